@@ -1,0 +1,88 @@
+"""Discrete prompt search: one Jinja template, named choices, the prompt that is really better."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prompt_search import metrics
+    from prompt_search.answers import Json, Label, Number, Regex, Text, Unparsed
+    from prompt_search.budget import Budget
+    from prompt_search.candidate import Candidate, Prompt
+    from prompt_search.client import Client, Model, Price
+    from prompt_search.dataset import Dataset
+    from prompt_search.errors import InputError, PromptSearchError, RunError
+    from prompt_search.metrics import Score
+    from prompt_search.result import Result, open_result
+    from prompt_search.space import SearchSpace, choice
+    from prompt_search.study import Study, evaluate
+    from prompt_search.template import Template
+
+_HOMES = {
+    "Budget": "budget",
+    "Candidate": "candidate",
+    "Client": "client",
+    "Dataset": "dataset",
+    "InputError": "errors",
+    "Json": "answers",
+    "Label": "answers",
+    "Model": "client",
+    "Number": "answers",
+    "Price": "client",
+    "Prompt": "candidate",
+    "PromptSearchError": "errors",
+    "Regex": "answers",
+    "Result": "result",
+    "RunError": "errors",
+    "Score": "metrics",
+    "SearchSpace": "space",
+    "Study": "study",
+    "Template": "template",
+    "Text": "answers",
+    "Unparsed": "answers",
+    "choice": "space",
+    "evaluate": "study",
+    "metrics": "",
+    "open_result": "result",
+}
+
+__all__ = [
+    "Budget",
+    "Candidate",
+    "Client",
+    "Dataset",
+    "InputError",
+    "Json",
+    "Label",
+    "Model",
+    "Number",
+    "Price",
+    "Prompt",
+    "PromptSearchError",
+    "Regex",
+    "Result",
+    "RunError",
+    "Score",
+    "SearchSpace",
+    "Study",
+    "Template",
+    "Text",
+    "Unparsed",
+    "choice",
+    "evaluate",
+    "metrics",
+    "open_result",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `prompt-search --help` must not wait for pandas, optuna and openai.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prompt_search' has no attribute {name!r}")
+    home = importlib.import_module(f"prompt_search.{_HOMES[name] or name}")
+    return getattr(home, name) if _HOMES[name] else home
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,678 @@
+"""From response to answer: how the model is asked for an answer of a certain form, and how it is read.
+
+An answer form gives the request parameters that it needs and parses what came back. What cannot be read is a
+value, ``Unparsed``: it is counted, never raised.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from prompt_search.completion import Response, TopLogprobs
+from prompt_search.errors import InputError
+
+TOP_LOGPROBS = 20
+"""How many tokens are asked for with their log-probabilities: the most that OpenAI's API gives."""
+
+LABEL_MODES = ("text", "logprobs", "json")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unparsed:
+    """A response that holds no answer, and why. Falsy, and equal to nothing but itself.
+
+    >>> bool(Unparsed("empty")), Unparsed("empty") == Unparsed("empty")
+    (False, False)
+    """
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Answer(ABC):
+    """A form of answer. Subclasses are frozen dataclasses with a ``kind`` of their own and a ``name``."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    name: str
+
+    @property
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """The request parameters that this form needs, such as ``{"max_tokens": 16}``; each time anew."""
+
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether ``parse`` needs a baseline: the response to a row with every text field ``"N/A"``."""
+        return False
+
+    @abstractmethod
+    def parse(self, response: Response, baseline: Response | None = None) -> Any:
+        """The answer in a response without error, or ``Unparsed``."""
+
+    def probabilities(self, response: Response, baseline: Response | None = None) -> dict[str, float] | None:
+        """The probability of each possible answer, summing to 1; ``None`` where there are none."""
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON description, from which ``from_dict`` makes an equal answer form."""
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {"kind": self.kind, **{name: _listed(value) for name, value in settings.items()}}
+
+
+def from_dict(description: Mapping[str, Any]) -> Answer:
+    """The inverse of ``to_dict``; a pydantic model comes back as its JSON schema.
+
+    Raises ``InputError`` for an unknown kind or setting.
+
+    >>> from_dict({"kind": "number", "max_tokens": 8, "name": "n"})
+    Number(max_tokens=8, name='n')
+    """
+    settings = dict(description)
+    kind = settings.pop("kind", None)
+    if kind not in _KINDS:
+        raise InputError(f"an answer must be one of {', '.join(_KINDS)}, not {kind!r}; correct its kind")
+    try:
+        return _KINDS[kind](**settings)
+    except TypeError as error:
+        raise InputError(f"an answer of the kind {kind!r} cannot be made: {error}; correct its settings") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Label(Answer):
+    """One of a set of labels; the answer is the label as it was given, as text.
+
+    ``mode`` says how it is found:
+
+    - ``text``: the first label mentioned, as whole words, whatever the case; at one place the longest wins.
+    - ``logprobs``: the label whose beginning is the likeliest first token. The probabilities of all listed
+      tokens that begin exactly one label are summed and normalised; labels that are not listed get 0.
+      ``calibrate`` divides them by those for a content-free input (Zhao et al. 2021, "Calibrate Before Use:
+      Improving Few-Shot Performance of Language Models"); a label not listed there counts as likely as the
+      least likely token listed.
+    - ``json``: ``{"label": ...}`` by ``response_format`` with the labels as an enumeration.
+
+    ``max_tokens`` is 16 for text and 64 for json unless given; logprobs always take one token.
+
+    Raises ``InputError`` for fewer than two labels, an empty one, two that read the same, an unknown mode,
+    ``calibrate`` without logprobs, and in logprobs mode for labels that begin with the same word.
+
+    >>> Label(["positive", "negative"]).parse(Response(text="It is Positive."))
+    'positive'
+    """
+
+    kind: ClassVar[str] = "label"
+    labels: Sequence[str]
+    mode: str = "text"
+    _: KW_ONLY
+    calibrate: bool = False
+    max_tokens: int | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.labels, str):
+            raise InputError(f"labels must be a list, not the text {self.labels!r}; write [{self.labels!r}, ...]")
+        labels = tuple(map(str, self.labels))
+        _check_labels(labels)
+        if self.mode not in LABEL_MODES:
+            raise InputError(
+                f"the mode of a label must be one of {', '.join(LABEL_MODES)}, not {self.mode!r}; choose one"
+            )
+        if self.calibrate and self.mode != "logprobs":
+            raise InputError(f"calibrate needs mode='logprobs', not {self.mode!r}; change one of them")
+        if self.mode == "logprobs":
+            _check_first_tokens(labels)
+        tokens = {"text": 16, "logprobs": 1, "json": 64}[self.mode]
+        if self.mode != "logprobs" and self.max_tokens is not None:
+            tokens = self.max_tokens
+        _check_max_tokens(tokens)
+        suffix = ("" if self.mode == "text" else f"_{self.mode}") + ("_calibrated" if self.calibrate else "")
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "max_tokens", tokens)
+        object.__setattr__(self, "name", self.name or f"label{suffix}")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        if self.mode == "logprobs":
+            return {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        if self.mode == "json":
+            schema = {
+                "type": "object",
+                "properties": {"label": {"type": "string", "enum": list(self.labels)}},
+                "required": ["label"],
+                "additionalProperties": False,
+            }
+            return {"max_tokens": self.max_tokens, "response_format": _response_format(schema, strict=True)}
+        return {"max_tokens": self.max_tokens}
+
+    @property
+    def needs_baseline(self) -> bool:
+        return self.calibrate
+
+    def parse(self, response: Response, baseline: Response | None = None) -> str | Unparsed:
+        if self.mode == "logprobs":
+            return self._likeliest(response, baseline)
+        if self.mode == "json":
+            return self._from_json(response)
+        if not response.text.strip():
+            return Unparsed("the response is empty")
+        pattern, labels = _mention(tuple(self.labels))
+        match = pattern.search(_folded(response.text))
+        if match is None or match.lastgroup is None:
+            return Unparsed(f"no label in {_shortened(response.text)}")
+        return labels[match.lastgroup]
+
+    def probabilities(self, response: Response, baseline: Response | None = None) -> dict[str, float] | None:
+        if self.mode != "logprobs" or not response.logprobs:
+            return None
+        masses = self._masses(response.logprobs[0])
+        if self.calibrate:
+            divisors = self._divisors(baseline)
+            if divisors is None:
+                return None
+            masses = {label: mass / divisors[label] for label, mass in masses.items()}
+        total = math.fsum(masses.values())
+        return {label: mass / total for label, mass in masses.items()} if total > 0 else None
+
+    def _likeliest(self, response: Response, baseline: Response | None) -> str | Unparsed:
+        if not response.logprobs:
+            return Unparsed("the response has no log-probabilities; use mode='text' with this server")
+        if self.calibrate and self._divisors(baseline) is None:
+            return Unparsed("the content-free response has no log-probabilities to calibrate by")
+        probabilities = self.probabilities(response, baseline)
+        if probabilities is None:
+            tokens = ", ".join(repr(token) for token, _ in response.logprobs[0][:5])
+            return Unparsed(f"no label begins with one of the likeliest tokens: {tokens}")
+        return max(self.labels, key=probabilities.__getitem__)
+
+    def _masses(self, listed: TopLogprobs) -> dict[str, float]:
+        """The probability of the listed tokens that begin each label and no other."""
+        masses = dict.fromkeys(self.labels, 0.0)
+        for token, logprob in listed:
+            begun = [label for label in self.labels if _begins(token, label)]
+            if len(begun) == 1:
+                masses[begun[0]] += math.exp(logprob)
+        return masses
+
+    def _divisors(self, baseline: Response | None) -> dict[str, float] | None:
+        if baseline is None or not baseline.logprobs:
+            return None
+        listed = [math.exp(logprob) for _, logprob in baseline.logprobs[0]]
+        # Servers write "not computed" as -9999, which is zero after exp and says nothing.
+        least = min((probability for probability in listed if probability > 0), default=0.0)
+        if least == 0:
+            return None
+        return {label: mass or least for label, mass in self._masses(baseline.logprobs[0]).items()}
+
+    def _from_json(self, response: Response) -> str | Unparsed:
+        value = _json_value(response, self.max_tokens)
+        if isinstance(value, Unparsed):
+            return value
+        given = value.get("label") if isinstance(value, dict) else None
+        for label in self.labels:
+            if isinstance(given, str) and _spaced(given) == _spaced(label):
+                return label
+        return Unparsed(f"not an object with a known label: {_shortened(response.text)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Answer):
+    """A number, as float: the last in the text, or the one that a marker announces.
+
+    Markers are ``####``, ``answer:``, ``answer is`` and ``\\boxed{``; the last one counts, and in
+    ``answer: 16 - 7 = 9`` what follows the equals sign. Reads ``1,234.5``, ``$18``, ``50%`` (as 50), ``-3``
+    and ``2e3``.
+
+    >>> Number().parse(Response(text="5 + 13 makes $18.00. Answer: $18.00, in 2 days"))
+    18.0
+    """
+
+    kind: ClassVar[str] = "number"
+    max_tokens: int = 256
+    _: KW_ONLY
+    name: str = "number"
+
+    def __post_init__(self) -> None:
+        _check_max_tokens(self.max_tokens)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"max_tokens": self.max_tokens}
+
+    def parse(self, response: Response, baseline: Response | None = None) -> float | Unparsed:
+        number = number_in(response.text)
+        return Unparsed(f"no number in {_shortened(response.text)}") if number is None else number
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Answer):
+    """The text itself, without white space around it (``strip``), or its first line that is not blank."""
+
+    kind: ClassVar[str] = "text"
+    max_tokens: int = 64
+    _: KW_ONLY
+    strip: bool = True
+    first_line: bool = False
+    name: str = "text"
+
+    def __post_init__(self) -> None:
+        _check_max_tokens(self.max_tokens)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"max_tokens": self.max_tokens}
+
+    def parse(self, response: Response, baseline: Response | None = None) -> str | Unparsed:
+        if not response.text.strip():
+            return Unparsed("the response is empty")
+        text = response.text
+        if self.first_line:
+            text = next(line for line in text.splitlines() if line.strip())
+        return text.strip() if self.strip else text
+
+
+@dataclass(frozen=True, slots=True)
+class Regex(Answer):
+    """What a regular expression (Python's ``re``) finds first in the text.
+
+    ``group`` is the group to return, by number or name: 1 unless given, or the whole match (0) if the
+    pattern has no groups. Raises ``InputError`` for a pattern that does not compile and an unknown group.
+
+    >>> Regex(r"<a>(.*?)</a>").parse(Response(text="so <a>42</a>"))
+    '42'
+    """
+
+    kind: ClassVar[str] = "regex"
+    pattern: str
+    group: int | str | None = None
+    _: KW_ONLY
+    max_tokens: int = 64
+    name: str = "regex"
+
+    def __post_init__(self) -> None:
+        _check_max_tokens(self.max_tokens)
+        try:
+            compiled = re.compile(self.pattern)
+        except re.error as error:
+            raise InputError(f"the pattern {self.pattern!r} does not compile: {error}; correct it") from None
+        group = min(1, compiled.groups) if self.group is None else self.group
+        if group not in range(compiled.groups + 1) and group not in compiled.groupindex:
+            raise InputError(
+                f"the pattern {self.pattern!r} has no group {group!r}; it has {compiled.groups}, "
+                f"named: {', '.join(compiled.groupindex) or 'none'}"
+            )
+        object.__setattr__(self, "group", group)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"max_tokens": self.max_tokens}
+
+    def parse(self, response: Response, baseline: Response | None = None) -> str | Unparsed:
+        match = re.search(self.pattern, response.text)
+        found: str | None = None if match is None else match.group(self.group or 0)
+        return Unparsed(f"no match in {_shortened(response.text)}") if found is None else found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Json(Answer):
+    """A JSON value by ``response_format``; usually a dict. A fenced code block around it is tolerated.
+
+    ``schema`` is a pydantic model class, which validates and fills defaults (the answer is its
+    ``model_dump(mode="json")``), or a JSON schema, of which types, enumerations, required and additional
+    properties, items, sizes, ranges, patterns, references and combinations are checked. The server is asked
+    to be strict if the schema meets OpenAI's rules for it: every property required, no others allowed.
+    A response cut off at ``max_tokens`` is ``Unparsed``.
+
+    Raises ``InputError`` for a schema that is neither, or has an unknown type, reference or a bad pattern.
+    """
+
+    kind: ClassVar[str] = "json"
+    schema: Any
+    _: KW_ONLY
+    max_tokens: int = 256
+    name: str = "json"
+
+    def __post_init__(self) -> None:
+        _check_max_tokens(self.max_tokens)
+        if isinstance(self.schema, Mapping):
+            try:
+                copied = json.loads(json.dumps(self.schema))
+            except (TypeError, ValueError) as error:
+                raise InputError(f"the JSON schema is not JSON: {error}; correct it") from None
+            _check_schema(copied)
+            object.__setattr__(self, "schema", copied)
+        elif not hasattr(self.schema, "model_json_schema"):
+            raise InputError(
+                f"a schema must be a pydantic model class or a JSON schema (a dict), not {self.schema!r}; give one"
+            )
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The schema that is sent: a model's own, closed to properties it does not name."""
+        if isinstance(self.schema, dict):
+            return self.schema
+        schema: dict[str, Any] = self.schema.model_json_schema()
+        for part in _parts(schema):
+            if "properties" in part:
+                part.setdefault("additionalProperties", False)
+        return schema
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        schema = self.json_schema
+        return {
+            "max_tokens": self.max_tokens,
+            "response_format": _response_format(schema, strict=_is_strict(schema)),
+        }
+
+    def parse(self, response: Response, baseline: Response | None = None) -> Any:
+        if response.finish_reason == "length":
+            return Unparsed(f"the JSON was cut off at {self.max_tokens} tokens; raise max_tokens")
+        value = _json_value(response, self.max_tokens)
+        if isinstance(value, Unparsed):
+            return value
+        if isinstance(self.schema, dict):
+            violation = _violation(value, self.schema, self.schema)
+            return value if violation is None else Unparsed(f"the JSON breaks its schema: {violation}")
+        try:
+            return self.schema.model_validate(value).model_dump(mode="json")
+        except ValueError as error:  # pydantic's ValidationError is one
+            return Unparsed(f"the JSON breaks its schema: {' '.join(str(error).split())}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "schema": self.json_schema,
+            "max_tokens": self.max_tokens,
+            "name": self.name,
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Json) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_dict(), sort_keys=True))
+
+
+_KINDS: dict[str, type[Answer]] = {form.kind: form for form in (Label, Number, Text, Regex, Json)}
+
+
+def number_in(text: str) -> float | None:
+    """The number that a text gives as its answer, as ``Number`` reads it; ``None`` without one.
+
+    >>> number_in("16 - 7 is 9"), number_in("#### 1,234.5"), number_in("none")
+    (9.0, 1234.5, None)
+    """
+    text = text.replace("−", "-")
+    for marker in reversed(list(_MARKER.finditer(text))):
+        line = text[marker.end() :].split("\n", 1)[0]
+        numbers = _numbers(line.rpartition("=")[2]) or _numbers(line)
+        if numbers:
+            return numbers[0]
+    numbers = _numbers(text)
+    return numbers[-1] if numbers else None
+
+
+_MARKER = re.compile(r"####|\\boxed\{|\banswer\b[*_\s]*(?:is\b|:|=)", re.IGNORECASE)
+
+# A sign counts only where no word or number stands before it (3-4 is no -4) and nothing but a currency sign
+# between it and the digits; digits inside a word (B2B) are no number; a dot may open a number after a space.
+_NUMBER = re.compile(
+    r"((?<![\w)])[-+])?[$€£¥]?"
+    r"((?<!\w)(?<!\d\.)(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:e[-+]?\d+)?|(?<![^\s$€£¥+\-(])\.\d+)",
+    re.IGNORECASE,
+)
+
+
+def _numbers(text: str) -> list[float]:
+    numbers = [float((sign or "") + digits.replace(",", "")) for sign, digits in _NUMBER.findall(text)]
+    return [number for number in numbers if math.isfinite(number)]
+
+
+def _check_max_tokens(max_tokens: int) -> None:
+    if max_tokens < 1:
+        raise InputError(f"max_tokens must be at least 1, not {max_tokens}; give the room that an answer needs")
+
+
+def _check_labels(labels: tuple[str, ...]) -> None:
+    if len(labels) < 2:
+        raise InputError(f"at least two labels are needed, not {len(labels)} ({_quoted(labels)}); add the others")
+    seen: dict[str, str] = {}
+    for label in labels:
+        if not label.strip():
+            raise InputError(f"a label must not be empty; correct the labels {_quoted(labels)}")
+        if _spaced(label) in seen:
+            first = seen[_spaced(label)]
+            raise InputError(f"the labels {first!r} and {label!r} read the same; rename or drop one")
+        seen[_spaced(label)] = label
+
+
+def _check_first_tokens(labels: tuple[str, ...]) -> None:
+    for position, label in enumerate(labels):
+        for other in labels[:position]:
+            one, two = _spaced(label), _spaced(other)
+            if _first_word(one) == _first_word(two) or one.startswith(two) or two.startswith(one):
+                raise InputError(
+                    f"log-probabilities of one token cannot tell the labels {other!r} and {label!r} apart, "
+                    "which begin alike; rename one (a letter each will do) or use mode='text'"
+                )
+
+
+def _first_word(text: str) -> str:
+    # Tokens seldom reach beyond a word, so labels with one first word mostly begin with the same token.
+    match = re.match(r"[^\W_]+", text)
+    return match.group() if match else text
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _spaced(text: str) -> str:
+    """A label as it is compared: case, and what stands between its words, do not matter.
+
+    >>> _spaced(" Card_Payment "), _spaced("-1")
+    ('card payment', '-1')
+    """
+    return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", _folded(text).strip())
+
+
+@lru_cache(maxsize=64)
+def _mention(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+    """A pattern that finds any label as whole words in folded text, and the label of each of its groups."""
+    by_length = sorted(labels, key=lambda label: -len(_spaced(label)))
+    groups = {f"label{number}": label for number, label in enumerate(by_length)}
+    return re.compile("|".join(f"(?P<{group}>{_whole(label)})" for group, label in groups.items())), groups
+
+
+def _whole(label: str) -> str:
+    spaced = _spaced(label)
+    # _spaced leaves single spaces between words; re.escape writes each as "\ ".
+    pattern = re.sub(r"\\ ", r"[\\s_-]+", re.escape(spaced))
+    # An underscore is part of a word only if a letter or digit stands beyond it, so that _this_ is mentioned.
+    before = r"(?<![^\W_])(?<![^\W_]_)" if _needs_boundary(spaced[0]) else ""
+    after = r"(?!_*[^\W_])" if _needs_boundary(spaced[-1]) else ""
+    return f"{before}{pattern}{after}"
+
+
+def _needs_boundary(character: str) -> bool:
+    """Whether words in this script stand apart; letters without case (Chinese, Thai) mostly do not."""
+    return character.isalnum() and unicodedata.category(character) != "Lo"
+
+
+def _begins(token: str, label: str) -> bool:
+    """Whether a first token begins the label, or is the label and something that is no letter or digit.
+
+    >>> _begins(" Pos", "positive"), _begins("A)", "A"), _begins("Answer", "A")
+    (True, True, False)
+    """
+    begun, whole = _spaced(token), _spaced(label)
+    if not begun:
+        return False
+    if whole.startswith(begun):
+        return True
+    return begun.startswith(whole) and not (_needs_boundary(whole[-1]) and begun[len(whole)].isalnum())
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    text = " ".join(text.split())
+    return repr(text if len(text) <= length else text[: length - 1] + "…")
+
+
+def _quoted(labels: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, labels)) or "none"
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": strict, "schema": schema}}
+
+
+_FENCE = re.compile(r"```[\w-]*\s*\n(.*?)```", re.DOTALL)
+
+
+def _json_value(response: Response, max_tokens: int | None) -> Any:
+    """The JSON value in a response, or ``Unparsed``."""
+    fenced = _FENCE.search(response.text)
+    try:
+        return json.loads(fenced.group(1) if fenced else response.text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        if response.finish_reason == "length":
+            return Unparsed(f"the JSON was cut off at {max_tokens} tokens; raise max_tokens")
+        return Unparsed(f"not JSON: {_shortened(response.text)}")
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """A schema and every schema in it."""
+    if isinstance(schema, list):
+        for member in schema:
+            yield from _parts(member)
+    elif isinstance(schema, dict):
+        yield schema
+        for name, value in schema.items():
+            if name in ("properties", "$defs", "definitions"):
+                # The keys of these are names of the user's, not words of the schema language.
+                yield from _parts(list(value.values()))
+            elif name not in ("enum", "const", "default", "examples"):
+                yield from _parts(value)
+
+
+def _check_schema(schema: dict[str, Any]) -> None:
+    for part in _parts(schema):
+        kinds = part.get("type", [])
+        for kind in [kinds] if isinstance(kinds, str) else kinds:
+            if kind not in _TYPES:
+                raise InputError(f"the JSON schema has the type {kind!r}; use one of {', '.join(_TYPES)}")
+        try:
+            re.compile(part.get("pattern", ""))
+            _referenced(part.get("$ref", ""), schema)
+        except re.error as error:
+            raise InputError(f"the JSON schema has the pattern {part['pattern']!r}: {error}; correct it") from None
+        except LookupError:
+            raise InputError(f"the JSON schema refers to {part['$ref']!r}, which is not in it; add it") from None
+
+
+def _is_strict(schema: dict[str, Any]) -> bool:
+    return all(
+        part.get("additionalProperties") is False and set(part.get("required", ())) == set(part.get("properties", ()))
+        for part in _parts(schema)
+        if part.get("type") == "object" or "properties" in part
+    )
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def _violation(value: Any, schema: Any, root: dict[str, Any], where: str = "$") -> str | None:
+    """The first rule of a JSON schema that a value breaks, with its place; ``None`` if it breaks none."""
+    if not isinstance(schema, dict):
+        return f"{where} is not allowed" if schema is False else None
+    if "$ref" in schema:
+        return _violation(value, _referenced(schema["$ref"], root), root, where)
+    if "type" in schema and not _has_type(value, schema["type"]):
+        return f"{where} must be {schema['type']}, not {_shortened(json.dumps(value))}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"{where} must be one of {schema['enum']}, not {_shortened(json.dumps(value))}"
+    if "const" in schema and value != schema["const"]:
+        return f"{where} must be {schema['const']!r}, not {_shortened(json.dumps(value))}"
+    for part in schema.get("allOf", ()):
+        if (violation := _violation(value, part, root, where)) is not None:
+            return violation
+    for options in (schema.get("anyOf"), schema.get("oneOf")):
+        if options and all(_violation(value, option, root, where) is not None for option in options):
+            return f"{where} fits none of the alternatives"
+    if isinstance(value, dict):
+        return _object_violation(value, schema, root, where)
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            if (violation := _violation(item, schema.get("items"), root, f"{where}[{position}]")) is not None:
+                return violation
+        return _range_violation(len(value), schema, "minItems", "maxItems", f"the length of {where}")
+    if isinstance(value, str):
+        if "pattern" in schema and not re.search(schema["pattern"], value):
+            return f"{where} must match {schema['pattern']!r}"
+        return _range_violation(len(value), schema, "minLength", "maxLength", f"the length of {where}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _range_violation(value, schema, "minimum", "maximum", where)
+    return None
+
+
+def _referenced(reference: str, root: dict[str, Any]) -> Any:
+    part: Any = root
+    for name in reference.removeprefix("#").strip("/").split("/"):
+        part = part[name.replace("~1", "/").replace("~0", "~")] if name else part
+    return part
+
+
+def _has_type(value: Any, wanted: str | list[str]) -> bool:
+    names = [wanted] if isinstance(wanted, str) else wanted
+    if isinstance(value, bool):
+        return "boolean" in names
+    if isinstance(value, float) and value.is_integer() and "integer" in names:
+        return True
+    return any(isinstance(value, _TYPES[name]) for name in names)
+
+
+def _object_violation(value: dict[str, Any], schema: dict[str, Any], root: dict[str, Any], where: str) -> str | None:
+    properties = schema.get("properties", {})
+    for name in schema.get("required", ()):
+        if name not in value:
+            return f"{where} has no {name!r}"
+    for name, member in value.items():
+        rule = properties.get(name, schema.get("additionalProperties"))
+        if (violation := _violation(member, rule, root, f"{where}.{name}")) is not None:
+            return violation
+    return None
+
+
+def _range_violation(number: float, schema: dict[str, Any], low: str, high: str, what: str) -> str | None:
+    if low in schema and number < schema[low]:
+        return f"{what} must be at least {schema[low]}, not {number}"
+    if high in schema and number > schema[high]:
+        return f"{what} must be at most {schema[high]}, not {number}"
+    return None

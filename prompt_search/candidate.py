@@ -1,0 +1,320 @@
+"""What ships: a `Prompt` is a template with all choices made, and everything that was sent along with it.
+
+A candidate is scored with its `Prompt`, so an exported file is what was scored, not a description of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+import pprint
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+
+from prompt_search.completion import Message
+from prompt_search.errors import InputError, TemplateError
+from prompt_search.examples import nearest
+from prompt_search.space import Candidate
+from prompt_search.template import FUNCTIONS, compile_source, environment, literal, render_messages
+
+__all__ = ["Candidate", "Prompt"]
+
+FORMAT = "prompt_search/prompt@1"
+_HEADER = re.compile(r"\A\{# prompt_search (?P<body>\{.*?\}) #\}\n", re.DOTALL)
+_PLACE = re.compile("\ue000(.*?)\ue001", re.DOTALL)
+
+
+class _Placeholders:
+    """A row whose fields read as ``{{ row.field }}``, between marks that no prompt holds."""
+
+    def __getitem__(self, name: str) -> str:
+        return f"\ue000{name}\ue001"
+
+
+def _shown_nearest(pool: list[dict[str, Any]], row: Any, count: int) -> list[dict[str, str]]:
+    names = pool[0] if pool else {}
+    return [{name: f"({name} of nearest example {count - index})" for name in names} for index in range(count)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A prompt as it is sent.
+
+    Args:
+        source: a Jinja template over ``row`` alone, with chat blocks.
+        choices: option text by choice name: how the search found it.
+        parameters: what is sent besides the messages (temperature, max_tokens, …).
+        answer: the answer form, as `prompt_search.answers` writes it, or None.
+        model: the model it was scored on, or None.
+        name: shown in error messages.
+
+    >>> Prompt(source="Translate: {{ row.word }}").messages({"word": "cat"})
+    [{'role': 'user', 'content': 'Translate: cat'}]
+    """
+
+    source: str
+    choices: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] | None = None
+    model: str | None = None
+    name: str = "prompt"
+
+    @cached_property
+    def _compiled(self) -> jinja2.Template:
+        return compile_source(self.source, self.name)
+
+    def render(self, row: Any) -> tuple[Message, ...]:
+        """The messages for one row (a mapping of its fields, without the target)."""
+        return render_messages(self._compiled, {"row": row, "nearest": nearest})
+
+    def messages(self, row: Any) -> list[dict[str, str]]:
+        """The messages for one row, as the openai client takes them.
+
+        Raises:
+            TemplateError: the row lacks a field that the prompt uses.
+        """
+        return [message.to_dict() for message in self.render(row)]
+
+    @cached_property
+    def _outline(self) -> tuple[Message, ...]:
+        variables = {"row": _Placeholders(), "nearest": _shown_nearest}
+        return render_messages(self._compiled, variables)
+
+    @property
+    def text(self) -> str:
+        """The whole prompt for people, fields as ``{{ row.field }}``; several messages are headed by role."""
+        parts = [(message.role, _with_fields(message.content)) for message in self._outline]
+        if [role for role, _ in parts] == ["user"]:
+            return parts[0][1]
+        return "\n\n".join(f"{role}:\n{content}" for role, content in parts)
+
+    def diff(self, other: Prompt) -> str:
+        """A unified diff from this prompt's text to the other's."""
+        lines = difflib.unified_diff(self.text.splitlines(), other.text.splitlines(), "this", "other", lineterm="", n=2)
+        return "\n".join(lines)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "choices": dict(self.choices),
+            "parameters": dict(self.parameters),
+            "answer": dict(self.answer) if self.answer else None,
+            "model": self.model,
+        }
+
+    @cached_property
+    def _needs_template(self) -> bool:
+        """Whether the messages cannot be written as plain text with ``{{ row.field }}`` in it."""
+        ast = environment().parse(self.source)
+        plain = set()
+        for output in ast.find_all(nodes.Output):
+            for part in output.nodes:
+                if isinstance(part, nodes.Getattr) or (
+                    isinstance(part, nodes.Getitem) and isinstance(part.arg, nodes.Const)
+                ):
+                    plain.add(id(part.node))
+        return any(id(name) not in plain for name in ast.find_all(nodes.Name) if name.name == "row")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form: ``messages`` with ``{{ row.field }}`` in them where the prompt allows that, else
+        the ``template``."""
+        if self._needs_template or re.search("[\ue000\ue001]", self.source):
+            body: dict[str, Any] = {"template": self.source}
+        else:
+            body = {
+                "messages": [
+                    {"role": message.role, "content": "".join(_as_jinja(message.content))} for message in self._outline
+                ]
+            }
+        return {"format": FORMAT, **body, **self._settings}
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any], name: str = "prompt") -> Prompt:
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: not such a dictionary.
+        """
+        if body.get("format") != FORMAT or not ({"messages", "template"} & set(body)):
+            raise InputError(f'{name}: a prompt file says "format": "{FORMAT}"; export it again')
+        source = body.get("template") or "\n".join(
+            f"{{% chat role={literal(message['role'])} %}}{message['content']}{{% endchat %}}"
+            for message in body["messages"]
+        )
+        return cls._checked(source, body, name)
+
+    @classmethod
+    def _checked(cls, source: str, settings: Mapping[str, Any], name: str) -> Prompt:
+        prompt = cls(
+            source=source,
+            choices=settings.get("choices") or {},
+            parameters=settings.get("parameters") or {},
+            answer=settings.get("answer"),
+            model=settings.get("model"),
+            name=name,
+        )
+        compile_source(source, name)  # a syntax error is told here, not at the first row
+        called = {node.name for node in environment().parse(source).find_all(nodes.Name)} & set(FUNCTIONS)
+        if called:
+            raise TemplateError(
+                f"{sorted(called)[0]!r} is a choice function, so this is a template, not a prompt; open it with "
+                f"Template.read",
+                template=name,
+            )
+        return prompt
+
+    @classmethod
+    def read(cls, path: str | Path) -> Prompt:
+        """Read a prompt exported as ``.j2`` or ``.json``; rendering gives the bytes that were scored.
+
+        Raises:
+            InputError: no such file, another suffix, or not a prompt.
+        """
+        file = Path(path)
+        if file.suffix not in (".j2", ".json"):
+            raise InputError(f"{path}: a prompt is read from .j2 or .json, got {file.suffix or 'no suffix'!r}")
+        try:
+            text = file.read_bytes().decode("utf-8")
+            if file.suffix == ".json":
+                return cls.from_dict(json.loads(text), name=file.name)
+            header = _HEADER.match(text)
+            settings = json.loads(header["body"]) if header else {}
+        except OSError as error:
+            raise InputError(f"{path}: cannot read the prompt: {error.strerror}") from None
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: not a prompt file: {error}") from None
+        return cls._checked(text[header.end() :] if header else text, settings, file.name)
+
+    def export(self, path: str | Path) -> Path:
+        """Write the prompt: ``.j2`` (Jinja), ``.json`` (chat messages), ``.txt`` (for reading), ``.py`` (a
+        function that needs only jinja2).
+
+        Raises:
+            InputError: another suffix, or the file cannot be written.
+        """
+        file = Path(path)
+        writers = {".j2": self._as_j2, ".json": self._as_json, ".txt": self._as_txt, ".py": self._as_python}
+        if file.suffix not in writers:
+            raise InputError(f"{path}: a prompt is written as {', '.join(writers)}, got {file.suffix or 'no suffix'!r}")
+        try:
+            file.write_bytes(writers[file.suffix]().encode("utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot write the prompt: {error.strerror}") from None
+        return file
+
+    def _as_j2(self) -> str:
+        body = json.dumps(self._settings, ensure_ascii=False).replace("#}", "#\\u007d")
+        return f"{{# prompt_search {body} #}}\n{self.source}"
+
+    def _as_json(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
+
+    def _as_txt(self) -> str:
+        return self.text + "\n"
+
+    def _as_python(self) -> str:
+        settings = {key: self._settings[key] for key in ("model", "parameters", "choices")}
+        picker = ""
+        if "nearest(" in self.source:
+            picker = "\n\n" + textwrap.dedent(inspect.getsource(nearest)).replace(
+                "  # type: ignore[no-untyped-def]", ""
+            )
+            picker = re.sub(r"  # its source is copied.*", "", picker)
+        return _PYTHON.format(
+            source=pprint.pformat(self.source, width=100),
+            **{key: pprint.pformat(value, width=100, sort_dicts=False) for key, value in settings.items()},
+            picker=picker,
+            nearest="nearest" if picker else "None",
+        )
+
+    def __repr__(self) -> str:
+        return f"Prompt({self.name!r}, {len(self.text):,} characters)\n{textwrap.indent(self.text, '  ')}"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        bubbles = "".join(
+            f"<div style='margin:.3em 0;padding:.4em .8em;border-left:3px solid #8888'><small>{escape(m.role)}</small>"
+            f"<pre style='white-space:pre-wrap;margin:0'>{escape(_with_fields(m.content))}</pre></div>"
+            for m in self._outline
+        )
+        return f"<div>{bubbles}</div>"
+
+
+def _with_fields(content: str) -> str:
+    """Placeholders as people read them."""
+    return _PLACE.sub(r"{{ row.\1 }}", content)
+
+
+def _as_jinja(content: str) -> Iterator[str]:
+    """Message text as Jinja source: fields as expressions, anything that Jinja would read as a literal."""
+    for index, part in enumerate(_PLACE.split(content)):
+        if index % 2:
+            yield f"{{{{ row.{part} }}}}" if part.isidentifier() else f"{{{{ row[{literal(part)}] }}}}"
+        elif re.search(r"[{}\r]|#$|^#", part):
+            yield f"{{{{ {literal(part)} }}}}"
+        else:
+            yield part
+
+
+_PYTHON = '''"""A prompt exported by prompt_search. It needs only jinja2.
+
+    from this_file import messages, MODEL, PARAMETERS
+    client.chat.completions.create(model=MODEL, messages=messages(row), **PARAMETERS)
+"""
+
+from jinja2 import StrictUndefined, nodes
+from jinja2.ext import Extension
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MODEL = {model}
+PARAMETERS = {parameters}
+CHOICES = {choices}
+SOURCE = {source}
+
+
+class Chat(Extension):
+    tags = {{"chat"}}
+
+    def parse(self, parser):
+        line = next(parser.stream).lineno
+        parser.stream.expect("name:role")
+        parser.stream.expect("assign")
+        role = parser.parse_expression()
+        body = parser.parse_statements(("name:endchat",), drop_needle=True)
+        call = self.call_method("_chat", [role, nodes.ContextReference()])
+        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def _chat(self, role, context, caller):
+        content = caller().strip()
+        if content:
+            context["_messages"].append({{"role": role, "content": content}})
+        return ""{picker}
+
+
+TEMPLATE = ImmutableSandboxedEnvironment(
+    extensions=[Chat],
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    finalize=lambda value: "" if value is None else value,
+).from_string(SOURCE)
+
+
+def messages(row):
+    """The chat messages for one row, a dictionary of its fields."""
+    sent = []
+    text = TEMPLATE.render(row=row, nearest={nearest}, _messages=sent).strip()
+    return sent or [{{"role": "user", "content": text}}]
+'''

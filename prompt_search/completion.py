@@ -1,0 +1,117 @@
+"""What is sent to a model and what comes back, as frozen values.
+
+A request has a canonical key: the same question to the same model has the same key on every machine and in
+every process, so that a stored response can stand for a paid one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message: ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"role": self.role, "content": self.content}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One chat completion request.
+
+    ``endpoint`` is the identity of the server (its base URL, or ``local:<sha256 of the weights>``), never a
+    key or a header. ``parameters`` is everything sent besides model and messages. ``sample`` numbers
+    repeats of the same question.
+    """
+
+    endpoint: str
+    model: str
+    messages: tuple[Message, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    sample: int = 0
+
+    def to_json(self) -> str:
+        """The canonical text: sorted keys, no spaces, Unicode as it is."""
+        body = {
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "messages": [message.to_dict() for message in self.messages],
+            "parameters": self.parameters,
+            "sample": self.sample,
+        }
+        return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical text, 64 hex digits.
+
+        >>> a = Request(endpoint="e", model="m", messages=(Message("user", "hi"),), parameters={"a": 1, "b": 2})
+        >>> b = Request(endpoint="e", model="m", messages=(Message("user", "hi"),), parameters={"b": 2, "a": 1})
+        >>> a.key == b.key
+        True
+        """
+        return hashlib.sha256(self.to_json().encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens as the server counted them; ``None`` where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+TopLogprobs = tuple[tuple[str, float], ...]
+"""The likeliest tokens at one position, as (token text, natural log-probability), likeliest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What came back for one request.
+
+    ``error`` is ``None`` for an answer, else ``kind: explanation`` with one of the kinds ``bad_request``,
+    ``server``, ``timeout``, ``malformed``, ``empty``, ``content_filter``, ``budget``. ``logprobs`` holds one
+    entry for each generated token when they were asked for. ``cost_usd`` is NaN when the price is unknown.
+    ``attempts`` counts the requests that were really sent, retries included.
+    """
+
+    text: str = ""
+    finish_reason: str = ""
+    logprobs: tuple[TopLogprobs, ...] = ()
+    usage: Usage = Usage()
+    latency_s: float = math.nan
+    cost_usd: float = math.nan
+    attempts: int = 1
+    error: str | None = None
+
+    def to_json(self) -> str:
+        """The stored form; NaN becomes null so that any JSON reader takes it."""
+        body = asdict(self)
+        for name in ("latency_s", "cost_usd"):
+            if math.isnan(body[name]):
+                body[name] = None
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Response:
+        """The inverse of ``to_json``."""
+        body = json.loads(text)
+        for name in ("latency_s", "cost_usd"):
+            if body[name] is None:
+                body[name] = math.nan
+        body["usage"] = Usage(**body["usage"])
+        body["logprobs"] = tuple(
+            tuple((str(token), float(logprob)) for token, logprob in position) for position in body["logprobs"]
+        )
+        return cls(**body)

@@ -1,0 +1,91 @@
+"""Every exception the package raises on purpose.
+
+    PromptSearchError
+    ├── InputError            what the user gave is wrong: nothing was sent (exit code 2)
+    │   ├── TemplateError     a template, with its name and line
+    │   ├── DataError         a data file or table, with file and line
+    │   ├── StudyError        a study file, its settings, or a stored study that no longer matches
+    │   ├── StorageError      a storage URL that cannot be opened
+    │   └── MissingExtra      an optional package is not installed
+    └── RunError              the run cannot go on: everything answered so far is kept (exit code 1)
+        ├── ServerUnreachable no connection to the endpoint
+        ├── RequestRefused    the endpoint refuses for good (401, 403, 404, or 400 on every request)
+        └── BudgetExceeded    a request was about to pass the budget
+
+A message states the rule, what came, and what to do, on one line.
+"""
+
+from __future__ import annotations
+
+
+class PromptSearchError(Exception):
+    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(PromptSearchError, ValueError):
+    """What the user gave is wrong; no request was sent."""
+
+    exit_code = 2
+
+
+class TemplateError(InputError):
+    """A template breaks a rule.
+
+    >>> str(TemplateError("the option list is empty; give at least one", template="a.j2", line=3))
+    'a.j2 line 3: the option list is empty; give at least one'
+    """
+
+    def __init__(self, message: str, *, template: str, line: int | None = None) -> None:
+        self.template = template
+        self.line = line
+        super().__init__(f"{template}{f' line {line}' if line else ''}: {message}")
+
+
+class DataError(InputError):
+    """A data file or table breaks a rule.
+
+    >>> str(DataError("the target is empty; fill it or drop the row", file="a.csv", line=7))
+    'a.csv line 7: the target is empty; fill it or drop the row'
+    """
+
+    def __init__(self, message: str, *, file: str, line: int | None = None) -> None:
+        self.file = file
+        self.line = line
+        super().__init__(f"{file}{f' line {line}' if line else ''}: {message}")
+
+
+class StudyError(InputError):
+    """A study file, its settings, or a stored study that no longer matches."""
+
+
+class StorageError(InputError):
+    """A storage URL cannot be opened."""
+
+
+class MissingExtra(InputError, ImportError):
+    """An optional package is not installed.
+
+    >>> str(MissingExtra("the embedded model", package="xllamacpp", extra="local"))
+    "the embedded model needs the package 'xllamacpp'; install it with: pip install 'prompt_search[local]'"
+    """
+
+    def __init__(self, what: str, *, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs the package {package!r}; install it with: pip install 'prompt_search[{extra}]'")
+
+
+class RunError(PromptSearchError):
+    """The run cannot go on; everything answered so far is kept."""
+
+
+class ServerUnreachable(RunError):
+    """No connection to the endpoint."""
+
+
+class RequestRefused(RunError):
+    """The endpoint refuses for good."""
+
+
+class BudgetExceeded(RunError):
+    """A request was about to pass the budget."""

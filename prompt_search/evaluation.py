@@ -1,0 +1,234 @@
+"""Candidate × rows to scores: build the request, take it from the store or send it, read the answer, score it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from prompt_search.answers import Answer, Unparsed
+from prompt_search.budget import Ledger
+from prompt_search.candidate import Prompt
+from prompt_search.completion import Request, Response
+from prompt_search.dataset import Row
+from prompt_search.errors import BudgetExceeded, RequestRefused
+from prompt_search.metrics import Metric, score
+from prompt_search.store import Call, Store
+
+CONTENT_FREE = "N/A"
+"""What stands in the fields of the content-free row that calibration asks about (Zhao et al. 2021)."""
+
+HOPELESS_AFTER = 10
+"""A run whose first requests all fail, this many of them, is ended instead of using up its budget."""
+
+
+class Completer(Protocol):
+    """What `Evaluator` needs of a client."""
+
+    async def complete(self, request: Request) -> Response: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A prompt together with how it is asked and read."""
+
+    prompt: Prompt
+    answer: Answer
+    model: str
+    endpoint: str
+
+    def request(self, row: Any) -> Request:
+        """The request for one row's fields."""
+        return Request(
+            endpoint=self.endpoint,
+            model=self.model,
+            messages=self.prompt.render(row),
+            parameters=self.prompt.parameters,
+        )
+
+    def requests(self, row: Row) -> list[Request]:
+        """Every request that a row needs: the content-free one first where the answer is calibrated."""
+        asked = [self.request(row.fields)]
+        if self.answer.needs_baseline:
+            blank = {name: CONTENT_FREE if isinstance(row[name], str) else row[name] for name in row.fields}
+            asked.insert(0, self.request(Row(blank)))
+        return asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one contender made of one row.
+
+    ``score`` is None when the request failed (``error`` says why); an answer that could not be read scores 0
+    and is ``unparsed``.
+    """
+
+    row: int
+    key: str
+    answer: Any
+    score: float | None
+    explanation: str
+    unparsed: bool
+    error: str | None
+    cached: bool
+
+
+class Evaluator:
+    """Scores contenders on rows, spending nothing twice.
+
+    Args:
+        study: under which name calls are kept.
+        rows: all rows of the data, by position.
+        metric: see `prompt_search.metrics`.
+        client: one for each endpoint.
+        store: where responses are kept before they count.
+        ledger: what is reserved and settled.
+        calls: what earlier runs of this study used.
+        on_response: told after every response (for progress).
+    """
+
+    def __init__(
+        self,
+        *,
+        study: str,
+        rows: Sequence[Row],
+        metric: Metric,
+        clients: Mapping[str, Completer],
+        store: Store,
+        ledger: Ledger,
+        calls: Mapping[str, Call],
+        on_response: Callable[[Response, bool], None] | None = None,
+    ) -> None:
+        self._study = study
+        self._rows = rows
+        self._metric = metric
+        self._clients = clients
+        self._store = store
+        self._ledger = ledger
+        self._calls = calls
+        self._number = max((call.number for call in calls.values()), default=-1) + 1
+        self._on_response = on_response
+        self._answered = any(call.response.error is None for call in calls.values())
+        self._failures = 0
+        self._used: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
+
+    def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
+        """Calls that each row would add to what is spent, in order, counting a shared request once."""
+        counted = set(self._used)
+        prices = []
+        for row in rows:
+            new = {request.key for request in contender.requests(self._rows[row])} - counted
+            counted |= new
+            prices.append(sum(self._price(key) for key in new))
+        return prices
+
+    def _price(self, key: str) -> int:
+        if key in self._calls:
+            return self._calls[key].attempts
+        return 0 if self._store.response(key) is not None else 1
+
+    async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
+        """The outcomes of (contender, row) pairs, in their order; None where the budget left no room.
+
+        Whatever happens, requests in flight are waited for and stored: they have been paid for.
+
+        Raises:
+            RunError: the endpoint cannot be reached or refuses for good; what was answered is kept.
+        """
+        tasks = [asyncio.ensure_future(self._measured(contender, row, split)) for contender, row in jobs]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        outcomes: list[Outcome | None] = []
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            outcomes.append(result)
+        return outcomes
+
+    async def _measured(self, contender: Contender, row: int, split: str) -> Outcome | None:
+        try:
+            return await self._outcome(contender, row, split)
+        except BudgetExceeded:
+            return None
+        except BaseException as error:
+            self._ledger.stop(str(error))  # so that what still waits for its turn is not sent
+            raise
+
+    async def _outcome(self, contender: Contender, index: int, split: str) -> Outcome:
+        row = self._rows[index]
+        requests = contender.requests(row)
+        answered = [await self._respond(request, split) for request in requests]
+        response, cached = answered[-1]
+        key = requests[-1].key
+        failed = next((response.error for response, _ in answered if response.error), None)
+        if failed is not None:
+            return Outcome(
+                row=index,
+                key=key,
+                answer=None,
+                score=None,
+                explanation="",
+                unparsed=False,
+                error=failed,
+                cached=cached,
+            )
+        baseline = answered[0][0] if len(answered) > 1 else None
+        answer = contender.answer.parse(response, baseline)
+        result = await score(self._metric, answer, row)
+        unparsed = isinstance(answer, Unparsed)
+        return Outcome(
+            row=index,
+            key=key,
+            answer=None if unparsed else answer,
+            score=float(result.value),
+            explanation=result.explanation,
+            unparsed=unparsed,
+            error=None,
+            cached=cached,
+        )
+
+    async def _respond(self, request: Request, split: str) -> tuple[Response, bool]:
+        """The response to a request, and whether it cost nothing now; asked once however many rows need it."""
+        key = request.key
+        if key not in self._used:
+            self._used[key] = asyncio.ensure_future(self._obtain(request, split))
+        return await asyncio.shield(self._used[key])
+
+    async def _obtain(self, request: Request, split: str) -> tuple[Response, bool]:
+        call = self._calls.get(request.key)
+        if call is not None:
+            self._ledger.replay(call.response, call.attempts)
+            return self._told(call.response, True)
+        stored = self._store.response(request.key)
+        if stored is not None:
+            self._keep(request, stored, split, paid=False)
+            return self._told(stored, True)
+        response = await self._clients[request.endpoint].complete(request)
+        self._ledger.settle(response)
+        if response.error and response.error.startswith("budget"):
+            raise BudgetExceeded(response.error)
+        self._keep(request, response, split, paid=True)
+        self._check_hopeless(response)
+        return self._told(response, False)
+
+    def _check_hopeless(self, response: Response) -> None:
+        """Stop a run in which nothing was ever answered.
+
+        Raises:
+            RequestRefused: the first requests all failed.
+        """
+        if response.error is None:
+            self._answered = True
+        elif not self._answered:
+            self._failures += 1
+            if self._failures >= HOPELESS_AFTER:
+                raise RequestRefused(f"the first {self._failures} requests all failed, the last with {response.error}")
+
+    def _keep(self, request: Request, response: Response, split: str, *, paid: bool) -> None:
+        self._store.save_call(self._study, request, response, split=split, number=self._number, paid=paid)
+        self._number += 1
+
+    def _told(self, response: Response, cached: bool) -> tuple[Response, bool]:
+        if self._on_response is not None:
+            self._on_response(response, cached)
+        return response, cached

@@ -1,0 +1,299 @@
+"""What came out of a study: the headline, the verdict, the winner, and every table; read from the store alone."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from prompt_search import tables
+from prompt_search.candidate import Prompt
+from prompt_search.statistics import Difference, mean_interval, paired_difference
+from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+
+RANKED = 10
+"""How many prompts a printed ranking shows."""
+
+
+class Verdict(str):
+    """``better``, ``not shown`` or ``worse``: whether the winner beats the default prompt on sealed rows.
+
+    Attributes (from `statistics.Difference`): ``difference`` winner minus default, with its 95% interval
+    ``low``, ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    rows: int
+    won: int
+    lost: int
+
+    @classmethod
+    def of(cls, found: Difference) -> Verdict:
+        verdict = cls(found.verdict)
+        for name in ("difference", "low", "high", "p", "rows", "won", "lost"):
+            setattr(verdict, name, getattr(found, name))
+        return verdict
+
+
+class Result:
+    """A stored study, finished or not.
+
+    Args:
+        store: where it is.
+        name: the study's name.
+
+    Raises:
+        StudyError: there is no such study.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self.name = name
+        self._study: StudyRecord = store.study(name)
+        self._trials: list[TrialRecord] = store.trials(name)
+        self._samples: list[SampleRecord] = store.samples(name)
+
+    @cached_property
+    def _calls(self) -> dict[str, Call]:
+        return self._store.calls(self.name)
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What the finished study wrote down: winner, budget, spent; empty while it is unfinished."""
+        return self._study.summary
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._study.summary)
+
+    def _trial(self, number: int) -> TrialRecord:
+        return next(trial for trial in self._trials if trial.trial == number)
+
+    def prompt(self, trial: int) -> Prompt:
+        """The prompt of a trial, as it was sent."""
+        return Prompt(**self._trial(trial).prompt)
+
+    @property
+    def best_trial(self) -> int:
+        """The winner's trial number; of an unfinished study the best so far."""
+        if self.finished:
+            return int(self.summary["winner"])
+        scored = self.trials_df().dropna(subset=["score"]).sort_values(["score", "search_rows"], ascending=False)
+        return int(scored["trial"].iloc[0]) if len(scored) else 0
+
+    @property
+    def best(self) -> Prompt:
+        """The prompt to ship."""
+        return self.prompt(self.best_trial)
+
+    @property
+    def baseline(self) -> Prompt:
+        """The template with every choice at its first option."""
+        return self.prompt(0)
+
+    def _scores(self, trial: int, split: str) -> dict[int, float]:
+        return {
+            sample.row: math.nan if sample.score is None else sample.score
+            for sample in self._samples
+            if sample.trial == trial and sample.split == split
+        }
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the winner beats the default prompt on sealed rows."""
+        before, after = self._scores(0, "test"), self._scores(self.best_trial, "test")
+        rows = sorted(before.keys() & after.keys())
+        return Verdict.of(paired_difference([before[row] for row in rows], [after[row] for row in rows]))
+
+    def test_score(self, trial: int) -> tuple[float, float, float, int]:
+        """(mean, low, high, rows) of a trial on the sealed rows; NaN and 0 when it was not tested."""
+        scores = [score for score in self._scores(trial, "test").values() if not math.isnan(score)]
+        mean = sum(scores) / len(scores) if scores else math.nan
+        return (mean, *mean_interval(scores), len(scores))
+
+    def trials_df(self) -> pd.DataFrame:
+        """One row per trial; see `tables.trials_frame`."""
+        names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
+        return tables.trials_frame(self._trials, self._samples, self._calls, names)
+
+    def samples_df(self) -> pd.DataFrame:
+        """One row per (trial, row); see `tables.samples_frame`."""
+        return tables.samples_frame(self._samples, self._calls)
+
+    def calls_df(self) -> pd.DataFrame:
+        """One row per request; see `tables.calls_frame`."""
+        return tables.calls_frame(self._calls)
+
+    def ranking(self) -> pd.DataFrame:
+        """`trials_df` in the order in which the search ranks the prompts, winner first."""
+        frame = self.trials_df()
+        if not self.finished:
+            return frame.sort_values(["score", "search_rows"], ascending=False, kind="stable", ignore_index=True)
+        order = {trial: rank for rank, trial in enumerate(self.summary["order"])}
+        return frame.sort_values("trial", key=lambda trials: trials.map(order), ignore_index=True)
+
+    @property
+    def optuna_study(self) -> optuna.Study:
+        """The mirrored Optuna study.
+
+        Raises:
+            KeyError: the study is unfinished or was kept in memory only.
+        """
+        import optuna
+
+        return optuna.load_study(study_name=self.name, storage=self._store.url.render_as_string(hide_password=False))
+
+    @property
+    def headline(self) -> str:
+        """The result in two sentences."""
+        if not self.finished:
+            return f"{self.name}: unfinished after {len(self._trials)} candidates; run the same line to go on."
+        verdict = self.verdict
+        winner, baseline = self.test_score(self.best_trial), self.test_score(0)
+        if self.best_trial == 0:
+            said = f"no candidate was found that beats the default prompt, which scores {_interval(baseline)}"
+        elif verdict.rows < 2:
+            said = "the budget left no sealed rows to compare on: nothing is shown; give more calls"
+        else:
+            words = {
+                "better": "The winner is better than the default prompt",
+                "worse": "The winner is worse than the default prompt",
+                "not shown": "It is not shown that the winner beats the default prompt",
+            }[verdict]
+            said = (
+                f"{words}: {_interval(winner)} against {_interval(baseline)} on {verdict.rows} rows that the search "
+                f"never saw, difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), "
+                f"p = {verdict.p:.2g}"
+            )
+        return f"{self.name}: {said}.\n{self.spent}"
+
+    @property
+    def spent(self) -> str:
+        """What the study used, in one sentence."""
+        summary = self.summary
+        cost = "price unknown" if summary["usd"] is None else f"${summary['usd']:.4f}"
+        limits = ", ".join(f"{name} {limit:g}" for name, limit in summary["budget"].items())
+        return (
+            f"{summary['calls']} calls of {summary['model']} ({summary['tokens']:,} tokens, {cost}, "
+            f"{summary['seconds']:.0f} s) of a budget of {limits}; {len(self._trials)} of "
+            f"{summary['candidates'][0]:,} candidates tried."
+        )
+
+    def __repr__(self) -> str:
+        frame = self.ranking().head(RANKED)
+        lines = [
+            self.headline,
+            "",
+            f"{'rank':>4} {'trial':>5} {'score':>6} {'95% interval':>14} {'rows':>5}  choices",
+        ]
+        for rank, record in enumerate(frame.to_dict("records"), start=1):
+            interval = f"{record['score_low']:.2f} to {record['score_high']:.2f}"
+            lines.append(
+                f"{rank:>4} {record['trial']:>5} {record['score']:>6.3f} {interval:>14} {record['search_rows']:>5}  "
+                f"{self._choices_text(int(record['trial']))}"
+            )
+        return "\n".join(lines)
+
+    def _choices_text(self, trial: int, width: int = 24) -> str:
+        """A trial's choices that differ from the default's, shortened."""
+        default = self._trial(0).choices
+        chosen = self._trial(trial).choices
+        shown = [f"{name}={_clip(text, width)}" for name, text in chosen.items() if default.get(name) != text]
+        return ", ".join(shown) or "(the default prompt)"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for rank, record in enumerate(self.ranking().head(RANKED).to_dict("records"), start=1):
+            left, right = (min(max(record[name], 0.0), 1.0) * 100 for name in ("score_low", "score_high"))
+            bar = (
+                "<div style='position:relative;width:120px;height:.8em;background:#8882'>"
+                f"<div style='position:absolute;left:{left:.1f}%;width:{max(right - left, 0.5):.1f}%;height:100%;"
+                "background:#4a90d9'></div></div>"
+                if not math.isnan(record["score_low"])
+                else ""
+            )
+            cells = (rank, record["trial"], f"{record['score']:.3f}", record["search_rows"])
+            rows.append(
+                "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + f"<td>{bar}</td><td style='text-align:left'>"
+                f"{html.escape(self._choices_text(int(record['trial']), 60))}</td></tr>"
+            )
+        return (
+            f"<div><p>{html.escape(self.headline).replace(chr(10), '<br>')}</p>"
+            "<table><thead><tr><th>rank</th><th>trial</th><th>score</th><th>rows</th><th>95% interval</th>"
+            "<th style='text-align:left'>differs from the default in</th></tr></thead>"
+            f"<tbody>{''.join(rows)}</tbody></table>"
+            f"<details><summary>the winner's prompt</summary>{self.best._repr_html_()}</details></div>"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One prompt's scores on labelled rows."""
+
+    prompt: Prompt
+    samples: Sequence[SampleRecord]
+    calls: Mapping[str, Call]
+
+    @property
+    def scores(self) -> list[float]:
+        """The scores of the rows whose requests did not fail."""
+        return [sample.score for sample in self.samples if sample.score is not None]
+
+    @property
+    def score(self) -> float:
+        """Their mean, NaN without any."""
+        return sum(self.scores) / len(self.scores) if self.scores else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the mean."""
+        return mean_interval(self.scores)
+
+    @property
+    def errors(self) -> int:
+        return sum(sample.error is not None for sample in self.samples)
+
+    @property
+    def unparsed(self) -> int:
+        return sum(sample.unparsed for sample in self.samples)
+
+    def samples_df(self) -> pd.DataFrame:
+        """One row per row of the data; see `tables.samples_frame`."""
+        return tables.samples_frame(self.samples, self.calls)
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"Evaluation: {self.score:.3f} ({low:.3f} to {high:.3f}) on {len(self.scores)} rows, "
+            f"{self.unparsed} unparsed, {self.errors} errors"
+        )
+
+
+def open_result(storage: str, name: str) -> Result:
+    """Open a stored study.
+
+    Raises:
+        StorageError: the storage cannot be opened.
+        StudyError: there is no study of that name.
+    """
+    return Result(Store(storage), name)
+
+
+def _interval(score: tuple[float, float, float, int]) -> str:
+    mean, low, high, _ = score
+    return f"{mean:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _clip(text: str, width: int) -> str:
+    line = " ".join(text.split()) or "(empty)"
+    return line if len(line) <= width else f"{line[: width - 1]}…"

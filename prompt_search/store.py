@@ -1,0 +1,402 @@
+"""One storage URL for everything a study knows: responses, what was paid, trials, samples, Optuna's own tables.
+
+A response is committed before it counts. It is kept under the request's canonical key and serves every study;
+which calls a study paid for is kept beside it, so that a resumed study spends nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from os.path import commonpath
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sql
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+
+from prompt_search.completion import Request, Response
+from prompt_search.errors import StorageError, StudyError
+
+if TYPE_CHECKING:
+    import optuna
+
+    from prompt_search.space import SearchSpace
+
+SCHEMA_VERSION = 1
+
+_metadata = sql.MetaData()
+_about = sql.Table("prompt_search_about", _metadata, sql.Column("schema_version", sql.Integer, nullable=False))
+_responses = sql.Table(
+    "prompt_search_responses",
+    _metadata,
+    sql.Column("key", sql.String(64), primary_key=True),
+    sql.Column("request", sql.Text, nullable=False),
+    sql.Column("response", sql.Text, nullable=False),
+)
+_studies = sql.Table(
+    "prompt_search_studies",
+    _metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("created", sql.Float, nullable=False),
+    sql.Column("identity", sql.Text, nullable=False),
+    sql.Column("summary", sql.Text),
+)
+_calls = sql.Table(
+    "prompt_search_calls",
+    _metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("key", sql.String(64), primary_key=True),
+    sql.Column("number", sql.Integer, nullable=False),
+    sql.Column("split", sql.String(20), nullable=False),
+    sql.Column("attempts", sql.Integer, nullable=False),
+    sql.Column("failure", sql.Text),
+)
+_trials = sql.Table(
+    "prompt_search_trials",
+    _metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("trial", sql.Integer, primary_key=True),
+    sql.Column("record", sql.Text, nullable=False),
+)
+_samples = sql.Table(
+    "prompt_search_samples",
+    _metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("trial", sql.Integer, primary_key=True),
+    sql.Column("row", sql.Integer, primary_key=True),
+    sql.Column("split", sql.String(20), nullable=False),
+    sql.Column("key", sql.String(64), nullable=False),
+    sql.Column("record", sql.Text, nullable=False),
+)
+_STUDY_TABLES = (_calls, _trials, _samples, _studies)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request that a study used: paid for (``attempts`` > 0) or found stored (0); ``response`` for replay."""
+
+    key: str
+    number: int
+    split: str
+    attempts: int
+    response: Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """One candidate: its choices as text by name, the fields of its `Prompt`, and how its trial ended."""
+
+    trial: int
+    state: str
+    reason: str
+    choices: Mapping[str, str]
+    positions: Mapping[str, int]
+    prompt: Mapping[str, Any]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRecord:
+    """One candidate on one row; ``score`` is None when the request failed."""
+
+    trial: int
+    row: int
+    split: str
+    key: str
+    answer: Any
+    target: Any
+    score: float | None
+    explanation: str
+    unparsed: bool
+    error: str | None
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRecord:
+    """A stored study: what it is (``identity``) and, once it ended, what came out (``summary``)."""
+
+    study: str
+    created: float
+    identity: Mapping[str, Any]
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """A database at a SQLAlchemy URL; SQLite files and their tables are made when missing.
+
+    Raises:
+        StorageError: the URL is not one, its driver is missing, or the database cannot be opened.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        try:
+            self.url = make_url(url)
+            self.engine = sql.create_engine(self.url)
+            if self.url.get_backend_name() == "sqlite":
+                event.listen(self.engine, "connect", _tune_sqlite)
+            _metadata.create_all(self.engine)
+            with self.engine.begin() as connection:
+                version = connection.execute(sql.select(_about.c.schema_version)).scalar()
+                if version is None:
+                    connection.execute(_about.insert().values(schema_version=SCHEMA_VERSION))
+        except (sql.exc.SQLAlchemyError, ImportError) as error:
+            reason = " ".join(str(getattr(error, "orig", None) or error).split())
+            raise StorageError(
+                f"storage {_without_password(url)!r} cannot be opened: {reason}; give an SQLAlchemy URL such as "
+                f"sqlite:///study.db"
+            ) from None
+        if version not in (None, SCHEMA_VERSION):
+            raise StorageError(
+                f"storage {_without_password(url)!r} has schema version {version}, this release reads "
+                f"{SCHEMA_VERSION}; use another file or the release that wrote it"
+            )
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def response(self, key: str) -> Response | None:
+        """The stored answer to a request."""
+        with self.engine.connect() as connection:
+            text = connection.execute(
+                sql.select(_responses.c.response).where(_responses.c.key == key)
+            ).scalar_one_or_none()
+        return None if text is None else Response.from_json(text)
+
+    def save_call(
+        self, study: str, request: Request, response: Response, *, split: str, number: int, paid: bool
+    ) -> None:
+        """Commit a response and that the study used it; a failed request is kept with the study only.
+
+        A call that failed before and is sent again keeps counting what its earlier attempts cost.
+        """
+        which = sql.and_(_calls.c.study == study, _calls.c.key == request.key)
+        with self.engine.begin() as connection:
+            earlier = connection.execute(sql.select(_calls.c.attempts).where(which)).scalar() or 0
+            row = {
+                "study": study,
+                "key": request.key,
+                "number": number,
+                "split": split,
+                "attempts": earlier + (response.attempts if paid else 0),
+                "failure": response.to_json() if response.error else None,
+            }
+            connection.execute(_calls.delete().where(which))
+            known = sql.exists().where(_responses.c.key == request.key)
+            if paid and not response.error and not connection.execute(sql.select(known)).scalar():
+                connection.execute(
+                    _responses.insert().values(key=request.key, request=request.to_json(), response=response.to_json())
+                )
+            connection.execute(_calls.insert().values(**row))
+
+    def calls(self, study: str) -> dict[str, Call]:
+        """What a study used so far, by request key, with the responses."""
+        joined = _calls.outerjoin(_responses, _calls.c.key == _responses.c.key)
+        query = (
+            sql.select(_calls, _responses.c.response)
+            .select_from(joined)
+            .where(_calls.c.study == study)
+            .order_by(_calls.c.number)
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {
+            row.key: Call(
+                key=row.key,
+                number=row.number,
+                split=row.split,
+                attempts=row.attempts,
+                response=Response.from_json(row.failure or row.response),
+            )
+            for row in rows
+        }
+
+    def requests(self, study: str) -> dict[str, str]:
+        """Request key to the canonical text of what was sent, for every call of a study."""
+        query = sql.select(_responses.c.key, _responses.c.request).join(_calls, _calls.c.key == _responses.c.key)
+        with self.engine.connect() as connection:
+            return {row.key: row.request for row in connection.execute(query.where(_calls.c.study == study))}
+
+    def study(self, name: str) -> StudyRecord:
+        """A stored study.
+
+        Raises:
+            StudyError: there is none of that name; the message lists those there are.
+        """
+        for record in self.studies():
+            if record.study == name:
+                return record
+        names = ", ".join(repr(record.study) for record in self.studies()) or "none"
+        raise StudyError(f"there is no study {name!r} in {_without_password(self.url)}; stored: {names}")
+
+    def studies(self) -> list[StudyRecord]:
+        """All stored studies, oldest first."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sql.select(_studies).order_by(_studies.c.created)).all()
+        return [
+            StudyRecord(
+                study=row.study,
+                created=row.created,
+                identity=json.loads(row.identity),
+                summary=json.loads(row.summary) if row.summary else {},
+            )
+            for row in rows
+        ]
+
+    def open_study(self, name: str, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
+        """Start a study, or go on with the stored one.
+
+        Raises:
+            StudyError: the stored study differs; the message says in what.
+        """
+        stored = {record.study: record for record in self.studies()}.get(name)
+        if stored is not None and fresh:
+            self.delete_study(name)
+            stored = None
+        if stored is None:
+            with self.engine.begin() as connection:
+                connection.execute(
+                    _studies.insert().values(study=name, created=self._clock(), identity=json.dumps(identity))
+                )
+            return
+        now = json.loads(json.dumps(identity))
+        changed = sorted(key for key in {*now, *stored.identity} if now.get(key) != stored.identity.get(key))
+        if changed:
+            details = "; ".join(f"{key} {_change(stored.identity.get(key), now.get(key))}" for key in changed)
+            raise StudyError(
+                f"study {name!r} in {_without_password(self.url)} was started with other settings: {details}; "
+                f"give it another name or storage, or start anew with fresh=True (--fresh)"
+            )
+
+    def delete_study(self, name: str) -> None:
+        """Forget a study; its responses stay."""
+        with self.engine.begin() as connection:
+            for table in _STUDY_TABLES:
+                connection.execute(table.delete().where(table.c.study == name))
+        self._delete_optuna_study(name)
+
+    def save_summary(self, study: str, summary: Mapping[str, Any]) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(
+                _studies.update().where(_studies.c.study == study).values(summary=json.dumps(summary, allow_nan=False))
+            )
+
+    def save_trials(self, study: str, trials: Iterable[TrialRecord], samples: Iterable[SampleRecord]) -> None:
+        """Write trials and samples, replacing what was stored of the same ones."""
+        with self.engine.begin() as connection:
+            for trial in trials:
+                which = sql.and_(_trials.c.study == study, _trials.c.trial == trial.trial)
+                connection.execute(_trials.delete().where(which))
+                record = json.dumps(asdict(trial), ensure_ascii=False)
+                connection.execute(_trials.insert().values(study=study, trial=trial.trial, record=record))
+            for sample in samples:
+                which = sql.and_(
+                    _samples.c.study == study, _samples.c.trial == sample.trial, _samples.c.row == sample.row
+                )
+                connection.execute(_samples.delete().where(which))
+                connection.execute(
+                    _samples.insert().values(
+                        study=study,
+                        trial=sample.trial,
+                        row=sample.row,
+                        split=sample.split,
+                        key=sample.key,
+                        record=json.dumps(asdict(sample), ensure_ascii=False),
+                    )
+                )
+
+    def clear_trials(self, study: str) -> None:
+        """Drop a study's trials and samples; a resumed run writes them again from the responses."""
+        with self.engine.begin() as connection:
+            for table in (_trials, _samples):
+                connection.execute(table.delete().where(table.c.study == study))
+
+    def trials(self, study: str) -> list[TrialRecord]:
+        query = sql.select(_trials.c.record).where(_trials.c.study == study).order_by(_trials.c.trial)
+        with self.engine.connect() as connection:
+            return [TrialRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
+
+    def samples(self, study: str) -> list[SampleRecord]:
+        query = (
+            sql.select(_samples.c.record)
+            .where(_samples.c.study == study)
+            .order_by(_samples.c.trial, _samples.c.split, _samples.c.row)
+        )
+        with self.engine.connect() as connection:
+            return [SampleRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
+
+    def _optuna_storage(self) -> optuna.storages.RDBStorage:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        return optuna.storages.RDBStorage(self.url.render_as_string(hide_password=False))
+
+    def _delete_optuna_study(self, name: str) -> None:
+        if sql.inspect(self.engine).has_table("studies"):
+            import optuna
+
+            storage = self._optuna_storage()
+            if name in optuna.get_all_study_names(storage):
+                optuna.delete_study(study_name=name, storage=storage)
+            storage.engine.dispose()
+
+    def mirror(self, name: str, space: SearchSpace, trials: Iterable[tuple[TrialRecord, float | None]]) -> None:
+        """Write trials with their estimated scores as an Optuna study of the same name into the same database,
+        for optuna-dashboard and Optuna's own plots. In-memory stores have no such study."""
+        if self.url.get_backend_name() == "sqlite" and not self.url.database:
+            return
+        import optuna
+        from optuna.distributions import CategoricalDistribution
+
+        self._delete_optuna_study(name)
+        storage = self._optuna_storage()
+        study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        states = {"complete": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}
+        study.add_trials(
+            [
+                optuna.trial.create_trial(
+                    state=states.get(trial.state, optuna.trial.TrialState.FAIL),
+                    params={key: space.by_name[key].ids[index] for key, index in trial.positions.items()},
+                    distributions={key: CategoricalDistribution(space.by_name[key].ids) for key in trial.positions},
+                    value=None if trial.state not in states else estimate,
+                    intermediate_values={0: estimate} if estimate is not None else {},
+                    user_attrs={"reason": trial.reason},
+                )
+                for trial, estimate in trials
+            ]
+        )
+        storage.engine.dispose()
+
+
+def _tune_sqlite(connection: Any, _: Any) -> None:
+    # Write-ahead logging lets readers (a notebook, the dashboard) look on while a study writes.
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _without_password(url: Any) -> str:
+    try:
+        return str(make_url(url).render_as_string(hide_password=True))
+    except sql.exc.ArgumentError:
+        return "***" if "@" in str(url) else str(url)
+
+
+def _change(before: Any, now: Any) -> str:
+    """``was …, is …`` around the first difference."""
+    texts = ["absent" if value is None else json.dumps(value, ensure_ascii=False) for value in (before, now)]
+    same = len(commonpath(texts))
+    start = max(0, same - 30)
+    was, is_now = (
+        f"{'…' if start else ''}{text[start : start + 80]}{'…' if len(text) > start + 80 else ''}" for text in texts
+    )
+    return f"was {was}, is {is_now}"
+
+
+def none_if_nan(value: float) -> float | None:
+    """JSON has no NaN: unknown is null there."""
+    return None if math.isnan(value) else value

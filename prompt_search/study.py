@@ -1,0 +1,552 @@
+"""A study: one template, one labelled data set, one model, and the search for the prompt to ship."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prompt_search import metrics
+from prompt_search.answers import Answer, Label, Text, from_dict
+from prompt_search.budget import Budget, Ledger
+from prompt_search.candidate import Prompt
+from prompt_search.client import Client, Model
+from prompt_search.completion import Response
+from prompt_search.dataset import Dataset
+from prompt_search.errors import InputError, StudyError
+from prompt_search.evaluation import Contender, Evaluator, Outcome
+from prompt_search.examples import ExamplePool
+from prompt_search.metrics import Metric
+from prompt_search.result import Evaluation, Result
+from prompt_search.search.loop import DEFAULT_TRIAL, Race, Racer, common_order, optuna_proposer
+from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
+from prompt_search.statistics import mean_interval
+from prompt_search.store import SampleRecord, Store, TrialRecord, none_if_nan
+from prompt_search.template import Template
+
+if TYPE_CHECKING:
+    import optuna
+
+T = TypeVar("T")
+
+HELD_OUT = 0.3
+"""The part of the rows that is sealed for the test unless the data says otherwise."""
+
+TEST_SHARE = 0.15
+"""The most of the budget that each of winner and baseline may use on the sealed rows."""
+
+EVALUATIONS = "(evaluations)"
+"""Under which name the calls of `evaluate` are kept."""
+
+POOL_ROWS = 100
+"""From how many of the search rows shots may come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Where a running study stands; what a progress display is told."""
+
+    study: str
+    phase: str
+    trials: int
+    calls: int
+    limit: float
+    best: float | None
+    low: float | None
+    high: float | None
+    errors: int
+    unparsed: int
+    cached: int
+    responses: int
+    usd: float
+    seconds: float
+
+
+class Study:
+    """Searches one template for its best prompt.
+
+    Args:
+        template: a `Template`; its choices are the space.
+        data: labelled rows.
+        model: a `Model`, a model name, or a choice of models.
+        answer: how a response is read, or a choice of ways; default: `Label` over the data's labels, or
+            `Text` when the target has many values.
+        metric: ``(answer, row) -> bool | float | Score``, larger is better.
+        context: values for the template's variables; ``labels`` is there already when the target has few values.
+        request: further request parameters, each a value or a choice; None drops one of ours. The temperature
+            is 0 unless given.
+        name: under which name the store keeps it.
+        storage: an SQLAlchemy URL; None keeps everything in memory.
+        seed: for all that is left to chance.
+        max_concurrency: requests in flight.
+        sampler: an Optuna sampler in place of ours.
+        test: rows kept for the sealed test, a number or a part of all; default 0.3.
+
+    Raises:
+        InputError: anything that is wrong with the above, before any request.
+    """
+
+    def __init__(
+        self,
+        *,
+        template: Template,
+        data: Dataset,
+        model: Model | str | Options,
+        answer: Answer | Options | None = None,
+        metric: Metric = metrics.exact,
+        context: Mapping[str, Any] | None = None,
+        request: Mapping[str, Any] | None = None,
+        name: str = "study",
+        storage: str | None = None,
+        seed: int = 0,
+        max_concurrency: int = 16,
+        sampler: optuna.samplers.BaseSampler | None = None,
+        test: int | float = HELD_OUT,
+    ) -> None:
+        if not name:
+            raise StudyError("a study needs a name, got an empty one")
+        if max_concurrency < 1:
+            raise StudyError(f"max_concurrency must be at least 1, got {max_concurrency}")
+        self.name = name
+        self.data = data
+        self.metric = metric
+        self.storage = storage
+        self.seed = seed
+        self.max_concurrency = max_concurrency
+        self.sampler = sampler
+        self.models = [Model.parse(m) if isinstance(m, str) else m for m in _options(model)]
+        self.answers: list[Answer] = _options(answer if answer is not None else default_answer(data))
+        self.request = dict(request or {})
+        self.metric_name = metrics.metric_name(metric)
+        metrics.check(metric, [*data.fields, data.target])
+        labels = {"labels": data.labels} if data.is_categorical else {}
+        self.template = template.with_context({**(context or {}), **labels, **template.context})
+        self.template.check(data.fields, data.target)
+
+        splits = data.splits(test, seed)
+        targets = [str(row.target) for row in data.rows]
+        self.search_rows = common_order(
+            [targets[index] for index in splits.search] if data.is_categorical else None, splits.search, seed
+        )
+        self.test_rows = list(splits.test)
+        # Shots come from the rows at the end of the common order, which few candidates are ever scored on.
+        self.pool = ExamplePool(
+            tuple({name: data.rows[i][name] for name in data.rows[i]} for i in self.search_rows[-POOL_ROWS:]),
+            data.target,
+        )
+        self._extra = [
+            _factor("answer", "answer", answer, self.answers),
+            _factor("model", "model", model, self.models),
+            *(_factor(key, "request", value, _options(value)) for key, value in self.request.items()),
+        ]
+        self._space: SearchSpace | None = None
+
+    def space(self) -> SearchSpace:
+        """The dimensions, their options and conditions, and how many candidates they make.
+
+        Raises:
+            TemplateError: see `Template.space`.
+        """
+        if self._space is None:
+            row = self.data.rows[self.search_rows[0]].fields
+            extra = [factor for factor in self._extra if len(factor.options) > 1]
+            self._space = self.template.space(row, pool=self.pool, extra=extra)
+        return self._space
+
+    def contender(self, candidate: Candidate) -> Contender:
+        """How a candidate is asked and read."""
+        space = self.space()
+        values, texts = space.values(candidate), space.texts(candidate)
+        answer: Answer = values.get("answer", self.answers[0])
+        model: Model = values.get("model", self.models[0])
+        given = {key: values.get(key, _options(value)[0]) for key, value in self.request.items()}
+        parameters = {"temperature": 0, **answer.parameters, **given}
+        inside = {name: value for name, value in values.items() if name not in ("model", *self.request)}
+        row = self.data.rows[self.search_rows[0]].fields
+        answer_text = texts.get("answer") or self._extra[0].texts[0]
+        source = self.template.fix({**inside, "answer": answer_text}, row, pool=self.pool)
+        prompt = Prompt(
+            source=source,
+            choices=texts,
+            parameters={key: value for key, value in parameters.items() if value is not None},
+            answer=answer.to_dict(),
+            model=model.name,
+            name=self.template.name,
+        )
+        return Contender(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
+
+    def prompt(self, choices: Mapping[str, Any] | None = None) -> Prompt:
+        """The prompt of some choices (option or its text by name; missing ones: the first option)."""
+        return self.contender(self.space().candidate_of(choices or {})).prompt
+
+    def _rows_for(self, candidate: Candidate) -> list[int]:
+        """The rows a candidate may be scored on: all but those that it shows as examples."""
+        values = {k: v for k, v in self.space().values(candidate).items() if k not in ("answer", "model")}
+        pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]
+        if not pickers or pickers == ["nearest"]:  # nearest leaves the row itself out
+            return self.search_rows
+        row = self.data.rows[self.search_rows[0]].fields
+        shown = self.template.shots({**values, "answer": ""}, row, self.pool)
+        taken = [{name: shot[name] for name in self.data.fields} for shot in shown]
+        return [
+            index
+            for index in self.search_rows
+            if {name: self.data.rows[index][name] for name in self.data.fields} not in taken
+        ]
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this study this study: a stored one is continued only while all of it is the same."""
+        return {
+            "template": self.template.source,
+            "context": self.template.context,
+            "data": self.data.fingerprint,
+            "rows": [len(self.search_rows), len(self.test_rows)],
+            "models": [[model.name, model.endpoint] for model in self.models],
+            "answers": [answer.to_dict() for answer in self.answers],
+            "metric": repr(self.metric) if is_dataclass(self.metric) else self.metric_name,
+            "request": {key: [str(v) for v in _options(value)] for key, value in self.request.items()},
+            "seed": self.seed,
+            "sampler": type(self.sampler).__name__ if self.sampler else "default",
+        }
+
+    def run(
+        self,
+        budget: Budget | int,
+        *,
+        progress: Callable[[Snapshot], None] | None = None,
+        fresh: bool = False,
+        retry_errors: bool = False,
+    ) -> Result:
+        """Search, then score baseline and winner on the sealed rows; the same call resumes.
+
+        Works with or without a running event loop. Whatever was answered is stored at once: run the same line
+        again after an interruption and nothing is paid twice.
+
+        Args:
+            budget: the most that may be spent; a number counts calls.
+            progress: told where the study stands, after every response.
+            fresh: forget the stored study of this name (its responses stay, and cost nothing).
+            retry_errors: send requests that failed in an earlier run again.
+
+        Raises:
+            InputError: the stored study differs, or the storage cannot be opened.
+            RunError: the endpoint cannot be reached or refuses for good; what was answered is kept.
+        """
+        budget = Budget(calls=budget) if isinstance(budget, int) else budget
+        self.space()
+        for model in self.models:
+            _ = model.endpoint  # fetches and hashes an embedded model, before anything is timed
+        store = Store(self.storage or "sqlite://")
+        store.open_study(self.name, self.identity(), fresh=fresh)
+        calls = store.calls(self.name)
+        paid = sum(call.attempts for call in calls.values())
+        if retry_errors or all(call.response.error for call in calls.values()):
+            calls = {key: call for key, call in calls.items() if not call.response.error}
+        store.clear_trials(self.name)
+        ledger = Ledger(budget, paid_before=paid)
+        run = _Run(self, store, ledger, progress)
+        in_own_thread(lambda: run.main(calls), lambda: ledger.stop("interrupted"))
+        return Result(store, self.name)
+
+    def __repr__(self) -> str:
+        models = ", ".join(model.name for model in self.models)
+        return (
+            f"Study({self.name!r}: {self.template.name}, {len(self.search_rows)} search rows, "
+            f"{len(self.test_rows)} sealed test rows, model {models}, metric {self.metric_name})"
+        )
+
+
+class _Run:
+    """One run of a study: what it writes down, round by round."""
+
+    def __init__(self, study: Study, store: Store, ledger: Ledger, progress: Callable[[Snapshot], None] | None) -> None:
+        self.study = study
+        self.store = store
+        self.ledger = ledger
+        self.progress = progress
+        self.saved: dict[int, int] = {}
+        self.states: dict[int, str] = {}
+        self.cached = self.responses = self.errors = self.unparsed = self.trials = 0
+        self.best: tuple[float, float, float] | None = None
+        self.phase = "starting"
+        budget_test = self.ledger.affordable() * TEST_SHARE
+        self.test_rows = study.test_rows[: int(min(len(study.test_rows), budget_test))]
+
+    async def main(self, calls: Mapping[str, Any]) -> None:
+        study = self.study
+        async with AsyncExitStack() as stack:
+            clients = {}
+            for model in study.models:
+                client = Client(
+                    model,
+                    max_concurrency=study.max_concurrency,
+                    on_attempt=self.ledger.reserve,
+                    seed=study.seed,
+                )
+                clients[model.endpoint] = await stack.enter_async_context(client)
+            evaluator = Evaluator(
+                study=study.name,
+                rows=study.data.rows,
+                metric=study.metric,
+                clients=clients,
+                store=self.store,
+                ledger=self.ledger,
+                calls=calls,
+                on_response=self.on_response,
+            )
+            race = Race(
+                space=study.space(),
+                enter=lambda candidate: (study.contender(candidate), study._rows_for(candidate)),
+                evaluator=evaluator,
+                limit=lambda: self.ledger.affordable() - 2 * len(self.test_rows),
+                spent=lambda: self.ledger.spent,
+                propose=optuna_proposer(study.space(), study.seed, study.sampler),
+                seed=study.seed,
+                on_round=self.on_round,
+            )
+            winner = await race.run()
+            if self.ledger.stopped is None:
+                await self.test(evaluator, race.racers[DEFAULT_TRIAL], winner)
+        if self.ledger.stopped is None:
+            self.finish(race, winner)
+
+    async def test(self, evaluator: Evaluator, baseline: Racer, winner: Racer) -> None:
+        """Score both on the sealed rows, row by row in turn, so that they always have the same rows."""
+        self.phase = "sealed test"
+        racers = [baseline] if winner is baseline else [baseline, winner]
+        jobs = [(racer, row) for row in self.test_rows for racer in racers]
+        room = self.ledger.affordable() - self.ledger.spent
+        afforded = []
+        for racer, row in jobs:
+            room -= evaluator.price(racer.contender, [row])[0]
+            if room < 0:
+                break
+            afforded.append((racer, row))
+        outcomes = await evaluator.evaluate([(racer.contender, row) for racer, row in afforded], "test")
+        samples = [
+            sample_record(racer.trial, "test", outcome, self.study.data)
+            for (racer, _), outcome in zip(afforded, outcomes, strict=True)
+            if outcome is not None
+        ]
+        self.store.save_trials(self.study.name, [], samples)
+
+    def finish(self, race: Race, winner: Racer) -> None:
+        ledger = self.ledger
+        limits = {field.name: getattr(ledger.budget, field.name) for field in fields(ledger.budget)}
+        self.store.save_summary(
+            self.study.name,
+            {
+                "winner": winner.trial,
+                "baseline": DEFAULT_TRIAL,
+                "order": [racer.trial for racer in race.ranked()],
+                "budget": {name: limit for name, limit in limits.items() if limit is not None},
+                "calls": ledger.spent,
+                "tokens": ledger.tokens,
+                "usd": none_if_nan(ledger.usd) if ledger.priced else None,
+                "seconds": ledger.seconds,
+                "metric": self.study.metric_name,
+                "model": ", ".join(model.name for model in self.study.models),
+                "template": self.study.template.name,
+                "candidates": list(self.study.space().size()),
+                "search_rows": len(self.study.search_rows),
+                "held_out_rows": len(self.study.test_rows),
+            },
+        )
+        estimates = race.estimates()
+        self.store.mirror(
+            self.study.name,
+            self.study.space(),
+            [(self.trial(racer), estimates[racer.trial] if racer.scores else None) for racer in race.racers],
+        )
+        self.phase = "done"
+        self.tell()
+
+    def on_round(self, race: Race) -> None:
+        """Write down what is new, and tell where the search stands."""
+        trials, samples = [], []
+        for racer in race.racers:
+            done = self.saved.get(racer.trial, 0)
+            samples += [
+                sample_record(racer.trial, "search", outcome, self.study.data) for outcome in racer.outcomes[done:]
+            ]
+            if self.states.get(racer.trial) != racer.state:
+                trials.append(self.trial(racer))
+            self.saved[racer.trial] = len(racer.outcomes)
+            self.states[racer.trial] = racer.state
+        self.store.save_trials(self.study.name, trials, samples)
+        leader = race.winner
+        if leader.scores:
+            low, high = mean_interval(leader.scores)
+            self.best = (sum(leader.scores) / len(leader.scores), low, high)
+        self.phase, self.trials = race.phase, len(race.racers)
+        outcomes = [outcome for racer in race.racers for outcome in racer.outcomes]
+        self.unparsed = sum(outcome.unparsed for outcome in outcomes)
+        self.tell()
+
+    def trial(self, racer: Racer) -> TrialRecord:
+        prompt = racer.contender.prompt
+        return TrialRecord(
+            trial=racer.trial,
+            state=racer.state,
+            reason=racer.reason,
+            choices=self.study.space().texts(racer.candidate),
+            positions=racer.candidate.to_dict(),
+            prompt=asdict(prompt),
+            text=prompt.text,
+        )
+
+    def on_response(self, response: Response, cached: bool) -> None:
+        self.responses += 1
+        self.cached += cached
+        self.errors += response.error is not None
+        self.tell()
+
+    def tell(self) -> None:
+        if self.progress is None:
+            return
+        best, low, high = self.best or (None, None, None)
+        self.progress(
+            Snapshot(
+                study=self.study.name,
+                phase=self.phase,
+                trials=self.trials,
+                calls=self.ledger.spent,
+                limit=self.ledger.affordable(),
+                best=best,
+                low=low,
+                high=high,
+                errors=self.errors,
+                unparsed=self.unparsed,
+                cached=self.cached,
+                responses=self.responses,
+                usd=self.ledger.usd if self.ledger.priced else float("nan"),
+                seconds=self.ledger.seconds,
+            )
+        )
+
+
+def evaluate(
+    prompt: Prompt,
+    data: Dataset,
+    *,
+    model: Model | str,
+    answer: Answer | None = None,
+    metric: Metric = metrics.exact,
+    rows: Sequence[int] | None = None,
+    storage: str | None = None,
+    max_concurrency: int = 16,
+    budget: Budget | None = None,
+) -> Evaluation:
+    """Score one prompt on labelled rows, without a search.
+
+    Args:
+        prompt: what to score.
+        data: the rows.
+        model: whom to ask.
+        answer: how a response is read; default: what the prompt was exported with, else as in `Study`.
+        metric: ``(answer, row) -> bool | float | Score``.
+        rows: positions of the rows to score on; default all.
+        storage: where responses are kept and looked for; None: memory.
+        max_concurrency: requests in flight.
+        budget: a limit; rows beyond it are left out.
+
+    Raises:
+        InputError: wrong arguments, before any request.
+        RunError: the endpoint cannot be reached or refuses for good.
+    """
+    asked = Model.parse(model) if isinstance(model, str) else model
+    read = answer or (from_dict(prompt.answer) if prompt.answer else default_answer(data))
+    metrics.check(metric, [*data.fields, data.target])
+    chosen = list(range(len(data))) if rows is None else list(rows)
+    sent = replace(prompt, parameters={"temperature": 0, **read.parameters, **prompt.parameters}, model=asked.name)
+    contender = Contender(prompt=sent, answer=read, model=asked.name, endpoint=asked.endpoint)
+    store = Store(storage or "sqlite://")
+    ledger = Ledger(budget or Budget(calls=10 * len(chosen) + 100))
+
+    async def main() -> list[Outcome | None]:
+        async with Client(asked, max_concurrency=max_concurrency, on_attempt=ledger.reserve) as client:
+            evaluator = Evaluator(
+                study=EVALUATIONS,
+                rows=data.rows,
+                metric=metric,
+                clients={asked.endpoint: client},
+                store=store,
+                ledger=ledger,
+                calls={},
+            )
+            return await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
+
+    outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
+    samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes if outcome is not None]
+    return Evaluation(prompt=sent, samples=samples, calls=store.calls(EVALUATIONS))
+
+
+def sample_record(trial: int, split: str, outcome: Outcome, data: Dataset) -> SampleRecord:
+    return SampleRecord(
+        trial=trial,
+        row=outcome.row,
+        split=split,
+        key=outcome.key,
+        answer=outcome.answer,
+        target=data.rows[outcome.row].target,
+        score=outcome.score,
+        explanation=outcome.explanation,
+        unparsed=outcome.unparsed,
+        error=outcome.error,
+        cached=outcome.cached,
+    )
+
+
+def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]], on_interrupt: Callable[[], None]) -> T:
+    """Run a coroutine on an event loop in a thread of its own: a notebook's thread has one already.
+
+    The first Ctrl-C calls ``on_interrupt`` and waits for the work to end, a second one stops waiting.
+    """
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(asyncio.run(work()))
+        except BaseException as error:  # handed to the waiting thread, which raises it
+            failure.append(error)
+
+    thread = threading.Thread(target=target, name="prompt_search", daemon=True)
+    thread.start()
+    interrupted = False
+    while thread.is_alive():
+        try:
+            thread.join(0.2)
+        except KeyboardInterrupt:
+            if interrupted:
+                raise
+            interrupted = True
+            on_interrupt()
+    if failure:
+        raise failure[0]
+    if interrupted:
+        raise KeyboardInterrupt
+    return outcome[0]
+
+
+def default_answer(data: Dataset) -> Answer:
+    """One of the labels where the target has few values, else free text."""
+    return Label(data.labels) if data.is_categorical else Text()
+
+
+def _options(value: Any) -> list[Any]:
+    return list(value.values) if isinstance(value, Options) else [value]
+
+
+def _factor(name: str, kind: Kind, given: Any, values: Sequence[Any]) -> Factor:
+    names = given.names if isinstance(given, Options) else None
+    factor = Factor(name=name, kind=kind, options=tuple(values), names=names)
+    if len(set(factor.texts)) < len(values):
+        raise InputError(
+            f"the options of {name!r} need different names, got {', '.join(factor.texts)}; name them: "
+            f'ps.choice({{"name": …}})'
+        )
+    return factor

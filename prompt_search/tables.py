@@ -1,0 +1,147 @@
+"""The tables: pure functions from stored records to pandas frames."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from prompt_search.statistics import mean_interval
+from prompt_search.store import Call, SampleRecord, TrialRecord
+
+TRIAL_COLUMNS = (
+    "trial", "state", "score", "score_low", "score_high", "rows", "search_rows", "prompt_tokens", "cost_usd",
+    "latency_s", "unparsed", "errors", "reason",
+)  # fmt: skip
+SAMPLE_COLUMNS = (
+    "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
+    "completion_tokens", "latency_s", "cached",
+)  # fmt: skip
+CALL_COLUMNS = (
+    "call", "key", "split", "attempts", "response", "error", "prompt_tokens", "cached_tokens",
+    "completion_tokens", "latency_s", "cost_usd",
+)  # fmt: skip
+
+
+def samples_frame(samples: Sequence[SampleRecord], calls: Mapping[str, Call]) -> pd.DataFrame:
+    """One row per (trial, row, split).
+
+    Columns: ``trial`` int; ``row`` int, position in the data; ``split`` ``search`` or ``test``; ``answer`` what
+    was read from the response, None when nothing could be; ``target``; ``score`` float, NaN when the request
+    failed; ``error`` text or None; ``response`` text; ``prompt_tokens`` and ``completion_tokens`` Int64;
+    ``latency_s`` float seconds; ``cached`` bool, whether the response was there already.
+    """
+    records = []
+    for sample in samples:
+        response = calls[sample.key].response
+        records.append(
+            {
+                "trial": sample.trial,
+                "row": sample.row,
+                "split": sample.split,
+                "answer": sample.answer,
+                "target": sample.target,
+                "score": math.nan if sample.score is None else sample.score,
+                "error": sample.error,
+                "response": response.text,
+                "prompt_tokens": response.usage.prompt_tokens,
+                "completion_tokens": response.usage.completion_tokens,
+                "latency_s": response.latency_s,
+                "cached": sample.cached,
+            }
+        )
+    frame = pd.DataFrame.from_records(records, columns=list(SAMPLE_COLUMNS))
+    whole = {"trial": "int64", "row": "int64", "prompt_tokens": "Int64", "completion_tokens": "Int64"}
+    return frame.astype({**whole, "score": "float64", "latency_s": "float64", "cached": "bool"})
+
+
+def trials_frame(
+    trials: Sequence[TrialRecord],
+    samples: Sequence[SampleRecord],
+    calls: Mapping[str, Call],
+    names: Sequence[str],
+) -> pd.DataFrame:
+    """One row per trial.
+
+    Columns: ``trial`` int; ``state`` running, complete, pruned or failed; ``score`` mean over the search rows
+    (failed requests left out) with its 95% interval ``score_low``, ``score_high``; ``rows`` scored, sealed
+    ones included; ``search_rows`` scored in the search; ``prompt_tokens`` and ``latency_s`` means per request;
+    ``cost_usd`` US dollars for all its requests, NaN when a price is unknown; ``unparsed`` and ``errors``
+    counts; ``reason`` why it ended; then one column per choice (text of the option, None when inactive) and
+    ``prompt``, the whole text with fields in braces.
+    """
+    by_trial: dict[int, list[SampleRecord]] = {trial.trial: [] for trial in trials}
+    for sample in samples:
+        by_trial[sample.trial].append(sample)
+    records = [_trial_record(trial, by_trial[trial.trial], calls, names) for trial in trials]
+    frame = pd.DataFrame.from_records(records, columns=[*TRIAL_COLUMNS, *names, "prompt"])
+    return frame.astype(
+        dict.fromkeys(("trial", "rows", "search_rows", "unparsed", "errors"), "int64")
+        | dict.fromkeys(("score", "score_low", "score_high", "prompt_tokens", "cost_usd", "latency_s"), "float64")
+    )
+
+
+def _trial_record(
+    trial: TrialRecord, samples: Sequence[SampleRecord], calls: Mapping[str, Call], names: Sequence[str]
+) -> dict[str, Any]:
+    scores = [s.score for s in samples if s.split == "search" and s.score is not None]
+    responses = [calls[sample.key].response for sample in samples]
+    tokens = [r.usage.prompt_tokens for r in responses if r.usage.prompt_tokens is not None]
+    latencies = [r.latency_s for r in responses if not math.isnan(r.latency_s)]
+    low, high = mean_interval(scores)
+    return {
+        "trial": trial.trial,
+        "state": trial.state,
+        "score": _mean(scores),
+        "score_low": low,
+        "score_high": high,
+        "rows": len(samples),
+        "search_rows": sum(sample.split == "search" for sample in samples),
+        "prompt_tokens": _mean(tokens),
+        "cost_usd": sum(r.cost_usd for r in responses),
+        "latency_s": _mean(latencies),
+        "unparsed": sum(sample.unparsed for sample in samples),
+        "errors": sum(sample.error is not None for sample in samples),
+        "reason": trial.reason,
+        **{name: trial.choices.get(name) for name in names},
+        "prompt": trial.text,
+    }
+
+
+def calls_frame(calls: Mapping[str, Call]) -> pd.DataFrame:
+    """One row per request that the study used, in the order they were answered.
+
+    Columns: ``call`` int; ``key`` of the request; ``split``; ``attempts`` really sent, 0 when the response was
+    stored before; ``response`` text; ``error`` text or None; ``prompt_tokens``, ``cached_tokens`` (the part the
+    server had in its cache) and ``completion_tokens`` Int64; ``latency_s`` seconds; ``cost_usd`` US dollars.
+    """
+    records = [
+        {
+            "call": call.number,
+            "key": call.key,
+            "split": call.split,
+            "attempts": call.attempts,
+            "response": call.response.text,
+            "error": call.response.error,
+            "prompt_tokens": call.response.usage.prompt_tokens,
+            "cached_tokens": call.response.usage.cached_tokens,
+            "completion_tokens": call.response.usage.completion_tokens,
+            "latency_s": call.response.latency_s,
+            "cost_usd": call.response.cost_usd,
+        }
+        for call in calls.values()
+    ]
+    frame = pd.DataFrame.from_records(records, columns=list(CALL_COLUMNS))
+    return frame.astype(dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), "Int64"))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def answer_text(value: Any) -> str:
+    """An answer or a target as one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,748 @@
+"""The client against a real HTTP server on the loopback interface, and the models it can ask."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import pickle
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+from werkzeug import Request as ServerRequest
+from werkzeug import Response as ServerResponse
+
+from prompt_search.client import Client, Model, Price, public_url, published_cost, redact
+from prompt_search.completion import Message, Request, Response, Usage
+from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, RunError, ServerUnreachable
+
+KEY = "sk-test-MARKED0123456789abcdef"
+PATH = "/v1/chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has the marked key and no other setting of openai's."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """The seconds that the client wanted to sleep."""
+    return []
+
+
+def answer(text: str | None = "positive", **changes: Any) -> dict[str, Any]:
+    """A chat completion as servers send it."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    body: dict[str, Any] = {
+        "id": "1",
+        "object": "chat.completion",
+        "choices": [choice],
+        "usage": {
+            "prompt_tokens": 1000,
+            "completion_tokens": 10,
+            "prompt_tokens_details": {"cached_tokens": 400},
+        },
+    }
+    choice.update(changes.pop("choice", {}))
+    return body | changes
+
+
+def model_at(server: HTTPServer, name: str = "tiny", **settings: Any) -> Model:
+    return Model(name, base_url=server.url_for("/v1"), **settings)
+
+
+def request_for(model: Model, **parameters: Any) -> Request:
+    return Request(endpoint=model.endpoint, model=model.name, messages=(Message("user", "hi"),), parameters=parameters)
+
+
+def complete(
+    model: Model, waits: list[float] | None = None, parameters: dict[str, Any] | None = None, **settings: Any
+) -> Response:
+    """One request through a client whose sleep only writes down the seconds."""
+
+    async def sleep(seconds: float) -> None:
+        (waits if waits is not None else []).append(seconds)
+
+    async def run() -> Response:
+        async with Client(model, sleep=sleep, **settings) as client:
+            return await client.complete(request_for(model, **(parameters or {})))
+
+    return asyncio.run(run())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+# Answers
+
+
+def test_answer_is_read_whole(httpserver: HTTPServer) -> None:
+    """Text, finish reason, usage, latency and the number of attempts come back."""
+    httpserver.expect_request(PATH).respond_with_json(answer())
+    response = complete(model_at(httpserver))
+    assert (response.text, response.finish_reason, response.error) == ("positive", "stop", None)
+    assert response.usage == Usage(prompt_tokens=1000, completion_tokens=10, cached_tokens=400)
+    assert response.attempts == 1
+    assert 0 < response.latency_s < 10
+    assert Response.from_json(response.to_json()).text == "positive"
+
+
+def test_request_is_sent_as_asked(httpserver: HTTPServer) -> None:
+    """The body holds model, messages and every parameter, unknown ones too, and the key is in the header."""
+    httpserver.expect_request(PATH).respond_with_json(answer())
+    complete(model_at(httpserver), parameters={"max_tokens": 1, "top_k": 3, "response_format": {"type": "text"}})
+    sent, _ = httpserver.log[0]
+    assert json.loads(sent.data) == {
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "hi"}],
+        "max_tokens": 1,
+        "top_k": 3,
+        "response_format": {"type": "text"},
+    }
+    assert sent.headers["Authorization"] == f"Bearer {KEY}"
+
+
+def test_logprobs_are_likeliest_first(httpserver: HTTPServer) -> None:
+    """Each position lists its alternatives in falling order; infinite and missing numbers are left out."""
+    top = [
+        {"token": "no", "logprob": -2.0},
+        {"token": "yes", "logprob": -0.5},
+        {"token": "never", "logprob": -math.inf},
+        {"token": "none", "logprob": None},
+    ]
+    content = [
+        {"token": "yes", "logprob": -0.5, "top_logprobs": top},
+        {"token": "!", "logprob": -1.0, "top_logprobs": []},
+    ]
+    httpserver.expect_request(PATH).respond_with_json(answer(choice={"logprobs": {"content": content}}))
+    assert complete(model_at(httpserver)).logprobs == ((("yes", -0.5), ("no", -2.0)), (("!", -1.0),))
+
+
+@pytest.mark.parametrize("text", ["", None])
+def test_empty_text_is_an_answer(httpserver: HTTPServer, text: str | None) -> None:
+    """A model that says nothing has answered."""
+    httpserver.expect_request(PATH).respond_with_json(answer(text))
+    response = complete(model_at(httpserver))
+    assert (response.text, response.error, response.attempts) == ("", None, 1)
+
+
+def test_missing_usage_is_unknown(httpserver: HTTPServer) -> None:
+    """A server that counts nothing leaves usage and cost unknown, not zero."""
+    httpserver.expect_request(PATH).respond_with_json(answer(usage=None))
+    response = complete(model_at(httpserver, price=Price(prompt=1.0, completion=1.0)))
+    assert response.usage == Usage()
+    assert math.isnan(response.cost_usd)
+
+
+def test_content_filter_is_an_error(httpserver: HTTPServer) -> None:
+    """An answer that the server withheld is no answer, whatever text is left, and is not asked again."""
+    httpserver.expect_request(PATH).respond_with_json(answer("par", choice={"finish_reason": "content_filter"}))
+    response = complete(model_at(httpserver))
+    assert response.error == "content_filter: the server withheld the answer"
+    assert response.attempts == 1
+    assert response.usage.prompt_tokens == 1000
+
+
+def test_refusal_is_an_error(httpserver: HTTPServer) -> None:
+    """OpenAI's typed refusal is reported with its words."""
+    message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
+    httpserver.expect_request(PATH).respond_with_json(answer(choice={"message": message}))
+    assert complete(model_at(httpserver)).error == "content_filter: the model refused: I cannot help with that."
+
+
+# Failures that pass
+
+
+def failing(times: int, failure: ServerResponse) -> Callable[[ServerRequest], ServerResponse]:
+    """A handler that gives ``failure`` a number of times and then an answer."""
+    seen = 0
+
+    def handle(request: ServerRequest) -> ServerResponse:
+        nonlocal seen
+        seen += 1
+        if seen <= times:
+            return failure
+        return ServerResponse(json.dumps(answer()), content_type="application/json")
+
+    return handle
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])
+def test_passing_failure_is_retried(httpserver: HTTPServer, waits: list[float], status: int) -> None:
+    """Two failures and an answer are three attempts, with a wait that grows and is never longer than planned."""
+    httpserver.expect_request(PATH).respond_with_handler(failing(2, ServerResponse("busy", status)))
+    response = complete(model_at(httpserver), waits)
+    assert (response.text, response.attempts) == ("positive", 3)
+    assert 0.25 <= waits[0] <= 0.5 <= waits[1] <= 1.0
+
+
+def test_retry_after_seconds_is_honoured(httpserver: HTTPServer, waits: list[float]) -> None:
+    """The client waits at least as long as the server asks, and at most a tenth longer."""
+    busy = ServerResponse("slow down", 429, {"Retry-After": "7"})
+    httpserver.expect_request(PATH).respond_with_handler(failing(1, busy))
+    assert complete(model_at(httpserver), waits).text == "positive"
+    assert 7.0 <= waits[0] <= 7.7
+
+
+def test_retry_after_milliseconds_is_honoured(httpserver: HTTPServer, waits: list[float]) -> None:
+    """OpenAI's finer header wins over the coarse one."""
+    busy = ServerResponse("slow down", 429, {"Retry-After": "7", "Retry-After-Ms": "250"})
+    httpserver.expect_request(PATH).respond_with_handler(failing(1, busy))
+    complete(model_at(httpserver), waits)
+    assert 0.25 <= waits[0] <= 0.275
+
+
+def test_retry_after_date_is_honoured(httpserver: HTTPServer, waits: list[float]) -> None:
+    """An HTTP date is a wait until then."""
+    busy = ServerResponse("slow down", 503, {"Retry-After": formatdate(time.time() + 30, usegmt=True)})
+    httpserver.expect_request(PATH).respond_with_handler(failing(1, busy))
+    complete(model_at(httpserver), waits)
+    assert 25.0 <= waits[0] <= 33.0
+
+
+@pytest.mark.parametrize("value", ["soon", "-3", "nan", ""])
+def test_senseless_retry_after_is_ignored(httpserver: HTTPServer, waits: list[float], value: str) -> None:
+    """A header that says nothing leaves the client's own wait."""
+    httpserver.expect_request(PATH).respond_with_handler(
+        failing(1, ServerResponse("busy", 429, {"Retry-After": value}))
+    )
+    assert complete(model_at(httpserver), waits).text == "positive"
+    assert 0.25 <= waits[0] <= 0.5
+
+
+def test_retry_after_of_an_hour_is_not_waited_for(httpserver: HTTPServer, waits: list[float]) -> None:
+    """A server that asks for too long gets no second attempt; the row has an error."""
+    httpserver.expect_request(PATH).respond_with_data("later", 429, {"Retry-After": "3600"})
+    response = complete(model_at(httpserver), waits)
+    assert response.error is not None
+    assert response.error.startswith("server: ")
+    assert (response.attempts, waits) == (1, [])
+
+
+def test_retries_end(httpserver: HTTPServer, waits: list[float]) -> None:
+    """After max_attempts the response is an error with the server's message, and nothing is raised."""
+    httpserver.expect_request(PATH).respond_with_json({"error": {"message": "overloaded"}}, 500)
+    response = complete(model_at(httpserver), waits, max_attempts=4)
+    assert response.error is not None
+    assert response.error.startswith("server: ")
+    assert response.error.endswith("answered 500 for tiny: overloaded (4 attempts)")
+    assert (response.attempts, len(waits), len(httpserver.log)) == (4, 3, 4)
+
+
+def test_waits_are_capped(httpserver: HTTPServer, waits: list[float]) -> None:
+    """However many attempts, no wait of the client's own is above 30 seconds."""
+    httpserver.expect_request(PATH).respond_with_data("busy", 500)
+    complete(model_at(httpserver), waits, max_attempts=12)
+    assert max(waits) <= 30.0
+    assert waits[-1] >= 15.0
+
+
+def test_same_seed_waits_the_same(httpserver: HTTPServer) -> None:
+    """The jitter comes from the seed alone."""
+    httpserver.expect_request(PATH).respond_with_data("busy", 500)
+    runs: list[list[float]] = [[], [], []]
+    for seed, run in zip((1, 1, 2), runs, strict=True):
+        complete(model_at(httpserver), run, seed=seed)
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_timeout_is_an_error(httpserver: HTTPServer, waits: list[float]) -> None:
+    """A server that is slower than request_timeout is asked again, then the row has a timeout."""
+
+    def slow(request: ServerRequest) -> ServerResponse:
+        time.sleep(0.4)
+        return ServerResponse("{}")
+
+    httpserver.expect_request(PATH).respond_with_handler(slow)
+    response = complete(model_at(httpserver), waits, request_timeout=0.1, max_attempts=2)
+    assert response.error is not None
+    assert response.error.startswith("timeout: no answer from http://localhost")
+    assert response.error.endswith("within 0.1 s (2 attempts)")
+
+
+def test_timeout_bounds_the_whole_attempt(httpserver: HTTPServer) -> None:
+    """A server that drips bytes for ever does not hold a request for ever."""
+
+    def drip(request: ServerRequest) -> ServerResponse:
+        def body() -> Any:
+            for _ in range(20):
+                time.sleep(0.05)
+                yield b" "
+
+        return ServerResponse(body(), content_type="application/json")
+
+    httpserver.expect_request(PATH).respond_with_handler(drip)
+    start = time.monotonic()
+    response = complete(model_at(httpserver), request_timeout=0.3, max_attempts=1)
+    assert (response.error or "").startswith("timeout: ")
+    assert time.monotonic() - start < 0.9
+
+
+def test_broken_connection_is_not_a_timeout() -> None:
+    """A server that hangs up is retried and reported as a server error."""
+
+    async def run() -> Response:
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+
+        async def sleep(seconds: float) -> None:
+            pass
+
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        async with server:
+            model = Model("tiny", base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+            async with Client(model, sleep=sleep, max_attempts=2) as client:
+                return await client.complete(request_for(model))
+
+    response = asyncio.run(run())
+    assert response.error is not None
+    assert response.error.startswith("server: the connection to http://127.0.0.1")
+    assert response.attempts == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("not json", "the answer is not JSON: not json"),
+        ("[]", "the answer is not a chat completion: []"),
+        ('{"choices": []}', 'the answer is not a chat completion: {"choices": []}'),
+        ('{"choices": [{}]}', "the answer is not a chat completion"),
+        ('{"choices": [{"message": {"content": 5}}]}', "the answer is not a chat completion"),
+        ("null", "the answer is not a chat completion: null"),
+    ],
+)
+def test_malformed_answer_is_retried(httpserver: HTTPServer, waits: list[float], body: str, message: str) -> None:
+    """An answer that cannot be read is asked for again, then reported."""
+    httpserver.expect_request(PATH).respond_with_data(body, content_type="application/json")
+    response = complete(model_at(httpserver), waits, max_attempts=2)
+    assert response.error is not None
+    assert response.error.startswith(f"malformed: {message}")
+    assert response.attempts == 2
+
+
+def test_malformed_answer_may_pass(httpserver: HTTPServer, waits: list[float]) -> None:
+    """A proxy's half answer followed by a whole one is an answer."""
+    httpserver.expect_request(PATH).respond_with_handler(failing(1, ServerResponse("<html>")))
+    assert complete(model_at(httpserver), waits).text == "positive"
+
+
+def test_error_inside_a_success_is_an_error(httpserver: HTTPServer, waits: list[float]) -> None:
+    """Gateways that answer 200 with an error object are read by the code in it."""
+    httpserver.expect_request(PATH).respond_with_json({"error": {"code": 502, "message": "upstream died"}})
+    response = complete(model_at(httpserver), waits, max_attempts=2)
+    assert (response.error or "").endswith("answered 502 for tiny: upstream died (2 attempts)")
+
+
+# Failures that stay
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_bad_request_is_an_error_of_the_row(httpserver: HTTPServer, waits: list[float], status: int) -> None:
+    """A request that the server cannot take is not repeated and does not end the run."""
+    httpserver.expect_request(PATH).respond_with_json({"error": {"message": "context too long"}}, status)
+    response = complete(model_at(httpserver), waits)
+    assert response.error is not None
+    assert response.error.startswith("bad_request: ")
+    assert response.error.endswith(f"answered {status} for tiny: context too long")
+    assert (response.attempts, waits) == (1, [])
+
+
+def test_filtered_prompt_is_a_content_filter(httpserver: HTTPServer) -> None:
+    """Azure refuses a prompt with status 400 and the code content_filter."""
+    httpserver.expect_request(PATH).respond_with_json({"error": {"code": "content_filter", "message": "no"}}, 400)
+    assert (complete(model_at(httpserver)).error or "").startswith("content_filter: ")
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (401, "check the key in OPENAI_API_KEY"),
+        (402, "check the account's balance"),
+        (403, "check that the key in OPENAI_API_KEY may use this model"),
+        (404, "check the model's name"),
+    ],
+)
+def test_refused_for_good(httpserver: HTTPServer, waits: list[float], status: int, remedy: str) -> None:
+    """A wrong key or model ends the run after one attempt, with one line that says what to do."""
+    httpserver.expect_request(PATH).respond_with_json({"error": {"message": "no\nway"}}, status)
+    with pytest.raises(RequestRefused, match=rf"/v1 answered {status} for tiny: no way; {remedy}") as caught:
+        complete(model_at(httpserver), waits)
+    assert "\n" not in str(caught.value)
+    assert (len(httpserver.log), waits) == (1, [])
+
+
+def test_used_up_quota_is_refused(httpserver: HTTPServer, waits: list[float]) -> None:
+    """OpenAI's 429 for an empty account is not a matter of waiting."""
+    body = {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}
+    httpserver.expect_request(PATH).respond_with_json(body, 429)
+    with pytest.raises(RequestRefused, match="check the account's quota and billing"):
+        complete(model_at(httpserver), waits)
+    assert waits == []
+
+
+def test_unreachable_server(waits: list[float]) -> None:
+    """Where nobody listens, three attempts end the run with the address and the system's reason."""
+    model = Model("tiny", base_url=f"http://127.0.0.1:{free_port()}/v1")
+    with pytest.raises(ServerUnreachable, match=r"cannot connect to http://127.0.0.1:\d+/v1: .*\(3 attempts\)$"):
+        complete(model, waits)
+    assert len(waits) == 2
+
+
+def test_server_that_went_away_gets_every_attempt() -> None:
+    """A server that has answered before is given time to come back."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def run() -> None:
+        server = HTTPServer()
+        server.expect_request(PATH).respond_with_json(answer())
+        with server:
+            model = model_at(server)
+            async with Client(model, sleep=sleep, max_attempts=5) as client:
+                await client.complete(request_for(model))
+                await asyncio.to_thread(server.stop)
+                with pytest.raises(ServerUnreachable, match="5 attempts"):
+                    await client.complete(request_for(model))
+
+    asyncio.run(run())
+    assert len(waits) == 4
+
+
+def test_unknown_host_is_unreachable(waits: list[float]) -> None:
+    """A host name that does not exist is reported as such."""
+    with pytest.raises(ServerUnreachable, match=r"cannot connect to http://no-such-host\.invalid/v1"):
+        complete(Model("tiny", base_url="http://no-such-host.invalid/v1"), waits)
+
+
+# Keys
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 500])
+def test_key_is_in_no_message(httpserver: HTTPServer, status: int) -> None:
+    """A server that quotes the key, whole or masked, or cut off, does not bring it into any error."""
+    quoted = f"Incorrect API key provided: {KEY}, that is sk-test-MARK***cdef " + "x" * 420 + KEY
+    httpserver.expect_request(PATH).respond_with_json({"error": {"message": quoted}}, status)
+    try:
+        shown = complete(model_at(httpserver), max_attempts=1).error or ""
+    except RunError as error:
+        shown = "".join(traceback.format_exception(error))
+    assert "Incorrect API key provided: [key], that is [key]" in shown
+    assert "MARK" not in shown
+
+
+def test_key_in_a_broken_answer_is_hidden(httpserver: HTTPServer) -> None:
+    """Text that is quoted because it is no JSON is redacted too."""
+    httpserver.expect_request(PATH).respond_with_data(f"debug: {KEY}")
+    assert complete(model_at(httpserver), max_attempts=1).error == (
+        "malformed: the answer is not JSON: debug: [key] (1 attempt)"
+    )
+
+
+def test_secrets_of_the_url_are_hidden(httpserver: HTTPServer) -> None:
+    """User, password and query of a base URL are in no identity, repr or message."""
+    httpserver.expect_request(PATH).respond_with_json({"error": {"message": "bad hunter22 and querykey"}}, 400)
+    url = httpserver.url_for("/v1").replace("http://", "http://user:hunter22@") + "?key=querykey"
+    model = Model("tiny", base_url=url)
+    response = complete(model)
+    assert (response.error or "").endswith("bad [key] and [key]")
+    for text in (model.endpoint, repr(model)):
+        assert "hunter22" not in text
+        assert "querykey" not in text
+
+
+def test_repr_has_no_key() -> None:
+    """Neither model nor client shows a key."""
+    model = Model("tiny", base_url="http://127.0.0.1:1/v1", api_key_env="OPENAI_API_KEY")
+    assert repr(model) == "Model('tiny', base_url='http://127.0.0.1:1/v1', api_key_env='OPENAI_API_KEY')"
+    assert KEY not in repr(vars(Client(model)))
+
+
+@given(st.text(), st.text(min_size=4))
+def test_redact_removes_every_secret(text: str, secret: str) -> None:
+    """However a secret is surrounded, it is gone afterwards."""
+    redacted = redact(f"{text}{secret}{text}", [secret])
+    assert secret not in redacted.replace("[key]", "")
+
+
+def test_no_key_for_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI's own address needs a key, and the error says what else would do."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(InputError, match="set OPENAI_API_KEY, give a base URL, or use --model local"):
+        complete(Model("gpt-4o-mini"))
+
+
+def test_no_key_for_another_server(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of one's own needs none."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    httpserver.expect_request(PATH).respond_with_json(answer())
+    assert complete(model_at(httpserver)).text == "positive"
+    assert httpserver.log[0][0].headers["Authorization"] == "Bearer unused"
+
+
+def test_key_of_a_model(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """api_key_env names the variable; unset, it is an error that names it."""
+    httpserver.expect_request(PATH).respond_with_json(answer())
+    model = model_at(httpserver, api_key_env="OTHER_KEY")
+    with pytest.raises(InputError, match="the environment variable OTHER_KEY is not set"):
+        complete(model)
+    monkeypatch.setenv("OTHER_KEY", "other")
+    complete(model)
+    assert httpserver.log[0][0].headers["Authorization"] == "Bearer other"
+
+
+# Concurrency and budget
+
+
+def test_concurrency_is_bounded() -> None:
+    """Never are more requests in flight than max_concurrency, and all are answered."""
+    in_flight = peak = 0
+
+    async def run() -> list[Response]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal in_flight, peak
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            in_flight += 1
+            peak = max(peak, in_flight)
+            await asyncio.sleep(0.01)
+            in_flight -= 1
+            body = json.dumps(answer()).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            model = Model("tiny", base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+            async with Client(model, max_concurrency=3) as client:
+                return await asyncio.gather(*(client.complete(request_for(model)) for _ in range(20)))
+
+    assert [response.text for response in asyncio.run(run())] == ["positive"] * 20
+    assert peak == 3
+
+
+def test_on_attempt_sees_every_attempt(httpserver: HTTPServer, waits: list[float]) -> None:
+    """Retries are counted like first attempts, before they are sent."""
+    httpserver.expect_request(PATH).respond_with_handler(failing(2, ServerResponse("busy", 500)))
+    seen: list[int] = []
+    response = complete(model_at(httpserver), waits, on_attempt=lambda: seen.append(len(httpserver.log)))
+    assert seen == [0, 1, 2]
+    assert response.attempts == 3
+
+
+def test_budget_that_is_gone_sends_nothing(httpserver: HTTPServer) -> None:
+    """BudgetExceeded before the first attempt passes through."""
+
+    def stop() -> None:
+        raise BudgetExceeded("600 calls are used")
+
+    with pytest.raises(BudgetExceeded, match="600 calls are used"):
+        complete(model_at(httpserver), on_attempt=stop)
+    assert httpserver.log == []
+
+
+def test_budget_that_ends_during_retries(httpserver: HTTPServer, waits: list[float]) -> None:
+    """When the budget forbids the second attempt, the first one's cost is kept in a response."""
+    httpserver.expect_request(PATH).respond_with_data("busy", 500)
+    left = [1]
+
+    def take() -> None:
+        if not left:
+            raise BudgetExceeded("1 call is used")
+        left.pop()
+
+    response = complete(model_at(httpserver), waits, on_attempt=take)
+    assert (response.error, response.attempts) == ("budget: 1 call is used", 1)
+    assert len(httpserver.log) == 1
+
+
+# Cost
+
+
+def test_cost_of_a_published_price(httpserver: HTTPServer) -> None:
+    """An unknown server has no published price, whatever its models are called."""
+    httpserver.expect_request(PATH).respond_with_json(answer())
+    assert math.isnan(complete(model_at(httpserver, "gpt-4o-mini")).cost_usd)
+
+
+def test_published_cost_counts_cached_tokens() -> None:
+    """Cached prompt tokens are cheaper; an unknown model is NaN."""
+    usage = Usage(prompt_tokens=1000, completion_tokens=10, cached_tokens=500)
+    url = "https://api.openai.com/v1"
+    assert published_cost("gpt-4o-mini", url, usage) == pytest.approx(118.5e-6)
+    assert math.isnan(published_cost("no-such-model", url, usage))
+    assert math.isnan(published_cost("gpt-4o-mini", url, Usage()))
+
+
+def test_own_price_wins(httpserver: HTTPServer) -> None:
+    """A price given with the model is used, cached tokens at their own rate."""
+    httpserver.expect_request(PATH).respond_with_json(answer())
+    price = Price(prompt=2.0, completion=10.0, cached=1.0)
+    assert complete(model_at(httpserver, price=price)).cost_usd == pytest.approx(
+        (600 * 2.0 + 400 * 1.0 + 10 * 10.0) / 1e6
+    )
+
+
+@given(st.floats(0, 100), st.floats(0, 100), st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**8))
+def test_price_is_additive(prompt: float, completion: float, sent: int, made: int, cached: int) -> None:
+    """With no price for cached tokens they cost as much as others, however many the server claims."""
+    price = Price(prompt=prompt, completion=completion)
+    usage = Usage(prompt_tokens=sent, completion_tokens=made, cached_tokens=cached)
+    assert price.cost(usage) == pytest.approx((sent * prompt + made * completion) / 1e6)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_senseless_price(value: float) -> None:
+    """A price below zero or not a number is refused."""
+    with pytest.raises(InputError, match="a price is a number of US dollars"):
+        Price(prompt=value, completion=0.0)
+
+
+# Models
+
+
+def test_endpoint_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint is the base URL, the environment's, or OpenAI's, without a final slash."""
+    assert Model("m").endpoint == "https://api.openai.com/v1"
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://gateway:1234/v1/")
+    assert Model("m").endpoint == "http://gateway:1234/v1"
+    assert Model("m", base_url="http://other/v1").endpoint == "http://other/v1"
+
+
+def test_broken_url_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad OPENAI_BASE_URL is named as the culprit."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "gateway")
+    with pytest.raises(InputError, match="OPENAI_BASE_URL must be a URL such as .*, got gateway"):
+        _ = Model("m").endpoint
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host/v1", "http://", "http://host:port/v1"])
+def test_broken_base_url(url: str) -> None:
+    """A base URL that can never work is refused when the model is made."""
+    with pytest.raises(InputError, match="base_url must be a URL such as"):
+        Model("m", base_url=url)
+
+
+def test_broken_base_url_shows_no_password() -> None:
+    """The error about a URL leaves its secrets out."""
+    with pytest.raises(InputError, match="got host$"):
+        Model("m", base_url="ftp:user:hunter22@host?key=secret")
+
+
+@given(st.sampled_from(["http", "HTTPS"]), st.from_regex(r"[a-z]{1,9}", fullmatch=True), st.integers(1, 65535))
+def test_public_url_is_stable(scheme: str, word: str, port: int) -> None:
+    """What identifies an endpoint is the same with and without credentials, query, case and final slash."""
+    plain = public_url(f"{scheme}://{word}:{port}/v1")
+    assert plain == public_url(f"{scheme}://me:pw@{word.upper()}:{port}/v1/?a=b#c") == public_url(plain)
+
+
+def test_parse() -> None:
+    """The command line's names for models."""
+    assert Model.parse("gpt-4o-mini") == Model("gpt-4o-mini")
+    assert Model.parse("local") == Model.local()
+    assert Model.parse("local").is_local
+    assert Model.parse("local:/x/tiny.gguf") == Model("tiny", gguf="/x/tiny.gguf")
+    assert Model.parse("local:owner/repo").gguf == "owner/repo"
+    assert Model.parse("a:b", base_url="http://h/v1") == Model("a:b", base_url="http://h/v1")
+
+
+def test_parse_errors() -> None:
+    """Names that mean nothing are refused with the remedy."""
+    with pytest.raises(InputError, match="write local, or local:FILE.gguf"):
+        Model.parse("local:")
+    with pytest.raises(InputError, match="leave out base URL and key"):
+        Model.parse("local", base_url="http://h/v1")
+    with pytest.raises(InputError, match="a model needs a name"):
+        Model.parse(" ")
+    with pytest.raises(InputError, match="an embedded model has no base_url"):
+        Model("m", gguf="m.gguf", base_url="http://h/v1")
+
+
+def test_local_endpoint_is_the_hash() -> None:
+    """The embedded model is identified by its weights, without fetching them."""
+    assert Model.local().endpoint == ("local:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
+
+
+def test_model_is_a_value() -> None:
+    """Models compare, hash and pickle by their fields."""
+    model = Model("m", base_url="http://h/v1", price=Price(prompt=1, completion=2))
+    assert pickle.loads(pickle.dumps(model)) == model
+    assert len({model, Model("m", base_url="http://h/v1")}) == 2
+
+
+# Use
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_concurrency": 0}, "max_concurrency must be 1 or more, got 0"),
+        ({"max_attempts": 0}, "max_attempts must be 1 or more, got 0"),
+        ({"request_timeout": 0.0}, "request_timeout must be a number of seconds above 0"),
+        ({"request_timeout": math.nan}, "request_timeout must be a number of seconds above 0"),
+    ],
+)
+def test_senseless_settings(settings: dict[str, Any], message: str) -> None:
+    """Settings out of range are refused when the client is made."""
+    with pytest.raises(InputError, match=message):
+        Client(Model("m"), **settings)
+
+
+def test_closed_client(httpserver: HTTPServer) -> None:
+    """Before and after its block a client refuses to ask."""
+    model = model_at(httpserver)
+    with pytest.raises(InputError, match="use it as: async with"):
+        asyncio.run(Client(model).complete(request_for(model)))
+
+
+def test_foreign_request(httpserver: HTTPServer) -> None:
+    """A request for another endpoint is not answered by this one: its key would lie."""
+    httpserver.expect_request(PATH).respond_with_json(answer())
+
+    async def run() -> None:
+        async with Client(model_at(httpserver)) as client:
+            await client.complete(request_for(Model("tiny", base_url="http://other/v1")))
+
+    with pytest.raises(InputError, match="the request is for http://other/v1 and the client for http://localhost"):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream"])
+def test_reserved_parameters(httpserver: HTTPServer, name: str) -> None:
+    """Parameters cannot replace what the request itself says."""
+    with pytest.raises(InputError, match=f"request parameters may not hold {name}"):
+        complete(model_at(httpserver), parameters={name: "x"})
+
+
+def test_import_is_light() -> None:
+    """Importing the module loads neither openai nor anything heavy."""
+    code = (
+        "import sys, prompt_search.client; heavy = {'openai', 'httpx2', 'aiohttp', 'tenacity', 'pydantic', "
+        "'genai_prices', 'xllamacpp'}; print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

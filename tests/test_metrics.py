@@ -1,0 +1,297 @@
+"""Metrics: the built-in ones on hand-worked cases, and what any callable may give."""
+
+import asyncio
+import math
+import sys
+from collections import Counter
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_search import metrics
+from prompt_search.answers import Unparsed
+from prompt_search.dataset import Row
+from prompt_search.errors import InputError, MissingExtra, RunError
+from prompt_search.metrics import Bleu, Chrf, Exact, Includes, Numeric, Score, TokenF1
+
+BUILT_IN = [
+    metrics.exact,
+    metrics.includes,
+    metrics.token_f1,
+    metrics.bleu,
+    metrics.chrf,
+]
+
+
+def row(target: Any, **others: Any) -> Row:
+    return Row({"text": "?", **others, "answer": target}, target="answer")
+
+
+def scored(metric: Any, answer: Any = "a", target: Any = "a") -> Score:
+    return asyncio.run(metrics.score(metric, answer, row(target)))
+
+
+class TestExact:
+    @pytest.mark.parametrize(
+        ("answer", "target", "same"),
+        [
+            ("Yes", "yes", True),
+            (" New\n York ", "new york", True),
+            ("yes.", "yes", False),
+            (18.0, 18, True),
+            (18.0, "18", True),
+            (1234.0, "1,234.0", True),
+            ("18", 18, True),
+            (18.0, "eighteen", False),
+            ("True", True, True),
+            (["a", "b"], ["a", "b"], True),
+            ("b", ["a", "b"], True),
+            ("c", ["a", "b"], False),
+            ({"a": 1}, {"a": 1}, True),
+            ({"a": 1}, {"a": 2}, False),
+            ("nan", "nan", True),
+        ],
+    )
+    def test_compares_numbers_by_value_and_text_without_case(
+        self, answer: Any, target: Any, same: bool
+    ) -> None:
+        """White space and case do not matter, numbers are equal by value, one of several targets suffices."""
+        assert metrics.exact(answer, row(target)) == float(same)
+
+    def test_case_can_matter(self) -> None:
+        """With casefold=False case is compared too."""
+        assert Exact(casefold=False)("Yes", row("yes")) == 0
+
+    @given(st.text(min_size=1))
+    def test_a_text_equals_itself(self, text: str) -> None:
+        """An answer that repeats its target gets everything from each of them."""
+        assert metrics.exact(text, row(text)) == 1
+        assert metrics.includes(f"x{text}x", row(text)) == 1
+        assert metrics.token_f1(text, row(text)) == 1
+
+
+class TestIncludes:
+    def test_finds_the_text_anywhere(self) -> None:
+        """The target may stand anywhere in the answer, white space and case aside."""
+        assert metrics.includes("It is NEW\nYork.", row("new york")) == 1
+        assert metrics.includes("York", row("new york")) == 0
+        assert Includes(casefold=False)("PARIS", row("Paris")) == 0
+
+
+class TestNumeric:
+    @pytest.mark.parametrize(
+        ("answer", "target", "options", "value"),
+        [
+            (18.0, 18, {}, 1),
+            ("so $1,234", "1234", {}, 1),
+            (18.1, 18, {}, 0),
+            (18.1, 18, {"tolerance": 0.2}, 1),
+            (101, 100, {"relative": 0.01}, 1),
+            (-98.9, -100, {"relative": 0.01}, 0),
+            ("none", 18, {}, 0),
+            (4, [3, 4], {}, 1),
+        ],
+    )
+    def test_within_tolerance(self, answer: Any, target: Any, options: dict[str, Any], value: float) -> None:
+        """The difference may be the absolute or the relative tolerance, whichever is larger."""
+        assert Numeric(**options)(answer, row(target)) == value
+
+    def test_refuses_what_cannot_work(self) -> None:
+        """A target without a number and a negative or NaN tolerance are errors."""
+        with pytest.raises(InputError, match="numeric needs a number to compare with, not 'many'"):
+            metrics.numeric(1.0, row("many"))
+        for tolerance in (-1, math.nan):
+            with pytest.raises(InputError, match=f"a tolerance must be 0 or more, not {tolerance}"):
+                Numeric(tolerance)
+
+
+class TestTokenF1:
+    @pytest.mark.parametrize(
+        ("answer", "target", "value"),
+        [
+            ("the cat sat", "A cat sat down", 0.8),
+            ("The Cat!", "cat", 1),
+            ("dog", "cat", 0),
+            ("the", "a", 1),
+            ("the", "cat", 0),
+            ("b b c", "b b b", 2 / 3),
+            ("cat", ["dog", "cat nap", "bird"], 2 / 3),
+        ],
+    )
+    def test_hand_worked(self, answer: str, target: Any, value: float) -> None:
+        """Words are shared as often as both have them; articles and punctuation are not words."""
+        assert metrics.token_f1(answer, row(target)) == pytest.approx(value)
+
+    @given(st.lists(st.sampled_from("bcd")), st.lists(st.sampled_from("bcd"), min_size=1))
+    def test_is_the_harmonic_mean_of_precision_and_recall(self, given: list[str], wanted: list[str]) -> None:
+        """The value equals F1 computed from its definition."""
+        shared = sum((Counter(given) & Counter(wanted)).values())
+        expected = 0.0
+        if shared:
+            precision, recall = shared / len(given), shared / len(wanted)
+            expected = 2 * precision * recall / (precision + recall)
+        assert metrics.token_f1(" ".join(given), row(" ".join(wanted))) == pytest.approx(expected)
+
+
+class TestTranslation:
+    def test_equals_sacrebleu(self) -> None:
+        """The values are sacrebleu's own, divided by 100; accepted answers are references together."""
+        from sacrebleu import sentence_bleu, sentence_chrf
+
+        answer, target = "the cat sat on a mat", ["a cat sat on the mat", "the cat was on the mat"]
+        expected = sentence_bleu(answer, target, use_effective_order=True).score / 100
+        assert metrics.bleu(answer, row(target)) == pytest.approx(expected)
+        assert metrics.chrf(answer, row(target)) == pytest.approx(sentence_chrf(answer, target).score / 100)
+
+    @pytest.mark.parametrize("metric", [Bleu(), Chrf()], ids=lambda metric: metric.name)
+    def test_one_and_zero(self, metric: Any) -> None:
+        """The same text scores exactly 1, a wholly different one 0."""
+        assert metric("le petit chat noir dort", row("le petit chat noir dort")) == 1
+        assert metric("xyz", row("chat")) == 0
+        assert metric("chat", row("chat")) == 1
+
+    def test_without_sacrebleu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A missing package is found before the run and names the extra."""
+        metrics._sacrebleu.cache_clear()
+        monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
+        with pytest.raises(MissingExtra, match=r"the metric bleu needs the package 'sacrebleu'.*\[text\]"):
+            metrics.check(metrics.bleu, ["text"])
+
+
+class TestColumns:
+    def test_another_column_than_the_target(self) -> None:
+        """A metric can compare with any column of the row."""
+        assert Exact(column="city")("Paris", row("France", city="paris")) == 1
+        assert TokenF1(column="city")("France", row("France", city="paris")) == 0
+
+    def test_unknown_columns_are_refused_before_the_run(self) -> None:
+        """The error lists the columns there are; known ones and other callables pass."""
+        with pytest.raises(InputError, match=r"exact needs the column 'town', which is not .*: city, text"):
+            metrics.check(Exact(column="town"), ["text", "city"])
+        with pytest.raises(
+            InputError, match=r"callable as metric.answer, row., not 'exact'; give a function"
+        ):
+            metrics.check("exact", ["text"])  # type: ignore[arg-type]
+        for metric in (Exact(column="text"), Bleu(column="text"), metrics.chrf, lambda answer, row: True):
+            metrics.check(metric, ["text"])
+
+    def test_an_empty_column_is_refused(self) -> None:
+        """A row with nothing to compare with is an error that names the column."""
+        with pytest.raises(
+            InputError, match="the column 'city' of a row is empty, and the metric exact needs it"
+        ):
+            Exact(column="city")("Paris", row("x", city=None))
+        with pytest.raises(InputError, match="the target of a row is empty"):
+            metrics.exact("Paris", row([]))
+
+    @given(st.text(), st.lists(st.text(min_size=1), min_size=1, max_size=3))
+    def test_values_lie_between_zero_and_one(self, answer: str, target: list[str]) -> None:
+        """Whatever the texts, each metric of text stays in its range, and more targets never hurt."""
+        for metric in BUILT_IN:
+            assert 0 <= metric(answer, row(target)) <= 1
+        assert metrics.exact(answer, row(target)) >= metrics.exact(answer, row(target[0]))
+
+
+class TestScore:
+    @pytest.mark.parametrize(
+        ("result", "value"),
+        [
+            (True, 1.0),
+            (0, 0.0),
+            (0.25, 0.25),
+            (-3, -3.0),
+            (np.float32(0.5), 0.5),
+            (np.bool_(True), 1.0),
+            (np.array(2), 2.0),
+            (Fraction(1, 4), 0.25),
+            (Score(True), 1.0),
+            (Score(0.5), 0.5),
+        ],
+    )
+    def test_any_number_becomes_a_score(self, result: Any, value: float) -> None:
+        """Truth values, numbers and Scores of either become a Score of a float."""
+        given = scored(lambda answer, row: result)
+        assert given.value == value
+        assert type(given.value) is float
+
+    def test_an_explanation_is_kept(self) -> None:
+        """What the metric says about its score stays with it."""
+        assert scored(lambda answer, row: Score(1, "because")) == Score(1.0, "because")
+
+    def test_asynchronous_metrics_are_awaited(self) -> None:
+        """A coroutine function, and an object with an async call, work like plain ones."""
+
+        async def slow(answer: Any, row: Row) -> float:
+            await asyncio.sleep(0)
+            return float(answer == row.target)
+
+        class Judge:
+            async def __call__(self, answer: Any, row: Row) -> Score:
+                return Score(0.5, "so so")
+
+        assert scored(slow) == Score(1.0)
+        assert scored(Judge()) == Score(0.5, "so so")
+
+    def test_unparsed_answers_score_zero_unseen(self) -> None:
+        """The metric is not asked about an answer that could not be read."""
+
+        def never(answer: Any, row: Row) -> bool:
+            raise AssertionError("asked")
+
+        assert scored(never, Unparsed("no label")) == Score(0.0, "unparsed: no label")
+
+    @pytest.mark.parametrize(
+        "result", [math.nan, math.inf, "good", None, [1], np.array([1, 2]), Score(math.nan), 1j]
+    )
+    def test_anything_else_is_refused(self, result: Any) -> None:
+        """NaN, infinity and what is no number are an error that states the rule."""
+
+        def judge(answer: Any, row: Row) -> Any:
+            return result
+
+        with pytest.raises(
+            InputError, match=r"a metric must give a truth value, a finite number .* but judge gave"
+        ):
+            scored(judge)
+
+    def test_a_metric_that_raises_is_named(self) -> None:
+        """The error names the metric and what it raised, in one line, and keeps the cause."""
+
+        def judge(answer: Any, row: Row) -> float:
+            raise KeyError("no\ncolumn")
+
+        with pytest.raises(
+            InputError, match=r"the metric judge raised KeyError: .*; correct the metric"
+        ) as caught:
+            scored(judge)
+        assert "\n" not in str(caught.value)
+        assert isinstance(caught.value.__cause__, KeyError)
+
+    def test_own_errors_pass_unchanged(self) -> None:
+        """An error of this package, such as an unreachable judge, is not wrapped."""
+
+        def judge(answer: Any, row: Row) -> float:
+            raise RunError("no connection")
+
+        with pytest.raises(RunError, match=r"^no connection$"):
+            scored(judge)
+
+
+def test_names() -> None:
+    """A metric is called by its name, or that of the function or class, through partial too."""
+
+    def mine(answer: Any, row: Row, extra: int) -> float:
+        return 1.0
+
+    class Judge:
+        def __call__(self, answer: Any, row: Row) -> float:
+            return 1.0
+
+    named: list[Any] = [*BUILT_IN, metrics.numeric, partial(mine, extra=1), Judge()]
+    names = [metrics.metric_name(metric) for metric in named]
+    assert names == ["exact", "includes", "token_f1", "bleu", "chrf", "numeric", "mine", "Judge"]
