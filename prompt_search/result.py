@@ -200,12 +200,12 @@ class Result:
             interval = f"{record['score_low']:.2f} to {record['score_high']:.2f}"
             lines.append(
                 f"{rank:>4} {record['trial']:>5} {record['score']:>6.3f} {interval:>14} {record['search_rows']:>5}  "
-                f"{self._choices_text(int(record['trial']))}"
+                f"{self.changes(int(record['trial']))}"
             )
         return "\n".join(lines)
 
-    def _choices_text(self, trial: int, width: int = 24) -> str:
-        """A trial's choices that differ from the default's, shortened."""
+    def changes(self, trial: int, width: int = 24) -> str:
+        """A trial's choices that differ from the default's, each shortened to ``width`` characters."""
         default = self._trial(0).choices
         chosen = self._trial(trial).choices
         shown = [f"{name}={_clip(text, width)}" for name, text in chosen.items() if default.get(name) != text]
@@ -225,7 +225,7 @@ class Result:
             cells = (rank, record["trial"], f"{record['score']:.3f}", record["search_rows"])
             rows.append(
                 "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + f"<td>{bar}</td><td style='text-align:left'>"
-                f"{html.escape(self._choices_text(int(record['trial']), 60))}</td></tr>"
+                f"{html.escape(self.changes(int(record['trial']), 60))}</td></tr>"
             )
         return (
             f"<div><p>{html.escape(self.headline).replace(chr(10), '<br>')}</p>"

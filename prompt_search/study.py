@@ -20,6 +20,7 @@ from prompt_search.errors import InputError, StudyError
 from prompt_search.evaluation import Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
 from prompt_search.metrics import Metric
+from prompt_search.progress import Snapshot
 from prompt_search.result import Evaluation, Result
 from prompt_search.search.loop import DEFAULT_TRIAL, Race, Racer, common_order, optuna_proposer
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
@@ -43,26 +44,6 @@ EVALUATIONS = "(evaluations)"
 
 POOL_ROWS = 100
 """From how many of the search rows shots may come."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """Where a running study stands; what a progress display is told."""
-
-    study: str
-    phase: str
-    trials: int
-    calls: int
-    limit: float
-    best: float | None
-    low: float | None
-    high: float | None
-    errors: int
-    unparsed: int
-    cached: int
-    responses: int
-    usd: float
-    seconds: float
 
 
 class Study:
@@ -106,6 +87,7 @@ class Study:
         sampler: optuna.samplers.BaseSampler | None = None,
         test: int | float = HELD_OUT,
     ) -> None:
+        self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not name:
             raise StudyError("a study needs a name, got an empty one")
         if max_concurrency < 1:
@@ -143,6 +125,14 @@ class Study:
             *(_factor(key, "request", value, _options(value)) for key, value in self.request.items()),
         ]
         self._space: SearchSpace | None = None
+
+    def replace(self, **changes: Any) -> Study:
+        """The same study with other settings.
+
+        Raises:
+            InputError: as `Study`.
+        """
+        return Study(**{**self._settings, **changes})
 
     def space(self) -> SearchSpace:
         """The dimensions, their options and conditions, and how many candidates they make.

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -367,11 +368,13 @@ class Template:
         Raises:
             TemplateError: with the line and what there is instead.
         """
-        allowed = {"row", "answer", "nearest", *FUNCTIONS, *self.context, *known}
-        missing = meta.find_undeclared_variables(self._ast) - allowed - _optional_variables(self._ast)
+        offered = {"row", "answer", "nearest", *FUNCTIONS, *self.context, *known}
+        # What is set in every branch of an `if` counts as undeclared too; a rendering tells if one is missing.
+        allowed = {*offered, *_optional_variables(self._ast), *self._stored}
+        missing = meta.find_undeclared_variables(self._ast) - allowed
         for name in sorted(missing):
             raise TemplateError(
-                f"undefined variable {name!r}; pass it in context=, or use {', '.join(sorted(allowed))}",
+                f"undefined variable {name!r}; pass it in context=, or use {', '.join(sorted(offered))}",
                 template=self.name,
                 line=_first_line(self._ast, name),
             )
@@ -898,6 +901,15 @@ class _Segment:
                 yield value
             previous = value
 
+    @property
+    def source(self) -> str:
+        """The source between the delimiters."""
+        return "".join(value for _, value in self.tokens[1:-1])
+
+    def before(self, word: str) -> list[_Token]:
+        """The tokens of a tag between its keyword and the first ``word``."""
+        return self.inner[1 : [value for _, value in self.inner].index(word)]
+
     def after(self, word: str) -> str:
         """The source of a tag behind the first ``word``."""
         start = next((i for i, token in enumerate(self.tokens) if token[1] == word), len(self.tokens))
@@ -1000,6 +1012,21 @@ def _tree(segments: Iterator[_Segment]) -> tuple[_Tree, _Segment | None]:
 
 _UNDECIDED = object()
 _OPENING = frozenset({"if", "for", "macro", "chat", "call", "filter", "with", "block", "autoescape"})
+_SCOPED = frozenset({"set", "macro", "call", "with", "block"})
+"""Tags that give names values, or may be met once only: a loop around them stays a loop."""
+_MOST_UNROLLED = 64
+_ITERABLES = (list, tuple, dict, KeysView, ValuesView, ItemsView)
+_PLAIN = (str, int, float, list, tuple, dict, type(None))
+
+
+def _flat(tree: _Tree) -> Iterator[_Segment]:
+    for part in tree:
+        if isinstance(part, _Segment):
+            yield part
+        else:
+            for tag, body in part.branches:
+                yield tag
+                yield from _flat(body)
 
 
 class _SomeShots:
@@ -1084,21 +1111,50 @@ class _Fixer:
     def _walk_for(self, block: _Block) -> None:
         (opening, body), *otherwise = block.branches
         loop = self._filled(opening)
+        targets = [name for kind, name in loop.before("in") if kind == "name"]
         items = self._constant(loop.after("in"))
-        if not (isinstance(items, (list, tuple)) and not items):
+        items = list(items) if isinstance(items, _ITERABLES) else None
+        if items == []:
+            self._walk(otherwise[0][1] if otherwise else [])
+        elif not (items and len(items) <= _MOST_UNROLLED and self._unroll(targets, items, body)):
             self._keep(loop)
-            self._walk(body)
+            with self._knowing(dict.fromkeys([*targets, "loop"], _UNDECIDED)):
+                self._walk(body)
             for tag, instead in otherwise:
                 self._keep(tag)
                 self._walk(instead)
             self._keep(block.end)
-        elif otherwise:
-            self._walk(otherwise[0][1])
+
+    def _unroll(self, targets: list[str], items: list[Any], body: _Tree) -> bool:
+        """Write a loop over constants out; False, and nothing written, where the body needs the loop."""
+        if any(segment.keyword in _SCOPED for segment in _flat(body)):
+            return False
+        start = len(self.kept)
+        for index, item in enumerate(items):
+            values = [item] if len(targets) == 1 else list(item)
+            place = {"index": index + 1, "index0": index, "length": len(items)}
+            ends = {"first": index == 0, "last": index == len(items) - 1}
+            with self._knowing({**dict(zip(targets, values, strict=False)), "loop": {**place, **ends}}):
+                self._walk(body)
+        if any(name in (*targets, "loop") for segment in self.kept[start:] for name in segment.names):
+            del self.kept[start:]
+            return False
+        return True
+
+    @contextmanager
+    def _knowing(self, values: Mapping[str, Any]) -> Iterator[None]:
+        """For a while, some names have these values; ``_UNDECIDED`` for none."""
+        before = self.known
+        self.known = {k: v for k, v in {**before, **values}.items() if v is not _UNDECIDED}
+        yield
+        self.known = before
 
     def _keep(self, segment: _Segment) -> None:
         self.kept.append(segment)
         if segment.keyword.startswith("end"):
             self.depth -= 1
+            if segment.keyword == "endset" and self.depth == 0:
+                self._fold_block()
         elif segment.keyword in _OPENING:
             self.depth += 1
         elif segment.keyword == "set":
@@ -1112,9 +1168,27 @@ class _Fixer:
         elif self.depth == 0 and name in self.once and rest[0][1] == "=":
             by_row = rest[1][0] == _BY_ROW and len(rest) == 2
             value = _SomeShots() if by_row else self._constant(segment.after("="))
-            if value is not _UNDECIDED:
+            if isinstance(value, (*_PLAIN, _SomeShots)):  # a namespace can change
                 self.known[name] = value
                 self.constants[id(segment)] = name
+
+    def _fold_block(self) -> None:
+        """Write ``{% set name %}text{% endset %}`` as an assignment, if it holds nothing but text."""
+        start = max(index for index, segment in enumerate(self.kept) if segment.keyword == "set")
+        opening, inside = self.kept[start], self.kept[start + 1 : -1]
+        name = opening.inner[1][1]
+        if name not in self.once or any(segment.kind != "data" for segment in inside):
+            return
+        text = self._constant(literal("".join(segment.tokens[0][1] for segment in inside)) + opening.after(name))
+        if not isinstance(text, str):
+            return
+        value = (("whitespace", " "), ("operator", "="), ("whitespace", " "), ("literal", literal(text)))
+        end = (("whitespace", " "), self.kept[-1].tokens[-1])
+        start_tokens = (opening.tokens[0], ("whitespace", " "), *opening.inner[:1], ("whitespace", " "))
+        folded = _Segment("block", (*start_tokens, ("name", name), *value, *end))
+        self.known[name] = text
+        self.constants[id(folded)] = name
+        self.kept[start:] = [folded]
 
     def _drop_unused(self) -> None:
         """Leave out the assignments of constants that nothing names."""
@@ -1139,15 +1213,20 @@ class _Fixer:
     # Choice calls as literals
 
     def _filled(self, segment: _Segment) -> _Segment:
-        if all(kind != _CALL for kind, _ in segment.tokens):
+        """A segment with literals for choice calls, and as text where it is constant."""
+        if any(kind == _CALL for kind, _ in segment.tokens):
+            segment = _Segment(segment.kind, tuple(map(self._token, segment.tokens)))
+        if segment.kind != "variable":
             return segment
-        filled = _Segment(segment.kind, tuple(map(self._token, segment.tokens)))
-        (kind, text), *more = filled.inner
-        if segment.kind == "variable" and kind == "literal" and text[0] == '"' and not more:
-            plain = str(self._value(segment.inner[0][1]))
-            if not re.search(r"[{}\x00-\x08\x0b-\x1f]|^[%#]|[%#]$", plain):
-                return _Segment("data", (("data", plain),))
-        return filled
+        value = self._constant(segment.source)
+        if value is _UNDECIDED or not isinstance(value, _PLAIN):
+            return segment
+        text = str(finalize(value))
+        if not re.search(r"[\x00-\x08\x0b-\x1f]|\{[{%#]|\{\Z", text):
+            return _Segment("data", (("data", text),))
+        return _Segment(
+            "variable", (("variable_begin", "{{"), ("literal", f" {literal(text)} "), ("variable_end", "}}"))
+        )
 
     def _token(self, token: _Token) -> _Token:
         kind, call = token
@@ -1218,8 +1297,7 @@ class _Fixer:
 
 def _written_tag(tag: _Segment, keep_before: bool, keep_after: bool) -> str:
     """A tag, with ``+`` where the lexer would otherwise take whitespace that belongs to the text."""
-    inside = "".join(value for _, value in tag.tokens[1:-1])
-    inside = f" {inside}" if inside.startswith(("-", "+")) else inside
+    inside = f" {tag.source}" if tag.source.startswith(("-", "+")) else tag.source
     if tag.kind == "variable":
         return "{{" + inside + "}}"
     end = "%}\n" if "\n" in tag.tokens[-1][1] else "+%}" if keep_after else "%}"

@@ -1,6 +1,6 @@
 """How fast the embedded model answers, by server setting, on this machine.
 
-    python experiments/benchmarks/local_server.py [--data FILE.csv] [--setting slots=1,poll=50 ...] [--busy 1]
+    python experiments/benchmarks/local_server.py [--data FILE.csv] [--setting slots=1,busy=1 ...]
 
 For each setting, through the package's own server and client:
 
@@ -218,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, help="csv file with a column text (default: built-in sentences)")
     parser.add_argument("--rows", type=int, default=48, help="rows for each measurement (default 48)")
-    parser.add_argument("--setting", action="append", help="as slots=1,poll=50,in_flight=4,busy=1; repeat it")
+    parser.add_argument("--setting", action="append", help="as slots=1,threads=2,in_flight=4,busy=1; repeat it")
     options = parser.parse_args()
     texts = built_in_texts() if options.data is None else read_texts(options.data)
     print(

@@ -1,0 +1,159 @@
+"""Default prompt against the winner on public data sets, on rows that the search never saw.
+
+    python experiments/public_sets/run.py --data-dir DIR --sets sst2 subj --calls 600 --seeds 0 1 2
+
+DIR holds the csv files (``sst2.csv``, ``subj.csv``, ``agnews.csv``: text,label; ``singular_to_plural.csv``,
+``translation_en-fr.csv``: input,output; ``gsm8k.csv``: question,solution,answer). They are not part of this
+repository. The studies' responses are kept in ``--storage``, so that an interrupted run goes on where it was.
+
+The budget covers the search and the study's own sealed test. Afterwards both prompts are scored on all held-out
+rows, which takes further calls (``extra``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import pandas as pd
+
+import prompt_search as ps
+from prompt_search.space import Options
+from prompt_search.statistics import paired_difference
+
+HERE = Path(__file__).parent
+
+
+def labels(data: ps.Dataset) -> Options:
+    """Three ways to read a label."""
+    return ps.choice(
+        {
+            "text": ps.Label(data.labels),
+            "logprobs": ps.Label(data.labels, mode="logprobs"),
+            "calibrated": ps.Label(data.labels, mode="logprobs", calibrate=True),
+        }
+    )
+
+
+CONTEXT: dict[str, dict[str, object]] = {
+    "sst2": {
+        "instructions": [
+            "Classify the sentiment of the review.",
+            "Is this movie review positive or negative?",
+            "Did the reviewer like the movie?",
+            "Decide whether the sentence praises or criticises.",
+        ],
+        "field_names": ["Review:", "Text:", ""],
+        "cues": ["Sentiment:", "Label:", "Answer:", "The review is", ""],
+    },
+    "subj": {
+        "instructions": [
+            "Is the sentence subjective or objective?",
+            "Classify the sentence: an opinion is subjective, a fact or a piece of plot is objective.",
+            "Does this come from a review (subjective) or from a plot summary (objective)?",
+            "Label the sentence.",
+        ],
+        "field_names": ["Sentence:", "Text:", ""],
+        "cues": ["Label:", "Type:", "Answer:", "The sentence is", ""],
+    },
+    "agnews": {
+        "instructions": [
+            "Classify the topic of the news.",
+            "Which section of a newspaper does this belong to?",
+            "What is this news about?",
+            "Choose the topic of the article.",
+        ],
+        "field_names": ["News:", "Article:", "Text:", ""],
+        "cues": ["Topic:", "Section:", "Category:", "Answer:", ""],
+    },
+    "translation_en-fr": {"source_language": "English", "target_language": "French"},
+    "singular_to_plural": {},
+    "gsm8k": {},
+}
+
+
+def make(name: str, folder: Path, *, model: ps.Model, seed: int, storage: str) -> ps.Study:
+    """The study of one data set."""
+    target = {"gsm8k": "answer", "singular_to_plural": "output", "translation_en-fr": "output"}.get(name, "label")
+    data = ps.Dataset.read(folder / f"{name}.csv", target=target)
+    templates = {
+        "gsm8k": ps.Template.read("solve"),
+        "singular_to_plural": ps.Template.read(HERE / "plural.j2"),
+        "translation_en-fr": ps.Template.read("translate"),
+    }
+    answers = {
+        "gsm8k": ps.Number(),
+        "singular_to_plural": ps.Text(max_tokens=8, first_line=True),
+        "translation_en-fr": ps.Text(max_tokens=16, first_line=True),
+    }
+    metric = {"translation_en-fr": ps.metrics.chrf, "gsm8k": ps.metrics.numeric}.get(name, ps.metrics.exact)
+    return ps.Study(
+        template=templates.get(name) or ps.Template.read("classify"),
+        data=data,
+        model=model,
+        answer=answers.get(name) or labels(data),
+        metric=metric,
+        context=CONTEXT[name],
+        test=150,
+        name=f"{name} seed {seed}",
+        storage=storage,
+        seed=seed,
+    )
+
+
+def compare(study: ps.Study, calls: int) -> dict[str, object]:
+    """Run a study, and score default and winner on its held-out rows."""
+    started = time.monotonic()
+    result = study.run(ps.Budget(calls=calls))
+    seconds = time.monotonic() - started
+    scored = {
+        label: ps.evaluate(
+            prompt, study.data, model=study.models[0], metric=study.metric, rows=study.test_rows, storage=study.storage
+        )
+        for label, prompt in {"default": result.baseline, "winner": result.best}.items()
+    }
+    found = paired_difference(scored["default"].scores, scored["winner"].scores)
+    print(f"\n{study.name}\n{result}\n\n{result.best.text}\n", flush=True)
+    return {
+        "set": study.name.split(" seed ")[0],
+        "seed": study.seed,
+        "calls": result.summary["calls"],
+        "rows": len(study.test_rows),
+        "default": scored["default"].score,
+        "winner": scored["winner"].score,
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "seconds": seconds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", choices=list(CONTEXT), default=["sst2"])
+    parser.add_argument("--calls", type=int, default=600)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--model", default="local")
+    parser.add_argument("--base-url")
+    parser.add_argument("--storage", default="sqlite:///public_sets.db")
+    parser.add_argument("--output", type=Path, default=Path("public_sets.csv"))
+    arguments = parser.parse_args()
+    model = ps.Model.parse(arguments.model, base_url=arguments.base_url)
+    records = []
+    for name in arguments.sets:
+        for seed in arguments.seeds:
+            study = make(name, arguments.data_dir, model=model, seed=seed, storage=arguments.storage)
+            records.append(compare(study, arguments.calls))
+            pd.DataFrame(records).to_csv(arguments.output, index=False)
+    frame = pd.DataFrame(records)
+    print(frame.to_string(index=False, float_format="{:.3f}".format))
+    print()
+    columns = ["default", "winner", "difference"]
+    print(frame.groupby("set", sort=False)[columns].mean().to_string(float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    main()

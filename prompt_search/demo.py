@@ -1,0 +1,35 @@
+"""The study that ``prompt-search demo`` runs: customer messages, six intents, the embedded model, no key."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from prompt_search.answers import Label
+from prompt_search.client import Model
+from prompt_search.dataset import Dataset
+from prompt_search.space import choice
+from prompt_search.study import Study
+from prompt_search.template import Template
+
+DEMO_CALLS = 300
+
+
+def demo_study(*, seed: int = 0, storage: str | None = None) -> Study:
+    """The demo's study."""
+    with resources.as_file(resources.files("prompt_search") / "_demo" / "messages.csv") as file:
+        data = Dataset.read(file, target="intent")
+    return Study(
+        template=Template.read("classify"),
+        data=data,
+        model=Model.local(),
+        answer=choice(
+            {
+                "text": Label(data.labels),
+                "logprobs": Label(data.labels, mode="logprobs"),
+                "calibrated": Label(data.labels, mode="logprobs", calibrate=True),
+            }
+        ),
+        name="demo",
+        storage=storage,
+        seed=seed,
+    )

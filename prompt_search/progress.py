@@ -1,0 +1,146 @@
+"""What a running study shows: a live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from prompt_search.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Display = Literal["rich", "plain", "none"]
+
+PLAIN_EVERY_S = 10.0
+"""Seconds between plain lines within one phase."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Where a running study stands.
+
+    ``calls`` of ``limit`` are spent; ``best`` with its 95% interval ``low``, ``high`` is the leader's mean score
+    on the rows it was searched on; ``cached`` of ``responses`` cost nothing in this run; ``usd`` is NaN when a
+    price is unknown.
+    """
+
+    study: str
+    phase: str
+    trials: int
+    calls: int
+    limit: float
+    best: float | None
+    low: float | None
+    high: float | None
+    errors: int
+    unparsed: int
+    cached: int
+    responses: int
+    usd: float
+    seconds: float
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> seconds_text(7.2), seconds_text(95), seconds_text(4000)
+    ('7 s', '1 min 35 s', '1 h 6 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seconds_left(snapshot: Snapshot) -> float | None:
+    """Seconds until the calls are used up at the rate so far; None before the first paid response."""
+    paid = snapshot.responses - snapshot.cached
+    if not paid or math.isinf(snapshot.limit):
+        return None
+    return max(0.0, (snapshot.limit - snapshot.calls) * snapshot.seconds / paid)
+
+
+def describe(snapshot: Snapshot) -> str:
+    """One line of plain text: phase, trial, requests, best with interval, errors, cached share, cost, time left."""
+    parts = [snapshot.phase, f"trial {snapshot.trials}", f"{snapshot.calls}/{snapshot.limit:g} requests"]
+    if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
+        parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f})")
+    parts.append(f"{snapshot.errors} errors, {snapshot.unparsed} unparsed")
+    if snapshot.cached:
+        parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
+    parts.append("cost unknown" if math.isnan(snapshot.usd) else f"${snapshot.usd:.4f}")
+    left = seconds_left(snapshot)
+    if left is not None:
+        parts.append(f"{seconds_text(left)} left")
+    return ", ".join(parts)
+
+
+def choose_display(wanted: str | None, stream: TextIO = sys.stderr) -> Display:
+    """The display asked for; by default rich in a terminal, else plain.
+
+    Raises:
+        InputError: another word.
+    """
+    match wanted:
+        case "rich" | "plain" | "none":
+            return wanted
+        case None:
+            return "rich" if stream.isatty() else "plain"
+        case _:
+            raise InputError(f"a display is rich, plain or none, got {wanted!r}")
+
+
+@contextmanager
+def shown(
+    display: Display, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[Snapshot], None] | None]:
+    """A context whose value is told snapshots and shows them on ``stream`` (default: standard error)."""
+    target = stream or sys.stderr
+    if display == "none":
+        yield None
+    elif display == "plain":
+        yield _Plain(target, clock)
+    else:
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(file=target), refresh_per_second=8, transient=True) as live:
+
+            def show(snapshot: Snapshot) -> None:
+                live.update(_bar(snapshot))
+
+            yield show
+
+
+class _Plain:
+    """A line when the phase changes and every few seconds."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._last: tuple[str, float] = ("", -math.inf)
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        phase, when = self._last
+        now = self._clock()
+        if snapshot.phase != phase or now - when >= PLAIN_EVERY_S:
+            self._last = (snapshot.phase, now)
+            print(f"{snapshot.study}: {describe(snapshot)}", file=self._stream, flush=True)
+
+
+def _bar(snapshot: Snapshot) -> RenderableType:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    total = None if math.isinf(snapshot.limit) else snapshot.limit
+    bar = ProgressBar(total=total, completed=snapshot.calls, width=60)
+    return Group(Text(f"{snapshot.study}: {describe(snapshot)}"), bar)  # Text: names are not markup
