@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from prompt_search.completion import Response
-from prompt_search.errors import BudgetExceeded, InputError
+from prompt_search.errors import BudgetExceeded, InputError, RunError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +17,10 @@ class Budget:
 
     ``calls`` counts requests, each retry among them, and is never passed. ``tokens`` (prompt and completion),
     ``usd`` and ``seconds`` are looked at before every request: no request is sent once the limit is reached,
-    those in flight are finished.
+    those in flight are finished. ``usd`` needs a model whose price is known.
 
     Raises:
-        InputError: no limit at all, or one that is not positive.
+        InputError: no limit at all, one that is not positive, or a part of a call or token.
 
     >>> Budget(calls=600)
     Budget(calls=600)
@@ -38,6 +38,8 @@ class Budget:
         for name, limit in limits.items():
             if limit is not None and not limit > 0:
                 raise InputError(f"a budget is positive, got {name}={limit}")
+            if limit is not None and name in ("calls", "tokens") and not isinstance(limit, int):
+                raise InputError(f"a budget in {name} is a whole number, got {name}={limit}")
 
     def __repr__(self) -> str:
         given = ((f.name, getattr(self, f.name)) for f in fields(self))
@@ -105,12 +107,18 @@ class Ledger:
 
         Raises:
             BudgetExceeded: it would pass a limit, or the run was stopped; nothing is counted then.
+            RunError: the budget is in US dollars and a response came whose price is unknown.
         """
         if self.stopped is not None:
             raise BudgetExceeded(f"the run was stopped: {self.stopped}")
         limit = self.budget.calls
         if limit is not None and max(self.spent, self.paid_before + self.sent) >= limit:
             raise BudgetExceeded(f"the budget of {limit} calls is used up")
+        if self.budget.usd is not None and not self.priced:
+            raise RunError(
+                f"a budget of {self.budget.usd:g} US dollars cannot be kept, because the model's price is unknown; "
+                f"give Model(..., price=Price(...)), or a budget in calls or tokens"
+            )
         if self.exhausted is not None:
             raise BudgetExceeded(f"the budget in {self.exhausted} is used up ({self.budget})")
         self.sent += 1
@@ -124,7 +132,7 @@ class Ledger:
     def settle(self, response: Response) -> None:
         """Count what a response says it used."""
         self.tokens += (response.usage.prompt_tokens or 0) + (response.usage.completion_tokens or 0)
-        if math.isnan(response.cost_usd):
-            self.priced = False
-        else:
+        if not math.isnan(response.cost_usd):
             self.usd += response.cost_usd
+        elif response.error is None:  # a failed request has no price and is not billed
+            self.priced = False

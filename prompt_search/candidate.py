@@ -11,9 +11,10 @@ import json
 import pprint
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +25,51 @@ from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import nearest
 from prompt_search.space import Candidate
-from prompt_search.template import FUNCTIONS, compile_source, environment, literal, render_messages
+from prompt_search.template import FUNCTIONS, compile_source, environment, finalize, literal, render_messages
 
 __all__ = ["Candidate", "Prompt"]
 
 FORMAT = "prompt_search/prompt@1"
 _HEADER = re.compile(r"\A\{# prompt_search (?P<body>\{.*?\}) #\}\n", re.DOTALL)
-_PLACE = re.compile("\ue000(.*?)\ue001", re.DOTALL)
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_PLACE = re.compile(f"{_OPEN}(.*?){_CLOSE}", re.DOTALL)
 
 
-class _Placeholders:
-    """A row whose fields read as ``{{ row.field }}``, between marks that no prompt holds."""
+class _AnyRow:
+    """A row with every field, for renderings whose row expressions are replaced by marks."""
 
     def __getitem__(self, name: str) -> str:
-        return f"\ue000{name}\ue001"
+        return f"{{{{ row.{name} }}}}"
 
 
 def _shown_nearest(pool: list[dict[str, Any]], row: Any, count: int) -> list[dict[str, str]]:
     names = pool[0] if pool else {}
     return [{name: f"({name} of nearest example {count - index})" for name in names} for index in range(count)]
+
+
+def _marked(source: str) -> str | None:
+    """The source with each ``{{ … }}`` over the row as text between marks that no prompt holds; None where the
+    row also decides what else is there (a condition, a loop)."""
+    parts: list[str] = []
+    tag: list[tuple[str, str]] = []
+    for _, kind, value in environment().lexer.tokeniter(source, None):
+        if not tag and not kind.endswith("_begin"):
+            parts.append(value)
+            continue
+        tag.append((kind, value))
+        if not kind.endswith("_end"):
+            continue
+        text = "".join(part for _, part in tag)
+        words = [(token, part) for token, part in tag if token != "whitespace"]
+        names = {part for (_, left), (token, part) in pairwise(words) if token == "name" and left != "."}
+        if "row" in names and tag[0][0] == "variable_begin":
+            expression = "".join(part for _, part in tag[1:-1]).strip()
+            text = f"{{{{ {literal(f'{_OPEN}{expression}{_CLOSE}')} }}}}"
+        elif "row" in names and tag[0][0] == "block_begin" and "nearest" not in names:
+            return None
+        parts.append(text)
+        tag = []
+    return "".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +113,13 @@ class Prompt:
 
     @cached_property
     def _outline(self) -> tuple[Message, ...]:
-        variables = {"row": _Placeholders(), "nearest": _shown_nearest}
-        return render_messages(self._compiled, variables)
+        """The messages with marks around what is filled in from the row; where the row decides about more than
+        that, the source."""
+        marked = _marked(self.source)
+        if marked is None:
+            return (Message("user", self.source.strip()),)
+        variables = {"row": _AnyRow(), "nearest": _shown_nearest}
+        return render_messages(compile_source(marked, self.name), variables)
 
     @property
     def text(self) -> str:
@@ -127,7 +159,7 @@ class Prompt:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form: ``messages`` with ``{{ row.field }}`` in them where the prompt allows that, else
         the ``template``."""
-        if self._needs_template or re.search("[\ue000\ue001]", self.source):
+        if self._needs_template or re.search(f"[{_OPEN}{_CLOSE}]", self.source):
             body: dict[str, Any] = {"template": self.source}
         else:
             body = {
@@ -144,16 +176,23 @@ class Prompt:
         Raises:
             InputError: not such a dictionary.
         """
-        if body.get("format") != FORMAT or not ({"messages", "template"} & set(body)):
+        if not isinstance(body, Mapping) or body.get("format") != FORMAT:
             raise InputError(f'{name}: a prompt file says "format": "{FORMAT}"; export it again')
-        source = body.get("template") or "\n".join(
-            f"{{% chat role={literal(message['role'])} %}}{message['content']}{{% endchat %}}"
-            for message in body["messages"]
-        )
+        try:
+            source = body["template"] if "template" in body else _as_chat(body["messages"])
+        except (KeyError, TypeError):
+            raise InputError(
+                f"{name}: a prompt file has a template, or messages with role and content; export it again"
+            ) from None
         return cls._checked(source, body, name)
 
     @classmethod
     def _checked(cls, source: str, settings: Mapping[str, Any], name: str) -> Prompt:
+        for key in ("choices", "parameters", "answer"):
+            if not isinstance(settings.get(key) or {}, Mapping):
+                raise InputError(f"{name}: {key!r} of a prompt file is an object, got {settings[key]!r}; correct it")
+        if not isinstance(source, str):
+            raise InputError(f"{name}: the template of a prompt file is text, got {source!r}; correct it")
         prompt = cls(
             source=source,
             choices=settings.get("choices") or {},
@@ -227,14 +266,12 @@ class Prompt:
         settings = {key: self._settings[key] for key in ("model", "parameters", "choices")}
         picker = ""
         if "nearest(" in self.source:
-            picker = "\n\n" + textwrap.dedent(inspect.getsource(nearest)).replace(
-                "  # type: ignore[no-untyped-def]", ""
-            )
-            picker = re.sub(r"  # its source is copied.*", "", picker)
+            picker = "\n\n\n" + _copied(nearest)
         return _PYTHON.format(
             source=pprint.pformat(self.source, width=100),
             **{key: pprint.pformat(value, width=100, sort_dicts=False) for key, value in settings.items()},
             picker=picker,
+            finalize=_copied(finalize),
             nearest="nearest" if picker else "None",
         )
 
@@ -252,16 +289,28 @@ class Prompt:
         return f"<div>{bubbles}</div>"
 
 
+def _copied(function: Callable[..., Any]) -> str:
+    """A function's source without the remarks that are for this package."""
+    text = textwrap.dedent(inspect.getsource(function))
+    return re.sub(r"  # (?:type: ignore|its source is copied).*", "", text).strip()
+
+
+def _as_chat(messages: Sequence[Mapping[str, str]]) -> str:
+    return "\n".join(
+        f"{{% chat role={literal(message['role'])} %}}{message['content']}{{% endchat %}}" for message in messages
+    )
+
+
 def _with_fields(content: str) -> str:
-    """Placeholders as people read them."""
-    return _PLACE.sub(r"{{ row.\1 }}", content)
+    """Marks as people read them."""
+    return _PLACE.sub(r"{{ \1 }}", content)
 
 
 def _as_jinja(content: str) -> Iterator[str]:
     """Message text as Jinja source: fields as expressions, anything that Jinja would read as a literal."""
     for index, part in enumerate(_PLACE.split(content)):
         if index % 2:
-            yield f"{{{{ row.{part} }}}}" if part.isidentifier() else f"{{{{ row[{literal(part)}] }}}}"
+            yield f"{{{{ {part} }}}}"
         elif re.search(r"[{}\r]|#$|^#", part):
             yield f"{{{{ {literal(part)} }}}}"
         else:
@@ -300,7 +349,10 @@ class Chat(Extension):
         content = caller().strip()
         if content:
             context["_messages"].append({{"role": role, "content": content}})
-        return ""{picker}
+        return ""
+
+
+{finalize}{picker}
 
 
 TEMPLATE = ImmutableSandboxedEnvironment(
@@ -308,7 +360,7 @@ TEMPLATE = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    finalize=lambda value: "" if value is None else value,
+    finalize=finalize,
 ).from_string(SOURCE)
 
 

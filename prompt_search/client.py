@@ -8,6 +8,7 @@ does not end a run; only what no row can survive is raised.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from .completion import Request, Response, TopLogprobs, Usage
 from .errors import BudgetExceeded, InputError, RequestRefused, ServerUnreachable
@@ -279,8 +280,10 @@ class Client:
         self._endpoint = self.model.endpoint
         self._secrets = _secrets(url, key)
         self._api = openai.AsyncOpenAI(
-            base_url=url,
+            base_url=public_url(url),
             api_key=key,
+            default_headers=_basic_auth(url),
+            default_query=dict(parse_qsl(urlsplit(url).query)),
             max_retries=0,
             timeout=self._request_timeout,
             http_client=openai.DefaultAioHttpClient(trust_env=not self.model.is_local),
@@ -479,10 +482,19 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return _KEY_PATTERN.sub("[key]", text)
 
 
+def _basic_auth(url: str) -> dict[str, str]:
+    """The header for user and password in a URL: the transport takes them nowhere else."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
 def _secrets(url: str, key: str) -> tuple[str, ...]:
     parts = urlsplit(url)
-    values = [pair.partition("=")[2] for pair in parts.query.split("&")]
-    found = [*values, parts.password or ""] + ([] if key == "unused" else [key])
+    found = [value for _, value in parse_qsl(parts.query)] + [unquote(parts.password or ""), parts.password or ""]
+    found += [] if key == "unused" else [key]
     return tuple(value for value in found if len(value) >= 4)  # shorter ones would blank ordinary words
 
 

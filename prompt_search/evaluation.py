@@ -81,7 +81,7 @@ class Evaluator:
         study: under which name calls are kept.
         rows: all rows of the data, by position.
         metric: see `prompt_search.metrics`.
-        client: one for each endpoint.
+        clients: by endpoint and model.
         store: where responses are kept before they count.
         ledger: what is reserved and settled.
         calls: what earlier runs of this study used.
@@ -94,7 +94,7 @@ class Evaluator:
         study: str,
         rows: Sequence[Row],
         metric: Metric,
-        clients: Mapping[str, Completer],
+        clients: Mapping[tuple[str, str], Completer],
         store: Store,
         ledger: Ledger,
         calls: Mapping[str, Call],
@@ -124,8 +124,9 @@ class Evaluator:
         return prices
 
     def _price(self, key: str) -> int:
+        # As when it was first asked: retries, which nobody could foresee, are not part of it.
         if key in self._calls:
-            return self._calls[key].attempts
+            return min(self._calls[key].attempts, 1)
         return 0 if self._store.response(key) is not None else 1
 
     async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
@@ -156,23 +157,16 @@ class Evaluator:
 
     async def _outcome(self, contender: Contender, index: int, split: str) -> Outcome:
         row = self._rows[index]
-        requests = contender.requests(row)
-        answered = [await self._respond(request, split) for request in requests]
-        response, cached = answered[-1]
-        key = requests[-1].key
-        failed = next((response.error for response, _ in answered if response.error), None)
-        if failed is not None:
-            return Outcome(
-                row=index,
-                key=key,
-                answer=None,
-                score=None,
-                explanation="",
-                unparsed=False,
-                error=failed,
-                cached=cached,
-            )
-        baseline = answered[0][0] if len(answered) > 1 else None
+        baseline: Response | None = None
+        *before, asked = contender.requests(row)
+        for request in before:
+            baseline, cached = await self._respond(request, split)
+            if baseline.error is not None:
+                return _failed(index, request.key, baseline.error, cached)
+        key = asked.key
+        response, cached = await self._respond(asked, split)
+        if response.error is not None:
+            return _failed(index, key, response.error, cached)
         answer = contender.answer.parse(response, baseline)
         result = await score(self._metric, answer, row)
         unparsed = isinstance(answer, Unparsed)
@@ -198,16 +192,17 @@ class Evaluator:
         call = self._calls.get(request.key)
         if call is not None:
             self._ledger.replay(call.response, call.attempts)
-            return self._told(call.response, True)
+            if not call.cut_short:
+                return self._told(call.response, True)
         stored = self._store.response(request.key)
         if stored is not None:
             self._keep(request, stored, split, paid=False)
             return self._told(stored, True)
-        response = await self._clients[request.endpoint].complete(request)
+        response = await self._clients[request.endpoint, request.model].complete(request)
         self._ledger.settle(response)
+        self._keep(request, response, split, paid=True)
         if response.error and response.error.startswith("budget"):
             raise BudgetExceeded(response.error)
-        self._keep(request, response, split, paid=True)
         self._check_hopeless(response)
         return self._told(response, False)
 
@@ -232,3 +227,16 @@ class Evaluator:
         if self._on_response is not None:
             self._on_response(response, cached)
         return response, cached
+
+
+def _failed(row: int, key: str, error: str, cached: bool) -> Outcome:
+    return Outcome(
+        row=row,
+        key=key,
+        answer=None,
+        score=None,
+        explanation="",
+        unparsed=False,
+        error=error,
+        cached=cached,
+    )

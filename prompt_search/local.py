@@ -305,20 +305,20 @@ def serve(
     path: Path,
     *,
     port: int = 0,
-    slots: int = 2,
+    slots: int = 1,
     context: int = 4096,
     threads: int | None = None,
     batch: int = 2048,
     micro_batch: int = 512,
-    cache_mib: int = 128,
     alias: str | None = None,
 ) -> LocalServer:
     """A running server of ``path`` on the loopback interface, shared by all callers with the same settings.
 
     ``port`` 0 takes a free one. ``slots`` requests are computed at once, each with ``context`` tokens of
-    prompt and answer. ``threads`` compute (default: ``default_threads``). ``batch`` and ``micro_batch`` are tokens a step.
-    ``cache_mib`` keeps prefixes of earlier prompts in memory. ``alias`` is the model's name in answers. The
-    defaults are measured by ``experiments/benchmarks/local_server.py``.
+    prompt and answer; a slot keeps its last prompt, so that the next one pays only for what differs. More
+    slots are no faster on a processor and cost memory. ``threads`` compute (default: ``default_threads``).
+    ``batch`` and ``micro_batch`` are tokens a step. ``alias`` is the model's name in answers. The defaults are
+    measured by ``experiments/benchmarks/local_server.py``.
 
     Raises ``MissingExtra`` without ``xllamacpp``, ``InputError`` for a setting out of range, and
     ``RunError`` when the server does not start.
@@ -331,11 +331,11 @@ def serve(
     ):
         if value < low:
             raise InputError(f"{name} must be at least {low}, got {value}")
-    path = Path(path).resolve()
+    path = Path(path).absolute()  # not resolved: the hub's files are links to nameless ones
     if not path.is_file():
         raise InputError(f"no such model file: {path}; give the path of a .gguf file")
     threads = default_threads() if threads is None else max(1, threads)
-    settings = (port, slots, context, threads, batch, micro_batch, cache_mib, alias)
+    settings = (port, slots, context, threads, batch, micro_batch, alias)
     key = (os.getpid(), str(path), path.stat().st_mtime_ns, *settings)
     with _lock:
         server = _servers.get(key)
@@ -353,13 +353,9 @@ def _start(
     threads: int,
     batch: int,
     micro_batch: int,
-    cache_mib: int,
     alias: str | None,
 ) -> Any:
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise MissingExtra("the embedded model", package="xllamacpp", extra="local") from error
+    xllamacpp = _import_xllamacpp()
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.model_alias = {alias or path.stem}
@@ -377,7 +373,7 @@ def _start(
     parameters.n_ctx = slots * context
     parameters.n_batch = batch
     parameters.n_ubatch = micro_batch
-    parameters.cache_ram_mib = cache_mib
+    parameters.cache_ram_mib = 0  # copying prompts out of the slots costs more than it saves: 2.8 against 4 requests/s
     parameters.n_threads_http = 64  # a kept-alive connection holds a thread
     for pool in (parameters.cpuparams, parameters.cpuparams_batch):
         pool.n_threads = threads
@@ -388,6 +384,27 @@ def _start(
             f"llama.cpp cannot serve {path.name} on port {port or 'any'}: {error}; check that the file "
             "is a whole GGUF model, that the port is free, and that the memory suffices"
         ) from error
+
+
+def _import_xllamacpp() -> Any:
+    """The package, with OpenMP told not to spin.
+
+    libgomp's threads wait for each other by spinning about a millisecond, at every one of some 300 steps a
+    token. As soon as another process wants a core, the awaited thread is not running and the answer takes
+    2 to 10 times longer. With a short spin they sleep instead, at no cost on an idle machine. libgomp reads
+    the variable when it is loaded; the user's own setting wins.
+    """
+    short = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+    if short:
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise MissingExtra("the embedded model", package="xllamacpp", extra="local") from error
+    finally:
+        if short:
+            del os.environ["GOMP_SPINCOUNT"]
+    return xllamacpp
 
 
 def _cut_connections(port: int) -> None:
@@ -417,7 +434,10 @@ def _close_all() -> None:
 
 
 def _abandon_after_fork() -> None:
-    """In a forked child the servers' threads are gone: joining them would hang, so never destroy them."""
+    """In a forked child the servers' threads are gone: joining them would hang, so never destroy them.
+
+    A child ends well by ``os._exit``, as multiprocessing's do; llama.cpp itself hangs in an ordinary exit.
+    """
     import ctypes
 
     global _lock

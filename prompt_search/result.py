@@ -158,29 +158,40 @@ class Result:
         """The result in two sentences."""
         if not self.finished:
             return f"{self.name}: unfinished after {len(self._trials)} candidates; run the same line to go on."
+        return f"{self.name}: {self._said()}.\n{self.spent}"
+
+    def _said(self) -> str:
         verdict = self.verdict
         winner, baseline = self.test_score(self.best_trial), self.test_score(0)
+        if verdict.rows < 2:
+            return f"nothing is shown on rows that the search never saw: {self._untested()}"
         if self.best_trial == 0:
-            said = f"no candidate was found that beats the default prompt, which scores {_interval(baseline)}"
-        elif verdict.rows < 2:
-            said = "the budget left no sealed rows to compare on: nothing is shown; give more calls"
-        else:
-            words = {
-                "better": "The winner is better than the default prompt",
-                "worse": "The winner is worse than the default prompt",
-                "not shown": "It is not shown that the winner beats the default prompt",
-            }[verdict]
-            said = (
-                f"{words}: {_interval(winner)} against {_interval(baseline)} on {verdict.rows} rows that the search "
-                f"never saw, difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), "
-                f"p = {verdict.p:.2g}"
-            )
-        return f"{self.name}: {said}.\n{self.spent}"
+            return f"no candidate was found that beats the default prompt, which scores {_interval(baseline)}"
+        words = {
+            "better": "The winner is better than the default prompt",
+            "worse": "The winner is worse than the default prompt",
+            "not shown": "It is not shown that the winner beats the default prompt",
+        }[verdict]
+        return (
+            f"{words}: {_interval(winner)} against {_interval(baseline)} on {verdict.rows} rows that the search "
+            f"never saw, difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), "
+            f"p = {verdict.p:.2g}"
+        )
+
+    def _untested(self) -> str:
+        """Why there is no comparison on sealed rows."""
+        tested = [sample for sample in self._samples if sample.split == "test"]
+        failed = [sample.error for sample in tested if sample.error is not None]
+        if failed:
+            return f"{len(failed)} of {len(tested)} requests of the test failed, the first with {failed[0]}"
+        return "the budget left too few calls for them; give more calls"
 
     @property
     def spent(self) -> str:
         """What the study used, in one sentence."""
         summary = self.summary
+        if not summary:
+            return f"{sum(call.attempts for call in self._calls.values())} calls so far."
         cost = "price unknown" if summary["usd"] is None else f"${summary['usd']:.4f}"
         limits = ", ".join(f"{name} {limit:g}" for name, limit in summary["budget"].items())
         return (

@@ -284,7 +284,7 @@ class SearchSpace:
     def _condition_text(self, condition: Condition) -> str:
         texts = self.by_name[condition.factor].texts
         shown = [texts[index] or "(empty)" for index in condition.options]
-        if len(shown) == len(texts) - 1:
+        if 1 < len(shown) == len(texts) - 1:
             (other,) = set(range(len(texts))) - set(condition.options)
             return f"{condition.factor} is not {texts[other] or '(empty)'}"
         return f"{condition.factor} is {' or '.join(shown)}"
@@ -302,7 +302,9 @@ class SearchSpace:
 _Consult = Callable[[Mapping[str, Any]], Mapping[str, Factor]]
 
 
-def discover(names: Sequence[str], consult: _Consult, parents: Iterable[str] = ()) -> tuple[SearchSpace, list[str]]:
+def discover(
+    names: Sequence[str], consult: _Consult, parents: Iterable[str] | None = None
+) -> tuple[SearchSpace, list[str]]:
     """Find all factors of a define-by-run template and the conditions between them.
 
     All combinations of the parents are tried where there are no more than a few thousand, so that nothing can
@@ -312,13 +314,15 @@ def discover(names: Sequence[str], consult: _Consult, parents: Iterable[str] = (
     Args:
         names: the factors that the source mentions.
         consult: from option values to the factors that the rendering asked for, in the order of asking.
-        parents: every factor that may decide whether another exists, as the source shows.
+        parents: every factor that may decide whether another exists, as the source shows; by default any.
 
     Returns:
         The space, and the names mentioned in the source that no rendering reached.
     """
-    exploration = _Exploration(consult, frozenset(parents))
+    suspects = frozenset(names if parents is None else parents)
+    exploration = _Exploration(consult, suspects)
     if not exploration.everywhere():
+        exploration = _Exploration(consult, suspects)
         exploration.around_defaults()
         exploration.at_random(names)
     factors = exploration.factors
@@ -366,16 +370,13 @@ class _Exploration:
         return True
 
     def around_defaults(self) -> None:
-        self.parents = frozenset()
         self.look({})
         explored: set[str] = set()
         while new := [name for name in self.factors if name not in explored]:
             for name in new:
                 explored.add(name)
-                usual = self.consult(self.contexts[name]).keys()
                 for option in self.factors[name].options[1:]:
-                    if self.look({**self.contexts[name], name: option}).keys() != usual:
-                        self.parents |= {name}
+                    self.look({**self.contexts[name], name: option})
 
     def at_random(self, names: Sequence[str]) -> None:
         generator = random.Random(0)
@@ -386,7 +387,6 @@ class _Exploration:
             known = set(self.factors)
             for name in [name for name in self.look(context) if name not in known]:
                 self.contexts[name] = self._needed(name, context)
-                self.parents |= self.contexts[name].keys()
 
     def _needed(self, name: str, context: dict[str, Any]) -> dict[str, Any]:
         """The part of an assignment without which a factor is not reached."""

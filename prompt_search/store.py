@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from os.path import commonpath
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
@@ -85,6 +86,11 @@ class Call:
     attempts: int
     response: Response
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether the budget ended between two attempts, so that another run may go on trying."""
+        return (self.response.error or "").startswith("budget")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
@@ -137,7 +143,7 @@ class Store:
         self._clock = clock
         try:
             self.url = make_url(url)
-            self.engine = sql.create_engine(self.url)
+            self.engine = sql.create_engine(self.url, **_pooling(self.url))
             if self.url.get_backend_name() == "sqlite":
                 event.listen(self.engine, "connect", _tune_sqlite)
             _metadata.create_all(self.engine)
@@ -145,13 +151,10 @@ class Store:
                 version = connection.execute(sql.select(_about.c.schema_version)).scalar()
                 if version is None:
                     connection.execute(_about.insert().values(schema_version=SCHEMA_VERSION))
-        except (sql.exc.SQLAlchemyError, ImportError) as error:
-            reason = " ".join(str(getattr(error, "orig", None) or error).split())
-            raise StorageError(
-                f"storage {_without_password(url)!r} cannot be opened: {reason}; give an SQLAlchemy URL such as "
-                f"sqlite:///study.db"
-            ) from None
+        except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
+            raise StorageError(_why_closed(url, error)) from None
         if version not in (None, SCHEMA_VERSION):
+            self.close()
             raise StorageError(
                 f"storage {_without_password(url)!r} has schema version {version}, this release reads "
                 f"{SCHEMA_VERSION}; use another file or the release that wrote it"
@@ -159,6 +162,17 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _insert_if_new(self, table: sql.Table) -> Any:
+        """An insert that does nothing where the key is there: two studies may answer one request at a time."""
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        backend = self.url.get_backend_name()
+        if backend == "sqlite":
+            return sqlite.insert(table).on_conflict_do_nothing()
+        if backend == "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing()
+        return table.insert()
 
     def response(self, key: str) -> Response | None:
         """The stored answer to a request."""
@@ -184,14 +198,12 @@ class Store:
                 "number": number,
                 "split": split,
                 "attempts": earlier + (response.attempts if paid else 0),
-                "failure": response.to_json() if response.error else None,
+                "failure": _storable(response.to_json()) if response.error else None,
             }
             connection.execute(_calls.delete().where(which))
-            known = sql.exists().where(_responses.c.key == request.key)
-            if paid and not response.error and not connection.execute(sql.select(known)).scalar():
-                connection.execute(
-                    _responses.insert().values(key=request.key, request=request.to_json(), response=response.to_json())
-                )
+            if paid and not response.error:
+                texts = {"request": _storable(request.to_json()), "response": _storable(response.to_json())}
+                connection.execute(self._insert_if_new(_responses).values(key=request.key, **texts))
             connection.execute(_calls.insert().values(**row))
 
     def calls(self, study: str) -> dict[str, Call]:
@@ -261,10 +273,10 @@ class Store:
         if stored is None:
             with self.engine.begin() as connection:
                 connection.execute(
-                    _studies.insert().values(study=name, created=self._clock(), identity=json.dumps(identity))
+                    _studies.insert().values(study=name, created=self._clock(), identity=_json(identity))
                 )
             return
-        now = json.loads(json.dumps(identity))
+        now = json.loads(_json(identity))
         changed = sorted(key for key in {*now, *stored.identity} if now.get(key) != stored.identity.get(key))
         if changed:
             details = "; ".join(f"{key} {_change(stored.identity.get(key), now.get(key))}" for key in changed)
@@ -282,9 +294,7 @@ class Store:
 
     def save_summary(self, study: str, summary: Mapping[str, Any]) -> None:
         with self.engine.begin() as connection:
-            connection.execute(
-                _studies.update().where(_studies.c.study == study).values(summary=json.dumps(summary, allow_nan=False))
-            )
+            connection.execute(_studies.update().where(_studies.c.study == study).values(summary=_json(summary)))
 
     def save_trials(self, study: str, trials: Iterable[TrialRecord], samples: Iterable[SampleRecord]) -> None:
         """Write trials and samples, replacing what was stored of the same ones."""
@@ -292,7 +302,7 @@ class Store:
             for trial in trials:
                 which = sql.and_(_trials.c.study == study, _trials.c.trial == trial.trial)
                 connection.execute(_trials.delete().where(which))
-                record = json.dumps(asdict(trial), ensure_ascii=False)
+                record = _json(asdict(trial))
                 connection.execute(_trials.insert().values(study=study, trial=trial.trial, record=record))
             for sample in samples:
                 which = sql.and_(
@@ -306,7 +316,7 @@ class Store:
                         row=sample.row,
                         split=sample.split,
                         key=sample.key,
-                        record=json.dumps(asdict(sample), ensure_ascii=False),
+                        record=_json(asdict(sample)),
                     )
                 )
 
@@ -348,7 +358,7 @@ class Store:
     def mirror(self, name: str, space: SearchSpace, trials: Iterable[tuple[TrialRecord, float | None]]) -> None:
         """Write trials with their estimated scores as an Optuna study of the same name into the same database,
         for optuna-dashboard and Optuna's own plots. In-memory stores have no such study."""
-        if self.url.get_backend_name() == "sqlite" and not self.url.database:
+        if _is_in_memory(self.url):
             return
         import optuna
         from optuna.distributions import CategoricalDistribution
@@ -379,17 +389,49 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _is_in_memory(url: sql.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _pooling(url: sql.URL) -> dict[str, Any]:
+    """One connection for a database in memory, which lives and dies with it; runs use a thread of their own."""
+    if not _is_in_memory(url):
+        return {}
+    return {"poolclass": sql.StaticPool, "connect_args": {"check_same_thread": False}}
+
+
 def _without_password(url: Any) -> str:
     try:
-        return str(make_url(url).render_as_string(hide_password=True))
-    except sql.exc.ArgumentError:
-        return "***" if "@" in str(url) else str(url)
+        made = make_url(url)
+    except (sql.exc.ArgumentError, ValueError):
+        return "***" if re.search("@|pass", str(url)) else str(url)
+    hidden = {name: "***" for name in made.query if "pass" in name}
+    return str(made.update_query_dict(hidden).render_as_string(hide_password=True))
+
+
+def _why_closed(url: str, error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())
+    remedy = "give an SQLAlchemy URL such as sqlite:///study.db"
+    if isinstance(error, ImportError):
+        remedy = "install that package (PostgreSQL: pip install 'prompt_search[postgres]') or use sqlite:///study.db"
+    elif "unable to open database file" in reason:
+        remedy = "make its folder first, and check that it may be written"
+    return f"storage {_without_password(url)!r} cannot be opened: {reason}; {remedy}"
+
+
+def _json(value: Any) -> str:
+    return _storable(json.dumps(value, ensure_ascii=False, default=list))
+
+
+def _storable(text: str) -> str:
+    """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _change(before: Any, now: Any) -> str:
     """``was …, is …`` around the first difference."""
     texts = ["absent" if value is None else json.dumps(value, ensure_ascii=False) for value in (before, now)]
-    same = len(commonpath(texts))
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False)))
     start = max(0, same - 30)
     was, is_now = (
         f"{'…' if start else ''}{text[start : start + 80]}{'…' if len(text) > start + 80 else ''}" for text in texts

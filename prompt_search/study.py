@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import metrics
@@ -17,7 +18,7 @@ from prompt_search.client import Client, Model
 from prompt_search.completion import Response
 from prompt_search.dataset import Dataset
 from prompt_search.errors import InputError, StudyError
-from prompt_search.evaluation import Contender, Evaluator, Outcome
+from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
 from prompt_search.metrics import Metric
 from prompt_search.progress import Snapshot
@@ -62,7 +63,7 @@ class Study:
         name: under which name the store keeps it.
         storage: an SQLAlchemy URL; None keeps everything in memory.
         seed: for all that is left to chance.
-        max_concurrency: requests in flight.
+        max_concurrency: requests in flight, for each model.
         sampler: an Optuna sampler in place of ours.
         test: rows kept for the sealed test, a number or a part of all; default 0.3.
 
@@ -101,11 +102,11 @@ class Study:
         self.sampler = sampler
         self.models = [Model.parse(m) if isinstance(m, str) else m for m in _options(model)]
         self.answers: list[Answer] = _options(answer if answer is not None else default_answer(data))
-        self.request = dict(request or {})
+        self.request = _checked_request(request or {})
         self.metric_name = metrics.metric_name(metric)
         metrics.check(metric, [*data.fields, data.target])
         labels = {"labels": data.labels} if data.is_categorical else {}
-        self.template = template.with_context({**(context or {}), **labels, **template.context})
+        self.template = template.with_context({**labels, **(context or {})})
         self.template.check(data.fields, data.target)
 
         splits = data.splits(test, seed)
@@ -113,7 +114,10 @@ class Study:
         self.search_rows = common_order(
             [targets[index] for index in splits.search] if data.is_categorical else None, splits.search, seed
         )
-        self.test_rows = list(splits.test)
+        # A small budget tests on the first of them, so they are in a common order too.
+        self.test_rows = common_order(
+            [targets[index] for index in splits.test] if data.is_categorical else None, splits.test, seed
+        )
         # Shots come from the rows at the end of the common order, which few candidates are ever scored on.
         self.pool = ExamplePool(
             tuple({name: data.rows[i][name] for name in data.rows[i]} for i in self.search_rows[-POOL_ROWS:]),
@@ -154,10 +158,8 @@ class Study:
         model: Model = values.get("model", self.models[0])
         given = {key: values.get(key, _options(value)[0]) for key, value in self.request.items()}
         parameters = {"temperature": 0, **answer.parameters, **given}
-        inside = {name: value for name, value in values.items() if name not in ("model", *self.request)}
         row = self.data.rows[self.search_rows[0]].fields
-        answer_text = texts.get("answer") or self._extra[0].texts[0]
-        source = self.template.fix({**inside, "answer": answer_text}, row, pool=self.pool)
+        source = self.template.fix(self._template_choices(candidate), row, pool=self.pool)
         prompt = Prompt(
             source=source,
             choices=texts,
@@ -168,18 +170,28 @@ class Study:
         )
         return Contender(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
 
+    def _template_choices(self, candidate: Candidate) -> dict[str, Any]:
+        """What the template is told of a candidate: its own choices, and the answer form as text."""
+        space = self.space()
+        inside = {
+            name: value
+            for name, value in space.values(candidate).items()
+            if name not in ("answer", "model", *self.request)
+        }
+        return {**inside, "answer": space.texts(candidate).get("answer") or self._extra[0].texts[0]}
+
     def prompt(self, choices: Mapping[str, Any] | None = None) -> Prompt:
         """The prompt of some choices (option or its text by name; missing ones: the first option)."""
         return self.contender(self.space().candidate_of(choices or {})).prompt
 
     def _rows_for(self, candidate: Candidate) -> list[int]:
         """The rows a candidate may be scored on: all but those that it shows as examples."""
-        values = {k: v for k, v in self.space().values(candidate).items() if k not in ("answer", "model")}
+        values = self._template_choices(candidate)
         pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]
         if not pickers or pickers == ["nearest"]:  # nearest leaves the row itself out
             return self.search_rows
         row = self.data.rows[self.search_rows[0]].fields
-        shown = self.template.shots({**values, "answer": ""}, row, self.pool)
+        shown = self.template.shots(values, row, self.pool)
         taken = [{name: shot[name] for name in self.data.fields} for shot in shown]
         return [
             index
@@ -230,16 +242,20 @@ class Study:
         for model in self.models:
             _ = model.endpoint  # fetches and hashes an embedded model, before anything is timed
         store = Store(self.storage or "sqlite://")
-        store.open_study(self.name, self.identity(), fresh=fresh)
-        calls = store.calls(self.name)
-        paid = sum(call.attempts for call in calls.values())
-        if retry_errors or all(call.response.error for call in calls.values()):
-            calls = {key: call for key, call in calls.items() if not call.response.error}
-        store.clear_trials(self.name)
-        ledger = Ledger(budget, paid_before=paid)
-        run = _Run(self, store, ledger, progress)
-        in_own_thread(lambda: run.main(calls), lambda: ledger.stop("interrupted"))
-        return Result(store, self.name)
+        try:
+            store.open_study(self.name, self.identity(), fresh=fresh)
+            calls = store.calls(self.name)
+            paid = sum(call.attempts for call in calls.values())
+            if retry_errors or all(call.response.error for call in calls.values()):
+                calls = {key: call for key, call in calls.items() if not call.response.error}
+            store.clear_trials(self.name)
+            ledger = Ledger(budget, paid_before=paid)
+            run = _Run(self, store, ledger, progress)
+            in_own_thread(lambda: run.main(calls), lambda: ledger.stop("interrupted"))
+            return Result(store, self.name)
+        except BaseException:
+            store.close()
+            raise
 
     def __repr__(self) -> str:
         models = ", ".join(model.name for model in self.models)
@@ -262,13 +278,16 @@ class _Run:
         self.cached = self.responses = self.errors = self.unparsed = self.trials = 0
         self.best: tuple[float, float, float] | None = None
         self.phase = "starting"
-        budget_test = self.ledger.affordable() * TEST_SHARE
-        self.test_rows = study.test_rows[: int(min(len(study.test_rows), budget_test))]
+
+    @property
+    def test_rows(self) -> list[int]:
+        """The sealed rows that the budget has room for, by what is known at the moment."""
+        return self.study.test_rows[: int(self.ledger.affordable() * TEST_SHARE)]
 
     async def main(self, calls: Mapping[str, Any]) -> None:
         study = self.study
         async with AsyncExitStack() as stack:
-            clients = {}
+            clients: dict[tuple[str, str], Completer] = {}
             for model in study.models:
                 client = Client(
                     model,
@@ -276,7 +295,7 @@ class _Run:
                     on_attempt=self.ledger.reserve,
                     seed=study.seed,
                 )
-                clients[model.endpoint] = await stack.enter_async_context(client)
+                clients[model.endpoint, model.name] = await stack.enter_async_context(client)
             evaluator = Evaluator(
                 study=study.name,
                 rows=study.data.rows,
@@ -304,21 +323,24 @@ class _Run:
             self.finish(race, winner)
 
     async def test(self, evaluator: Evaluator, baseline: Racer, winner: Racer) -> None:
-        """Score both on the sealed rows, row by row in turn, so that they always have the same rows."""
+        """Score both on the same sealed rows, as many as the budget has room for.
+
+        One prompt after the other: a server that caches prefixes reads each prompt's shots once.
+        """
         self.phase = "sealed test"
         racers = [baseline] if winner is baseline else [baseline, winner]
-        jobs = [(racer, row) for row in self.test_rows for racer in racers]
         room = self.ledger.affordable() - self.ledger.spent
-        afforded = []
-        for racer, row in jobs:
-            room -= evaluator.price(racer.contender, [row])[0]
+        rows: list[int] = []
+        for row in self.test_rows:
+            room -= sum(evaluator.price(racer.contender, [row])[0] for racer in racers)
             if room < 0:
                 break
-            afforded.append((racer, row))
-        outcomes = await evaluator.evaluate([(racer.contender, row) for racer, row in afforded], "test")
+            rows.append(row)
+        jobs = [(racer, row) for racer in racers for row in rows]
+        outcomes = await evaluator.evaluate([(racer.contender, row) for racer, row in jobs], "test")
         samples = [
             sample_record(racer.trial, "test", outcome, self.study.data)
-            for (racer, _), outcome in zip(afforded, outcomes, strict=True)
+            for (racer, _), outcome in zip(jobs, outcomes, strict=True)
             if outcome is not None
         ]
         self.store.save_trials(self.study.name, [], samples)
@@ -378,10 +400,11 @@ class _Run:
 
     def trial(self, racer: Racer) -> TrialRecord:
         prompt = racer.contender.prompt
+        stopped = self.ledger.stopped is not None  # then the race ended early and decided nothing
         return TrialRecord(
             trial=racer.trial,
-            state=racer.state,
-            reason=racer.reason,
+            state="running" if stopped else racer.state,
+            reason="" if stopped else racer.reason,
             choices=self.study.space().texts(racer.candidate),
             positions=racer.candidate.to_dict(),
             prompt=asdict(prompt),
@@ -448,11 +471,14 @@ def evaluate(
         RunError: the endpoint cannot be reached or refuses for good.
     """
     asked = Model.parse(model) if isinstance(model, str) else model
-    read = answer or (from_dict(prompt.answer) if prompt.answer else default_answer(data))
     metrics.check(metric, [*data.fields, data.target])
     chosen = list(range(len(data))) if rows is None else list(rows)
-    sent = replace(prompt, parameters={"temperature": 0, **read.parameters, **prompt.parameters}, model=asked.name)
-    contender = Contender(prompt=sent, answer=read, model=asked.name, endpoint=asked.endpoint)
+    outside = [row for row in chosen if not 0 <= row < len(data)]
+    if outside:
+        raise InputError(f"rows are positions from 0 to {len(data) - 1}, got {outside[0]}; correct it")
+    contender = _contender(prompt, asked, answer, data)
+    for row in chosen[:1]:
+        contender.request(data.rows[row].fields)  # a prompt that does not fit the data is told before any call
     store = Store(storage or "sqlite://")
     ledger = Ledger(budget or Budget(calls=10 * len(chosen) + 100))
 
@@ -462,16 +488,33 @@ def evaluate(
                 study=EVALUATIONS,
                 rows=data.rows,
                 metric=metric,
-                clients={asked.endpoint: client},
+                clients={(asked.endpoint, asked.name): client},
                 store=store,
                 ledger=ledger,
                 calls={},
             )
             return await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
 
-    outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
-    samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes if outcome is not None]
-    return Evaluation(prompt=sent, samples=samples, calls=store.calls(EVALUATIONS))
+    try:
+        outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
+        samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes if outcome is not None]
+        return Evaluation(prompt=contender.prompt, samples=samples, calls=store.calls(EVALUATIONS))
+    finally:
+        store.close()
+
+
+def _contender(prompt: Prompt, model: Model, answer: Answer | None, data: Dataset) -> Contender:
+    """An exported prompt is asked as it was scored; another answer form brings its own parameters."""
+    before = from_dict(prompt.answer) if prompt.answer else None
+    read = answer or before or default_answer(data)
+    parameters = dict(prompt.parameters)
+    if before is None:
+        parameters = {"temperature": 0, **read.parameters, **parameters}
+    elif read != before:
+        kept = {key: value for key, value in parameters.items() if key not in before.parameters}
+        parameters = {**read.parameters, **kept}
+    sent = replace(prompt, parameters=parameters, answer=read.to_dict(), model=model.name)
+    return Contender(prompt=sent, answer=read, model=model.name, endpoint=model.endpoint)
 
 
 def sample_record(trial: int, split: str, outcome: Outcome, data: Dataset) -> SampleRecord:
@@ -540,3 +583,15 @@ def _factor(name: str, kind: Kind, given: Any, values: Sequence[Any]) -> Factor:
             f'ps.choice({{"name": …}})'
         )
     return factor
+
+
+def _checked_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse request parameters that cannot be sent, before anything is."""
+    for key, value in request.items():
+        if key in ("answer", "messages", "model", "stream"):
+            raise StudyError(f"request[{key!r}] cannot be given here; use the template, model= or answer=")
+        try:
+            json.dumps(_options(value), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise StudyError(f"request[{key!r}] must be JSON: {error}; got {value!r}") from None
+    return dict(request)

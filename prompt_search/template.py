@@ -72,7 +72,7 @@ class ChatExtension(Extension):
         return ""
 
 
-def finalize(value: Any) -> Any:
+def finalize(value: object) -> object:
     """How ``{{ value }}`` reads: a missing value as nothing, a list or dictionary as JSON rather than Python.
 
     Its source is copied into exported prompts.
@@ -738,8 +738,11 @@ class _Dependence:
                 self._assign(node.target, self._value(node.iter))
                 self._all([*node.body, *node.else_, node.test], inside)
             case nodes.If():
-                self._visit(node.test, under)
-                self._all([*node.body, *node.elif_, *node.else_], under | self._truth(node.test))
+                for branch in (node, *node.elif_):
+                    self._visit(branch.test, under)
+                    under |= self._truth(branch.test)
+                    self._all(branch.body, under)
+                self._all(node.else_, under)
             case nodes.CondExpr():
                 self._visit(node.test, under)
                 self._all([node.expr1, node.expr2], under | self._truth(node.test))

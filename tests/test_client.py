@@ -461,12 +461,16 @@ def test_key_in_a_broken_answer_is_hidden(httpserver: HTTPServer) -> None:
 
 
 def test_secrets_of_the_url_are_hidden(httpserver: HTTPServer) -> None:
-    """User, password and query of a base URL are in no identity, repr or message."""
+    """User, password and query of a base URL are sent, and are in no identity, repr or message."""
     httpserver.expect_request(PATH).respond_with_json({"error": {"message": "bad hunter22 and querykey"}}, 400)
     url = httpserver.url_for("/v1").replace("http://", "http://user:hunter22@") + "?key=querykey"
     model = Model("tiny", base_url=url)
     response = complete(model)
     assert (response.error or "").endswith("bad [key] and [key]")
+    sent, _ = httpserver.log[0]
+    assert sent.args["key"] == "querykey"
+    assert sent.authorization is not None
+    assert sent.authorization.password == "hunter22"
     for text in (model.endpoint, repr(model)):
         assert "hunter22" not in text
         assert "querykey" not in text
@@ -636,7 +640,7 @@ def test_endpoint_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_broken_url_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bad OPENAI_BASE_URL is named as the culprit."""
     monkeypatch.setenv("OPENAI_BASE_URL", "gateway")
-    with pytest.raises(InputError, match="OPENAI_BASE_URL must be a URL such as .*, got gateway"):
+    with pytest.raises(InputError, match=r"OPENAI_BASE_URL must be a URL such as .*, got gateway"):
         _ = Model("m").endpoint
 
 
@@ -649,7 +653,7 @@ def test_broken_base_url(url: str) -> None:
 
 def test_broken_base_url_shows_no_password() -> None:
     """The error about a URL leaves its secrets out."""
-    with pytest.raises(InputError, match="got host$"):
+    with pytest.raises(InputError, match=r"got host$"):
         Model("m", base_url="ftp:user:hunter22@host?key=secret")
 
 
@@ -672,9 +676,9 @@ def test_parse() -> None:
 
 def test_parse_errors() -> None:
     """Names that mean nothing are refused with the remedy."""
-    with pytest.raises(InputError, match="write local, or local:FILE.gguf"):
+    with pytest.raises(InputError, match="names no file; write local, or local:"):
         Model.parse("local:")
-    with pytest.raises(InputError, match="leave out base URL and key"):
+    with pytest.raises(InputError, match="leave out the base URL and the key"):
         Model.parse("local", base_url="http://h/v1")
     with pytest.raises(InputError, match="a model needs a name"):
         Model.parse(" ")
@@ -734,8 +738,15 @@ def test_foreign_request(httpserver: HTTPServer) -> None:
 @pytest.mark.parametrize("name", ["model", "messages", "stream"])
 def test_reserved_parameters(httpserver: HTTPServer, name: str) -> None:
     """Parameters cannot replace what the request itself says."""
+    model = model_at(httpserver)
+    request = Request(endpoint=model.endpoint, model="tiny", messages=(), parameters={name: "x"})
+
+    async def run() -> None:
+        async with Client(model) as client:
+            await client.complete(request)
+
     with pytest.raises(InputError, match=f"request parameters may not hold {name}"):
-        complete(model_at(httpserver), parameters={name: "x"})
+        asyncio.run(run())
 
 
 def test_import_is_light() -> None:

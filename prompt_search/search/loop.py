@@ -8,6 +8,7 @@ before, so that the same responses give the same search in whatever order they a
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +53,8 @@ class Racer:
 
     @property
     def unseen(self) -> Sequence[int]:
-        return self.rows[len(self.outcomes) :]
+        seen = {outcome.row for outcome in self.outcomes}
+        return [row for row in self.rows if row not in seen]
 
 
 class ProposeCandidates(Protocol):
@@ -116,13 +118,18 @@ class Race:
 
     @property
     def winner(self) -> Racer:
-        """The racer with the highest shrunken mean; the earlier one of two equals."""
+        """The first of `ranked`."""
         return self.ranked()[0]
 
     def ranked(self) -> list[Racer]:
-        """Racers by shrunken mean, best first."""
+        """Racers by shrunken mean, best first, the earlier one of two equals; before those without any score,
+        and in the end the finalists before the rest."""
         estimate = self.estimates()
-        return sorted(self.racers, key=lambda racer: (-estimate[racer.trial], racer.trial))
+        out = ("pruned", "failed")
+        return sorted(
+            self.racers,
+            key=lambda racer: (racer.state in out, not racer.scores, -estimate[racer.trial], racer.trial),
+        )
 
     def estimates(self) -> dict[int, float]:
         """Mean score by trial, shrunken to the mean of all by as much as their spread is noise."""
@@ -150,7 +157,7 @@ class Race:
         asked = (
             contender.prompt.source,
             tuple(sorted((name, repr(value)) for name, value in contender.prompt.parameters.items())),
-            contender.answer.name,
+            repr(contender.answer),
             contender.model,
             contender.endpoint,
         )
@@ -159,7 +166,8 @@ class Race:
             return None
         self._entered.add(asked)
         flat = {factor.name: positions.get(factor.name, 0) for factor in self._space.factors}
-        racer = Racer(trial=len(self.racers), candidate=candidate, positions=flat, contender=contender, rows=rows)
+        trial = self.racers[-1].trial + 1 if self.racers else DEFAULT_TRIAL
+        racer = Racer(trial=trial, candidate=candidate, positions=flat, contender=contender, rows=rows)
         self.racers.append(racer)
         return racer
 
@@ -201,6 +209,8 @@ class Race:
             if outcome is not None:
                 racer.outcomes.append(outcome)
                 measured += 1
+        # A candidate for which no call was left is no trial; the default stays, for it is the baseline.
+        self.racers = [racer for racer in self.racers if racer.outcomes or racer.trial == DEFAULT_TRIAL]
         self._on_round(self)
         return measured
 
@@ -244,6 +254,7 @@ def optuna_proposer(space: SearchSpace, seed: int, sampler: optuna.samplers.Base
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+    given = copy.deepcopy(sampler)  # a second run of the same study starts where the first one did
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     factors = [factor for factor in space.factors if len(factor.options) > 1]
     distributions: dict[str, BaseDistribution] = {
@@ -253,7 +264,7 @@ def optuna_proposer(space: SearchSpace, seed: int, sampler: optuna.samplers.Base
     def propose(told: Sequence[tuple[Mapping[str, int], float]], count: int, number: int) -> list[Mapping[str, int]]:
         if not factors:
             return []
-        used = sampler or optuna.samplers.TPESampler(
+        used = given or optuna.samplers.TPESampler(
             seed=random.Random(f"{seed} sampler {number}").randrange(2**31), n_startup_trials=10
         )
         study = optuna.create_study(direction="maximize", sampler=used)

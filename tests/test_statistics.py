@@ -1,0 +1,127 @@
+"""Intervals and paired comparisons against what they are known to be."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from prompt_search.statistics import mean_interval, paired_difference, shrunken_mean
+
+shares = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
+scores = st.lists(st.floats(-5, 5), min_size=2, max_size=40)
+
+
+@given(shares)
+def test_share_interval_is_wilsons(values: list[float]) -> None:
+    """For right and wrong the bounds solve |mean - p| = z sqrt(p (1 - p) / n), inside [0, 1], around the mean."""
+    low, high = mean_interval(values)
+    mean, z = float(np.mean(values)), 1.959963984540054
+    assert 0 <= low <= mean + 1e-12
+    assert mean - 1e-12 <= high <= 1
+    for bound in (low, high):
+        if 0 < bound < 1:
+            assert abs(mean - bound) == pytest.approx(z * math.sqrt(bound * (1 - bound) / len(values)), abs=1e-6)
+
+
+@given(scores.filter(lambda values: not np.isin(values, (0.0, 1.0)).all()))
+def test_score_interval_is_students(values: list[float]) -> None:
+    """For other scores it is Student's t interval around the mean."""
+    low, high = mean_interval(values)
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+    expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=max(float(error), 1e-300))
+    assert (low, high) == pytest.approx(tuple(expected), abs=1e-6)
+
+
+def test_interval_covers_as_often_as_it_says() -> None:
+    """Of 400 samples of 40 rows with 70% right about 95% of the intervals hold 0.7."""
+    generator = random.Random(1)
+    held = 0
+    for _ in range(400):
+        low, high = mean_interval([float(generator.random() < 0.7) for _ in range(40)])
+        held += low <= 0.7 <= high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [0.5], [math.nan, 0.25]])
+def test_too_few_scores_have_no_interval(values: list[float]) -> None:
+    """No score, or one that is neither 0 nor 1, says nothing about the spread."""
+    assert all(math.isnan(bound) for bound in mean_interval(values))
+
+
+def test_missing_scores_are_left_out() -> None:
+    """NaN is no zero."""
+    assert mean_interval([1, 0, math.nan, 1]) == mean_interval([1, 0, 1])
+
+
+def test_other_level_is_wider_or_narrower() -> None:
+    """A higher level gives a wider interval."""
+    values = [1.0] * 7 + [0.0] * 3
+    assert mean_interval(values, 0.99)[0] < mean_interval(values)[0] < mean_interval(values, 0.5)[0]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=2, max_size=60))
+def test_right_and_wrong_are_compared_exactly(pairs: list[tuple[float, float]]) -> None:
+    """McNemar's exact p; difference, won and lost rows as counted; the verdict follows p and sign."""
+    first, second = zip(*pairs, strict=True)
+    found = paired_difference(first, second)
+    won, lost = sum(b > a for a, b in pairs), sum(b < a for a, b in pairs)
+    assert (found.rows, found.won, found.lost) == (len(pairs), won, lost)
+    assert found.difference == pytest.approx((won - lost) / len(pairs))
+    expected = stats.binomtest(won, won + lost).pvalue if won + lost else 1.0
+    assert found.p == pytest.approx(expected)
+    assert -1 <= found.low <= found.high <= 1
+    assert found.verdict == ("not shown" if found.p >= 0.05 else "better" if won > lost else "worse")
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=11))
+def test_comparison_is_symmetric(pairs: list[tuple[float, float]]) -> None:
+    """Swapping the two prompts swaps the sign and nothing else."""
+    first, second = zip(*pairs, strict=True)
+    there, back = paired_difference(first, second), paired_difference(second, first)
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=1e-9)
+    assert there.p == pytest.approx(back.p)
+    assert {there.verdict, back.verdict} in ({"not shown"}, {"better", "worse"})
+
+
+def test_other_scores_are_compared_by_permutation() -> None:
+    """Eight rows that all gain something have two of 256 sign patterns as extreme."""
+    first = [0.1, 0.2, 0.3, 0.4, 0.5, 0.15, 0.25, 0.35]
+    found = paired_difference(first, [score + 0.1 + index / 100 for index, score in enumerate(first)])
+    assert found.p == pytest.approx(2 / 256)
+    assert found.verdict == "better"
+
+
+def test_rows_without_both_scores_are_left_out() -> None:
+    """A row on which one request failed compares nothing."""
+    found = paired_difference([0, math.nan, 1, 0], [1, 1, math.nan, 0])
+    assert (found.rows, found.won, found.lost, found.difference) == (2, 1, 0, 0.5)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_too_few_rows_show_nothing(rows: int) -> None:
+    """Below two rows nothing is shown, and p is 1."""
+    found = paired_difference([0.0] * rows, [1.0] * rows)
+    assert (found.rows, found.p, found.verdict) == (rows, 1.0, "not shown")
+    assert math.isnan(found.low)
+
+
+@pytest.mark.parametrize("score", [0.0, 0.3, 1.0])
+def test_equal_prompts_show_nothing(score: float) -> None:
+    """Without any difference p is 1."""
+    found = paired_difference([score] * 9, [score] * 9)
+    assert (found.difference, found.p, found.verdict) == (0.0, 1.0, "not shown")
+
+
+@given(st.lists(st.floats(0, 1), max_size=30), st.floats(0, 1), st.floats(1e-6, 100))
+def test_shrunken_mean_lies_between_mean_and_prior(values: list[float], prior: float, weight: float) -> None:
+    """More scores draw it to their mean, none leave the prior."""
+    shrunken = shrunken_mean(sum(values), len(values), prior, weight)
+    mean = sum(values) / len(values) if values else prior
+    assert min(mean, prior) - 1e-9 <= shrunken <= max(mean, prior) + 1e-9
