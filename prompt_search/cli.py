@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import runpy
+import shlex
 import sys
 import traceback
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prompt_search.errors import InputError, PromptSearchError, StudyError
+from prompt_search.errors import InputError, PromptSearchError, RunError, StorageError, StudyError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from prompt_search.budget import Budget
+    from prompt_search.client import Model
+    from prompt_search.progress import Display
     from prompt_search.result import Result
+    from prompt_search.space import Factor
+    from prompt_search.store import Store
     from prompt_search.study import Study
     from prompt_search.template import Template
 
+USAGE = 2
 BELOW_MIN_SCORE = 3
 NO_VERDICT = 4
 INTERRUPTED = 130
 DEFAULT_STORAGE = "sqlite:///prompt_search.db"
+DEMO_STORAGE = "sqlite:///prompt_search_demo.db"
+
+OPTIONS_SHOWN = 20
+"""How many options of one choice `space` prints."""
 
 app = typer.Typer(
     name="prompt-search",
@@ -63,12 +78,18 @@ def demo(
     display: DisplayOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew.")] = False,
 ) -> None:
-    """Search a prompt for 288 customer messages in 6 intents on the embedded model; needs no key."""
-    from prompt_search.demo import DEMO_CALLS, demo_study
+    """Run a real search on the embedded model, without a key.
 
+    288 customer messages in 6 intents, which come with the package.
+    """
+    from prompt_search.budget import Budget
+    from prompt_search.demo import DEMO_CALLS, demo_study
+    from prompt_search.progress import choose_display
+
+    shown_as = choose_display(display)
     _pull()
-    study = demo_study(seed=seed or 0, storage=storage or "sqlite:///prompt_search_demo.db")
-    _run(study, _budget(calls or DEMO_CALLS, None, None, None), display, fresh, False, None)
+    study = demo_study(seed=seed or 0, storage=storage or DEMO_STORAGE)
+    _run(study, Budget(calls=calls or DEMO_CALLS), shown_as, fresh=fresh)
 
 
 @app.command()
@@ -82,24 +103,25 @@ def init(
 
     study_file, template_file = scaffold(data, target, output)
     typer.echo(f"wrote {study_file} and {template_file}")
-    typer.echo(f"next: prompt-search space {study_file}, then prompt-search run {study_file} --calls 600")
+    quoted = shlex.quote(str(study_file))
+    typer.echo(f"next: prompt-search space {quoted}, then prompt-search run {quoted} --calls 600")
 
 
 @app.command()
 def space(file: Annotated[str, typer.Argument(help="A study file (FILE.py or FILE.py:name) or a template.")]) -> None:
-    """Print the dimensions, their options and conditions, and the number of candidates."""
-    found = _template(file).space() if file.endswith(".j2") else load_study(file).space()
-    from rich.table import Table
+    """Print the choices, their options and conditions."""
     from rich.text import Text
 
-    table = Table()
+    found = _template(file).space() if file.endswith(".j2") else load_study(file).space()
+    table = _table()
     for column in ("choice", "kind", "options", "exists when", "line"):
-        table.add_column(column, overflow="fold")
-    for record in found.describe():
-        table.add_row(*(Text(value) for value in record.values()))
+        table.add_column(column, overflow="fold", justify="right" if column == "line" else "left")
+    for factor, record in zip(found.factors, found.describe(), strict=True):
+        cells = (factor.name, factor.kind, _options_text(factor), record["exists_when"], record["line"])
+        table.add_row(*map(Text, cells))  # Text: prompts are not markup
     _print(table)
     count, exact = found.size()
-    typer.echo(f"{len(found.factors)} choices, {'' if exact else 'at most '}{count:,} candidates")
+    typer.echo(f"\n{len(found.factors)} choices, {'' if exact else 'at most '}{count:,} candidates")
 
 
 @app.command()
@@ -124,6 +146,13 @@ def run(
     display: DisplayOption = None,
 ) -> None:
     """Run a study; the same command resumes it."""
+    from prompt_search.budget import Budget
+    from prompt_search.progress import choose_display
+
+    if calls is tokens is usd is seconds is None:
+        raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
+    budget = Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
+    shown_as = choose_display(display)
     study = load_study(file)
     changes: dict[str, Any] = {
         key: value
@@ -136,33 +165,29 @@ def run(
         changes["data"] = study.data.limit(limit)
     changes["storage"] = storage or study.storage or DEFAULT_STORAGE
     study = study.replace(**changes)
-    if any(each.gguf == each.name for each in study.models):
+    if any(each.is_local and each.gguf == each.name for each in study.models):
         _pull()
-    budget = _budget(calls, tokens, usd, seconds)
-    _run(study, budget, display, fresh, retry_errors, min_score)
+    _run(study, budget, shown_as, fresh=fresh, retry_errors=retry_errors, min_score=min_score)
 
 
 @app.command()
 def show(name: StudyName = None, storage: Storage = None) -> None:
-    """Print a study's result: headline, ranked prompts, and the winner as sent."""
+    """Print a stored study: ranking, verdict, winner."""
     result = _open(name, storage)
     _print_result(result, storage or DEFAULT_STORAGE)
-    typer.echo("\nthe winner's prompt:\n")
-    typer.echo(result.best.text)
+    if len(result.ranking()):
+        typer.echo("\nthe winner's prompt:\n")
+        typer.echo(result.best.text)
 
 
 @app.command(name="list")
 def list_studies(storage: Storage = None) -> None:
     """List the stored studies."""
     from prompt_search.result import Result
-    from prompt_search.store import Store
 
-    store = Store(storage or DEFAULT_STORAGE)
-    studies = store.studies()
-    if not studies:
-        typer.echo(f"no study in {storage or DEFAULT_STORAGE}")
-    for record in studies:
-        typer.echo(f"{record.study}\t{Result(store, record.study).headline.splitlines()[0]}")
+    store = _store(storage)
+    for record in store.studies():
+        typer.echo(Result(store, record.study).headline.splitlines()[0])
 
 
 @app.command()
@@ -172,10 +197,14 @@ def export(
     trial: Annotated[int | None, typer.Option("--trial", help="Another trial than the winner.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Write the winning prompt, byte for byte as it was scored."""
+    """Write the winning prompt to a file, as it was scored."""
     result = _open(name, storage)
-    prompt = result.best if trial is None else result.prompt(trial)
-    typer.echo(f"wrote {prompt.export(output)}")
+    trials = sorted(result.ranking()["trial"].tolist())
+    wanted = result.best_trial if trial is None else trial
+    if wanted not in trials:
+        there = f"there are 0 to {trials[-1]}" if trials else "none is scored yet; run the study first"
+        raise StudyError(f"the study {result.name!r} has no trial {wanted}; {there}")
+    typer.echo(f"wrote {result.prompt(wanted).export(output)}")
 
 
 @model_app.command("pull")
@@ -186,7 +215,7 @@ def model_pull() -> None:
 
 @model_app.command("path")
 def model_path(spec: Annotated[str | None, typer.Argument(help="As for serve.")] = None) -> None:
-    """Print where a model's weights are, fetching them when missing."""
+    """Print where its weights are; fetch them when missing."""
     from prompt_search import local
 
     typer.echo(_pull() if spec is None else local.resolve(spec))
@@ -199,7 +228,7 @@ def model_serve(
     ] = None,
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)] = 8080,
 ) -> None:
-    """Serve a model over HTTP on this machine, for --base-url, until Ctrl-C."""
+    """Serve a model over HTTP until Ctrl-C, for --base-url."""
     from prompt_search import local
 
     local.serve_forever(_pull() if spec is None else local.resolve(spec), port)
@@ -224,22 +253,24 @@ def _pull() -> Path:
         return local.fetch(report)
 
 
-def _budget(calls: int | None, tokens: int | None, usd: float | None, seconds: float | None) -> Any:
-    from prompt_search.budget import Budget
+def _model(study: Study, name: str | None, base_url: str | None) -> Model:
+    """The study's model, or another one, at another address."""
+    from dataclasses import replace
 
-    if calls is tokens is usd is seconds is None:
-        raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
-    return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
-
-
-def _model(study: Study, name: str | None, base_url: str | None) -> Any:
     from prompt_search.client import Model
 
     if name is not None:
         return Model.parse(name, base_url=base_url)
     if len(study.models) > 1:
         raise InputError("--base-url alone fits a study with one model; give --model too")
-    return Model(study.models[0].name, base_url=base_url, api_key_env=study.models[0].api_key_env)
+    return replace(study.models[0], base_url=base_url, gguf=None)
+
+
+def _template(file: str) -> Template:
+    """A template without a study: the labels, which a study knows from its data, are stood in for."""
+    from prompt_search.template import Template
+
+    return Template.read(file).with_context({"labels": ["{label 1}", "{label 2}"]})
 
 
 def load_study(spec: str) -> Study:
@@ -252,6 +283,8 @@ def load_study(spec: str) -> Study:
 
     path, _, name = spec.partition(".py:")
     file = Path(f"{path}.py" if name else spec)
+    if file.suffix != ".py":
+        raise StudyError(f"{file}: a study file is named FILE.py or FILE.py:name; give one")
     if not file.is_file():
         raise StudyError(f"{file}: there is no such study file; make one with: prompt-search init DATA --target COLUMN")
     sys.path.insert(0, str(file.parent.resolve()))
@@ -263,126 +296,202 @@ def load_study(spec: str) -> Study:
         raise StudyError(f"{file}: the study file ended the program with {error.code!r}; remove that") from None
     studies = {key: value for key, value in names.items() if isinstance(value, Study)}
     chosen = name or ("study" if "study" in studies or len(studies) != 1 else next(iter(studies)))
-    if chosen not in studies:
-        there = ", ".join(studies) or "none"
-        raise StudyError(f"{file}: defines no Study named {chosen!r}; there are: {there}")
-    return studies[chosen]
+    if chosen in studies:
+        return studies[chosen]
+    if not studies:
+        raise StudyError(f"{file}: there is no Study in it; add one: study = ps.Study(...)")
+    there = ", ".join(f"{file}:{key}" for key in studies)
+    raise StudyError(f"{file}: there is no Study named {chosen!r} in it; write {there}")
 
 
 def _where(file: Path, error: Exception) -> str:
     """One line on what a study file raised, and where."""
-    if isinstance(error, SyntaxError):
-        return f"{error.filename or file} line {error.lineno}: {type(error).__name__}: {error.msg}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    place = f"{file} line {lines[-1]}" if lines else str(file)
     text = str(error) if isinstance(error, PromptSearchError) else f"{type(error).__name__}: {error}"
-    return f"{place}: {' '.join(text.split())}"
+    name, line = str(file), None
+    if isinstance(error, SyntaxError):
+        text = f"{type(error).__name__}: {error.msg}"
+        name, line = error.filename or name, error.lineno
+    else:
+        for frame in traceback.extract_tb(error.__traceback__):
+            if Path(frame.filename).resolve() == file.resolve():
+                line = frame.lineno
+    return f"{name}{f' line {line}' if line else ''}: {text}"
 
 
-def _template(file: str) -> Template:
-    from prompt_search.template import Template
+def _store(storage: str | None) -> Store:
+    """The storage to read from; unlike for a run, an SQLite file that is missing is not made."""
+    from prompt_search.store import Store
 
-    return Template.read(file)
+    url = storage or DEFAULT_STORAGE
+    path = url.removeprefix("sqlite:///").partition("?")[0]
+    if path != url and path not in ("", ":memory:") and not Path(path).exists():
+        raise StorageError(f"{path}: there is no such database; run a study first, or give its --storage")
+    return Store(url)
 
 
 def _open(name: str | None, storage: str | None) -> Result:
     from prompt_search.result import Result
-    from prompt_search.store import Store
 
-    store = Store(storage or DEFAULT_STORAGE)
+    store = _store(storage)
     stored = [record.study for record in store.studies()]
     if name is None and len(stored) != 1:
-        raise StudyError(
-            f"{storage or DEFAULT_STORAGE} holds {len(stored)} studies; name one: {', '.join(stored) or 'none'}"
-        )
+        there = f"name one of {', '.join(stored)}" if stored else "run a study first"
+        raise StudyError(f"the storage holds {len(stored)} studies; {there}")
     return Result(store, name or stored[0])
 
 
 def _run(
-    study: Study, budget: Any, display: str | None, fresh: bool, retry_errors: bool, min_score: float | None
+    study: Study,
+    budget: Budget,
+    display: Display,
+    *,
+    fresh: bool,
+    retry_errors: bool = False,
+    min_score: float | None = None,
 ) -> None:
-    from prompt_search.progress import choose_display, shown
+    from prompt_search.progress import shown
 
     try:
-        with shown(choose_display(display)) as progress:
+        with shown(display) as progress:
             result = study.run(budget, progress=progress, fresh=fresh, retry_errors=retry_errors)
     except KeyboardInterrupt:
         typer.echo("interrupted: everything answered is stored; the same command goes on from there", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    except RunError as error:
+        raise RunError(f"{error}; everything answered is stored, the same command goes on from there") from None
     _print_result(result, study.storage or DEFAULT_STORAGE)
-    verdict, best = result.verdict, result.test_score(result.best_trial)
-    if min_score is not None and not best[0] >= min_score:
-        typer.echo(f"the winner's test score {best[0]:.3f} is below --min-score {min_score:g}", err=True)
-        raise typer.Exit(BELOW_MIN_SCORE)
-    if verdict.rows < 2 and result.best_trial != 0:
+    if result.verdict.rows < 2:
         raise typer.Exit(NO_VERDICT)
+    score = result.test_score(result.best_trial)[0]
+    if min_score is not None and not score >= min_score:
+        typer.echo(f"the winner's test score {score:.3f} is below --min-score {min_score:g}", err=True)
+        raise typer.Exit(BELOW_MIN_SCORE)
 
 
 def _print_result(result: Result, storage: str) -> None:
-    from rich.table import Table
+    from rich.text import Text
+
+    from prompt_search.store import shown_url
+
+    if len(result.ranking()):
+        _print(_ranked(result))
+    if result.finished and result.test_score(0)[3]:
+        typer.echo()
+        _print(_held_out(result))
+    typer.echo()
+    _print(Text(result.headline))
+    option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
+    if len(result.ranking()):
+        typer.echo(f"export the winner: prompt-search export {shlex.quote(result.name)}{option} -o best.j2")
+
+
+def _ranked(result: Result) -> Table:
+    """The best prompts in a table; a column that says nothing about any of them is left out."""
     from rich.text import Text
 
     from prompt_search.result import RANKED
 
-    table = Table(title=Text("prompts as the search ranks them"), title_justify="left")
-    for column in ("rank", "trial", "search score", "95% interval", "rows", "tokens", "USD"):
+    records = result.ranking().head(RANKED).to_dict("records")
+    columns = {
+        "rank": [str(rank) for rank, _ in enumerate(records, start=1)],
+        "trial": [str(record["trial"]) for record in records],
+        "score": [_number(record["score"], ".3f") for record in records],
+        "95% interval": [_interval(record["score_low"], record["score_high"]) for record in records],
+        "rows": [str(record["search_rows"]) for record in records],
+        "tokens": [_number(record["prompt_tokens"], ".0f") for record in records],
+    }
+    for name in ("unparsed", "errors"):
+        if any(record[name] for record in records):
+            columns[name] = [str(record[name]) for record in records]
+    if any(record["cost_usd"] > 0 for record in records):
+        costs = [1000 * record["cost_usd"] / record["rows"] if record["rows"] else math.nan for record in records]
+        columns["USD per\n1,000 rows"] = [_number(cost, ",.4f") for cost in costs]
+    changes = [result.changes(int(record["trial"])) for record in records]
+
+    table = _table("prompts as the search ranks them: a score on few rows counts for less")
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("differs from the default in", overflow="fold")
-    for rank, record in enumerate(result.ranking().head(RANKED).to_dict("records"), start=1):
-        cost = record["cost_usd"]
-        cells = (
-            str(rank),
-            str(record["trial"]),
-            f"{record['score']:.3f}",
-            f"{record['score_low']:.2f} to {record['score_high']:.2f}",
-            str(record["search_rows"]),
-            f"{record['prompt_tokens']:.0f}",
-            "unknown" if cost != cost else f"{cost:.4f}",
-            result.changes(int(record["trial"])),
-        )
-        table.add_row(*(Text(cell) for cell in cells))  # Text: prompts are not markup
-    _print(table)
-    if result.finished:
-        _print(_held_out(result))
-    typer.echo(result.headline)
-    option = "" if storage == DEFAULT_STORAGE else f" --storage {storage}"
-    typer.echo(f"export the winner: prompt-search export {result.name}{option} -o best.j2")
-
-
-def _held_out(result: Result) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text("on sealed rows that the search never saw"), title_justify="left")
-    for column in ("prompt", "trial", "test score", "95% interval", "rows"):
-        table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
-    for label, trial in {"baseline (all first options)": 0, "winner": result.best_trial}.items():
-        mean, low, high, rows = result.test_score(trial)
-        table.add_row(label, str(trial), f"{mean:.3f}", f"{low:.2f} to {high:.2f}", str(rows))
+    for row in zip(*columns.values(), changes, strict=True):
+        table.add_row(*map(Text, row))  # Text: prompts are not markup
     return table
 
 
-def _print(renderable: Any) -> None:
-    from rich.console import Console
+def _held_out(result: Result) -> Table:
+    table = _table("on rows that the search never saw")
+    for column in ("prompt", "trial", "score", "95% interval", "rows"):
+        table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
+    compared = {"baseline (all first options)": 0}
+    if result.best_trial != 0:
+        compared["winner"] = result.best_trial
+    for label, trial in compared.items():
+        mean, low, high, rows = result.test_score(trial)
+        table.add_row(label, str(trial), _number(mean, ".3f"), _interval(low, high), str(rows))
+    return table
 
+
+def _number(value: float, form: str) -> str:
+    return "unknown" if math.isnan(value) else format(value, form)
+
+
+def _interval(low: float, high: float) -> str:
+    return "unknown" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+
+
+def _options_text(factor: Factor) -> str:
+    """A choice's options: short ones in a line, long ones below each other, many cut off."""
+    texts = [" ".join(text.split()) or "(empty)" for text in factor.texts]
+    more = [f"(and {len(texts) - OPTIONS_SHOWN:,} more)"] if len(texts) > OPTIONS_SHOWN else []
+    listed = [*texts[:OPTIONS_SHOWN], *more]
+    line = " | ".join(listed)
+    return line if len(line) <= 60 else "\n".join(f"- {text}" for text in listed)
+
+
+def _table(title: str | None = None) -> Table:
+    """An empty table without lines: they would take the width that prompts need."""
+    from rich.table import Table
+    from rich.text import Text
+
+    heading = None if title is None else Text(title, style="bold")
+    return Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+
+
+def _print(renderable: RenderableType) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
     # Outside a terminal rich assumes 80 columns, which folds prompts for no reason.
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "120"))
-    Console(width=width).print(renderable)
+    columns = os.environ.get("COLUMNS", "")
+    width = None if terminal else int(columns) if columns.isdecimal() and int(columns) else 120
+    Console(width=width).print(renderable, soft_wrap=not terminal and isinstance(renderable, Text))
 
 
 def main() -> None:
     """The console script: errors raised on purpose become one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # prompts hold characters that a terminal may not know
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        code = app(prog_name="prompt-search", standalone_mode=False)
     except PromptSearchError as error:
         typer.echo(f"prompt-search: {' '.join(str(error).split())}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        with suppress(OSError):
-            sys.stdout.close()
-        sys.exit(1)
+        code = error.exit_code
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer does not export the base class of its usage errors
+            raise
+        typer.echo(_usage(error), err=True)
+        code = USAGE
+    sys.exit(code)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the command line; for a command without any arguments its help."""
+    message = error.format_message()
+    if "\n" in message:
+        return str(message)
+    command = error.ctx.command_path if error.ctx else "prompt-search"
+    return f"prompt-search: {message.rstrip('.')}; see: {command} --help"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -148,11 +149,20 @@ class Evaluator:
 
     async def _measured(self, contender: Contender, row: int, split: str) -> Outcome | None:
         try:
-            return await self._outcome(contender, row, split)
+            with self._stopping():
+                return await self._outcome(contender, row, split)
         except BudgetExceeded:
             return None
+
+    @contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """On an error, let nothing out that still waits for its turn."""
+        try:
+            yield
+        except BudgetExceeded:
+            raise
         except BaseException as error:
-            self._ledger.stop(str(error))  # so that what still waits for its turn is not sent
+            self._ledger.stop(str(error))
             raise
 
     async def _outcome(self, contender: Contender, index: int, split: str) -> Outcome:
@@ -189,6 +199,10 @@ class Evaluator:
         return await asyncio.shield(self._used[key])
 
     async def _obtain(self, request: Request, split: str) -> tuple[Response, bool]:
+        with self._stopping():  # here already: those who wait for the same request hear of it a step later
+            return await self._answer(request, split)
+
+    async def _answer(self, request: Request, split: str) -> tuple[Response, bool]:
         call = self._calls.get(request.key)
         if call is not None:
             self._ledger.replay(call.response, call.attempts)

@@ -70,10 +70,11 @@ def seconds_left(snapshot: Snapshot) -> float | None:
 
 def describe(snapshot: Snapshot) -> str:
     """One line of plain text: phase, trial, requests, best with interval, errors, cached share, cost, time left."""
-    parts = [snapshot.phase, f"trial {snapshot.trials}", f"{snapshot.calls}/{snapshot.limit:g} requests"]
+    limit = "" if math.isinf(snapshot.limit) else f"/{snapshot.limit:,.0f}"
+    parts = [snapshot.phase, f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} requests"]
     if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
         parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f})")
-    parts.append(f"{snapshot.errors} errors, {snapshot.unparsed} unparsed")
+    parts.append(f"{snapshot.errors} error{'' if snapshot.errors == 1 else 's'}, {snapshot.unparsed} unparsed")
     if snapshot.cached:
         parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
     parts.append("cost unknown" if math.isnan(snapshot.usd) else f"${snapshot.usd:.4f}")
@@ -83,8 +84,8 @@ def describe(snapshot: Snapshot) -> str:
     return ", ".join(parts)
 
 
-def choose_display(wanted: str | None, stream: TextIO = sys.stderr) -> Display:
-    """The display asked for; by default rich in a terminal, else plain.
+def choose_display(wanted: str | None, stream: TextIO | None = None) -> Display:
+    """The display asked for; by default rich where ``stream`` (standard error) is a terminal, else plain.
 
     Raises:
         InputError: another word.
@@ -93,9 +94,9 @@ def choose_display(wanted: str | None, stream: TextIO = sys.stderr) -> Display:
         case "rich" | "plain" | "none":
             return wanted
         case None:
-            return "rich" if stream.isatty() else "plain"
+            return "rich" if (stream or sys.stderr).isatty() else "plain"
         case _:
-            raise InputError(f"a display is rich, plain or none, got {wanted!r}")
+            raise InputError(f"a display is rich, plain or none, got {wanted!r}; give one of them")
 
 
 @contextmanager

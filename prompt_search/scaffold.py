@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from prompt_search.answers import Label
 from prompt_search.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.template import Template, literal
@@ -49,6 +51,7 @@ def scaffold(data_file: Path, target: str, folder: Path) -> list[Path]:
         InputError: the data is not usable, or a file is there already.
     """
     data = Dataset.read(data_file, target=target)
+    answer = _answer(data)
     study_file, template_file = folder / "study.py", folder / "template.j2"
     for file in (study_file, template_file):
         if file.exists():
@@ -58,10 +61,10 @@ def scaffold(data_file: Path, target: str, folder: Path) -> list[Path]:
     name = re.sub(r"\W+", "_", data_file.stem).strip("_") or "study"
     study = _STUDY.format(
         file=study_file.name,
-        data=str(data_file.resolve()),
+        data=_seen_from(folder, data_file),
         target=target,
-        answer=_answer(data),
-        metric="exact" if data.is_categorical or _numeric(data) else "chrf",
+        answer=answer,
+        metric=_metric(data),
         name=name,
     )
     try:
@@ -73,33 +76,58 @@ def scaffold(data_file: Path, target: str, folder: Path) -> list[Path]:
     return [study_file, template_file]
 
 
+def _seen_from(folder: Path, file: Path) -> str:
+    """The path from the study's folder, so that both can be moved together; absolute on another drive."""
+    try:
+        return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return file.resolve().as_posix()
+
+
 def _numeric(data: Dataset) -> bool:
     return all(isinstance(row.target, (int, float)) for row in data.rows)
 
 
+def _metric(data: Dataset) -> str:
+    if data.is_categorical:
+        return "exact"
+    return "numeric" if _numeric(data) else "token_f1"
+
+
 def _answer(data: Dataset) -> str:
+    """The answer form, as Python.
+
+    Raises:
+        InputError: there is only one label.
+    """
     if not data.is_categorical:
         return "ps.Number()" if _numeric(data) else "ps.Text()"
+    Label(data.labels)
     try:
-        from prompt_search.answers import Label
-
         Label(data.labels, mode="logprobs")
     except InputError:  # labels that begin alike cannot be told apart by their first token
         return "ps.Label(data.labels)"
     return _LABEL_ANSWERS
 
 
-def _field(name: str) -> str:
-    plain = name.isidentifier() and not hasattr(dict, name)
-    return f"row.{name}" if plain else f"row[{literal(name)}]"
+def _field(name: str, row: str = "row") -> str:
+    # Jinja finds the methods of a dictionary before its keys, and nothing that starts with an underscore.
+    taken = hasattr(dict, name) or name.startswith("_") or name in ("fields", "target")
+    return f"{row}.{name}" if name.isidentifier() and not taken else f"{row}[{literal(name)}]"
+
+
+def _text(text: str) -> str:
+    """Text as a template writes it: what Jinja would read as its own as a literal."""
+    return f"{{{{ {literal(text)} }}}}" if re.search("[{}]", text) else text
 
 
 def _template(data: Dataset) -> str:
     """A template over the fields that the data has."""
-    shown = [(name, name.replace("_", " ").strip().capitalize() or name) for name in data.fields]
-    row = "".join(f"{label}: {{{{ {_field(name)} }}}}\n" for name, label in shown)
-    shot = row.replace("{{ row", "{{ shot")
-    target = _field(data.target).replace("row", "shot", 1)
+    headings = {name: " ".join(name.replace("_", " ").split()).capitalize() or name for name in data.fields}
+    row = "".join(f"{_text(heading)}: {{{{ {_field(name)} }}}}\n" for name, heading in headings.items())
+    shot = "".join(f"{_text(heading)}: {{{{ {_field(name, 'shot')} }}}}\n" for name, heading in headings.items())
+    target = _field(data.target, "shot")
+    shots = min(4, len(data) // 2)
     if data.is_categorical:
         instructions = '["Choose the label that fits.", "Classify the text.", "Which label describes this best?"]'
         labels = '{% if flag("list_labels") %}\nLabels: {{ labels | join(", ") }}\n{% endif %}\n'
@@ -107,12 +135,13 @@ def _template(data: Dataset) -> str:
     else:
         instructions = '["Give the answer.", "Answer with nothing but the answer.", "Be brief and exact."]'
         labels, cue = "", '["Answer:", "Output:", "Result:"]'
-    return f"""{{# Fields: {", ".join(data.fields)}. Every choice() and flag() is a dimension of the search. #}}
+    fields = ", ".join(" ".join(name.split()) for name in data.fields).replace("#}", "# }")
+    return f"""{{# Fields: {fields}. Every choice(), flag() and examples() is a dimension of the search. #}}
 {{% set cue = choice("cue", {cue}) %}}
 {{% chat role="user" %}}
 {{{{ choice("instruction", {instructions}) }}}}
 {labels}
-{{% for shot in examples("shots", max=4) %}}
+{{% for shot in examples("shots", max={shots}) %}}
 {shot}{{{{ cue }}}} {{{{ {target} }}}}
 
 {{% endfor %}}

@@ -112,8 +112,3 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
         low, high = mean - half, mean + half
     verdict: Verdict = "not shown" if p >= 1 - level or mean == 0 else "better" if mean > 0 else "worse"
     return Difference(difference=mean, low=low, high=high, p=p, rows=rows, won=won, lost=lost, verdict=verdict)
-
-
-def shrunken_mean(total: float, count: int, prior: float, weight: float) -> float:
-    """The mean of ``count`` scores together with ``weight`` imagined ones at ``prior`` (empirical Bayes)."""
-    return (total + weight * prior) / (count + weight)

@@ -156,7 +156,7 @@ class Store:
         if version not in (None, SCHEMA_VERSION):
             self.close()
             raise StorageError(
-                f"storage {_without_password(url)!r} has schema version {version}, this release reads "
+                f"storage {shown_url(url)!r} has schema version {version}, this release reads "
                 f"{SCHEMA_VERSION}; use another file or the release that wrote it"
             )
 
@@ -244,7 +244,7 @@ class Store:
             if record.study == name:
                 return record
         names = ", ".join(repr(record.study) for record in self.studies()) or "none"
-        raise StudyError(f"there is no study {name!r} in {_without_password(self.url)}; stored: {names}")
+        raise StudyError(f"there is no study {name!r} in {shown_url(self.url)}; stored: {names}")
 
     def studies(self) -> list[StudyRecord]:
         """All stored studies, oldest first."""
@@ -281,7 +281,7 @@ class Store:
         if changed:
             details = "; ".join(f"{key} {_change(stored.identity.get(key), now.get(key))}" for key in changed)
             raise StudyError(
-                f"study {name!r} in {_without_password(self.url)} was started with other settings: {details}; "
+                f"study {name!r} in {shown_url(self.url)} was started with other settings: {details}; "
                 f"give it another name or storage, or start anew with fresh=True (--fresh)"
             )
 
@@ -400,12 +400,13 @@ def _pooling(url: sql.URL) -> dict[str, Any]:
     return {"poolclass": sql.StaticPool, "connect_args": {"check_same_thread": False}}
 
 
-def _without_password(url: Any) -> str:
+def shown_url(url: Any) -> str:
+    """A storage URL as it may be shown: without its password."""
     try:
         made = make_url(url)
     except (sql.exc.ArgumentError, ValueError):
         return "***" if re.search("@|pass", str(url)) else str(url)
-    hidden = {name: "***" for name in made.query if "pass" in name}
+    hidden = dict.fromkeys((name for name in made.query if "pass" in name), "hidden")
     return str(made.update_query_dict(hidden).render_as_string(hide_password=True))
 
 
@@ -416,7 +417,7 @@ def _why_closed(url: str, error: Exception) -> str:
         remedy = "install that package (PostgreSQL: pip install 'prompt_search[postgres]') or use sqlite:///study.db"
     elif "unable to open database file" in reason:
         remedy = "make its folder first, and check that it may be written"
-    return f"storage {_without_password(url)!r} cannot be opened: {reason}; {remedy}"
+    return f"storage {shown_url(url)!r} cannot be opened: {reason}; {remedy}"
 
 
 def _json(value: Any) -> str:

@@ -23,7 +23,7 @@ from prompt_search.examples import ExamplePool
 from prompt_search.metrics import Metric
 from prompt_search.progress import Snapshot
 from prompt_search.result import Evaluation, Result
-from prompt_search.search.loop import DEFAULT_TRIAL, Race, Racer, common_order, optuna_proposer
+from prompt_search.search.loop import DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, optuna_proposer
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
 from prompt_search.store import SampleRecord, Store, TrialRecord, none_if_nan
@@ -211,6 +211,7 @@ class Study:
             "metric": repr(self.metric) if is_dataclass(self.metric) else self.metric_name,
             "request": {key: [str(v) for v in _options(value)] for key, value in self.request.items()},
             "seed": self.seed,
+            "search": SEARCH_VERSION,
             "sampler": type(self.sampler).__name__ if self.sampler else "default",
         }
 
@@ -312,7 +313,7 @@ class _Run:
                 evaluator=evaluator,
                 limit=lambda: self.ledger.affordable() - 2 * len(self.test_rows),
                 spent=lambda: self.ledger.spent,
-                propose=optuna_proposer(study.space(), study.seed, study.sampler),
+                propose=None if study.sampler is None else optuna_proposer(study.space(), study.sampler),
                 seed=study.seed,
                 on_round=self.on_round,
             )

@@ -53,7 +53,7 @@ def samples_frame(samples: Sequence[SampleRecord], calls: Mapping[str, Call]) ->
                 "cached": sample.cached,
             }
         )
-    frame = pd.DataFrame.from_records(records, columns=list(SAMPLE_COLUMNS))
+    frame = _frame(records, SAMPLE_COLUMNS)
     whole = {"trial": "int64", "row": "int64", "prompt_tokens": "Int64", "completion_tokens": "Int64"}
     return frame.astype({**whole, "score": "float64", "latency_s": "float64", "cached": "bool"})
 
@@ -77,7 +77,7 @@ def trials_frame(
     for sample in samples:
         by_trial[sample.trial].append(sample)
     records = [_trial_record(trial, by_trial[trial.trial], calls, names) for trial in trials]
-    frame = pd.DataFrame.from_records(records, columns=[*TRIAL_COLUMNS, *names, "prompt"])
+    frame = _frame(records, [*TRIAL_COLUMNS, *names, "prompt"])
     return frame.astype(
         dict.fromkeys(("trial", "rows", "search_rows", "unparsed", "errors"), "int64")
         | dict.fromkeys(("score", "score_low", "score_high", "prompt_tokens", "cost_usd", "latency_s"), "float64")
@@ -134,8 +134,17 @@ def calls_frame(calls: Mapping[str, Call]) -> pd.DataFrame:
         }
         for call in calls.values()
     ]
-    frame = pd.DataFrame.from_records(records, columns=list(CALL_COLUMNS))
-    return frame.astype(dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), "Int64"))
+    frame = _frame(records, CALL_COLUMNS)
+    return frame.astype(
+        dict.fromkeys(("call", "attempts"), "int64")
+        | dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), "Int64")
+        | dict.fromkeys(("latency_s", "cost_usd"), "float64")
+    )
+
+
+def _frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """All columns as they are given: where pandas chose the types, None would be NaN in some frames."""
+    return pd.DataFrame(records, columns=list(columns), dtype=object)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prompt_search.statistics import mean_interval, paired_difference, shrunken_mean
+from prompt_search.statistics import mean_interval, paired_difference
 
 shares = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 scores = st.lists(st.floats(-5, 5), min_size=2, max_size=40)
@@ -117,11 +117,3 @@ def test_equal_prompts_show_nothing(score: float) -> None:
     """Without any difference p is 1."""
     found = paired_difference([score] * 9, [score] * 9)
     assert (found.difference, found.p, found.verdict) == (0.0, 1.0, "not shown")
-
-
-@given(st.lists(st.floats(0, 1), max_size=30), st.floats(0, 1), st.floats(1e-6, 100))
-def test_shrunken_mean_lies_between_mean_and_prior(values: list[float], prior: float, weight: float) -> None:
-    """More scores draw it to their mean, none leave the prior."""
-    shrunken = shrunken_mean(sum(values), len(values), prior, weight)
-    mean = sum(values) / len(values) if values else prior
-    assert min(mean, prior) - 1e-9 <= shrunken <= max(mean, prior) + 1e-9

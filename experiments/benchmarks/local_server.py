@@ -33,7 +33,7 @@ from prompt_search import local
 from prompt_search.client import Client, Model
 from prompt_search.completion import Message, Request, Response
 
-DEFAULT_SETTINGS = ("", "slots=1", "slots=4,in_flight=8", "busy=1")
+DEFAULT_SETTINGS = ("", "slots=2", "slots=4", "busy=1")
 INSTRUCTION = "Classify the sentiment of this movie review as positive or negative."
 SUBJECTS = (
     "The plot",
@@ -217,7 +217,7 @@ def measure(setting: str, texts: Sequence[str], rows: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--data", type=Path, help="csv file with a column text (default: built-in sentences)")
-    parser.add_argument("--rows", type=int, default=48, help="rows for each measurement (default 48)")
+    parser.add_argument("--rows", type=int, default=32, help="rows for each measurement (default 32)")
     parser.add_argument("--setting", action="append", help="as slots=1,threads=2,in_flight=4,busy=1; repeat it")
     options = parser.parse_args()
     texts = built_in_texts() if options.data is None else read_texts(options.data)

@@ -17,21 +17,34 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from prompt_search.evaluation import Contender, Evaluator, Outcome
+from prompt_search.search.surrogate import Levels, Surrogate
 from prompt_search.space import Candidate, SearchSpace
-from prompt_search.statistics import shrunken_mean
 
 if TYPE_CHECKING:
     import optuna
 
-BLOCK = 12
+BLOCK = 10
 """Rows of one look at a candidate."""
 
-NEW_PER_ROUND = 3
+PER_ROUND = 4
+"""Candidates looked at between two decisions."""
+
+RANDOM_FIRST = 9
+"""Candidates, the default among them, before the surrogate has a say."""
+
+RANDOM_POOL, CHILDREN_POOL, PARENTS = 150, 350, 12
+"""Among how many random candidates, and how many children of how many of the best, a draw is maximised."""
+
+DRAW_SCALE = 0.5
+RELEARN = 7 / 6
 FINALISTS = 6
-FINALISTS_SHARE = 0.4
+FINALISTS_SHARE = 0.25
 """The part of the search budget that is kept for the finalists."""
 
 DEFAULT_TRIAL = 0
+
+SEARCH_VERSION = 1
+"""Changes with every change of the search: a study is resumed only by the search that began it."""
 
 
 @dataclass(eq=False)
@@ -74,7 +87,7 @@ class Race:
         evaluator: sends and scores.
         limit: how many calls the search may spend, by what is known at the moment.
         spent: how many calls are spent at the moment.
-        propose: the sampler.
+        propose: a sampler in place of ours.
         seed: for what the sampler leaves to chance.
         on_round: told after every round.
     """
@@ -87,7 +100,7 @@ class Race:
         evaluator: Evaluator,
         limit: Callable[[], float],
         spent: Callable[[], float],
-        propose: ProposeCandidates,
+        propose: ProposeCandidates | None,
         seed: int,
         on_round: Callable[[Race], None],
     ) -> None:
@@ -100,6 +113,8 @@ class Race:
         self._seed = seed
         self._on_round = on_round
         self._entered: set[object] = set()
+        self._fitted: Surrogate | None = None
+        self._fitted_size = self._learned_size = 0
         self.racers: list[Racer] = []
         self.phase = "exploring"
 
@@ -110,8 +125,7 @@ class Race:
         number = 0
         while self._spent() < (until := self._limit() * (1 - FINALISTS_SHARE)):
             number += 1
-            new = self._new_racers(number)
-            if not await self._look([*new, *self._comeback()], BLOCK, until):
+            if not await self._look(self._picks(number), BLOCK, until):
                 break
         await self._finals()
         return self.winner
@@ -122,8 +136,10 @@ class Race:
         return self.ranked()[0]
 
     def ranked(self) -> list[Racer]:
-        """Racers by shrunken mean, best first, the earlier one of two equals; before those without any score,
-        and in the end the finalists before the rest."""
+        """Racers by what the surrogate expects, best first, the earlier one of two equals.
+
+        Those without any score come last, and in the end the finalists stand before the rest.
+        """
         estimate = self.estimates()
         out = ("pruned", "failed")
         return sorted(
@@ -132,21 +148,41 @@ class Race:
         )
 
     def estimates(self) -> dict[int, float]:
-        """Mean score by trial, shrunken to the mean of all by as much as their spread is noise."""
-        measured = [racer for racer in self.racers if racer.scores]
-        if not measured:
+        """What the surrogate expects of each trial: its own scores and those of its likes."""
+        model = self._model()
+        if model is None:
             return {racer.trial: 0.0 for racer in self.racers}
-        everything = np.concatenate([racer.scores for racer in measured])
-        prior = float(everything.mean())
-        means = np.array([np.mean(racer.scores) for racer in measured])
-        counts = np.array([len(racer.scores) for racer in measured])
-        within = float(everything.var())
-        between = max(float(np.var(means)) - float(np.mean(within / counts)), within / 40, 1e-9)
-        weight = min(within / between, 40.0)
-        return {
-            racer.trial: shrunken_mean(sum(racer.scores), len(racer.scores), prior, max(weight, 1e-9))
-            for racer in self.racers
-        }
+        mean, _ = model.posterior(self._levels([racer.candidate for racer in self.racers]))
+        return {racer.trial: float(value) for racer, value in zip(self.racers, mean, strict=True)}
+
+    def _levels(self, candidates: Sequence[Candidate]) -> Levels:
+        """The surrogate's view of candidates."""
+        names = [factor.name for factor in self._space.factors]
+        chosen = [candidate.to_dict() for candidate in candidates]
+        return np.array([[positions.get(name, -1) for name in names] for positions in chosen], dtype=np.int64)
+
+    def _model(self) -> Surrogate | None:
+        """The surrogate of all that is measured; its weights are learned anew when there is a sixth more."""
+        measured = [racer for racer in self.racers if racer.scores]
+        size = sum(len(racer.scores) for racer in measured)
+        if not measured:
+            return None
+        if self._fitted is None or self._fitted_size != size:
+            kept = self._fitted.weights if self._fitted and size < self._learned_size * RELEARN else None
+            if kept is None:
+                self._learned_size = size
+            factors = self._space.factors
+            self._fitted = Surrogate.fit(
+                [factor.kind in ("integer", "examples") for factor in factors],
+                [len(factor.options) for factor in factors],
+                self._levels([racer.candidate for racer in measured]),
+                np.array([np.mean(racer.scores) for racer in measured]),
+                np.array([len(racer.scores) for racer in measured], dtype=float),
+                float(np.concatenate([racer.scores for racer in measured]).var()),
+                kept,
+            )
+            self._fitted_size = size
+        return self._fitted
 
     def _add(self, positions: Mapping[str, int]) -> Racer | None:
         """Enter a candidate unless an equal prompt is in the race."""
@@ -171,14 +207,66 @@ class Race:
         self.racers.append(racer)
         return racer
 
-    def _new_racers(self, number: int) -> list[Racer]:
+    def _picks(self, number: int) -> list[Racer]:
+        """Who is looked at in this round: new candidates, and open ones that deserve more rows."""
+        if self._propose is not None:
+            return [*self._proposed(number), *self._comeback()]
+        missing = RANDOM_FIRST - len(self.racers)
+        found = self._random_racers(min(missing, PER_ROUND), number)
+        return found or self._drawn(number)  # a small space may have no more candidates to offer
+
+    def _drawn(self, number: int) -> list[Racer]:
+        """Thompson sampling: each pick is the best candidate of one draw from the surrogate.
+
+        Drawn over the open racers, random candidates, and mutants and crossovers of the best; a draw's spread is
+        halved, because a full one explores more than a budget of a thousand calls can pay for.
+        """
+        model = self._model()
+        if model is None:
+            return self._random_racers(PER_ROUND, number)
+        generator = random.Random(f"{self._seed} round {number}")
+        open_racers = {racer.candidate: racer for racer in self.racers if racer.unseen}
+        best = [racer.candidate for racer in self.ranked()[:PARENTS] if racer.scores]
+        fresh = [self._space.sample(generator) for _ in range(RANDOM_POOL)]
+        fresh += [self._child(best, generator) for _ in range(CHILDREN_POOL)]
+        pool = [*open_racers, *(candidate for candidate in dict.fromkeys(fresh) if candidate not in self._entered)]
+        if not pool:
+            return []
+        draws = model.draw(self._levels(pool), PER_ROUND, DRAW_SCALE, np.random.default_rng(generator.randrange(2**32)))
+        picks: list[Racer] = []
+        for draw in draws:
+            for index in np.argsort(-draw, kind="stable"):
+                racer = open_racers.get(pool[index]) or self._add(pool[index].to_dict())
+                if racer is not None and racer not in picks:
+                    picks.append(racer)
+                    break
+        return picks
+
+    def _child(self, parents: Sequence[Candidate], generator: random.Random) -> Candidate:
+        """A crossover of two parents with one or two options changed."""
+        first, second = (generator.choice(parents).to_dict() for _ in range(2))
+        positions = {**second, **first}
+        for name in second:
+            if generator.random() < 0.5:
+                positions[name] = second[name]
+        for factor in generator.sample(self._space.factors, min(len(self._space.factors), generator.choice((1, 1, 2)))):
+            positions[factor.name] = generator.randrange(len(factor.options))
+        return self._space.candidate(positions)
+
+    def _proposed(self, number: int) -> list[Racer]:
+        """New racers from the sampler that the user gave; random ones where it repeats itself."""
+        assert self._propose is not None
         estimate = self.estimates()
         told = [(racer.positions, estimate[racer.trial]) for racer in self.racers if racer.scores]
-        new = [self._add(positions) for positions in self._propose(told, NEW_PER_ROUND, number)]
-        found = [racer for racer in new if racer is not None]
-        generator = random.Random(f"{self._seed} round {number}")
+        added = [self._add(positions) for positions in self._propose(told, PER_ROUND - 1, number)]
+        found = [racer for racer in added if racer is not None]
+        return [*found, *self._random_racers(PER_ROUND - 1 - len(found), number)]
+
+    def _random_racers(self, count: int, number: int) -> list[Racer]:
+        generator = random.Random(f"{self._seed} random {number}")
+        found: list[Racer] = []
         for _ in range(30):
-            if len(found) >= NEW_PER_ROUND:
+            if len(found) >= count:
                 break
             racer = self._add({factor.name: generator.randrange(len(factor.options)) for factor in self._space.factors})
             found += [racer] if racer else []
@@ -245,11 +333,11 @@ class Race:
             )
 
 
-def optuna_proposer(space: SearchSpace, seed: int, sampler: optuna.samplers.BaseSampler | None) -> ProposeCandidates:
-    """Proposals from an Optuna sampler; None: multivariate TPE.
+def optuna_proposer(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> ProposeCandidates:
+    """Proposals from an Optuna sampler.
 
     The study is rebuilt in memory for every round, because a finished Optuna trial cannot be told a better
-    estimate; ours derives its generator from (seed, round), so that a resumed search proposes the same.
+    estimate.
     """
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -264,10 +352,7 @@ def optuna_proposer(space: SearchSpace, seed: int, sampler: optuna.samplers.Base
     def propose(told: Sequence[tuple[Mapping[str, int], float]], count: int, number: int) -> list[Mapping[str, int]]:
         if not factors:
             return []
-        used = given or optuna.samplers.TPESampler(
-            seed=random.Random(f"{seed} sampler {number}").randrange(2**31), n_startup_trials=10
-        )
-        study = optuna.create_study(direction="maximize", sampler=used)
+        study = optuna.create_study(direction="maximize", sampler=given)
         study.add_trials(
             [
                 optuna.trial.create_trial(

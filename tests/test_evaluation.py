@@ -1,0 +1,357 @@
+"""One candidate on rows: asked once, stored before it counts, errors kept apart from wrong answers."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prompt_search.answers import Answer, Label, Text
+from prompt_search.budget import Budget, Ledger
+from prompt_search.candidate import Prompt
+from prompt_search.client import Client
+from prompt_search.completion import Response
+from prompt_search.dataset import Row
+from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
+from prompt_search.evaluation import CONTENT_FREE, HOPELESS_AFTER, Contender, Evaluator, Outcome
+from prompt_search.metrics import Metric, exact
+from prompt_search.store import Store
+from tests.conftest import Body, FakeClient, FakeModel, FakeServer, completion, failure, prompt_of
+
+LABELS = ("positive", "negative")
+ROWS = [Row({"text": f"text {index}", "label": LABELS[index % 2]}, target="label") for index in range(40)]
+TEXT = Label(LABELS)
+
+
+def contender(model: Any, source: str = "Judge {{ row.text }}", answer: Answer = TEXT) -> Contender:
+    prompt = Prompt(source=source, parameters=answer.parameters)
+    return Contender(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
+
+
+class Setting:
+    """An evaluator on a fake model, and all it writes to."""
+
+    def __init__(
+        self,
+        fake: FakeModel,
+        *,
+        limit: int = 1000,
+        store: Store | None = None,
+        metric: Metric = exact,
+        concurrency: int = 8,
+        resumed: bool = False,
+    ) -> None:
+        self.store = store or Store("sqlite://")
+        calls = self.store.calls("s") if resumed else {}
+        self.ledger = Ledger(Budget(calls=limit), paid_before=sum(call.attempts for call in calls.values()))
+        self.told: list[tuple[Response, bool]] = []
+        model = fake.model()
+        self.evaluator = Evaluator(
+            study="s",
+            rows=ROWS,
+            metric=metric,
+            clients={(model.endpoint, model.name): FakeClient(fake, concurrency, self.ledger.reserve)},
+            store=self.store,
+            ledger=self.ledger,
+            calls=calls,
+            on_response=lambda response, cached: self.told.append((response, cached)),
+        )
+
+    def run(self, *jobs: tuple[Contender, int]) -> list[Outcome | None]:
+        return asyncio.run(self.evaluator.evaluate(jobs, "search"))
+
+
+@pytest.fixture
+def fake() -> FakeModel:
+    return FakeModel()
+
+
+def test_right_and_wrong_are_scored(fake: FakeModel) -> None:
+    """Outcomes come in the order of the jobs, whatever order the responses come in."""
+    fake.latency = lambda body: 0.01 if "text 0" in prompt_of(body) else 0.0
+    setting = Setting(fake)
+    asked = contender(fake.model())
+    outcomes = setting.run(*((asked, row) for row in (3, 0, 1)))
+    assert [(o.row, o.score, o.answer) for o in outcomes if o] == [
+        (3, 0.0, "positive"),
+        (0, 1.0, "positive"),
+        (1, 0.0, "positive"),
+    ]
+    assert all(o and not o.cached and o.error is None and not o.unparsed for o in outcomes)
+
+
+def test_same_request_is_asked_once(fake: FakeModel) -> None:
+    """Rows, candidates and rounds that ask the same share one call, also while it is on its way."""
+    fake.latency = lambda body: 0.005
+    setting = Setting(fake)
+    first, second = contender(fake.model()), contender(fake.model(), "Judge {{ row.text }}{# again #}")
+    outcomes = setting.run((first, 0), (second, 0), (first, 0))
+    setting.run((first, 0))
+    assert fake.count == 1
+    assert setting.ledger.sent == 1
+    assert len({o.key for o in outcomes if o}) == 1
+
+
+def test_response_is_stored_before_it_counts(fake: FakeModel) -> None:
+    """When a progress display is told of a response, it is committed already."""
+    setting = Setting(fake)
+    asked = contender(fake.model())
+    seen: list[bool] = []
+    setting.evaluator._on_response = lambda response, cached: seen.append(
+        setting.store.response(asked.request(ROWS[0].fields).key) == response
+    )
+    fake.answer = lambda body: Response(text="positive", latency_s=0.5, cost_usd=0.0)
+    setting.run((asked, 0))
+    assert seen == [True]
+
+
+def test_error_is_data_without_a_score(fake: FakeModel) -> None:
+    """A failed request has a score of None, which is not 0, and does not disturb the others."""
+    fake.answer = lambda body: (
+        Response(error="timeout: 120 s", attempts=6) if "text 1" in prompt_of(body) else "negative"
+    )
+    outcomes = Setting(fake).run(*((contender(fake.model()), row) for row in (0, 1, 3)))
+    assert [(o.score, o.error) for o in outcomes if o] == [(0.0, None), (None, "timeout: 120 s"), (1.0, None)]
+
+
+def test_unparsed_answer_scores_zero_and_is_counted(fake: FakeModel) -> None:
+    """What cannot be read is wrong, and told apart from a wrong answer."""
+    fake.answer = lambda body: "I cannot say"
+    (outcome,) = Setting(fake).run((contender(fake.model()), 0))
+    assert outcome is not None
+    assert (outcome.score, outcome.unparsed, outcome.answer, outcome.error) == (0.0, True, None, None)
+    assert outcome.explanation.startswith("unparsed: no label in")
+
+
+def test_budget_leaves_rows_out(fake: FakeModel) -> None:
+    """Rows for which no call is left are None, neither scored nor failed."""
+    outcomes = Setting(fake, limit=3).run(*((contender(fake.model()), row) for row in range(8)))
+    assert [o is None for o in outcomes] == [False] * 3 + [True] * 5
+    assert fake.count == 3
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(limit=st.integers(1, 12), jobs=st.lists(st.integers(0, 9), max_size=25), concurrency=st.integers(1, 9))
+def test_limit_is_kept_at_any_concurrency(limit: int, jobs: list[int], concurrency: int) -> None:
+    """As many different requests are sent as the limit allows and not one more."""
+    fake = FakeModel()
+    setting = Setting(fake, limit=limit, concurrency=concurrency)
+    asked = contender(fake.model())
+    assert sum(setting.evaluator.price(asked, jobs)) == len(set(jobs))
+    outcomes = setting.run(*((asked, row) for row in jobs))
+    assert fake.count == setting.ledger.sent == min(limit, len(set(jobs)))
+    assert len({o.row for o in outcomes if o}) == fake.count
+    assert fake.busiest <= concurrency
+
+
+def test_price_knows_what_is_asked_stored_and_replayed(fake: FakeModel, storage: str) -> None:
+    """Free: what is asked already, and what another study paid for. A replayed call costs what it once did."""
+    store = Store(storage)
+    asked = contender(fake.model())
+    setting = Setting(fake, store=store)
+    setting.run((asked, 0), (asked, 1))
+    assert setting.evaluator.price(asked, [0, 1, 2, 2]) == [0, 0, 1, 0]
+    assert Setting(fake, store=store, resumed=True).evaluator.price(asked, [0, 1, 2]) == [1, 1, 1]
+    assert Setting(fake, store=store).evaluator.price(asked, [0, 1, 2]) == [0, 0, 1]
+
+
+def test_replay_spends_nothing(fake: FakeModel) -> None:
+    """A resumed evaluation sends nothing again, counts what was paid, and gives the same outcomes."""
+    fake.answer = lambda body: (
+        Response(error="timeout: 120 s", attempts=3) if "text 1" in prompt_of(body) else "positive"
+    )
+    first = Setting(fake)
+    jobs = [(contender(fake.model()), row) for row in range(4)]
+    before = first.run(*jobs)
+    second = Setting(fake, store=first.store, resumed=True)
+    after = second.run(*jobs)
+    assert fake.count == 4
+    assert (second.ledger.sent, second.ledger.replayed) == (0, 6)
+    assert [(o.key, o.score, o.error) for o in after if o] == [(o.key, o.score, o.error) for o in before if o]
+    assert all(cached for _, cached in second.told)
+
+
+def test_call_cut_short_goes_on_and_counts(fake: FakeModel) -> None:
+    """A request whose retries the budget ended is no outcome; another run sends it again, its attempts counted."""
+    fake.answer = lambda body: Response(error="budget: used up", attempts=2)
+    first = Setting(fake)
+    assert first.run((contender(fake.model()), 0)) == [None]
+    fake.answer = lambda body: "positive"
+    second = Setting(fake, store=first.store, resumed=True)
+    (outcome,) = second.run((contender(fake.model()), 0))
+    assert outcome is not None
+    assert outcome.score == 1.0
+    assert (second.ledger.paid_before, second.ledger.spent) == (2, 3)
+    (call,) = first.store.calls("s").values()
+    assert call.attempts == 3
+
+
+# Calibration
+
+
+def logprobs(positive: float) -> dict[str, Any]:
+    tokens = {"positive": math.log(positive), "negative": math.log(1 - positive)}
+    return completion("positive", "", tokens)
+
+
+CALIBRATED = Label(LABELS, "logprobs", calibrate=True)
+
+
+def test_content_free_request_is_asked_once_for_a_prompt(server: FakeServer) -> None:
+    """Calibration asks about a row of "N/A" once and divides by what it says."""
+    server.answer = lambda body: logprobs(0.9 if CONTENT_FREE in prompt_of(body) else 0.8)
+    model = server.model()
+    store, ledger = Store("sqlite://"), Ledger(Budget(calls=10))
+
+    async def main() -> list[Outcome | None]:
+        async with Client(model, on_attempt=ledger.reserve) as client:
+            evaluator = Evaluator(
+                study="s",
+                rows=ROWS,
+                metric=exact,
+                clients={(model.endpoint, model.name): client},
+                store=store,
+                ledger=ledger,
+                calls={},
+            )
+            asked = contender(model, answer=CALIBRATED)
+            assert evaluator.price(asked, [0, 1, 2]) == [2, 1, 1]
+            return await evaluator.evaluate([(asked, row) for row in (0, 1, 2)], "search")
+
+    outcomes = asyncio.run(main())
+    assert server.count == ledger.sent == 4
+    assert [o.answer for o in outcomes if o] == ["negative"] * 3  # 0.8 / 0.9 < 0.2 / 0.1
+    assert sum(CONTENT_FREE in prompt_of(body) for body in server.bodies) == 1
+
+
+def test_failed_calibration_is_an_error_and_sends_no_row(fake: FakeModel) -> None:
+    """Without the content-free response a row cannot be read, so it is not asked."""
+    fake.answer = lambda body: Response(error="server: 500") if CONTENT_FREE in prompt_of(body) else "positive"
+    setting = Setting(fake)
+    outcomes = setting.run(*((contender(fake.model(), answer=CALIBRATED), row) for row in (0, 1)))
+    assert [(o.score, o.error) for o in outcomes if o] == [(None, "server: 500")] * 2
+    assert fake.count == 1
+    assert all(o and o.key in setting.store.calls("s") for o in outcomes)
+
+
+# What ends a run
+
+
+def test_fatal_error_stops_what_waits_and_keeps_what_was_answered(server: FakeServer) -> None:
+    """After a refusal nothing that waits is sent; the answered ones are stored and those in flight finish."""
+    server.fail_after = 5
+    server.latency = lambda body: 0.02
+    model = server.model()
+    store, ledger = Store("sqlite://"), Ledger(Budget(calls=100))
+
+    async def main() -> None:
+        async with Client(model, on_attempt=ledger.reserve, max_concurrency=2) as client:
+            evaluator = Evaluator(
+                study="s",
+                rows=ROWS,
+                metric=exact,
+                clients={(model.endpoint, model.name): client},
+                store=store,
+                ledger=ledger,
+                calls={},
+            )
+            await evaluator.evaluate([(contender(model), row) for row in range(30)], "search")
+
+    with pytest.raises(RequestRefused, match="401 for fake: this key has been revoked"):
+        asyncio.run(main())
+    assert server.count <= 5 + 2  # at most what was in flight
+    assert len(store.calls("s")) == 5
+    assert ledger.stopped is not None
+
+
+@pytest.mark.parametrize("limit", [HOPELESS_AFTER, 40])
+def test_run_without_any_answer_is_ended(fake: FakeModel, limit: int) -> None:
+    """When the first ten requests all fail, the run is not worth its budget."""
+    fake.answer = lambda body: Response(error="bad_request: no such parameter")
+    with pytest.raises(RequestRefused, match="the first 10 requests all failed, the last with bad_request: no such"):
+        Setting(fake, concurrency=1, limit=limit).run(*((contender(fake.model()), row) for row in range(40)))
+    assert fake.count == HOPELESS_AFTER
+
+
+def test_failures_after_an_answer_do_not_end_a_run(fake: FakeModel) -> None:
+    """One answer shows that the endpoint works."""
+    fake.answer = lambda body: "positive" if "text 0" in prompt_of(body) else Response(error="bad_request: too long")
+    outcomes = Setting(fake, concurrency=1).run(*((contender(fake.model()), row) for row in range(40)))
+    assert sum(o is not None and o.error is not None for o in outcomes) == 39
+
+
+def raising(answer: Any, row: Row) -> float:
+    raise KeyError("oops")
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (raising, "the metric raising raised KeyError: 'oops'"),
+        (lambda answer, row: math.nan, "a metric must give a truth value, a finite number or a Score"),
+    ],
+)
+def test_broken_metric_ends_the_run(fake: FakeModel, metric: Callable[[Any, Row], float], message: str) -> None:
+    """A metric that raises or gives NaN is told at once, and what was answered is kept."""
+    setting = Setting(fake, metric=metric, concurrency=1)
+    with pytest.raises(InputError, match=message):
+        setting.run(*((contender(fake.model()), row) for row in range(20)))
+    assert fake.count < 20
+    assert len(setting.store.calls("s")) == fake.count
+
+
+def test_row_that_a_prompt_cannot_render_ends_the_run(fake: FakeModel) -> None:
+    """A missing field is an error of the template, not of a request."""
+    with pytest.raises(TemplateError, match="undefined variable"):
+        Setting(fake).run((contender(fake.model(), "{{ row.nothing }}"), 0))
+    assert fake.count == 0
+
+
+def test_error_of_a_client_ends_the_run(fake: FakeModel) -> None:
+    """Whatever a client raises reaches the caller once all in flight is done."""
+
+    def answer(body: Body) -> str:
+        raise RunError("the server is gone")
+
+    fake.answer = answer
+    with pytest.raises(RunError, match="the server is gone"):
+        Setting(fake).run((contender(fake.model(), answer=Text()), 0))
+
+
+def test_server_errors_are_retried_by_the_client_alone(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 500 that goes away costs one more call and is no error."""
+    seen: set[str] = set()
+
+    def answer(body: Body) -> Any:
+        first = prompt_of(body) not in seen
+        seen.add(prompt_of(body))
+        return failure(500, "try again") if first else "positive"
+
+    async def no_sleep(seconds: float) -> None: ...
+
+    server.answer = answer
+    model = server.model()
+    store, ledger = Store("sqlite://"), Ledger(Budget(calls=5))
+
+    async def main() -> list[Outcome | None]:
+        async with Client(model, on_attempt=ledger.reserve, max_concurrency=1, sleep=no_sleep) as client:
+            evaluator = Evaluator(
+                study="s",
+                rows=ROWS,
+                metric=exact,
+                clients={(model.endpoint, model.name): client},
+                store=store,
+                ledger=ledger,
+                calls={},
+            )
+            return await evaluator.evaluate([(contender(model), row) for row in range(4)], "search")
+
+    outcomes = asyncio.run(main())
+    assert server.count == 5  # two answered with two calls each, the third cut short, the fourth never sent
+    assert [o is None for o in outcomes] == [False, False, True, True]
+    assert sum(call.attempts for call in store.calls("s").values()) == 5

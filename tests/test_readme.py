@@ -1,0 +1,122 @@
+"""Every snippet of the README does what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from prompt_search.template import Template
+
+from .conftest import FakeServer
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def snippets(language: str) -> list[str]:
+    """The README's code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the repository's experiments beside it, as the working directory."""
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.model
+def test_python_snippet_runs_in_a_notebook(workplace: Path) -> None:
+    """The Python snippet runs in a kernel, where an event loop is running already, and writes the winner."""
+    (source,) = snippets("python")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])  # type: ignore[no-untyped-call]
+
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(workplace)}}).execute()
+
+    (printed,) = [output["text"] for output in notebook.cells[0]["outputs"] if output["output_type"] == "stream"]
+    assert "rank trial" in printed
+    assert (workplace / "best.j2").exists()
+
+
+def test_template_snippet_is_a_space(workplace: Path) -> None:
+    """The template has the dimensions that the text names, one of them only where there are shots."""
+    (source,) = snippets("jinja")
+
+    space = Template(source, context={"labels": ["a", "b"]}).space()
+
+    assert {"instruction", "list_labels", "shots", "shots.picker", "cue"} <= set(space.by_name)
+    assert [condition.factor for condition in space.by_name["shots.picker"].conditions] == ["shots"]
+
+
+def test_test_command_is_what_ci_runs() -> None:
+    """The second command of the README ends in the command that .ci/run ends in."""
+    command = next(block for block in snippets("console") if "pytest" in block)
+
+    assert "'.[dev]'" in command
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("python -m pytest")
+
+
+def command_lines() -> list[str]:
+    """The commands under "Command line", without their comments."""
+    block = next(block for block in snippets("console") if "prompt-search init" in block)
+    return [line.removeprefix("$ ").split("  #")[0].strip() for line in block.splitlines()]
+
+
+def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command under "Command line" runs in its order; a fake server stands in for both models."""
+    text = (ROOT / "experiments" / "support_intents" / "messages.csv").read_text(encoding="utf-8")
+    (workplace / "tickets.csv").write_text(text, encoding="utf-8")
+    server.answer = lambda body: "billing"
+    monkeypatch.setenv("OPENAI_BASE_URL", str(server.model().base_url))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-MARKED-1234567890")
+    monkeypatch.setenv("PROMPT_SEARCH_DISPLAY", "none")
+    ran = []
+    for line in command_lines():
+        program, *arguments = shlex.split(line)
+        if arguments[:2] == ["model", "serve"]:
+            continue
+        assert program == "prompt-search"
+        if arguments[0] == "run":
+            arguments[arguments.index("600")] = "40"
+            arguments += [] if "-m" in arguments else ["-m", "fake"]
+        done = subprocess.run(
+            [sys.executable, "-m", "prompt_search.cli", *arguments], capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        ran.append(arguments[0])
+
+    assert ran == ["init", "space", "run", "run", "show", "export"]
+    assert (workplace / "best.json").exists()
+
+
+@pytest.mark.model
+def test_serve_snippet_answers_requests(tmp_path: Path) -> None:
+    """`prompt-search model serve` answers as an OpenAI-compatible server does, and ends quietly on Ctrl-C."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "prompt_search.cli", "model", "serve", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert f"http://127.0.0.1:{port}/v1" in process.stdout.readline()
+            deadline = time.monotonic() + 60
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=60) as answer:
+                assert answer.status == 200
+            assert time.monotonic() < deadline
+            process.send_signal(2)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert "Traceback" not in errors

@@ -1,0 +1,358 @@
+"""The race: the same search whatever order responses arrive in, exactly on budget, and it finds what is there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prompt_search.answers import Label, Regex
+from prompt_search.budget import Budget, Ledger
+from prompt_search.completion import Response
+from prompt_search.dataset import Dataset
+from prompt_search.evaluation import Evaluator
+from prompt_search.search.loop import BLOCK, PER_ROUND, Race, Racer, common_order, optuna_proposer
+from prompt_search.space import choice
+from prompt_search.store import Store
+from prompt_search.study import Study
+from prompt_search.template import Template
+from tests.conftest import Body, FakeClient, FakeModel, Reply, prompt_of
+
+SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Say it.", "Decide with care.", "Which?"]) }}
+{% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
+
+Text: {{ row.text }}
+{{ choice("cue", ["Label:", "Answer:", "", "Sentiment:"]) }}"""
+QUALITY = {"Decide with care.": 0.3, "Labels:": 0.1, "Answer:": 0.2}
+"""What each right choice adds to the 0.4 of the default."""
+
+
+def data(rows: int = 120) -> Dataset:
+    texts = [(f"{'good' if index % 2 else 'bad'} thing number {index}", index % 2) for index in range(rows)]
+    frame = pd.DataFrame([{"text": text, "label": ("negative", "positive")[good]} for text, good in texts])
+    return Dataset(frame, target="label")
+
+
+def quality(prompt: str) -> float:
+    return 0.4 + sum(gain for mark, gain in QUALITY.items() if mark in prompt)
+
+
+def truth(body: Body) -> str:
+    """Right as often as the prompt's choices deserve, fixed for each prompt."""
+    prompt = prompt_of(body)
+    right, wrong = ("positive", "negative") if "good thing" in prompt else ("negative", "positive")
+    return right if zlib.crc32(prompt.encode()) % 1000 < 1000 * quality(prompt) - 1e-9 else wrong
+
+
+@dataclass
+class Setting:
+    """A race on a fake model, and everything that it is made of."""
+
+    source: str = SOURCE
+    answer: Callable[[Body], Reply | Response] = truth
+    limit: int = 150
+    seed: int = 0
+    concurrency: int = 16
+    latency_seed: int | None = None
+    sampler: optuna.samplers.BaseSampler | None = None
+    data: Dataset = field(default_factory=data)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.fake = FakeModel()
+        self.fake.answer = self.answer
+        if self.latency_seed is not None:
+            generator = random.Random(self.latency_seed)
+            self.fake.latency = lambda body: generator.random() / 500
+        self.model = self.fake.model()
+        self.study = Study(
+            template=Template(self.source), data=self.data, model=self.model, seed=self.seed, **self.settings
+        )
+        self.rounds: list[int] = []
+        self.ledger = Ledger(Budget(calls=self.limit))
+        evaluator = Evaluator(
+            study="s",
+            rows=self.data.rows,
+            metric=self.study.metric,
+            clients={
+                (model.endpoint, model.name): FakeClient(self.fake, self.concurrency, self.ledger.reserve)
+                for model in self.study.models
+            },
+            store=Store("sqlite://"),
+            ledger=self.ledger,
+            calls={},
+        )
+        self.race = Race(
+            space=self.study.space(),
+            enter=lambda candidate: (self.study.contender(candidate), self.study._rows_for(candidate)),
+            evaluator=evaluator,
+            limit=lambda: self.limit,
+            spent=lambda: self.ledger.spent,
+            propose=None if self.sampler is None else optuna_proposer(self.study.space(), self.sampler),
+            seed=self.seed,
+            on_round=lambda race: self.rounds.append(self.fake.count),
+        )
+
+    def run(self) -> Racer:
+        return asyncio.run(self.race.run())
+
+    def record(self) -> list[Any]:
+        """All that a race decided: every trial with its rows, scores and end, and the ranking."""
+        self.run()
+        trials = [
+            (racer.trial, racer.candidate, racer.state, racer.reason, [(o.row, o.score, o.key) for o in racer.outcomes])
+            for racer in self.race.racers
+        ]
+        return [trials, [racer.trial for racer in self.race.ranked()], self.ledger.spent]
+
+
+# Order of arrival
+
+
+def test_order_of_responses_and_concurrency_change_nothing() -> None:
+    """Same seed and same responses: same trials, rows, reasons, ranking, whatever arrives first."""
+    expected = Setting(concurrency=1).record()
+    assert len(expected[0]) > PER_ROUND
+    for concurrency, latency_seed in ((3, 1), (16, 2), (64, 3)):
+        assert Setting(concurrency=concurrency, latency_seed=latency_seed).record() == expected
+
+
+def test_other_seed_is_another_search() -> None:
+    """The seed decides what is left to chance."""
+    assert Setting(seed=0, limit=60).record() != Setting(seed=1, limit=60).record()
+
+
+# Budget
+
+
+@settings(max_examples=12)
+@given(limit=st.integers(1, 120), seed=st.integers(0, 5), concurrency=st.integers(1, 32))
+def test_budget_is_exact(limit: int, seed: int, concurrency: int) -> None:
+    """All calls are spent, none too many, where there are more candidates and rows than calls."""
+    setting = Setting(limit=limit, seed=seed, concurrency=concurrency)
+    setting.run()
+    assert setting.fake.count == setting.ledger.sent <= limit
+    assert setting.fake.count > limit - 6  # the finalists share what is left evenly
+    assert sum(len(racer.outcomes) for racer in setting.race.racers) == setting.fake.count
+
+
+def test_nothing_is_asked_twice() -> None:
+    """No request is sent a second time, and no row is scored twice for one candidate."""
+    setting = Setting(limit=150)
+    setting.run()
+    assert len({prompt_of(body) for body in setting.fake.bodies}) == setting.fake.count
+    for racer in setting.race.racers:
+        rows = [outcome.row for outcome in racer.outcomes]
+        assert len(set(rows)) == len(rows)
+
+
+def test_all_candidates_see_rows_in_one_order() -> None:
+    """Every trial's rows are the first of one common order, so that comparisons are paired."""
+    setting = Setting(limit=150)
+    setting.run()
+    for racer in setting.race.racers:
+        assert [outcome.row for outcome in racer.outcomes] == setting.study.search_rows[: len(racer.outcomes)]
+
+
+def test_every_trial_was_looked_at() -> None:
+    """A candidate for which no call was left is not listed as a trial."""
+    for limit in (40, 61):
+        setting = Setting(limit=limit)
+        setting.run()
+        assert all(racer.outcomes for racer in setting.race.racers)
+
+
+def test_sealed_rows_are_not_searched_on() -> None:
+    """The search asks about none of the rows that are kept for the test."""
+    setting = Setting(limit=150)
+    setting.run()
+    sealed = {setting.data.rows[row]["text"] for row in setting.study.test_rows}
+    assert not any(text + "\n" in prompt_of(body) + "\n" for body in setting.fake.bodies for text in sealed)
+
+
+# What the search finds
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_search_finds_the_best_prompt(seed: int) -> None:
+    """Where choices decide, 400 calls find a prompt within 0.1 of the best (1.0), from a default of 0.4."""
+    setting = Setting(limit=400, seed=seed, data=data(400))
+    winner = setting.run()
+    assert quality(setting.race.racers[0].contender.prompt.text) == pytest.approx(0.4)
+    assert quality(winner.contender.prompt.text) >= 0.9 - 1e-9
+
+
+def test_default_is_the_first_trial() -> None:
+    """Trial 0 is the template with every choice at its first option."""
+    setting = Setting(limit=30)
+    setting.run()
+    assert setting.race.racers[0].candidate == setting.study.space().default
+
+
+@pytest.mark.parametrize("answer", ["positive", "mumble"])
+def test_constant_scores_leave_the_default(answer: str) -> None:
+    """Where no prompt is better than another, the default wins."""
+    setting = Setting(answer=lambda body: answer, settings={"metric": lambda a, row: 0.5 if a else 0.0})
+    assert setting.run().trial == 0
+
+
+def test_one_candidate_is_a_search() -> None:
+    """A template without choices is scored on its rows, and nothing is proposed."""
+    setting = Setting(source="Text: {{ row.text }}", limit=500)
+    assert setting.run().trial == 0
+    assert len(setting.race.racers) == 1
+    assert setting.fake.count == len(setting.study.search_rows)
+
+
+@pytest.mark.parametrize("options", [2, 3, 4])
+def test_small_space_is_tried_whole(options: int) -> None:
+    """Where there are fewer candidates than a round takes, all are tried on all rows and the race ends."""
+    listed = ", ".join(f'"{number}"' for number in range(options))
+    setting = Setting(source=f'{{{{ choice("a", [{listed}]) }}}} {{{{ row.text }}}}', limit=5_000)
+    setting.run()
+    assert len(setting.race.racers) == options
+    assert setting.fake.count <= options * len(setting.study.search_rows)
+    assert {racer.state for racer in setting.race.racers} == {"complete"}
+
+
+def test_equal_prompts_are_one_candidate() -> None:
+    """Options that lead to the same prompt are asked about once; answers that read differently are not equal."""
+    source = '{% if choice("a", ["x", "y"]) == "z" %}!{% endif %}{% if flag("b") %}Hm. {% endif %}{{ row.text }}'
+    setting = Setting(source=source, limit=5_000)
+    setting.run()
+    assert len(setting.race.racers) == 2
+    answers = choice({"first": Regex("(posi)"), "second": Regex("(nega)")})
+    setting = Setting(source="{{ row.text }}", limit=5_000, settings={"answer": answers})
+    setting.run()
+    assert len(setting.race.racers) == 2
+
+
+def test_inactive_choices_make_no_other_candidate() -> None:
+    """A choice that a branch leaves out does not multiply the candidates."""
+    source = '{% if flag("b") %}{{ choice("c", ["1", "2", "3"]) }} {% endif %}{{ row.text }}'
+    setting = Setting(source=source, limit=5_000)
+    setting.run()
+    assert len(setting.race.racers) == 4
+
+
+def test_rows_shown_as_shots_are_never_scored() -> None:
+    """No candidate is scored on a row that it shows, nor on one with the same text."""
+    source = """{% for shot in examples("shots", max=3, min=1) %}
+{{ shot.text }} is {{ shot.label }}
+{% endfor %}
+{{ row.text }} is"""
+    repeated = data(40).frame()
+    repeated["text"] = [f"{'good' if i % 2 else 'bad'} thing number {i // 2 % 8}" for i in range(40)]
+    for rows in (data(24), Dataset(repeated, target="label")):
+        setting = Setting(source=source, limit=150, data=rows)
+        setting.run()
+        pickers = {dict(r.candidate.positions)["shots.picker"] for r in setting.race.racers}
+        assert len(pickers) > 3
+        for racer in setting.race.racers:
+            for outcome in racer.outcomes:
+                row = rows.rows[outcome.row]
+                prompt = racer.contender.prompt.messages(row.fields)[0]["content"]
+                assert prompt.count(f"{row.text} is") == 1
+
+
+def test_shots_of_one_answer_form_are_not_scored_either() -> None:
+    """Where only one answer form shows examples, its rows are left out for that form."""
+    source = """{% if answer == "second" %}{% for shot in examples("shots", max=4, min=4, pickers=["random 1"]) %}
+{{ shot.text }} is {{ shot.label }}
+{% endfor %}{% endif %}
+{{ row.text }} is"""
+    labels = ["positive", "negative"]
+    answers = choice({"first": Label(labels), "second": Label(labels, max_tokens=5)})
+    setting = Setting(source=source, limit=100, data=data(24), settings={"answer": answers})
+    setting.run()
+    shown = setting.race.racers[1]
+    assert len(shown.rows) == len(setting.study.search_rows) - 4
+    for row in shown.rows:
+        fields = setting.data.rows[row].fields
+        assert shown.contender.prompt.messages(fields)[0]["content"].count(f"{fields.text} is") == 1
+
+
+# Failures
+
+
+def test_all_errors_end_without_a_score() -> None:
+    """Where every request fails, all trials are failed, the default stays, and the reason is told."""
+    setting = Setting(answer=lambda body: Response(error="server: 500"), limit=9)
+    winner = setting.run()
+    assert (winner.trial, winner.state, winner.scores) == (0, "failed", [])
+    assert winner.reason == "all 9 requests failed: server: 500"
+
+
+def test_failing_default_does_not_win() -> None:
+    """A prompt that was never answered is behind every one that was, the default too."""
+
+    def answer(body: Body) -> Reply | Response:
+        return Response(error="bad_request: too long") if "Classify." in prompt_of(body) else "positive"
+
+    setting = Setting(answer=lambda body: answer(body), limit=60, settings={"metric": lambda a, row: 1.0})
+    setting.race._evaluator._answered = True
+    winner = setting.run()
+    assert "Classify." not in winner.contender.prompt.text
+    assert setting.race.racers[0].state == "failed"
+
+
+def test_pruned_trials_rank_behind_finalists() -> None:
+    """The winner is a finalist, and every trial says why it ended."""
+    setting = Setting(limit=200)
+    setting.run()
+    states = [racer.state for racer in setting.race.ranked()]
+    assert states == sorted(states)  # complete before pruned
+    assert states[0] == "complete"
+    assert all(racer.reason for racer in setting.race.racers)
+
+
+# Samplers
+
+
+@pytest.mark.parametrize(
+    "sampler", [optuna.samplers.RandomSampler(seed=1), optuna.samplers.TPESampler(seed=1)], ids=["random", "tpe"]
+)
+def test_any_optuna_sampler_can_be_used(sampler: optuna.samplers.BaseSampler) -> None:
+    """A sampler that is passed in proposes, and a second run with the same object proposes the same."""
+    first, second = Setting(sampler=sampler, limit=100).record(), Setting(sampler=sampler, limit=100).record()
+    assert first == second
+
+
+def test_proposals_of_a_sampler_are_repeatable() -> None:
+    """A copy of the sampler is asked, so that a second proposer gives the same."""
+    space = Setting().study.space()
+    sampler = optuna.samplers.TPESampler(seed=3)
+    told = [({factor.name: index % len(factor.options) for factor in space.factors}, index / 12) for index in range(12)]
+    first, second = optuna_proposer(space, sampler), optuna_proposer(space, sampler)
+    assert [first(told, 8, 1), first(told, 8, 2)] == [second(told, 8, 1), second(told, 8, 2)]
+
+
+# The common order
+
+
+@given(labels=st.lists(st.sampled_from("abc"), min_size=1, max_size=80), seed=st.integers(0, 9))
+def test_common_order_is_a_permutation(labels: list[str], seed: int) -> None:
+    """Every row once, the same for the same seed."""
+    rows = [3 * index for index in range(len(labels))]
+    order = common_order(labels, rows, seed)
+    assert sorted(order) == rows
+    assert order == common_order(labels, rows, seed)
+    assert sorted(common_order(None, rows, seed)) == rows
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_common_order_keeps_proportions(seed: int) -> None:
+    """Each look holds the labels nearly as all rows do, though the rows are sorted by label."""
+    labels = ["a"] * 90 + ["b"] * 30
+    order = common_order(labels, range(120), seed)
+    for start in range(0, 120, BLOCK):
+        assert 1 <= sum(labels[row] == "b" for row in order[start : start + BLOCK]) <= 5
