@@ -24,8 +24,8 @@ from jinja2 import nodes
 from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import nearest
+from prompt_search.rendering import FUNCTIONS, compile_source, environment, finalize, literal, render_messages
 from prompt_search.space import Candidate
-from prompt_search.template import FUNCTIONS, compile_source, environment, finalize, literal, render_messages
 
 __all__ = ["Candidate", "Prompt"]
 

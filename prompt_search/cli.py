@@ -9,6 +9,8 @@ import runpy
 import shlex
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -173,11 +175,11 @@ def run(
 @app.command()
 def show(name: StudyName = None, storage: Storage = None) -> None:
     """Print a stored study: ranking, verdict, winner."""
-    result = _open(name, storage)
-    _print_result(result, storage or DEFAULT_STORAGE)
-    if len(result.ranking()):
-        typer.echo("\nthe winner's prompt:\n")
-        typer.echo(result.best.text)
+    with _opened(name, storage) as result:
+        _print_result(result, storage or DEFAULT_STORAGE)
+        if len(result.ranking()):
+            typer.echo("\nthe winner's prompt:\n")
+            typer.echo(result.best.text)
 
 
 @app.command(name="list")
@@ -185,9 +187,9 @@ def list_studies(storage: Storage = None) -> None:
     """List the stored studies."""
     from prompt_search.result import Result
 
-    store = _store(storage)
-    for record in store.studies():
-        typer.echo(Result(store, record.study).headline.splitlines()[0])
+    with closing(_store(storage)) as store:
+        for record in store.studies():
+            typer.echo(Result(store, record.study).headline.splitlines()[0])
 
 
 @app.command()
@@ -198,13 +200,13 @@ def export(
     storage: Storage = None,
 ) -> None:
     """Write the winning prompt to a file, as it was scored."""
-    result = _open(name, storage)
-    trials = sorted(result.ranking()["trial"].tolist())
-    wanted = result.best_trial if trial is None else trial
-    if wanted not in trials:
-        there = f"there are 0 to {trials[-1]}" if trials else "none is scored yet; run the study first"
-        raise StudyError(f"the study {result.name!r} has no trial {wanted}; {there}")
-    typer.echo(f"wrote {result.prompt(wanted).export(output)}")
+    with _opened(name, storage) as result:
+        trials = sorted(result.ranking()["trial"].tolist())
+        wanted = result.best_trial if trial is None else trial
+        if wanted not in trials:
+            there = f"there are 0 to {trials[-1]}" if trials else "none is scored yet; run the study first"
+            raise StudyError(f"the study {result.name!r} has no trial {wanted}; {there}")
+        typer.echo(f"wrote {result.prompt(wanted).export(output)}")
 
 
 @model_app.command("pull")
@@ -329,15 +331,17 @@ def _store(storage: str | None) -> Store:
     return Store(url)
 
 
-def _open(name: str | None, storage: str | None) -> Result:
+@contextmanager
+def _opened(name: str | None, storage: str | None) -> Iterator[Result]:
+    """The stored study of that name, or the only one."""
     from prompt_search.result import Result
 
-    store = _store(storage)
-    stored = [record.study for record in store.studies()]
-    if name is None and len(stored) != 1:
-        there = f"name one of {', '.join(stored)}" if stored else "run a study first"
-        raise StudyError(f"the storage holds {len(stored)} studies; {there}")
-    return Result(store, name or stored[0])
+    with closing(_store(storage)) as store:
+        stored = [record.study for record in store.studies()]
+        if name is None and len(stored) != 1:
+            there = f"name one of {', '.join(stored)}" if stored else "run a study first"
+            raise StudyError(f"the storage holds {len(stored)} studies; {there}")
+        yield Result(store, name or stored[0])
 
 
 def _run(
@@ -475,7 +479,8 @@ def main() -> None:
     try:
         code = app(prog_name="prompt-search", standalone_mode=False)
     except PromptSearchError as error:
-        typer.echo(f"prompt-search: {' '.join(str(error).split())}", err=True)
+        key = os.environ.get("OPENAI_API_KEY") or "no key"  # a study file may put it into what it raises
+        typer.echo(f"prompt-search: {' '.join(str(error).split()).replace(key, '[key]')}", err=True)
         code = error.exit_code
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer does not export the base class of its usage errors

@@ -25,8 +25,8 @@ def demo_study(*, seed: int = 0, storage: str | None = None) -> Study:
         answer=choice(
             {
                 "text": Label(data.labels),
-                "logprobs": Label(data.labels, mode="logprobs"),
-                "calibrated": Label(data.labels, mode="logprobs", calibrate=True),
+                "logprobs": Label(data.labels, mode="logprobs", top_logprobs=200),
+                "calibrated": Label(data.labels, mode="logprobs", top_logprobs=200, calibrate=True),
             }
         ),
         name="demo",

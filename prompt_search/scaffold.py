@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 
 from prompt_search.answers import Label
+from prompt_search.client import Model
 from prompt_search.dataset import Dataset
 from prompt_search.errors import InputError
-from prompt_search.template import Template, literal
+from prompt_search.rendering import literal
+from prompt_search.study import Study
+from prompt_search.template import Template
 
 _STUDY = '''"""The search for the prompt to ship. Run it with: prompt-search run {file}"""
 
@@ -19,7 +23,7 @@ import prompt_search as ps
 
 HERE = Path(__file__).parent
 
-data = ps.Dataset.read(HERE / {data!r}, target={target!r})
+data = ps.Dataset.read(HERE / {data}, target={target})
 
 study = ps.Study(
     template=ps.Template.read(HERE / "template.j2"),
@@ -27,7 +31,7 @@ study = ps.Study(
     model=ps.Model.local(),  # or ps.Model("gpt-4o-mini"), with OPENAI_API_KEY set
     answer={answer},
     metric=ps.metrics.{metric},
-    name={name!r},
+    name="{name}",
     storage=f"sqlite:///{{HERE / '{name}.db'}}",
 )
 '''
@@ -35,8 +39,8 @@ study = ps.Study(
 _LABEL_ANSWERS = """ps.choice(
         {
             "text": ps.Label(data.labels),
-            "logprobs": ps.Label(data.labels, mode="logprobs"),
-            "calibrated": ps.Label(data.labels, mode="logprobs", calibrate=True),
+            "logprobs": ps.Label(data.labels, mode="logprobs", top_logprobs=200),
+            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate=True),
         }
     )"""
 
@@ -57,12 +61,12 @@ def scaffold(data_file: Path, target: str, folder: Path) -> list[Path]:
         if file.exists():
             raise InputError(f"{file}: the file exists already; remove it or give another folder with --output")
     template = _template(data)
-    Template(template, name=template_file.name, context={"labels": data.labels}).check(data.fields, data.target)
+    Study(template=Template(template, name=template_file.name), data=data, model=Model.local()).space()
     name = re.sub(r"\W+", "_", data_file.stem).strip("_") or "study"
     study = _STUDY.format(
         file=study_file.name,
-        data=_seen_from(folder, data_file),
-        target=target,
+        data=_quoted(_seen_from(folder, data_file)),
+        target=_quoted(target),
         answer=answer,
         metric=_metric(data),
         name=name,
@@ -74,6 +78,11 @@ def scaffold(data_file: Path, target: str, folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{folder}: cannot write the study: {error.strerror}") from None
     return [study_file, template_file]
+
+
+def _quoted(text: str) -> str:
+    """Text as Python writes it, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _seen_from(folder: Path, file: Path) -> str:

@@ -321,8 +321,9 @@ class Store:
                 )
 
     def clear_trials(self, study: str) -> None:
-        """Drop a study's trials and samples; a resumed run writes them again from the responses."""
+        """Drop a study's trials, samples and summary; a resumed run writes them again from the responses."""
         with self.engine.begin() as connection:
+            connection.execute(_studies.update().where(_studies.c.study == study).values(summary=None))
             for table in (_trials, _samples):
                 connection.execute(table.delete().where(table.c.study == study))
 

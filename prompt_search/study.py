@@ -105,11 +105,11 @@ class Study:
         self.request = _checked_request(request or {})
         self.metric_name = metrics.metric_name(metric)
         metrics.check(metric, [*data.fields, data.target])
+        splits = data.splits(test, seed)
         labels = {"labels": data.labels} if data.is_categorical else {}
         self.template = template.with_context({**labels, **(context or {})})
         self.template.check(data.fields, data.target)
 
-        splits = data.splits(test, seed)
         targets = [str(row.target) for row in data.rows]
         self.search_rows = common_order(
             [targets[index] for index in splits.search] if data.is_categorical else None, splits.search, seed
@@ -541,19 +541,22 @@ def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]], on_interrupt: Call
     """
     outcome: list[T] = []
     failure: list[BaseException] = []
+    # Not Thread.join: interrupted, it takes a running thread for one that has ended (CPython before 3.13).
+    ended = threading.Event()
 
     def target() -> None:
         try:
             outcome.append(asyncio.run(work()))
         except BaseException as error:  # handed to the waiting thread, which raises it
             failure.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=target, name="prompt_search", daemon=True)
-    thread.start()
+    threading.Thread(target=target, name="prompt_search", daemon=True).start()
     interrupted = False
-    while thread.is_alive():
+    while not ended.is_set():
         try:
-            thread.join(0.2)
+            ended.wait(0.2)
         except KeyboardInterrupt:
             if interrupted:
                 raise

@@ -13,18 +13,9 @@ from jinja2 import nodes
 from prompt_search.dataset import Row
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import ExamplePool, nearest
+from prompt_search.rendering import FUNCTIONS, ROLES, compile_source, environment, finalize, literal, render_messages
 from prompt_search.space import Factor
-from prompt_search.template import (
-    FUNCTIONS,
-    ROLES,
-    Template,
-    compile_source,
-    environment,
-    finalize,
-    literal,
-    render_messages,
-    shipped_templates,
-)
+from prompt_search.template import Template, shipped_templates
 
 ROW = {"text": "some text"}
 

@@ -22,15 +22,9 @@ from jinja2 import meta
 
 from prompt_search.completion import Message
 from prompt_search.examples import ExamplePool, nearest
+from prompt_search.rendering import FUNCTIONS, compile_source, environment, render_messages
 from prompt_search.space import Candidate, Factor, SearchSpace
-from prompt_search.template import (
-    FUNCTIONS,
-    Template,
-    compile_source,
-    environment,
-    render_messages,
-    shipped_templates,
-)
+from prompt_search.template import Template, shipped_templates
 
 LABEL_FORMS = ("label", "label_logprobs", "label_logprobs_calibrated", "label_json")
 

@@ -30,8 +30,8 @@ def labels(data: ps.Dataset) -> Options:
     return ps.choice(
         {
             "text": ps.Label(data.labels),
-            "logprobs": ps.Label(data.labels, mode="logprobs"),
-            "calibrated": ps.Label(data.labels, mode="logprobs", calibrate=True),
+            "logprobs": ps.Label(data.labels, mode="logprobs", top_logprobs=200),
+            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate=True),
         }
     )
 

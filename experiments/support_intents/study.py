@@ -15,8 +15,8 @@ study = ps.Study(
     answer=ps.choice(
         {
             "text": ps.Label(data.labels),
-            "logprobs": ps.Label(data.labels, mode="logprobs"),
-            "calibrated": ps.Label(data.labels, mode="logprobs", calibrate=True),
+            "logprobs": ps.Label(data.labels, mode="logprobs", top_logprobs=200),
+            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate=True),
         }
     ),
     context={

@@ -1,0 +1,157 @@
+"""What a running study shows: the words, the plain lines, the live line, and which of them is chosen."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_search.errors import InputError
+from prompt_search.progress import PLAIN_EVERY_S, Snapshot, choose_display, describe, seconds_left, seconds_text, shown
+
+SNAPSHOT = Snapshot(
+    study="reviews",
+    phase="exploring",
+    trials=7,
+    calls=120,
+    limit=600,
+    best=0.75,
+    low=0.61234,
+    high=0.85,
+    errors=1,
+    unparsed=3,
+    cached=30,
+    responses=120,
+    usd=0.01234,
+    seconds=45.0,
+)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_describe_names_everything() -> None:
+    """Phase, trial, requests, best with interval, errors, cached share, cost and time left are on one line."""
+    assert describe(SNAPSHOT) == (
+        "exploring, trial 7, 120/600 requests, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
+        "$0.0123, 4 min 0 s left"
+    )
+
+
+def test_describe_leaves_out_what_is_not_known() -> None:
+    """Before the first answer there is no best, no cached share and no time left; an unknown price is said so."""
+    start = replace(
+        SNAPSHOT, best=None, low=None, high=None, errors=0, unparsed=0, cached=0, responses=0, calls=0, usd=math.nan
+    )
+    assert describe(start) == "exploring, trial 7, 0/600 requests, 0 errors, 0 unparsed, cost unknown"
+
+
+def test_describe_without_a_limit_in_calls() -> None:
+    """Without a limit the requests are counted alone, and large numbers are grouped."""
+    assert "12,345 requests" in describe(replace(SNAPSHOT, limit=math.inf, calls=12345))
+    assert "12,345/1,000,000 requests" in describe(replace(SNAPSHOT, limit=1_000_000, calls=12345))
+
+
+def test_seconds_left_counts_paid_responses_only() -> None:
+    """What was cached came at once and says nothing about the rate."""
+    assert seconds_left(SNAPSHOT) == pytest.approx((600 - 120) * 45 / 90)
+    assert seconds_left(replace(SNAPSHOT, cached=120)) is None
+    assert seconds_left(replace(SNAPSHOT, limit=math.inf)) is None
+    assert seconds_left(replace(SNAPSHOT, limit=100)) == 0
+
+
+@given(st.floats(min_value=0, max_value=1e7))
+def test_seconds_text_loses_less_than_its_unit(seconds: float) -> None:
+    """Read back, the text is the time to within a second, or a minute from one hour on."""
+    units = {"s": 1, "min": 60, "h": 3600}
+    words = seconds_text(seconds).split()
+    back = sum(int(number) * units[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
+    assert abs(back - seconds) <= (60 if seconds >= 3599 else 0.5)
+
+
+def test_display_is_chosen_by_the_stream() -> None:
+    """A terminal gets the live line, anything else plain lines, and a word decides over both."""
+    assert choose_display(None, Terminal()) == "rich"
+    assert choose_display(None, io.StringIO()) == "plain"
+    assert choose_display("none", Terminal()) == "none"
+    assert choose_display("rich", io.StringIO()) == "rich"
+
+
+def test_display_looks_at_the_standard_error_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error may be replaced after the module was imported."""
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert choose_display(None) == "rich"
+
+
+def test_unknown_display_is_refused() -> None:
+    """Another word is refused with those there are."""
+    with pytest.raises(InputError, match="a display is rich, plain or none, got 'fancy'"):
+        choose_display("fancy")
+
+
+def test_none_shows_nothing() -> None:
+    """No display is no callable at all."""
+    stream = io.StringIO()
+    with shown("none", stream) as progress:
+        assert progress is None
+    assert stream.getvalue() == ""
+
+
+def test_plain_lines_come_with_phases_and_every_few_seconds() -> None:
+    """A line is written when the phase changes, and within a phase only after some seconds."""
+    stream, clock = io.StringIO(), Clock()
+    with shown("plain", stream, clock) as progress:
+        assert progress is not None
+        progress(SNAPSHOT)
+        clock.now = PLAIN_EVERY_S - 1
+        progress(replace(SNAPSHOT, calls=121))
+        clock.now = PLAIN_EVERY_S
+        progress(replace(SNAPSHOT, calls=122))
+        progress(replace(SNAPSHOT, calls=123, phase="finalists"))
+    lines = stream.getvalue().splitlines()
+    assert [line.split(" requests")[0] for line in lines] == [
+        "reviews: exploring, trial 7, 120/600",
+        "reviews: exploring, trial 7, 122/600",
+        "reviews: finalists, trial 7, 123/600",
+    ]
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_live_line_is_literal_and_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal the line is drawn over, brackets in a name are no markup, and nothing remains."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Terminal()
+    with shown("rich", stream) as progress:
+        assert progress is not None
+        progress(replace(SNAPSHOT, study="the [bold]big[/bold] one [/]"))
+    written = stream.getvalue()
+    assert "the [bold]big[/bold] one [/]: exploring, trial 7, 120/600 requests" in written
+    assert written.rstrip("\n").endswith("\x1b[2K")  # the last thing done is to erase
+
+
+def test_live_line_writes_nothing_where_there_is_no_terminal() -> None:
+    """Asked for in a pipe, the live line leaves the pipe clean."""
+    stream = io.StringIO()
+    with shown("rich", stream) as progress:
+        assert progress is not None
+        progress(SNAPSHOT)
+        progress(replace(SNAPSHOT, limit=math.inf))
+    assert stream.getvalue().strip() == ""

@@ -1,0 +1,598 @@
+"""Whole studies: resumed, repeated, over choices of model and parameters, without a key leaking anywhere."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import dataclasses
+import json
+import tempfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import prompt_search as ps
+from prompt_search.completion import Response
+from prompt_search.errors import RequestRefused, RunError, StudyError, TemplateError
+from prompt_search.progress import Snapshot
+from prompt_search.store import Store
+from tests.conftest import Body, FakeModel, FakeServer, failure, prompt_of
+
+SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Decide with care.", "Which?"]) }}
+{% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
+
+Text: {{ row.text }}
+{{ choice("cue", ["Label:", "Answer:", ""]) }}"""
+MEASURED = ["latency_s", "cached"]
+"""The columns in which a resumed study may differ."""
+
+
+def data(rows: int = 60) -> ps.Dataset:
+    kinds = [("bad", "negative"), ("good", "positive")]
+    records = [{"text": f"{kinds[i % 2][0]} thing number {i}", "label": kinds[i % 2][1]} for i in range(rows)]
+    return ps.Dataset(pd.DataFrame(records), target="label")
+
+
+DATA = data()
+
+
+def truth(body: Body) -> str:
+    """Always right with the careful instruction, otherwise for six prompts in ten."""
+    prompt = prompt_of(body)
+    right, wrong = ("positive", "negative") if "good thing" in prompt else ("negative", "positive")
+    return right if "care" in prompt or zlib.crc32(prompt.encode()) % 10 < 6 else wrong
+
+
+def study(fake: FakeModel | FakeServer, storage: str | None = None, **settings: Any) -> ps.Study:
+    given: dict[str, Any] = {"template": ps.Template(SOURCE), "data": DATA, "model": fake.model(), "storage": storage}
+    return ps.Study(**{**given, **settings})
+
+
+def assert_equal_results(first: ps.Result, second: ps.Result) -> None:
+    """Same trials, samples, winner, verdict and spent calls."""
+    for table in ("trials_df", "samples_df"):
+        one, other = (getattr(result, table)() for result in (first, second))
+        pd.testing.assert_frame_equal(*(frame.drop(columns=MEASURED, errors="ignore") for frame in (one, other)))
+    changing = ("seconds",)
+    assert {k: v for k, v in first.summary.items() if k not in changing} == {
+        k: v for k, v in second.summary.items() if k not in changing
+    }
+    assert first.best.text == second.best.text
+    assert first.verdict == second.verdict
+
+
+# The whole way
+
+
+def test_study_over_http_finds_a_better_prompt(server: FakeServer, storage: str) -> None:
+    """Over a real connection: within the budget, nothing asked twice, the winner better on sealed rows; the
+    same line again sends nothing and says the same."""
+    server.answer = truth
+    server.latency = lambda body: zlib.crc32(prompt_of(body).encode()) % 10 / 1000
+    made = study(server, storage, data=data(120), max_concurrency=8)
+    result = made.run(ps.Budget(calls=240))
+    assert server.count == result.summary["calls"] <= 240
+    assert server.repeated == []
+    assert server.busiest <= 8
+    assert "Decide with care." in result.best.text
+    assert result.verdict == "better"
+    assert result.verdict.rows == len(made.test_rows)
+    assert_equal_results(study(server, storage, data=data(120)).run(240), result)
+    assert server.count == result.summary["calls"]
+
+
+def test_winner_and_default_share_sealed_rows(fake: FakeModel) -> None:
+    """Both are scored on the same rows, which the search never saw."""
+    fake.answer = truth
+    made = study(fake)
+    result = made.run(150)
+    samples = result.samples_df()
+    sealed = samples[samples["split"] == "test"]
+    by_trial = sealed.groupby("trial")["row"].apply(set)
+    assert set(by_trial.index) == {0, result.best_trial}
+    assert by_trial[0] == by_trial[result.best_trial] == set(made.test_rows)
+    assert not set(samples.loc[samples["split"] == "search", "row"]) & set(made.test_rows)
+
+
+def test_small_test_holds_both_labels(fake: FakeModel) -> None:
+    """Where the budget leaves a part of the sealed rows, that part has the labels in proportion."""
+    fake.answer = truth
+    rows = pd.DataFrame({"text": [f"thing {i}" for i in range(200)], "label": ["a"] * 100 + ["b"] * 100})
+    result = study(fake, data=ps.Dataset(rows, target="label")).run(60)
+    samples = result.samples_df()
+    tested = samples[(samples["split"] == "test") & (samples["trial"] == 0)]["target"]
+    assert 4 <= len(tested) <= 9
+    assert abs((tested == "a").sum() - (tested == "b").sum()) <= 2
+
+
+def test_study_in_memory_and_in_a_file_are_the_same(fake: FakeModel, storage: str) -> None:
+    """Without a storage URL everything is kept in memory, with the same result."""
+    fake.answer = truth
+    assert_equal_results(study(fake).run(60), study(fake, storage).run(60))
+
+
+# Resume
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stops=st.lists(st.integers(0, 60), min_size=1, max_size=2), concurrency=st.sampled_from([1, 5, 16]))
+def test_resumed_study_equals_the_uninterrupted_one(
+    monkeypatch: pytest.MonkeyPatch, stops: list[int], concurrency: int
+) -> None:
+    """Ended by refusals at any request, once or twice, and run again: the same trials, samples, winner and
+    total of answered requests as without the interruption."""
+    whole, broken = FakeModel(), FakeModel()
+    whole.answer = broken.answer = truth
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr("prompt_search.study.Client", whole.client)
+        expected = study(whole, f"sqlite:///{folder}/whole.db").run(70)
+        monkeypatch.setattr("prompt_search.study.Client", broken.client)
+        storage = f"sqlite:///{folder}/broken.db"
+        answered = 0
+        for stop in stops:
+            broken.bodies.clear()
+            broken.fail_after = stop
+            with suppress(RequestRefused):
+                study(broken, storage, max_concurrency=concurrency).run(70)
+            answered += min(broken.count, stop)
+            assert len(Store(storage).calls("study")) == answered
+        broken.bodies.clear()
+        broken.fail_after = None
+        result = study(broken, storage, max_concurrency=concurrency).run(70)
+        assert answered + broken.count == whole.count <= 70
+        assert_equal_results(result, expected)
+
+
+@pytest.mark.parametrize("after", [1, 25, 45])
+def test_interrupted_study_goes_on(fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Ctrl-C at any time: what is in flight is kept, the result says unfinished, and the same line goes on."""
+    from prompt_search import study as module
+
+    fake.answer = truth
+    expected = study(fake).run(60)
+    needed = fake.count
+    fake.bodies.clear()
+    interrupts = []
+
+    def in_own_thread(work: Any, on_interrupt: Any) -> Any:
+        interrupts.append(on_interrupt)
+        return asyncio.run(work())
+
+    def progress(snapshot: Snapshot) -> None:
+        if fake.count >= after:
+            interrupts[-1]()
+
+    monkeypatch.setattr(module, "in_own_thread", in_own_thread)
+    unfinished = study(fake, storage, max_concurrency=3).run(60, progress=progress)
+    assert after <= fake.count <= after + 3
+    assert not unfinished.finished
+    assert "unfinished" in unfinished.headline
+    assert "running" in set(unfinished.trials_df()["state"]) or after == 45  # in the sealed test all is decided
+    result = study(fake, storage).run(60)
+    assert fake.count == needed
+    assert_equal_results(result, expected)
+
+
+def test_keyboard_interrupt_reaches_the_caller(fake: FakeModel, storage: str) -> None:
+    """The first Ctrl-C lets nothing more out, waits for what is in flight, and is raised then."""
+    fake.answer = truth
+    fake.latency = lambda body: 0.02
+    pressed: list[int] = []
+
+    def progress(snapshot: Snapshot) -> None:
+        if fake.count == 5 and not pressed:
+            pressed.append(fake.count)
+            _thread.interrupt_main()
+
+    with pytest.raises(KeyboardInterrupt):
+        study(fake, storage, max_concurrency=1).run(60, progress=progress)
+    assert 5 <= fake.count < 40
+    assert len(Store(storage).calls("study")) == fake.count
+
+
+def test_finished_study_sends_nothing_and_a_larger_budget_goes_on(fake: FakeModel, storage: str) -> None:
+    """The same budget costs nothing; a larger one pays for the difference at most."""
+    fake.answer = truth
+    first = study(fake, storage).run(60)
+    needed = fake.count
+    assert_equal_results(study(fake, storage).run(60), first)
+    assert fake.count == needed == first.summary["calls"]
+    assert study(fake, storage).run(90).summary["calls"] <= 90
+    assert needed < fake.count <= 90
+
+
+def test_second_study_reuses_responses(fake: FakeModel, storage: str) -> None:
+    """Another study on the same storage pays for no request that is answered there."""
+    fake.answer = truth
+    study(fake, storage, name="one").run(60)
+    again = study(fake, storage, name="two").run(60)
+    sent = [json.dumps(body, sort_keys=True) for body in fake.bodies]
+    assert len(set(sent)) == len(sent)
+    assert again.samples_df()["cached"].any()
+    assert [record.study for record in Store(storage).studies()] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"template": ps.Template("{{ row.text }}!")}, "template was .*, is"),
+        ({"data": data(58)}, "data was .*rows was"),
+        ({"model": "other"}, "models was"),
+        ({"answer": ps.Text()}, "answers was"),
+        ({"metric": ps.metrics.includes}, r"metric was \"Exact\(.*, is \"Includes\("),
+        ({"request": {"top_p": 0.5}}, r"request was \{\}, is \{\"top_p\""),
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"context": {"labels": ["x", "y"]}}, "context was"),
+        ({"sampler": optuna.samplers.RandomSampler(seed=0)}, 'sampler was "default", is "RandomSampler"'),
+    ],
+)
+def test_changed_study_is_refused_before_any_call(
+    fake: FakeModel, storage: str, change: Mapping[str, Any], message: str
+) -> None:
+    """A study that is not the stored one is refused with the difference, unless it is started anew."""
+    study(fake, storage).run(5)
+    changed = {**change}
+    if changed.get("model"):
+        changed["model"] = fake.model("other")
+    before = fake.count
+    with pytest.raises(StudyError, match=f"started with other settings: .*{message}"):
+        study(fake, storage, **changed).run(5)
+    assert fake.count == before
+    study(fake, storage, **changed).run(5, fresh=True)
+
+
+def test_failed_requests_are_kept_or_retried(fake: FakeModel, storage: str) -> None:
+    """A failed request stays failed when the study is run again, unless asked otherwise; both within the budget."""
+
+    def flaky(body: Body) -> Any:
+        return Response(error="timeout: 120 s", attempts=1) if "number 1" in prompt_of(body) else truth(body)
+
+    fake.answer = flaky
+    first = study(fake, storage).run(60)
+    errors = int(first.trials_df()["errors"].sum())
+    assert errors > 0
+    fake.answer = truth
+    needed = fake.count
+    assert_equal_results(study(fake, storage).run(60), first)
+    assert fake.count == needed
+    retried = study(fake, storage).run(100, retry_errors=True)
+    assert retried.trials_df()["errors"].sum() == 0
+    assert fake.count <= 100
+
+
+def test_study_without_any_answer_can_be_run_again(fake: FakeModel, storage: str) -> None:
+    """Where the server refused everything, the same line tries again; what was sent still counts."""
+    fake.answer = lambda body: Response(error="bad_request: no such parameter")
+    with pytest.raises(RequestRefused, match="the first 10 requests all failed"):
+        study(fake, storage, max_concurrency=1).run(60)
+    fake.answer = truth
+    study(fake, storage).run(60)
+    assert 10 < fake.count <= 60
+
+
+# Inside an event loop, and while it runs
+
+
+def test_study_runs_inside_an_event_loop(fake: FakeModel) -> None:
+    """A notebook's loop is running already; run and evaluate work there."""
+    fake.answer = truth
+
+    async def cell() -> tuple[ps.Result, float]:
+        result = study(fake).run(40)
+        return result, ps.evaluate(result.best, DATA, model=fake.model()).score
+
+    result, score = asyncio.run(cell())
+    assert result.finished
+    assert 0.5 <= score <= 1
+
+
+def test_progress_is_told(fake: FakeModel) -> None:
+    """Phases in order, calls never falling nor above the limit, and the end told."""
+    fake.answer = truth
+    told: list[Snapshot] = []
+    result = study(fake).run(60, progress=told.append)
+    assert list(dict.fromkeys(snapshot.phase for snapshot in told)) == [
+        "starting", "exploring", "finalists", "sealed test", "done"
+    ]  # fmt: skip
+    calls = [snapshot.calls for snapshot in told]
+    assert calls == sorted(calls)
+    assert calls[-1] == result.summary["calls"] <= told[-1].limit == 60
+    assert told[-1].best is not None
+    assert told[-1].responses == fake.count
+
+
+# Dimensions outside the template
+
+
+def test_request_parameters_models_and_answers_are_choices(fake: FakeModel) -> None:
+    """Temperature, model and answer form are searched like words, sent as chosen, and shown as columns."""
+
+    def answer(body: Body) -> str:
+        right = truth(body) if body["model"] == "good" else "mumble"
+        return json.dumps({"label": right}) if "response_format" in body else right
+
+    fake.answer = answer
+    labels = DATA.labels
+    made = study(
+        fake,
+        template=ps.Template("Decide with care. {{ row.text }}"),
+        model=ps.choice([fake.model("bad"), fake.model("good")]),
+        answer=ps.choice([ps.Label(labels), ps.Label(labels, "json")]),
+        request={"temperature": ps.choice([0, 0.7]), "max_tokens": None, "top_p": 0.9},
+    )
+    assert made.space().size() == (8, True)
+    result = made.run(200)
+    assert {body["model"] for body in fake.bodies} == {"bad", "good"}
+    assert {body["temperature"] for body in fake.bodies} == {0, 0.7}
+    assert all("max_tokens" not in body and body["top_p"] == 0.9 for body in fake.bodies)
+    trials = result.trials_df()
+    assert set(trials["answer"]) == {"label", "label_json"}
+    assert set(trials["temperature"]) == {"0", "0.7"}
+    assert result.best.model == "good"
+    assert result.best.choices["model"] == "good"
+    assert result.verdict == "better"
+
+
+def test_each_model_has_its_own_price(fake: FakeModel) -> None:
+    """Two models of one endpoint are asked and priced separately."""
+    made = []
+    client = fake.client
+
+    def clients(model: ps.Model, **settings: Any) -> Any:
+        made.append(model.name)
+        return client(model, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prompt_search.study.Client", clients)
+        study(fake, model=ps.choice([fake.model("one"), fake.model("two")])).run(80)
+    assert made == ["one", "two"]
+    assert {body["model"] for body in fake.bodies} == {"one", "two"}
+
+
+def test_defaults(fake: FakeModel) -> None:
+    """Temperature 0, an answer over the data's labels, and `labels` in the context."""
+    made = study(fake, template=ps.Template('{{ labels | join("/") }}: {{ row.text }}'))
+    prompt = made.prompt()
+    assert prompt.messages({"text": "x"}) == [{"role": "user", "content": "negative/positive: x"}]
+    assert dict(prompt.parameters) == {"temperature": 0, "max_tokens": 16}
+    assert made.answers == [ps.Label(["negative", "positive"])]
+    free = ps.Dataset(pd.DataFrame({"text": list("abcdef"), "out": list("uvwxyz")}), target="out")
+    assert study(fake, data=free, template=ps.Template("{{ row.text }}")).answers == [ps.Text()]
+
+
+def test_context_of_the_user_stays(fake: FakeModel) -> None:
+    """Labels that the user passes are not replaced by the data's."""
+    made = study(fake, template=ps.Template("{{ labels[0] }}: {{ row.text }}"), context={"labels": ["mine"]})
+    assert made.prompt().text == "mine: {{ row.text }}"
+
+
+def test_prompt_of_choices(fake: FakeModel) -> None:
+    """Choices are given by option or by text, missing ones are the default."""
+    prompt = study(fake).prompt({"instruction": "Which?", "listed": "yes"})
+    assert prompt.text.startswith("Which?\nLabels: negative, positive")
+    assert prompt.choices == {"instruction": "Which?", "listed": "yes", "cue": "Label:"}
+
+
+# Budgets
+
+
+@pytest.mark.parametrize("calls", [1, 2, 5, 12])
+def test_tiny_budget_ends_in_a_result_that_says_so(fake: FakeModel, storage: str, calls: int) -> None:
+    """Too few calls for a comparison still make a result, and its words say that nothing is shown."""
+    fake.answer = truth
+    result = study(fake, storage).run(calls)
+    assert fake.count <= calls
+    assert result.verdict == "not shown"
+    assert "nothing is shown on rows that the search never saw: the budget left too few calls" in result.headline
+    assert repr(result)
+    assert result._repr_html_()
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls=st.integers(1, 150), concurrency=st.integers(1, 20))
+def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, concurrency: int) -> None:
+    """Search and sealed test together stay within the limit, whatever it is."""
+    fake = FakeModel()
+    fake.answer = truth
+    monkeypatch.setattr("prompt_search.study.Client", fake.client)
+    result = study(fake, max_concurrency=concurrency).run(calls)
+    assert fake.count == result.summary["calls"] <= calls
+
+
+def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every retry is a call; run again with the same budget nothing more is sent."""
+    import functools
+
+    from prompt_search.client import Client
+
+    async def no_sleep(seconds: float) -> None: ...
+
+    seen: set[str] = set()
+
+    def answer(body: Body) -> Any:
+        prompt = prompt_of(body)
+        first = prompt not in seen
+        seen.add(prompt)
+        return failure(503, "busy") if first and zlib.crc32(prompt.encode()) % 3 == 0 else truth(body)
+
+    server.answer = answer
+    monkeypatch.setattr("prompt_search.study.Client", functools.partial(Client, sleep=no_sleep))
+    result = study(server, storage).run(50)
+    assert server.count <= 50
+    assert result.calls_df()["attempts"].sum() == server.count
+    study(server, storage).run(50)
+    assert server.count <= 50
+
+
+@pytest.mark.parametrize("budget", [ps.Budget(tokens=600), ps.Budget(tokens=600, calls=30)])
+def test_tokens_are_a_limit(fake: FakeModel, budget: ps.Budget) -> None:
+    """A budget in tokens ends a study with a sealed test inside it; only what is in flight goes beyond."""
+    fake.answer = truth
+    result = study(fake, max_concurrency=1).run(budget)
+    assert result.summary["tokens"] <= 600 + 12
+    assert result.verdict.rows >= 2
+
+
+def test_dollars_of_an_unknown_model_are_refused(fake: FakeModel, storage: str) -> None:
+    """A budget that cannot be kept ends the run after the first responses, which are stored."""
+    with pytest.raises(RunError, match="US dollars cannot be kept, because the model's price is unknown"):
+        study(fake, storage, max_concurrency=2).run(ps.Budget(usd=1))
+    assert fake.count <= 3
+    assert len(Store(storage).calls("study")) == fake.count
+
+
+# Wrong settings
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "a study needs a name, got an empty one"),
+        ({"max_concurrency": 0}, "max_concurrency must be at least 1, got 0"),
+        ({"request": {"model": "x"}}, r"request\['model'\] cannot be given here; use the template, model= or answer="),
+        ({"request": {"messages": []}}, r"request\['messages'\] cannot be given here"),
+        ({"request": {"temperature": float("nan")}}, r"request\['temperature'\] must be JSON: .*; got nan"),
+        ({"request": {"stop": {1, 2}}}, r"request\['stop'\] must be JSON"),
+        ({"model": ps.choice({"a": "m", "b": "m2"}), "metric": 3}, "a metric must be callable"),
+        ({"metric": ps.metrics.Exact(column="x")}, "needs the column 'x'"),
+        ({"template": ps.Template("{{ row.nothing }}")}, "the rows have no field 'nothing'; they have text"),
+        ({"template": ps.Template("{{ row.label }}")}, r"row\.label is the target"),
+        ({"template": ps.Template("{{ instructions }} {{ row.text }}")}, "undefined variable 'instructions'"),
+        (
+            {"answer": ps.choice([ps.Label(["a", "b"]), ps.Label(["c", "d"])])},
+            r"the options of 'answer' need different names, got label, label; name them",
+        ),
+    ],
+)
+def test_wrong_settings_are_told_before_any_call(fake: FakeModel, change: dict[str, Any], message: str) -> None:
+    """One line that says what is wrong, and no request."""
+    with pytest.raises(ps.InputError, match=message):
+        study(fake, **change)
+    assert fake.count == 0
+
+
+def test_choice_in_template_and_settings_is_refused(fake: FakeModel) -> None:
+    """One name cannot be two dimensions."""
+    template = ps.Template('{{ choice("temperature", ["a", "b"]) }} {{ row.text }}')
+    made = study(fake, template=template, request={"temperature": ps.choice([0, 1])})
+    with pytest.raises(TemplateError, match="'temperature' is a choice here and in the study's settings"):
+        made.run(10)
+
+
+# Evaluating one prompt
+
+
+def test_one_prompt_is_scored(fake: FakeModel, storage: str) -> None:
+    """`evaluate` scores on all rows or some, asks as exported, and finds stored responses again."""
+    fake.answer = truth
+    prompt = ps.Prompt(source="Decide with care. {{ row.text }}")
+    found = ps.evaluate(prompt, DATA, model=fake.model(), storage=storage)
+    assert (found.score, len(found.scores), found.errors, found.unparsed) == (1.0, 60, 0, 0)
+    assert found.interval[0] > 0.9
+    assert found.samples_df()["split"].unique().tolist() == ["evaluation"]
+    assert repr(found).startswith("Evaluation: 1.000 (0.9")
+    assert fake.bodies[0]["temperature"] == 0
+    again = ps.evaluate(prompt, DATA, model=fake.model(), rows=[3, 5], storage=storage)
+    assert (fake.count, len(again.scores)) == (60, 2)
+    assert again.samples_df()["cached"].all()
+
+
+def test_exported_prompt_is_asked_as_it_was_scored(fake: FakeModel, tmp_path: Path) -> None:
+    """The very requests of the study are sent again: parameters dropped there stay dropped."""
+    fake.answer = truth
+    result = study(fake, request={"temperature": None, "max_tokens": None, "max_completion_tokens": 7}).run(30)
+    asked = {json.dumps(body, sort_keys=True) for body in fake.bodies}
+    prompt = ps.Prompt.read(result.baseline.export(tmp_path / "best.json"))
+    samples = result.samples_df()
+    row = int(samples[samples["trial"] == 0]["row"].iloc[0])
+    fake.bodies.clear()
+    ps.evaluate(prompt, DATA, model=fake.model(), rows=[row])
+    assert json.dumps(fake.bodies[0], sort_keys=True) in asked
+
+
+def test_another_answer_form_brings_its_parameters(fake: FakeModel) -> None:
+    """An exported prompt asked with another answer form does not keep the parameters of the old one."""
+    labels = DATA.labels
+    old = ps.Label(labels, "logprobs")
+    prompt = ps.Prompt(
+        source="{{ row.text }}", parameters={"temperature": 0.5, **old.parameters}, answer=old.to_dict(), model="x"
+    )
+    ps.evaluate(prompt, DATA, model=fake.model(), answer=ps.Label(labels), rows=[0])
+    (body,) = fake.bodies
+    assert {key: body[key] for key in body if key not in ("messages", "model")} == {
+        "temperature": 0.5,
+        "max_tokens": 16,
+    }
+
+
+@pytest.mark.parametrize("rows", [[60], [-1]])
+def test_row_that_is_not_there_is_told(fake: FakeModel, rows: list[int]) -> None:
+    """Positions outside the data are refused before any call."""
+    with pytest.raises(ps.InputError, match=f"rows are positions from 0 to 59, got {rows[0]}"):
+        ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), rows=rows)
+
+
+def test_prompt_that_does_not_fit_the_data_is_told(fake: FakeModel) -> None:
+    """A field that the rows lack is an error before any call."""
+    with pytest.raises(TemplateError, match="undefined variable"):
+        ps.evaluate(ps.Prompt(source="{{ row.word }}"), DATA, model=fake.model())
+    assert fake.count == 0
+
+
+def test_evaluation_stays_in_its_budget(fake: FakeModel) -> None:
+    """Rows beyond the budget are left out."""
+    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), budget=ps.Budget(calls=7))
+    assert len(found.samples) == fake.count == 7
+
+
+# Keys
+
+
+KEY = "sk-test-MARKED-1234567890"
+
+
+def test_no_key_anywhere(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A marked key that the server echoes in its errors is in no file, table, repr, log or message."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def answer(body: Body) -> Any:
+        return failure(400, f"Incorrect key {KEY} used") if "number 1" in prompt_of(body) else truth(body)
+
+    server.answer = answer
+    caplog.set_level("DEBUG")
+    result = study(server, f"sqlite:///{tmp_path}/study.db").run(60)
+    assert result.trials_df()["errors"].sum() > 0
+    result.best.export(tmp_path / "best.py")
+    shown = [repr(result), result._repr_html_(), repr(study(server)), repr(server.model())]
+    shown += [frame.to_csv() for frame in (result.trials_df(), result.samples_df(), result.calls_df())]
+    shown += [caplog.text]
+    server.answer = lambda body: failure(401, f"Incorrect API key provided: {KEY}.")
+    with pytest.raises(RequestRefused, match="Incorrect API key provided") as refused:
+        study(server, f"sqlite:///{tmp_path}/other.db").run(20)
+    shown.append(str(refused.value) + repr(refused.value.__cause__))
+    assert not [text for text in shown if "MARKED" in text]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"study.db", "other.db", "best.py"} <= {path.name for path in files}
+    assert not [path for path in files if b"MARKED" in path.read_bytes()]
+
+
+def test_study_repr_says_what_it_is(fake: FakeModel) -> None:
+    """Name, template, rows, model and metric on one line."""
+    assert repr(study(fake)) == (
+        "Study('study': template, 42 search rows, 18 sealed test rows, model fake, metric exact)"
+    )
+
+
+def test_snapshot_is_a_value() -> None:
+    """A progress display may keep what it was told."""
+    assert dataclasses.is_dataclass(Snapshot)
