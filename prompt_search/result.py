@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prompt_search import tables
 from prompt_search.candidate import Prompt
+from prompt_search.errors import StudyError
 from prompt_search.statistics import Difference, mean_interval, paired_difference
 from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord
 
@@ -77,10 +78,17 @@ class Result:
         return bool(self._study.summary)
 
     def _trial(self, number: int) -> TrialRecord:
-        return next(trial for trial in self._trials if trial.trial == number)
+        for trial in self._trials:
+            if trial.trial == number:
+                return trial
+        raise StudyError(f"study {self.name!r} has no trial {number}; it has {len(self._trials)}")
 
     def prompt(self, trial: int) -> Prompt:
-        """The prompt of a trial, as it was sent."""
+        """The prompt of a trial, as it was sent.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
         return Prompt(**self._trial(trial).prompt)
 
     @property
@@ -238,12 +246,13 @@ class Result:
                 "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + f"<td>{bar}</td><td style='text-align:left'>"
                 f"{html.escape(self.changes(int(record['trial']), 60))}</td></tr>"
             )
+        shown = f"<details><summary>the winner's prompt</summary>{self.best._repr_html_()}</details>" if rows else ""
         return (
             f"<div><p>{html.escape(self.headline).replace(chr(10), '<br>')}</p>"
             "<table><thead><tr><th>rank</th><th>trial</th><th>score</th><th>rows</th><th>95% interval</th>"
             "<th style='text-align:left'>differs from the default in</th></tr></thead>"
             f"<tbody>{''.join(rows)}</tbody></table>"
-            f"<details><summary>the winner's prompt</summary>{self.best._repr_html_()}</details></div>"
+            f"{shown}</div>"
         )
 
 

@@ -1,0 +1,223 @@
+"""What a study says of itself: tables, verdict, ranking, and representations that hold hostile prompts."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import prompt_search as ps
+from prompt_search.completion import Response
+from prompt_search.errors import RequestRefused, StorageError, StudyError
+from prompt_search.result import Evaluation
+from prompt_search.tables import CALL_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS
+from tests.conftest import Body, FakeModel, prompt_of
+
+HOSTILE = ["plain", "[brackets] <script>alert(1)</script> {{ x }} \N{GRINNING FACE}\r\n\"quoted\" & 'care'"]
+
+
+def data(rows: int = 80) -> ps.Dataset:
+    kinds = [("bad", "negative"), ("good", "positive")]
+    records = [{"text": f"{kinds[i % 2][0]} thing number {i}", "label": kinds[i % 2][1]} for i in range(rows)]
+    return ps.Dataset(pd.DataFrame(records), target="label")
+
+
+def truth(body: Body) -> str:
+    prompt = prompt_of(body)
+    right, wrong = ("positive", "negative") if "good thing" in prompt else ("negative", "positive")
+    return right if "care" in prompt or zlib.crc32(prompt.encode()) % 10 < 4 else wrong
+
+
+def study(fake: FakeModel, storage: str | None = None, **settings: Any) -> ps.Study:
+    source = '{{ choice("instruction", options) }} {{ choice("cue", ["", "Label:"]) }} {{ row.text }}'
+    given: dict[str, Any] = {
+        "template": ps.Template(source, context={"options": HOSTILE}),
+        "data": data(),
+        "model": fake.model(),
+        "storage": storage,
+        "name": "<b>my study</b>",
+    }
+    return ps.Study(**{**given, **settings})
+
+
+@pytest.fixture
+def result(fake: FakeModel, storage: str) -> ps.Result:
+    """A finished study whose hostile option is the better one."""
+    fake.answer = truth
+    return study(fake, storage).run(200)
+
+
+def test_headline_says_what_is_shown(result: ps.Result) -> None:
+    """Winner, default, rows, difference, interval and p, and what it cost."""
+    assert result.finished
+    assert result.verdict == "better"
+    assert "care" in result.best.text
+    headline, spent = result.headline.split("\n")
+    assert headline.startswith("<b>my study</b>: The winner is better than the default prompt: 1.000 (")
+    assert f"on {result.verdict.rows} rows that the search never saw, difference +" in headline
+    assert spent.startswith(f"{result.summary['calls']} calls of fake (")
+    assert "price unknown" in spent
+    assert "of a budget of calls 200; " in spent
+    assert "of 4 candidates tried." in spent
+
+
+def test_verdict_carries_its_numbers(result: ps.Result) -> None:
+    """Difference, interval, p, rows, won and lost are attributes and agree with the samples."""
+    verdict = result.verdict
+    samples = result.samples_df()
+    sealed = samples[samples["split"] == "test"].pivot(index="row", columns="trial", values="score")
+    change = sealed[result.best_trial] - sealed[0]
+    assert verdict.difference == pytest.approx(change.mean())
+    assert (verdict.rows, verdict.won, verdict.lost) == (len(change), (change > 0).sum(), (change < 0).sum())
+    assert verdict.low <= verdict.difference <= verdict.high
+    assert 0 <= verdict.p < 0.05
+    assert result.test_score(0)[0] == pytest.approx(sealed[0].mean())
+    untested = next(trial for trial in result.trials_df()["trial"] if trial not in (0, result.best_trial))
+    assert math.isnan(result.test_score(untested)[0])
+    assert result.test_score(untested)[3] == 0
+
+
+def test_tables_have_their_columns(result: ps.Result) -> None:
+    """The documented columns, one row per trial, sample and call, that agree with each other."""
+    trials, samples, calls = result.trials_df(), result.samples_df(), result.calls_df()
+    assert list(trials.columns) == [*TRIAL_COLUMNS, "instruction", "cue", "prompt"]
+    assert list(samples.columns) == list(SAMPLE_COLUMNS)
+    assert list(calls.columns) == list(CALL_COLUMNS)
+    assert trials["rows"].sum() == len(samples)
+    assert calls["attempts"].sum() == result.summary["calls"]
+    assert set(trials["instruction"]) == set(HOSTILE)
+    means = samples[samples["split"] == "search"].groupby("trial")["score"].mean()
+    assert trials.set_index("trial")["score"].to_dict() == pytest.approx(means.to_dict())
+    assert samples["target"].isin(["positive", "negative"]).all()
+
+
+def test_ranking_begins_with_the_winner(result: ps.Result) -> None:
+    """Every trial once, the winner first."""
+    ranking = result.ranking()
+    assert ranking["trial"].iloc[0] == result.best_trial
+    assert sorted(ranking["trial"]) == sorted(result.trials_df()["trial"])
+
+
+def test_best_is_what_was_sent(result: ps.Result, fake: FakeModel, tmp_path: Path) -> None:
+    """The winner, exported and read back, renders a prompt that the server was sent."""
+    prompt = ps.Prompt.read(result.best.export(tmp_path / "best.j2"))
+    samples = result.samples_df()
+    row = int(samples[samples["trial"] == result.best_trial]["row"].iloc[0])
+    assert prompt.messages(data().rows[row].fields) in [body["messages"] for body in fake.bodies]
+    assert result.baseline.choices == {"instruction": "plain", "cue": ""}
+
+
+def test_hostile_text_is_shown_and_harmless(result: ps.Result) -> None:
+    """Brackets stay in the terminal; no tag of a prompt, option or name reaches the notebook's HTML."""
+    assert "[brackets]" in repr(result)
+    page = result._repr_html_()
+    assert "<script" not in page
+    assert "<b>my study" not in page
+    assert "[brackets] &lt;script&gt;alert(1)&lt;/script&gt; {{ x }}" in page
+    assert "&lt;b&gt;my study&lt;/b&gt;" in page
+    lines = repr(result).splitlines()
+    assert len(lines) == 4 + len(result.trials_df())  # no option breaks a line of the table
+
+
+def test_study_is_opened_again(result: ps.Result, storage: str) -> None:
+    """From the storage alone everything is the same."""
+    again = ps.open_result(storage, "<b>my study</b>")
+    assert again.headline == result.headline
+    assert again.best == result.best
+    pd.testing.assert_frame_equal(again.trials_df(), result.trials_df())
+    pd.testing.assert_frame_equal(again.samples_df(), result.samples_df())
+    with pytest.raises(StudyError, match=r"there is no study 'other' in .*; stored: '<b>my study</b>'"):
+        ps.open_result(storage, "other")
+    with pytest.raises(StorageError, match="cannot be opened"):
+        ps.open_result("nothing", "other")
+
+
+def test_mirrored_optuna_study_can_be_loaded(result: ps.Result) -> None:
+    """Optuna's own tools find the trials with their estimates and choices."""
+    mirrored = result.optuna_study
+    assert len(mirrored.trials) == len(result.trials_df())
+    assert mirrored.trials[0].params == {"instruction": "0 plain", "cue": "0"}
+    assert mirrored.best_trial.params["instruction"].startswith("1 brackets script")
+
+
+def test_default_that_stays_is_said(fake: FakeModel) -> None:
+    """Where no candidate beats the default, the result says so and gives its score."""
+    result = study(fake, metric=lambda answer, row: True).run(100)
+    assert result.best_trial == 0
+    assert "no candidate was found that beats the default prompt, which scores 1.000 (" in result.headline
+    assert result.verdict == "not shown"
+
+
+def test_failed_test_is_said(fake: FakeModel) -> None:
+    """When the requests of the sealed test fail, that is the reason given, not the budget."""
+    made = study(fake)
+    sealed = {data().rows[row]["text"] for row in made.test_rows}
+
+    def answer(body: Body) -> Any:
+        failing = any(prompt_of(body).endswith(text) for text in sealed)
+        return Response(error="server: 500 overloaded") if failing else "positive"
+
+    fake.answer = answer
+    result = made.run(100)
+    assert "requests of the test failed, the first with server: 500 overloaded" in result.headline
+    assert repr(result)
+
+
+def test_unfinished_study_has_a_result(fake: FakeModel, storage: str) -> None:
+    """After a refusal the stored part can be looked at: tables, the best so far, and that it is unfinished."""
+    fake.answer = truth
+    fake.fail_after = 70
+    with pytest.raises(RequestRefused):
+        study(fake, storage).run(150)
+    result = ps.open_result(storage, "<b>my study</b>")
+    assert not result.finished
+    assert "unfinished after" in result.headline
+    assert result.spent == "70 calls so far."
+    assert len(result.calls_df()) == 70
+    trials = result.trials_df()
+    assert set(trials["state"]) == {"running"}
+    assert result.best_trial in set(trials["trial"])
+    assert result.ranking()["score"].is_monotonic_decreasing
+    assert "[brackets]" in repr(result)
+    assert result._repr_html_()
+
+
+def test_study_refused_at_once_has_a_result(fake: FakeModel, storage: str) -> None:
+    """A study whose very first request was refused can be shown too."""
+    fake.fail_after = 0
+    with pytest.raises(RequestRefused):
+        study(fake, storage).run(150)
+    result = ps.open_result(storage, "<b>my study</b>")
+    assert len(result.trials_df()) == len(result.samples_df()) == len(result.calls_df()) == 0
+    assert "unfinished after 0 candidates" in repr(result)
+    assert "unfinished" in result._repr_html_()
+    with pytest.raises(StudyError, match="study '<b>my study</b>' has no trial 0; it has 0"):
+        result.prompt(0)
+
+
+def test_known_prices_are_summed(fake: FakeModel) -> None:
+    """With a price the cost is told in dollars, and an unpriced answer makes it unknown."""
+    fake.answer = lambda body: Response(text=truth(body), cost_usd=0.001, latency_s=0.1)
+    result = study(fake).run(50)
+    assert result.summary["usd"] == pytest.approx(result.summary["calls"] / 1000)
+    assert f"${result.summary['usd']:.4f}" in result.headline
+    assert result.trials_df()["cost_usd"].sum() == pytest.approx(result.summary["usd"])
+
+
+def test_scores_outside_zero_and_one_are_shown(fake: FakeModel) -> None:
+    """A metric on another scale does not break the notebook's bars."""
+    fake.answer = truth
+    result = study(fake, metric=lambda answer, row: 10.0 * (answer == row.target) - 5 + len(row.text) / 100).run(60)
+    assert "width:" in result._repr_html_()
+
+
+def test_evaluation_without_scores() -> None:
+    """No row scored is NaN, not 0."""
+    empty = Evaluation(prompt=ps.Prompt(source="x"), samples=[], calls={})
+    assert math.isnan(empty.score)
+    assert len(empty.samples_df()) == 0
+    assert repr(empty) == "Evaluation: nan (nan to nan) on 0 rows, 0 unparsed, 0 errors"
