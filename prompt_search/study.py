@@ -356,7 +356,7 @@ class _Run:
                 "baseline": DEFAULT_TRIAL,
                 "order": [racer.trial for racer in race.ranked()],
                 "budget": {name: limit for name, limit in limits.items() if limit is not None},
-                "calls": ledger.spent,
+                "calls": max(ledger.spent, ledger.paid_before + ledger.sent),
                 "tokens": ledger.tokens,
                 "usd": none_if_nan(ledger.usd) if ledger.priced else None,
                 "seconds": ledger.seconds,

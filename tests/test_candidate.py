@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search.candidate import Prompt
@@ -92,6 +92,7 @@ def fixed(template: Template, choices: Mapping[str, Any], examples: ExamplePool 
     return Prompt(source=template.fix(choices, row, pool=examples), choices={}, **more)
 
 
+@settings(max_examples=60)
 @given(
     instruction=hostile,
     question=hostile,
@@ -134,11 +135,12 @@ def test_hostile_text_survives_every_export(
     assert_exports_render(prompt, [row, {"text": "plain"}, {"text": examples.examples[0]["text"]}])
 
 
+@settings(max_examples=40)
 @given(hostile, written)
 def test_prompt_without_chat_block_survives_every_export(option: str, text: str) -> None:
     """A prompt that is one text is one user message in every form."""
     template = Template(
-        '{{ choice("cue", cues) }}{{ row.text }}{{ row["other field"] }}', context={"cues": [option, "-"]}
+        '{{ choice("cue", cues) }}{{ row.text }}{{ row["other field"] }}', context={"cues": [option, option + "-"]}
     )
     prompt = fixed(template, {})
     assert_exports_render(prompt, [{"text": text, "other field": option}, {"text": "a", "other field": "b"}])
@@ -228,7 +230,9 @@ def test_diff_is_unified() -> None:
 @given(hostile)
 def test_notebook_form_is_escaped(option: str) -> None:
     """No tag of a prompt reaches the notebook's HTML."""
-    prompt = fixed(Template('<b>{{ choice("x", options) }} {{ row.text }}', context={"options": [option, "-"]}), {})
+    prompt = fixed(
+        Template('<b>{{ choice("x", options) }} {{ row.text }}', context={"options": [option, option + "-"]}), {}
+    )
     assert "<script" not in prompt._repr_html_()
     assert "&lt;b&gt;" in prompt._repr_html_()
 

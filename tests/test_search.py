@@ -134,7 +134,7 @@ def test_other_seed_is_another_search() -> None:
 # Budget
 
 
-@settings(max_examples=12)
+@settings(max_examples=10)
 @given(limit=st.integers(1, 120), seed=st.integers(0, 5), concurrency=st.integers(1, 32))
 def test_budget_is_exact(limit: int, seed: int, concurrency: int) -> None:
     """All calls are spent, none too many, where there are more candidates and rows than calls."""

@@ -122,7 +122,7 @@ def test_study_in_memory_and_in_a_file_are_the_same(fake: FakeModel, storage: st
 # Resume
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stops=st.lists(st.integers(0, 60), min_size=1, max_size=2), concurrency=st.sampled_from([1, 5, 16]))
 def test_resumed_study_equals_the_uninterrupted_one(
     monkeypatch: pytest.MonkeyPatch, stops: list[int], concurrency: int
@@ -396,7 +396,7 @@ def test_tiny_budget_ends_in_a_result_that_says_so(fake: FakeModel, storage: str
     assert result._repr_html_()
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.integers(1, 150), concurrency=st.integers(1, 20))
 def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, concurrency: int) -> None:
     """Search and sealed test together stay within the limit, whatever it is."""
