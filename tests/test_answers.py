@@ -142,9 +142,7 @@ class TestLabelLogprobs:
         """A label that the baseline does not list counts as its least likely token, -9999 left out."""
         label = Label(["yes", "no"], mode="logprobs", calibrate=True)
         baseline = Response(logprobs=((("yes", math.log(0.5)), ("The", math.log(0.25)), ("x", -9999.0)),))
-        assert label.probabilities(listed(yes=0.5, no=0.25), baseline) == pytest.approx(
-            {"yes": 0.5, "no": 0.5}
-        )
+        assert label.probabilities(listed(yes=0.5, no=0.25), baseline) == pytest.approx({"yes": 0.5, "no": 0.5})
 
     def test_calibration_without_baseline_is_unparsed(self) -> None:
         """A missing or useless baseline is a counted outcome, not a silent lack of calibration."""
@@ -154,9 +152,7 @@ class TestLabelLogprobs:
             assert label.probabilities(listed(yes=0.6), baseline) is None
 
     @given(THREE, THREE)
-    def test_probabilities_sum_to_one_and_contain_the_answer(
-        self, given: list[float], base: list[float]
-    ) -> None:
+    def test_probabilities_sum_to_one_and_contain_the_answer(self, given: list[float], base: list[float]) -> None:
         """The answer is the likeliest label, calibrated or not; a flat baseline changes nothing."""
         names = ("positive", "negative", "neutral")
         response = listed(**dict(zip(names, given, strict=True)))
@@ -177,9 +173,7 @@ class TestLabelLogprobs:
     )
     def test_labels_that_begin_alike_are_refused(self, labels: list[str]) -> None:
         """One token cannot tell such labels apart, so the mode is refused with the remedy."""
-        with pytest.raises(
-            InputError, match=r"cannot tell the labels .* apart, .*; rename one .* mode='text'"
-        ):
+        with pytest.raises(InputError, match=r"cannot tell the labels .* apart, .*; rename one .* mode='text'"):
             Label(labels, mode="logprobs")
         Label(labels)
 
@@ -510,7 +504,5 @@ def test_wrong_descriptions() -> None:
     """An unknown kind or setting is refused."""
     with pytest.raises(InputError, match="must be one of label, number, text, regex, json, not 'poem'"):
         from_dict({"kind": "poem"})
-    with pytest.raises(
-        InputError, match=r"an answer of the kind 'text' cannot be made: .*'rhyme'.*; correct"
-    ):
+    with pytest.raises(InputError, match=r"an answer of the kind 'text' cannot be made: .*'rhyme'.*; correct"):
         from_dict({"kind": "text", "rhyme": True})

@@ -106,9 +106,7 @@ class TestRead:
     def test_csv_reports_the_first_line_of_a_record(self, write: Write) -> None:
         """With line breaks inside quotes, an error names the real line of the file."""
         path = write("a.csv", 'text,label\n"one\ntwo",x\n\nthree,\n')
-        with pytest.raises(
-            DataError, match=r"a.csv line 5: the target 'label' is empty; fill it or drop the row"
-        ):
+        with pytest.raises(DataError, match=r"a.csv line 5: the target 'label' is empty; fill it or drop the row"):
             Dataset.read(path, target="label")
 
     def test_csv_values_stay_as_written(self, write: Write) -> None:
@@ -265,9 +263,7 @@ class TestTable:
         assert first.fields == Row(
             {"n": 1, "x": 1.5, "flag": True, "list": [1, 2], "when": "2024-01-02T00:00:00", "maybe": 1}
         )
-        assert second.fields == Row(
-            {"n": 2, "x": None, "flag": False, "list": [3], "when": None, "maybe": None}
-        )
+        assert second.fields == Row({"n": 2, "x": None, "flag": False, "list": [3], "when": None, "maybe": None})
         assert [type(first[name]) for name in ("n", "x", "flag")] == [int, float, bool]
 
     def test_decimals_become_floats(self) -> None:
@@ -416,9 +412,7 @@ class TestSplits:
 
     @settings(max_examples=100)
     @given(
-        st.lists(
-            st.tuples(st.sampled_from(["A b", "a  B", "c", "d", "E", "e ", "f", "g"]), st.sampled_from("xyz"))
-        ),
+        st.lists(st.tuples(st.sampled_from(["A b", "a  B", "c", "d", "E", "e ", "f", "g"]), st.sampled_from("xyz"))),
         st.floats(0.01, 0.99),
         st.integers(0, 5),
     )

@@ -57,9 +57,7 @@ class TestExact:
             ("nan", "nan", True),
         ],
     )
-    def test_compares_numbers_by_value_and_text_without_case(
-        self, answer: Any, target: Any, same: bool
-    ) -> None:
+    def test_compares_numbers_by_value_and_text_without_case(self, answer: Any, target: Any, same: bool) -> None:
         """White space and case do not matter, numbers are equal by value, one of several targets suffices."""
         assert metrics.exact(answer, row(target)) == float(same)
 
@@ -173,18 +171,14 @@ class TestColumns:
         """The error lists the columns there are; known ones and other callables pass."""
         with pytest.raises(InputError, match=r"exact needs the column 'town', which is not .*: city, text"):
             metrics.check(Exact(column="town"), ["text", "city"])
-        with pytest.raises(
-            InputError, match=r"callable as metric.answer, row., not 'exact'; give a function"
-        ):
+        with pytest.raises(InputError, match=r"callable as metric.answer, row., not 'exact'; give a function"):
             metrics.check("exact", ["text"])  # type: ignore[arg-type]
         for metric in (Exact(column="text"), Bleu(column="text"), metrics.chrf, lambda answer, row: True):
             metrics.check(metric, ["text"])
 
     def test_an_empty_column_is_refused(self) -> None:
         """A row with nothing to compare with is an error that names the column."""
-        with pytest.raises(
-            InputError, match="the column 'city' of a row is empty, and the metric exact needs it"
-        ):
+        with pytest.raises(InputError, match="the column 'city' of a row is empty, and the metric exact needs it"):
             Exact(column="city")("Paris", row("x", city=None))
         with pytest.raises(InputError, match="the target of a row is empty"):
             metrics.exact("Paris", row([]))
@@ -245,18 +239,14 @@ class TestScore:
 
         assert scored(never, Unparsed("no label")) == Score(0.0, "unparsed: no label")
 
-    @pytest.mark.parametrize(
-        "result", [math.nan, math.inf, "good", None, [1], np.array([1, 2]), Score(math.nan), 1j]
-    )
+    @pytest.mark.parametrize("result", [math.nan, math.inf, "good", None, [1], np.array([1, 2]), Score(math.nan), 1j])
     def test_anything_else_is_refused(self, result: Any) -> None:
         """NaN, infinity and what is no number are an error that states the rule."""
 
         def judge(answer: Any, row: Row) -> Any:
             return result
 
-        with pytest.raises(
-            InputError, match=r"a metric must give a truth value, a finite number .* but judge gave"
-        ):
+        with pytest.raises(InputError, match=r"a metric must give a truth value, a finite number .* but judge gave"):
             scored(judge)
 
     def test_a_metric_that_raises_is_named(self) -> None:
@@ -265,9 +255,7 @@ class TestScore:
         def judge(answer: Any, row: Row) -> float:
             raise KeyError("no\ncolumn")
 
-        with pytest.raises(
-            InputError, match=r"the metric judge raised KeyError: .*; correct the metric"
-        ) as caught:
+        with pytest.raises(InputError, match=r"the metric judge raised KeyError: .*; correct the metric") as caught:
             scored(judge)
         assert "\n" not in str(caught.value)
         assert isinstance(caught.value.__cause__, KeyError)
