@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 
 from prompt_search.template import Template
 
-from .conftest import FakeServer
+from tests.conftest import FakeServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
