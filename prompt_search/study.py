@@ -57,7 +57,8 @@ class Study:
         answer: how a response is read, or a choice of ways; default: `Label` over the data's labels, or
             `Text` when the target has many values.
         metric: ``(answer, row) -> bool | float | Score``, larger is better.
-        context: values for the template's variables; ``labels`` is there already when the target has few values.
+        context: values for the template's variables; ``target`` (the target's column name) is there already, and
+            ``labels`` when the target has few values.
         request: further request parameters, each a value or a choice; None drops one of ours. The temperature
             is 0 unless given.
         name: under which name the store keeps it.
@@ -106,8 +107,8 @@ class Study:
         self.metric_name = metrics.metric_name(metric)
         metrics.check(metric, [*data.fields, data.target])
         splits = data.splits(test, seed)
-        labels = {"labels": data.labels} if data.is_categorical else {}
-        self.template = template.with_context({**labels, **(context or {})})
+        known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
+        self.template = template.with_context({**known, **(context or {})})
         self.template.check(data.fields, data.target)
 
         targets = [str(row.target) for row in data.rows]

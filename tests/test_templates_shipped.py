@@ -99,7 +99,7 @@ def pool(name: str) -> ExamplePool:
 
 @cache
 def template(name: str) -> Template:
-    return Template.read(f"{name}.j2", context=SHIPPED[name].context)
+    return Template.read(f"{name}.j2", context={"target": SHIPPED[name].target, **SHIPPED[name].context})
 
 
 def row(name: str, text: str = "It was fine, really.") -> dict[str, str]:
