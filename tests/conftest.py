@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,10 @@ from prompt_search.errors import RequestRefused
 
 settings.register_profile("prompt_search", deadline=None)  # two shared cores say nothing about one slow example
 settings.load_profile("prompt_search")
+
+# A shell starts background jobs with Ctrl-C ignored, and what they start inherits that: the programs that tests
+# interrupt must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request hides what failed
 

@@ -16,7 +16,6 @@ import pytest
 from nbclient import NotebookClient
 
 from prompt_search.template import Template
-
 from tests.conftest import FakeServer
 
 ROOT = Path(__file__).parent.parent
