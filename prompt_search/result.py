@@ -13,7 +13,7 @@ from prompt_search import tables
 from prompt_search.candidate import Prompt
 from prompt_search.errors import StudyError
 from prompt_search.statistics import Difference, mean_interval, paired_difference
-from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord
+from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord, first_import_of_optuna
 
 if TYPE_CHECKING:
     import optuna
@@ -157,6 +157,7 @@ class Result:
         Raises:
             KeyError: the study is unfinished or was kept in memory only.
         """
+        first_import_of_optuna()
         import optuna
 
         return optuna.load_study(study_name=self.name, storage=self._store.url.render_as_string(hide_password=False))

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
@@ -342,6 +343,7 @@ class Store:
             return [SampleRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
 
     def _optuna_storage(self) -> optuna.storages.RDBStorage:
+        first_import_of_optuna()
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -349,6 +351,7 @@ class Store:
 
     def _delete_optuna_study(self, name: str) -> None:
         if sql.inspect(self.engine).has_table("studies"):
+            first_import_of_optuna()
             import optuna
 
             storage = self._optuna_storage()
@@ -361,6 +364,7 @@ class Store:
         for optuna-dashboard and Optuna's own plots. In-memory stores have no such study."""
         if _is_in_memory(self.url):
             return
+        first_import_of_optuna()
         import optuna
         from optuna.distributions import CategoricalDistribution
 
@@ -382,6 +386,13 @@ class Store:
             ]
         )
         storage.engine.dispose()
+
+
+def first_import_of_optuna() -> None:
+    """Import Optuna without the warning, in a notebook without ipywidgets, about a progress bar nobody asked for."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import optuna  # noqa: F401
 
 
 def _tune_sqlite(connection: Any, _: Any) -> None:

@@ -43,8 +43,12 @@ def test_python_snippet_runs_in_a_notebook(workplace: Path) -> None:
 
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(workplace)}}).execute()
 
-    (printed,) = [output["text"] for output in notebook.cells[0]["outputs"] if output["output_type"] == "stream"]
-    assert "rank trial" in printed
+    printed = {"stdout": "", "stderr": ""}
+    for output in notebook.cells[0]["outputs"]:
+        if output["output_type"] == "stream":
+            printed[output["name"]] += output["text"]
+    assert "rank trial" in printed["stdout"]
+    assert printed["stderr"] == ""
     assert (workplace / "best.j2").exists()
 
 
