@@ -128,7 +128,7 @@ class Evaluator:
         # As when it was first asked: retries, which nobody could foresee, are not part of it.
         if key in self._calls:
             return min(self._calls[key].attempts, 1)
-        return 0 if self._store.response(key) is not None else 1
+        return 0 if self._store.has_response(key) else 1
 
     async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
         """The outcomes of (contender, row) pairs, in their order; None where the budget left no room.

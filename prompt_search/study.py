@@ -16,7 +16,7 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.candidate import Prompt
 from prompt_search.client import Client, Model
 from prompt_search.completion import Response
-from prompt_search.dataset import Dataset
+from prompt_search.dataset import Dataset, Row
 from prompt_search.errors import InputError, StudyError
 from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
@@ -146,10 +146,14 @@ class Study:
             TemplateError: see `Template.space`.
         """
         if self._space is None:
-            row = self.data.rows[self.search_rows[0]].fields
             extra = [factor for factor in self._extra if len(factor.options) > 1]
-            self._space = self.template.space(row, pool=self.pool, extra=extra)
+            self._space = self.template.space(self._any_row, pool=self.pool, extra=extra)
         return self._space
+
+    @property
+    def _any_row(self) -> Row:
+        """The fields of a row to render with where the result must not depend on which."""
+        return self.data.rows[self.search_rows[0]].fields
 
     def contender(self, candidate: Candidate) -> Contender:
         """How a candidate is asked and read."""
@@ -159,8 +163,7 @@ class Study:
         model: Model = values.get("model", self.models[0])
         given = {key: values.get(key, _options(value)[0]) for key, value in self.request.items()}
         parameters = {"temperature": 0, **answer.parameters, **given}
-        row = self.data.rows[self.search_rows[0]].fields
-        source = self.template.fix(self._template_choices(candidate), row, pool=self.pool)
+        source = self.template.fix(self._template_choices(candidate), self._any_row, pool=self.pool)
         prompt = Prompt(
             source=source,
             choices=texts,
@@ -191,8 +194,7 @@ class Study:
         pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]
         if not pickers or pickers == ["nearest"]:  # nearest leaves the row itself out
             return self.search_rows
-        row = self.data.rows[self.search_rows[0]].fields
-        shown = self.template.shots(values, row, self.pool)
+        shown = self.template.shots(values, self._any_row, self.pool)
         taken = [{name: shot[name] for name in self.data.fields} for shot in shown]
         return [
             index
