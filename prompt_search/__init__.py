@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.metrics import Score
     from prompt_search.result import Result, open_result
+    from prompt_search.search.sampler import SurrogateSampler
     from prompt_search.space import SearchSpace, choice
     from prompt_search.study import Study, evaluate
     from prompt_search.template import Template
@@ -38,6 +39,7 @@ _HOMES = {
     "Score": "metrics",
     "SearchSpace": "space",
     "Study": "study",
+    "SurrogateSampler": "search.sampler",
     "Template": "template",
     "Text": "answers",
     "Unparsed": "answers",
@@ -66,6 +68,7 @@ __all__ = [
     "Score",
     "SearchSpace",
     "Study",
+    "SurrogateSampler",
     "Template",
     "Text",
     "Unparsed",

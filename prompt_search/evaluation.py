@@ -14,7 +14,7 @@ from prompt_search.candidate import Prompt
 from prompt_search.completion import Request, Response
 from prompt_search.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
-from prompt_search.metrics import Metric, score
+from prompt_search.metrics import Metric, margin, score
 from prompt_search.store import Call, Store
 
 CONTENT_FREE = "N/A"
@@ -48,6 +48,12 @@ class Contender:
             parameters=self.prompt.parameters,
         )
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for contenders that are asked and read alike."""
+        parameters = sorted((name, repr(value)) for name, value in self.prompt.parameters.items())
+        return (self.prompt.source, tuple(parameters), repr(self.answer), self.model, self.endpoint)
+
     def requests(self, row: Row) -> list[Request]:
         """Every request that a row needs: the content-free one first where the answer is calibrated."""
         asked = [self.request(row.fields)]
@@ -62,7 +68,8 @@ class Outcome:
     """What one contender made of one row.
 
     ``score`` is None when the request failed (``error`` says why); an answer that could not be read scores 0
-    and is ``unparsed``.
+    and is ``unparsed``. ``margin`` is by how much the answer is right (above 0) or wrong, where the response
+    tells.
     """
 
     row: int
@@ -73,6 +80,7 @@ class Outcome:
     unparsed: bool
     error: str | None
     cached: bool
+    margin: float | None = None
 
 
 class Evaluator:
@@ -180,6 +188,9 @@ class Evaluator:
         answer = contender.answer.parse(response, baseline)
         result = await score(self._metric, answer, row)
         unparsed = isinstance(answer, Unparsed)
+        by = result.margin
+        if by is None and not unparsed:
+            by = margin(self._metric, contender.answer.probabilities(response, baseline), row)
         return Outcome(
             row=index,
             key=key,
@@ -189,6 +200,7 @@ class Evaluator:
             unparsed=unparsed,
             error=None,
             cached=cached,
+            margin=by,
         )
 
     async def _respond(self, request: Request, split: str) -> tuple[Response, bool]:

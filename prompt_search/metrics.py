@@ -12,7 +12,7 @@ import re
 import string
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache, partial
 from numbers import Real
@@ -22,13 +22,20 @@ from prompt_search.answers import Unparsed, number_in
 from prompt_search.dataset import Row, references
 from prompt_search.errors import InputError, MissingExtra, PromptSearchError
 
+MOST_MARGIN = 6.0
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A finite number, higher being better, and if one likes, why."""
+    """A finite number, higher being better, and if one likes, why.
+
+    ``margin`` is for metrics that are either right or wrong: by how much, above 0 where right. The search then
+    needs fewer rows to tell prompts apart; no table or verdict uses it.
+    """
 
     value: float | bool
     explanation: str = ""
+    margin: float | None = None
 
 
 Metric = Callable[[Any, Row], "bool | float | Score | Awaitable[bool | float | Score]"]
@@ -41,7 +48,7 @@ async def score(metric: Metric, answer: Any, row: Row) -> Score:
 
     >>> import asyncio
     >>> asyncio.run(score(exact, "Yes", Row({"text": "?", "label": "yes"}, target="label")))
-    Score(value=1.0, explanation='')
+    Score(value=1.0, explanation='', margin=None)
     """
     if isinstance(answer, Unparsed):
         return Score(0.0, f"unparsed: {answer.reason}")
@@ -56,7 +63,30 @@ async def score(metric: Metric, answer: Any, row: Row) -> Score:
         message = " ".join(str(error).split())
         raise InputError(f"the metric {name} raised {type(error).__name__}: {message}; correct the metric") from error
     explained = result if isinstance(result, Score) else Score(result)
-    return Score(_finite(explained.value, name), explained.explanation)
+    margin = None if explained.margin is None else _finite(explained.margin, name)
+    return Score(_finite(explained.value, name), explained.explanation, margin)
+
+
+def margin(metric: Metric, probabilities: Mapping[str, float] | None, row: Row) -> float | None:
+    """By how much a label is right: the log-odds of the right labels against the likeliest wrong one, -6 to 6.
+
+    ``None`` for another metric than ``Exact``, and where there are no probabilities.
+
+    >>> round(margin(exact, {"yes": 0.75, "no": 0.25}, Row({"text": "?", "label": "no"}, target="label")), 2)
+    -1.1
+    """
+    if probabilities is None or not isinstance(metric, Exact):
+        return None
+    right = {label for label in probabilities if metric(label, row)}
+    if not 0 < len(right) < len(probabilities):
+        return None
+    likeliest = [
+        max(probability for label, probability in probabilities.items() if (label in right) is wanted)
+        for wanted in (True, False)
+    ]
+    least = math.exp(-MOST_MARGIN)  # a label that the server did not list
+    odds = math.log(max(likeliest[0], least) / max(likeliest[1], least))
+    return max(-MOST_MARGIN, min(MOST_MARGIN, odds))
 
 
 def metric_name(metric: Metric) -> str:

@@ -13,7 +13,7 @@ from prompt_search import tables
 from prompt_search.candidate import Prompt
 from prompt_search.errors import StudyError
 from prompt_search.statistics import Difference, mean_interval, paired_difference
-from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord, first_import_of_optuna
+from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     import optuna
@@ -152,15 +152,14 @@ class Result:
 
     @property
     def optuna_study(self) -> optuna.Study:
-        """The mirrored Optuna study.
+        """The trials as an Optuna study, which its plots, its dashboard and ``trials_dataframe`` take.
+
+        Its values are what the surrogate expects of each trial. Optuna's importances mislead on a searched study.
 
         Raises:
-            KeyError: the study is unfinished or was kept in memory only.
+            KeyError: the study is unfinished.
         """
-        first_import_of_optuna()
-        import optuna
-
-        return optuna.load_study(study_name=self.name, storage=self._store.url.render_as_string(hide_password=False))
+        return self._store.optuna_study(self.name)
 
     @property
     def headline(self) -> str:

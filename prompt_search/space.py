@@ -187,9 +187,9 @@ class SearchSpace:
 
     def _asked(self, positions: Mapping[str, int]) -> tuple[str, ...]:
         """The factors that exist under an assignment, in the order in which the rendering asks for them."""
-        key = tuple(sorted((name, index) for name, index in positions.items() if index))
+        key = tuple(sorted((name, index) for name, index in positions.items() if index and name in self.parents))
         if key not in self._asked_for:
-            self._asked_for[key] = tuple(self._consult(self.values(positions)))
+            self._asked_for[key] = tuple(self._consult(self.values(dict(key))))
         return self._asked_for[key]
 
     def active(self, positions: Mapping[str, int]) -> frozenset[str]:

@@ -141,6 +141,7 @@ class Store:
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._mirrored: optuna.Study | None = None
         self._clock = clock
         try:
             self.url = make_url(url)
@@ -366,15 +367,14 @@ class Store:
 
     def mirror(self, name: str, space: SearchSpace, trials: Iterable[tuple[TrialRecord, float | None]]) -> None:
         """Write trials with their estimated scores as an Optuna study of the same name into the same database,
-        for optuna-dashboard and Optuna's own plots. In-memory stores have no such study."""
-        if _is_in_memory(self.url):
-            return
+        for optuna-dashboard and Optuna's own plots."""
         first_import_of_optuna()
         import optuna
         from optuna.distributions import CategoricalDistribution
 
         self._delete_optuna_study(name)
-        storage = self._optuna_storage()
+        in_memory = _is_in_memory(self.url)
+        storage = optuna.storages.InMemoryStorage() if in_memory else self._optuna_storage()
         study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
         states = {"complete": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}
         study.add_trials(
@@ -390,7 +390,23 @@ class Store:
                 for trial, estimate in trials
             ]
         )
-        storage.engine.dispose()
+        if isinstance(storage, optuna.storages.RDBStorage):
+            storage.engine.dispose()
+        else:
+            self._mirrored = study
+
+    def optuna_study(self, name: str) -> optuna.Study:
+        """What `mirror` wrote.
+
+        Raises:
+            KeyError: nothing yet.
+        """
+        first_import_of_optuna()
+        import optuna
+
+        if self._mirrored is not None:
+            return self._mirrored
+        return optuna.load_study(study_name=name, storage=self.url.render_as_string(hide_password=False))
 
 
 def first_import_of_optuna() -> None:

@@ -23,7 +23,8 @@ from prompt_search.examples import ExamplePool
 from prompt_search.metrics import Metric
 from prompt_search.progress import Snapshot
 from prompt_search.result import Evaluation, Result
-from prompt_search.search.loop import DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, optuna_proposer
+from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order
+from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
 from prompt_search.store import SampleRecord, Store, TrialRecord, none_if_nan
@@ -66,6 +67,8 @@ class Study:
         seed: for all that is left to chance.
         max_concurrency: requests in flight, for each model.
         sampler: an Optuna sampler in place of ours.
+        pruner: an Optuna pruner in place of ours. Trials then go on, in blocks of ten rows, until it stops them;
+            a trial that it does not stop takes a twelfth of the calls, but 20 to 100 rows.
         test: rows kept for the sealed test, a number or a part of all; default 0.3.
 
     Raises:
@@ -87,6 +90,7 @@ class Study:
         seed: int = 0,
         max_concurrency: int = 16,
         sampler: optuna.samplers.BaseSampler | None = None,
+        pruner: optuna.pruners.BasePruner | None = None,
         test: int | float = HELD_OUT,
     ) -> None:
         self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
@@ -101,6 +105,7 @@ class Study:
         self.seed = seed
         self.max_concurrency = max_concurrency
         self.sampler = sampler
+        self.pruner = pruner
         self.models = [Model.parse(m) if isinstance(m, str) else m for m in _options(model)]
         self.answers: list[Answer] = _options(answer if answer is not None else default_answer(data))
         self.request = _checked_request(request or {})
@@ -130,6 +135,31 @@ class Study:
             *(_factor(key, "request", value, _options(value)) for key, value in self.request.items()),
         ]
         self._space: SearchSpace | None = None
+        self._enqueued: list[Mapping[str, Any]] = []
+        self._result: Result | None = None
+
+    def enqueue(self, choices: Mapping[str, Any]) -> None:
+        """Have a candidate raced in any case, right after the default (as Optuna's ``enqueue_trial``).
+
+        Args:
+            choices: option or its text by name; missing ones: the first option.
+
+        Raises:
+            InputError: an unknown choice or option.
+        """
+        self.space().candidate_of(choices)
+        self._enqueued.append(dict(choices))
+
+    @property
+    def optuna_study(self) -> optuna.Study:
+        """The finished run as an Optuna study, see `Result.optuna_study`.
+
+        Raises:
+            StudyError: there was no run yet.
+        """
+        if self._result is None:
+            raise StudyError(f"the study {self.name!r} has no Optuna study before a run; call run(budget) first")
+        return self._result.optuna_study
 
     def replace(self, **changes: Any) -> Study:
         """The same study with other settings.
@@ -137,7 +167,10 @@ class Study:
         Raises:
             InputError: as `Study`.
         """
-        return Study(**{**self._settings, **changes})
+        study = Study(**{**self._settings, **changes})
+        for choices in self._enqueued:
+            study.enqueue(choices)
+        return study
 
     def space(self) -> SearchSpace:
         """The dimensions, their options and conditions, and how many candidates they make.
@@ -202,6 +235,10 @@ class Study:
             if {name: self.data.rows[index][name] for name in self.data.fields} not in taken
         ]
 
+    @property
+    def _candidates_enqueued(self) -> list[Candidate]:
+        return [self.space().candidate_of(choices) for choices in self._enqueued]
+
     def identity(self) -> dict[str, Any]:
         """What makes this study this study: a stored one is continued only while all of it is the same."""
         return {
@@ -216,6 +253,8 @@ class Study:
             "seed": self.seed,
             "search": SEARCH_VERSION,
             "sampler": type(self.sampler).__name__ if self.sampler else "default",
+            "pruner": type(self.pruner).__name__ if self.pruner else "default",
+            "enqueued": [self.space().texts(candidate) for candidate in self._candidates_enqueued],
         }
 
     def run(
@@ -256,7 +295,8 @@ class Study:
             ledger = Ledger(budget, paid_before=paid)
             run = _Run(self, store, ledger, progress)
             in_own_thread(lambda: run.main(calls), lambda: ledger.stop("interrupted"))
-            return Result(store, self.name)
+            self._result = Result(store, self.name)
+            return self._result
         except BaseException:
             store.close()
             raise
@@ -313,10 +353,13 @@ class _Run:
             race = Race(
                 space=study.space(),
                 enter=lambda candidate: (study.contender(candidate), study._rows_for(candidate)),
+                order=study.search_rows,
                 evaluator=evaluator,
                 limit=lambda: self.ledger.affordable() - 2 * len(self.test_rows),
                 spent=lambda: self.ledger.spent,
-                propose=None if study.sampler is None else optuna_proposer(study.space(), study.sampler),
+                propose=None if study.sampler is None else proposals(study.space(), study.sampler),
+                stop=None if study.pruner is None else stops(study.space(), study.pruner, BLOCK),
+                enqueued=study._candidates_enqueued,
                 seed=study.seed,
                 on_round=self.on_round,
             )
@@ -384,6 +427,8 @@ class _Run:
         """Write down what is new, and tell where the search stands."""
         trials, samples = [], []
         for racer in race.racers:
+            if not racer.outcomes and racer.trial != DEFAULT_TRIAL:
+                continue  # entered, but not looked at yet
             done = self.saved.get(racer.trial, 0)
             samples += [
                 sample_record(racer.trial, "search", outcome, self.study.data) for outcome in racer.outcomes[done:]
@@ -393,11 +438,11 @@ class _Run:
             self.saved[racer.trial] = len(racer.outcomes)
             self.states[racer.trial] = racer.state
         self.store.save_trials(self.study.name, trials, samples)
-        leader = race.winner
-        if leader.scores:
+        leader = race.leader
+        if leader is not None and leader.scores:
             low, high = mean_interval(leader.scores)
             self.best = (sum(leader.scores) / len(leader.scores), low, high)
-        self.phase, self.trials = race.phase, len(race.racers)
+        self.phase, self.trials = race.phase, sum(bool(racer.outcomes) for racer in race.racers)
         outcomes = [outcome for racer in race.racers for outcome in racer.outcomes]
         self.unparsed = sum(outcome.unparsed for outcome in outcomes)
         self.tell()

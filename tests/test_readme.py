@@ -36,15 +36,15 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.model
-def test_python_snippet_runs_in_a_notebook(workplace: Path) -> None:
-    """The Python snippet runs in a kernel, where an event loop is running already, and writes the winner."""
-    (source,) = snippets("python")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])  # type: ignore[no-untyped-call]
+def test_python_snippets_run_in_a_notebook(workplace: Path) -> None:
+    """The Python snippets run in a kernel, where an event loop is running already, and write the winner."""
+    cells = [nbformat.v4.new_code_cell(source) for source in snippets("python")]  # type: ignore[no-untyped-call]
+    notebook = nbformat.v4.new_notebook(cells=cells)  # type: ignore[no-untyped-call]
 
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(workplace)}}).execute()
 
     printed = {"stdout": "", "stderr": ""}
-    for output in notebook.cells[0]["outputs"]:
+    for output in (output for cell in notebook.cells for output in cell["outputs"]):
         if output["output_type"] == "stream":
             printed[output["name"]] += output["text"]
     assert "rank trial" in printed["stdout"]

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from prompt_search.answers import Label, Regex
 from prompt_search.budget import Budget, Ledger
 from prompt_search.completion import Response
 from prompt_search.dataset import Dataset
-from prompt_search.evaluation import Evaluator
-from prompt_search.search.loop import BLOCK, PER_ROUND, Race, Racer, common_order, optuna_proposer
-from prompt_search.space import choice
+from prompt_search.evaluation import Evaluator, Outcome
+from prompt_search.search.loop import BLOCK, PER_ROUND, Race, Racer, common_order, pooled_width, smoothed
+from prompt_search.search.stock import Told, proposals, stops
+from prompt_search.space import Factor, SearchSpace, choice
 from prompt_search.store import Store
 from prompt_search.study import Study
 from prompt_search.template import Template
@@ -64,6 +68,7 @@ class Setting:
     concurrency: int = 16
     latency_seed: int | None = None
     sampler: optuna.samplers.BaseSampler | None = None
+    pruner: optuna.pruners.BasePruner | None = None
     data: Dataset = field(default_factory=data)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,7 +84,7 @@ class Setting:
         )
         self.rounds: list[int] = []
         self.ledger = Ledger(Budget(calls=self.limit))
-        evaluator = Evaluator(
+        self.evaluator = Evaluator(
             study="s",
             rows=self.data.rows,
             metric=self.study.metric,
@@ -94,10 +99,12 @@ class Setting:
         self.race = Race(
             space=self.study.space(),
             enter=lambda candidate: (self.study.contender(candidate), self.study._rows_for(candidate)),
-            evaluator=evaluator,
+            order=self.study.search_rows,
+            evaluator=self.evaluator,
             limit=lambda: self.limit,
             spent=lambda: self.ledger.spent,
-            propose=None if self.sampler is None else optuna_proposer(self.study.space(), self.sampler),
+            propose=None if self.sampler is None else proposals(self.study.space(), self.sampler),
+            stop=None if self.pruner is None else stops(self.study.space(), self.pruner, BLOCK),
             seed=self.seed,
             on_round=lambda race: self.rounds.append(self.fake.count),
         )
@@ -289,7 +296,7 @@ def test_all_errors_end_without_a_score() -> None:
     setting = Setting(answer=lambda body: Response(error="server: 500"), limit=9)
     winner = setting.run()
     assert (winner.trial, winner.state, winner.scores) == (0, "failed", [])
-    assert winner.reason == "all 9 requests failed: server: 500"
+    assert winner.reason == f"all {len(winner.outcomes)} requests failed: server: 500"
 
 
 def test_failing_default_does_not_win() -> None:
@@ -299,7 +306,7 @@ def test_failing_default_does_not_win() -> None:
         return Response(error="bad_request: too long") if "Classify." in prompt_of(body) else "positive"
 
     setting = Setting(answer=lambda body: answer(body), limit=60, settings={"metric": lambda a, row: 1.0})
-    setting.race._evaluator._answered = True
+    setting.evaluator._answered = True
     winner = setting.run()
     assert "Classify." not in winner.contender.prompt.text
     assert setting.race.racers[0].state == "failed"
@@ -331,9 +338,125 @@ def test_proposals_of_a_sampler_are_repeatable() -> None:
     """A copy of the sampler is asked, so that a second proposer gives the same."""
     space = Setting().study.space()
     sampler = optuna.samplers.TPESampler(seed=3)
-    told = [({factor.name: index % len(factor.options) for factor in space.factors}, index / 12) for index in range(12)]
-    first, second = optuna_proposer(space, sampler), optuna_proposer(space, sampler)
-    assert [first(told, 8, 1), first(told, 8, 2)] == [second(told, 8, 1), second(told, 8, 2)]
+    told = [
+        Told({factor.name: index % len(factor.options) for factor in space.factors}, "running", [1.0], index / 12)
+        for index in range(12)
+    ]
+    first, second = proposals(space, sampler), proposals(space, sampler)
+    assert [first(told, 8), first(told, 8)] == [second(told, 8), second(told, 8)]
+
+
+PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=3),
+    "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=BLOCK),
+    "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(n_startup_steps=14),
+    "none": optuna.pruners.NopPruner,
+}
+
+
+@pytest.mark.filterwarnings("ignore:WilcoxonPruner is experimental")
+@pytest.mark.parametrize("name", PRUNERS)
+@pytest.mark.parametrize("sampler", [None, optuna.samplers.TPESampler(seed=1)], ids=["ours", "tpe"])
+def test_any_optuna_pruner_can_be_used(name: str, sampler: optuna.samplers.BaseSampler | None) -> None:
+    """Trials go on until the pruner stops them or they had rows enough, the same in a second run."""
+    pruner = PRUNERS[name]()
+    first = Setting(sampler=sampler, pruner=pruner, limit=240)
+    assert first.record() == Setting(sampler=sampler, pruner=pruner, limit=240, latency_seed=1).record()
+    reasons = [racer.reason for racer in first.race.racers]
+    stopped = sum("stopped by the pruner" in reason for reason in reasons)
+    assert stopped == 0 if name == "none" else stopped < len(reasons)
+    assert any(len(racer.outcomes) >= 2 * BLOCK for racer in first.race.racers)
+
+
+def test_median_pruner_stops_what_is_worse() -> None:
+    """A pruner is told each trial's running means, so that the median pruner stops trials below the median."""
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=0)
+    told = [
+        Told({"a": 0}, "complete", [1.0] * 20, 1.0),
+        Told({"a": 1}, "complete", [0.8, 0.9] * 10, 0.85),
+        Told({"a": 2}, "running", [0.0] * 10, 0.1),
+        Told({"a": 3}, "running", [1.0] * 10, 0.9),
+    ]
+    space = SearchSpace([Factor(name="a", kind="choice", options=("w", "x", "y", "z"))], lambda values: ["a"])
+    assert stops(space, pruner, BLOCK)(told) == [False, False, True, False]
+
+
+# Who is raced in any case
+
+
+def test_every_option_is_raced() -> None:
+    """Each option of each choice is looked at, and so are the default and what was enqueued, in that order."""
+    setting = Setting(limit=200)
+    space = setting.study.space()
+    wanted = space.candidate_of({"instruction": "Which?", "cue": "Sentiment:"})
+    setting.race._first.insert(0, wanted.to_dict())
+    setting.run()
+    assert [racer.candidate for racer in setting.race.racers[:2]] == [space.default, wanted]
+    for factor in space.factors:
+        raced = {racer.candidate.to_dict()[factor.name] for racer in setting.race.racers}
+        assert raced == set(range(len(factor.options)))
+
+
+# Stopping
+
+
+def test_hopeless_candidates_are_stopped_and_say_why() -> None:
+    """A candidate that is all but surely worse than the leader is stopped with its probability and rows."""
+    setting = Setting(
+        limit=400,
+        answer=lambda body: truth(body) if "Decide" in prompt_of(body) else "neither",
+    )
+    winner = setting.run()
+    stopped = [racer for racer in setting.race.racers if racer.reason.startswith("stopped after")]
+    assert stopped
+    for racer in stopped:
+        assert re.fullmatch(r"stopped after \d+ rows: better than trial \d+ with probability 0\.\d%", racer.reason)
+        assert np.mean(racer.scores) < np.mean(winner.scores)
+
+
+# Margins
+
+
+def outcomes_of(margins: Sequence[float]) -> list[Outcome]:
+    return [
+        Outcome(
+            row=row,
+            key="",
+            answer=None,
+            score=float(margin > 0),
+            explanation="",
+            unparsed=False,
+            error=None,
+            cached=False,
+            margin=margin,
+        )
+        for row, margin in enumerate(margins)
+    ]
+
+
+@pytest.mark.parametrize("right", [0.3, 0.5, 0.7, 0.85])
+def test_smoothed_scores_estimate_the_same_with_less_noise(right: float) -> None:
+    """The mean of smoothed scores is the share of right answers, at a smaller variance."""
+    generator = np.random.default_rng(0)
+    studies = generator.normal(stats.norm.ppf(right), 1, (1500, BLOCK)) * 3
+    smooth = [np.mean(smoothed(outcomes_of(study.tolist()), 3.0)) for study in studies]
+    counted = (studies > 0).mean(axis=1)
+    assert np.mean(smooth) == pytest.approx(right, abs=0.02)
+    assert np.var(smooth) < 0.85 * np.var(counted)
+
+
+def test_scores_without_margins_are_kept() -> None:
+    """Where nothing tells by how much an answer is right, scores are taken as they are."""
+    bare = [replace(outcome, margin=None) for outcome in outcomes_of([1.0, -1.0, 2.0])]
+    assert smoothed(bare, 1.0) == [1.0, 0.0, 1.0]
+    assert smoothed(outcomes_of([1.0, -1.0]), 0.0) == [1.0, 0.0]
+
+
+@given(st.lists(st.floats(-6, 6), min_size=2, max_size=40))
+def test_smoothing_keeps_the_order_of_answers(margins: list[float]) -> None:
+    """An answer that is more right never scores less."""
+    scores = smoothed(outcomes_of(margins), pooled_width([margins]) or 1.0)
+    assert [scores[index] for index in np.argsort(margins, kind="stable")] == sorted(scores)
 
 
 # The common order

@@ -102,6 +102,33 @@ def test_winner_and_default_share_sealed_rows(fake: FakeModel) -> None:
     assert not set(samples.loc[samples["split"] == "search", "row"]) & set(made.test_rows)
 
 
+def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: FakeModel) -> None:
+    """What is enqueued is raced right after the default, kept by ``replace``, and refused where it names no option."""
+    fake.answer = truth
+    made = study(fake)
+    with pytest.raises(ps.InputError, match="no option 'Reply:'"):
+        made.enqueue({"cue": "Reply:"})
+    made.enqueue({"cue": "Answer:"})
+    again = made.replace(seed=1)
+    assert again.identity()["enqueued"] == [made.prompt({"cue": "Answer:"}).choices]
+    assert again.run(100).trials_df().loc[1, "cue"] == "Answer:"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_finished_study_is_an_optuna_study(fake: FakeModel, storage: str, stored: bool) -> None:
+    """After a run, in memory too, there is a normal Optuna study with all trials; before there is none."""
+    fake.answer = truth
+    made = study(fake, storage if stored else None)
+    with pytest.raises(StudyError, match="before a run"):
+        _ = made.optuna_study
+    result = made.run(150)
+    mirrored = made.optuna_study
+    assert len(mirrored.trials) == len(result.trials_df())
+    assert mirrored.best_trial.number == result.best_trial
+    assert set(mirrored.trials_dataframe()["state"]) <= {"COMPLETE", "PRUNED"}
+    assert optuna.importance.get_param_importances(mirrored)
+
+
 def test_small_test_holds_both_labels(fake: FakeModel) -> None:
     """Where the budget leaves a part of the sealed rows, that part has the labels in proportion."""
     fake.answer = truth

@@ -1,16 +1,36 @@
-"""The Gaussian process over choices: similarity, weights, posterior, draws."""
+"""The Gaussian process over choices: similarity, variances, posterior, draws."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize
 
-from prompt_search.search.surrogate import Floats, Levels, Surrogate, similarity
+from prompt_search.search.encoding import Encoding, Levels
+from prompt_search.search.surrogate import (
+    Floats,
+    Geometry,
+    Looks,
+    Surrogate,
+    similarity,
+)
+from prompt_search.space import Factor, Kind, SearchSpace
 
-ORDERED = [False, False, True]
-OPTIONS = [4, 3, 7]
+POOL = tuple(f"shot {index}" for index in range(10))
+
+
+def factor(name: str, options: int, kind: Kind = "choice") -> Factor:
+    return Factor(name=name, kind=kind, options=tuple(range(options)))
+
+
+FACTORS = [factor("instruction", 4), factor("cue", 3), factor("shots", 7, "examples")]
+SLOTS = [Factor(name=f"slot {index}", kind="choice", options=POOL) for index in range(2)]
+OPTIONS = [len(factor.options) for factor in FACTORS]
+GEOMETRY = Geometry(FACTORS)
 
 
 def levels_of(count: int, seed: int) -> Levels:
@@ -18,32 +38,115 @@ def levels_of(count: int, seed: int) -> Levels:
     return np.column_stack([generator.integers(0, options, count) for options in OPTIONS])
 
 
-def fitted(levels: Levels, means: Floats, rows: int = 10, noise: float = 0.2) -> Surrogate:
-    counts = np.full(len(means), float(rows))
-    return Surrogate.fit(ORDERED, OPTIONS, levels, means, counts, noise)
+def looks_of(levels: Levels, means: Floats, rows: float = 10, spread: float = 0.2) -> Looks:
+    """One look at each candidate, all on the same rows."""
+    count = len(means)
+    return Looks(levels, np.arange(count), np.zeros(count, dtype=np.int64), means, np.full(count, rows), spread)
+
+
+def fitted(levels: Levels, means: Floats, rows: float = 10, spread: float = 0.2) -> Surrogate:
+    return Surrogate.learn(GEOMETRY, looks_of(levels, means, rows, spread))
+
+
+# Similarity
 
 
 def test_similarity_of_unordered_options_is_equality() -> None:
     """Only equal options are alike where there is no order."""
-    found = similarity(np.array([0, 1]), np.array([0, 1, 2]), ordered=False, options=3)
-
-    assert found.tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert similarity(factor("cue", 3)).tolist() == np.eye(3).tolist()
 
 
-def test_similarity_of_ordered_options_falls_with_distance() -> None:
+def test_similarity_of_numbers_falls_with_distance() -> None:
     """Near numbers of shots are more alike than far ones."""
-    (found,) = similarity(np.array([0]), np.array([0, 1, 6]), ordered=True, options=7)
-
+    found = similarity(factor("shots", 7, "examples"))[0]
     assert found[0] == 1
-    assert 1 > found[1] > found[2] > 0
+    assert (np.diff(found) < 0).all()
+    assert found[-1] > 0
 
 
-@pytest.mark.parametrize("ordered", [True, False])
-def test_inactive_factor_is_alike_only_to_inactive(ordered: bool) -> None:
-    """A factor that does not exist for a candidate resembles no option, and itself wholly."""
-    found = similarity(np.array([-1, 0]), np.array([-1, 0]), ordered=ordered, options=3)
+def test_similarity_of_orders_counts_pairs_in_the_same_order() -> None:
+    """An order resembles itself wholly, its reverse not at all, and one swap of neighbours most of the rest."""
+    orders = Factor(name="layout", kind="order", options=(("a", "b", "c"), ("b", "a", "c"), ("c", "b", "a")))
+    assert similarity(orders)[0] == pytest.approx([1, 2 / 3, 0])
 
-    assert found.tolist() == [[1, 0], [0, 1]]
+
+def test_effects_are_measured_from_the_mean_option() -> None:
+    """Each choice's similarities sum to nothing over its options: what a choice adds is no part of the level."""
+    embedded = GEOMETRY.embed(np.array([[index, 0, 0] for index in range(4)]))
+    first = embedded.choices[:, GEOMETRY.choice_groups == 0]
+    assert (first @ first.T).sum(axis=1) == pytest.approx(np.zeros(4))
+
+
+def test_inactive_choice_adds_nothing() -> None:
+    """A choice that does not exist for a candidate has no part in any covariance."""
+    embedded = GEOMETRY.embed(np.array([[-1, 0, 0]]))
+    assert not embedded.choices[:, GEOMETRY.choice_groups == 0].any()
+
+
+def test_slots_with_one_pool_share_what_is_learned_of_a_shot() -> None:
+    """A shot that was good in one slot is expected to be good in the other, where it was never seen."""
+    geometry = Geometry(SLOTS)
+    assert geometry.pools == [[0, 1]]
+    generator = np.random.default_rng(0)
+    levels = generator.integers(0, 10, (80, 2))
+    levels = levels[levels[:, 1] != 3]
+    means = 0.3 + 0.2 * np.isin(levels, (3, 5, 7)).sum(axis=1)
+    surrogate = Surrogate.learn(geometry, looks_of(levels, means, rows=50))
+    with_it, without = surrogate.mean(np.array([[0, 3], [0, 4]]))
+    assert with_it - without > 0.05
+
+
+def test_equal_candidates_are_known_by_their_levels() -> None:
+    """Distinct candidates never share what is a candidate's own."""
+    levels = np.array(np.meshgrid(range(4), range(3), range(7))).reshape(3, -1).T
+    assert len(set(GEOMETRY.embed(levels).identity.tolist())) == len(levels)
+
+
+# Encoding
+
+
+def test_encoding_goes_back_to_the_candidate() -> None:
+    """Levels of a candidate give its assignment again; inactive choices are -1 and left out."""
+    flag = Factor(name="flag", kind="flag", options=(False, True))
+    space = SearchSpace(
+        [flag, factor("inner", 3)], lambda values: ["flag", "inner"] if values.get("flag") else ["flag"], ["flag"]
+    )
+    encoding = Encoding(space)
+    levels = encoding.encode(list(space.candidates()))
+    assert levels.tolist() == [[0, -1], [1, 0], [1, 1], [1, 2]]
+    assert [space.candidate(encoding.positions(row)) for row in levels] == list(space.candidates())
+    assert encoding.everything is not None
+    generator = np.random.default_rng(0)
+    for made in (encoding.sample(50, generator), encoding.children(levels, 50, generator)):
+        assert {tuple(row) for row in made.tolist()} == {tuple(row) for row in levels.tolist()}
+
+
+# Learning
+
+
+def test_gradient_is_that_of_the_loss() -> None:
+    """The analytic gradient agrees with finite differences, with pools, pairs and shared rows."""
+    geometry = Geometry([*FACTORS, *SLOTS])
+    generator = np.random.default_rng(1)
+    options = [*OPTIONS, 10, 10]
+    levels = np.column_stack([generator.integers(0, count, 12) for count in options])
+    looks = Looks(
+        levels,
+        candidate=np.append(np.arange(12), [0, 1, 2]),
+        block=np.append(np.zeros(12, dtype=np.int64), [1, 1, 1]),
+        mean=generator.random(15),
+        rows=np.append(np.full(12, 10.0), [10.0, 7.0, 10.0]),
+        spread=0.2,
+    )
+    surrogate = Surrogate.learn(geometry, looks)
+    prior, width = np.zeros(len(surrogate.logs)), np.ones(len(surrogate.logs))
+    logs = generator.normal(-3, 0.5, len(surrogate.logs))
+
+    def loss(at: Floats) -> float:
+        return surrogate._loss(at, prior, width)[0]
+
+    numeric = optimize.approx_fprime(logs, loss, 1e-6)
+    assert surrogate._loss(logs, prior, width)[1] == pytest.approx(numeric, rel=1e-3, abs=1e-3)
 
 
 @given(st.integers(0, 2**16))
@@ -69,26 +172,26 @@ def test_strength_is_shared_between_candidates() -> None:
     assert mean[0] - mean[1] > 0.3
 
 
-def test_weight_goes_to_the_factor_that_matters() -> None:
-    """The factor that decides the score gets the largest weight, the residual little."""
+def test_variance_goes_to_the_factor_that_matters() -> None:
+    """The factor that decides the score gets the largest variance, single candidates little."""
     levels = levels_of(60, 2)
     generator = np.random.default_rng(0)
     means = np.where(levels[:, 1] == 1, 0.8, 0.4) + generator.normal(0, 0.02, 60)
 
-    weights = fitted(levels, means, rows=100).weights
+    variances = fitted(levels, means, rows=100).variances
 
-    assert int(np.argmax(weights)) == 1
-    assert weights[-1] < weights[1] / 5
+    assert int(np.argmax(variances.choices)) == 1
+    assert variances.own < variances.choices[1] / 5
 
 
 def test_more_rows_mean_less_uncertainty() -> None:
     """The posterior variance of a seen candidate falls with the rows behind it."""
     levels = levels_of(10, 3)
     means = np.linspace(0.3, 0.7, 10)
-    weights = np.full(4, 0.01)
+    learned = fitted(levels, means)
     spread = []
     for rows in (5.0, 50.0):
-        model = Surrogate.fit(ORDERED, OPTIONS, levels, means, np.full(10, rows), 0.2, weights)
+        model = replace(learned, looks=looks_of(levels, means, rows))
         spread.append(model.posterior(levels)[1][0, 0])
 
     assert spread[1] < spread[0]
@@ -98,7 +201,7 @@ def test_scores_without_any_spread_are_no_trouble() -> None:
     """A constant metric leaves all candidates equal."""
     levels = levels_of(8, 4)
 
-    mean, _ = fitted(levels, np.ones(8), noise=0.0).posterior(levels)
+    mean, _ = fitted(levels, np.ones(8), spread=0.0).posterior(levels)
 
     assert mean == pytest.approx(np.ones(8))
 
@@ -114,3 +217,31 @@ def test_draws_spread_around_the_posterior_mean() -> None:
 
     assert still == pytest.approx(np.stack([mean, mean]))
     assert moved.std(axis=0) == pytest.approx(np.sqrt(np.diag(covariance) + 1e-8), rel=0.1)
+
+
+def test_hard_rows_are_not_blamed_on_the_candidate() -> None:
+    """Of two candidates with equal means the one that was seen on the harder rows is expected to be better."""
+    levels = levels_of(40, 6)
+    levels = np.unique(levels, axis=0)
+    count = len(levels)
+    block = np.arange(count) % 2
+    means = np.where(block == 0, 0.3, 0.7)  # block 0 is hard for everyone
+    means[0] = means[1] = 0.5
+    looks = Looks(levels, np.arange(count), block, means, np.full(count, 10.0), 0.2)
+
+    on_hard, on_easy = Surrogate.learn(GEOMETRY, looks).mean(levels[:2])
+
+    assert on_hard > on_easy + 0.02
+
+
+def test_pairs_are_learned() -> None:
+    """Two options that are good only together are expected to be good together in an unseen candidate."""
+    levels = np.array(np.meshgrid(range(4), range(3), range(7))).reshape(3, -1).T
+    together = (levels[:, 0] == 1) & (levels[:, 1] == 1)
+    means = 0.4 + 0.1 * (levels[:, 0] == 1) + 0.1 * (levels[:, 1] == 1) + 0.3 * together
+    seen = levels[:, 2] != 5
+    model = fitted(levels[seen], means[seen], rows=50)
+
+    both, first, second, neither = model.mean(np.array([[1, 1, 5], [1, 0, 5], [0, 1, 5], [0, 0, 5]]))
+
+    assert both - first - second + neither > 0.15

@@ -1,135 +1,320 @@
 """What is known about all candidates at once: a Gaussian process over their choices.
 
-Two candidates are alike by the choices they share, each choice with a weight of its own that is learned from the
-scores; what the choices do not explain is a residual of the single candidate. So a candidate seen on ten rows
-borrows strength from all others with the same instruction, the same shots, or the same way to read the answer.
+A score is a sum of what each choice adds, of what pairs of choices add together, of what is the candidate's own,
+of how hard the rows were, and of noise. Each part has a variance that is learned from the scores. So a candidate
+seen on ten rows borrows strength from all others with the same instruction, the same shots, or the same way to read
+the answer, and is not blamed for hard rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
+from prompt_search.search.encoding import Levels
+from prompt_search.space import Factor
+
 Floats = NDArray[np.float64]
-Levels = NDArray[np.int64]
-"""One row per candidate, one column per factor: the position of the option, -1 where the factor is inactive."""
+Integers = NDArray[np.int64]
 
-PRIOR_SHARE = 0.05
-"""Before any data each choice is expected to explain this much of the variance of a single score."""
+POOLED = 8
+"""Choices that share one list of at least this many options draw from one pool, such as slots for shots."""
 
-PRIOR_SPREAD = 1.5
-"""Standard deviation of the logarithm of a weight before any data."""
+PRIOR_SHARES = {"choice": 0.03, "own": 0.02, "rows": 0.15, "noise": 0.85}
+"""Before any data: the part of a single score's variance that one choice, what is the candidate's own, the rows'
+difficulty and noise are each expected to explain."""
+
+PRIOR_INTERACTION = 6.0
+"""Before any data: the variance of a pair of choices, as a multiple of the product of their variances over that of
+a single score."""
+
+PRIOR_SPREAD = {"choice": 1.2, "own": 1.0, "interaction": 1.0, "rows": 0.5, "noise": 0.15}
+"""Standard deviations of the logarithms of these variances before any data."""
+
+MOST_LEARNED = 400
+"""From how many looks the variances are learned: they are few numbers, and the time grows with the cube."""
 
 
-def similarity(first: Levels, second: Levels, ordered: bool, options: int) -> Floats:
-    """How alike candidates are in one factor, 0 to 1: equal options, or for an ordered factor near ones.
+def similarity(factor: Factor) -> Floats:
+    """How alike two options are, of shape (options, options), with 1 on the diagonal.
 
-    An inactive factor is alike only to an inactive one.
+    Numbers are the more alike the nearer they are, orders the more pairs of items they have in the same order
+    (Kendall 1938; Jiao and Vert 2018); of anything else an option is alike only to itself.
     """
-    left, right = first[:, None], second[None, :]
-    equal = np.asarray(left == right, dtype=np.float64)
-    if not ordered:
-        return equal
-    near = np.exp(-np.abs(left - right) / max(1.0, options / 3))
-    return np.asarray(np.where((left < 0) | (right < 0), equal, near), dtype=np.float64)
+    options = factor.options
+    if factor.kind in ("integer", "examples"):
+        apart = np.abs(np.subtract.outer(range(len(options)), range(len(options))))
+        return np.asarray(np.exp(-apart / max(1.0, len(options) / 3)))
+    if factor.kind == "order":
+        places = np.array([[option.index(item) for item in options[0]] for option in options])
+        first, second = np.triu_indices(places.shape[1], 1)
+        signs = np.sign(places[:, first] - places[:, second])
+        return np.asarray((1 + signs @ signs.T / max(1, len(first))) / 2, dtype=np.float64)
+    return np.eye(len(options))
+
+
+def _features(table: Floats) -> Floats:
+    """A factor of a positive semi-definite table, with a row of zeros at the end for the inactive level -1."""
+    values, vectors = np.linalg.eigh(table)
+    kept = values > 1e-10 * max(1.0, values[-1])
+    return np.vstack([vectors[:, kept] * np.sqrt(values[kept]), np.zeros(int(kept.sum()))])
 
 
 @dataclass(frozen=True)
-class Surrogate:
-    """A Gaussian process fitted to mean scores.
+class Embedding:
+    """Candidates in the coordinates in which each similarity is an inner product."""
 
-    Args:
-        ordered: whether each factor's options are ordered (a number of shots, an integer).
-        options: the number of options of each factor.
-        levels: the candidates seen.
-        means: their mean scores.
-        counts: the rows behind each mean.
-        noise: the variance of a single score.
-        weights: the variance that each factor explains, and last the residual's.
+    choices: Floats
+    squares: Floats
+    pools: Floats
+    identity: Integers
+
+
+class Geometry:
+    """The similarities of a space: one for each choice, one for each pool that several choices draw from.
+
+    Effects are measured from the mean over all options (tables are centred), so that what pairs add is no part of
+    what single choices add; an inactive choice adds nothing.
     """
 
-    ordered: Sequence[bool]
-    options: Sequence[int]
-    levels: Levels
-    means: Floats
-    counts: Floats
+    def __init__(self, factors: Sequence[Factor]) -> None:
+        self.choices = [index for index, factor in enumerate(factors) if len(factor.options) > 1]
+        shared: dict[tuple[Any, ...], list[int]] = {}
+        for index in self.choices:
+            if factors[index].kind == "choice" and len(factors[index].options) >= POOLED:
+                shared.setdefault(factors[index].texts, []).append(index)
+        self.pools = [columns for columns in shared.values() if len(columns) > 1]
+        tables = []
+        for index in self.choices:
+            table = similarity(factors[index])
+            centred = table - table.mean(axis=0) - table.mean(axis=1)[:, None] + table.mean()
+            tables.append(centred / centred.diagonal().mean())
+        self._choice_features = [_features(table) for table in tables]
+        self._square_features = [_features(table**2) for table in tables]
+        self._pool_features = [self._choice_features[self.choices.index(columns[0])] for columns in self.pools]
+        self.choice_groups = _groups(self._choice_features)
+        self.square_groups = _groups(self._square_features)
+        self.pool_groups = _groups(self._pool_features)
+        self._identifiers = np.random.default_rng(0).integers(1, 2**62, len(factors))
+
+    def embed(self, levels: Levels) -> Embedding:
+        def joined(parts: list[Floats]) -> Floats:
+            return np.hstack([np.zeros((len(levels), 0)), *parts])
+
+        columns = [levels[:, index] for index in self.choices]
+        return Embedding(
+            choices=joined([f[column] for f, column in zip(self._choice_features, columns, strict=True)]),
+            squares=joined([f[column] for f, column in zip(self._square_features, columns, strict=True)]),
+            pools=joined(
+                [
+                    sum((f[levels[:, index]] for index in pool), np.zeros((len(levels), f.shape[1]))) / len(pool) ** 0.5
+                    for f, pool in zip(self._pool_features, self.pools, strict=True)
+                ]
+            ),
+            identity=(levels + 2) @ self._identifiers,  # wraps around; equal only where the levels are
+        )
+
+
+def _groups(features: Sequence[Floats]) -> Integers:
+    """To which part each coordinate belongs."""
+    return np.repeat(np.arange(len(features)), [part.shape[1] for part in features])
+
+
+@dataclass(frozen=True)
+class Variances:
+    """What each part explains: the choices and pools one by one, the candidate's own, pairs, rows, noise."""
+
+    choices: Floats
+    pools: Floats
+    own: float
+    interaction: float
+    rows: float
     noise: float
-    weights: Floats
 
     @classmethod
-    def fit(
-        cls,
-        ordered: Sequence[bool],
-        options: Sequence[int],
-        levels: Levels,
-        means: Floats,
-        counts: Floats,
-        noise: float,
-        weights: Floats | None = None,
-    ) -> Surrogate:
-        """Fit the weights by their posterior mode (weak log-normal priors, analytic gradient); given weights
-        are taken as they are (Rasmussen and Williams 2006, chapter 5)."""
-        noise = max(noise, 1e-6)
-        blank = cls(ordered, options, levels, means, counts, noise, np.ones(len(ordered) + 1))
-        if weights is None:
-            weights = blank._mode()
-        return cls(ordered, options, levels, means, counts, noise, weights)
+    def of(cls, logs: Floats, geometry: Geometry) -> Variances:
+        values = np.exp(logs)
+        choices, pools, rest = np.split(values, np.cumsum([len(geometry.choices), len(geometry.pools)]))
+        return cls(choices, pools, *map(float, rest))
 
-    def _parts(self, first: Levels, second: Levels) -> list[Floats]:
-        """One similarity matrix a factor, and last the one of equal candidates."""
-        parts = [
-            similarity(first[:, index], second[:, index], ordered, options)
-            for index, (ordered, options) in enumerate(zip(self.ordered, self.options, strict=True))
-        ]
-        equal = (first[:, None, :] == second[None, :, :]).all(axis=2)
-        return [*parts, equal.astype(float)]
 
-    def _kernel(self, first: Levels, second: Levels) -> Floats:
-        weighted = (weight * part for weight, part in zip(self.weights, self._parts(first, second), strict=True))
-        return np.asarray(sum(weighted), dtype=np.float64)
+@dataclass(frozen=True)
+class Looks:
+    """What was seen: an entry for every candidate and block of rows.
+
+    Args:
+        levels: the candidates, of shape (candidates, factors).
+        candidate: which of them, of shape (looks,).
+        block: which block of rows; the same number means (nearly) the same rows.
+        mean: the mean score.
+        rows: how many rows are behind it.
+        spread: the variance of single scores.
+    """
+
+    levels: Levels
+    candidate: Integers
+    block: Integers
+    mean: Floats
+    rows: Floats
+    spread: float
+
+    def thinned(self, most: int) -> Looks:
+        """At most so many of the looks, evenly taken from first to last."""
+        if len(self.mean) <= most:
+            return self
+        kept = np.linspace(0, len(self.mean) - 1, most).astype(np.int64)
+        which, candidate = np.unique(self.candidate[kept], return_inverse=True)
+        return replace(
+            self,
+            levels=self.levels[which],
+            candidate=candidate,
+            block=self.block[kept],
+            mean=self.mean[kept],
+            rows=self.rows[kept],
+        )
 
     @cached_property
     def centre(self) -> float:
         """The mean of all scores seen."""
-        return float(np.average(self.means, weights=self.counts))
+        return float(np.average(self.mean, weights=self.rows))
 
-    def _mode(self) -> Floats:
-        parts = np.stack(self._parts(self.levels, self.levels))
-        diagonal = np.diag(self.noise / self.counts)
-        target = self.means - self.centre
-        middle = np.log(self.noise * PRIOR_SHARE)
+    @cached_property
+    def same_block(self) -> Floats:
+        """What two looks share of their rows' difficulty, for a variance of 1 a row."""
+        same = self.block[:, None] == self.block[None, :]
+        return np.asarray(same / np.sqrt(np.outer(self.rows, self.rows)))
 
-        def loss(logs: Floats) -> tuple[float, Floats]:
-            weights = np.exp(logs)
-            factor = linalg.cho_factor(np.tensordot(weights, parts, axes=1) + diagonal, lower=True)
-            solved = linalg.cho_solve(factor, target)
-            inverse = linalg.cho_solve(factor, np.eye(len(target)))
-            likelihood = 0.5 * target @ solved + np.log(np.diag(factor[0])).sum()
-            inner = np.outer(solved, solved) - inverse
-            gradient = -0.5 * weights * np.einsum("ij,kij->k", inner, parts)
-            prior = (logs - middle) / PRIOR_SPREAD
-            return float(likelihood + 0.5 * prior @ prior), gradient + prior / PRIOR_SPREAD
 
-        start = np.full(len(parts), middle)
-        bounds = [(middle - 6, middle + 6)] * len(parts)
-        found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
-        return np.asarray(np.exp(found.x), dtype=np.float64)
+@dataclass(frozen=True)
+class Surrogate:
+    """The posterior over all candidates' true mean scores, given looks and the logarithms of the variances."""
+
+    geometry: Geometry
+    looks: Looks
+    logs: Floats
+
+    @classmethod
+    def learn(cls, geometry: Geometry, looks: Looks, start: Floats | None = None) -> Surrogate:
+        """Learn the variances: their posterior mode under weak log-normal priors, by the analytic gradient
+        (Rasmussen and Williams 2006, chapter 5; additive interactions: Duvenaud et al. 2011)."""
+        spread = max(looks.spread, 1e-4)
+        kinds = ["choice"] * (len(geometry.choices) + len(geometry.pools)) + ["own", "interaction", "rows", "noise"]
+        prior = np.log([PRIOR_INTERACTION / spread if k == "interaction" else PRIOR_SHARES[k] * spread for k in kinds])
+        width = np.array([PRIOR_SPREAD[kind] for kind in kinds])
+        blank = cls(geometry, looks.thinned(MOST_LEARNED), prior)
+        found = optimize.minimize(
+            blank._loss,
+            prior if start is None else start,
+            args=(prior, width),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(value - 7, value + 7) for value in prior],
+            options={"maxiter": 25},
+        )
+        return cls(geometry, looks, found.x)
+
+    @cached_property
+    def variances(self) -> Variances:
+        return Variances.of(self.logs, self.geometry)
+
+    @cached_property
+    def _seen(self) -> Embedding:
+        return self.geometry.embed(self.looks.levels)
+
+    def _parts(self, first: Embedding, second: Embedding, given: Variances) -> tuple[Floats, Floats, Floats, Floats]:
+        """Covariances of what choices, pools, pairs (before their factor) and the candidates themselves add."""
+        geometry = self.geometry
+        choices = (first.choices * given.choices[geometry.choice_groups]) @ second.choices.T
+        squares = (first.squares * given.choices[geometry.square_groups] ** 2) @ second.squares.T
+        pools = (first.pools * given.pools[geometry.pool_groups]) @ second.pools.T
+        own = (first.identity[:, None] == second.identity[None, :]).astype(np.float64)
+        return choices, pools, (choices**2 - squares) / 2, own
+
+    def _covariance(self, first: Embedding, second: Embedding) -> Floats:
+        given = self.variances
+        choices, pools, pairs, own = self._parts(first, second, given)
+        return np.asarray(choices + pools + given.interaction * pairs + given.own * own)
+
+    def _of_looks(self, covariance: Floats, given: Variances) -> Floats:
+        """From the covariance of candidates to that of the looks' means."""
+        which = self.looks.candidate
+        noise = np.diag(given.noise / self.looks.rows)
+        return np.asarray(covariance[np.ix_(which, which)] + given.rows * self.looks.same_block + noise)
+
+    def _loss(self, logs: Floats, prior: Floats, width: Floats) -> tuple[float, Floats]:
+        """The negative logarithm of the posterior density, and its gradient."""
+        looks, geometry, seen = self.looks, self.geometry, self._seen
+        given = Variances.of(logs, geometry)
+        choices, pools, pairs, own = self._parts(seen, seen, given)
+        total = choices + pools + given.interaction * pairs + given.own * own
+        factor = linalg.cho_factor(self._of_looks(total, given), lower=True)
+        target = looks.mean - looks.centre
+        solved = linalg.cho_solve(factor, target)
+        inner = linalg.cho_solve(factor, np.eye(len(target))) - np.outer(solved, solved)
+        sums = np.zeros((len(looks.levels), len(target)))
+        np.add.at(sums, looks.candidate, inner)
+        by_candidate = np.zeros((len(looks.levels), len(looks.levels)))
+        np.add.at(by_candidate.T, looks.candidate, sums.T)
+
+        def inner_products(matrix: Floats, features: Floats, groups: Integers, count: int) -> Floats:
+            return np.asarray(np.bincount(groups, ((matrix @ features) * features).sum(axis=0), count), np.float64)
+
+        count = len(geometry.choices)
+        single = inner_products(
+            by_candidate * (1 + given.interaction * choices), seen.choices, geometry.choice_groups, count
+        )
+        squared = inner_products(by_candidate, seen.squares, geometry.square_groups, count)
+        gradient = np.concatenate(
+            [
+                given.choices * single - given.interaction * given.choices**2 * squared,
+                given.pools * inner_products(by_candidate, seen.pools, geometry.pool_groups, len(geometry.pools)),
+                [
+                    given.own * (by_candidate * own).sum(),
+                    given.interaction * (by_candidate * pairs).sum(),
+                    given.rows * (inner * looks.same_block).sum(),
+                    given.noise * (inner.diagonal() / looks.rows).sum(),
+                ],
+            ]
+        )
+        away = (logs - prior) / width
+        likelihood = 0.5 * target @ solved + np.log(np.diag(factor[0])).sum()
+        return float(likelihood + 0.5 * away @ away), 0.5 * gradient + away / width
+
+    @cached_property
+    def _factor(self) -> tuple[Floats, bool]:
+        covariance = self._covariance(self._seen, self._seen)
+        factor: tuple[Floats, bool] = linalg.cho_factor(self._of_looks(covariance, self.variances), lower=True)
+        return factor
+
+    @cached_property
+    def _solved(self) -> Floats:
+        return np.asarray(linalg.cho_solve(self._factor, self.looks.mean - self.looks.centre))
+
+    def _cross(self, embedded: Embedding) -> Floats:
+        return self._covariance(self._seen, embedded)[self.looks.candidate]
+
+    def mean(self, levels: Levels) -> Floats:
+        """Candidates' expected true mean scores, of shape (n,)."""
+        covariance = self._covariance(self._seen, self.geometry.embed(levels))
+        solved = np.bincount(self.looks.candidate, self._solved, len(self.looks.levels))
+        return np.asarray(self.looks.centre + covariance.T @ solved)
 
     def posterior(self, levels: Levels) -> tuple[Floats, Floats]:
         """Mean, of shape (n,), and covariance, of shape (n, n), of candidates' true mean scores."""
-        known = self._kernel(self.levels, self.levels) + np.diag(self.noise / self.counts)
-        factor = linalg.cho_factor(known, lower=True)
-        cross = self._kernel(self.levels, levels)
-        mean = self.centre + cross.T @ linalg.cho_solve(factor, self.means - self.centre)
-        return mean, self._kernel(levels, levels) - cross.T @ linalg.cho_solve(factor, cross)
+        embedded = self.geometry.embed(levels)
+        cross = self._cross(embedded)
+        half = linalg.solve_triangular(self._factor[0], cross, lower=True)
+        covariance = self._covariance(embedded, embedded) - half.T @ half
+        return np.asarray(self.looks.centre + cross.T @ self._solved), np.asarray(covariance)
 
     def draw(self, levels: Levels, count: int, scale: float, generator: np.random.Generator) -> Floats:
         """``count`` joint draws of candidates' true means, of shape (count, n), their spread times ``scale``."""
         mean, covariance = self.posterior(levels)
         root = linalg.cholesky(covariance + 1e-8 * np.eye(len(mean)), lower=True)
-        return np.asarray(mean + scale * generator.standard_normal((count, len(mean))) @ root.T, dtype=np.float64)
+        return np.asarray(mean + scale * generator.standard_normal((count, len(mean))) @ root.T)

@@ -1,0 +1,72 @@
+"""A search space as whole numbers: one row per candidate, one column per factor, for numpy to work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompt_search.space import Candidate, SearchSpace
+
+Levels = NDArray[np.int64]
+"""One row per candidate, one column per factor: the position of the option, -1 where the factor is inactive."""
+
+ENUMERATED = 500
+"""Spaces of up to this many candidates are looked at whole wherever others are sampled."""
+
+
+class Encoding:
+    """Candidates of a space to levels and back, and new ones by chance, crossover and mutation."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        self._names = [factor.name for factor in space.factors]
+        self._options = np.array([len(factor.options) for factor in space.factors], dtype=np.int64)
+        self._parents = [index for index, name in enumerate(self._names) if name in space.parents]
+        self._active: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+
+    def encode(self, candidates: Sequence[Candidate]) -> Levels:
+        """Levels, of shape (candidates, factors)."""
+        chosen = [candidate.to_dict() for candidate in candidates]
+        levels = [[positions.get(name, -1) for name in self._names] for positions in chosen]
+        return np.array(levels, dtype=np.int64).reshape(len(candidates), len(self._names))
+
+    def positions(self, levels: Levels) -> Mapping[str, int]:
+        """The assignment of one row of levels, inactive factors left out."""
+        return {name: int(level) for name, level in zip(self._names, levels, strict=True) if level >= 0}
+
+    def sample(self, count: int, generator: np.random.Generator) -> Levels:
+        """Candidates with every option drawn uniformly."""
+        return self._canonical(generator.integers(0, self._options, (count, len(self._options))))
+
+    def children(self, parents: Levels, count: int, generator: np.random.Generator) -> Levels:
+        """Crossovers of two parents each, with one or (every third time) two options drawn anew."""
+        factors = len(self._names)
+        first, second = (parents[generator.integers(0, len(parents), count)] for _ in range(2))
+        levels = np.where(generator.random((count, factors)) < 0.5, first, second)
+        drawn = generator.integers(0, self._options, (count, factors))
+        shuffled = generator.random((count, factors)).argsort(axis=1)
+        changed = shuffled < np.where(generator.random(count) < 1 / 3, 2, 1)[:, None]
+        return self._canonical(np.where(changed | (levels < 0), drawn, levels))
+
+    @cached_property
+    def everything(self) -> Levels | None:
+        """Every candidate of a small space, None for a large one."""
+        count, exact = self._space.size()
+        return self.encode(list(self._space.candidates())) if exact and count <= ENUMERATED else None
+
+    def _canonical(self, levels: Levels) -> Levels:
+        """Equal prompts get equal levels: what a row's own rendering does not ask for becomes -1."""
+        if not self._parents:
+            return levels
+        masks = [self._active_under(tuple(row)) for row in levels[:, self._parents].tolist()]
+        return np.where(np.array(masks), levels, -1)
+
+    def _active_under(self, parents: tuple[int, ...]) -> NDArray[np.bool_]:
+        if parents not in self._active:
+            chosen = {self._names[index]: level for index, level in zip(self._parents, parents, strict=True)}
+            active = self._space.active(chosen)
+            self._active[parents] = np.array([name in active for name in self._names])
+        return self._active[parents]

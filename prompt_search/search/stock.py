@@ -1,0 +1,112 @@
+"""Optuna's samplers and pruners in place of ours.
+
+The Optuna study they look at is rebuilt in memory for every round: a finished Optuna trial can neither be told a
+better estimate nor be resumed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prompt_search.space import SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a sampler or pruner is told of one trial.
+
+    ``estimate`` is what the surrogate expects, which is steadier than a mean over few rows; ``scores`` are those of
+    the rows in their common order.
+    """
+
+    positions: Mapping[str, int]
+    state: str
+    scores: Sequence[float]
+    estimate: float
+
+
+Propose = Callable[[Sequence[Told], int], list[Mapping[str, int]]]
+"""From all trials and a count to assignments."""
+
+Stop = Callable[[Sequence[Told]], list[bool]]
+"""For each of the trials that run, whether it is stopped."""
+
+
+def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> Propose:
+    """What an Optuna sampler proposes."""
+    import optuna
+
+    given = copy.deepcopy(sampler)  # a second run of the same study starts where the first one did
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = _distributions(space)
+
+    def propose(told: Sequence[Told], count: int) -> list[Mapping[str, int]]:
+        study = _study([_frozen(space, one, "complete") for one in told], given)
+        return [space.suggest(study.ask(distributions)).to_dict() for _ in range(count)] if distributions else []
+
+    return propose
+
+
+def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, block: int) -> Stop:
+    """What an Optuna pruner stops.
+
+    It sees the running mean after every ``block`` rows; Optuna's Wilcoxon pruner, which compares row by row, each
+    row's score.
+    """
+    import optuna
+
+    given = copy.deepcopy(pruner)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    every = 1 if isinstance(pruner, optuna.pruners.WilcoxonPruner) else block
+
+    def reports(scores: Sequence[float]) -> dict[int, float]:
+        if every == 1:
+            return dict(enumerate(scores))
+        return {rows: sum(scores[:rows]) / rows for rows in range(every, len(scores) + 1, every)}
+
+    def stop(told: Sequence[Told]) -> list[bool]:
+        study = _study([_frozen(space, one, one.state, reports(one.scores)) for one in told])
+        trials = study.get_trials(deepcopy=False)
+        return [one.state == "running" and given.prune(study, trial) for one, trial in zip(told, trials, strict=True)]
+
+    return stop
+
+
+def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    from optuna.distributions import CategoricalDistribution
+
+    return {factor.name: CategoricalDistribution(factor.ids) for factor in space.factors if len(factor.options) > 1}
+
+
+def _frozen(
+    space: SearchSpace, told: Told, state: str, reports: Mapping[int, float] | None = None
+) -> optuna.trial.FrozenTrial:
+    import optuna
+    from optuna.trial import TrialState
+
+    states = {"running": TrialState.RUNNING, "complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+    distributions = _distributions(space)
+    return optuna.trial.create_trial(
+        state=states.get(state, TrialState.FAIL),
+        params={name: space.by_name[name].ids[told.positions[name]] for name in distributions},
+        distributions=distributions,
+        value=told.estimate if state in ("complete", "pruned") else None,
+        intermediate_values=dict(reports or {}),
+    )
+
+
+def _study(
+    trials: Sequence[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler | None = None
+) -> optuna.Study:
+    import optuna
+
+    study = optuna.create_study(direction="maximize", sampler=sampler, study_name="race")
+    study.add_trials(trials)
+    return study
