@@ -206,6 +206,16 @@ def test_scores_without_any_spread_are_no_trouble() -> None:
     assert mean == pytest.approx(np.ones(8))
 
 
+def test_scale_and_level_of_scores_do_not_matter() -> None:
+    """A metric from 0 to 100,000 teaches the same as one from 0 to 1."""
+    levels = levels_of(30, 7)
+    means = np.random.default_rng(7).random(30)
+    small, large = fitted(levels, means), fitted(levels, 1e5 * means - 5e4, spread=0.2e10)
+
+    assert large.mean(levels) == pytest.approx(1e5 * small.mean(levels) - 5e4, rel=1e-3, abs=100)
+    assert large.draw(levels, 2, 0.3, np.random.default_rng(0)).std() > 0
+
+
 def test_draws_spread_around_the_posterior_mean() -> None:
     """Scale 0 draws the mean itself; scale 1 has the posterior's standard deviation."""
     levels = levels_of(12, 5)
@@ -216,7 +226,7 @@ def test_draws_spread_around_the_posterior_mean() -> None:
     moved = model.draw(levels, 4000, 1.0, np.random.default_rng(0))
 
     assert still == pytest.approx(np.stack([mean, mean]))
-    assert moved.std(axis=0) == pytest.approx(np.sqrt(np.diag(covariance) + 1e-8), rel=0.1)
+    assert moved.std(axis=0) == pytest.approx(np.sqrt(np.diag(covariance)), rel=0.1)
 
 
 def test_hard_rows_are_not_blamed_on_the_candidate() -> None:

@@ -14,7 +14,7 @@ surrogate expects most of."""
 DRAWN_POOL = 500
 """A joint draw is made over this many candidates, those that are expected to be best."""
 
-DRAW_SCALE = 0.5
+DRAW_SCALE = 0.3
 """What a draw's spread is multiplied by: a full one explores more than a thousand calls can pay for."""
 
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from prompt_search.evaluation import Contender, Outcome
 from prompt_search.search.acquisition import thompson, unseen
@@ -152,6 +153,11 @@ class Race:
 
     async def run(self) -> Racer:
         """Search until the calls are used up, and return the winner."""
+        # The matrices are small: more threads are no faster, and wait for each other when cores are busy.
+        with threadpool_limits(1, user_api="blas"):
+            return await self._run()
+
+    async def _run(self) -> Racer:
         self._add({})
         batch = list(self.racers)
         number = idle = 0

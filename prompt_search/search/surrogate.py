@@ -203,7 +203,7 @@ class Surrogate:
     def learn(cls, geometry: Geometry, looks: Looks, start: Floats | None = None) -> Surrogate:
         """Learn the variances: their posterior mode under weak log-normal priors, by the analytic gradient
         (Rasmussen and Williams 2006, chapter 5; additive interactions: Duvenaud et al. 2011)."""
-        spread = max(looks.spread, 1e-4)
+        spread = max(looks.spread, 1e-6 * max(1.0, looks.centre**2))
         kinds = ["choice"] * (len(geometry.choices) + len(geometry.pools)) + ["own", "interaction", "rows", "noise"]
         prior = np.log([PRIOR_INTERACTION / spread if k == "interaction" else PRIOR_SHARES[k] * spread for k in kinds])
         width = np.array([PRIOR_SPREAD[kind] for kind in kinds])
@@ -316,5 +316,6 @@ class Surrogate:
     def draw(self, levels: Levels, count: int, scale: float, generator: np.random.Generator) -> Floats:
         """``count`` joint draws of candidates' true means, of shape (count, n), their spread times ``scale``."""
         mean, covariance = self.posterior(levels)
-        root = linalg.cholesky(covariance + 1e-8 * np.eye(len(mean)), lower=True)
+        jitter = 1e-8 + 1e-6 * covariance.diagonal().max()
+        root = linalg.cholesky(covariance + jitter * np.eye(len(mean)), lower=True)
         return np.asarray(mean + scale * generator.standard_normal((count, len(mean))) @ root.T)
