@@ -26,8 +26,8 @@ from prompt_search.search.stock import Propose, Stop, Told
 from prompt_search.search.surrogate import Geometry, Looks, Surrogate
 from prompt_search.space import Candidate, SearchSpace
 
-BLOCK = 10
-"""Rows of one look at a candidate."""
+BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
+"""Rows of one look at a candidate, and fewer for a search of fewer calls."""
 
 PER_ROUND = 4
 """The fewest candidates looked at between two decisions."""
@@ -146,6 +146,7 @@ class Race:
         self._fitted: Surrogate | None = None
         self._fitted_size = self._learned_size = 0
         self._first = [candidate.to_dict() for candidate in enqueued] + self._design()
+        self._block = BLOCK
         self.racers: list[Racer] = []
         self.leader: Racer | None = None
         """Who was ahead at the last decision."""
@@ -158,13 +159,14 @@ class Race:
             return await self._run()
 
     async def _run(self) -> Racer:
+        self._block = BLOCK if self._limit() >= SMALL else SMALL_BLOCK
         self._add({})
         batch = list(self.racers)
         number = idle = 0
         # A round may find that what it was to look at was used up by the one before; two such rounds are the end.
         while idle < 2 and self._spent() < (until := self._limit() * (1 - FINALISTS_SHARE)):
             number += 1
-            looked = asyncio.ensure_future(self._look(batch, BLOCK, until))
+            looked = asyncio.ensure_future(self._look(batch, self._block, until))
             try:
                 batch = await asyncio.to_thread(self._picks, number)
             finally:
@@ -210,7 +212,7 @@ class Race:
         cells: dict[tuple[int, int], list[float]] = {}
         for index, racer in enumerate(measured):
             for outcome, score in zip(racer.scored, smoothed(racer.scored, width), strict=True):
-                cells.setdefault((index, self._place[outcome.row] // BLOCK), []).append(score)
+                cells.setdefault((index, self._place[outcome.row] // self._block), []).append(score)
         return Looks(
             levels=self._levels(measured),
             candidate=np.array([index for index, _ in cells]),
@@ -305,7 +307,7 @@ class Race:
         if not len(pool):
             return []
         racers: list[Racer | None] = [*open_racers, *[None] * len(new)]
-        looks = sum(len(racer.scores) for racer in self.racers) / BLOCK
+        looks = sum(len(racer.scores) for racer in self.racers) / self._block
         picks: list[Racer] = []
         for order in thompson(model, pool, newcomers or max(PER_ROUND, int(looks * ROUND_GROWTH)), generator):
             for index in order:
@@ -405,9 +407,10 @@ class Race:
         while len(finalists) > 1:
             stages = len(finalists).bit_length() - 1
             rows = int((self._limit() - self._spent()) / stages / len(finalists))
-            if rows < 1 or not any(racer.unseen for racer in finalists):
+            if not any(racer.unseen for racer in finalists):
                 break
-            self._record(await self._look(finalists, rows, self._limit()))
+            if rows:  # else too few calls are left for so many finalists
+                self._record(await self._look(finalists, rows, self._limit()))
             finalists = [racer for racer in self.ranked() if racer in finalists][: (len(finalists) + 1) // 2]
             self.leader = finalists[0]
         for racer in self.racers:
