@@ -40,7 +40,10 @@ DESIGNED, MOST_DESIGNED = 9, 16
 to the second number, where a choice has more options, so that each is raced."""
 
 RELEARN = 7 / 6
-HOPELESS = 0.005
+HOPELESS, CAUTION = 0.005, 1.5
+"""Below which probability of being better than the leader a racer is stopped, and what the posterior's spread is
+multiplied by for that: learned variances make it too sure of itself."""
+
 SMOOTHING = 0.7
 """The width of the kernel for margins at ten rows, in standard deviations of the margins."""
 
@@ -329,7 +332,8 @@ class Race:
             return
         mean, covariance = model.posterior(self._levels(racers))
         leader = int(np.argmax(mean))
-        spread = np.sqrt(np.maximum(covariance.diagonal() + covariance[leader, leader] - 2 * covariance[leader], 1e-12))
+        variance = covariance.diagonal() + covariance[leader, leader] - 2 * covariance[leader]
+        spread = CAUTION * np.sqrt(np.maximum(variance, 1e-12))
         better = stats.norm.sf((mean[leader] - mean) / spread)
         for racer, probability in zip(racers, better, strict=True):
             if probability < HOPELESS and racer.trial != DEFAULT_TRIAL:
