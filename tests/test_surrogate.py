@@ -57,11 +57,21 @@ def test_similarity_of_unordered_options_is_equality() -> None:
 
 
 def test_similarity_of_numbers_falls_with_distance() -> None:
-    """Near numbers of shots are more alike than far ones."""
-    found = similarity(factor("shots", 7, "examples"))[0]
+    """Near numbers are more alike than far ones; no shots are unlike any number of them."""
+    found = similarity(factor("number", 7, "integer"))[0]
     assert found[0] == 1
     assert (np.diff(found) < 0).all()
     assert found[-1] > 0
+    assert similarity(factor("shots", 4, "examples"))[0].tolist() == [1, 0, 0, 0]
+
+
+def test_no_shots_are_drawn_as_often_as_half_of_all_numbers() -> None:
+    """A third of random and of designed candidates with up to 8 shots have none; other options are equally often."""
+    space = SearchSpace([factor("shots", 9, "examples"), factor("cue", 3)], lambda values: ["shots", "cue"])
+    generator = np.random.default_rng(0)
+    for levels in (Encoding(space).sample(3000, generator), Encoding(space).design(120, generator)):
+        assert (levels[:, 0] == 0).mean() == pytest.approx(5 / 13, abs=0.04)
+        assert (levels[:, 1] == 0).mean() == pytest.approx(1 / 3, abs=0.04)
 
 
 def test_similarity_of_orders_counts_pairs_in_the_same_order() -> None:
@@ -213,7 +223,7 @@ def test_scale_and_level_of_scores_do_not_matter() -> None:
     small, large = fitted(levels, means), fitted(levels, 1e5 * means - 5e4, spread=0.2e10)
 
     assert large.mean(levels) == pytest.approx(1e5 * small.mean(levels) - 5e4, rel=1e-3, abs=100)
-    assert large.draw(levels, 2, 0.3, np.random.default_rng(0)).std() > 0
+    assert large.draw(levels, np.ones(2), np.random.default_rng(0)).std() > 0
 
 
 def test_draws_spread_around_the_posterior_mean() -> None:
@@ -222,8 +232,8 @@ def test_draws_spread_around_the_posterior_mean() -> None:
     model = fitted(levels, np.linspace(0.2, 0.8, 12))
     mean, covariance = model.posterior(levels)
 
-    still = model.draw(levels, 2, 0.0, np.random.default_rng(0))
-    moved = model.draw(levels, 4000, 1.0, np.random.default_rng(0))
+    still = model.draw(levels, np.zeros(2), np.random.default_rng(0))
+    moved = model.draw(levels, np.ones(4000), np.random.default_rng(0))
 
     assert still == pytest.approx(np.stack([mean, mean]))
     assert moved.std(axis=0) == pytest.approx(np.sqrt(np.diag(covariance)), rel=0.1)

@@ -7,15 +7,15 @@ import numpy as np
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.surrogate import Surrogate
 
-RANDOM_POOL, CHILDREN_POOL, PARENTS, GENERATIONS = 150, 350, 12, 3
+RANDOM_POOL, CHILDREN_POOL, PARENTS, GENERATIONS, KEPT = 150, 350, 12, 3, 250
 """Random candidates and children of the best seen, then further generations of children of those that the
-surrogate expects most of."""
+surrogate expects most of, and random ones again."""
 
-DRAWN_POOL = 500
-"""A joint draw is made over this many candidates, those that are expected to be best."""
+DRAWN_POOL = 800
+"""A joint draw is made over at most this many candidates, those that are expected to be best."""
 
-DRAW_SCALE = 0.3
-"""What a draw's spread is multiplied by: a full one explores more than a thousand calls can pay for."""
+SCALES = (0.3, 0.3, 0.3, 1.0)
+"""What the spread of draws is multiplied by, in turn: full ones explore more than a thousand calls can pay for."""
 
 
 def unseen(model: Surrogate, encoding: Encoding, seen: Levels, generator: np.random.Generator) -> Levels:
@@ -34,14 +34,14 @@ def unseen(model: Surrogate, encoding: Encoding, seen: Levels, generator: np.ran
     children = encoding.children(best(seen, PARENTS), CHILDREN_POOL, generator)
     pool = fresh(np.vstack([encoding.sample(RANDOM_POOL, generator), children]))
     for _ in range(GENERATIONS):
-        pool = best(pool, DRAWN_POOL // 2)
-        children = encoding.children(pool[: 2 * PARENTS], DRAWN_POOL // 2, generator)
-        pool = fresh(np.vstack([pool, children]))
-    return pool
+        pool = best(pool, KEPT)
+        pool = fresh(np.vstack([pool, encoding.children(pool[: 2 * PARENTS], KEPT, generator)]))
+    return fresh(np.vstack([pool, encoding.sample(RANDOM_POOL, generator)]))
 
 
 def thompson(model: Surrogate, pool: Levels, count: int, generator: np.random.Generator) -> list[list[int]]:
     """Positions in the pool, best first, for each of ``count`` joint draws (Thompson 1933)."""
     likely = np.argsort(-model.mean(pool), kind="stable")[:DRAWN_POOL]
-    draws = model.draw(pool[likely], count, DRAW_SCALE, generator)
+    scales = np.resize(SCALES, count)
+    draws = model.draw(pool[likely], scales, generator)
     return [likely[np.argsort(-draw, kind="stable")].tolist() for draw in draws]

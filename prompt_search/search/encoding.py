@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_search.space import Candidate, SearchSpace
+from prompt_search.space import Candidate, Factor, SearchSpace
 
 Levels = NDArray[np.int64]
 """One row per candidate, one column per factor: the position of the option, -1 where the factor is inactive."""
@@ -23,7 +23,7 @@ class Encoding:
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._names = [factor.name for factor in space.factors]
-        self._options = np.array([len(factor.options) for factor in space.factors], dtype=np.int64)
+        self._decks = [_deck(factor) for factor in space.factors]
         self._parents = [index for index, name in enumerate(self._names) if name in space.parents]
         self._active: dict[tuple[int, ...], NDArray[np.bool_]] = {}
 
@@ -38,18 +38,30 @@ class Encoding:
         return {name: int(level) for name, level in zip(self._names, levels, strict=True) if level >= 0}
 
     def sample(self, count: int, generator: np.random.Generator) -> Levels:
-        """Candidates with every option drawn uniformly."""
-        return self._canonical(generator.integers(0, self._options, (count, len(self._options))))
+        """Candidates by chance: every option equally likely, but as often no shots as few or many."""
+        return self._canonical(self._drawn(count, generator))
+
+    def design(self, count: int, generator: np.random.Generator) -> Levels:
+        """Assignments in which the options of each factor come up equally often (McKay et al. 1979)."""
+        columns = []
+        for deck in self._decks:
+            shuffled = np.concatenate([generator.permutation(deck) for _ in range(-(-count // len(deck)))])
+            columns.append(generator.permutation(shuffled[:count]))
+        return np.column_stack([np.zeros((count, 0), dtype=np.int64), *columns])
 
     def children(self, parents: Levels, count: int, generator: np.random.Generator) -> Levels:
         """Crossovers of two parents each, with one or (every third time) two options drawn anew."""
         factors = len(self._names)
         first, second = (parents[generator.integers(0, len(parents), count)] for _ in range(2))
         levels = np.where(generator.random((count, factors)) < 0.5, first, second)
-        drawn = generator.integers(0, self._options, (count, factors))
+        drawn = self._drawn(count, generator)
         shuffled = generator.random((count, factors)).argsort(axis=1)
         changed = shuffled < np.where(generator.random(count) < 1 / 3, 2, 1)[:, None]
         return self._canonical(np.where(changed | (levels < 0), drawn, levels))
+
+    def _drawn(self, count: int, generator: np.random.Generator) -> Levels:
+        columns = [deck[generator.integers(0, len(deck), count)] for deck in self._decks]
+        return np.column_stack([np.zeros((count, 0), dtype=np.int64), *columns])
 
     @cached_property
     def everything(self) -> Levels | None:
@@ -70,3 +82,14 @@ class Encoding:
             active = self._space.active(chosen)
             self._active[parents] = np.array([name in active for name in self._names])
         return self._active[parents]
+
+
+def _deck(factor: Factor) -> NDArray[np.int64]:
+    """The options to draw from: each once, but no shots as often as half of all numbers of shots together.
+
+    With shots or without is another prompt altogether; five or six of them is not.
+    """
+    levels = np.arange(len(factor.options), dtype=np.int64)
+    if factor.kind == "examples" and factor.options[0] == 0:
+        return np.append(np.zeros((len(levels) - 1) // 2, dtype=np.int64), levels)
+    return levels

@@ -241,17 +241,11 @@ class Race:
         return self._fitted
 
     def _design(self) -> list[Mapping[str, int]]:
-        """Assignments in which the options of each factor come up equally often (McKay et al. 1979)."""
-        generator = random.Random(f"{self._seed} design")
+        """The first candidates, as assignments."""
         most = max((len(factor.options) for factor in self._space.factors if factor.kind == "choice"), default=0)
-        count = min(max(DESIGNED, most), MOST_DESIGNED)
-        columns: dict[str, list[int]] = {}
-        for factor in self._space.factors:
-            column: list[int] = []
-            while len(column) < count:
-                column += generator.sample(range(len(factor.options)), len(factor.options))
-            columns[factor.name] = generator.sample(column[:count], count)
-        return [{name: column[index] for name, column in columns.items()} for index in range(count)]
+        generator = np.random.default_rng(random.Random(f"{self._seed} design").randrange(2**32))
+        design = self._encoding.design(min(max(DESIGNED, most), MOST_DESIGNED), generator)
+        return [self._encoding.positions(levels) for levels in design]
 
     def _add(self, positions: Mapping[str, int]) -> Racer | None:
         """Enter a candidate unless an equal prompt is in the race."""

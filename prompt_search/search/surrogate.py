@@ -44,13 +44,17 @@ MOST_LEARNED = 400
 def similarity(factor: Factor) -> Floats:
     """How alike two options are, of shape (options, options), with 1 on the diagonal.
 
-    Numbers are the more alike the nearer they are, orders the more pairs of items they have in the same order
-    (Kendall 1938; Jiao and Vert 2018); of anything else an option is alike only to itself.
+    Numbers are the more alike the nearer they are, but no shots are unlike any number of them; orders are the more
+    alike the more pairs of items they have in the same order (Kendall 1938; Jiao and Vert 2018); of anything else an
+    option is alike only to itself.
     """
     options = factor.options
     if factor.kind in ("integer", "examples"):
         apart = np.abs(np.subtract.outer(range(len(options)), range(len(options))))
-        return np.asarray(np.exp(-apart / max(1.0, len(options) / 3)))
+        near = np.asarray(np.exp(-apart / max(1.0, len(options) / 3)))
+        if factor.kind == "examples" and options[0] == 0:
+            near[0, 1:] = near[1:, 0] = 0
+        return near
     if factor.kind == "order":
         places = np.array([[option.index(item) for item in options[0]] for option in options])
         first, second = np.triu_indices(places.shape[1], 1)
@@ -313,9 +317,10 @@ class Surrogate:
         covariance = self._covariance(embedded, embedded) - half.T @ half
         return np.asarray(self.looks.centre + cross.T @ self._solved), np.asarray(covariance)
 
-    def draw(self, levels: Levels, count: int, scale: float, generator: np.random.Generator) -> Floats:
-        """``count`` joint draws of candidates' true means, of shape (count, n), their spread times ``scale``."""
+    def draw(self, levels: Levels, scales: Floats, generator: np.random.Generator) -> Floats:
+        """Joint draws of candidates' true means, of shape (scales, n), the spread of each times its scale."""
         mean, covariance = self.posterior(levels)
         jitter = 1e-8 + 1e-6 * covariance.diagonal().max()
         root = linalg.cholesky(covariance + jitter * np.eye(len(mean)), lower=True)
-        return np.asarray(mean + scale * generator.standard_normal((count, len(mean))) @ root.T)
+        draws = generator.standard_normal((len(scales), len(mean))) @ root.T
+        return np.asarray(mean + scales[:, None] * draws)
