@@ -14,8 +14,8 @@ surrogate expects most of, and random ones again."""
 DRAWN_POOL = 800
 """A joint draw is made over at most this many candidates, those that are expected to be best."""
 
-SCALES = (0.3, 0.3, 0.3, 1.0)
-"""What the spread of draws is multiplied by, in turn: full ones explore more than a thousand calls can pay for."""
+SCALES = (0.3, 1.0)
+"""What the spread of draws is multiplied by, in turn: half of them hold to what is known, half explore."""
 
 
 def unseen(model: Surrogate, encoding: Encoding, seen: Levels, generator: np.random.Generator) -> Levels:
