@@ -149,7 +149,7 @@ class Race:
         self._fitted: Surrogate | None = None
         self._fitted_size = self._learned_size = 0
         self._first = [candidate.to_dict() for candidate in enqueued] + self._design()
-        self._block = BLOCK
+        self._block = BLOCK if limit() >= SMALL else SMALL_BLOCK
         self.racers: list[Racer] = []
         self.leader: Racer | None = None
         """Who was ahead at the last decision."""
@@ -162,7 +162,6 @@ class Race:
             return await self._run()
 
     async def _run(self) -> Racer:
-        self._block = BLOCK if self._limit() >= SMALL else SMALL_BLOCK
         self._add({})
         batch = list(self.racers)
         number = idle = 0
@@ -240,11 +239,13 @@ class Race:
                 self._fitted = Surrogate(self._geometry, looks, self._fitted.logs)
         return self._fitted
 
+    def _generator(self, purpose: str) -> np.random.Generator:
+        return np.random.default_rng(random.Random(f"{self._seed} {purpose}").randrange(2**32))
+
     def _design(self) -> list[Mapping[str, int]]:
         """The first candidates, as assignments."""
         most = max((len(factor.options) for factor in self._space.factors if factor.kind == "choice"), default=0)
-        generator = np.random.default_rng(random.Random(f"{self._seed} design").randrange(2**32))
-        design = self._encoding.design(min(max(DESIGNED, most), MOST_DESIGNED), generator)
+        design = self._encoding.design(min(max(DESIGNED, most), MOST_DESIGNED), self._generator("design"))
         return [self._encoding.positions(levels) for levels in design]
 
     def _add(self, positions: Mapping[str, int]) -> Racer | None:
@@ -295,7 +296,7 @@ class Race:
         model = self._model()
         if model is None:
             return self._random_racers(PER_ROUND, number)
-        generator = np.random.default_rng(random.Random(f"{self._seed} round {number}").randrange(2**32))
+        generator = self._generator(f"round {number}")
         if not newcomers:
             self._stop_hopeless(model)
         open_racers = [] if newcomers else [racer for racer in self.racers if racer.open]

@@ -48,7 +48,7 @@ def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> Propo
     distributions = _distributions(space)
 
     def propose(told: Sequence[Told], count: int) -> list[Mapping[str, int]]:
-        study = _study([_frozen(space, one, "complete") for one in told], given)
+        study = _study([_frozen(space, distributions, one, "complete") for one in told], given)
         return [space.suggest(study.ask(distributions)).to_dict() for _ in range(count)] if distributions else []
 
     return propose
@@ -64,6 +64,7 @@ def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, block: int) -> 
 
     given = copy.deepcopy(pruner)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = _distributions(space)
     every = 1 if isinstance(pruner, optuna.pruners.WilcoxonPruner) else block
 
     def reports(scores: Sequence[float]) -> dict[int, float]:
@@ -72,7 +73,7 @@ def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, block: int) -> 
         return {rows: sum(scores[:rows]) / rows for rows in range(every, len(scores) + 1, every)}
 
     def stop(told: Sequence[Told]) -> list[bool]:
-        study = _study([_frozen(space, one, one.state, reports(one.scores)) for one in told])
+        study = _study([_frozen(space, distributions, one, one.state, reports(one.scores)) for one in told])
         trials = study.get_trials(deepcopy=False)
         return [one.state == "running" and given.prune(study, trial) for one, trial in zip(told, trials, strict=True)]
 
@@ -86,17 +87,20 @@ def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def _frozen(
-    space: SearchSpace, told: Told, state: str, reports: Mapping[int, float] | None = None
+    space: SearchSpace,
+    distributions: Mapping[str, BaseDistribution],
+    told: Told,
+    state: str,
+    reports: Mapping[int, float] | None = None,
 ) -> optuna.trial.FrozenTrial:
     import optuna
     from optuna.trial import TrialState
 
     states = {"running": TrialState.RUNNING, "complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
-    distributions = _distributions(space)
     return optuna.trial.create_trial(
         state=states.get(state, TrialState.FAIL),
         params={name: space.by_name[name].ids[told.positions[name]] for name in distributions},
-        distributions=distributions,
+        distributions=dict(distributions),
         value=told.estimate if state in ("complete", "pruned") else None,
         intermediate_values=dict(reports or {}),
     )
