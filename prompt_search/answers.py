@@ -12,7 +12,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -23,6 +23,8 @@ TOP_LOGPROBS = 20
 """How many tokens are asked for with their log-probabilities: the most that OpenAI's API gives."""
 
 LABEL_MODES = ("text", "logprobs", "json")
+
+CALIBRATIONS = ("content-free", "rows")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,15 @@ class Answer(ABC):
         """The probability of each possible answer, summing to 1; ``None`` where there are none."""
         return None
 
+    @property
+    def needs_rows(self) -> bool:
+        """Whether it first has to learn from responses, by ``learned``, to read them as it should."""
+        return False
+
+    def learned(self, responses: Sequence[Response], targets: Sequence[Any]) -> Answer:
+        """The form as it reads after these responses to rows with these targets; itself where it learns nothing."""
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON description, from which ``from_dict`` makes an equal answer form."""
         settings = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
@@ -97,10 +108,17 @@ class Label(Answer):
     - ``text``: the first label mentioned, as whole words, whatever the case; at one place the longest wins.
     - ``logprobs``: the label whose beginning is the likeliest first token. The probabilities of all listed
       tokens that begin exactly one label are summed and normalised; labels that are not listed get 0.
-      ``calibrate`` divides them by those for a content-free input (Zhao et al. 2021, "Calibrate Before Use:
-      Improving Few-Shot Performance of Language Models"); a label not listed there counts as likely as the
-      least likely token listed.
     - ``json``: ``{"label": ...}`` by ``response_format`` with the labels as an enumeration.
+
+    ``calibrate``, in logprobs mode, mends a model's liking for some labels whatever the input:
+
+    - ``rows``: probabilities are divided by their mean over the rows that the prompt was scored on in the search
+      (Zhou et al. 2024, "Batch Calibration: Rethinking Calibration for In-Context Learning and Prompt
+      Engineering"), times the labels' shares of these rows (Saerens et al. 2002). The factors are learned again
+      with every look, are fixed for the sealed test, and are exported as ``weights``, one per label.
+    - ``content-free``: probabilities are divided by those for a content-free input (Zhao et al. 2021, "Calibrate
+      Before Use: Improving Few-Shot Performance of Language Models"), which takes a call more; a label not listed
+      there counts as likely as the least likely token listed.
 
     ``top_logprobs`` is how many of the likeliest tokens are asked for: OpenAI allows 20, llama.cpp any number. A
     small model often has a label further down: SmolLM2 on SST-2 without the labels in the prompt lists neither in
@@ -109,7 +127,8 @@ class Label(Answer):
     ``max_tokens`` is 16 for text and 64 for json unless given; logprobs always take one token.
 
     Raises ``InputError`` for fewer than two labels, an empty one, two that read the same, an unknown mode,
-    ``calibrate`` without logprobs, and in logprobs mode for labels that begin with the same word.
+    an unknown ``calibrate`` or one without logprobs, ``weights`` that do not fit, and in logprobs mode for labels
+    that begin with the same word.
 
     >>> Label(["positive", "negative"]).parse(Response(text="It is Positive."))
     'positive'
@@ -119,7 +138,8 @@ class Label(Answer):
     labels: Sequence[str]
     mode: str = "text"
     _: KW_ONLY
-    calibrate: bool = False
+    calibrate: str | None = None
+    weights: Sequence[float] = ()
     max_tokens: int | None = None
     top_logprobs: int = TOP_LOGPROBS
     name: str = ""
@@ -133,16 +153,28 @@ class Label(Answer):
             raise InputError(
                 f"the mode of a label must be one of {', '.join(LABEL_MODES)}, not {self.mode!r}; choose one"
             )
+        if self.calibrate not in (None, *CALIBRATIONS):
+            raise InputError(
+                f"calibrate must be None or one of {', '.join(CALIBRATIONS)}, not {self.calibrate!r}; choose one"
+            )
         if self.calibrate and self.mode != "logprobs":
             raise InputError(f"calibrate needs mode='logprobs', not {self.mode!r}; change one of them")
+        weights = tuple(self.weights)
+        if weights and (self.calibrate != "rows" or len(weights) != len(labels) or not all(w > 0 for w in weights)):
+            raise InputError(
+                f"weights are one positive number for each of the {len(labels)} labels, and need calibrate='rows'; "
+                f"got {weights}; leave them out to have them learned"
+            )
         if self.mode == "logprobs":
             _check_first_tokens(labels)
         tokens = {"text": 16, "logprobs": 1, "json": 64}[self.mode]
         if self.mode != "logprobs" and self.max_tokens is not None:
             tokens = self.max_tokens
         _check_max_tokens(tokens)
-        suffix = ("" if self.mode == "text" else f"_{self.mode}") + ("_calibrated" if self.calibrate else "")
+        by = {None: "", "rows": "_calibrated", "content-free": "_content_free"}[self.calibrate]
+        suffix = ("" if self.mode == "text" else f"_{self.mode}") + by
         object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "max_tokens", tokens)
         object.__setattr__(self, "name", self.name or f"label{suffix}")
 
@@ -162,7 +194,27 @@ class Label(Answer):
 
     @property
     def needs_baseline(self) -> bool:
-        return self.calibrate
+        return self.calibrate == "content-free"
+
+    @property
+    def needs_rows(self) -> bool:
+        return self.calibrate == "rows" and not self.weights
+
+    def learned(self, responses: Sequence[Response], targets: Sequence[Any]) -> Label:
+        if self.calibrate != "rows":
+            return self
+        plain = replace(self, weights=())
+        read = [plain.probabilities(response) for response in responses]
+        seen = [(given, str(target)) for given, target in zip(read, targets, strict=True) if given is not None]
+        if not seen:
+            return self
+        weights = []
+        for label in self.labels:
+            # Of each label one row more than was seen: what has not come up yet is rare, not impossible.
+            expected = (1 + sum(target == label for _, target in seen)) / (len(seen) + len(self.labels))
+            mean = math.fsum(given[label] for given, _ in seen) / len(seen)
+            weights.append(float(f"{expected / mean:.4g}") if mean else 1.0)  # never listed: nothing to weigh
+        return replace(self, weights=tuple(weights))
 
     def parse(self, response: Response, baseline: Response | None = None) -> str | Unparsed:
         if self.mode == "logprobs":
@@ -181,18 +233,17 @@ class Label(Answer):
         if self.mode != "logprobs" or not response.logprobs:
             return None
         masses = self._masses(response.logprobs[0])
-        if self.calibrate:
-            divisors = self._divisors(baseline)
-            if divisors is None:
-                return None
-            masses = {label: mass / divisors[label] for label, mass in masses.items()}
+        factors = self._factors(baseline)
+        if factors is None:
+            return None
+        masses = {label: mass * factors[label] for label, mass in masses.items()}
         total = math.fsum(masses.values())
         return {label: mass / total for label, mass in masses.items()} if total > 0 else None
 
     def _likeliest(self, response: Response, baseline: Response | None) -> str | Unparsed:
         if not response.logprobs:
             return Unparsed("the response has no log-probabilities; use mode='text' with this server")
-        if self.calibrate and self._divisors(baseline) is None:
+        if self._factors(baseline) is None:
             return Unparsed("the content-free response has no log-probabilities to calibrate by")
         probabilities = self.probabilities(response, baseline)
         if probabilities is None:
@@ -209,7 +260,10 @@ class Label(Answer):
                 masses[begun[0]] += math.exp(logprob)
         return masses
 
-    def _divisors(self, baseline: Response | None) -> dict[str, float] | None:
+    def _factors(self, baseline: Response | None) -> dict[str, float] | None:
+        """What calibration multiplies each label's probability by; None where it cannot tell."""
+        if self.calibrate != "content-free":
+            return dict(zip(self.labels, self.weights or [1.0] * len(self.labels), strict=True))
         if baseline is None or not baseline.logprobs:
             return None
         listed = [math.exp(logprob) for _, logprob in baseline.logprobs[0]]
@@ -217,7 +271,7 @@ class Label(Answer):
         least = min((probability for probability in listed if probability > 0), default=0.0)
         if least == 0:
             return None
-        return {label: mass or least for label, mass in self._masses(baseline.logprobs[0]).items()}
+        return {label: 1 / (mass or least) for label, mass in self._masses(baseline.logprobs[0]).items()}
 
     def _from_json(self, response: Response) -> str | Unparsed:
         value = _json_value(response, self.max_tokens)

@@ -26,7 +26,7 @@ def demo_study(*, seed: int = 0, storage: str | None = None) -> Study:
             {
                 "text": Label(data.labels),
                 "logprobs": Label(data.labels, mode="logprobs", top_logprobs=200),
-                "calibrated": Label(data.labels, mode="logprobs", top_logprobs=200, calibrate=True),
+                "calibrated": Label(data.labels, mode="logprobs", top_logprobs=200, calibrate="rows"),
             }
         ),
         name="demo",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from prompt_search.answers import Answer, Unparsed
@@ -154,6 +154,17 @@ class Evaluator:
                 raise result
             outcomes.append(result)
         return outcomes
+
+    def learned(self, contender: Contender, outcomes: Sequence[Outcome]) -> Contender:
+        """The contender as it reads after these outcomes of its own; itself where its form has nothing to learn."""
+        answered = [outcome for outcome in outcomes if outcome.error is None]
+        answer = contender.answer.learned(
+            [self._used[outcome.key].result()[0] for outcome in answered],
+            [self._rows[outcome.row].target for outcome in answered],
+        )
+        if answer is contender.answer:
+            return contender
+        return replace(contender, answer=answer, prompt=replace(contender.prompt, answer=answer.to_dict()))
 
     async def _measured(self, contender: Contender, row: int, split: str) -> Outcome | None:
         try:

@@ -192,6 +192,8 @@ class Result:
         failed = [sample.error for sample in tested if sample.error is not None]
         if failed:
             return f"{len(failed)} of {len(tested)} requests of the test failed, the first with {failed[0]}"
+        if not self.summary["tested"]:
+            return "they were left alone, as run(test=False) asks"
         return "the budget left too few calls for them; give more calls"
 
     @property

@@ -41,7 +41,7 @@ _LABEL_ANSWERS = """ps.choice(
             "text": ps.Label(data.labels),
             # OpenAI allows no more than 20 top_logprobs, the default.
             "logprobs": ps.Label(data.labels, mode="logprobs", top_logprobs=200),
-            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate=True),
+            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate="rows"),
         }
     )"""
 

@@ -264,6 +264,7 @@ class Study:
         progress: Callable[[Snapshot], None] | None = None,
         fresh: bool = False,
         retry_errors: bool = False,
+        test: bool = True,
     ) -> Result:
         """Search, then score baseline and winner on the sealed rows; the same call resumes.
 
@@ -275,6 +276,8 @@ class Study:
             progress: told where the study stands, after every response.
             fresh: forget the stored study of this name (its responses stay, and cost nothing).
             retry_errors: send requests that failed in an earlier run again.
+            test: False leaves the sealed rows alone and spends the whole budget on the search, for those who test
+                on rows of their own.
 
         Raises:
             InputError: the stored study differs, or the storage cannot be opened.
@@ -293,7 +296,7 @@ class Study:
                 calls = {key: call for key, call in calls.items() if not call.response.error}
             store.clear_trials(self.name)
             ledger = Ledger(budget, paid_before=paid)
-            run = _Run(self, store, ledger, progress)
+            run = _Run(self, store, ledger, progress, test)
             in_own_thread(lambda: run.main(calls), lambda: ledger.stop("interrupted"))
             self._result = Result(store, self.name)
             return self._result
@@ -312,13 +315,15 @@ class Study:
 class _Run:
     """One run of a study: what it writes down, round by round."""
 
-    def __init__(self, study: Study, store: Store, ledger: Ledger, progress: Callable[[Snapshot], None] | None) -> None:
+    def __init__(
+        self, study: Study, store: Store, ledger: Ledger, progress: Callable[[Snapshot], None] | None, test: bool
+    ) -> None:
         self.study = study
         self.store = store
         self.ledger = ledger
         self.progress = progress
-        self.saved: dict[int, int] = {}
-        self.states: dict[int, str] = {}
+        self.test_share = TEST_SHARE if test else 0.0
+        self.saved: dict[int, tuple[Contender, str, int]] = {}
         self.cached = self.responses = self.errors = self.unparsed = self.trials = 0
         self.best: tuple[float, float, float] | None = None
         self.phase = "starting"
@@ -326,7 +331,7 @@ class _Run:
     @property
     def test_rows(self) -> list[int]:
         """The sealed rows that the budget has room for, by what is known at the moment."""
-        return self.study.test_rows[: int(self.ledger.affordable() * TEST_SHARE)]
+        return self.study.test_rows[: int(self.ledger.affordable() * self.test_share)]
 
     async def main(self, calls: Mapping[str, Any]) -> None:
         study = self.study
@@ -412,6 +417,7 @@ class _Run:
                 "candidates": list(self.study.space().size()),
                 "search_rows": len(self.study.search_rows),
                 "held_out_rows": len(self.study.test_rows),
+                "tested": self.test_share > 0,
             },
         )
         estimates = race.estimates()
@@ -429,14 +435,15 @@ class _Run:
         for racer in race.racers:
             if not racer.outcomes and racer.trial != DEFAULT_TRIAL:
                 continue  # entered, but not looked at yet
-            done = self.saved.get(racer.trial, 0)
+            contender, state, done = self.saved.get(racer.trial, (None, "", 0))
+            if contender is not racer.contender:
+                done = 0  # what was there is read anew
+            if contender is not racer.contender or state != racer.state:
+                trials.append(self.trial(racer))
             samples += [
                 sample_record(racer.trial, "search", outcome, self.study.data) for outcome in racer.outcomes[done:]
             ]
-            if self.states.get(racer.trial) != racer.state:
-                trials.append(self.trial(racer))
-            self.saved[racer.trial] = len(racer.outcomes)
-            self.states[racer.trial] = racer.state
+            self.saved[racer.trial] = racer.contender, racer.state, len(racer.outcomes)
         self.store.save_trials(self.study.name, trials, samples)
         leader = race.leader
         if leader is not None and leader.scores:
@@ -508,7 +515,8 @@ def evaluate(
         prompt: what to score.
         data: the rows.
         model: whom to ask.
-        answer: how a response is read; default: what the prompt was exported with, else as in `Study`.
+        answer: how a response is read; default: what the prompt was exported with, else as in `Study`. A form that
+            learns from rows and has not yet learns from these.
         metric: ``(answer, row) -> bool | float | Score``.
         rows: positions of the rows to score on; default all.
         storage: where responses are kept and looked for; None: memory.
@@ -531,7 +539,11 @@ def evaluate(
     store = Store(storage or "sqlite://")
     ledger = Ledger(budget or Budget(calls=10 * len(chosen) + 100))
 
-    async def main() -> list[Outcome | None]:
+    async def outcomes_of(evaluator: Evaluator, contender: Contender) -> list[Outcome]:
+        found = await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
+        return [outcome for outcome in found if outcome is not None]
+
+    async def main() -> tuple[Contender, list[Outcome]]:
         async with Client(asked, max_concurrency=max_concurrency, on_attempt=ledger.reserve) as client:
             evaluator = Evaluator(
                 study=EVALUATIONS,
@@ -542,12 +554,16 @@ def evaluate(
                 ledger=ledger,
                 calls={},
             )
-            return await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
+            read = await outcomes_of(evaluator, contender)
+            if not contender.answer.needs_rows:
+                return contender, read
+            learned = evaluator.learned(contender, read)
+            return learned, await outcomes_of(evaluator, learned)
 
     try:
-        outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
-        samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes if outcome is not None]
-        return Evaluation(prompt=contender.prompt, samples=samples, calls=store.calls(EVALUATIONS))
+        read_by, outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
+        samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes]
+        return Evaluation(prompt=read_by.prompt, samples=samples, calls=store.calls(EVALUATIONS))
     finally:
         store.close()
 

@@ -131,7 +131,7 @@ class TestLabelLogprobs:
 
     def test_calibration_divides_by_the_baseline(self) -> None:
         """A label that is likely whatever the input needs more evidence (worked by hand)."""
-        label = Label(["yes", "no"], mode="logprobs", calibrate=True)
+        label = Label(["yes", "no"], mode="logprobs", calibrate="content-free")
         response, baseline = listed(yes=0.6, no=0.3), listed(yes=0.8, no=0.1)
         assert label.needs_baseline
         assert Label(["yes", "no"], mode="logprobs").parse(response, baseline) == "yes"
@@ -140,23 +140,57 @@ class TestLabelLogprobs:
 
     def test_calibration_floors_labels_absent_from_the_baseline(self) -> None:
         """A label that the baseline does not list counts as its least likely token, -9999 left out."""
-        label = Label(["yes", "no"], mode="logprobs", calibrate=True)
+        label = Label(["yes", "no"], mode="logprobs", calibrate="content-free")
         baseline = Response(logprobs=((("yes", math.log(0.5)), ("The", math.log(0.25)), ("x", -9999.0)),))
         assert label.probabilities(listed(yes=0.5, no=0.25), baseline) == pytest.approx({"yes": 0.5, "no": 0.5})
 
     def test_calibration_without_baseline_is_unparsed(self) -> None:
         """A missing or useless baseline is a counted outcome, not a silent lack of calibration."""
-        label = Label(["yes", "no"], mode="logprobs", calibrate=True)
+        label = Label(["yes", "no"], mode="logprobs", calibrate="content-free")
         for baseline in (None, Response(text="yes"), Response(logprobs=((("yes", -9999.0),),))):
             assert "to calibrate by" in reason(label.parse(listed(yes=0.6), baseline))
             assert label.probabilities(listed(yes=0.6), baseline) is None
+
+    def test_rows_calibration_divides_by_the_mean_of_the_rows(self) -> None:
+        """A label that is likely on every row weighs less, one weight per label (worked by hand)."""
+        label = Label(["yes", "no"], mode="logprobs", calibrate="rows")
+        response = listed(yes=0.65, no=0.35)
+        assert label.needs_rows
+        assert label.parse(response) == "yes"
+        learned = label.learned([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"])
+        assert isinstance(learned, Label)
+        assert learned.weights == (0.7143, 1.667)  # a half by 0.7, a half by 0.3
+        assert not learned.needs_rows
+        assert learned.parse(response) == "no"
+        assert learned.learned([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"]) == learned
+
+    def test_rows_calibration_leaves_a_right_model_alone(self) -> None:
+        """Where the model expects the labels as often as they are, rare ones too, next to nothing changes."""
+        label = Label(["yes", "no"], mode="logprobs", calibrate="rows")
+        learned = label.learned([listed(yes=0.9, no=0.1)] * 1000, ["yes"] * 900 + ["no"] * 100)
+        assert isinstance(learned, Label)
+        assert learned.weights == pytest.approx((1, 1), rel=0.01)
+
+    def test_rows_calibration_without_log_probabilities_learns_nothing(self) -> None:
+        """What cannot be read is left out, and a label that was never listed has nothing to weigh."""
+        label = Label(["yes", "no", "maybe"], mode="logprobs", calibrate="rows")
+        assert label.learned([Response(text="yes"), listed(The=0.5)], ["yes", "no"]) is label
+        learned = label.learned([listed(yes=0.5, no=0.5), Response(text="yes")], ["yes", "no"])
+        assert learned == Label(label.labels, mode="logprobs", calibrate="rows", weights=(1.0, 0.5, 1.0))
+
+    def test_only_rows_calibration_learns(self) -> None:
+        """Every other form stays what it is."""
+        for answer in ANSWERS:
+            if not isinstance(answer, Label) or answer.calibrate != "rows":
+                assert answer.learned([listed(yes=0.9, no=0.1)], ["no"]) is answer
+                assert not answer.needs_rows
 
     @given(THREE, THREE)
     def test_probabilities_sum_to_one_and_contain_the_answer(self, given: list[float], base: list[float]) -> None:
         """The answer is the likeliest label, calibrated or not; a flat baseline changes nothing."""
         names = ("positive", "negative", "neutral")
         response = listed(**dict(zip(names, given, strict=True)))
-        calibrated = Label(names, mode="logprobs", calibrate=True)
+        calibrated = Label(names, mode="logprobs", calibrate="content-free")
         for label, baseline in (
             (self.label, None),
             (calibrated, listed(**dict(zip(names, base, strict=True)))),
@@ -217,7 +251,8 @@ class TestLabelSettings:
         [
             ({}, "label"),
             ({"mode": "logprobs"}, "label_logprobs"),
-            ({"mode": "logprobs", "calibrate": True}, "label_logprobs_calibrated"),
+            ({"mode": "logprobs", "calibrate": "rows"}, "label_logprobs_calibrated"),
+            ({"mode": "logprobs", "calibrate": "content-free"}, "label_logprobs_content_free"),
             ({"mode": "json"}, "label_json"),
             ({"name": "mine"}, "mine"),
         ],
@@ -236,7 +271,11 @@ class TestLabelSettings:
             (["a b", "A_B"], {}, "the labels 'a b' and 'A_B' read the same"),
             ("yes", {}, r"labels must be a list, not the text 'yes'; write \['yes', ...\]"),
             (["yes", "no"], {"mode": "vote"}, "must be one of text, logprobs, json, not 'vote'"),
-            (["yes", "no"], {"calibrate": True}, "calibrate needs mode='logprobs', not 'text'"),
+            (["yes", "no"], {"calibrate": "rows"}, "calibrate needs mode='logprobs', not 'text'"),
+            (["yes", "no"], {"mode": "logprobs", "calibrate": True}, "None or one of content-free, rows, not True"),
+            (["yes", "no"], {"mode": "logprobs", "weights": [1, 1]}, "and need calibrate='rows'"),
+            (["yes", "no"], {"mode": "logprobs", "calibrate": "rows", "weights": [1]}, "each of the 2 labels"),
+            (["yes", "no"], {"mode": "logprobs", "calibrate": "rows", "weights": [1, 0]}, "positive number"),
             (["yes", "no"], {"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
         ],
     )
@@ -480,7 +519,8 @@ class TestJson:
 
 ANSWERS = [
     Label(["yes", "no"], max_tokens=4),
-    Label(["yes", "no"], mode="logprobs", calibrate=True, name="mine"),
+    Label(["yes", "no"], mode="logprobs", calibrate="content-free", name="mine"),
+    Label(["yes", "no"], mode="logprobs", calibrate="rows", weights=[0.5, 2.25]),
     Label(["yes", "no"], mode="json"),
     Number(32),
     Text(first_line=True, strip=False),

@@ -199,7 +199,7 @@ def logprobs(positive: float) -> dict[str, Any]:
     return completion("positive", "", tokens)
 
 
-CALIBRATED = Label(LABELS, "logprobs", calibrate=True)
+CALIBRATED = Label(LABELS, "logprobs", calibrate="content-free")
 
 
 def test_content_free_request_is_asked_once_for_a_prompt(server: FakeServer) -> None:
@@ -237,6 +237,33 @@ def test_failed_calibration_is_an_error_and_sends_no_row(fake: FakeModel) -> Non
     assert [(o.score, o.error) for o in outcomes if o] == [(None, "server: 500")] * 2
     assert fake.count == 1
     assert all(o and o.key in setting.store.calls("s") for o in outcomes)
+
+
+def test_form_learns_from_what_was_answered(fake: FakeModel) -> None:
+    """Weights come from the answered rows, failed ones left out; reading them anew costs nothing."""
+
+    def answer(body: Body) -> Response:
+        row = int(prompt_of(body).split()[-1])
+        if row == 3:
+            return Response(error="server: 500")
+        likely = 0.9 if row % 2 == 0 else 0.7  # positive whatever the row is, more so where it is
+        tokens = (("positive", math.log(likely)), ("negative", math.log(1 - likely)))
+        return Response(text="positive", logprobs=(tokens,))
+
+    fake.answer = answer
+    setting = Setting(fake)
+    asked = contender(fake.model(), answer=Label(LABELS, "logprobs", calibrate="rows"))
+    rows = (0, 1, 2, 3, 4, 5)
+    before = [outcome for outcome in setting.run(*((asked, row) for row in rows)) if outcome]
+    assert [o.score for o in before] == [1, 0, 1, None, 1, 0]
+    learned = setting.evaluator.learned(asked, before)
+    assert learned.prompt.answer == learned.answer.to_dict()
+    assert learned.prompt.messages({"text": "x"}) == asked.prompt.messages({"text": "x"})
+    assert setting.evaluator.price(learned, rows) == [0] * 6
+    after = setting.run(*((learned, row) for row in rows))
+    assert [o.score for o in after if o] == [1, 1, 1, None, 1, 1]
+    assert fake.count == 6
+    assert setting.evaluator.learned(contender(fake.model()), before).answer is TEXT
 
 
 # What ends a run

@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import dataclasses
 import json
+import math
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -127,6 +128,18 @@ def test_finished_study_is_an_optuna_study(fake: FakeModel, storage: str, stored
     assert mirrored.best_trial.number == result.best_trial
     assert set(mirrored.trials_dataframe()["state"]) <= {"COMPLETE", "PRUNED"}
     assert optuna.importance.get_param_importances(mirrored)
+
+
+def test_whole_budget_can_go_to_the_search(fake: FakeModel) -> None:
+    """Without a test no sealed row is asked, the search has the calls, and the result says why nothing is shown."""
+    fake.answer = truth
+    made = study(fake)
+    result = made.run(150, test=False)
+    samples = result.samples_df()
+    assert set(samples.split) == {"search"}
+    assert not set(samples.row) & set(made.test_rows)
+    assert result.summary["calls"] > 140
+    assert "they were left alone, as run(test=False) asks" in result.headline
 
 
 def test_small_test_holds_both_labels(fake: FakeModel) -> None:
@@ -337,6 +350,50 @@ def test_progress_is_told(fake: FakeModel) -> None:
 
 
 # Dimensions outside the template
+
+
+def leaning(body: Body) -> Response:
+    """Always positive, but more so where it is right; with the careful instruction most of all."""
+    prompt = prompt_of(body)
+    good, careful = "good thing" in prompt, "care" in prompt
+    likely = (0.95 if good else 0.6) if careful else 0.8 + 0.1 * (zlib.crc32(prompt.encode()) % 10 / 10)
+    return Response(text="positive", logprobs=((("positive", math.log(likely)), ("negative", math.log(1 - likely))),))
+
+
+def test_calibration_learned_in_the_search_is_shipped(fake: FakeModel, storage: str, tmp_path: Path) -> None:
+    """A model that leans to one label is put right by weights learned on search rows, fixed for the sealed ones,
+    stored with trials and samples, exported, and found again by a resumed study without a call."""
+    fake.answer = leaning
+    rows = ps.Label(DATA.labels, mode="logprobs", calibrate="rows")
+    result = study(fake, storage, answer=rows).run(200)
+    assert "care" in result.best.text
+    assert result.best.answer is not None
+    negative, positive = result.best.answer["weights"]
+    assert negative > 1 > positive
+    samples = result.samples_df()
+    winner = samples[samples.trial == result.best_trial]
+    assert {split: found.score.mean() for split, found in winner.groupby("split")} == {"search": 1.0, "test": 1.0}
+    result.best.export(tmp_path / "best.j2")
+    again = ps.evaluate(ps.Prompt.read(tmp_path / "best.j2"), DATA, model=fake.model(), storage=storage)
+    assert again.score == 1.0
+    assert again.prompt.answer == result.best.answer
+    sent = fake.count
+    assert_equal_results(study(fake, storage, answer=rows).run(200), result)
+    assert fake.count == sent
+
+
+def test_evaluation_learns_from_its_own_rows(fake: FakeModel) -> None:
+    """A form that has not learned from a search learns from the rows that are scored, at no further call."""
+    fake.answer = leaning
+    prompt = study(fake).prompt({"instruction": "Decide with care."})
+    plain, rows = (ps.Label(DATA.labels, mode="logprobs", calibrate=calibrate) for calibrate in (None, "rows"))
+    assert ps.evaluate(prompt, DATA, model=fake.model(), answer=plain).score == 0.5
+    sent = fake.count
+    learned = ps.evaluate(prompt, DATA, model=fake.model(), answer=rows)
+    assert learned.score == 1.0
+    assert fake.count - sent == len(DATA)
+    assert learned.prompt.answer is not None
+    assert len(learned.prompt.answer["weights"]) == 2
 
 
 def test_request_parameters_models_and_answers_are_choices(fake: FakeModel) -> None:

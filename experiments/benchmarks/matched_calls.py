@@ -155,14 +155,16 @@ class Task:
     run: Run
     url: str
 
-    def score(self, prompt: ps.Prompt, rows: list[int]) -> float:
+    def scored(self, prompt: ps.Prompt, rows: list[int]) -> tuple[float, ps.Prompt]:
+        """The mean score, and the prompt with what its answer form has learned from the rows."""
         study = self.study
-        return ps.evaluate(prompt, study.data, model=study.models[0], metric=study.metric, rows=rows).score
+        found = ps.evaluate(prompt, study.data, model=study.models[0], metric=study.metric, rows=rows)
+        return found.score, found.prompt
 
 
 def ours(task: Task) -> ps.Prompt:
-    """The study as it comes, its sealed test included."""
-    return task.study.run(ps.Budget(calls=task.run.limit)).best
+    """The study as it comes, all calls for the search: everybody's prompt is scored on the held-out rows here."""
+    return task.study.run(ps.Budget(calls=task.run.limit), test=False).best
 
 
 def hand_written(task: Task) -> ps.Prompt:
@@ -170,7 +172,7 @@ def hand_written(task: Task) -> ps.Prompt:
     texts = task.study.space().by_name["instruction"].texts
     rows = task.study.search_rows[: task.run.limit // len(texts)]
     prompts = [task.study.prompt({"instruction": text}) for text in texts]
-    return max(prompts, key=lambda prompt: task.score(prompt, rows))
+    return max((task.scored(prompt, rows) for prompt in prompts), key=lambda found: found[0])[1]
 
 
 def sampled(task: Task, sampler: optuna.samplers.BaseSampler) -> ps.Prompt:
@@ -182,10 +184,9 @@ def sampled(task: Task, sampler: optuna.samplers.BaseSampler) -> ps.Prompt:
         trial = search.ask()
         candidate = space.suggest(trial)
         if candidate not in seen:
-            prompt = task.study.prompt(space.texts(candidate))
-            if task.run.left < ROWS + bool((prompt.answer or {}).get("calibrate")):  # which takes a call more
+            if task.run.left < ROWS:
                 break
-            seen[candidate] = task.score(prompt, task.study.search_rows[:ROWS]), prompt
+            seen[candidate] = task.scored(task.study.prompt(space.texts(candidate)), task.study.search_rows[:ROWS])
         search.tell(trial, seen[candidate][0])
     return max(seen.values(), key=lambda found: found[0])[1]
 

@@ -60,7 +60,11 @@ QUADRATURE = np.polynomial.hermite.hermgauss(15)
 
 @dataclass(frozen=True)
 class Setting:
-    """A kind of study. Shares are parts of the variance between candidates on the logit scale."""
+    """A kind of study. Shares are parts of the variance between candidates on the logit scale.
+
+    ``bias`` is the standard deviation between candidates of what they lean towards the first of two labels, on the
+    same scale: with much of it most candidates give one label to (nearly) every row, as small models do.
+    """
 
     choices: float = 0.45
     shots: float = 0.10
@@ -72,6 +76,7 @@ class Setting:
     slots: int = 4
     pooled: float = 0.5
     conditional: bool = False
+    bias: float = 0.0
 
 
 SETTINGS = {
@@ -83,6 +88,8 @@ SETTINGS = {
     "weak": Setting(spread=0.28),
     "own": Setting(choices=0.33, shots=0.08, pairs=0.19, own=0.40),
     "conditional": Setting(conditional=True),
+    "mostly own": Setting(choices=0.25, shots=0.05, pairs=0.10, own=0.60),
+    "label bias": Setting(level=1.0, difficulty=1.0, bias=5.0),
 }
 
 
@@ -112,6 +119,9 @@ class Truth:
             table -= table.mean(axis=0) + table.mean(axis=1)[:, None] - table.mean()
             self.pairs.append((a, b, table))
         self.difficulty = generator.normal(0, setting.difficulty, ROWS)
+        self.label = np.resize([1.0, -1.0], ROWS)
+        shares = generator.dirichlet(np.full(plain, 1.5)) * setting.bias**2 * (1 - setting.own)
+        self.leanings = [generator.normal(0, share**0.5, n) for share, n in zip(shares, self.options, strict=False)]
 
     @property
     def space(self) -> SearchSpace:
@@ -149,21 +159,47 @@ class Truth:
             total += np.pad(table, ((0, 1), (0, 1)))[levels[:, a], levels[:, b]]
         return total
 
-    def _logit(self, levels: Levels, generator: np.random.Generator) -> float:
-        own = self.setting.own**0.5 * self.setting.spread * generator.normal()
-        return float(self.structured(np.array([levels]))[0] + own)
+    def leaning(self, levels: NDArray[np.int64]) -> Floats:
+        """The part of the bias that options explain, for rows of levels."""
+        total = np.full(len(levels), -self.setting.bias / 2)  # the model likes the second label
+        for index, leaning in enumerate(self.leanings):
+            total += np.append(leaning, 0.0)[levels[:, index]]
+        return total
+
+    def _logits(self, levels: Levels, generator: np.random.Generator) -> tuple[float, float]:
+        """Of rows with the first and with the second label."""
+        own = self.setting.own**0.5
+        logit = self.structured(np.array([levels]))[0] + own * self.setting.spread * generator.normal()
+        if not self.setting.bias:
+            return float(logit), float(logit)
+        lean = self.leaning(np.array([levels]))[0] + own * self.setting.bias * generator.normal()
+        return float(logit + lean), float(logit - lean)
+
+    def _accuracy(self, logits: Floats) -> Floats:
+        """Over all rows there could be of one label, of the shape of the logits."""
+        nodes, weights = QUADRATURE
+        spread = self.setting.difficulty * 2**0.5 * nodes
+        return np.asarray(expit(logits[..., None] - spread) @ weights / np.pi**0.5)
 
     def accuracy(self, levels: Levels) -> float:
         """Over all rows there could be."""
-        nodes, weights = QUADRATURE
-        logit = self._logit(levels, self._own(levels))
-        return float(expit(logit - self.setting.difficulty * 2**0.5 * nodes) @ weights / np.pi**0.5)
+        return float(self._accuracy(np.array(self._logits(levels, self._own(levels)))).mean())
 
     def margins(self, levels: Levels) -> Floats:
         """By how much each of the 200 rows is answered rightly (above 0) or wrongly."""
         generator = self._own(levels)
-        logit = self._logit(levels, generator)
-        return np.asarray(logit - self.difficulty + generator.logistic(size=ROWS))
+        first, second = self._logits(levels, generator)
+        logits = np.where(self.label > 0, first, second)
+        return np.asarray(logits - self.difficulty + generator.logistic(size=ROWS))
+
+    def _expected(self, levels: NDArray[np.int64]) -> Floats:
+        """What options and pairs explain, for rows of levels: the logit, or with a bias the accuracy."""
+        levels = self.canonical(levels)
+        logit = self.structured(levels)
+        if not self.setting.bias:
+            return logit
+        lean = self.leaning(levels)
+        return np.asarray(self._accuracy(np.stack([logit + lean, logit - lean])).mean(axis=0))
 
     def best(self) -> float:
         """The accuracy of the best prompt that 20 hill climbs over the structured part find."""
@@ -172,12 +208,12 @@ class Truth:
         for _ in range(20):
             levels = generator.integers(0, self.options)
             value = -np.inf
-            while (now := float(self.structured(self.canonical(levels[None]))[0])) > value + 1e-12:
+            while (now := float(self._expected(levels[None])[0])) > value + 1e-12:
                 value = now
                 for index, count in enumerate(self.options):
                     tried = np.repeat(levels[None], count, axis=0)
                     tried[:, index] = range(count)
-                    levels = tried[self.structured(self.canonical(tried)).argmax()]
+                    levels = tried[self._expected(tried).argmax()]
             found.append((value, tuple(self.canonical(levels[None])[0].tolist())))
         return self.accuracy(max(found)[1])
 
@@ -217,6 +253,9 @@ class Counter:
 
     def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
+
+    def learned(self, contender: Contender, outcomes: Sequence[Outcome]) -> Contender:
+        return contender
 
     async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
         self.spent += len(jobs)

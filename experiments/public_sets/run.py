@@ -31,7 +31,7 @@ def labels(data: ps.Dataset) -> Options:
         {
             "text": ps.Label(data.labels),
             "logprobs": ps.Label(data.labels, mode="logprobs", top_logprobs=200),
-            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate=True),
+            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate="rows"),
         }
     )
 

@@ -16,7 +16,7 @@ study = ps.Study(
         {
             "text": ps.Label(data.labels),
             "logprobs": ps.Label(data.labels, mode="logprobs", top_logprobs=200),
-            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate=True),
+            "calibrated": ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate="rows"),
         }
     ),
     context={

@@ -26,7 +26,7 @@ from prompt_search.search.stock import Propose, Stop, Told
 from prompt_search.search.surrogate import Geometry, Looks, Surrogate
 from prompt_search.space import Candidate, SearchSpace
 
-BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
+BLOCK, SMALL_BLOCK, SMALL = 10, 5, 600
 """Rows of one look at a candidate, and fewer for a search of fewer calls."""
 
 PER_ROUND = 4
@@ -50,13 +50,14 @@ SMOOTHING = 0.7
 TRIALS_WITH_PRUNER = 12
 """With a pruner, a trial that is not stopped takes this part of the calls, but 20 to 100 rows."""
 
-FINALISTS = 6
-FINALISTS_SHARE = 0.2
-"""The part of the search budget that is kept for the finalists."""
+FINALISTS = 10
+LEAST_SHARE, MOST_SHARE, SHARE = 0.2, 0.4, 8.0
+"""The part of the search budget that is kept for the finalists: the last number over the root of the calls, within
+the first two. With few calls the surrogate knows little, and rows for the best tell more than further candidates."""
 
 DEFAULT_TRIAL = 0
 
-SEARCH_VERSION = 2
+SEARCH_VERSION = 3
 """Changes with every change of the search: a study is resumed only by the search that began it."""
 
 
@@ -93,12 +94,23 @@ class Racer:
         return self.state == "running" and bool(self.scores) and len(self.outcomes) < len(self.rows)
 
 
+@dataclass(frozen=True)
+class Look:
+    """A racer after a round: how it is read now, and all its outcomes."""
+
+    racer: Racer
+    contender: Contender
+    outcomes: list[Outcome]
+
+
 class Scores(Protocol):
     """What a race needs of `prompt_search.evaluation.Evaluator`."""
 
     def price(self, contender: Contender, rows: Sequence[int]) -> list[int]: ...
 
     async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]: ...
+
+    def learned(self, contender: Contender, outcomes: Sequence[Outcome]) -> Contender: ...
 
 
 class Race:
@@ -166,16 +178,21 @@ class Race:
         batch = list(self.racers)
         number = idle = 0
         # A round may find that what it was to look at was used up by the one before; two such rounds are the end.
-        while idle < 2 and self._spent() < (until := self._limit() * (1 - FINALISTS_SHARE)):
+        while idle < 2 and self._spent() < (until := self._exploring(self._limit())):
             number += 1
             looked = asyncio.ensure_future(self._look(batch, self._block, until))
             try:
                 batch = await asyncio.to_thread(self._picks, number)
             finally:
-                outcomes = await looked
-            idle = 0 if self._record(outcomes) else idle + 1
+                looks = await looked
+            idle = 0 if self._record(looks) else idle + 1
         await self._finals()
         return self.winner
+
+    @staticmethod
+    def _exploring(calls: float) -> float:
+        """How many of the calls go before the finals."""
+        return calls * (1 - min(max(SHARE / calls**0.5, LEAST_SHARE), MOST_SHARE)) if calls > 0 else 0.0
 
     @property
     def winner(self) -> Racer:
@@ -372,7 +389,7 @@ class Race:
             open_racers, key=lambda racer: -(estimate[racer.trial] + 0.5 / (len(racer.scores) + BLOCK) ** 0.5)
         )[:1]
 
-    async def _look(self, racers: Sequence[Racer], rows: int, until: float) -> list[tuple[Racer, Outcome]]:
+    async def _look(self, racers: Sequence[Racer], rows: int, until: float) -> list[Look]:
         """Give each racer its next rows, as far as the calls go."""
         jobs: list[tuple[Racer, int]] = []
         room = until - self._spent()
@@ -384,15 +401,28 @@ class Race:
                 room -= price
                 jobs.append((racer, row))
         outcomes = await self._evaluator.evaluate([(racer.contender, row) for racer, row in jobs], "search")
-        found = zip(jobs, outcomes, strict=True)
-        return [(racer, outcome) for (racer, _), outcome in found if outcome is not None]
+        new: dict[Racer, list[Outcome]] = {}
+        for (racer, _), outcome in zip(jobs, outcomes, strict=True):
+            if outcome is not None:
+                new.setdefault(racer, []).append(outcome)
+        return [await self._read(racer, found) for racer, found in new.items()]
 
-    def _record(self, outcomes: Sequence[tuple[Racer, Outcome]]) -> int:
+    async def _read(self, racer: Racer, found: Sequence[Outcome]) -> Look:
+        """A racer's outcomes with those just found, all read anew where its answer form has learned from them."""
+        outcomes = [*racer.outcomes, *found]
+        contender = self._evaluator.learned(racer.contender, outcomes)
+        if contender is not racer.contender:
+            read = await self._evaluator.evaluate([(contender, outcome.row) for outcome in outcomes], "search")
+            outcomes = [outcome for outcome in read if outcome is not None]
+        return Look(racer, contender, outcomes)
+
+    def _record(self, looks: Sequence[Look]) -> int:
         """Take down what a round measured, and how much that was."""
-        for racer, outcome in outcomes:
-            racer.outcomes.append(outcome)
+        before = sum(len(look.racer.outcomes) for look in looks)
+        for look in looks:
+            look.racer.contender, look.racer.outcomes = look.contender, look.outcomes
         self._on_round(self)
-        return len(outcomes)
+        return sum(len(look.outcomes) for look in looks) - before
 
     async def _finals(self) -> None:
         """Sequential halving (Karnin, Koren and Somekh 2013) over the best, on rows each has not seen yet."""
