@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from functools import lru_cache
 from typing import Any, ClassVar
 
 from prompt_search.completion import Response, TopLogprobs
 from prompt_search.errors import InputError
+from prompt_search.labels import begins, folded, mention, spaced
 
 TOP_LOGPROBS = 20
 """How many tokens are asked for with their log-probabilities: the most that OpenAI's API gives."""
@@ -223,8 +222,8 @@ class Label(Answer):
             return self._from_json(response)
         if not response.text.strip():
             return Unparsed("the response is empty")
-        pattern, labels = _mention(tuple(self.labels))
-        match = pattern.search(_folded(response.text))
+        pattern, labels = mention(tuple(self.labels))
+        match = pattern.search(folded(response.text))
         if match is None or match.lastgroup is None:
             return Unparsed(f"no label in {_shortened(response.text)}")
         return labels[match.lastgroup]
@@ -255,7 +254,7 @@ class Label(Answer):
         """The probability of the listed tokens that begin each label and no other."""
         masses = dict.fromkeys(self.labels, 0.0)
         for token, logprob in listed:
-            begun = [label for label in self.labels if _begins(token, label)]
+            begun = [label for label in self.labels if begins(token, label)]
             if len(begun) == 1:
                 masses[begun[0]] += math.exp(logprob)
         return masses
@@ -279,7 +278,7 @@ class Label(Answer):
             return value
         given = value.get("label") if isinstance(value, dict) else None
         for label in self.labels:
-            if isinstance(given, str) and _spaced(given) == _spaced(label):
+            if isinstance(given, str) and spaced(given) == spaced(label):
                 return label
         return Unparsed(f"not an object with a known label: {_shortened(response.text)}")
 
@@ -510,16 +509,16 @@ def _check_labels(labels: tuple[str, ...]) -> None:
     for label in labels:
         if not label.strip():
             raise InputError(f"a label must not be empty; correct the labels {_quoted(labels)}")
-        if _spaced(label) in seen:
-            first = seen[_spaced(label)]
+        if spaced(label) in seen:
+            first = seen[spaced(label)]
             raise InputError(f"the labels {first!r} and {label!r} read the same; rename or drop one")
-        seen[_spaced(label)] = label
+        seen[spaced(label)] = label
 
 
 def _check_first_tokens(labels: tuple[str, ...]) -> None:
     for position, label in enumerate(labels):
         for other in labels[:position]:
-            one, two = _spaced(label), _spaced(other)
+            one, two = spaced(label), spaced(other)
             if _first_word(one) == _first_word(two) or one.startswith(two) or two.startswith(one):
                 raise InputError(
                     f"log-probabilities of one token cannot tell the labels {other!r} and {label!r} apart, "
@@ -531,56 +530,6 @@ def _first_word(text: str) -> str:
     # Tokens seldom reach beyond a word, so labels with one first word mostly begin with the same token.
     match = re.match(r"[^\W_]+", text)
     return match.group() if match else text
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-def _spaced(text: str) -> str:
-    """A label as it is compared: case, and what stands between its words, do not matter.
-
-    >>> _spaced(" Card_Payment "), _spaced("-1")
-    ('card payment', '-1')
-    """
-    return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", _folded(text).strip())
-
-
-@lru_cache(maxsize=64)
-def _mention(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    """A pattern that finds any label as whole words in folded text, and the label of each of its groups."""
-    by_length = sorted(labels, key=lambda label: -len(_spaced(label)))
-    groups = {f"label{number}": label for number, label in enumerate(by_length)}
-    return re.compile("|".join(f"(?P<{group}>{_whole(label)})" for group, label in groups.items())), groups
-
-
-def _whole(label: str) -> str:
-    spaced = _spaced(label)
-    # _spaced leaves single spaces between words; re.escape writes each as "\ ".
-    pattern = re.sub(r"\\ ", r"[\\s_-]+", re.escape(spaced))
-    # An underscore is part of a word only if a letter or digit stands beyond it, so that _this_ is mentioned.
-    before = r"(?<![^\W_])(?<![^\W_]_)" if _needs_boundary(spaced[0]) else ""
-    after = r"(?!_*[^\W_])" if _needs_boundary(spaced[-1]) else ""
-    return f"{before}{pattern}{after}"
-
-
-def _needs_boundary(character: str) -> bool:
-    """Whether words in this script stand apart; letters without case (Chinese, Thai) mostly do not."""
-    return character.isalnum() and unicodedata.category(character) != "Lo"
-
-
-def _begins(token: str, label: str) -> bool:
-    """Whether a first token begins the label, or is the label and something that is no letter or digit.
-
-    >>> _begins(" Pos", "positive"), _begins("A)", "A"), _begins("Answer", "A")
-    (True, True, False)
-    """
-    begun, whole = _spaced(token), _spaced(label)
-    if not begun:
-        return False
-    if whole.startswith(begun):
-        return True
-    return begun.startswith(whole) and not (_needs_boundary(whole[-1]) and begun[len(whole)].isalnum())
 
 
 def _shortened(text: str, length: int = 60) -> str:

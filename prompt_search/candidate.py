@@ -6,12 +6,10 @@ A candidate is scored with its `Prompt`, so an exported file is what was scored,
 from __future__ import annotations
 
 import difflib
-import inspect
 import json
-import pprint
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -24,7 +22,8 @@ from jinja2 import nodes
 from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import nearest
-from prompt_search.rendering import FUNCTIONS, compile_source, environment, finalize, literal, render_messages
+from prompt_search.python_export import python_source
+from prompt_search.rendering import FUNCTIONS, compile_source, environment, literal, render_messages
 from prompt_search.space import Candidate
 
 __all__ = ["Candidate", "Prompt"]
@@ -236,8 +235,8 @@ class Prompt:
         return cls._checked(text[header.end() :] if header else text, settings, file.name)
 
     def export(self, path: str | Path) -> Path:
-        """Write the prompt: ``.j2`` (Jinja), ``.json`` (chat messages), ``.txt`` (for reading), ``.py`` (a
-        function that needs only jinja2).
+        """Write the prompt: ``.j2`` (Jinja), ``.json`` (chat messages), ``.txt`` (for people), ``.py`` (functions
+        that need only jinja2: the messages to send and, for labels, how to read what comes back).
 
         Raises:
             InputError: another suffix, or the file cannot be written.
@@ -263,17 +262,7 @@ class Prompt:
         return self.text + "\n"
 
     def _as_python(self) -> str:
-        settings = {key: self._settings[key] for key in ("model", "parameters", "choices")}
-        picker = ""
-        if "nearest(" in self.source:
-            picker = "\n\n\n" + _copied(nearest)
-        return _PYTHON.format(
-            source=pprint.pformat(self.source, width=100),
-            **{key: pprint.pformat(value, width=100, sort_dicts=False) for key, value in settings.items()},
-            picker=picker,
-            finalize=_copied(finalize),
-            nearest="nearest" if picker else "None",
-        )
+        return python_source(self.source, **self._settings)
 
     def __repr__(self) -> str:
         return f"Prompt({self.name!r}, {len(self.text):,} characters)\n{textwrap.indent(self.text, '  ')}"
@@ -287,12 +276,6 @@ class Prompt:
             for m in self._outline
         )
         return f"<div>{bubbles}</div>"
-
-
-def _copied(function: Callable[..., Any]) -> str:
-    """A function's source without the remarks that are for this package."""
-    text = textwrap.dedent(inspect.getsource(function))
-    return re.sub(r"  # (?:type: ignore|its source is copied).*", "", text).strip()
 
 
 def _as_chat(messages: Sequence[Mapping[str, str]]) -> str:
@@ -315,58 +298,3 @@ def _as_jinja(content: str) -> Iterator[str]:
             yield f"{{{{ {literal(part)} }}}}"
         else:
             yield part
-
-
-_PYTHON = '''"""A prompt exported by prompt_search. It needs only jinja2.
-
-    from this_file import messages, MODEL, PARAMETERS
-    client.chat.completions.create(model=MODEL, messages=messages(row), **PARAMETERS)
-"""
-
-from jinja2 import StrictUndefined, nodes
-from jinja2.ext import Extension
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-MODEL = {model}
-PARAMETERS = {parameters}
-CHOICES = {choices}
-SOURCE = {source}
-
-
-class Chat(Extension):
-    tags = {{"chat"}}
-
-    def parse(self, parser):
-        line = next(parser.stream).lineno
-        parser.stream.expect("name:role")
-        parser.stream.expect("assign")
-        role = parser.parse_expression()
-        body = parser.parse_statements(("name:endchat",), drop_needle=True)
-        call = self.call_method("_chat", [role, nodes.ContextReference()])
-        return nodes.CallBlock(call, [], [], body).set_lineno(line)
-
-    def _chat(self, role, context, caller):
-        content = caller().strip()
-        if content:
-            context["_messages"].append({{"role": role, "content": content}})
-        return ""
-
-
-{finalize}{picker}
-
-
-TEMPLATE = ImmutableSandboxedEnvironment(
-    extensions=[Chat],
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    finalize=finalize,
-).from_string(SOURCE)
-
-
-def messages(row):
-    """The chat messages for one row, a dictionary of its fields."""
-    sent = []
-    text = TEMPLATE.render(row=row, nearest={nearest}, _messages=sent).strip()
-    return sent or [{{"role": "user", "content": text}}]
-'''

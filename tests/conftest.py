@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request as ServerRequest
 from werkzeug import Response as ServerResponse
 
+from prompt_search.candidate import Prompt
 from prompt_search.client import Model
 from prompt_search.completion import Request, Response, Usage
 from prompt_search.errors import RequestRefused
@@ -64,6 +66,19 @@ def completion(text: str, prompt: str = "", logprobs: Mapping[str, float] | None
 def failure(status: int, message: str) -> ServerResponse:
     """An error as OpenAI sends it."""
     return ServerResponse(json.dumps({"error": {"message": message}}), status, mimetype="application/json")
+
+
+def executed(prompt: Prompt) -> dict[str, Any]:
+    """A `.py` export, executed where only jinja2 and the standard library can be imported."""
+
+    def guarded(name: str, *rest: Any) -> Any:
+        allowed = ("jinja2", "json", "math", "re", "unicodedata", "functools")
+        assert name.split(".")[0] in allowed, f"the export imports {name}"
+        return builtins.__import__(name, *rest)
+
+    space: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": guarded}}
+    exec(compile(prompt._as_python(), "export.py", "exec"), space)
+    return space
 
 
 class FakeServer:

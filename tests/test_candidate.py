@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from prompt_search.dataset import Row
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import ExamplePool
 from prompt_search.template import Template
+from tests.conftest import executed
 
 PIECES = [
     "{{ x }}", "{{", "}}", "{% endchat %}", "{%", "%}", "{#", "#}", "{", "}", "#", "%", "-", "[b]", "[/b]", "<script>",
@@ -50,15 +50,8 @@ LAYOUTS = [("text", "question"), ("question", "text")]
 
 
 def as_python(prompt: Prompt, row: Any) -> list[dict[str, str]]:
-    """The messages of a `.py` export, executed where only jinja2 and the standard library can be imported."""
-    code = prompt._as_python()
-
-    def guarded(name: str, *rest: Any) -> Any:
-        assert name.split(".")[0] in ("jinja2", "json", "math", "re"), f"the export imports {name}"
-        return builtins.__import__(name, *rest)
-
-    space: dict[str, Any] = {"__builtins__": {**vars(builtins), "__import__": guarded}}
-    exec(compile(code, "export.py", "exec"), space)
+    """The messages of a `.py` export."""
+    space = executed(prompt)
     assert space["MODEL"] == prompt.model
     assert space["PARAMETERS"] == dict(prompt.parameters)
     assert space["CHOICES"] == dict(prompt.choices)
@@ -128,7 +121,7 @@ def test_hostile_text_survives_every_export(
         source=template.fix(choices, row, pool=examples),
         choices={"instruction": instruction, "question": question},
         parameters={"stop": [label], "temperature": 0},
-        answer={"kind": "label", "labels": [label, "b"]},
+        answer={"kind": "label", "labels": [f"x{label}", "b"]},
         model=label,
     )
     assert prompt.messages(row) == template.render(choices, row, pool=examples)
@@ -235,19 +228,6 @@ def test_notebook_form_is_escaped(option: str) -> None:
     )
     assert "<script" not in prompt._repr_html_()
     assert "&lt;b&gt;" in prompt._repr_html_()
-
-
-def test_python_export_holds_nothing_of_this_package() -> None:
-    """The `.py` export carries the pickers it needs and no remark for our tools."""
-    template = Template(CHAT, context={"instructions": ["Sort."], "questions": ["Which?"], "labels": ["a", "b"]})
-    with_nearest = fixed(template, {"shots": 1, "shots.picker": "nearest"}, pool("one", "two", "three"))._as_python()
-    without = fixed(template, {})._as_python()
-    assert "def nearest(pool, row, count):\n" in with_nearest
-    assert "def nearest" not in without
-    for code in (with_nearest, without):
-        assert "import prompt_search" not in code
-        assert "type: ignore" not in code
-        assert "# its source" not in code
 
 
 @pytest.mark.parametrize("suffix", [".csv", ""])

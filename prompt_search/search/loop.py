@@ -26,7 +26,7 @@ from prompt_search.search.stock import Propose, Stop, Told
 from prompt_search.search.surrogate import Geometry, Looks, Surrogate
 from prompt_search.space import Candidate, SearchSpace
 
-BLOCK, SMALL_BLOCK, SMALL = 10, 5, 600
+BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
 """Rows of one look at a candidate, and fewer for a search of fewer calls."""
 
 PER_ROUND = 4
