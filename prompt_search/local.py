@@ -316,7 +316,7 @@ def serve(
 
     ``port`` 0 takes a free one. ``slots`` requests are computed at once, each with ``context`` tokens of
     prompt and answer; a slot keeps its last prompt, so that the next one pays only for what differs. More
-    slots are no faster on a processor and cost memory. ``threads`` compute (default: ``default_threads``).
+    slots are no faster on a processor, cost memory, and do not always answer with the same bits. ``threads`` compute (default: ``default_threads``).
     ``batch`` and ``micro_batch`` are tokens a step. ``alias`` is the model's name in answers. The defaults are
     measured by ``experiments/benchmarks/local_server.py``.
 
