@@ -3,7 +3,7 @@
 No key and no network are needed after the first fetch. Any other GGUF file, or a Hugging Face repository of
 such files, is served in the same way.
 
-A server gives the same bits for the same request whatever else it is doing: flash attention is off and the
+A server with one slot gives the same bits for the same request whatever else it is doing: flash attention is off and the
 key-value cache holds 32-bit floats. With llama.cpp's defaults (16 bits, flash attention) a logarithm of a
 probability moves by up to 0.5 with the slot, the batch and the cached prefix that a request happens to meet,
 and answers flip.
@@ -316,7 +316,8 @@ def serve(
 
     ``port`` 0 takes a free one. ``slots`` requests are computed at once, each with ``context`` tokens of
     prompt and answer; a slot keeps its last prompt, so that the next one pays only for what differs. More
-    slots are no faster on a processor, cost memory, and do not always answer with the same bits. ``threads`` compute (default: ``default_threads``).
+    slots are no faster on a processor, cost memory, and do not always answer with the same bits. ``threads``
+    compute (default: ``default_threads``).
     ``batch`` and ``micro_batch`` are tokens a step. ``alias`` is the model's name in answers. The defaults are
     measured by ``experiments/benchmarks/local_server.py``.
 
