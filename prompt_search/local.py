@@ -3,8 +3,8 @@
 No key and no network are needed after the first fetch. Any other GGUF file, or a Hugging Face repository of
 such files, is served in the same way.
 
-A server with one slot gives the same bits for the same request whatever else it is doing: flash attention is off and the
-key-value cache holds 32-bit floats. With llama.cpp's defaults (16 bits, flash attention) a logarithm of a
+A server with one slot gives the same bits for the same request whatever else it is doing: flash attention is off
+and the key-value cache holds 32-bit floats. With llama.cpp's defaults (16 bits, flash attention) a logarithm of a
 probability moves by up to 0.5 with the slot, the batch and the cached prefix that a request happens to meet,
 and answers flip.
 """
