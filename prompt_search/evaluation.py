@@ -166,6 +166,17 @@ class Evaluator:
             return contender
         return replace(contender, answer=answer, prompt=replace(contender.prompt, answer=answer.to_dict()))
 
+    async def read_anew(
+        self, contender: Contender, outcomes: Sequence[Outcome], split: str
+    ) -> tuple[Contender, list[Outcome]]:
+        """The contender as it reads after these outcomes of its own, and the outcomes as it reads them then; no call
+        is made for that."""
+        learned = self.learned(contender, outcomes)
+        if learned is contender:
+            return contender, list(outcomes)
+        read = await self.evaluate([(learned, outcome.row) for outcome in outcomes], split)
+        return learned, [outcome for outcome in read if outcome is not None]
+
     async def _measured(self, contender: Contender, row: int, split: str) -> Outcome | None:
         try:
             with self._stopping():

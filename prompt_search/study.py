@@ -539,10 +539,6 @@ def evaluate(
     store = Store(storage or "sqlite://")
     ledger = Ledger(budget or Budget(calls=10 * len(chosen) + 100))
 
-    async def outcomes_of(evaluator: Evaluator, contender: Contender) -> list[Outcome]:
-        found = await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
-        return [outcome for outcome in found if outcome is not None]
-
     async def main() -> tuple[Contender, list[Outcome]]:
         async with Client(asked, max_concurrency=max_concurrency, on_attempt=ledger.reserve) as client:
             evaluator = Evaluator(
@@ -554,11 +550,11 @@ def evaluate(
                 ledger=ledger,
                 calls={},
             )
-            read = await outcomes_of(evaluator, contender)
+            found = await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
+            outcomes = [outcome for outcome in found if outcome is not None]
             if not contender.answer.needs_rows:
-                return contender, read
-            learned = evaluator.learned(contender, read)
-            return learned, await outcomes_of(evaluator, learned)
+                return contender, outcomes
+            return await evaluator.read_anew(contender, outcomes, "evaluation")
 
     try:
         read_by, outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))

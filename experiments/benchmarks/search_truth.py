@@ -254,8 +254,10 @@ class Counter:
     def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
 
-    def learned(self, contender: Contender, outcomes: Sequence[Outcome]) -> Contender:
-        return contender
+    async def read_anew(
+        self, contender: Contender, outcomes: Sequence[Outcome], split: str
+    ) -> tuple[Contender, list[Outcome]]:
+        return contender, list(outcomes)
 
     async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
         self.spent += len(jobs)

@@ -110,7 +110,9 @@ class Scores(Protocol):
 
     async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]: ...
 
-    def learned(self, contender: Contender, outcomes: Sequence[Outcome]) -> Contender: ...
+    async def read_anew(
+        self, contender: Contender, outcomes: Sequence[Outcome], split: str
+    ) -> tuple[Contender, list[Outcome]]: ...
 
 
 class Race:
@@ -405,16 +407,10 @@ class Race:
         for (racer, _), outcome in zip(jobs, outcomes, strict=True):
             if outcome is not None:
                 new.setdefault(racer, []).append(outcome)
-        return [await self._read(racer, found) for racer, found in new.items()]
-
-    async def _read(self, racer: Racer, found: Sequence[Outcome]) -> Look:
-        """A racer's outcomes with those just found, all read anew where its answer form has learned from them."""
-        outcomes = [*racer.outcomes, *found]
-        contender = self._evaluator.learned(racer.contender, outcomes)
-        if contender is not racer.contender:
-            read = await self._evaluator.evaluate([(contender, outcome.row) for outcome in outcomes], "search")
-            outcomes = [outcome for outcome in read if outcome is not None]
-        return Look(racer, contender, outcomes)
+        return [
+            Look(racer, *await self._evaluator.read_anew(racer.contender, [*racer.outcomes, *found], "search"))
+            for racer, found in new.items()
+        ]
 
     def _record(self, looks: Sequence[Look]) -> int:
         """Take down what a round measured, and how much that was."""
