@@ -223,7 +223,7 @@ def test_scale_and_level_of_scores_do_not_matter() -> None:
     small, large = fitted(levels, means), fitted(levels, 1e5 * means - 5e4, spread=0.2e10)
 
     assert large.mean(levels) == pytest.approx(1e5 * small.mean(levels) - 5e4, rel=1e-3, abs=100)
-    assert large.draw(levels, np.ones(2), np.random.default_rng(0)).std() > 0
+    assert large.draw(levels, 2, 1.0, np.random.default_rng(0)).std() > 0
 
 
 def test_draws_spread_around_the_posterior_mean() -> None:
@@ -232,8 +232,8 @@ def test_draws_spread_around_the_posterior_mean() -> None:
     model = fitted(levels, np.linspace(0.2, 0.8, 12))
     mean, covariance = model.posterior(levels)
 
-    still = model.draw(levels, np.zeros(2), np.random.default_rng(0))
-    moved = model.draw(levels, np.ones(4000), np.random.default_rng(0))
+    still = model.draw(levels, 2, 0.0, np.random.default_rng(0))
+    moved = model.draw(levels, 4000, 1.0, np.random.default_rng(0))
 
     assert still == pytest.approx(np.stack([mean, mean]))
     assert moved.std(axis=0) == pytest.approx(np.sqrt(np.diag(covariance)), rel=0.1)

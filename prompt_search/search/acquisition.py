@@ -14,8 +14,8 @@ surrogate expects most of, and random ones again."""
 DRAWN_POOL = 800
 """A joint draw is made over at most this many candidates, those that are expected to be best."""
 
-SCALES = (0.3, 1.0)
-"""What the spread of draws is multiplied by, in turn: half of them hold to what is known, half explore."""
+SCALE = 0.3
+"""What the spread of draws is multiplied by: candidates are many and calls few, so what is known counts for more."""
 
 
 def unseen(model: Surrogate, encoding: Encoding, seen: Levels, generator: np.random.Generator) -> Levels:
@@ -42,6 +42,5 @@ def unseen(model: Surrogate, encoding: Encoding, seen: Levels, generator: np.ran
 def thompson(model: Surrogate, pool: Levels, count: int, generator: np.random.Generator) -> list[list[int]]:
     """Positions in the pool, best first, for each of ``count`` joint draws (Thompson 1933)."""
     likely = np.argsort(-model.mean(pool), kind="stable")[:DRAWN_POOL]
-    scales = np.resize(SCALES, count)
-    draws = model.draw(pool[likely], scales, generator)
+    draws = model.draw(pool[likely], count, SCALE, generator)
     return [likely[np.argsort(-draw, kind="stable")].tolist() for draw in draws]

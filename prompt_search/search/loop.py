@@ -51,13 +51,12 @@ TRIALS_WITH_PRUNER = 12
 """With a pruner, a trial that is not stopped takes this part of the calls, but 20 to 100 rows."""
 
 FINALISTS = 10
-LEAST_SHARE, MOST_SHARE, SHARE = 0.2, 0.4, 8.0
-"""The part of the search budget that is kept for the finalists: the last number over the root of the calls, within
-the first two. With few calls the surrogate knows little, and rows for the best tell more than further candidates."""
+FINAL_SHARE = 0.25
+"""The part of the search budget that is kept for the finalists."""
 
 DEFAULT_TRIAL = 0
 
-SEARCH_VERSION = 3
+SEARCH_VERSION = 4
 """Changes with every change of the search: a study is resumed only by the search that began it."""
 
 
@@ -164,6 +163,7 @@ class Race:
         self._fitted_size = self._learned_size = 0
         self._first = [candidate.to_dict() for candidate in enqueued] + self._design()
         self._block = BLOCK if limit() >= SMALL else SMALL_BLOCK
+        self._finalists: Sequence[Racer] = ()
         self.racers: list[Racer] = []
         self.leader: Racer | None = None
         """Who was ahead at the last decision."""
@@ -180,7 +180,7 @@ class Race:
         batch = list(self.racers)
         number = idle = 0
         # A round may find that what it was to look at was used up by the one before; two such rounds are the end.
-        while idle < 2 and self._spent() < (until := self._exploring(self._limit())):
+        while idle < 2 and self._spent() < (until := self._limit() * (1 - FINAL_SHARE)):
             number += 1
             looked = asyncio.ensure_future(self._look(batch, self._block, until))
             try:
@@ -191,11 +191,6 @@ class Race:
         await self._finals()
         return self.winner
 
-    @staticmethod
-    def _exploring(calls: float) -> float:
-        """How many of the calls go before the finals."""
-        return calls * (1 - min(max(SHARE / calls**0.5, LEAST_SHARE), MOST_SHARE)) if calls > 0 else 0.0
-
     @property
     def winner(self) -> Racer:
         """The first of `ranked`."""
@@ -204,14 +199,15 @@ class Race:
     def ranked(self) -> list[Racer]:
         """Racers by what the surrogate expects, best first, the earlier one of two equals.
 
-        Those without any score come last, and in the end the finalists stand before the rest.
+        Finalists stand before the rest, and those that were stopped or have no score come last.
         """
         estimate = self.estimates()
-        out = ("pruned", "failed")
-        return sorted(
-            self.racers,
-            key=lambda racer: (racer.state in out, not racer.scores, -estimate[racer.trial], racer.trial),
-        )
+
+        def place(racer: Racer) -> tuple[bool, bool, bool, float, int]:
+            out = racer.state in ("pruned", "failed")
+            return racer not in self._finalists, out, not racer.scores, -estimate[racer.trial], racer.trial
+
+        return sorted(self.racers, key=place)
 
     def estimates(self) -> dict[int, float]:
         """What the surrogate expects of each trial: its own scores and those of its likes."""
@@ -244,14 +240,18 @@ class Race:
         )
 
     def _model(self) -> Surrogate | None:
-        """The surrogate of all that is measured; its variances are learned anew when there is a sixth more."""
+        """The surrogate of all that is measured.
+
+        Its variances are learned anew when there is a sixth more, but not in the finals, where requests would wait.
+        """
         size = sum(len(racer.scores) for racer in self.racers)
         if self._fitted is None or self._fitted_size != size:
             looks = self._looks()
             if looks is None:
                 return None
             self._fitted_size = size
-            if self._fitted is None or size >= self._learned_size * RELEARN:
+            exploring = self.phase == "exploring"
+            if self._fitted is None or (exploring and size >= self._learned_size * RELEARN):
                 self._learned_size = size
                 self._fitted = Surrogate.learn(self._geometry, looks, self._fitted.logs if self._fitted else None)
             else:
@@ -421,40 +421,41 @@ class Race:
         return sum(len(look.outcomes) for look in looks) - before
 
     async def _finals(self) -> None:
-        """Sequential halving (Karnin, Koren and Somekh 2013) over the best, on rows each has not seen yet."""
+        """Sequential halving (Karnin, Koren and Somekh 2013) over the best, on rows each has not seen yet.
+
+        Who leaves stays out, also when those that went on fall below: the winner has the most rows.
+        """
         self.phase = "finalists"
         # A candidate for which no call was left is no trial; the default stays, for it is the baseline.
         self.racers = [racer for racer in self.racers if racer.outcomes or racer.trial == DEFAULT_TRIAL]
-        finalists = [racer for racer in self.ranked() if racer.scores and racer.state in ("running", "complete")][
-            :FINALISTS
-        ]
-        self._prune(finalists)
-        while len(finalists) > 1:
-            stages = len(finalists).bit_length() - 1
-            rows = int((self._limit() - self._spent()) / stages / len(finalists))
-            if not any(racer.unseen for racer in finalists):
-                break
+        racers = [racer for racer in self.ranked() if racer.scores and racer.state in ("running", "complete")]
+        self._keep(racers[:FINALISTS])
+        while (count := len(self._finalists)) > 1 and any(racer.unseen for racer in self._finalists):
+            stages = count.bit_length() - 1
+            rows = int((self._limit() - self._spent()) / stages / count)
             if rows:  # else too few calls are left for so many finalists
-                self._record(await self._look(finalists, rows, self._limit()))
-            finalists = [racer for racer in self.ranked() if racer in finalists][: (len(finalists) + 1) // 2]
-            self.leader = finalists[0]
+                self._record(await self._look(self._finalists, rows, self._limit()))
+            self._keep(self.ranked()[: (count + 1) // 2])
+            self.leader = self._finalists[0]
         for racer in self.racers:
             if racer.state == "running":
-                racer.state, racer.reason = "complete", f"finalist, {len(racer.outcomes)} rows"
+                racer.state, racer.reason = "complete", f"to the end of the finals, {len(racer.outcomes)} rows"
         self._on_round(self)
 
-    def _prune(self, kept: Sequence[Racer]) -> None:
+    def _keep(self, finalists: Sequence[Racer]) -> None:
+        """Let these go on; all others are closed."""
         estimate = self.estimates()
-        for racer in self.racers:
-            if racer in kept or racer.state != "running":
-                continue
-            failed = racer.outcomes and not racer.scores
-            racer.state = "failed" if failed else "pruned"
-            racer.reason = (
-                f"all {len(racer.outcomes)} requests failed: {racer.outcomes[0].error}"
-                if failed
-                else f"not among the finalists: estimated {estimate[racer.trial]:.3f} after {len(racer.outcomes)} rows"
-            )
+        closed = [racer for racer in self.racers if racer.state == "running" and racer not in finalists]
+        for racer in closed:
+            known = f"estimated {estimate[racer.trial]:.3f} after {len(racer.outcomes)} rows"
+            if racer in self._finalists:
+                racer.state, racer.reason = "complete", f"left the finals: {known}"
+            elif racer.outcomes and not racer.scores:
+                error = racer.outcomes[0].error
+                racer.state, racer.reason = "failed", f"all {len(racer.outcomes)} requests failed: {error}"
+            else:
+                racer.state, racer.reason = "pruned", f"not among the finalists: {known}"
+        self._finalists = finalists
 
 
 def pooled_width(margins: Sequence[Sequence[float]]) -> float:

@@ -13,7 +13,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from prompt_search.search.acquisition import SCALES, thompson, unseen
+from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.surrogate import Geometry, Looks, Surrogate
 from prompt_search.space import Factor, SearchSpace
@@ -88,8 +88,7 @@ class SurrogateSampler(BaseSampler):
         pool = unseen(model, encoding, known, generator)
         if not len(pool):
             pool = levels
-        turns = thompson(model, pool, len(SCALES), generator)
-        best = turns[trial.number % len(SCALES)][0]
+        best = thompson(model, pool, 1, generator)[0][0]
         return {name: options[name][level] for name, level in zip(options, pool[best], strict=True)}
 
     def sample_independent(

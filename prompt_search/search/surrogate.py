@@ -317,10 +317,9 @@ class Surrogate:
         covariance = self._covariance(embedded, embedded) - half.T @ half
         return np.asarray(self.looks.centre + cross.T @ self._solved), np.asarray(covariance)
 
-    def draw(self, levels: Levels, scales: Floats, generator: np.random.Generator) -> Floats:
-        """Joint draws of candidates' true means, of shape (scales, n), the spread of each times its scale."""
+    def draw(self, levels: Levels, count: int, scale: float, generator: np.random.Generator) -> Floats:
+        """Joint draws of candidates' true means, of shape (count, n), their spread times a scale."""
         mean, covariance = self.posterior(levels)
         jitter = 1e-8 + 1e-6 * covariance.diagonal().max()
         root = linalg.cholesky(covariance + jitter * np.eye(len(mean)), lower=True)
-        draws = generator.standard_normal((len(scales), len(mean))) @ root.T
-        return np.asarray(mean + scales[:, None] * draws)
+        return np.asarray(mean + scale * generator.standard_normal((count, len(mean))) @ root.T)
