@@ -388,7 +388,7 @@ def main() -> None:
     endpoint = Endpoint(upstream)
     records: list[dict[str, Any]] = []
     if arguments.output.is_file():
-        stored = pd.read_csv(arguments.output).fillna({"error": "", "note": ""})
+        stored = pd.read_csv(arguments.output, dtype={"error": str, "note": str}).fillna({"error": "", "note": ""})
         records = [{str(column): value for column, value in line.items()} for line in stored.to_dict("records")]
     there = {tuple(record[column] for column in KEY) for record in records}
     for name, seed, calls, method in product(arguments.sets, arguments.seeds, arguments.calls, methods):

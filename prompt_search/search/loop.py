@@ -201,8 +201,9 @@ class Race:
 
         Finalists stand before the rest, and those that were stopped or have no score come last.
         """
-        estimate = self.estimates()
+        return self._ranked(self.estimates())
 
+    def _ranked(self, estimate: Mapping[int, float]) -> list[Racer]:
         def place(racer: Racer) -> tuple[bool, bool, bool, float, int]:
             out = racer.state in ("pruned", "failed")
             return racer not in self._finalists, out, not racer.scores, -estimate[racer.trial], racer.trial
@@ -428,23 +429,24 @@ class Race:
         self.phase = "finalists"
         # A candidate for which no call was left is no trial; the default stays, for it is the baseline.
         self.racers = [racer for racer in self.racers if racer.outcomes or racer.trial == DEFAULT_TRIAL]
-        racers = [racer for racer in self.ranked() if racer.scores and racer.state in ("running", "complete")]
-        self._keep(racers[:FINALISTS])
+        self._keep(FINALISTS)
         while (count := len(self._finalists)) > 1 and any(racer.unseen for racer in self._finalists):
             stages = count.bit_length() - 1
             rows = int((self._limit() - self._spent()) / stages / count)
             if rows:  # else too few calls are left for so many finalists
                 self._record(await self._look(self._finalists, rows, self._limit()))
-            self._keep(self.ranked()[: (count + 1) // 2])
+            self._keep((count + 1) // 2)
             self.leader = self._finalists[0]
         for racer in self.racers:
             if racer.state == "running":
                 racer.state, racer.reason = "complete", f"to the end of the finals, {len(racer.outcomes)} rows"
         self._on_round(self)
 
-    def _keep(self, finalists: Sequence[Racer]) -> None:
-        """Let these go on; all others are closed."""
+    def _keep(self, count: int) -> None:
+        """Let so many of the best go on; all others are closed."""
         estimate = self.estimates()
+        able = (racer for racer in self._ranked(estimate) if racer.scores and racer.state in ("running", "complete"))
+        finalists = list(islice(able, count))
         closed = [racer for racer in self.racers if racer.state == "running" and racer not in finalists]
         for racer in closed:
             known = f"estimated {estimate[racer.trial]:.3f} after {len(racer.outcomes)} rows"
