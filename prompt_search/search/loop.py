@@ -68,6 +68,7 @@ class Racer:
     trial: int
     candidate: Candidate
     positions: Mapping[str, int]
+    levels: Levels
     contender: Contender
     rows: Sequence[int]
     outcomes: list[Outcome] = field(default_factory=list)
@@ -216,11 +217,14 @@ class Race:
         model = self._model()
         if model is None:
             return {racer.trial: 0.0 for racer in self.racers}
-        mean = model.mean(self._levels(self.racers))
-        return {racer.trial: float(value) for racer, value in zip(self.racers, mean, strict=True)}
+        measured = [racer for racer in self.racers if racer.scores]
+        others = [racer for racer in self.racers if not racer.scores]
+        means = [*model.expected, *model.mean(self._levels(others))]
+        return {racer.trial: float(mean) for racer, mean in zip([*measured, *others], means, strict=True)}
 
     def _levels(self, racers: Sequence[Racer]) -> Levels:
-        return self._encoding.encode([racer.candidate for racer in racers])
+        levels = [racer.levels for racer in racers]
+        return np.array(levels, dtype=np.int64).reshape(len(racers), len(self._space.factors))
 
     def _looks(self) -> Looks | None:
         """All that is measured, by candidate and block of the common order."""
@@ -236,7 +240,7 @@ class Race:
             levels=self._levels(measured),
             candidate=np.array([index for index, _ in cells]),
             block=np.array([block for _, block in cells]),
-            mean=np.array([np.mean(scores) for scores in cells.values()]),
+            mean=np.array([sum(scores) / len(scores) for scores in cells.values()]),
             rows=np.array([len(scores) for scores in cells.values()], dtype=float),
             spread=float(np.concatenate(list(cells.values())).var()),
         )
@@ -281,7 +285,8 @@ class Race:
         self._entered.add(contender.identity)
         flat = {factor.name: positions.get(factor.name, 0) for factor in self._space.factors}
         trial = self.racers[-1].trial + 1 if self.racers else DEFAULT_TRIAL
-        racer = Racer(trial=trial, candidate=candidate, positions=flat, contender=contender, rows=rows)
+        (levels,) = self._encoding.encode([candidate])
+        racer = Racer(trial=trial, candidate=candidate, positions=flat, levels=levels, contender=contender, rows=rows)
         self.racers.append(racer)
         return racer
 

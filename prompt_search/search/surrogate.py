@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize
+from scipy import linalg, optimize, sparse
 
 from prompt_search.search.encoding import Levels
 from prompt_search.space import Factor
@@ -191,8 +191,8 @@ class Looks:
     @cached_property
     def same_block(self) -> Floats:
         """What two looks share of their rows' difficulty, for a variance of 1 a row."""
-        same = self.block[:, None] == self.block[None, :]
-        return np.asarray(same / np.sqrt(np.outer(self.rows, self.rows)))
+        blocks = sparse.csr_array((1 / np.sqrt(self.rows), (np.arange(len(self.rows)), self.block)))
+        return np.asarray((blocks @ blocks.T).toarray())
 
 
 @dataclass(frozen=True)
@@ -248,8 +248,10 @@ class Surrogate:
     def _of_looks(self, covariance: Floats, given: Variances) -> Floats:
         """From the covariance of candidates to that of the looks' means."""
         which = self.looks.candidate
-        noise = np.diag(given.noise / self.looks.rows)
-        return np.asarray(covariance[np.ix_(which, which)] + given.rows * self.looks.same_block + noise)
+        between = covariance[np.ix_(which, which)]
+        between += given.rows * self.looks.same_block
+        between[np.diag_indices_from(between)] += given.noise / self.looks.rows
+        return between
 
     def _loss(self, logs: Floats, prior: Floats, width: Floats) -> tuple[float, Floats]:
         """The negative logarithm of the posterior density, and its gradient."""
@@ -291,9 +293,12 @@ class Surrogate:
         return float(likelihood + 0.5 * away @ away), 0.5 * gradient + away / width
 
     @cached_property
+    def _among_seen(self) -> Floats:
+        return self._covariance(self._seen, self._seen)
+
+    @cached_property
     def _factor(self) -> tuple[Floats, bool]:
-        covariance = self._covariance(self._seen, self._seen)
-        factor: tuple[Floats, bool] = linalg.cho_factor(self._of_looks(covariance, self.variances), lower=True)
+        factor: tuple[Floats, bool] = linalg.cho_factor(self._of_looks(self._among_seen, self.variances), lower=True)
         return factor
 
     @cached_property
@@ -303,9 +308,16 @@ class Surrogate:
     def _cross(self, embedded: Embedding) -> Floats:
         return self._covariance(self._seen, embedded)[self.looks.candidate]
 
+    @cached_property
+    def expected(self) -> Floats:
+        """The expected true mean scores of those that were looked at, of shape (candidates,)."""
+        return self._mean(self._among_seen)
+
     def mean(self, levels: Levels) -> Floats:
         """Candidates' expected true mean scores, of shape (n,)."""
-        covariance = self._covariance(self._seen, self.geometry.embed(levels))
+        return self._mean(self._covariance(self._seen, self.geometry.embed(levels)))
+
+    def _mean(self, covariance: Floats) -> Floats:
         solved = np.bincount(self.looks.candidate, self._solved, len(self.looks.levels))
         return np.asarray(self.looks.centre + covariance.T @ solved)
 
