@@ -422,7 +422,7 @@ def _ranked(result: Result) -> Table:
 
 
 def _held_out(result: Result) -> Table:
-    table = _table("on rows that the search never saw")
+    table = _table(f"on rows that the search never saw ({result.opened})")
     for column in ("prompt", "trial", "score", "95% interval", "rows"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
     compared = {"baseline (all first options)": 0}

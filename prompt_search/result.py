@@ -182,9 +182,23 @@ class Result:
         }[verdict]
         return (
             f"{words}: {_interval(winner)} against {_interval(baseline)} on {verdict.rows} rows that the search "
-            f"never saw, difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), "
-            f"p = {verdict.p:.2g}"
+            f"never saw ({self.opened}), difference {verdict.difference:+.3f} ({verdict.low:+.3f} to "
+            f"{verdict.high:+.3f}), p = {verdict.p:.2g}"
         )
+
+    @property
+    def openings(self) -> int:
+        """How many winners were tested on this study's sealed rows, those of other studies in the storage included.
+
+        Whoever goes on searching after a look at the test and tests again chooses by the test: after the first
+        opening its intervals and p are too good.
+        """
+        return self._store.openings(self.summary["sealed"]) if self.finished else 0
+
+    @property
+    def opened(self) -> str:
+        """`openings` in words."""
+        return "opened once" if self.openings == 1 else f"opened {self.openings} times: p and interval are too good"
 
     def _untested(self) -> str:
         """Why there is no comparison on sealed rows."""

@@ -74,6 +74,14 @@ _samples = sql.Table(
     sql.Column("key", sql.String(64), nullable=False),
     sql.Column("record", sql.Text, nullable=False),
 )
+_openings = sql.Table(
+    "prompt_search_openings",
+    _metadata,
+    sql.Column("sealed", sql.String(64), primary_key=True),
+    sql.Column("prompt", sql.String(64), primary_key=True),
+    sql.Column("study", sql.String(200), nullable=False),
+    sql.Column("opened", sql.Float, nullable=False),
+)
 _STUDY_TABLES = (_calls, _trials, _samples, _studies)
 
 
@@ -292,8 +300,26 @@ class Store:
                 f"give it another name or storage, or start anew with fresh=True (--fresh)"
             )
 
+    def open_sealed(self, sealed: str, prompt: str, study: str) -> None:
+        """Note that a winner is about to be tested on sealed rows; one that was tested on them before opens nothing.
+
+        Args:
+            sealed: which rows, as a digest.
+            prompt: the winner, as a digest.
+            study: which study opens them first.
+        """
+        opening = {"sealed": sealed, "prompt": prompt, "study": study, "opened": self._clock()}
+        with self.engine.begin() as connection:
+            connection.execute(self._insert_if_new(_openings).values(**opening))
+
+    def openings(self, sealed: str) -> int:
+        """How many winners, of whatever study in this storage, were tested on these sealed rows."""
+        query = sql.select(sql.func.count()).select_from(_openings).where(_openings.c.sealed == sealed)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def delete_study(self, name: str) -> None:
-        """Forget a study; its responses stay."""
+        """Forget a study; its responses stay, and how often sealed rows were opened."""
         with self.engine.begin() as connection:
             for table in _STUDY_TABLES:
                 connection.execute(table.delete().where(table.c.study == name))

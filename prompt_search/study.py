@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, fields, is_dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import metrics
@@ -236,6 +237,11 @@ class Study:
         ]
 
     @property
+    def sealed(self) -> str:
+        """Which rows are sealed, as a digest that studies of the same data and split share."""
+        return sha256(json.dumps([self.data.fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
+
+    @property
     def _candidates_enqueued(self) -> list[Candidate]:
         return [self.space().candidate_of(choices) for choices in self._enqueued]
 
@@ -388,6 +394,9 @@ class _Run:
             if room < 0:
                 break
             rows.append(row)
+        if rows:
+            identity = repr(winner.contender.identity).encode("utf-8", "surrogatepass")
+            self.store.open_sealed(self.study.sealed, sha256(identity).hexdigest(), self.study.name)
         jobs = [(racer, row) for racer in racers for row in rows]
         outcomes = await evaluator.evaluate([(racer.contender, row) for racer, row in jobs], "test")
         samples = [
@@ -418,6 +427,7 @@ class _Run:
                 "search_rows": len(self.study.search_rows),
                 "held_out_rows": len(self.study.test_rows),
                 "tested": self.test_share > 0,
+                "sealed": self.study.sealed,
             },
         )
         estimates = race.estimates()

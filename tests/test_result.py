@@ -58,7 +58,7 @@ def test_headline_says_what_is_shown(result: ps.Result) -> None:
     assert "care" in result.best.text
     headline, spent = result.headline.split("\n")
     assert headline.startswith("<b>my study</b>: The winner is better than the default prompt: 1.000 (")
-    assert f"on {result.verdict.rows} rows that the search never saw, difference +" in headline
+    assert f"on {result.verdict.rows} rows that the search never saw (opened once), difference +" in headline
     assert spent.startswith(f"{result.summary['calls']} calls of fake (")
     assert "price unknown" in spent
     assert "of a budget of calls 200; " in spent

@@ -103,6 +103,19 @@ def test_winner_and_default_share_sealed_rows(fake: FakeModel) -> None:
     assert not set(samples.loc[samples["split"] == "search", "row"]) & set(made.test_rows)
 
 
+def test_every_winner_tested_on_the_sealed_rows_is_counted(fake: FakeModel, storage: str) -> None:
+    """The same winner again opens nothing; another one does, also under another name, and the headline tells."""
+    fake.answer = truth
+    first = study(fake, storage).run(150)
+    assert (first.openings, study(fake, storage).run(150).openings) == (1, 1)
+    other = study(fake, storage, name="other", template=ps.Template(SOURCE.replace("Decide with", "Take"))).run(150)
+    assert other.best.text != first.best.text
+    assert (first.openings, other.openings) == (2, 2)
+    assert "(opened 2 times: p and interval are too good)" in other.headline
+    assert study(fake, storage, name="untested").run(150, test=False).openings == 2
+    assert study(fake, storage, name="elsewhere", seed=1).run(150, test=False).openings == 0
+
+
 def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: FakeModel) -> None:
     """What is enqueued is raced right after the default, kept by ``replace``, and refused where it names no option."""
     fake.answer = truth

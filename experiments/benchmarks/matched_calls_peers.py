@@ -16,6 +16,7 @@ import sys
 import traceback
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -51,11 +52,15 @@ def dspy_program(spec: Spec, compiled: Callable[[Any, Any, Any, list[Any]], Any]
     fields = {given: (str, dspy.InputField()), wanted: (label, dspy.OutputField())}
     rows = [dspy.Example({given: row["x"], wanted: row["y"]}).with_inputs(given) for row in spec["rows"]]
     program = compiled(dspy, dspy.Predict(dspy.Signature(fields, spec["instructions"][0])), proposer, rows)
-    for number, text in enumerate(spec["held_out"]):
+
+    def note(number: int) -> None:
         noting = task.copy(api_base=f"{spec['url']}/held-out/{number}/v1", cache=False)
         # An answer that DSPy cannot parse is no loss: what was asked is noted.
         with dspy.context(lm=noting), suppress(dspy.utils.exceptions.AdapterParseError):
-            program(**{given: text})
+            program(**{given: spec["held_out"][number]})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(note, range(len(spec["held_out"]))))
     return f"{program.signature.instructions}\n\nexamples: {[dict(demo) for demo in program.demos]}"
 
 
