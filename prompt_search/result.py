@@ -27,7 +27,8 @@ class Verdict(str):
     """``better``, ``not shown`` or ``worse``: whether the winner beats the default prompt on sealed rows.
 
     Attributes (from `statistics.Difference`): ``difference`` winner minus default, with its 95% interval
-    ``low``, ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows.
+    ``low``, ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows; ``detectable``, the difference that so
+    many rows show four times in five.
     """
 
     difference: float
@@ -37,11 +38,12 @@ class Verdict(str):
     rows: int
     won: int
     lost: int
+    detectable: float
 
     @classmethod
     def of(cls, found: Difference) -> Verdict:
         verdict = cls(found.verdict)
-        for name in ("difference", "low", "high", "p", "rows", "won", "lost"):
+        for name in ("difference", "low", "high", "p", "rows", "won", "lost", "detectable"):
             setattr(verdict, name, getattr(found, name))
         return verdict
 
@@ -183,8 +185,16 @@ class Result:
         return (
             f"{words}: {_interval(winner)} against {_interval(baseline)} on {verdict.rows} rows that the search "
             f"never saw ({self.opened}), difference {verdict.difference:+.3f} ({verdict.low:+.3f} to "
-            f"{verdict.high:+.3f}), p = {verdict.p:.2g}"
+            f"{verdict.high:+.3f}), p = {verdict.p:.2g}{self._detectable()}"
         )
+
+    def _detectable(self) -> str:
+        """What the sealed rows could have shown, where they showed nothing."""
+        if self.verdict != "not shown":
+            return ""
+        if math.isnan(self.verdict.detectable):
+            return "; so few rows can hardly show any difference"
+        return f"; so many rows show a true difference of {self.verdict.detectable:.2f} four times in five"
 
     @property
     def openings(self) -> int:

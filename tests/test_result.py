@@ -152,6 +152,16 @@ def test_default_that_stays_is_said(fake: FakeModel) -> None:
     assert result.verdict == "not shown"
 
 
+def test_comparison_that_shows_nothing_says_what_it_could_have_shown(fake: FakeModel) -> None:
+    """Where answers are right by chance, the headline says which true difference so many rows show."""
+    fake.answer = lambda body: ["positive", "negative"][zlib.crc32(prompt_of(body).encode()) % 2]
+    result = study(fake).run(200)
+    assert (result.verdict, result.best_trial > 0) == ("not shown", True)
+    shown = f"; so many rows show a true difference of {result.verdict.detectable:.2f} four times in five"
+    assert shown in result.headline
+    assert 0.2 < result.verdict.detectable < 1
+
+
 def test_failed_test_is_said(fake: FakeModel) -> None:
     """When the requests of the sealed test fail, that is the reason given, not the budget."""
     made = study(fake)

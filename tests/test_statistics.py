@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prompt_search.statistics import mean_interval, paired_difference
+from prompt_search.statistics import POWER, mcnemar_power, mean_interval, paired_difference, t_power
 
 shares = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 scores = st.lists(st.floats(-5, 5), min_size=2, max_size=40)
@@ -110,6 +110,7 @@ def test_too_few_rows_show_nothing(rows: int) -> None:
     found = paired_difference([0.0] * rows, [1.0] * rows)
     assert (found.rows, found.p, found.verdict) == (rows, 1.0, "not shown")
     assert math.isnan(found.low)
+    assert math.isnan(found.detectable)
 
 
 @pytest.mark.parametrize("score", [0.0, 0.3, 1.0])
@@ -117,3 +118,46 @@ def test_equal_prompts_show_nothing(score: float) -> None:
     """Without any difference p is 1."""
     found = paired_difference([score] * 9, [score] * 9)
     assert (found.difference, found.p, found.verdict) == (0.0, 1.0, "not shown")
+
+
+# Power
+
+
+@pytest.mark.parametrize(("rows", "discordant", "difference"), [(45, 0.4, 0.3), (100, 0.3, 0.1), (150, 0.2, 0.2)])
+def test_power_of_the_exact_test_is_that_of_simulated_ones(rows: int, discordant: float, difference: float) -> None:
+    """Of 4,000 simulated comparisons as many are shown to be better as the power says, within three standard errors."""
+    generator = np.random.default_rng(0)
+    shares = [(discordant + difference) / 2, (discordant - difference) / 2, 1 - discordant]
+    won, lost, _ = generator.multinomial(rows, shares, size=4_000).T
+    p = [stats.binomtest(ours, ours + theirs).pvalue for ours, theirs in zip(won.tolist(), lost.tolist(), strict=True)]
+    shown = np.mean((won > lost) & (np.array(p) < 0.05))
+    assert shown == pytest.approx(mcnemar_power(rows, discordant, difference), abs=3 * math.sqrt(0.25 / 4_000))
+
+
+def test_power_for_other_scores_is_that_of_simulated_comparisons() -> None:
+    """As for right and wrong, with 400 comparisons by permutation of 30 rows."""
+    generator = np.random.default_rng(0)
+    changes = generator.normal(0.1, 0.2, size=(400, 30))
+    shown = np.mean([paired_difference([0.0] * 30, change).verdict == "better" for change in changes.tolist()])
+    assert shown == pytest.approx(t_power(30, 0.2, 0.1), abs=3 * math.sqrt(0.25 / 400))
+
+
+@given(shares.filter(lambda values: len(values) > 11), st.integers(0, 60))
+def test_detectable_difference_is_shown_four_times_in_five(values: list[float], shift: int) -> None:
+    """Its power, with as many rows that differ as were seen, is `POWER`."""
+    other = values[shift % len(values) :] + values[: shift % len(values)]
+    found = paired_difference(values, other)
+    discordant = (found.won + found.lost + 1) / (found.rows + 2)
+    assert mcnemar_power(found.rows, discordant, found.detectable) == pytest.approx(POWER, abs=1e-3)
+
+
+def test_more_rows_detect_smaller_differences() -> None:
+    """With four times the rows about half the difference can be shown, for shares and for other scores."""
+    for first, second in [([0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]), ([0.1, 0.4, 0.2], [0.2, 0.3, 0.4])]:
+        few, many = (paired_difference(first * count, second * count).detectable for count in (30, 120))
+        assert many == pytest.approx(few / 2, rel=0.15)
+
+
+def test_five_rows_can_show_no_difference_between_right_and_wrong() -> None:
+    """Even if all five speak for one prompt p is 0.0625."""
+    assert math.isnan(paired_difference([0.0] * 5, [1.0] * 5).detectable)
