@@ -208,7 +208,8 @@ class Result:
     @property
     def opened(self) -> str:
         """`openings` in words."""
-        return "opened once" if self.openings == 1 else f"opened {self.openings} times: p and interval are too good"
+        times = self.openings
+        return "opened once" if times == 1 else f"opened {times} times: p and interval are too good"
 
     def _untested(self) -> str:
         """Why there is no comparison on sealed rows."""

@@ -309,8 +309,10 @@ class Store:
             study: which study opens them first.
         """
         opening = {"sealed": sealed, "prompt": prompt, "study": study, "opened": self._clock()}
+        which = sql.and_(_openings.c.sealed == sealed, _openings.c.prompt == prompt)
         with self.engine.begin() as connection:
-            connection.execute(self._insert_if_new(_openings).values(**opening))
+            if connection.execute(sql.select(_openings.c.sealed).where(which)).first() is None:
+                connection.execute(self._insert_if_new(_openings).values(**opening))
 
     def openings(self, sealed: str) -> int:
         """How many winners, of whatever study in this storage, were tested on these sealed rows."""
