@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +43,9 @@ class Verdict(str):
     @classmethod
     def of(cls, found: Difference) -> Verdict:
         verdict = cls(found.verdict)
-        for name in ("difference", "low", "high", "p", "rows", "won", "lost", "detectable"):
-            setattr(verdict, name, getattr(found, name))
+        for field in fields(found):
+            if field.name != "verdict":
+                setattr(verdict, field.name, getattr(found, field.name))
         return verdict
 
 

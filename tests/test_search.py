@@ -190,13 +190,15 @@ def test_sealed_rows_are_not_searched_on() -> None:
 
 
 def test_search_finds_the_best_prompt() -> None:
-    """Where choices decide, 400 calls find prompts within 0.1 of the best (1.0) on average, from a default of 0.4."""
+    """Where choices decide, 400 calls find prompts within 0.1 of the best (1.0) on average and 0.2 always, from a
+    default of 0.4."""
     found = []
     for seed in range(3):
         setting = Setting(limit=400, seed=seed, data=data(400))
         found.append(quality(setting.run().contender.prompt.text))
         assert quality(setting.race.racers[0].contender.prompt.text) == pytest.approx(0.4)
     assert np.mean(found) >= 0.9
+    assert min(found) >= 0.8 - 1e-9
 
 
 def test_default_is_the_first_trial() -> None:
