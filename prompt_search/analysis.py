@@ -12,7 +12,18 @@ from prompt_search.errors import TemplateError
 from prompt_search.rendering import FUNCTIONS
 
 RESERVED = frozenset(
-    {"trial", "state", "score", "score_low", "score_high", "rows", "search_rows", "prompt_tokens", "cost_usd"}
+    {
+        "trial",
+        "state",
+        "score",
+        "score_low",
+        "score_high",
+        "estimate",
+        "rows",
+        "search_rows",
+        "prompt_tokens",
+        "cost_usd",
+    }
     | {"latency_s", "unparsed", "errors", "reason", "prompt", "row", "split", "answer", "model"}
 )
 """Columns of the result tables: no choice is called so."""

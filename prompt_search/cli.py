@@ -38,6 +38,7 @@ INTERRUPTED = 130
 DEFAULT_STORAGE = "sqlite:///prompt_search.db"
 DEMO_STORAGE = "sqlite:///prompt_search_demo.db"
 
+EFFECTS_SHOWN = 8
 OPTIONS_SHOWN = 20
 """How many options of one choice `space` prints."""
 
@@ -382,6 +383,9 @@ def _print_result(result: Result, storage: str) -> None:
     if result.finished and result.test_score(0)[3]:
         typer.echo()
         _print(_held_out(result))
+    if result.finished:
+        typer.echo()
+        _print(_mattered(result))
     typer.echo()
     _print(Text(result.headline))
     option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
@@ -426,11 +430,35 @@ def _held_out(result: Result) -> Table:
     for column in ("prompt", "trial", "score", "95% interval", "rows"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
     compared = {"baseline (all first options)": 0}
+    written = result.hand_written_trial
+    if written not in (None, 0, result.best_trial):
+        compared["best written by hand"] = written
     if result.best_trial != 0:
         compared["winner"] = result.best_trial
     for label, trial in compared.items():
         mean, low, high, rows = result.test_score(trial)
         table.add_row(label, str(trial), _number(mean, ".3f"), _interval(low, high), str(rows))
+    return table
+
+
+def _mattered(result: Result) -> RenderableType:
+    """The options that are shown to do something, the strongest first."""
+    from rich.text import Text
+
+    frame = result.effects_df()
+    shown = frame[(frame["effect_low"] > 0) | (frame["effect_high"] < 0)]
+    if not len(shown):
+        return Text("no single choice is shown to matter: the 95% interval of each option's effect holds 0")
+    table = _table("what each option adds to the true score, where its interval leaves out 0")
+    for column in ("choice", "option", "effect", "95% interval", "trials"):
+        words = column in ("choice", "option")
+        table.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+    strongest = shown.sort_values("effect", key=abs, ascending=False).head(EFFECTS_SHOWN)
+    for record in strongest.to_dict("records"):
+        interval = f"{record['effect_low']:+.2f} to {record['effect_high']:+.2f}"
+        option = " ".join(record["option"].split()) or "(empty)"
+        cells = (record["choice"], option, f"{record['effect']:+.3f}", interval, str(record["trials"]))
+        table.add_row(*map(Text, cells))
     return table
 
 

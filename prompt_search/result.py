@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 RANKED = 10
 """How many prompts a printed ranking shows."""
 
+MARGIN = 0.02
+"""How much worse than the winner a simpler prompt may be."""
+
+ONE_SIDED = 1.645
+"""The normal distribution's 95% quantile."""
+
 
 class Verdict(str):
     """``better``, ``not shown`` or ``worse``: whether the winner beats the default prompt on sealed rows.
@@ -107,6 +113,36 @@ class Result:
         """The prompt to ship."""
         return self.prompt(self.best_trial)
 
+    def simplest_trial(self, margin: float = MARGIN) -> int:
+        """The trial with the fewest prompt tokens (characters, where a server does not count tokens) among those that
+        are all but surely (95%) no more than ``margin`` worse than the winner.
+
+        It is the winner itself where no shorter one is known well enough: more calls make more known.
+
+        Raises:
+            StudyError: the study is unfinished.
+        """
+        if not self.finished:
+            raise StudyError(f"the study {self.name!r} is unfinished; run the same line to go on")
+        frame = self.trials_df().set_index("trial")
+        known = frame["prompt_tokens"].notna().all()
+        sizes = frame["prompt_tokens"] if known else frame["prompt"].str.len()
+        winner = self._trial(self.best_trial)
+        near = [winner.trial]
+        for trial in self._trials:
+            if trial.estimate is not None and trial.uncertainty is not None and winner.estimate is not None:
+                least = trial.estimate - winner.estimate - ONE_SIDED * trial.uncertainty
+                near += [trial.trial] if least >= -margin else []
+        return int(min(near, key=lambda trial: (sizes[trial], trial != winner.trial)))
+
+    def simplest(self, margin: float = MARGIN) -> Prompt:
+        """The prompt of `simplest_trial`.
+
+        Raises:
+            StudyError: the study is unfinished.
+        """
+        return self.prompt(self.simplest_trial(margin))
+
     @property
     def baseline(self) -> Prompt:
         """The template with every choice at its first option."""
@@ -122,9 +158,19 @@ class Result:
     @cached_property
     def verdict(self) -> Verdict:
         """Whether the winner beats the default prompt on sealed rows."""
-        before, after = self._scores(0, "test"), self._scores(self.best_trial, "test")
+        return self.against(0)
+
+    def against(self, trial: int) -> Verdict:
+        """Whether the winner beats a trial on the sealed rows on which both were tested: `verdict` for the default."""
+        before, after = self._scores(trial, "test"), self._scores(self.best_trial, "test")
         rows = sorted(before.keys() & after.keys())
         return Verdict.of(paired_difference([before[row] for row in rows], [after[row] for row in rows]))
+
+    @property
+    def hand_written_trial(self) -> int | None:
+        """The best of the prompts that the user enqueued, by what is expected of them; None without any."""
+        found = self.summary.get("hand_written")
+        return None if found is None else int(found)
 
     def test_score(self, trial: int) -> tuple[float, float, float, int]:
         """(mean, low, high, rows) of a trial on the sealed rows; NaN and 0 when it was not tested."""
@@ -136,6 +182,14 @@ class Result:
         """One row per trial; see `tables.trials_frame`."""
         names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
         return tables.trials_frame(self._trials, self._samples, self._calls, names)
+
+    def effects_df(self) -> pd.DataFrame:
+        """Which choice mattered, one row per option; see `tables.effects_frame`. Empty while it is unfinished."""
+        return tables.effects_frame(self.summary.get("effects", ()), self._trials)
+
+    def interactions_df(self) -> pd.DataFrame:
+        """Which options are better or worse together; see `tables.interactions_frame`."""
+        return tables.interactions_frame(self.summary.get("interactions", ()))
 
     def samples_df(self) -> pd.DataFrame:
         """One row per (trial, row); see `tables.samples_frame`."""
@@ -166,10 +220,24 @@ class Result:
 
     @property
     def headline(self) -> str:
-        """The result in two sentences."""
+        """The result in three lines: the sealed test, what the search itself saw, what was spent."""
         if not self.finished:
             return f"{self.name}: unfinished after {len(self._trials)} candidates; run the same line to go on."
-        return f"{self.name}: {self._said()}.\n{self.spent}"
+        return "\n".join([f"{self.name}: {self._said()}.", *self._searched(), self.spent])
+
+    def _searched(self) -> list[str]:
+        """The scores that the search chose by, beside the winner's corrected one; nothing without scores."""
+        records = self.trials_df().dropna(subset=["score"]).to_dict("records")
+        found = [record for record in records if record["trial"] == self.best_trial]
+        if not found or len(records) == 1:
+            return []  # nothing was chosen by scores
+        (winner,), highest = found, max(records, key=lambda record: float(record["score"]))
+        line = (
+            f"In the search: highest score {highest['score']:.3f} on {highest['search_rows']} rows, the winner's "
+            f"{winner['score']:.3f} on {winner['search_rows']}; both optimistic, being chosen among {len(records)}. "
+            f"Corrected, the winner's is {winner['estimate']:.3f}."
+        )
+        return [line]
 
     def _said(self) -> str:
         verdict = self.verdict
@@ -178,24 +246,20 @@ class Result:
             return f"nothing is shown on rows that the search never saw: {self._untested()}"
         if self.best_trial == 0:
             return f"no candidate was found that beats the default prompt, which scores {_interval(baseline)}"
-        words = {
-            "better": "The winner is better than the default prompt",
-            "worse": "The winner is worse than the default prompt",
-            "not shown": "It is not shown that the winner beats the default prompt",
-        }[verdict]
-        return (
-            f"{words}: {_interval(winner)} against {_interval(baseline)} on {verdict.rows} rows that the search "
-            f"never saw ({self.opened}), difference {verdict.difference:+.3f} ({verdict.low:+.3f} to "
-            f"{verdict.high:+.3f}), p = {verdict.p:.2g}{self._detectable()}"
+        said = (
+            f"{_words(verdict, 'the default prompt')}: {_interval(winner)} against {_interval(baseline)} on "
+            f"{verdict.rows} rows that the search never saw ({self.opened}), {_shown(verdict)}"
         )
-
-    def _detectable(self) -> str:
-        """What the sealed rows could have shown, where they showed nothing."""
-        if self.verdict != "not shown":
-            return ""
-        if math.isnan(self.verdict.detectable):
-            return "; so few rows can hardly show any difference"
-        return f"; so many rows show a true difference of {self.verdict.detectable:.2f} four times in five"
+        written = self.hand_written_trial
+        if written in (None, 0):
+            return said
+        if written == self.best_trial:
+            return f"{said}. It was written by hand"
+        other = self.against(written)
+        if other.rows < 2:
+            return said
+        words = _words(other, "the best prompt written by hand")
+        return f"{said}. {words}: {_interval(self.test_score(written))}, {_shown(other)}"
 
     @property
     def openings(self) -> int:
@@ -340,6 +404,24 @@ def open_result(storage: str, name: str) -> Result:
 def _interval(score: tuple[float, float, float, int]) -> str:
     mean, low, high, _ = score
     return f"{mean:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _words(verdict: Verdict, rival: str) -> str:
+    return {
+        "better": f"The winner is better than {rival}",
+        "worse": f"The winner is worse than {rival}",
+        "not shown": f"It is not shown that the winner beats {rival}",
+    }[verdict]
+
+
+def _shown(verdict: Verdict) -> str:
+    """The difference, and where nothing is shown, what the rows could have shown."""
+    said = f"difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), p = {verdict.p:.2g}"
+    if verdict != "not shown":
+        return said
+    if math.isnan(verdict.detectable):
+        return f"{said}; so few rows can hardly show any difference"
+    return f"{said}; so many rows show a true difference of {verdict.detectable:.2f} four times in five"
 
 
 def _clip(text: str, width: int) -> str:

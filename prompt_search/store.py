@@ -103,7 +103,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One candidate: its choices as text by name, the fields of its `Prompt`, and how its trial ended."""
+    """One candidate: its choices as text by name, the fields of its `Prompt`, and how its trial ended.
+
+    Of a finished study also what the surrogate expects of its true score (``estimate``), and the standard deviation
+    of what it knows of the difference to the winner (``uncertainty``); None where the trial has no score.
+    """
 
     trial: int
     state: str
@@ -112,6 +116,8 @@ class TrialRecord:
     positions: Mapping[str, int]
     prompt: Mapping[str, Any]
     text: str
+    estimate: float | None = None
+    uncertainty: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,7 +399,7 @@ class Store:
                 optuna.delete_study(study_name=name, storage=storage)
             storage.engine.dispose()
 
-    def mirror(self, name: str, space: SearchSpace, trials: Iterable[tuple[TrialRecord, float | None]]) -> None:
+    def mirror(self, name: str, space: SearchSpace, trials: Iterable[TrialRecord]) -> None:
         """Write trials with their estimated scores as an Optuna study of the same name into the same database,
         for optuna-dashboard and Optuna's own plots."""
         first_import_of_optuna()
@@ -411,11 +417,11 @@ class Store:
                     state=states.get(trial.state, optuna.trial.TrialState.FAIL),
                     params={key: space.by_name[key].ids[index] for key, index in trial.positions.items()},
                     distributions={key: CategoricalDistribution(space.by_name[key].ids) for key in trial.positions},
-                    value=None if trial.state not in states else estimate,
-                    intermediate_values={0: estimate} if estimate is not None else {},
+                    value=None if trial.state not in states else trial.estimate,
+                    intermediate_values={0: trial.estimate} if trial.estimate is not None else {},
                     user_attrs={"reason": trial.reason},
                 )
-                for trial, estimate in trials
+                for trial in trials
             ]
         )
         if isinstance(storage, optuna.storages.RDBStorage):

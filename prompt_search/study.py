@@ -39,8 +39,8 @@ T = TypeVar("T")
 HELD_OUT = 0.3
 """The part of the rows that is sealed for the test unless the data says otherwise."""
 
-TEST_SHARE = 0.15
-"""The most of the budget that each of winner and baseline may use on the sealed rows."""
+TEST_SHARE = 0.3
+"""The most of the budget that winner, default and the best prompt written by hand may use on the sealed rows."""
 
 EVALUATIONS = "(evaluations)"
 """Under which name the calls of `evaluate` are kept."""
@@ -272,7 +272,7 @@ class Study:
         retry_errors: bool = False,
         test: bool = True,
     ) -> Result:
-        """Search, then score baseline and winner on the sealed rows; the same call resumes.
+        """Search, then score winner and baselines on the sealed rows; the same call resumes.
 
         Works with or without a running event loop. Whatever was answered is stored at once: run the same line
         again after an interruption and nothing is paid twice.
@@ -328,7 +328,8 @@ class _Run:
         self.store = store
         self.ledger = ledger
         self.progress = progress
-        self.test_share = TEST_SHARE if test else 0.0
+        self.tested = 0 if not test else 3 if study._enqueued else 2
+        """How many prompts are tested on the sealed rows, at most."""
         self.saved: dict[int, tuple[Contender, str, int]] = {}
         self.cached = self.responses = self.errors = self.unparsed = self.trials = 0
         self.best: tuple[float, float, float] | None = None
@@ -337,7 +338,9 @@ class _Run:
     @property
     def test_rows(self) -> list[int]:
         """The sealed rows that the budget has room for, by what is known at the moment."""
-        return self.study.test_rows[: int(self.ledger.affordable() * self.test_share)]
+        if not self.tested:
+            return []
+        return self.study.test_rows[: int(self.ledger.affordable() * TEST_SHARE / self.tested)]
 
     async def main(self, calls: Mapping[str, Any]) -> None:
         study = self.study
@@ -366,7 +369,7 @@ class _Run:
                 enter=lambda candidate: (study.contender(candidate), study._rows_for(candidate)),
                 order=study.search_rows,
                 evaluator=evaluator,
-                limit=lambda: self.ledger.affordable() - 2 * len(self.test_rows),
+                limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
                 spent=lambda: self.ledger.spent,
                 propose=None if study.sampler is None else proposals(study.space(), study.sampler),
                 stop=None if study.pruner is None else stops(study.space(), study.pruner, BLOCK),
@@ -376,17 +379,18 @@ class _Run:
             )
             winner = await race.run()
             if self.ledger.stopped is None:
-                await self.test(evaluator, race.racers[DEFAULT_TRIAL], winner)
+                await self.test(evaluator, race, winner)
         if self.ledger.stopped is None:
             self.finish(race, winner)
 
-    async def test(self, evaluator: Evaluator, baseline: Racer, winner: Racer) -> None:
-        """Score both on the same sealed rows, as many as the budget has room for.
+    async def test(self, evaluator: Evaluator, race: Race, winner: Racer) -> None:
+        """Score winner and baselines on the same sealed rows, as many as the budget has room for.
 
         One prompt after the other: a server that caches prefixes reads each prompt's shots once.
         """
         self.phase = "sealed test"
-        racers = [baseline] if winner is baseline else [baseline, winner]
+        baselines = [race.racers[DEFAULT_TRIAL], race.hand_written or winner]
+        racers = list(dict.fromkeys([*baselines, winner]))
         room = self.ledger.affordable() - self.ledger.spent
         rows: list[int] = []
         for row in self.test_rows:
@@ -408,12 +412,21 @@ class _Run:
 
     def finish(self, race: Race, winner: Racer) -> None:
         ledger = self.ledger
+        estimates, uncertainties = race.estimates(), race.uncertainties()
+        trials = [
+            replace(self.trial(racer), estimate=estimates[racer.trial], uncertainty=uncertainties.get(racer.trial))
+            if racer.scores
+            else self.trial(racer)
+            for racer in race.racers
+        ]
+        self.store.save_trials(self.study.name, trials, [])
         limits = {field.name: getattr(ledger.budget, field.name) for field in fields(ledger.budget)}
         self.store.save_summary(
             self.study.name,
             {
                 "winner": winner.trial,
                 "baseline": DEFAULT_TRIAL,
+                "hand_written": race.hand_written.trial if race.hand_written else None,
                 "order": [racer.trial for racer in race.ranked()],
                 "budget": {name: limit for name, limit in limits.items() if limit is not None},
                 "calls": max(ledger.spent, ledger.paid_before + ledger.sent),
@@ -426,18 +439,54 @@ class _Run:
                 "candidates": list(self.study.space().size()),
                 "search_rows": len(self.study.search_rows),
                 "held_out_rows": len(self.study.test_rows),
-                "tested": self.test_share > 0,
+                "tested": self.tested > 0,
                 "sealed": self.study.sealed,
+                "effects": self.effects(race),
+                "interactions": self.interactions(race),
             },
         )
-        estimates = race.estimates()
-        self.store.mirror(
-            self.study.name,
-            self.study.space(),
-            [(self.trial(racer), estimates[racer.trial] if racer.scores else None) for racer in race.racers],
-        )
+        self.store.mirror(self.study.name, self.study.space(), trials)
         self.phase = "done"
         self.tell()
+
+    def effects(self, race: Race) -> list[dict[str, Any]]:
+        """The lines of `tables.effects_frame`, without how many trials had the option."""
+        factors = self.study.space().factors
+        return [
+            {
+                "choice": factors[found.choice].name,
+                "position": position,
+                "option": factors[found.choice].texts[position],
+                "effect": float(mean),
+                "effect_low": float(low),
+                "effect_high": float(high),
+                "importance": found.importance,
+            }
+            for found in race.effects()
+            for position, (mean, low, high) in enumerate(zip(found.mean, found.low, found.high, strict=True))
+        ]
+
+    def interactions(self, race: Race) -> list[dict[str, Any]]:
+        """The lines of `tables.interactions_frame`."""
+        factors = self.study.space().factors
+        lines = []
+        for found in race.interactions():
+            (choice, option), (other_choice, other_option) = [
+                (factors[which].name, factors[which].texts[position])
+                for which, position in zip(found.choices, found.options, strict=True)
+            ]
+            lines.append(
+                {
+                    "choice": choice,
+                    "option": option,
+                    "other_choice": other_choice,
+                    "other_option": other_option,
+                    "effect": found.mean,
+                    "effect_low": found.low,
+                    "effect_high": found.high,
+                }
+            )
+        return lines
 
     def on_round(self, race: Race) -> None:
         """Write down what is new, and tell where the search stands."""

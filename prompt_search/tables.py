@@ -13,12 +13,16 @@ from prompt_search.statistics import mean_interval
 from prompt_search.store import Call, SampleRecord, TrialRecord
 
 TRIAL_COLUMNS = (
-    "trial", "state", "score", "score_low", "score_high", "rows", "search_rows", "prompt_tokens", "cost_usd",
-    "latency_s", "unparsed", "errors", "reason",
+    "trial", "state", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens",
+    "cost_usd", "latency_s", "unparsed", "errors", "reason",
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
     "completion_tokens", "latency_s", "cached",
+)  # fmt: skip
+EFFECT_COLUMNS = ("choice", "option", "effect", "effect_low", "effect_high", "trials", "importance")
+INTERACTION_COLUMNS = (
+    "choice", "option", "other_choice", "other_option", "effect", "effect_low", "effect_high",
 )  # fmt: skip
 CALL_COLUMNS = (
     "call", "key", "split", "attempts", "response", "error", "prompt_tokens", "cached_tokens",
@@ -67,8 +71,9 @@ def trials_frame(
     """One row per trial.
 
     Columns: ``trial`` int; ``state`` running, complete, pruned or failed; ``score`` mean over the search rows
-    (failed requests left out) with its 95% interval ``score_low``, ``score_high``; ``rows`` scored, sealed
-    ones included; ``search_rows`` scored in the search; ``prompt_tokens`` and ``latency_s`` means per request;
+    (failed requests left out) with its 95% interval ``score_low``, ``score_high``; ``estimate`` of its true score
+    from all trials' scores, which is lower for one that was lucky, NaN until the study is finished; ``rows`` scored,
+    sealed ones included; ``search_rows`` scored in the search; ``prompt_tokens`` and ``latency_s`` means per request;
     ``cost_usd`` US dollars for all its requests, NaN when a price is unknown; ``unparsed`` and ``errors``
     counts; ``reason`` why it ended; then one column per choice (text of the option, None when inactive) and
     ``prompt``, the whole text with fields in braces.
@@ -80,7 +85,9 @@ def trials_frame(
     frame = _frame(records, [*TRIAL_COLUMNS, *names, "prompt"])
     return frame.astype(
         dict.fromkeys(("trial", "rows", "search_rows", "unparsed", "errors"), "int64")
-        | dict.fromkeys(("score", "score_low", "score_high", "prompt_tokens", "cost_usd", "latency_s"), "float64")
+        | dict.fromkeys(
+            ("score", "score_low", "score_high", "estimate", "prompt_tokens", "cost_usd", "latency_s"), "float64"
+        )
     )
 
 
@@ -98,6 +105,7 @@ def _trial_record(
         "score": _mean(scores),
         "score_low": low,
         "score_high": high,
+        "estimate": math.nan if trial.estimate is None else trial.estimate,
         "rows": len(samples),
         "search_rows": sum(sample.split == "search" for sample in samples),
         "prompt_tokens": _mean(tokens),
@@ -109,6 +117,33 @@ def _trial_record(
         **{name: trial.choices.get(name) for name in names},
         "prompt": trial.text,
     }
+
+
+def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row per option of each choice, the most important choice and its best option first.
+
+    Columns: ``choice``; ``option`` text; ``effect`` on the true score, from the mean over the choice's options and
+    averaged over all other choices, with its 95% interval ``effect_low``, ``effect_high``; ``trials`` with a score
+    that had the option; ``importance`` of the choice, the part of the variance between prompts that it explains by
+    itself.
+    """
+    scored = [trial.positions for trial in trials if trial.estimate is not None]
+    records = [
+        {**effect, "trials": sum(p.get(effect["choice"]) == effect["position"] for p in scored)} for effect in effects
+    ]
+    records.sort(key=lambda record: (-record["importance"], record["choice"], -record["effect"]))
+    numbers = dict.fromkeys(("effect", "effect_low", "effect_high", "importance"), "float64")
+    return _frame(records, EFFECT_COLUMNS).astype({**numbers, "trials": "int64"})
+
+
+def interactions_frame(interactions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per pair of options that is shown to add something together, the strongest first.
+
+    Columns: ``choice``, ``option``; ``other_choice``, ``other_option``; ``effect`` beyond what each adds by itself,
+    with its 95% interval ``effect_low``, ``effect_high``, which leaves out 0.
+    """
+    frame = _frame(interactions, INTERACTION_COLUMNS)
+    return frame.astype(dict.fromkeys(("effect", "effect_low", "effect_high"), "float64"))
 
 
 def calls_frame(calls: Mapping[str, Call]) -> pd.DataFrame:

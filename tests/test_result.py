@@ -14,7 +14,13 @@ import prompt_search as ps
 from prompt_search.completion import Response
 from prompt_search.errors import RequestRefused, StorageError, StudyError
 from prompt_search.result import Evaluation
-from prompt_search.tables import CALL_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS
+from prompt_search.tables import (
+    CALL_COLUMNS,
+    EFFECT_COLUMNS,
+    INTERACTION_COLUMNS,
+    SAMPLE_COLUMNS,
+    TRIAL_COLUMNS,
+)
 from tests.conftest import Body, FakeModel, prompt_of
 
 HOSTILE = ["plain", "[brackets] <script>alert(1)</script> {{ x }} \N{GRINNING FACE}\r\n\"quoted\" & 'care'"]
@@ -56,9 +62,13 @@ def test_headline_says_what_is_shown(result: ps.Result) -> None:
     assert result.finished
     assert result.verdict == "better"
     assert "care" in result.best.text
-    headline, spent = result.headline.split("\n")
+    headline, searched, spent = result.headline.split("\n")
     assert headline.startswith("<b>my study</b>: The winner is better than the default prompt: 1.000 (")
     assert f"on {result.verdict.rows} rows that the search never saw (opened once), difference +" in headline
+    frame = result.trials_df().set_index("trial")
+    assert f"highest score {frame['score'].max():.3f} on " in searched
+    assert f"both optimistic, being chosen among {len(frame)}. " in searched
+    assert searched.endswith(f"Corrected, the winner's is {frame['estimate'][result.best_trial]:.3f}.")
     assert spent.startswith(f"{result.summary['calls']} calls of fake (")
     assert "price unknown" in spent
     assert "of a budget of calls 200; " in spent
@@ -95,6 +105,68 @@ def test_tables_have_their_columns(result: ps.Result) -> None:
     assert samples["target"].isin(["positive", "negative"]).all()
 
 
+def test_effects_tell_which_choice_mattered(result: ps.Result) -> None:
+    """The option that makes the model right has an effect above 0, the first line; trials are counted by option."""
+    effects, trials = result.effects_df(), result.trials_df()
+    assert list(effects.columns) == list(EFFECT_COLUMNS)
+    assert effects[["choice", "option"]].iloc[0].tolist() == ["instruction", HOSTILE[1]]
+    assert effects["effect_low"][0] > 0
+    assert (effects["effect_low"] < effects["effect"]).all()
+    assert (effects["effect"] < effects["effect_high"]).all()
+    assert effects.groupby("choice")["effect"].sum().abs().max() < 1e-9
+    assert effects["trials"][0] == (trials["instruction"] == HOSTILE[1]).sum()
+    assert effects["choice"].tolist() == ["instruction"] * 2 + ["cue"] * 2
+    assert effects["importance"].is_monotonic_decreasing
+    assert list(result.interactions_df().columns) == list(INTERACTION_COLUMNS)
+
+
+def test_estimate_is_drawn_towards_what_all_trials_say(result: ps.Result) -> None:
+    """The highest score is corrected downwards, and every trial with a score has an estimate."""
+    trials = result.trials_df()
+    highest = trials.sort_values("score").iloc[-1]
+    assert trials["estimate"].notna().all()
+    assert 0.5 < float(highest["estimate"]) < float(highest["score"])
+
+
+def test_simplest_is_the_shortest_that_is_surely_near_the_winner(result: ps.Result) -> None:
+    """Within any margin that is the shortest prompt of all, within none the winner; each is what was sent."""
+    trials = result.trials_df().set_index("trial")
+    assert result.simplest_trial(margin=1.5) == trials["prompt_tokens"].idxmin()
+    assert result.simplest_trial(margin=0.0) == result.best_trial
+    assert result.simplest(margin=1.5).text == trials["prompt"][result.simplest_trial(margin=1.5)]
+
+
+def test_best_hand_written_prompt_is_tested_too(fake: FakeModel) -> None:
+    """The better of default and enqueued prompts is scored on the same sealed rows, and the headline compares it."""
+
+    def labelled(body: Body) -> str:
+        right, wrong = ("positive", "negative") if "good thing" in prompt_of(body) else ("negative", "positive")
+        luck = zlib.crc32(prompt_of(body).encode()) % 10
+        return right if "care" in prompt_of(body) or luck < (5 if "Label:" in prompt_of(body) else 1) else wrong
+
+    fake.answer = labelled
+    made = study(fake)
+    made.enqueue({"cue": "Label:"})
+    result = made.run(300)
+    assert result.hand_written_trial == 1
+    other = result.against(1)
+    assert (other, other.rows) == ("better", result.verdict.rows)
+    words = f". The winner is better than the best prompt written by hand: {result.test_score(1)[0]:.3f} ("
+    assert words in result.headline
+    assert study(fake).run(100).hand_written_trial is None
+
+
+def test_enqueued_prompt_that_wins_is_said(fake: FakeModel) -> None:
+    """A winner that the user wrote is called so."""
+    fake.answer = truth
+    made = study(fake)
+    made.enqueue({"instruction": HOSTILE[1], "cue": "Label:"})
+    made.enqueue({"instruction": HOSTILE[1]})
+    result = made.run(200)
+    assert result.hand_written_trial == result.best_trial
+    assert ". It was written by hand.\n" in result.headline
+
+
 def test_ranking_begins_with_the_winner(result: ps.Result) -> None:
     """Every trial once, the winner first."""
     ranking = result.ranking()
@@ -120,7 +192,7 @@ def test_hostile_text_is_shown_and_harmless(result: ps.Result) -> None:
     assert "[brackets] &lt;script&gt;alert(1)&lt;/script&gt; {{ x }}" in page
     assert "&lt;b&gt;my study&lt;/b&gt;" in page
     lines = repr(result).splitlines()
-    assert len(lines) == 4 + len(result.trials_df())  # no option breaks a line of the table
+    assert len(lines) == 5 + len(result.trials_df())  # no option breaks a line of the table
 
 
 def test_study_is_opened_again(result: ps.Result, storage: str) -> None:

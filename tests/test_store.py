@@ -244,9 +244,9 @@ def test_trials_are_mirrored_to_optuna(storage: str) -> None:
     store = Store(storage)
     for _ in range(2):
         records = [
-            (trial(0, state="complete"), 0.75),
-            (trial(1, state="pruned", positions={"a": 1}), 0.5),
-            (trial(2, state="failed"), None),
+            trial(0, state="complete", estimate=0.75),
+            trial(1, state="pruned", positions={"a": 1}, estimate=0.5),
+            trial(2, state="failed"),
         ]
         store.mirror("s", space, records)
     study = optuna.load_study(study_name="s", storage=storage)

@@ -22,9 +22,10 @@ from threadpoolctl import threadpool_limits
 
 from prompt_search.evaluation import Contender, Outcome
 from prompt_search.search.acquisition import thompson, unseen
+from prompt_search.search.effects import Effects, Interaction, effects, interactions
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.stock import Propose, Stop, Told
-from prompt_search.search.surrogate import Geometry, Looks, Surrogate
+from prompt_search.search.surrogate import Floats, Geometry, Looks, Surrogate
 from prompt_search.space import Candidate, SearchSpace
 
 BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
@@ -57,7 +58,7 @@ FINAL_SHARE = 0.25
 
 DEFAULT_TRIAL = 0
 
-SEARCH_VERSION = 4
+SEARCH_VERSION = 5
 """Changes with every change of the search: a study is resumed only by the search that began it."""
 
 
@@ -163,6 +164,7 @@ class Race:
         self._entered: set[object] = set()
         self._fitted: Surrogate | None = None
         self._fitted_size = self._learned_size = 0
+        self._written = set(enqueued)
         self._first = [candidate.to_dict() for candidate in enqueued] + self._design()
         self._block = BLOCK if limit() >= SMALL else SMALL_BLOCK
         self._finalists: Sequence[Racer] = ()
@@ -212,6 +214,15 @@ class Race:
 
         return sorted(self.racers, key=place)
 
+    @property
+    def hand_written(self) -> Racer | None:
+        """Of the default and what was enqueued the one that is expected to be best; None where nothing was enqueued."""
+        if not self._written:
+            return None
+        default, estimate = self.racers[DEFAULT_TRIAL], self.estimates()
+        written = [racer for racer in self.racers if racer.candidate in self._written and racer.scores]
+        return max([default, *written], key=lambda racer: estimate[racer.trial])
+
     def estimates(self) -> dict[int, float]:
         """What the surrogate expects of each trial: its own scores and those of its likes."""
         model = self._model()
@@ -221,6 +232,25 @@ class Race:
         others = [racer for racer in self.racers if not racer.scores]
         means = [*model.expected, *model.mean(self._levels(others))]
         return {racer.trial: float(mean) for racer, mean in zip([*measured, *others], means, strict=True)}
+
+    def uncertainties(self) -> dict[int, float]:
+        """Of each trial with a score, the standard deviation of the difference of its true score to the winner's."""
+        model, measured = self._model(), [racer for racer in self.racers if racer.scores]
+        if model is None or self.winner not in measured:
+            return {}
+        _, covariance = model.posterior(self._levels(measured))
+        spreads = CAUTION * _difference_spread(covariance, measured.index(self.winner))
+        return {racer.trial: float(spread) for racer, spread in zip(measured, spreads, strict=True)}
+
+    def effects(self) -> list[Effects]:
+        """What the options of each choice add; nothing where nothing is scored."""
+        model = self._model()
+        return effects(model) if model else []
+
+    def interactions(self) -> list[Interaction]:
+        """The pairs of options that add something together; nothing where nothing is scored."""
+        model = self._model()
+        return interactions(model) if model else []
 
     def _levels(self, racers: Sequence[Racer]) -> Levels:
         levels = [racer.levels for racer in racers]
@@ -353,9 +383,7 @@ class Race:
             return
         mean, covariance = model.posterior(self._levels(racers))
         leader = int(np.argmax(mean))
-        variance = covariance.diagonal() + covariance[leader, leader] - 2 * covariance[leader]
-        spread = CAUTION * np.sqrt(np.maximum(variance, 1e-12))
-        better = stats.norm.sf((mean[leader] - mean) / spread)
+        better = stats.norm.sf((mean[leader] - mean) / (CAUTION * _difference_spread(covariance, leader)))
         for racer, probability in zip(racers, better, strict=True):
             if probability < HOPELESS and racer.trial != DEFAULT_TRIAL:
                 racer.state = "pruned"
@@ -464,6 +492,12 @@ class Race:
             else:
                 racer.state, racer.reason = "pruned", f"not among the finalists: {known}"
         self._finalists = finalists
+
+
+def _difference_spread(covariance: Floats, leader: int) -> Floats:
+    """Standard deviations of the differences to one of them."""
+    variance = covariance.diagonal() + covariance[leader, leader] - 2 * covariance[leader]
+    return np.asarray(np.sqrt(np.maximum(variance, 1e-12)))
 
 
 def pooled_width(margins: Sequence[Sequence[float]]) -> float:

@@ -34,6 +34,10 @@ PRIOR_INTERACTION = 6.0
 """Before any data: the variance of a pair of choices, as a multiple of the product of their variances over that of
 a single score."""
 
+LEVEL_SHARE = 0.1
+"""The variance of the level of all candidates over that of a single score. A search looks most at what is good, so the
+mean of what was looked at is above that level."""
+
 PRIOR_SPREAD = {"choice": 1.2, "own": 1.0, "interaction": 1.0, "rows": 0.5, "noise": 0.15}
 """Standard deviations of the logarithms of these variances before any data."""
 
@@ -107,13 +111,21 @@ class Geometry:
         self.pool_groups = _groups(self._pool_features)
         self._identifiers = np.random.default_rng(0).integers(1, 2**62, len(factors))
 
+    def options(self, place: int) -> Floats:
+        """The options of one of `choices` in the coordinates in which their similarity is an inner product."""
+        return self._choice_features[place][:-1]
+
+    def chosen(self, place: int, levels: Levels) -> Floats:
+        """What candidates chose of one of `choices`, in the same coordinates."""
+        return self._choice_features[place][levels[:, self.choices[place]]]
+
     def embed(self, levels: Levels) -> Embedding:
         def joined(parts: list[Floats]) -> Floats:
             return np.hstack([np.zeros((len(levels), 0)), *parts])
 
         columns = [levels[:, index] for index in self.choices]
         return Embedding(
-            choices=joined([f[column] for f, column in zip(self._choice_features, columns, strict=True)]),
+            choices=joined([self.chosen(place, levels) for place in range(len(self.choices))]),
             squares=joined([f[column] for f, column in zip(self._square_features, columns, strict=True)]),
             pools=joined(
                 [
@@ -243,7 +255,11 @@ class Surrogate:
     def _covariance(self, first: Embedding, second: Embedding) -> Floats:
         given = self.variances
         choices, pools, pairs, own = self._parts(first, second, given)
-        return np.asarray(choices + pools + given.interaction * pairs + given.own * own)
+        return np.asarray(self._level + choices + pools + given.interaction * pairs + given.own * own)
+
+    @property
+    def _level(self) -> float:
+        return LEVEL_SHARE * self.looks.spread
 
     def _of_looks(self, covariance: Floats, given: Variances) -> Floats:
         """From the covariance of candidates to that of the looks' means."""
@@ -258,7 +274,7 @@ class Surrogate:
         looks, geometry, seen = self.looks, self.geometry, self._seen
         given = Variances.of(logs, geometry)
         choices, pools, pairs, own = self._parts(seen, seen, given)
-        total = choices + pools + given.interaction * pairs + given.own * own
+        total = self._level + choices + pools + given.interaction * pairs + given.own * own
         factor = linalg.cho_factor(self._of_looks(total, given), lower=True)
         target = looks.mean - looks.centre
         solved = linalg.cho_solve(factor, target)
@@ -297,16 +313,16 @@ class Surrogate:
         return self._covariance(self._seen, self._seen)
 
     @cached_property
-    def _factor(self) -> tuple[Floats, bool]:
+    def factor(self) -> tuple[Floats, bool]:
+        """The Cholesky factor of the covariance of the looks' means, as scipy's ``cho_factor`` gives it."""
         factor: tuple[Floats, bool] = linalg.cho_factor(self._of_looks(self._among_seen, self.variances), lower=True)
         return factor
 
     @cached_property
-    def _solved(self) -> Floats:
-        return np.asarray(linalg.cho_solve(self._factor, self.looks.mean - self.looks.centre))
-
-    def _cross(self, embedded: Embedding) -> Floats:
-        return self._covariance(self._seen, embedded)[self.looks.candidate]
+    def solved(self) -> Floats:
+        """By what each candidate's covariance with anything is weighted in its expectation, of shape (candidates,)."""
+        weights = linalg.cho_solve(self.factor, self.looks.mean - self.looks.centre)
+        return np.asarray(np.bincount(self.looks.candidate, weights, len(self.looks.levels)), dtype=np.float64)
 
     @cached_property
     def expected(self) -> Floats:
@@ -318,16 +334,15 @@ class Surrogate:
         return self._mean(self._covariance(self._seen, self.geometry.embed(levels)))
 
     def _mean(self, covariance: Floats) -> Floats:
-        solved = np.bincount(self.looks.candidate, self._solved, len(self.looks.levels))
-        return np.asarray(self.looks.centre + covariance.T @ solved)
+        return np.asarray(self.looks.centre + covariance.T @ self.solved)
 
     def posterior(self, levels: Levels) -> tuple[Floats, Floats]:
         """Mean, of shape (n,), and covariance, of shape (n, n), of candidates' true mean scores."""
         embedded = self.geometry.embed(levels)
-        cross = self._cross(embedded)
-        half = linalg.solve_triangular(self._factor[0], cross, lower=True)
+        cross = self._covariance(self._seen, embedded)
+        half = linalg.solve_triangular(self.factor[0], cross[self.looks.candidate], lower=True)
         covariance = self._covariance(embedded, embedded) - half.T @ half
-        return np.asarray(self.looks.centre + cross.T @ self._solved), np.asarray(covariance)
+        return self._mean(cross), np.asarray(covariance)
 
     def draw(self, levels: Levels, count: int, scale: float, generator: np.random.Generator) -> Floats:
         """Joint draws of candidates' true means, of shape (count, n), their spread times a scale."""
