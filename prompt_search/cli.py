@@ -67,6 +67,7 @@ Storage = Annotated[
     str | None,
     typer.Option("--storage", envvar="PROMPT_SEARCH_STORAGE", help=f"SQLAlchemy URL; default {DEFAULT_STORAGE}."),
 ]
+Limit = Annotated[int | None, typer.Option("--limit", help="Use the first rows only.", min=1)]
 DisplayOption = Annotated[
     str | None, typer.Option("--display", help="rich, plain or none; plain when not in a terminal.")
 ]
@@ -140,7 +141,7 @@ def run(
     seed: Seed = None,
     storage: Storage = None,
     name: Annotated[str | None, typer.Option("--name", help="Replaces the study's name.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Use the first rows only.", min=1)] = None,
+    limit: Limit = None,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Exit with 3 when the winner's test score is below.")
     ] = None,
@@ -156,21 +157,29 @@ def run(
         raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
     budget = Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
     shown_as = choose_display(display)
-    study = load_study(file)
-    changes: dict[str, Any] = {
-        key: value
-        for key, value in {"seed": seed, "max_concurrency": max_concurrency, "name": name}.items()
-        if value is not None
-    }
-    if model is not None or base_url is not None:
-        changes["model"] = _model(study, model, base_url)
-    if limit is not None:
-        changes["data"] = study.data.limit(limit)
-    changes["storage"] = storage or study.storage or DEFAULT_STORAGE
-    study = study.replace(**changes)
-    if any(each.is_local and each.gguf == each.name for each in study.models):
-        _pull()
+    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, name, limit)
     _run(study, budget, shown_as, fresh=fresh, retry_errors=retry_errors, min_score=min_score)
+
+
+@app.command()
+def preflight(
+    file: Annotated[str, typer.Argument(help="A study file: FILE.py or FILE.py:name.")],
+    calls: Calls = None,
+    tokens: Tokens = None,
+    usd: Usd = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    max_concurrency: Concurrency = None,
+    seed: Seed = None,
+    storage: Storage = None,
+    limit: Limit = None,
+) -> None:
+    """Tell whether a search can pay, with at most 60 calls and 5% of the budget; the run that follows uses them."""
+    from prompt_search.budget import Budget
+
+    planned = None if calls is tokens is usd is None else Budget(calls=calls, tokens=tokens, usd=usd)
+    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, None, limit)
+    typer.echo(repr(study.preflight(planned)))
 
 
 @app.command()
@@ -254,6 +263,30 @@ def _pull() -> Path:
             progress.update(task, completed=done, total=total)
 
         return local.fetch(report)
+
+
+def _changed(
+    study: Study,
+    model: str | None,
+    base_url: str | None,
+    max_concurrency: int | None,
+    seed: int | None,
+    storage: str | None,
+    name: str | None,
+    limit: int | None,
+) -> Study:
+    """The study with the settings of the command line; the embedded model is fetched when it needs it."""
+    given = {"seed": seed, "max_concurrency": max_concurrency, "name": name}
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if model is not None or base_url is not None:
+        changes["model"] = _model(study, model, base_url)
+    if limit is not None:
+        changes["data"] = study.data.limit(limit)
+    changes["storage"] = storage or study.storage or DEFAULT_STORAGE
+    study = study.replace(**changes)
+    if any(each.is_local and each.gguf == each.name for each in study.models):
+        _pull()
+    return study
 
 
 def _model(study: Study, name: str | None, base_url: str | None) -> Model:

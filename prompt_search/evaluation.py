@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prompt_search.answers import Answer, Unparsed
 from prompt_search.budget import Ledger
@@ -14,8 +18,13 @@ from prompt_search.candidate import Prompt
 from prompt_search.completion import Request, Response
 from prompt_search.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
-from prompt_search.metrics import Metric, margin, score
+from prompt_search.metrics import Comparison, Metric, margin, score
 from prompt_search.store import Call, Store
+
+Floats = NDArray[np.float64]
+
+LEAST_CHANCE = 1e-4
+"""Of a label that the server did not list among the likeliest tokens."""
 
 CONTENT_FREE = "N/A"
 """What stands in the fields of the content-free row that calibration asks about (Zhao et al. 2021)."""
@@ -38,6 +47,7 @@ class Contender:
     answer: Answer
     model: str
     endpoint: str
+    sample: int = 0
 
     def request(self, row: Any) -> Request:
         """The request for one row's fields."""
@@ -46,6 +56,7 @@ class Contender:
             model=self.model,
             messages=self.prompt.render(row),
             parameters=self.prompt.parameters,
+            sample=self.sample,
         )
 
     @property
@@ -176,6 +187,27 @@ class Evaluator:
             return contender, list(outcomes)
         read = await self.evaluate([(learned, outcome.row) for outcome in outcomes], split)
         return learned, [outcome for outcome in read if outcome is not None]
+
+    def crossed(self, contender: Contender, outcomes: Sequence[Outcome]) -> Floats | None:
+        """How well the answers of some outcomes fit each of their rows, of shape (n, n); no call is made for that.
+
+        Where label probabilities are known, the logarithm of the row's own label's. None for a metric that is not
+        from `prompt_search.metrics`: it may cost money, and is not called more than once a row.
+        """
+        if not isinstance(self._metric, Comparison):
+            return None
+        rows = [self._rows[outcome.row] for outcome in outcomes]
+        table = []
+        for outcome in outcomes:
+            *before, asked = contender.requests(self._rows[outcome.row])
+            baseline = self._used[before[0].key].result()[0] if before else None
+            chances = contender.answer.probabilities(self._used[asked.key].result()[0], baseline)
+            if chances is None:
+                table.append([0.0 if outcome.unparsed else self._metric(outcome.answer, row) for row in rows])
+            else:
+                right = [sum(chance for label, chance in chances.items() if self._metric(label, row)) for row in rows]
+                table.append([math.log(max(chance, LEAST_CHANCE)) for chance in right])
+        return np.array(table)
 
     async def _measured(self, contender: Contender, row: int, split: str) -> Outcome | None:
         try:

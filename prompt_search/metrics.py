@@ -109,7 +109,7 @@ def check(metric: Metric, fields: Collection[str]) -> None:
     """
     if not callable(metric):
         raise InputError(f"a metric must be callable as metric(answer, row), not {metric!r}; give a function")
-    if isinstance(metric, _Comparison):
+    if isinstance(metric, Comparison):
         metric.validate(fields)
 
 
@@ -125,7 +125,7 @@ def _finite(value: Any, name: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison(ABC):
+class Comparison(ABC):
     """Compares the answer with each accepted one in ``column`` (the target if ``None``); the best counts."""
 
     name: ClassVar[str]
@@ -158,7 +158,7 @@ class _Comparison(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Exact(_Comparison):
+class Exact(Comparison):
     """1 if the answer is the same, else 0: numbers by value, text without regard to white space and case.
 
     >>> row = Row({"question": "?", "answer": ["New York", "NYC"]}, target="answer")
@@ -173,7 +173,7 @@ class Exact(_Comparison):
     def _best(self, answer: Any, expected: Any) -> float:
         # A JSON answer can itself be a list.
         same_list = isinstance(answer, list) and answer == expected
-        return 1.0 if same_list else _Comparison._best(self, answer, expected)
+        return 1.0 if same_list else Comparison._best(self, answer, expected)
 
     def _compare(self, answer: Any, expected: Any) -> float:
         if isinstance(answer, (dict, list)) or isinstance(expected, (dict, list)):
@@ -186,7 +186,7 @@ class Exact(_Comparison):
 
 
 @dataclass(frozen=True, slots=True)
-class Includes(_Comparison):
+class Includes(Comparison):
     """1 if the expected text occurs in the answer, within a word too, else 0; compared as in ``Exact``.
 
     >>> Includes()("It is Paris.", Row({"country": "France", "capital": "Paris"}, target="capital"))
@@ -202,7 +202,7 @@ class Includes(_Comparison):
 
 
 @dataclass(frozen=True, slots=True)
-class Numeric(_Comparison):
+class Numeric(Comparison):
     """1 if the numbers differ by at most ``tolerance``, or ``relative`` times the expected one, else 0.
 
     Text is read as ``answers.Number`` does; an answer without a number scores 0, a target without one is an
@@ -230,7 +230,7 @@ class Numeric(_Comparison):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenF1(_Comparison):
+class TokenF1(Comparison):
     """F1 of the words shared, without case, punctuation and articles (Rajpurkar et al. 2016, SQuAD).
 
     >>> TokenF1()("the cat sat", Row({"q": "?", "a": "A cat sat down"}, target="a"))
@@ -248,9 +248,9 @@ class TokenF1(_Comparison):
 
 
 @dataclass(frozen=True, slots=True)
-class _Translation(_Comparison):
+class _Translation(Comparison):
     def validate(self, fields: Collection[str]) -> None:
-        _Comparison.validate(self, fields)
+        Comparison.validate(self, fields)
         _sacrebleu(self.name)
 
     def _best(self, answer: Any, expected: Any) -> float:

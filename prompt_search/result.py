@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prompt_search import tables
 from prompt_search.candidate import Prompt
 from prompt_search.errors import StudyError
-from prompt_search.statistics import Difference, mean_interval, paired_difference
+from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ RANKED = 10
 
 MARGIN = 0.02
 """How much worse than the winner a simpler prompt may be."""
-
-ONE_SIDED = 1.645
-"""The normal distribution's 95% quantile."""
 
 
 class Verdict(str):
@@ -131,8 +128,7 @@ class Result:
         near = [winner.trial]
         for trial in self._trials:
             if trial.estimate is not None and trial.uncertainty is not None and winner.estimate is not None:
-                least = trial.estimate - winner.estimate - ONE_SIDED * trial.uncertainty
-                near += [trial.trial] if least >= -margin else []
+                near += [trial.trial] * not_worse(trial.estimate - winner.estimate, trial.uncertainty, margin)
         return int(min(near, key=lambda trial: (sizes[trial], trial != winner.trial)))
 
     def simplest(self, margin: float = MARGIN) -> Prompt:

@@ -81,7 +81,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
     change = pairs[:, 1] - pairs[:, 0]
     rows, won, lost = len(change), int((change > 0).sum()), int((change < 0).sum())
     mean = float(change.mean()) if rows else math.nan
-    low = high = detectable = math.nan
+    low = high = math.nan
     p = 1.0
     if rows >= 2 and _is_binary(pairs):
         p = float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
@@ -89,8 +89,6 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
         centre = (won - lost) / (rows + 2)
         spread = math.sqrt((won + lost + 1) - (won - lost) ** 2 / (rows + 2)) / (rows + 2)
         low, high = max(-1.0, centre - z * spread), min(1.0, centre + z * spread)
-        discordant = (won + lost + 1) / (rows + 2)
-        detectable = _detectable(lambda wanted: mcnemar_power(rows, discordant, wanted, level), most=1.0)
     elif rows >= 2:
         if change.any():
             generator = np.random.default_rng(0)
@@ -101,12 +99,72 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
         deviation = float(change.std(ddof=1))
         half = float(stats.t.ppf((1 + level) / 2, rows - 1)) * deviation / math.sqrt(rows)
         low, high = mean - half, mean + half
-        if deviation > 0:
-            detectable = _detectable(lambda wanted: t_power(rows, deviation, wanted, level), most=100 * deviation)
     verdict: Verdict = "not shown" if not p < 1 - level or not mean else "better" if mean > 0 else "worse"
     return Difference(
-        difference=mean, low=low, high=high, p=p, rows=rows, won=won, lost=lost, verdict=verdict, detectable=detectable
+        difference=mean,
+        low=low,
+        high=high,
+        p=p,
+        rows=rows,
+        won=won,
+        lost=lost,
+        verdict=verdict,
+        detectable=detectable_difference(list(change), rows, level),
     )
+
+
+def detectable_difference(differences: Sequence[float], rows: int, level: float = 0.95) -> float:
+    """The true difference of two prompts that so many rows show four times in five (`POWER`).
+
+    Args:
+        differences: of their scores on some rows, from which their spread is taken: -1, 0 or 1 each for the exact
+            McNemar test, other numbers for the t test.
+        rows: how many will be compared.
+        level: 1 minus the significance level.
+
+    NaN where so many rows show no difference however large, and where nothing is known of the spread.
+    """
+    change = np.asarray(differences, dtype=float)
+    if rows < 2 or len(change) < 2:
+        return math.nan
+    if _is_binary(np.abs(change)):
+        discordant = (np.abs(change).sum() + 1) / (len(change) + 2)
+        return _detectable(lambda wanted: mcnemar_power(rows, discordant, wanted, level), most=1.0)
+    deviation = float(change.std(ddof=1))
+    if deviation == 0:
+        return math.nan
+    return _detectable(lambda wanted: t_power(rows, deviation, wanted, level), most=100 * deviation)
+
+
+def own_row_test(blocks: Sequence[np.ndarray]) -> float:
+    """One-sided p of answers fitting their own rows no better than other rows of their block.
+
+    If answers have nothing to do with the rows' targets, every pairing of answers with rows is equally likely. The sum
+    of the scores of the pairs as they are is compared with its mean and variance over all pairings (Hoeffding 1951, A
+    combinatorial central limit theorem; as in the test of Mantel 1967).
+
+    Args:
+        blocks: arrays of shape (prompts, n, n): the score of prompt p's answer to row i with row j. A prompt's
+            scores are brought to one scale first; the pairings are the same for all prompts of a block.
+
+    NaN where no score depends on the pairing.
+
+    >>> round(own_row_test([np.eye(10)[None]]), 4)
+    0.0001
+    """
+    from scipy import stats
+
+    excess = variance = 0.0
+    for block in blocks:
+        centred = block - block.mean(axis=1, keepdims=True) - block.mean(axis=2, keepdims=True)
+        centred = centred + block.mean(axis=(1, 2), keepdims=True)
+        spread = centred.std(axis=(1, 2), keepdims=True)
+        told = centred[spread[:, 0, 0] > 1e-12] / spread[spread[:, 0, 0] > 1e-12]
+        total = told.sum(axis=0)
+        if len(told) and len(total) > 1:
+            excess += float(np.trace(total))
+            variance += float((total**2).sum()) / (len(total) - 1)
+    return float(stats.norm.sf(excess / math.sqrt(variance))) if variance > 0 else math.nan
 
 
 def mcnemar_power(rows: int, discordant: float, difference: float, level: float = 0.95) -> float:
@@ -148,6 +206,22 @@ def t_power(rows: int, deviation: float, difference: float, level: float = 0.95)
 
     critical = stats.t.ppf((1 + level) / 2, rows - 1)
     return float(stats.nct.sf(critical, rows - 1, difference * math.sqrt(rows) / deviation))
+
+
+def not_worse(difference: float, deviation: float, margin: float, level: float = 0.95) -> bool:
+    """Whether something is no more than ``margin`` worse with probability ``level`` (a one-sided test of
+    non-inferiority; Blackwelder 1982).
+
+    Args:
+        difference: what is expected of it minus what is expected of the other.
+        deviation: the standard deviation of what is known of the true difference.
+
+    >>> not_worse(0.0, 0.01, margin=0.02), not_worse(0.0, 0.02, margin=0.02)
+    (True, False)
+    """
+    from scipy import stats
+
+    return bool(difference - stats.norm.ppf(level) * deviation >= -margin)
 
 
 def _detectable(power: Callable[[float], float], most: float) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, fields, is_dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,13 +22,14 @@ from prompt_search.errors import InputError, StudyError
 from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
 from prompt_search.metrics import Metric
+from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import Snapshot
 from prompt_search.result import Evaluation, Result
-from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order
+from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
-from prompt_search.store import SampleRecord, Store, TrialRecord, none_if_nan
+from prompt_search.store import Call, SampleRecord, Store, TrialRecord, none_if_nan
 from prompt_search.template import Template
 
 if TYPE_CHECKING:
@@ -310,6 +311,86 @@ class Study:
             store.close()
             raise
 
+    def preflight(self, budget: Budget | int | None = None) -> Preflight:
+        """A few dozen calls that tell whether a search can pay: at most 60, and at most 5% of the budget.
+
+        The default prompt and some others answer some of the search rows. Nothing is lost by it: a later `run` with
+        the same storage finds these answers. Works with or without a running event loop.
+
+        Args:
+            budget: of the run that is planned; a number counts calls.
+
+        Raises:
+            InputError: the storage cannot be opened.
+            RunError: the endpoint cannot be reached or refuses for good.
+        """
+        planned = Budget(calls=budget) if isinstance(budget, int) else budget
+        allowed = part_of(planned)
+        space = self.space()
+        default = space.candidate({})
+        first = [*self._candidates_enqueued, *(space.candidate(positions) for positions in design(space, self.seed))]
+        others = [candidate for candidate in dict.fromkeys(first) if candidate != default]
+        blocks = blocks_of(self._rows_for(default), allowed)
+        pairs = [
+            (self.contender(candidate), [row for row in block if row in self._rows_for(candidate)])
+            for candidate, block in zip(others, blocks, strict=False)
+        ]
+        label = f"(preflight) {self.name}"
+        store = Store(self.storage or "sqlite://")
+        ledger = Ledger(allowed)
+
+        async def main() -> Probe:
+            async with self._evaluating(label, store, ledger, {}) as evaluator:
+                return await probe(
+                    evaluator, self.contender(default), [row for block in blocks for row in block], pairs
+                )
+
+        try:
+            store.delete_study(label)
+            found = in_own_thread(main, lambda: ledger.stop("interrupted"))
+            return advise(
+                found,
+                store.calls(label),
+                study=self.name,
+                budget=planned,
+                sealed=len(self.test_rows),
+                share=TEST_SHARE / self._most_tested,
+                bounded=isinstance(self.metric, metrics.Comparison),
+            )
+        finally:
+            store.close()
+
+    @property
+    def _most_tested(self) -> int:
+        """How many prompts are tested on the sealed rows, at most: winner, default, the best written by hand."""
+        return 3 if self._enqueued else 2
+
+    @asynccontextmanager
+    async def _evaluating(
+        self,
+        name: str,
+        store: Store,
+        ledger: Ledger,
+        calls: Mapping[str, Call],
+        on_response: Callable[[Response, bool], None] | None = None,
+    ) -> AsyncIterator[Evaluator]:
+        """What scores this study's contenders, with a client for each model; calls are kept under a name."""
+        async with AsyncExitStack() as stack:
+            clients: dict[tuple[str, str], Completer] = {}
+            for model in self.models:
+                client = Client(model, max_concurrency=self.max_concurrency, on_attempt=ledger.reserve, seed=self.seed)
+                clients[model.endpoint, model.name] = await stack.enter_async_context(client)
+            yield Evaluator(
+                study=name,
+                rows=self.data.rows,
+                metric=self.metric,
+                clients=clients,
+                store=store,
+                ledger=ledger,
+                calls=calls,
+                on_response=on_response,
+            )
+
     def __repr__(self) -> str:
         models = ", ".join(model.name for model in self.models)
         return (
@@ -328,8 +409,7 @@ class _Run:
         self.store = store
         self.ledger = ledger
         self.progress = progress
-        self.tested = 0 if not test else 3 if study._enqueued else 2
-        """How many prompts are tested on the sealed rows, at most."""
+        self.tested = study._most_tested if test else 0
         self.saved: dict[int, tuple[Contender, str, int]] = {}
         self.cached = self.responses = self.errors = self.unparsed = self.trials = 0
         self.best: tuple[float, float, float] | None = None
@@ -344,26 +424,7 @@ class _Run:
 
     async def main(self, calls: Mapping[str, Any]) -> None:
         study = self.study
-        async with AsyncExitStack() as stack:
-            clients: dict[tuple[str, str], Completer] = {}
-            for model in study.models:
-                client = Client(
-                    model,
-                    max_concurrency=study.max_concurrency,
-                    on_attempt=self.ledger.reserve,
-                    seed=study.seed,
-                )
-                clients[model.endpoint, model.name] = await stack.enter_async_context(client)
-            evaluator = Evaluator(
-                study=study.name,
-                rows=study.data.rows,
-                metric=study.metric,
-                clients=clients,
-                store=self.store,
-                ledger=self.ledger,
-                calls=calls,
-                on_response=self.on_response,
-            )
+        async with study._evaluating(study.name, self.store, self.ledger, calls, self.on_response) as evaluator:
             race = Race(
                 space=study.space(),
                 enter=lambda candidate: (study.contender(candidate), study._rows_for(candidate)),

@@ -165,7 +165,7 @@ class Race:
         self._fitted: Surrogate | None = None
         self._fitted_size = self._learned_size = 0
         self._written = set(enqueued)
-        self._first = [candidate.to_dict() for candidate in enqueued] + self._design()
+        self._first = [candidate.to_dict() for candidate in enqueued] + design(space, seed)
         self._block = BLOCK if limit() >= SMALL else SMALL_BLOCK
         self._finalists: Sequence[Racer] = ()
         self.racers: list[Racer] = []
@@ -295,13 +295,7 @@ class Race:
         return self._fitted
 
     def _generator(self, purpose: str) -> np.random.Generator:
-        return np.random.default_rng(random.Random(f"{self._seed} {purpose}").randrange(2**32))
-
-    def _design(self) -> list[Mapping[str, int]]:
-        """The first candidates, as assignments."""
-        most = max((len(factor.options) for factor in self._space.factors if factor.kind == "choice"), default=0)
-        design = self._encoding.design(min(max(DESIGNED, most), MOST_DESIGNED), self._generator("design"))
-        return [self._encoding.positions(levels) for levels in design]
+        return _generator(self._seed, purpose)
 
     def _add(self, positions: Mapping[str, int]) -> Racer | None:
         """Enter a candidate unless an equal prompt is in the race."""
@@ -492,6 +486,18 @@ class Race:
             else:
                 racer.state, racer.reason = "pruned", f"not among the finalists: {known}"
         self._finalists = finalists
+
+
+def design(space: SearchSpace, seed: int) -> list[Mapping[str, int]]:
+    """The first candidates after the default, as assignments."""
+    encoding = Encoding(space)
+    most = max((len(factor.options) for factor in space.factors if factor.kind == "choice"), default=0)
+    levels = encoding.design(min(max(DESIGNED, most), MOST_DESIGNED), _generator(seed, "design"))
+    return [encoding.positions(row) for row in levels]
+
+
+def _generator(seed: int, purpose: str) -> np.random.Generator:
+    return np.random.default_rng(random.Random(f"{seed} {purpose}").randrange(2**32))
 
 
 def _difference_spread(covariance: Floats, leader: int) -> Floats:
