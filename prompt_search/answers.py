@@ -66,6 +66,11 @@ class Answer(ABC):
         return None
 
     @property
+    def has_probabilities(self) -> bool:
+        """Whether ``probabilities`` gives any, if the server does."""
+        return False
+
+    @property
     def needs_rows(self) -> bool:
         """Whether it first has to learn from responses, by ``learned``, to read them as it should."""
         return False
@@ -194,6 +199,10 @@ class Label(Answer):
     @property
     def needs_baseline(self) -> bool:
         return self.calibrate == "content-free"
+
+    @property
+    def has_probabilities(self) -> bool:
+        return self.mode == "logprobs"
 
     @property
     def needs_rows(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,11 +27,13 @@ MOST_CALLS, MOST_SHARE = 60, 0.05
 REPEATED = 0.1
 """The part of the calls for asking again what was asked before."""
 
-BLOCK = 10
-"""Rows that a prompt other than the default is asked about, at most."""
+BLOCK = 9
+"""Rows that a prompt other than the default is asked about, roughly."""
 
 SIGNIFICANT = 0.02
-NEARLY_PERFECT = 0.95
+NEARLY_PERFECT, SURELY = 0.95, 0.8
+"""A default with this score, and with a 95% interval from there on, leaves nothing to search for."""
+
 OFTEN_UNREAD = 0.2
 
 
@@ -123,9 +125,9 @@ class Probe:
 
     Args:
         default: the outcomes of the default prompt.
-        others: those of each other prompt, on a block of the same rows.
+        others: those of each other prompt, on a block of rows.
         repeats: pairs of outcomes of requests sent twice.
-        crossed: for each block the scores of both prompts' answers to each of its rows (first axis: the prompt) with
+        crossed: for each block the scores of its prompts' answers to each of its rows (first axis: the prompt) with
             each of its rows; nothing where that cannot be told.
     """
 
@@ -161,38 +163,66 @@ def part_of(budget: Budget | None) -> Budget:
 
 
 def blocks_of(rows: Sequence[int], allowed: Budget) -> list[Sequence[int]]:
-    """The rows for the default, in blocks for one other prompt each."""
-    asked = rows[: max(1, int((allowed.calls or MOST_CALLS) * (1 - REPEATED)) // 2)]
-    return [asked[start : start + BLOCK] for start in range(0, len(asked), BLOCK)]
+    """The rows in blocks, one for each prompt besides the default, which is asked about every second one."""
+    calls = (allowed.calls or MOST_CALLS) * (1 - REPEATED)
+    count = max(1, round(calls / (1.5 * BLOCK)))
+    size = max(1, int(calls / (count + _for_default(count))))
+    return [rows[start : start + size] for start in range(0, min(count * size, len(rows)), size)]
+
+
+def _for_default(blocks: int) -> int:
+    return (blocks + 1) // 2
 
 
 async def probe(
-    evaluator: Evaluator, default: Contender, rows: Sequence[int], others: Sequence[tuple[Contender, Sequence[int]]]
+    evaluator: Evaluator,
+    default: Contender,
+    blocks: Sequence[Sequence[int]],
+    others: Sequence[tuple[Contender, Collection[int]]],
 ) -> Probe:
-    """Ask the default prompt about rows, each other one about some of them, and the default about some again.
+    """Ask each other prompt about a block of rows, the default about the first half of them, and about some again.
 
     Stops where the budget of the evaluator's ledger does.
+
+    Args:
+        evaluator: sends and scores.
+        default: the default prompt.
+        blocks: of rows.
+        others: the other prompts, each with the rows that it may be asked about.
     """
+    asking = list(zip(others, blocks, strict=False))
+    rows = [row for block in blocks[: _for_default(len(blocks))] for row in block]
 
     async def asked(contender: Contender, about: Sequence[int]) -> list[Outcome]:
         found = await evaluator.evaluate([(contender, row) for row in about], "preflight")
         return [outcome for outcome in found if outcome is not None]
 
+    async def learned(contender: Contender, outcomes: list[Outcome]) -> list[Outcome]:
+        """As it reads them after having seen them, where it learns from rows."""
+        return (await evaluator.read_anew(contender, outcomes, "preflight"))[1]
+
     first = await asked(default, rows)
-    second = [await asked(contender, about) for contender, about in others]
-    again = await asked(replace(default, sample=1), rows[: max(1, len(rows) // 5)])
+    second = [
+        (contender, await asked(contender, [row for row in block if row in able]))
+        for (contender, able), block in asking
+    ]
+    again = await asked(replace(default, sample=1), rows[: max(1, len(rows) // 4)])
     crossed = []
-    for (contender, _), outcomes in zip(others, second, strict=True):
-        scored = [{outcome.row for outcome in found if outcome.score is not None} for found in (first, outcomes)]
-        both = set.intersection(*scored)
-        tables = [
-            evaluator.crossed(asker, [outcome for outcome in found if outcome.row in both])
-            for asker, found in ((default, first), (contender, outcomes))
-        ]
+    for contender, outcomes in second:
+        scored = {outcome.row for outcome in outcomes if outcome.score is not None}
+        paired = [outcome for outcome in first if outcome.row in scored and outcome.score is not None]
+        pairs = [(contender, [outcome for outcome in outcomes if outcome.row in scored])]
+        pairs += [(default, paired)] if len(paired) == len(scored) else []
+        tables = [evaluator.crossed(asker, found) for asker, found in pairs]
         known = [table for table in tables if table is not None]
-        if both and known:
+        if scored and known:
             crossed.append(np.array(known))
-    return Probe(default=first, others=second, repeats=list(zip(first, again, strict=False)), crossed=crossed)
+    return Probe(
+        default=await learned(default, first),
+        others=[await learned(contender, found) for contender, found in second],
+        repeats=list(zip(first, again, strict=False)),
+        crossed=crossed,
+    )
 
 
 def advise(
@@ -236,7 +266,8 @@ def advise(
     against, remarks = [], []
     if not scores:
         against.append(f"Don't: all {errors} requests failed, the first with {outcomes[0].error}; mend that first.")
-    if bounded and score >= NEARLY_PERFECT:
+    perfect = bounded and score >= NEARLY_PERFECT and low >= SURELY
+    if perfect:
         against.append(
             f"Don't search for a higher score: the default prompt has {score:.2f} already. Ship it, or collect rows "
             "on which it fails."
@@ -247,7 +278,7 @@ def advise(
             f"{len(found.others) + 1} prompts). Either the labels are not what the rows say, or this model cannot do "
             "the task; read ten rows with their answers, then mend the labels or take a stronger model."
         )
-    if bounded and score < NEARLY_PERFECT and not detectable <= 1 - score:
+    if bounded and scores and not perfect and not detectable <= 1 - score:
         against.append(
             f"Don't yet: {test_rows} sealed rows cannot show that a prompt is better (they show a true difference of "
             f"{_rounded(detectable)}, and the default leaves {1 - score:.2f}). Label more rows, or give more calls."

@@ -329,21 +329,17 @@ class Study:
         space = self.space()
         default = space.candidate({})
         first = [*self._candidates_enqueued, *(space.candidate(positions) for positions in design(space, self.seed))]
-        others = [candidate for candidate in dict.fromkeys(first) if candidate != default]
+        others = [(self.contender(each), self._rows_for(each)) for each in dict.fromkeys(first) if each != default]
+        # Those first that tell most by one answer.
+        others.sort(key=lambda other: not other[0].answer.has_probabilities)
         blocks = blocks_of(self._rows_for(default), allowed)
-        pairs = [
-            (self.contender(candidate), [row for row in block if row in self._rows_for(candidate)])
-            for candidate, block in zip(others, blocks, strict=False)
-        ]
         label = f"(preflight) {self.name}"
         store = Store(self.storage or "sqlite://")
         ledger = Ledger(allowed)
 
         async def main() -> Probe:
             async with self._evaluating(label, store, ledger, {}) as evaluator:
-                return await probe(
-                    evaluator, self.contender(default), [row for block in blocks for row in block], pairs
-                )
+                return await probe(evaluator, self.contender(default), blocks, others)
 
         try:
             store.delete_study(label)

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prompt_search.statistics import POWER, mcnemar_power, mean_interval, paired_difference, t_power
+from prompt_search.statistics import (
+    POWER,
+    mcnemar_power,
+    mean_interval,
+    not_worse,
+    own_row_test,
+    paired_difference,
+    t_power,
+)
 
 shares = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 scores = st.lists(st.floats(-5, 5), min_size=2, max_size=40)
@@ -161,3 +169,40 @@ def test_more_rows_detect_smaller_differences() -> None:
 def test_five_rows_can_show_no_difference_between_right_and_wrong() -> None:
     """Even if all five speak for one prompt p is 0.0625."""
     assert math.isnan(paired_difference([0.0] * 5, [1.0] * 5).detectable)
+
+
+def test_own_row_test_is_that_of_random_pairings() -> None:
+    """Where answers have nothing to do with rows, p is uniform, also with several prompts on the same rows."""
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        answers = [generator.integers(0, 2, (10, 1)) for _ in range(3)]
+        targets = [generator.permutation([0, 1] * 5) for _ in range(3)]
+        lucky = [np.where(generator.random((10, 1)) < 0.2, 1 - answer, answer) for answer in answers]
+        blocks = [
+            np.array([given == target, other == target], dtype=float)
+            for given, other, target in zip(answers, lucky, targets, strict=True)
+        ]
+        found.append(own_row_test(blocks))
+    assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.025)
+    assert np.median(found) == pytest.approx(0.5, abs=0.06)
+
+
+def test_own_row_test_finds_answers_that_fit() -> None:
+    """Answers right four times in five are told from chance with thirty rows; one label for all rows tells nothing."""
+    generator = np.random.default_rng(0)
+    targets = [generator.permutation([0, 1] * 5) for _ in range(3)]
+    answers = [np.where(np.arange(10) < 8, target, 1 - target) for target in targets]
+    fitting = [(answer[:, None] == target)[None].astype(float) for answer, target in zip(answers, targets, strict=True)]
+    assert own_row_test(fitting) < 0.001
+    constant = [(np.zeros((10, 1)) == target)[None].astype(float) for target in targets]
+    assert math.isnan(own_row_test(constant))
+    assert own_row_test([*fitting, *constant]) == own_row_test(fitting)
+
+
+def test_more_uncertainty_is_never_surer() -> None:
+    """What is no worse with some uncertainty is no worse with less, and no worse within a wider margin."""
+    assert not_worse(-0.01, 0.006, margin=0.02)
+    assert not_worse(-0.01, 0.005, margin=0.02)
+    assert not_worse(-0.01, 0.006, margin=0.03)
+    assert not not_worse(-0.01, 0.007, margin=0.02)

@@ -1,0 +1,198 @@
+"""What a few dozen calls tell before a search: the advice, what it rests on, and that nothing is wasted."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import prompt_search as ps
+from prompt_search.completion import Response
+from prompt_search.errors import RequestRefused
+from prompt_search.preflight import MOST_CALLS, Preflight, blocks_of, part_of
+from prompt_search.store import Store
+from tests.conftest import Body, FakeModel, prompt_of
+
+KINDS = [("bad", "negative"), ("good", "positive")]
+SOURCE = """{{ choice("instruction", ["Classify.", "Read <b>this</b>.", "Decide with care.", "Which?"]) }}
+{{ row.text }} {{ choice("cue", ["Label:", "Answer:", ""]) }}"""
+
+
+def data(rows: int = 200) -> ps.Dataset:
+    records = [{"text": f"{KINDS[i % 2][0]} thing number {i}", "label": KINDS[i % 2][1]} for i in range(rows)]
+    return ps.Dataset(pd.DataFrame(records), target="label")
+
+
+def shuffled() -> ps.Dataset:
+    frame = data().frame()
+    return ps.Dataset(frame.assign(label=frame["label"].sample(frac=1, random_state=0).to_list()), target="label")
+
+
+def right_in(tenths: int) -> Any:
+    """Answers that are right for so many prompts in ten."""
+
+    def answer(body: Body) -> str:
+        right, wrong = ("positive", "negative") if "good thing" in prompt_of(body) else ("negative", "positive")
+        return right if zlib.crc32(prompt_of(body).encode()) % 10 < tenths else wrong
+
+    return answer
+
+
+def study(fake: FakeModel, **settings: Any) -> ps.Study:
+    return ps.Study(**{"template": ps.Template(SOURCE), "data": data(), "model": fake.model(), **settings})
+
+
+def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
+    """A default with room above, answers that fit their rows and enough sealed rows: go, with what was measured."""
+    fake.answer = right_in(8)
+    found = study(fake).preflight()
+    assert found.worthwhile
+    assert found.advice[0].startswith("Go: the default prompt leaves 0.")
+    assert (found.calls, fake.count) == (58, 58)
+    assert (found.rows, found.prompts, found.repeated) == (18, 5, 4)
+    assert found.low < found.score < found.high
+    assert found.variance == pytest.approx(found.score * (1 - found.score))
+    assert found.p < 0.01
+    assert 0.1 < found.differs < 0.6
+    assert (found.test_rows, found.budget) == (60, None)
+    assert 0.1 < found.detectable < 0.4
+    assert found.latency_s == pytest.approx(0.1)
+    assert found.completion_tokens == 1
+    assert math.isnan(found.cost_usd)
+
+
+def test_search_is_advised_against_where_answers_do_not_fit_the_labels(fake: FakeModel) -> None:
+    """With labels that are not what the rows say no prompt helps, and the advice says why."""
+    fake.answer = right_in(8)
+    found = study(fake, data=shuffled()).preflight()
+    assert not found.worthwhile
+    assert found.p > 0.02
+    assert found.advice[0].startswith("Don't yet: the answers fit their own rows no better than other rows (p = ")
+
+
+def test_search_is_advised_against_where_nothing_is_to_gain(fake: FakeModel) -> None:
+    """A default that is always right is to be shipped."""
+    fake.answer = right_in(10)
+    found = study(fake).preflight()
+    assert not found.worthwhile
+    (advice,) = found.advice
+    assert advice.startswith("Don't search for a higher score: the default prompt has 1.00 already. Ship it, or ")
+
+
+def test_search_is_advised_against_where_nothing_could_be_shown(fake: FakeModel) -> None:
+    """With six sealed rows, or calls for no more, no verdict can be reached."""
+    fake.answer = right_in(8)
+    assert "Don't yet: 6 sealed rows cannot show" in " ".join(study(fake, data=data(20)).preflight().advice)
+    found = study(fake).preflight(40)
+    assert found.test_rows == 6
+    assert "Label more rows, or give more calls." in " ".join(found.advice)
+
+
+def test_unsteady_and_unread_answers_are_told(fake: FakeModel) -> None:
+    """A model that says something else when asked again, and answers that cannot be read, are counted and named."""
+    asked: set[str] = set()
+
+    def answer(body: Body) -> str:
+        again = prompt_of(body) in asked
+        asked.add(prompt_of(body))
+        return "hm" if again or zlib.crc32(prompt_of(body).encode()) % 3 == 0 else right_in(9)(body)
+
+    fake.answer = answer
+    found = study(fake).preflight()
+    assert 0 < found.changed <= found.repeated
+    assert found.unparsed > 10
+    assert f"{found.unparsed} of {found.calls} answers could not be read" in " ".join(found.advice)
+    assert f"{found.changed} of {found.repeated} answers were others" in " ".join(found.advice)
+
+
+def test_failed_requests_are_no_wrong_answers(fake: FakeModel) -> None:
+    """A request that fails has no score; where all fail, the run ends with the reason, as a search does."""
+    fake.answer = lambda body: Response(error="server: 500") if "number 1" in prompt_of(body) else right_in(8)(body)
+    found = study(fake).preflight()
+    assert found.errors > 0
+    assert found.rows < 18
+    fake.answer = lambda body: Response(error="server: 500 overloaded")
+    with pytest.raises(RequestRefused, match="server: 500 overloaded"):
+        study(fake).preflight()
+
+
+def test_a_run_that_follows_pays_nothing_twice(fake: FakeModel, storage: str) -> None:
+    """The answers are stored: a second preflight sends nothing, and a run finds most of what it asks first."""
+    fake.answer = right_in(8)
+    first = study(fake, storage=storage).preflight()
+    sent = fake.count
+    assert repr(study(fake, storage=storage).preflight()) == repr(first)
+    assert fake.count == sent
+    result = study(fake, storage=storage).run(200)
+    asked = [prompt_of(body) for body in fake.bodies]
+    assert len(asked) - len(set(asked)) == first.repeated
+    assert result.samples_df()["cached"].sum() > 30
+    store = Store(storage)
+    assert [record.study for record in store.studies()] == ["study"]
+    store.close()
+
+
+@pytest.mark.parametrize("calls", [20, 100, 400, 5000])
+def test_never_more_than_its_share_is_spent(fake: FakeModel, calls: int) -> None:
+    """At most 5% of the budget and 60 calls are sent, whatever the answer form asks for besides."""
+    forms = ps.choice({"plain": ps.Label(["negative", "positive"]), "calibrated": _calibrated()})
+    study(fake, answer=forms).preflight(calls)
+    assert 0 < fake.count <= min(60, max(1, calls * 0.05))
+
+
+def _calibrated() -> ps.Label:
+    return ps.Label(["negative", "positive"], mode="logprobs", calibrate="content-free")
+
+
+def test_parts_of_other_limits() -> None:
+    """A budget in tokens, dollars or seconds is shared out alike."""
+    assert part_of(ps.Budget(tokens=1000, usd=1.0, seconds=60)) == ps.Budget(
+        calls=MOST_CALLS, tokens=50, usd=0.05, seconds=3.0
+    )
+    assert part_of(ps.Budget(calls=10)) == ps.Budget(calls=1)
+    assert blocks_of(range(100), ps.Budget(calls=1)) == [range(1)]
+    assert [len(block) for block in blocks_of(range(30), ps.Budget(calls=60))] == [9, 9, 9, 3]
+
+
+def test_metric_of_ones_own_is_called_once_a_row(fake: FakeModel) -> None:
+    """Such a metric may cost money, so it is not asked how answers fit other rows, and that is said."""
+    fake.answer = right_in(8)
+    called = []
+
+    def metric(answer: Any, row: Any) -> bool:
+        called.append(row)
+        return bool(answer == row.target)
+
+    found = study(fake, metric=metric).preflight()
+    assert len(called) == found.calls
+    assert math.isnan(found.p)
+    assert "answers fit their rows  not looked at" in repr(found)
+    assert found.worthwhile
+
+
+def test_scores_without_limit_are_not_called_nearly_perfect(fake: FakeModel) -> None:
+    """A metric that may go beyond 1 is judged by what the sealed rows can show alone."""
+    fake.answer = right_in(8)
+    found = study(fake, metric=lambda answer, row: len(prompt_text(row)) / 3).preflight()
+    assert found.worthwhile
+    assert found.advice[0].startswith("Go: scores have no known limit")
+
+
+def prompt_text(row: Any) -> str:
+    return str(row.text)
+
+
+def test_representations_hold_hostile_names(fake: FakeModel) -> None:
+    """The notebook shows a name as it is and runs none of it."""
+    fake.answer = right_in(8)
+    found = study(fake, name="<script>alert(1)</script>").preflight(600)
+    assert isinstance(found, Preflight)
+    page = found._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "600 calls" in repr(found)
+    assert len(found.advice) > 0
+    assert all(line in repr(found) for line in found.advice)
