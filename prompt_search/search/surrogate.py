@@ -26,7 +26,7 @@ Integers = NDArray[np.int64]
 POOLED = 8
 """Choices that share one list of at least this many options draw from one pool, such as slots for shots."""
 
-PRIOR_SHARES = {"choice": 0.03, "own": 0.02, "rows": 0.15, "noise": 0.85}
+PRIOR_SHARES = {"choice": 0.004, "own": 0.006, "rows": 0.15, "noise": 0.85}
 """Before any data: the part of a single score's variance that one choice, what is the candidate's own, the rows'
 difficulty and noise are each expected to explain."""
 
@@ -38,7 +38,7 @@ LEVEL_SHARE = 0.1
 """The variance of the level of all candidates over that of a single score. A search looks most at what is good, so the
 mean of what was looked at is above that level."""
 
-PRIOR_SPREAD = {"choice": 1.2, "own": 1.0, "interaction": 1.0, "rows": 0.5, "noise": 0.15}
+PRIOR_SPREAD = {"choice": 1.5, "own": 1.0, "interaction": 1.0, "rows": 0.5, "noise": 0.15}
 """Standard deviations of the logarithms of these variances before any data."""
 
 MOST_LEARNED = 400
