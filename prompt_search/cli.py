@@ -183,6 +183,24 @@ def preflight(
 
 
 @app.command()
+def rescore(
+    file: Annotated[
+        str, typer.Argument(help="A study file with another metric or answer form: FILE.py or FILE.py:name.")
+    ],
+    of: Annotated[
+        str | None, typer.Option("--of", help="The stored study; default: the one of the file's name.")
+    ] = None,
+    storage: Storage = None,
+) -> None:
+    """Read and score a stored study's responses anew, without a request."""
+    study = load_study(file)
+    url = storage or study.storage or DEFAULT_STORAGE
+    with closing(_store(url)):  # says so where there is none, and makes none
+        pass
+    _print_result(study.replace(storage=url).rescore(of), url)
+
+
+@app.command()
 def show(name: StudyName = None, storage: Storage = None) -> None:
     """Print a stored study: ranking, verdict, winner."""
     with _opened(name, storage) as result:

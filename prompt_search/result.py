@@ -233,6 +233,9 @@ class Result:
             f"{winner['score']:.3f} on {winner['search_rows']}; both optimistic, being chosen among {len(records)}. "
             f"Corrected, the winner's is {winner['estimate']:.3f}."
         )
+        best = self.ranking().iloc[0]
+        if best["trial"] != self.best_trial:  # only after rescoring
+            line += f" Trial {best['trial']} is expected to be better now ({best['estimate']:.3f}), but was not tested."
         return [line]
 
     def _said(self) -> str:
@@ -286,6 +289,8 @@ class Result:
     def spent(self) -> str:
         """What the study used, in one sentence."""
         summary = self.summary
+        if rescored := summary.get("rescored"):
+            return f"{rescored['of']} read anew by {summary['metric']} (was {rescored['metric']}), without a request."
         if not summary:
             return f"{sum(call.attempts for call in self._calls.values())} calls so far."
         cost = "price unknown" if summary["usd"] is None else f"${summary['usd']:.4f}"

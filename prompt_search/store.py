@@ -11,7 +11,7 @@ import math
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -249,6 +249,14 @@ class Store:
             for row in rows
         }
 
+    def copy_calls(self, study: str, to: str) -> None:
+        """Note that another study used the same calls, which cost it nothing."""
+        columns = [_calls.c.key, _calls.c.number, _calls.c.split, _calls.c.failure]
+        query = sql.select(sql.literal(to), *columns, sql.literal(0)).where(_calls.c.study == study)
+        names = ["study", *(column.name for column in columns), "attempts"]
+        with self.engine.begin() as connection:
+            connection.execute(_calls.insert().from_select(names, query))
+
     def requests(self, study: str) -> dict[str, str]:
         """Request key to the canonical text of what was sent, for every call of a study."""
         query = sql.select(_responses.c.key, _responses.c.request).join(_calls, _calls.c.key == _responses.c.key)
@@ -297,10 +305,7 @@ class Store:
                     _studies.insert().values(study=name, created=self._clock(), identity=_json(identity))
                 )
             return
-        now = json.loads(_json(identity))
-        changed = sorted(key for key in {*now, *stored.identity} if now.get(key) != stored.identity.get(key))
-        if changed:
-            details = "; ".join(f"{key} {_change(stored.identity.get(key), now.get(key))}" for key in changed)
+        if details := changes(stored.identity, identity):
             raise StudyError(
                 f"study {name!r} in {shown_url(self.url)} was started with other settings: {details}; "
                 f"give it another name or storage, or start anew with fresh=True (--fresh)"
@@ -494,6 +499,13 @@ def _json(value: Any) -> str:
 def _storable(text: str) -> str:
     """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str] = ()) -> str:
+    """In what two identities differ, in words; settings named in ``but`` may."""
+    now = json.loads(_json(now))
+    changed = sorted(key for key in {*now, *before} if key not in but and now.get(key) != before.get(key))
+    return "; ".join(f"{key} {_change(before.get(key), now.get(key))}" for key in changed)
 
 
 def _change(before: Any, now: Any) -> str:

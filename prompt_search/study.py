@@ -29,7 +29,7 @@ from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race
 from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
-from prompt_search.store import Call, SampleRecord, Store, TrialRecord, none_if_nan
+from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord, changes, none_if_nan
 from prompt_search.template import Template
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ TEST_SHARE = 0.3
 
 EVALUATIONS = "(evaluations)"
 """Under which name the calls of `evaluate` are kept."""
+
+CHANGED_BY_RESCORING = ("data", "answers", "metric", "rows", "search", "enqueued", "sampler", "pruner")
+"""In what a study may differ from the one whose responses it reads anew."""
 
 POOL_ROWS = 100
 """From how many of the search rows shots may come."""
@@ -209,6 +212,32 @@ class Study:
         )
         return Contender(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
 
+    def reader(self, trial: TrialRecord, stored: StudyRecord) -> Contender:
+        """A stored trial's prompt, read as this study reads.
+
+        Raises:
+            StudyError: the stored study had another number of answer forms to choose from.
+        """
+        forms, count = self.answers, len(stored.identity["answers"])
+        if len(forms) not in (1, count):
+            raise StudyError(f"study {stored.study!r} had {count} answer forms, not {len(forms)}; give one, or as many")
+        answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
+        prompt = replace(Prompt(**trial.prompt), answer=answer.to_dict())
+        endpoint = dict(stored.identity["models"])[prompt.model]
+        return Contender(prompt=prompt, answer=answer, model=str(prompt.model), endpoint=endpoint)
+
+    def check_sent(self, contender: Contender, sample: SampleRecord) -> None:
+        """
+        Raises:
+            StudyError: a stored response is not that to a prompt with this row.
+        """
+        inside = sample.row < len(self.data)
+        if not inside or contender.request(self.data.rows[sample.row].fields).key != sample.key:
+            raise StudyError(
+                f"row {sample.row} is not the one that was asked about; rescore with the rows of the stored study, of "
+                f"which the target alone may be corrected"
+            )
+
     def _template_choices(self, candidate: Candidate) -> dict[str, Any]:
         """What the template is told of a candidate: its own choices, and the answer form as text."""
         space = self.space()
@@ -307,6 +336,43 @@ class Study:
             in_own_thread(lambda: run.main(calls), lambda: ledger.stop("interrupted"))
             self._result = Result(store, self.name)
             return self._result
+        except BaseException:
+            store.close()
+            raise
+
+    def rescore(self, of: str | None = None) -> Result:
+        """Read and score the stored responses of a study anew, by this study's answer form and metric; no request.
+
+        Answer, metric and the rows' targets may be others than they were; prompts, rows and responses are those that
+        are stored. The winner stays the one that was tested on sealed rows: whether another is expected to be better
+        now is said.
+
+        Args:
+            of: the stored study's name; default: this one's.
+
+        Returns:
+            a stored study of its own, named after ``of`` with " rescored".
+
+        Raises:
+            StudyError: there is no such study, or the rows or the space are not those of it.
+            InputError: the metric raises, or the storage cannot be opened.
+        """
+        of = of or self.name
+        study = self.replace(name=f"{of} rescored")
+        store = Store(self.storage or "sqlite://")
+        try:
+            before = store.study(of)
+            changed = changes(before.identity, self.identity(), but=CHANGED_BY_RESCORING)
+            if changed:
+                raise StudyError(
+                    f"study {of!r} cannot be rescored, for its candidates were others: {changed}; run anew"
+                )
+            store.open_study(study.name, study.identity(), fresh=True)
+            store.copy_calls(of, study.name)
+            budget = Budget(**before.summary.get("budget", {"calls": 1_000}))
+            run = _Run(study, store, Ledger(budget), None, test=False)
+            in_own_thread(lambda: run.rescore(before, store.trials(of), store.samples(of)), lambda: None)
+            return Result(store, study.name)
         except BaseException:
             store.close()
             raise
@@ -421,24 +487,81 @@ class _Run:
     async def main(self, calls: Mapping[str, Any]) -> None:
         study = self.study
         async with study._evaluating(study.name, self.store, self.ledger, calls, self.on_response) as evaluator:
-            race = Race(
-                space=study.space(),
-                enter=lambda candidate: (study.contender(candidate), study._rows_for(candidate)),
-                order=study.search_rows,
-                evaluator=evaluator,
-                limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
-                spent=lambda: self.ledger.spent,
-                propose=None if study.sampler is None else proposals(study.space(), study.sampler),
-                stop=None if study.pruner is None else stops(study.space(), study.pruner, BLOCK),
-                enqueued=study._candidates_enqueued,
-                seed=study.seed,
-                on_round=self.on_round,
-            )
+            race = self.race(evaluator, study.search_rows)
             winner = await race.run()
             if self.ledger.stopped is None:
                 await self.test(evaluator, race, winner)
         if self.ledger.stopped is None:
             self.finish(race, winner)
+
+    def race(self, evaluator: Evaluator, order: Sequence[int]) -> Race:
+        study = self.study
+        return Race(
+            space=study.space(),
+            enter=lambda candidate: (study.contender(candidate), study._rows_for(candidate)),
+            order=order,
+            evaluator=evaluator,
+            limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
+            spent=lambda: self.ledger.spent,
+            propose=None if study.sampler is None else proposals(study.space(), study.sampler),
+            stop=None if study.pruner is None else stops(study.space(), study.pruner, BLOCK),
+            enqueued=study._candidates_enqueued,
+            seed=study.seed,
+            on_round=self.on_round,
+        )
+
+    async def rescore(
+        self, before: StudyRecord, trials: Sequence[TrialRecord], samples: Sequence[SampleRecord]
+    ) -> None:
+        """Write down stored trials as this study reads and scores their responses."""
+        study = self.study
+        evaluator = Evaluator(
+            study=study.name,
+            rows=study.data.rows,
+            metric=study.metric,
+            clients={},  # every response is there
+            store=self.store,
+            ledger=self.ledger,
+            calls=self.store.calls(study.name),
+        )
+        order = [sample.row for sample in samples if sample.split == "search"]
+        race = self.race(evaluator, sorted(set(order), key=_place_in(study.search_rows)))
+        tested: list[SampleRecord] = []
+        for trial in trials:
+            contender = study.reader(trial, before)
+            found = [sample for sample in samples if sample.trial == trial.trial]
+            for sample in found:
+                study.check_sent(contender, sample)
+            searched = [(contender, sample.row) for sample in found if sample.split == "search"]
+            outcomes = [outcome for outcome in await evaluator.evaluate(searched, "search") if outcome is not None]
+            contender, outcomes = await evaluator.read_anew(contender, outcomes, "search")
+            racer = race.racer(trial.trial, study.space().candidate(trial.positions), contender, [], trial.positions)
+            racer.outcomes, racer.state, racer.reason = outcomes, trial.state, trial.reason
+            race.racers.append(racer)
+            sealed = [(contender, sample.row) for sample in found if sample.split == "test"]
+            tested += [
+                sample_record(trial.trial, "test", outcome, study.data)
+                for outcome in await evaluator.evaluate(sealed, "test")
+                if outcome is not None
+            ]
+        race.conclude()
+        self.on_round(race)
+        self.store.save_trials(study.name, [], tested)
+        winners = [racer for racer in race.racers if racer.trial == before.summary.get("winner")]
+        estimate = race.estimates()
+        kept = ("budget", "tested", "sealed", "hand_written")
+        self.finish(
+            race,
+            (winners or [race.winner])[0],
+            {
+                **{key: before.summary[key] for key in kept if key in before.summary},
+                "order": sorted(estimate, key=lambda trial: (-estimate[trial], trial)),
+                "rescored": {"of": before.study, "metric": before.summary.get("metric", before.identity["metric"])},
+                "calls": 0,
+                "tokens": 0,
+                "usd": 0.0,
+            },
+        )
 
     async def test(self, evaluator: Evaluator, race: Race, winner: Racer) -> None:
         """Score winner and baselines on the same sealed rows, as many as the budget has room for.
@@ -467,7 +590,8 @@ class _Run:
         ]
         self.store.save_trials(self.study.name, [], samples)
 
-    def finish(self, race: Race, winner: Racer) -> None:
+    def finish(self, race: Race, winner: Racer, known: Mapping[str, Any] | None = None) -> None:
+        """Write down what came out; ``known`` replaces what the ledger says."""
         ledger = self.ledger
         estimates, uncertainties = race.estimates(), race.uncertainties()
         trials = [
@@ -500,6 +624,7 @@ class _Run:
                 "sealed": self.study.sealed,
                 "effects": self.effects(race),
                 "interactions": self.interactions(race),
+                **(known or {}),
             },
         )
         self.store.mirror(self.study.name, self.study.space(), trials)
@@ -692,6 +817,12 @@ def _contender(prompt: Prompt, model: Model, answer: Answer | None, data: Datase
         parameters = {**read.parameters, **kept}
     sent = replace(prompt, parameters=parameters, answer=read.to_dict(), model=model.name)
     return Contender(prompt=sent, answer=read, model=model.name, endpoint=model.endpoint)
+
+
+def _place_in(order: Sequence[int]) -> Callable[[int], tuple[int, int]]:
+    """What to sort rows by: their place in an order, or after all that are in it."""
+    places = {row: place for place, row in enumerate(order)}
+    return lambda row: (places.get(row, len(places)), row)
 
 
 def sample_record(trial: int, split: str, outcome: Outcome, data: Dataset) -> SampleRecord:

@@ -327,6 +327,38 @@ def test_budget_may_be_in_seconds_or_tokens(command: Callable[..., Ran], project
 # Stored studies
 
 
+def test_rescore_reads_anew_without_a_request(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:
+    """A stored study is scored by the file's new metric; the result is stored beside the old one."""
+    command("run", "study.py", "--calls", str(CALLS))
+    sent = server.count
+    text = (project / "study.py").read_text()
+    (project / "study.py").write_text(text.replace("ps.Study(", "ps.Study(metric=lambda answer, row: 1.0, "))
+    ran = command("rescore", "study.py")
+    assert ran.code == 0, ran.err
+    assert "reviews read anew by <lambda> (was exact), without a request." in ran.out
+    assert "winner" in ran.out
+    assert server.count == sent
+    assert command("list").out.count("\n") == 2
+    assert "no study 'other'" in command("rescore", "study.py", "--of", "other").told(2)
+    assert "no such database" in command("rescore", "study.py", "--storage", "sqlite:///none.db").told(2)
+
+
+def test_preflight_advises_and_pays_into_the_run(
+    command: Callable[..., Ran], project: Path, server: FakeServer
+) -> None:
+    """It prints what it measured and advises, within 5% of the budget; the run after it repeats none of that."""
+    ran = command("preflight", "study.py", "--calls", "400")
+    assert ran.code == 0, ran.err
+    assert 10 <= server.count <= 20
+    assert ran.out.startswith("preflight of 'reviews': ")
+    assert "  default prompt  " in ran.out
+    assert ran.out.splitlines()[-1].startswith(("Go", "Don't"))
+    before = server.count
+    command("run", "study.py", "--calls", str(CALLS))
+    assert server.count > before
+    assert len(server.repeated) == 2  # what the preflight itself asked twice
+
+
 def test_show_list_and_export(command: Callable[..., Ran], project: Path) -> None:
     """A stored study is found by name or alone, and its winner is written in every form."""
     ran = command("run", "study.py", "--calls", str(CALLS))

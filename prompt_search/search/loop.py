@@ -193,7 +193,16 @@ class Race:
                 looks = await looked
             idle = 0 if self._record(looks) else idle + 1
         await self._finals()
+        self.conclude()
+        self._on_round(self)
         return self.winner
+
+    def conclude(self) -> None:
+        """Learn the surrogate's variances from all that was measured: what is told afterwards rests on that."""
+        looks = self._looks()
+        if looks is not None:
+            self._fitted = Surrogate.learn(self._geometry, looks)
+            self._fitted_size = sum(len(racer.scores) for racer in self.racers)
 
     @property
     def winner(self) -> Racer:
@@ -213,6 +222,15 @@ class Race:
             return racer not in self._finalists, out, not racer.scores, -estimate[racer.trial], racer.trial
 
         return sorted(self.racers, key=place)
+
+    def racer(
+        self, trial: int, candidate: Candidate, contender: Contender, rows: Sequence[int], positions: Mapping[str, int]
+    ) -> Racer:
+        """A candidate as it enters a race."""
+        (levels,) = self._encoding.encode([candidate])
+        return Racer(
+            trial=trial, candidate=candidate, positions=positions, levels=levels, contender=contender, rows=rows
+        )
 
     @property
     def hand_written(self) -> Racer | None:
@@ -309,10 +327,8 @@ class Race:
         self._entered.add(contender.identity)
         flat = {factor.name: positions.get(factor.name, 0) for factor in self._space.factors}
         trial = self.racers[-1].trial + 1 if self.racers else DEFAULT_TRIAL
-        (levels,) = self._encoding.encode([candidate])
-        racer = Racer(trial=trial, candidate=candidate, positions=flat, levels=levels, contender=contender, rows=rows)
-        self.racers.append(racer)
-        return racer
+        self.racers.append(self.racer(trial, candidate, contender, rows, flat))
+        return self.racers[-1]
 
     def _picks(self, number: int) -> list[Racer]:
         """Who is looked at in this round: new candidates, and open ones that deserve more rows."""
@@ -468,7 +484,6 @@ class Race:
         for racer in self.racers:
             if racer.state == "running":
                 racer.state, racer.reason = "complete", f"to the end of the finals, {len(racer.outcomes)} rows"
-        self._on_round(self)
 
     def _keep(self, count: int) -> None:
         """Let so many of the best go on; all others are closed."""
