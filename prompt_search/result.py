@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from prompt_search import tables
 from prompt_search.candidate import Prompt
-from prompt_search.errors import StudyError
+from prompt_search.errors import InputError, StudyError
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
+
+    from prompt_search.dataset import Dataset, Row
 
 RANKED = 10
 """How many prompts a printed ranking shows."""
@@ -186,6 +188,55 @@ class Result:
     def interactions_df(self) -> pd.DataFrame:
         """Which options are better or worse together; see `tables.interactions_frame`."""
         return tables.interactions_frame(self.summary.get("interactions", ()))
+
+    def _told(self, trial: int | None) -> list[SampleRecord]:
+        """A trial's samples on sealed rows, or on search rows where it was not tested; default: the winner's."""
+        of = self.best_trial if trial is None else self._trial(trial).trial
+        samples = [sample for sample in self._samples if sample.trial == of]
+        return [sample for sample in samples if sample.split == "test"] or samples
+
+    def confusion_df(self, trial: int | None = None) -> pd.DataFrame:
+        """Targets against answers on sealed rows; see `tables.confusion_frame`.
+
+        Args:
+            trial: default: the winner; a trial that was not tested is shown on its search rows.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        return tables.confusion_frame(self._told(trial))
+
+    def labels_df(self, trial: int | None = None) -> pd.DataFrame:
+        """How each label fares, and which is answered too often; see `tables.labels_frame`, and `confusion_df`."""
+        return tables.labels_frame(self._told(trial))
+
+    def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:
+        """Scores by groups of rows, of default and winner on sealed rows; see `tables.slices_frame`.
+
+        Args:
+            data: the study's data.
+            by: one or several columns, or what gives a row's group (then in the column ``group``).
+
+        Raises:
+            StudyError: these are not the study's data.
+            InputError: there is no such column.
+        """
+        if data.fingerprint != self._study.identity["data"]:
+            raise StudyError(f"these are not the data of the study {self.name!r}; give those that it was run on")
+        names = ["group"] if callable(by) else [by] if isinstance(by, str) else list(by)
+        unknown = [] if callable(by) else [name for name in names if name not in (*data.fields, data.target)]
+        if unknown:
+            there = ", ".join([*data.fields, data.target])
+            raise InputError(f"there is no column {unknown[0]!r} to group by; there are: {there}")
+        trials = dict.fromkeys([0, self.best_trial])
+        samples = [sample for trial in trials for sample in self._told(trial)]
+        groups = {
+            sample.row: (by(data.rows[sample.row]),)
+            if callable(by)
+            else tuple(data.rows[sample.row][name] for name in names)
+            for sample in samples
+        }
+        return tables.slices_frame(samples, groups, names)
 
     def samples_df(self) -> pd.DataFrame:
         """One row per (trial, row); see `tables.samples_frame`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ SAMPLE_COLUMNS = (
     "completion_tokens", "latency_s", "cached",
 )  # fmt: skip
 EFFECT_COLUMNS = ("choice", "option", "effect", "effect_low", "effect_high", "trials", "importance")
+SLICE_COLUMNS = ("trial", "split", "rows", "score", "score_low", "score_high")
+LABEL_COLUMNS = ("label", "rows", "answered", "right", "recall", "recall_low", "recall_high", "precision", "bias")
+UNPARSED = "(unparsed)"
 INTERACTION_COLUMNS = (
     "choice", "option", "other_choice", "other_option", "effect", "effect_low", "effect_high",
 )  # fmt: skip
@@ -144,6 +148,81 @@ def interactions_frame(interactions: Sequence[Mapping[str, Any]]) -> pd.DataFram
     """
     frame = _frame(interactions, INTERACTION_COLUMNS)
     return frame.astype(dict.fromkeys(("effect", "effect_low", "effect_high"), "float64"))
+
+
+def slices_frame(
+    samples: Sequence[SampleRecord], groups: Mapping[int, tuple[Any, ...]], names: Sequence[str]
+) -> pd.DataFrame:
+    """One row per group of rows, trial and split, in the order of the groups.
+
+    Args:
+        samples: of the trials to show.
+        groups: row position to its values of the grouping columns.
+        names: the grouping columns.
+
+    Columns: those of ``names``; ``trial``; ``split``; ``rows`` with a score; ``score`` their mean with its 95% interval
+    ``score_low``, ``score_high``.
+    """
+    scores: dict[tuple[Any, ...], list[float]] = {}
+    for sample in samples:
+        if sample.score is not None:
+            scores.setdefault((groups[sample.row], sample.trial, sample.split), []).append(sample.score)
+    records = []
+    for (group, trial, split), values in scores.items():
+        low, high = mean_interval(values)
+        record = {"trial": trial, "split": split, "rows": len(values), "score": _mean(values)}
+        records.append({**dict(zip(names, group, strict=True)), **record, "score_low": low, "score_high": high})
+    records.sort(key=lambda record: [str(record[name]) for name in (*names, "split")] + [record["trial"]])
+    frame = _frame(records, [*names, *SLICE_COLUMNS])
+    measures = dict.fromkeys(("score", "score_low", "score_high"), "float64")
+    return frame.astype({"trial": "int64", "rows": "int64", **measures})
+
+
+def confusion_frame(samples: Sequence[SampleRecord]) -> pd.DataFrame:
+    """How many rows of each target (index ``target``) got each answer (columns ``answer``), sorted; answers that could
+    not be read are in the column ``(unparsed)``, failed requests are left out."""
+    counts = Counter((answer_text(sample.target), _answered(sample)) for sample in samples if sample.error is None)
+    targets = sorted({target for target, _ in counts})
+    answers = sorted({answer for _, answer in counts}, key=lambda answer: (answer == UNPARSED, answer))
+    table = [[counts[target, answer] for answer in answers] for target in targets]
+    return pd.DataFrame(
+        table, index=pd.Index(targets, name="target"), columns=pd.Index(answers, name="answer"), dtype="int64"
+    )
+
+
+def labels_frame(samples: Sequence[SampleRecord]) -> pd.DataFrame:
+    """One row per label, the one that is answered too often by most first.
+
+    Columns: ``label``; ``rows`` that have it; ``answered`` how often it was the answer; ``right`` of these; ``recall``
+    with its 95% interval ``recall_low``, ``recall_high``; ``precision``; ``bias``, the share of answers that are this
+    label minus the share of rows that have it.
+    """
+    read = [(answer_text(sample.target), _answered(sample)) for sample in samples if sample.error is None]
+    records: list[dict[str, Any]] = []
+    for label in sorted({target for target, _ in read} | {answer for _, answer in read if answer != UNPARSED}):
+        hits = [float(answer == label) for target, answer in read if target == label]
+        answered = sum(answer == label for _, answer in read)
+        low, high = mean_interval(hits)
+        records.append(
+            {
+                "label": label,
+                "rows": len(hits),
+                "answered": answered,
+                "right": int(sum(hits)),
+                "recall": _mean(hits),
+                "recall_low": low,
+                "recall_high": high,
+                "precision": sum(hits) / answered if answered else math.nan,
+                "bias": (answered - len(hits)) / len(read),
+            }
+        )
+    records.sort(key=lambda record: (-record["bias"], record["label"]))
+    shares = dict.fromkeys(("recall", "recall_low", "recall_high", "precision", "bias"), "float64")
+    return _frame(records, LABEL_COLUMNS).astype({**dict.fromkeys(("rows", "answered", "right"), "int64"), **shares})
+
+
+def _answered(sample: SampleRecord) -> str:
+    return UNPARSED if sample.unparsed else answer_text(sample.answer)
 
 
 def calls_frame(calls: Mapping[str, Call]) -> pd.DataFrame:

@@ -167,6 +167,32 @@ def test_enqueued_prompt_that_wins_is_said(fake: FakeModel) -> None:
     assert ". It was written by hand.\n" in result.headline
 
 
+def test_slices_and_confusion_are_of_the_sealed_rows(result: ps.Result) -> None:
+    """Default and winner by any column or function of the row, and the winner's answers by target."""
+    tested = result.verdict.rows
+    slices = result.slices_df(data(), "label")
+    assert slices["split"].unique().tolist() == ["test"]
+    assert slices.groupby("trial")["rows"].sum().to_dict() == {0: tested, result.best_trial: tested}
+    assert slices["label"].tolist() == ["negative", "negative", "positive", "positive"]
+    by_length = result.slices_df(data(), lambda row: len(row.text) > 19)
+    assert set(by_length["group"]) <= {True, False}
+    confusion = result.confusion_df()
+    assert confusion.to_numpy().sum() == tested
+    assert confusion.loc["positive", "positive"] == tested - confusion.loc["negative"].sum()
+    assert result.labels_df()["bias"].tolist() == [0, 0]
+    untested = next(trial for trial in result.trials_df()["trial"] if trial not in (0, result.best_trial))
+    searched = result.trials_df().set_index("trial")["search_rows"]
+    assert result.confusion_df(untested).to_numpy().sum() == searched[untested]
+
+
+def test_slices_of_other_data_are_refused(result: ps.Result) -> None:
+    """Other rows would be grouped wrongly; a column that is not there is named with those that are."""
+    with pytest.raises(StudyError, match="these are not the data of the study"):
+        result.slices_df(data(20), "label")
+    with pytest.raises(ps.InputError, match="there is no column 'length' to group by; there are: text, label"):
+        result.slices_df(data(), "length")
+
+
 def test_ranking_begins_with_the_winner(result: ps.Result) -> None:
     """Every trial once, the winner first."""
     ranking = result.ranking()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,11 +13,18 @@ from prompt_search.completion import Response, Usage
 from prompt_search.store import Call, SampleRecord, TrialRecord
 from prompt_search.tables import (
     CALL_COLUMNS,
+    EFFECT_COLUMNS,
+    LABEL_COLUMNS,
     SAMPLE_COLUMNS,
+    SLICE_COLUMNS,
     TRIAL_COLUMNS,
     answer_text,
     calls_frame,
+    confusion_frame,
+    effects_frame,
+    labels_frame,
     samples_frame,
+    slices_frame,
     trials_frame,
 )
 
@@ -96,6 +104,76 @@ def test_trial_without_rows_has_no_score() -> None:
     second = trials_frame(TRIALS, SAMPLES, CALLS, ["cue"]).iloc[1]
     assert (second["rows"], second["errors"], second["cost_usd"]) == (0, 0, 0.0)
     assert all(math.isnan(second[name]) for name in ("score", "score_low", "prompt_tokens", "latency_s"))
+
+
+READ = [
+    sample(0, 0, "a", target="yes", answer="yes"),
+    sample(0, 1, "b", target="yes", answer="no", score=0.0),
+    sample(0, 2, "c", target="no", answer="no"),
+    sample(0, 3, "d", target="no", answer="no"),
+    sample(0, 4, "e", target="no", answer=None, unparsed=True, score=0.0),
+    sample(0, 5, "f", target="no", answer=None, error="timeout: 120 s", score=None),
+]
+
+
+def test_confusion_counts_targets_against_answers() -> None:
+    """Unread answers have a column of their own, the last; failed requests are no answers."""
+    frame = confusion_frame(READ)
+    assert frame.to_dict("list") == {"no": [2, 1], "yes": [0, 1], "(unparsed)": [1, 0]}
+    assert list(frame.index) == ["no", "yes"]
+    assert (frame.index.name, frame.columns.name) == ("target", "answer")
+    assert confusion_frame([]).empty
+
+
+def test_labels_tell_which_is_answered_too_often() -> None:
+    """Recall, precision and bias of each label; one that no row has is listed when it is answered."""
+    frame = labels_frame([*READ, sample(0, 6, "g", target="yes", answer="maybe", score=0.0)]).set_index("label")
+    assert list(frame.columns) == list(LABEL_COLUMNS[1:])
+    assert frame.index.tolist() == ["maybe", "no", "yes"]
+    counts = frame.to_dict("index")["no"]
+    assert (counts["rows"], counts["answered"], counts["right"]) == (3, 3, 2)
+    assert frame["recall"]["no"] == pytest.approx(2 / 3)
+    assert frame["recall_low"]["no"] < 2 / 3 < frame["recall_high"]["no"]
+    assert frame["precision"]["no"] == pytest.approx(2 / 3)
+    assert frame["bias"].tolist() == pytest.approx([1 / 6, 0, -1 / 3])
+    assert math.isnan(frame["recall"]["maybe"])
+    assert list(labels_frame([]).columns) == list(LABEL_COLUMNS)
+
+
+def test_slices_have_one_row_for_each_group_and_trial() -> None:
+    """Means and intervals over the rows of a group; rows without score are not counted."""
+    samples = [*READ, sample(1, 0, "h", target="yes"), sample(1, 2, "i", target="no", score=0.0)]
+    groups = {row: ("long" if row % 2 else "short", row > 3) for row in range(6)}
+    frame = slices_frame(samples, groups, ["length", "late"])
+    assert list(frame.columns) == ["length", "late", *SLICE_COLUMNS]
+    assert frame[["length", "late", "trial", "rows", "score"]].to_numpy().tolist() == [
+        ["long", False, 0, 2, 0.5],
+        ["short", False, 0, 2, 1.0],
+        ["short", False, 1, 2, 0.5],
+        ["short", True, 0, 1, 0.0],
+    ]
+    assert (frame["score_low"] <= frame["score"]).all()
+    assert list(slices_frame([], {}, ["length"]).columns) == ["length", *SLICE_COLUMNS]
+
+
+def test_effects_come_in_the_order_of_their_importance() -> None:
+    """The most important choice first, its best option on top, with how many scored trials had it."""
+    line = {"effect_low": -1.0, "effect_high": 1.0}
+    effects = [
+        {"choice": "cue", "position": 0, "option": "a", "effect": 0.1, "importance": 0.2, **line},
+        {"choice": "cue", "position": 1, "option": "b", "effect": -0.1, "importance": 0.2, **line},
+        {"choice": "listed", "position": 0, "option": "no", "effect": -0.2, "importance": 0.6, **line},
+        {"choice": "listed", "position": 1, "option": "yes", "effect": 0.2, "importance": 0.6, **line},
+    ]
+    trials = [
+        replace(TRIALS[0], positions={"cue": 1, "listed": 1}, estimate=0.5),
+        replace(TRIALS[1], positions={"cue": 1}),
+    ]
+    frame = effects_frame(effects, trials)
+    assert list(frame.columns) == list(EFFECT_COLUMNS)
+    assert frame["option"].tolist() == ["yes", "no", "a", "b"]
+    assert frame["trials"].tolist() == [1, 0, 0, 1]
+    assert str(effects_frame([], [])["trials"].dtype) == "int64"
 
 
 def test_calls_have_one_row_each() -> None:
