@@ -16,6 +16,7 @@ from prompt_search.answers import Answer, Unparsed
 from prompt_search.budget import Ledger
 from prompt_search.candidate import Prompt
 from prompt_search.completion import Request, Response
+from prompt_search.corpus import Corpus
 from prompt_search.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.metrics import Comparison, Metric, margin, score
@@ -181,12 +182,23 @@ class Evaluator:
         self, contender: Contender, outcomes: Sequence[Outcome], split: str
     ) -> tuple[Contender, list[Outcome]]:
         """The contender as it reads after these outcomes of its own, and the outcomes as it reads them then; no call
-        is made for that."""
+        is made for that. Metrics of all rows together are of these rows then."""
         learned = self.learned(contender, outcomes)
         if learned is contender:
-            return contender, list(outcomes)
+            return contender, self.together(outcomes)
         read = await self.evaluate([(learned, outcome.row) for outcome in outcomes], split)
-        return learned, [outcome for outcome in read if outcome is not None]
+        return learned, self.together([outcome for outcome in read if outcome is not None])
+
+    def together(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """One contender's outcomes with the scores that they have together, which differ where the metric is one of
+        all rows together."""
+        if not isinstance(self._metric, Corpus):
+            return list(outcomes)
+        scored = [outcome for outcome in outcomes if outcome.score is not None]
+        unread = Unparsed("the answer could not be read")
+        pairs = [(unread if outcome.unparsed else outcome.answer, self._rows[outcome.row]) for outcome in scored]
+        influence = dict(zip([outcome.row for outcome in scored], self._metric.influences(pairs), strict=True))
+        return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]
 
     def crossed(self, contender: Contender, outcomes: Sequence[Outcome]) -> Floats | None:
         """How well the answers of some outcomes fit each of their rows, of shape (n, n); no call is made for that.

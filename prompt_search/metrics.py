@@ -2,6 +2,9 @@
 
 It may be ``async``. The ones here compare with the row's target, or another ``column``; a target that is a
 list holds several accepted answers, of which the best match counts. All of them lie between 0 and 1.
+
+``macro_f1``, ``matthews``, ``kappa``, ``corpus_bleu`` and ``WorstSlice(metric, by=column)`` are metrics of all rows
+together (`prompt_search.corpus`): the score of a row is then what it adds, so that means are the metric.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from prompt_search.answers import Unparsed, number_in
+from prompt_search.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews
+from prompt_search.corpus import WorstSlice as WorstSlice
 from prompt_search.dataset import Row, references
 from prompt_search.errors import InputError, MissingExtra, PromptSearchError
 
@@ -109,7 +114,7 @@ def check(metric: Metric, fields: Collection[str]) -> None:
     """
     if not callable(metric):
         raise InputError(f"a metric must be callable as metric(answer, row), not {metric!r}; give a function")
-    if isinstance(metric, Comparison):
+    if isinstance(metric, (Comparison, Corpus)):
         metric.validate(fields)
 
 
@@ -285,6 +290,10 @@ numeric = Numeric()
 token_f1 = TokenF1()
 bleu = Bleu()
 chrf = Chrf()
+macro_f1 = MacroF1()
+matthews = Matthews()
+kappa = Kappa()
+corpus_bleu = CorpusBleu()
 
 
 @lru_cache(maxsize=2)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, fields, is_dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import metrics
@@ -17,6 +18,7 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.candidate import Prompt
 from prompt_search.client import Client, Model
 from prompt_search.completion import Response
+from prompt_search.corpus import Corpus
 from prompt_search.dataset import Dataset, Row
 from prompt_search.errors import InputError, StudyError
 from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
@@ -417,7 +419,7 @@ class Study:
                 budget=planned,
                 sealed=len(self.test_rows),
                 share=TEST_SHARE / self._most_tested,
-                bounded=isinstance(self.metric, metrics.Comparison),
+                bounded=isinstance(self.metric, (metrics.Comparison, Corpus)),
             )
         finally:
             store.close()
@@ -472,7 +474,7 @@ class _Run:
         self.ledger = ledger
         self.progress = progress
         self.tested = study._most_tested if test else 0
-        self.saved: dict[int, tuple[Contender, str, int]] = {}
+        self.saved: dict[int, tuple[Contender, str, Mapping[int, Outcome]]] = {}
         self.cached = self.responses = self.errors = self.unparsed = self.trials = 0
         self.best: tuple[float, float, float] | None = None
         self.phase = "starting"
@@ -539,11 +541,8 @@ class _Run:
             racer.outcomes, racer.state, racer.reason = outcomes, trial.state, trial.reason
             race.racers.append(racer)
             sealed = [(contender, sample.row) for sample in found if sample.split == "test"]
-            tested += [
-                sample_record(trial.trial, "test", outcome, study.data)
-                for outcome in await evaluator.evaluate(sealed, "test")
-                if outcome is not None
-            ]
+            outcomes = [outcome for outcome in await evaluator.evaluate(sealed, "test") if outcome is not None]
+            tested += [sample_record(trial.trial, "test", each, study.data) for each in evaluator.together(outcomes)]
         race.conclude()
         self.on_round(race)
         self.store.save_trials(study.name, [], tested)
@@ -581,14 +580,12 @@ class _Run:
         if rows:
             identity = repr(winner.contender.identity).encode("utf-8", "surrogatepass")
             self.store.open_sealed(self.study.sealed, sha256(identity).hexdigest(), self.study.name)
-        jobs = [(racer, row) for racer in racers for row in rows]
-        outcomes = await evaluator.evaluate([(racer.contender, row) for racer, row in jobs], "test")
-        samples = [
-            sample_record(racer.trial, "test", outcome, self.study.data)
-            for (racer, _), outcome in zip(jobs, outcomes, strict=True)
-            if outcome is not None
-        ]
-        self.store.save_trials(self.study.name, [], samples)
+        jobs = [(racer.contender, row) for racer in racers for row in rows]
+        outcomes = iter(await evaluator.evaluate(jobs, "test"))
+        for racer in racers:
+            found = [outcome for outcome in islice(outcomes, len(rows)) if outcome is not None]
+            samples = [sample_record(racer.trial, "test", each, self.study.data) for each in evaluator.together(found)]
+            self.store.save_trials(self.study.name, [], samples)
 
     def finish(self, race: Race, winner: Racer, known: Mapping[str, Any] | None = None) -> None:
         """Write down what came out; ``known`` replaces what the ledger says."""
@@ -676,15 +673,15 @@ class _Run:
         for racer in race.racers:
             if not racer.outcomes and racer.trial != DEFAULT_TRIAL:
                 continue  # entered, but not looked at yet
-            contender, state, done = self.saved.get(racer.trial, (None, "", 0))
-            if contender is not racer.contender:
-                done = 0  # what was there is read anew
+            contender, state, before = self.saved.get(racer.trial, (None, "", {}))
             if contender is not racer.contender or state != racer.state:
                 trials.append(self.trial(racer))
             samples += [
-                sample_record(racer.trial, "search", outcome, self.study.data) for outcome in racer.outcomes[done:]
+                sample_record(racer.trial, "search", outcome, self.study.data)
+                for outcome in racer.outcomes
+                if before.get(outcome.row) != outcome  # new, or read anew
             ]
-            self.saved[racer.trial] = racer.contender, racer.state, len(racer.outcomes)
+            self.saved[racer.trial] = racer.contender, racer.state, {o.row: o for o in racer.outcomes}
         self.store.save_trials(self.study.name, trials, samples)
         leader = race.leader
         if leader is not None and leader.scores:
@@ -794,7 +791,7 @@ def evaluate(
             found = await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
             outcomes = [outcome for outcome in found if outcome is not None]
             if not contender.answer.needs_rows:
-                return contender, outcomes
+                return contender, evaluator.together(outcomes)
             return await evaluator.read_anew(contender, outcomes, "evaluation")
 
     try:

@@ -1,0 +1,201 @@
+"""Metrics of all rows together, such as macro F1, which are no mean over rows.
+
+A search races prompts on few rows, and verdicts compare rows in pairs: both need a number for each row. What a row adds
+to such a metric is its influence: the metric on all rows, plus what the metric loses without this row compared with
+what it loses without another one, as often as there are other rows (the jackknife; Tukey 1958, Efron 1982). The mean of
+these numbers is the metric, and their spread its standard error.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, is_dataclass
+from typing import Any, ClassVar
+
+from prompt_search.answers import Unparsed
+from prompt_search.dataset import Row, references
+from prompt_search.errors import InputError, MissingExtra
+
+Counts = Counter[Hashable]
+MOST_NGRAM = 4
+
+
+class Corpus(ABC):
+    """A metric of all rows together: what is counted on each row adds up, and the metric is a function of the sums."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def counts(self, answer: Any, row: Row) -> Counts:
+        """What one row adds; ``answer`` may be ``Unparsed``."""
+
+    @abstractmethod
+    def value(self, totals: Counts) -> float:
+        """The metric for the sums over some rows."""
+
+    def validate(self, fields: Collection[str]) -> None:  # noqa: B027, most have nothing to check
+        """Check before a run that it can work on rows with these columns; ``InputError`` where it cannot."""
+
+    def __call__(self, answer: Any, row: Row) -> float:
+        """The metric of a single row."""
+        return self.value(self.counts(answer, row))
+
+    def influences(self, pairs: Sequence[tuple[Any, Row]]) -> list[float]:
+        """What each of the (answer, row) pairs adds, the mean of which is the metric.
+
+        >>> rows = [Row({"x": "", "y": label}, target="y") for label in "aab"]
+        >>> found = MacroF1().influences(list(zip("aaa", rows)))
+        >>> [round(value, 3) for value in found], round(sum(found) / 3, 3)
+        ([0.844, 0.844, -0.489], 0.4)
+        """
+        if not pairs:
+            return []
+        counted = [self.counts(answer, row) for answer, row in pairs]
+        totals: Counts = Counter()
+        for counts in counted:
+            totals.update(counts)
+        whole = self.value(totals)
+        if len(pairs) < 2:
+            return [whole] * len(pairs)
+        without = []
+        for counts in counted:
+            rest = totals.copy()
+            rest.subtract(counts)
+            without.append(self.value(Counter({key: count for key, count in rest.items() if count})))
+        middle = sum(without) / len(without)
+        return [whole + (len(pairs) - 1) * (middle - value) for value in without]
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreement(Corpus):
+    """Counts pairs of target and answer; upper and lower case and white space make no difference."""
+
+    def counts(self, answer: Any, row: Row) -> Counts:
+        accepted = [_label(reference) for reference in references(row.target)]
+        given = None if isinstance(answer, Unparsed) else _label(answer)
+        return Counter({(given if given in accepted else accepted[0], given): 1})
+
+    def value(self, totals: Counts) -> float:
+        pairs: dict[tuple[Any, Any], int] = {pair: count for pair, count in totals.items() if isinstance(pair, tuple)}
+        targets: Counter[Any] = Counter()
+        answers: Counter[Any] = Counter()
+        for (target, answer), count in pairs.items():
+            targets[target] += count
+            answers[answer] += count
+        return self._agreement(Counter({t: pairs.get((t, t), 0) for t in targets}), targets, answers)
+
+    @abstractmethod
+    def _agreement(self, right: Counter[Any], targets: Counter[Any], answers: Counter[Any]) -> float:
+        """From how often each label is rightly answered, is the target, and is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class MacroF1(_Agreement):
+    """The mean over the targets' labels of F1, the harmonic mean of precision and recall; 0 to 1.
+
+    Every label counts alike, however rare.
+    """
+
+    name: ClassVar[str] = "macro_f1"
+
+    def _agreement(self, right: Counter[Any], targets: Counter[Any], answers: Counter[Any]) -> float:
+        return sum(2 * right[label] / (targets[label] + answers[label]) for label in targets) / len(targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Matthews(_Agreement):
+    """Matthews' correlation coefficient, for any number of labels (Gorodkin 2004); -1 to 1, 0 for chance."""
+
+    name: ClassVar[str] = "matthews"
+
+    def _agreement(self, right: Counter[Any], targets: Counter[Any], answers: Counter[Any]) -> float:
+        rows = sum(targets.values())
+        covariance = sum(right.values()) * rows - sum(targets[label] * answers[label] for label in targets)
+        spreads = [rows**2 - sum(count**2 for count in counted.values()) for counted in (targets, answers)]
+        return covariance / (spreads[0] * spreads[1]) ** 0.5 if all(spreads) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kappa(_Agreement):
+    """Cohen's kappa (Cohen 1960): agreement beyond that of chance; at most 1, 0 for chance."""
+
+    name: ClassVar[str] = "kappa"
+
+    def _agreement(self, right: Counter[Any], targets: Counter[Any], answers: Counter[Any]) -> float:
+        rows = sum(targets.values())
+        chance = sum(targets[label] * answers[label] for label in targets) / rows**2
+        return (sum(right.values()) / rows - chance) / (1 - chance) if chance < 1 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusBleu(Corpus):
+    """BLEU of all rows together by sacrebleu (Papineni et al. 2002; Post 2018), 0 to 1. Needs the extra ``text``."""
+
+    name: ClassVar[str] = "corpus_bleu"
+
+    def validate(self, fields: Collection[str]) -> None:
+        _bleu()
+
+    def counts(self, answer: Any, row: Row) -> Counts:
+        given = "" if isinstance(answer, Unparsed) else str(answer)
+        found = _bleu()().sentence_score(given, [str(reference) for reference in references(row.target)])
+        counts: Counts = Counter({"answer": found.sys_len, "reference": found.ref_len})
+        for length, (shared, total) in enumerate(zip(found.counts, found.totals, strict=True)):
+            counts["shared", length] = shared
+            counts["total", length] = total
+        return counts
+
+    def value(self, totals: Counts) -> float:
+        shared, total = ([totals[kind, length] for length in range(MOST_NGRAM)] for kind in ("shared", "total"))
+        found = _bleu().compute_bleu(shared, total, totals["answer"], totals["reference"], smooth_method="exp")
+        return min(1.0, float(found.score) / 100)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class WorstSlice(Corpus):
+    """The lowest mean of a metric over groups of rows, for prompts that leave no group behind.
+
+    Args:
+        metric: a metric of single rows that is no coroutine.
+        by: the column that groups the rows; the target where it names that.
+    """
+
+    metric: Callable[[Any, Row], Any]
+    by: str
+    name: ClassVar[str] = "worst_slice"
+
+    def __repr__(self) -> str:
+        """The same in every process, which a function's own is not."""
+        metric = repr(self.metric) if is_dataclass(self.metric) else getattr(self.metric, "__name__", "metric")
+        return f"WorstSlice({metric}, by={self.by!r})"
+
+    def validate(self, fields: Collection[str]) -> None:
+        if self.by not in fields:
+            there = ", ".join(sorted(fields)) or "none"
+            raise InputError(f"the metric {self.name} groups by the column {self.by!r}; there are: {there}")
+        if inspect.iscoroutinefunction(self.metric):
+            raise InputError(f"the metric {self.name} needs a metric that is no coroutine; give a plain function")
+
+    def counts(self, answer: Any, row: Row) -> Counts:
+        given = 0.0 if isinstance(answer, Unparsed) else self.metric(answer, row)
+        group = str(row[self.by])
+        return Counter({("rows", group): 1, ("score", group): float(getattr(given, "value", given))})
+
+    def value(self, totals: Counts) -> float:
+        groups = [key[1] for key in totals if isinstance(key, tuple) and key[0] == "rows"]
+        return min((totals["score", group] / totals["rows", group] for group in groups), default=0.0)
+
+
+def _label(value: Any) -> str:
+    return " ".join(str(value).split()).casefold()
+
+
+def _bleu() -> Any:
+    try:
+        from sacrebleu.metrics.bleu import BLEU
+    except ImportError as error:
+        raise MissingExtra("the metric corpus_bleu", package="sacrebleu", extra="text") from error
+    return BLEU
