@@ -278,9 +278,9 @@ class Dataset:
 
         ``test`` is a number of rows, or a fraction of them if it is a float. Rows whose fields are equal but
         for case and white space always fall on one side, so the test can come out smaller than asked for,
-        never larger. Classes are kept in proportion if the target has at most 50 values and each at least two
-        rows. The draw depends on ``seed`` and on the rows' content, not on their order. A split column given
-        by the user is taken as it is, and ``test`` and ``seed`` are not used.
+        never larger. Classes are kept in proportion where the target `is_categorical`. The draw depends on
+        ``seed`` and on the rows' content, not on their order. A split column given by the user is taken as it
+        is, and ``test`` and ``seed`` are not used.
 
         Raises ``DataError`` for fewer than 4 rows, too few distinct rows, or (user's split) a side without
         rows or one row on both sides; ``InputError`` for a ``test`` that leaves fewer than two to search on.
@@ -356,11 +356,13 @@ class Dataset:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether the target is one of few plain values: at most 50, each on at least two rows."""
+        """Whether the target is one of few plain values: at most 50, and at most one row in twenty has one that no
+        other row has."""
         if any(isinstance(row.target, (list, dict)) for row in self.rows):
             return False
         counts = Counter(_normalised_text(row.target) for row in self.rows)
-        return len(counts) <= MAXIMUM_CLASSES and min(counts.values()) >= 2
+        alone = sum(count == 1 for count in counts.values())
+        return len(counts) <= MAXIMUM_CLASSES and 20 * alone <= len(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -53,6 +53,7 @@ class Preflight:
         repeated, changed: requests sent twice, and answers that were others the second time.
         unparsed, errors: answers that could not be read and requests that failed.
         test_rows: how many rows are sealed, or as many as the budget has room for.
+        repeating: sealed rows that nearly repeat a search row (`duplicates.near_duplicates`).
         detectable: the true difference between two prompts that these rows show four times in five.
         prompt_tokens, completion_tokens, latency_s, cost_usd: means for a request; NaN where unknown.
         budget: calls that are planned, or None.
@@ -75,6 +76,7 @@ class Preflight:
     unparsed: int
     errors: int
     test_rows: int
+    repeating: int
     detectable: float
     prompt_tokens: float
     completion_tokens: float
@@ -233,6 +235,7 @@ def advise(
     budget: Budget | None,
     sealed: int,
     share: float,
+    repeating: Sequence[tuple[int, int, float]],
     bounded: bool,
 ) -> Preflight:
     """What a probe means.
@@ -244,6 +247,7 @@ def advise(
         budget: of the study.
         sealed: how many rows are sealed.
         share: the part of the calls that each tested prompt may use on them.
+        repeating: sealed rows, each with the search row that it nearly repeats, and how similar they are.
         bounded: whether no score of the metric is above 1; scores of 0 and 1 alone are taken to be so.
     """
     responses = [call.response for call in calls.values()]
@@ -278,15 +282,22 @@ def advise(
             f"{len(found.others) + 1} prompts). Either the labels are not what the rows say, or this model cannot do "
             "the task; read ten rows with their answers, then mend the labels or take a stronger model."
         )
-    if bounded and scores and not perfect and not detectable <= 1 - score:
+    if bounded and scores and not perfect and not detectable <= 1 - low:
         against.append(
-            f"Don't yet: {test_rows} sealed rows cannot show that a prompt is better (they show a true difference of "
-            f"{_rounded(detectable)}, and the default leaves {1 - score:.2f}). Label more rows, or give more calls."
+            f"Don't yet: {test_rows} sealed rows cannot show that a prompt is better (they show a true difference "
+            f"of {_rounded(detectable)}, and the default leaves at most {1 - low:.2f}). Label more "
+            "rows or give more calls."
         )
     if outcomes and unparsed > OFTEN_UNREAD * len(outcomes):
         remarks.append(
             f"{unparsed} of {len(outcomes)} answers could not be read: look at some, and ask for the form or read "
             "another one."
+        )
+    if repeating:
+        row, other, similarity = repeating[0]
+        remarks.append(
+            f"{len(repeating)} sealed rows nearly repeat search rows, the most row {row} row {other} ({similarity:.0%} "
+            "alike): the test will be too kind. Put such rows on one side, by a split column."
         )
     if changed:
         remarks.append(
@@ -311,6 +322,7 @@ def advise(
         unparsed=unparsed,
         errors=errors,
         test_rows=test_rows,
+        repeating=len(repeating),
         detectable=detectable,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,

@@ -20,6 +20,7 @@ from prompt_search.client import Client, Model
 from prompt_search.completion import Response
 from prompt_search.corpus import Corpus
 from prompt_search.dataset import Dataset, Row
+from prompt_search.duplicates import near_duplicates
 from prompt_search.errors import InputError, StudyError
 from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
@@ -47,6 +48,9 @@ TEST_SHARE = 0.3
 
 EVALUATIONS = "(evaluations)"
 """Under which name the calls of `evaluate` are kept."""
+
+MOST_COMPARED = 500
+"""How many sealed rows, and a tenth of how many search rows, are compared for near repetitions."""
 
 CHANGED_BY_RESCORING = ("data", "answers", "metric", "rows", "search", "enqueued", "sampler", "pruner")
 """In what a study may differ from the one whose responses it reads anew."""
@@ -419,10 +423,21 @@ class Study:
                 budget=planned,
                 sealed=len(self.test_rows),
                 share=TEST_SHARE / self._most_tested,
+                repeating=self._near_duplicates(),
                 bounded=isinstance(self.metric, (metrics.Comparison, Corpus)),
             )
         finally:
             store.close()
+
+    def _near_duplicates(self) -> list[tuple[int, int, float]]:
+        """Sealed rows with the search rows that they nearly repeat, by row numbers."""
+
+        def texts(rows: Sequence[int]) -> list[str]:
+            return [" ".join(str(self.data.rows[row][name]) for name in self.data.fields) for row in rows]
+
+        sealed, searched = self.test_rows[:MOST_COMPARED], self.search_rows[: 10 * MOST_COMPARED]
+        found = near_duplicates(texts(sealed), texts(searched))
+        return [(sealed[one], searched[other], similarity) for one, other, similarity in found]
 
     @property
     def _most_tested(self) -> int:

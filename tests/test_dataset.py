@@ -376,11 +376,22 @@ class TestTable:
             data.head(0)
 
     def test_few_repeated_plain_targets_are_categorical(self) -> None:
-        """A target is a class if it has few values, each more than once, and none is a list."""
+        """A target is a class if it has few values, hardly any of them only once, and none is a list."""
         assert make(list("abcd"), list("xyxy")).is_categorical
         assert not make(list("abc"), list("xyx")).is_categorical
         assert not make(list("ab"), [["x"], ["x"]]).is_categorical
         assert not make(["a"] * 102, [i // 2 for i in range(102)]).is_categorical
+        assert make(["a"] * 20, ["x", "y"] * 9 + ["x", "z"]).is_categorical
+        assert not make(["a"] * 20, ["x", "y"] * 9 + ["w", "z"]).is_categorical
+
+    def test_class_with_one_row_is_on_one_side(self) -> None:
+        """A class of a single row does not keep the others from being split in proportion."""
+        data = make([f"text {i}" for i in range(61)], ["x", "y"] * 30 + ["z"])
+        splits = data.splits(0.3, 0)
+        targets = [data.rows[index].target for index in splits.test]
+        assert [targets.count(label) for label in "xy"] == [9, 9]
+        assert data.labels == ["x", "y", "z"]
+        assert sorted([*splits.search, *splits.test]) == list(range(61))
 
     def test_html_is_escaped(self) -> None:
         """Markup in the data is shown, not executed, and long text is shortened."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -87,3 +88,27 @@ def test_public_set_makes_a_study(name: str) -> None:
     assert len(study.test_rows) == 150
     assert not set(study.test_rows) & set(study.search_rows)
     assert study.space().size()[0] > 100
+
+
+@pytest.mark.model
+def test_sealed_rows_are_requested_only_at_the_end(tmp_path: Path) -> None:
+    """In the store, every request of the sealed test comes after every one of the search, and none of a sealed row
+    before; the report has its tables."""
+    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
+    study = intents(ps.Model.local(), f"sqlite:///{tmp_path / 'a.db'}")
+    study.enqueue({"task": "What is this about?"})
+    result = study.run(80)
+
+    calls = result.calls_df()
+    searched, sealed = (calls.loc[calls["split"] == split, "call"] for split in ("search", "test"))
+    assert searched.max() < sealed.min()
+    assert len(searched) + len(sealed) == len(calls)
+    before = ps.open_result(f"sqlite:///{tmp_path / 'a.db'}", "intents")._store.requests("intents")
+    texts = [study.data.rows[row]["text"] for row in study.test_rows]
+    keys = calls.loc[calls["split"] == "search", "key"]
+    assert not any(json.dumps(text, ensure_ascii=False)[1:-1] in before[key] for key in keys for text in texts)
+    assert result.openings == 1
+    assert result.hand_written_trial in (0, 1)
+    assert len(result.effects_df()) == sum(len(f.options) for f in study.space().factors if len(f.options) > 1)
+    assert result.confusion_df().to_numpy().sum() == result.verdict.rows
+    assert set(result.slices_df(study.data, "intent")["trial"]) == {0, result.best_trial}

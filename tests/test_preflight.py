@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from hashlib import sha256
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,10 @@ SOURCE = """{{ choice("instruction", ["Classify.", "Read <b>this</b>.", "Decide 
 
 
 def data(rows: int = 200) -> ps.Dataset:
-    records = [{"text": f"{KINDS[i % 2][0]} thing number {i}", "label": KINDS[i % 2][1]} for i in range(rows)]
+    records = [
+        {"text": f"{KINDS[i % 2][0]} thing number {i}: {sha256(str(i).encode()).hexdigest()}", "label": KINDS[i % 2][1]}
+        for i in range(rows)
+    ]
     return ps.Dataset(pd.DataFrame(records), target="label")
 
 
@@ -47,7 +51,7 @@ def study(fake: FakeModel, **settings: Any) -> ps.Study:
 
 def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
     """A default with room above, answers that fit their rows and enough sealed rows: go, with what was measured."""
-    fake.answer = right_in(8)
+    fake.answer = right_in(7)
     found = study(fake).preflight()
     assert found.worthwhile
     assert found.advice[0].startswith("Go: the default prompt leaves 0.")
@@ -88,7 +92,7 @@ def test_search_is_advised_against_where_nothing_could_be_shown(fake: FakeModel)
     assert "Don't yet: 6 sealed rows cannot show" in " ".join(study(fake, data=data(20)).preflight().advice)
     found = study(fake).preflight(40)
     assert found.test_rows == 6
-    assert "Label more rows, or give more calls." in " ".join(found.advice)
+    assert "Label more rows or give more calls." in " ".join(found.advice)
 
 
 def test_unsteady_and_unread_answers_are_told(fake: FakeModel) -> None:
@@ -129,7 +133,7 @@ def test_a_run_that_follows_pays_nothing_twice(fake: FakeModel, storage: str) ->
     result = study(fake, storage=storage).run(200)
     asked = [prompt_of(body) for body in fake.bodies]
     assert len(asked) - len(set(asked)) == first.repeated
-    assert result.samples_df()["cached"].sum() > 30
+    assert result.samples_df()["cached"].sum() >= 20
     store = Store(storage)
     assert [record.study for record in store.studies()] == ["study"]
     store.close()
@@ -159,7 +163,7 @@ def test_parts_of_other_limits() -> None:
 
 def test_metric_of_ones_own_is_called_once_a_row(fake: FakeModel) -> None:
     """Such a metric may cost money, so it is not asked how answers fit other rows, and that is said."""
-    fake.answer = right_in(8)
+    fake.answer = right_in(7)
     called = []
 
     def metric(answer: Any, row: Any) -> bool:
@@ -183,6 +187,20 @@ def test_scores_without_limit_are_not_called_nearly_perfect(fake: FakeModel) -> 
 
 def prompt_text(row: Any) -> str:
     return str(row.text)
+
+
+def test_sealed_rows_that_repeat_search_rows_are_told(fake: FakeModel) -> None:
+    """Rows that differ by a word or two are on both sides: how many, and which repeats which most."""
+    fake.answer = right_in(8)
+    frame = data(60).frame()
+    long = "The parcel that I ordered two weeks ago has not arrived, and nobody answers my letters"
+    frame["text"] = [f"{text[:20]} {long}" if i < 12 else text for i, text in enumerate(frame["text"])]
+    made = study(fake, data=ps.Dataset(frame, target="label"))
+    found = made.preflight()
+    repeated = [row for row in made.test_rows if row < 12]
+    assert found.repeating == len(repeated) > 0
+    assert f"{len(repeated)} sealed rows nearly repeat search rows, the most row " in " ".join(found.advice)
+    assert study(fake).preflight().repeating == 0
 
 
 def test_representations_hold_hostile_names(fake: FakeModel) -> None:

@@ -23,28 +23,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one study a process
 
 import numpy as np
 import pandas as pd
-import search_truth
 from numpy.typing import NDArray
 from scipy.special import expit
-from search_truth import QUADRATURE, ROWS, SETTINGS, Counter, Levels, Truth
 
 from prompt_search.search.loop import DEFAULT_TRIAL, Race
 from prompt_search.statistics import mcnemar_power, mean_interval, not_worse, paired_difference
 from prompt_search.study import TEST_SHARE
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.benchmarks.search_truth import QUADRATURE, ROWS, SETTINGS, Counter, Levels, Setting, Truth
+
 Floats = NDArray[np.float64]
 
 CHOSEN = {
     **{name: SETTINGS[name] for name in ("main", "additive", "interactions", "no shots", "weak")},
-    "equal": replace(search_truth.Setting(), spread=1e-9),
+    "equal": replace(Setting(), spread=1e-9),
 }
 DRAWS = 20_000
 COMPLETIONS = 1_500
@@ -80,7 +83,7 @@ class Sealed:
         self.difficulty = self.generator.normal(0, truth.setting.difficulty, rows)
 
     def logit(self, levels: Levels) -> float:
-        return self.truth._logits(levels, self.truth._own(levels))[0]
+        return float(self.truth._logits(levels, self.truth._own(levels))[0])
 
     def scores(self, levels: Levels) -> list[float]:
         noise = self.generator.logistic(size=len(self.difficulty))

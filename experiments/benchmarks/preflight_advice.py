@@ -19,9 +19,8 @@ import pandas as pd
 
 import prompt_search as ps
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "public_sets"))
-
-from run import make
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.public_sets.run import make
 
 
 def shuffled(data: ps.Dataset, seed: int) -> ps.Dataset:
