@@ -25,7 +25,7 @@ from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.effects import Effects, Interaction, effects, interactions
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.stock import Propose, Stop, Told
-from prompt_search.search.surrogate import Floats, Geometry, Looks, Surrogate
+from prompt_search.search.surrogate import TOLD_CHOICE_SHARE, Floats, Geometry, Looks, Surrogate
 from prompt_search.space import Candidate, SearchSpace
 
 BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
@@ -201,7 +201,7 @@ class Race:
         """Learn the surrogate's variances from all that was measured: what is told afterwards rests on that."""
         looks = self._looks()
         if looks is not None:
-            self._fitted = Surrogate.learn(self._geometry, looks)
+            self._fitted = Surrogate.learn(self._geometry, looks, choice_share=TOLD_CHOICE_SHARE)
             self._fitted_size = sum(len(racer.scores) for racer in self.racers)
 
     @property

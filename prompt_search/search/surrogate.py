@@ -30,6 +30,10 @@ PRIOR_SHARES = {"choice": 0.004, "own": 0.006, "rows": 0.15, "noise": 0.85}
 """Before any data: the part of a single score's variance that one choice, what is the candidate's own, the rows'
 difficulty and noise are each expected to explain."""
 
+TOLD_CHOICE_SHARE = 0.002
+"""The part of one choice for what is told when a search has ended. It is what makes the intervals of effects hold the
+truth as often as they say; a search that expects so little of choices looks around too little."""
+
 PRIOR_INTERACTION = 6.0
 """Before any data: the variance of a pair of choices, as a multiple of the product of their variances over that of
 a single score."""
@@ -216,12 +220,20 @@ class Surrogate:
     logs: Floats
 
     @classmethod
-    def learn(cls, geometry: Geometry, looks: Looks, start: Floats | None = None) -> Surrogate:
+    def learn(
+        cls,
+        geometry: Geometry,
+        looks: Looks,
+        start: Floats | None = None,
+        *,
+        choice_share: float = PRIOR_SHARES["choice"],
+    ) -> Surrogate:
         """Learn the variances: their posterior mode under weak log-normal priors, by the analytic gradient
         (Rasmussen and Williams 2006, chapter 5; additive interactions: Duvenaud et al. 2011)."""
         spread = max(looks.spread, 1e-6 * max(1.0, looks.centre**2))
         kinds = ["choice"] * (len(geometry.choices) + len(geometry.pools)) + ["own", "interaction", "rows", "noise"]
-        prior = np.log([PRIOR_INTERACTION / spread if k == "interaction" else PRIOR_SHARES[k] * spread for k in kinds])
+        shares = PRIOR_SHARES | {"choice": choice_share, "interaction": PRIOR_INTERACTION / spread**2}
+        prior = np.log([shares[kind] * spread for kind in kinds])
         width = np.array([PRIOR_SPREAD[kind] for kind in kinds])
         blank = cls(geometry, looks.thinned(MOST_LEARNED), prior)
         found = optimize.minimize(
