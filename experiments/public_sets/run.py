@@ -7,7 +7,9 @@ DIR holds the csv files (``sst2.csv``, ``subj.csv``, ``agnews.csv``: text,label;
 repository. The studies' responses are kept in ``--storage``, so that an interrupted run goes on where it was.
 
 The budget covers the search and the study's own sealed test. Afterwards both prompts are scored on all held-out
-rows, which takes further calls (``extra``).
+rows, which takes further calls. Every study's whole report is printed: headline, best candidates, what mattered, how
+the winner answers, its prompt. ``sealed before`` counts the requests for sealed rows that the storage has from
+before the search's last one; it should be 0.
 """
 
 from __future__ import annotations
@@ -102,6 +104,34 @@ def make(name: str, folder: Path, *, model: ps.Model, seed: int, storage: str) -
     )
 
 
+def sealed_before(result: ps.Result) -> int:
+    """How many requests for sealed rows are older than the search's last request."""
+    calls = result.calls_df()
+    searched = calls.loc[calls["split"] == "search", "call"].max()
+    return int((calls.loc[calls["split"] == "test", "call"] < searched).sum())
+
+
+def report(study: ps.Study, result: ps.Result) -> str:
+    """All that a result says."""
+    effects = result.effects_df()
+    shown = effects[(effects["effect_low"] > 0) | (effects["effect_high"] < 0)]
+    parts = {
+        study.name: result,
+        "options whose effect's interval leaves out 0": shown,
+        "pairs of options": result.interactions_df().head(5),
+    }
+    if study.data.is_categorical:
+        parts |= {"labels": result.labels_df(), "by label": result.slices_df(study.data, study.data.target)}
+    parts["the winner"] = result.best.text
+
+    def text(part: object) -> str:
+        if not isinstance(part, pd.DataFrame):
+            return str(part)
+        return "none" if part.empty else part.to_string(index=False, float_format="{:.3f}".format)
+
+    return "\n\n".join(f"{title}\n{text(part)}" for title, part in parts.items())
+
+
 def compare(study: ps.Study, calls: int) -> dict[str, object]:
     """Run a study, and score default and winner on its held-out rows."""
     started = time.monotonic()
@@ -114,7 +144,7 @@ def compare(study: ps.Study, calls: int) -> dict[str, object]:
         for label, prompt in {"default": result.baseline, "winner": result.best}.items()
     }
     found = paired_difference(scored["default"].scores, scored["winner"].scores)
-    print(f"\n{study.name}\n{result}\n\n{result.best.text}\n", flush=True)
+    print(report(study, result), flush=True)
     return {
         "set": study.name.split(" seed ")[0],
         "seed": study.seed,
@@ -126,6 +156,7 @@ def compare(study: ps.Study, calls: int) -> dict[str, object]:
         "low": found.low,
         "high": found.high,
         "p": found.p,
+        "sealed before": sealed_before(result),
         "seconds": seconds,
     }
 
