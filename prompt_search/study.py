@@ -349,9 +349,9 @@ class Study:
     def rescore(self, of: str | None = None) -> Result:
         """Read and score the stored responses of a study anew, by this study's answer form and metric; no request.
 
-        Answer, metric and the rows' targets may be others than they were; prompts, rows and responses are those that
-        are stored. The winner stays the one that was tested on sealed rows: whether another is expected to be better
-        now is said.
+        Answer, metric and the rows' targets may be others than they were; prompts, model, rows and responses are those
+        that are stored. The winner stays the one that was tested on sealed rows: whether another is expected to be
+        better now is said.
 
         Args:
             of: the stored study's name; default: this one's.
@@ -368,12 +368,15 @@ class Study:
         store = Store(self.storage or "sqlite://")
         try:
             before = store.study(of)
-            changed = changes(before.identity, self.identity(), but=CHANGED_BY_RESCORING)
+            identity = self.identity()
+            if len(self.models) == len(before.identity["models"]) == 1:  # whichever it was: none is asked
+                identity["models"] = before.identity["models"]
+            changed = changes(before.identity, identity, but=CHANGED_BY_RESCORING)
             if changed:
                 raise StudyError(
                     f"study {of!r} cannot be rescored, for its candidates were others: {changed}; run anew"
                 )
-            store.open_study(study.name, study.identity(), fresh=True)
+            store.open_study(study.name, identity, fresh=True)
             store.copy_calls(of, study.name)
             budget = Budget(**before.summary.get("budget", {"calls": 1_000}))
             run = _Run(study, store, Ledger(budget), None, test=False)
@@ -563,7 +566,7 @@ class _Run:
         self.store.save_trials(study.name, [], tested)
         winners = [racer for racer in race.racers if racer.trial == before.summary.get("winner")]
         estimate = race.estimates()
-        kept = ("budget", "tested", "sealed", "hand_written")
+        kept = ("budget", "tested", "sealed", "hand_written", "model")
         self.finish(
             race,
             (winners or [race.winner])[0],

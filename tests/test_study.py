@@ -779,6 +779,17 @@ def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
         study(fake, storage, answer=forms).rescore()
 
 
+def test_rescoring_needs_no_model(fake: FakeModel, storage: str) -> None:
+    """Whichever single model the study names, the stored responses are read, and told as of the model they are of."""
+    before = study(fake, storage).run(60)
+
+    after = study(fake, storage, model="some-other-model").rescore()
+
+    assert after.summary["model"] == before.summary["model"] == before.best.model
+    assert after.best == before.best
+    assert after.trials_df()["score"].tolist() == before.trials_df()["score"].tolist()
+
+
 def test_rescoring_keeps_failed_requests(fake: FakeModel, storage: str) -> None:
     """What failed has no score by any metric."""
     fake.answer = lambda body: Response(error="server: 500") if "number 1" in prompt_of(body) else truth(body)
