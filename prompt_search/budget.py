@@ -41,6 +41,21 @@ class Budget:
             if limit is not None and name in ("calls", "tokens") and not isinstance(limit, int):
                 raise InputError(f"a budget in {name} is a whole number, got {name}={limit}")
 
+    def part(self, share: float) -> Budget:
+        """So much of every limit, at least one call and one token.
+
+        >>> Budget(calls=600, usd=2.0).part(0.25)
+        Budget(calls=150, usd=0.5)
+        """
+
+        def whole(limit: int | None) -> int | None:
+            return None if limit is None else max(1, int(limit * share))
+
+        def of(limit: float | None) -> float | None:
+            return None if limit is None else limit * share
+
+        return Budget(calls=whole(self.calls), tokens=whole(self.tokens), usd=of(self.usd), seconds=of(self.seconds))
+
     def __repr__(self) -> str:
         given = ((f.name, getattr(self, f.name)) for f in fields(self))
         return f"Budget({', '.join(f'{name}={limit}' for name, limit in given if limit is not None)})"
@@ -50,7 +65,8 @@ class Ledger:
     """Counts what a run spends and refuses what would pass the budget.
 
     A resumed run replays what it had already paid for: ``replayed`` calls count as spent, so that it stops
-    where the uninterrupted run stops, and cost nothing.
+    where the uninterrupted run stops, and cost nothing. So do the responses of other studies, of which there are
+    ``reused``: what a study does must not depend on what else a storage holds.
 
     Args:
         budget: the limits.
@@ -62,6 +78,7 @@ class Ledger:
         self.budget = budget
         self.paid_before = paid_before
         self.replayed = 0
+        self.reused = 0
         self.sent = 0
         self.tokens = 0
         self.usd = 0.0
@@ -109,10 +126,29 @@ class Ledger:
             BudgetExceeded: it would pass a limit, or the run was stopped; nothing is counted then.
             RunError: the budget is in US dollars and a response came whose price is unknown.
         """
+        self._admit(1, max(self.spent, self.paid_before + self.sent))
+        self.sent += 1
+
+    def reuse(self, response: Response) -> None:
+        """Count a response that another study paid for as if it had to be asked for.
+
+        Raises:
+            BudgetExceeded, RunError: as `reserve`.
+        """
+        self._admit(response.attempts, self.spent)
+        self.replay(response, 0)
+
+    def replay(self, response: Response, attempts: int) -> None:
+        """Count a call of an earlier run of the study, which paid for so many attempts, or for none."""
+        self.replayed += attempts or response.attempts
+        self.reused += not attempts
+        self.settle(response)
+
+    def _admit(self, attempts: int, spent: int) -> None:
         if self.stopped is not None:
             raise BudgetExceeded(f"the run was stopped: {self.stopped}")
         limit = self.budget.calls
-        if limit is not None and max(self.spent, self.paid_before + self.sent) >= limit:
+        if limit is not None and spent + attempts > limit:
             raise BudgetExceeded(f"the budget of {limit} calls is used up")
         if self.budget.usd is not None and not self.priced:
             raise RunError(
@@ -121,13 +157,6 @@ class Ledger:
             )
         if self.exhausted is not None:
             raise BudgetExceeded(f"the budget in {self.exhausted} is used up ({self.budget})")
-        self.sent += 1
-
-    def replay(self, response: Response, attempts: int) -> None:
-        """Count a call that an earlier run of the study paid for."""
-        self.replayed += attempts
-        if attempts:
-            self.settle(response)
 
     def settle(self, response: Response) -> None:
         """Count what a response says it used."""

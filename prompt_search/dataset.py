@@ -14,7 +14,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -273,28 +273,29 @@ class Dataset:
             columns[self._split_column] = list(self._sides)
         return pd.DataFrame(columns)
 
-    def splits(self, test: int | float, seed: int) -> Splits:
+    def splits(self, test: int | float | Sequence[int], seed: int) -> Splits:
         """Which rows the search may see and which are kept for the test.
 
-        ``test`` is a number of rows, or a fraction of them if it is a float. Rows whose fields are equal but
-        for case and white space always fall on one side, so the test can come out smaller than asked for,
-        never larger. Classes are kept in proportion where the target `is_categorical`. The draw depends on
-        ``seed`` and on the rows' content, not on their order. A split column given by the user is taken as it
-        is, and ``test`` and ``seed`` are not used.
+        ``test`` is a number of rows, a fraction of them if it is a float, or the rows themselves by their numbers.
+        Rows whose fields are equal but for case and white space always fall on one side, so the test can come out
+        smaller than asked for, never larger. Classes are kept in proportion where the target `is_categorical`. The
+        draw depends on ``seed`` and on the rows' content, not on their order. A split column given by the user is
+        taken as it is, and ``test`` and ``seed`` are not used.
 
-        Raises ``DataError`` for fewer than 4 rows, too few distinct rows, or (user's split) a side without
-        rows or one row on both sides; ``InputError`` for a ``test`` that leaves fewer than two to search on.
+        Raises ``DataError`` for fewer than 4 rows, too few distinct rows, or (user's split, or a list of rows) a
+        side without rows or one row on both sides; ``InputError`` for a ``test`` that leaves fewer than two to
+        search on. A list without rows is no mistake: nothing is tested then.
         """
         if len(self.rows) < MINIMUM_ROWS:
             raise DataError(
                 f"a search needs at least {MINIMUM_ROWS} rows, not {len(self.rows)}; add rows",
                 file=self._file,
             )
-        groups: dict[str, list[int]] = {}
-        for index, row in enumerate(self.rows):
-            groups.setdefault(_content(row.fields), []).append(index)
+        groups = self._groups()
         if self._sides:
             return self._given_splits(groups)
+        if isinstance(test, Sequence):
+            return self._listed_splits(groups, test)
         chosen = self._drawn(groups, self._test_rows(test), seed)
         if not chosen:
             raise DataError(
@@ -304,6 +305,57 @@ class Dataset:
             )
         search = tuple(index for index in range(len(self.rows)) if index not in chosen)
         return Splits(search, tuple(sorted(chosen)))
+
+    def folds(self, count: int, seed: int) -> list[tuple[int, ...]]:
+        """All rows in parts of nearly equal size, by row number.
+
+        As for `splits`, rows that repeat each other are in one part, and classes are kept in proportion.
+
+        Raises:
+            DataError: fewer than 4 distinct rows, or fewer than ``count``; or the user's own split, which says which
+                rows are for the test.
+            InputError: fewer than two parts.
+        """
+        if self._sides:
+            raise DataError(
+                f"the split column {self._split_column!r} says which rows are for the test, so none can be tested in "
+                "turn; call run, or read the data without it",
+                file=self._file,
+            )
+        if count < 2:
+            raise InputError(f"rows are tested in turn in at least 2 folds, not {count}")
+        groups = self._groups()
+        if len(groups) < max(count, MINIMUM_ROWS):
+            raise DataError(
+                f"{count} folds need at least {max(count, MINIMUM_ROWS)} distinct rows, not {len(groups)}; add rows",
+                file=self._file,
+            )
+        folds: list[list[int]] = [[] for _ in range(count)]
+        for stratum in self._strata(groups, seed).values():
+            held = [0] * count
+            for members in stratum:
+                fold = min(range(count), key=lambda index: (held[index], len(folds[index]), index))
+                folds[fold] += members
+                held[fold] += len(members)
+        return [tuple(sorted(fold)) for fold in folds]
+
+    def _groups(self) -> dict[str, list[int]]:
+        """Row numbers by content: rows that repeat each other together."""
+        groups: dict[str, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            groups.setdefault(_content(row.fields), []).append(index)
+        return groups
+
+    def _strata(self, groups: Mapping[str, list[int]], seed: int) -> dict[str, list[list[int]]]:
+        """Groups in a random order, by class where the target `is_categorical`."""
+        # Sorting by a hash of the content is a shuffle that is the same on every version of Python.
+        shuffled = sorted(groups, key=lambda content: hashlib.sha256(f"{seed}\n{content}".encode()).digest())
+        categorical = self.is_categorical
+        strata: dict[str, list[list[int]]] = {}
+        for content in shuffled:
+            stratum = _normalised_text(self.rows[groups[content][0]].target) if categorical else ""
+            strata.setdefault(stratum, []).append(groups[content])
+        return strata
 
     def _test_rows(self, test: int | float) -> int:
         most = len(self.rows) - 2
@@ -337,21 +389,29 @@ class Dataset:
             )
         return Splits(search, test)
 
+    def _listed_splits(self, groups: dict[str, list[int]], test: Sequence[int]) -> Splits:
+        chosen = set(test)
+        if not chosen <= set(range(len(self.rows))) or len(self.rows) - len(chosen) < 2:
+            raise InputError(
+                f"test rows are numbers from 0 to {len(self.rows) - 1} that leave at least 2 rows to search on; got "
+                f"{len(chosen)} from {min(chosen)} to {max(chosen)}"
+            )
+        for members in groups.values():
+            sides = {index in chosen for index in members}
+            if len(sides) > 1:
+                places = " and ".join(self._place(index) for index in members[:2])
+                raise self._error(members[0], f"{places} repeat each other, so both or none can be test rows")
+        return Splits(tuple(index for index in range(len(self.rows)) if index not in chosen), tuple(sorted(chosen)))
+
     def _drawn(self, groups: dict[str, list[int]], size: int, seed: int) -> set[int]:
-        # Sorting by a hash of the content is a shuffle that is the same on every version of Python.
-        shuffled = sorted(groups, key=lambda content: hashlib.sha256(f"{seed}\n{content}".encode()).digest())
-        strata: dict[str, list[list[int]]] = {}
-        categorical = self.is_categorical
-        for content in shuffled:
-            stratum = _normalised_text(self.rows[groups[content][0]].target) if categorical else ""
-            strata.setdefault(stratum, []).append(groups[content])
+        strata = self._strata(groups, seed)
         sizes = {stratum: sum(map(len, members)) for stratum, members in sorted(strata.items())}
         quotas = _quotas(sizes, size)
         chosen: set[int] = set()
         for stratum, quota in quotas.items():
             chosen |= _fitting(strata[stratum], quota)
         # A group of repeated rows may not have fitted into its class's share: others then fill the place.
-        rest = [groups[content] for content in shuffled if groups[content][0] not in chosen]
+        rest = [members for stratum in strata.values() for members in stratum if members[0] not in chosen]
         return chosen | _fitting(rest, size - len(chosen))
 
     @property

@@ -135,20 +135,14 @@ class Evaluator:
         self._used: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
 
     def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
-        """Calls that each row would add to what is spent, in order, counting a shared request once."""
+        """Calls that each row would add to what is spent, in order: requests that this run had no need of yet."""
         counted = set(self._used)
         prices = []
         for row in rows:
             new = {request.key for request in contender.requests(self._rows[row])} - counted
             counted |= new
-            prices.append(sum(self._price(key) for key in new))
+            prices.append(len(new))
         return prices
-
-    def _price(self, key: str) -> int:
-        # As when it was first asked: retries, which nobody could foresee, are not part of it.
-        if key in self._calls:
-            return min(self._calls[key].attempts, 1)
-        return 0 if self._store.has_response(key) else 1
 
     async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
         """The outcomes of (contender, row) pairs, in their order; None where the budget left no room.
@@ -288,6 +282,7 @@ class Evaluator:
                 return self._told(call.response, True)
         stored = self._store.response(request.key)
         if stored is not None:
+            self._ledger.reuse(stored)
             self._keep(request, stored, split, paid=False)
             return self._told(stored, True)
         response = await self._clients[request.endpoint, request.model].complete(request)

@@ -155,13 +155,8 @@ def part_of(budget: Budget | None) -> Budget:
     """What a preflight may spend before a study with this budget."""
     if budget is None:
         return Budget(calls=MOST_CALLS)
-    calls = MOST_CALLS if budget.calls is None else min(MOST_CALLS, max(1, int(budget.calls * MOST_SHARE)))
-    return Budget(
-        calls=calls,
-        tokens=None if budget.tokens is None else max(1, int(budget.tokens * MOST_SHARE)),
-        usd=None if budget.usd is None else budget.usd * MOST_SHARE,
-        seconds=None if budget.seconds is None else budget.seconds * MOST_SHARE,
-    )
+    part = budget.part(MOST_SHARE)
+    return replace(part, calls=min(MOST_CALLS, part.calls or MOST_CALLS))
 
 
 def blocks_of(rows: Sequence[int], allowed: Budget) -> list[Sequence[int]]:

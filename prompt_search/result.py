@@ -346,8 +346,9 @@ class Result:
             return f"{sum(call.attempts for call in self._calls.values())} calls so far."
         cost = "price unknown" if summary["usd"] is None else f"${summary['usd']:.4f}"
         limits = ", ".join(f"{name} {limit:g}" for name, limit in summary["budget"].items())
+        reused = f", {summary['reused']} of them answered before" if summary.get("reused") else ""
         return (
-            f"{summary['calls']} calls of {summary['model']} ({summary['tokens']:,} tokens, {cost}, "
+            f"{summary['calls']} calls of {summary['model']}{reused} ({summary['tokens']:,} tokens, {cost}, "
             f"{summary['seconds']:.0f} s) of a budget of {limits}; {len(self._trials)} of "
             f"{summary['candidates'][0]:,} candidates tried."
         )
@@ -398,6 +399,80 @@ class Result:
             f"<tbody>{''.join(rows)}</tbody></table>"
             f"{shown}</div>"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossFit:
+    """A search over all rows, and what searches without a part of them say of prompts that are found so.
+
+    Args:
+        result: the search over all rows, whose winner is the prompt to ship. Nothing was sealed from it.
+        folds: the searches without one part of the rows each, tested on that part.
+    """
+
+    result: Result
+    folds: Sequence[Result]
+
+    @property
+    def best(self) -> Prompt:
+        """The prompt to ship."""
+        return self.result.best
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether winners beat the default prompt on rows that their searches never saw, all folds together."""
+        before, after = self._scores
+        return Verdict.of(paired_difference(before, after))
+
+    @cached_property
+    def _scores(self) -> tuple[list[float], list[float]]:
+        """Of default and winner, on the rows where both have one."""
+        pairs = [
+            (before[row], after[row])
+            for fold in self.folds
+            for before, after in [(fold._scores(0, "test"), fold._scores(fold.best_trial, "test"))]
+            for row in sorted(before.keys() & after.keys())
+            if not math.isnan(before[row] + after[row])
+        ]
+        return [before for before, _ in pairs], [after for _, after in pairs]
+
+    def folds_df(self) -> pd.DataFrame:
+        """One row per fold; see `tables.folds_frame`."""
+        return tables.folds_frame(
+            [
+                {
+                    "study": fold.name,
+                    "winner": fold.best_trial,
+                    "changes": fold.changes(fold.best_trial, 60),
+                    "rows": fold.verdict.rows,
+                    "default_score": fold.test_score(0)[0],
+                    "winner_score": fold.test_score(fold.best_trial)[0],
+                }
+                for fold in self.folds
+            ]
+        )
+
+    @property
+    def headline(self) -> str:
+        """The result in two lines: the test over all folds, and what ships."""
+        verdict = self.verdict
+        spent = sum(int(found.summary["calls"]) for found in (*self.folds, self.result))
+        ships = f"The prompt to ship is the winner of a search over all rows; {spent} calls in all."
+        if verdict.rows < 2:
+            return f"{self.result.name}: nothing is shown: {self.folds[0]._untested()}.\n{ships}"
+        before, after = ((sum(scores) / len(scores), *mean_interval(scores), len(scores)) for scores in self._scores)
+        words = {
+            "better": "A prompt found so is better than the default prompt",
+            "worse": "A prompt found so is worse than the default prompt",
+            "not shown": "It is not shown that a prompt found so beats the default prompt",
+        }[verdict]
+        return (
+            f"{self.result.name}: {words}: {_interval(after)} against {_interval(before)} on {verdict.rows} rows, each "
+            f"tested by one of {len(self.folds)} searches that never saw it, {_shown(verdict)}.\n{ships}"
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.headline}\n\n{self.folds_df().to_string(index=False, float_format='{:.3f}'.format)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -198,11 +198,6 @@ class Store:
             ).scalar_one_or_none()
         return None if text is None else Response.from_json(text)
 
-    def has_response(self, key: str) -> bool:
-        """Whether the answer to a request is stored, without reading it."""
-        with self.engine.connect() as connection:
-            return connection.execute(sql.select(_responses.c.key).where(_responses.c.key == key)).first() is not None
-
     def save_call(
         self, study: str, request: Request, response: Response, *, split: str, number: int, paid: bool
     ) -> None:

@@ -27,7 +27,7 @@ from prompt_search.examples import ExamplePool
 from prompt_search.metrics import Metric
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import Snapshot
-from prompt_search.result import Evaluation, Result
+from prompt_search.result import CrossFit, Evaluation, Result
 from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
@@ -80,7 +80,7 @@ class Study:
         sampler: an Optuna sampler in place of ours.
         pruner: an Optuna pruner in place of ours. Trials then go on, in blocks of ten rows, until it stops them;
             a trial that it does not stop takes a twelfth of the calls, but 20 to 100 rows.
-        test: rows kept for the sealed test, a number or a part of all; default 0.3.
+        test: rows kept for the sealed test: a number, a part of all, or their row numbers; default 0.3.
 
     Raises:
         InputError: anything that is wrong with the above, before any request.
@@ -102,7 +102,7 @@ class Study:
         max_concurrency: int = 16,
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
-        test: int | float = HELD_OUT,
+        test: int | float | Sequence[int] = HELD_OUT,
     ) -> None:
         self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not name:
@@ -287,7 +287,7 @@ class Study:
             "template": self.template.source,
             "context": self.template.context,
             "data": self.data.fingerprint,
-            "rows": [len(self.search_rows), len(self.test_rows)],
+            "rows": [len(self.search_rows), len(self.test_rows), self.sealed[:12]],
             "models": [[model.name, model.endpoint] for model in self.models],
             "answers": [answer.to_dict() for answer in self.answers],
             "metric": repr(self.metric) if is_dataclass(self.metric) else self.metric_name,
@@ -345,6 +345,38 @@ class Study:
         except BaseException:
             store.close()
             raise
+
+    def cross_fit(
+        self, budget: Budget | int, folds: int = 3, *, progress: Callable[[Snapshot], None] | None = None
+    ) -> CrossFit:
+        """A search over all rows, and an honest number beside it, for data too small to seal a part of.
+
+        The rows are parted into folds. One search without each fold is tested on it, so that every row is used for
+        the test and none was seen by the search that it tests; one more search over all rows gives the prompt to
+        ship. The number is that of prompts found so, with fewer rows than the shipped one had (Stone 1974,
+        Cross-validatory choice and assessment of statistical predictions). The budget is shared evenly among the
+        searches. The same line resumes, as for `run`.
+
+        Args:
+            budget: the most that may be spent in all; a number counts calls.
+            folds: how many.
+            progress: as for `run`.
+
+        Raises:
+            InputError: too few rows, a split of the user's own, and as `run`.
+            RunError: as `run`.
+        """
+        budget = Budget(calls=budget) if isinstance(budget, int) else budget
+        parts = self.data.folds(folds, self.seed)
+        if min(limit for limit in (budget.calls, budget.tokens, folds + 1) if limit is not None) <= folds:
+            raise InputError(f"{folds + 1} searches share {budget}, which is less than one for each; give more")
+        share = budget.part(1 / (folds + 1))
+        found = [
+            self.replace(name=f"{self.name} fold {number}", test=rows).run(share, progress=progress)
+            for number, rows in enumerate(parts, start=1)
+        ]
+        whole = self.replace(name=f"{self.name} all rows", test=())
+        return CrossFit(result=whole.run(share, progress=progress, test=False), folds=found)
 
     def rescore(self, of: str | None = None) -> Result:
         """Read and score the stored responses of a study anew, by this study's answer form and metric; no request.
@@ -575,6 +607,7 @@ class _Run:
                 "order": sorted(estimate, key=lambda trial: (-estimate[trial], trial)),
                 "rescored": {"of": before.study, "metric": before.summary.get("metric", before.identity["metric"])},
                 "calls": 0,
+                "reused": 0,
                 "tokens": 0,
                 "usd": 0.0,
             },
@@ -626,6 +659,7 @@ class _Run:
                 "order": [racer.trial for racer in race.ranked()],
                 "budget": {name: limit for name, limit in limits.items() if limit is not None},
                 "calls": max(ledger.spent, ledger.paid_before + ledger.sent),
+                "reused": ledger.reused,
                 "tokens": ledger.tokens,
                 "usd": none_if_nan(ledger.usd) if ledger.priced else None,
                 "seconds": ledger.seconds,

@@ -25,6 +25,7 @@ EFFECT_COLUMNS = ("choice", "option", "effect", "effect_low", "effect_high", "tr
 SLICE_COLUMNS = ("trial", "split", "rows", "score", "score_low", "score_high")
 LABEL_COLUMNS = ("label", "rows", "answered", "right", "recall", "recall_low", "recall_high", "precision", "bias")
 UNPARSED = "(unparsed)"
+FOLD_COLUMNS = ("study", "winner", "changes", "rows", "default_score", "winner_score")
 INTERACTION_COLUMNS = (
     "choice", "option", "other_choice", "other_option", "effect", "effect_low", "effect_high",
 )  # fmt: skip
@@ -138,6 +139,16 @@ def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRe
     records.sort(key=lambda record: (-record["importance"], record["choice"], -record["effect"]))
     numbers = dict.fromkeys(("effect", "effect_low", "effect_high", "importance"), "float64")
     return _frame(records, EFFECT_COLUMNS).astype({**numbers, "trials": "int64"})
+
+
+def folds_frame(folds: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per fold of a cross-fitted study.
+
+    Columns: ``study`` its stored name; ``winner`` its trial; ``changes`` the winner's choices that are not the
+    default's; ``rows`` tested; ``default_score`` and ``winner_score`` on them.
+    """
+    numbers = {"winner": "int64", "rows": "int64", "default_score": "float64", "winner_score": "float64"}
+    return _frame(folds, FOLD_COLUMNS).astype(numbers)
 
 
 def interactions_frame(interactions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -96,10 +96,10 @@ def test_refused_call_is_not_counted() -> None:
 @given(limit=st.integers(1, 20), attempts=st.lists(st.integers(0, 4), max_size=8), asked=st.integers(0, 25))
 def test_replayed_calls_count(limit: int, attempts: list[int], asked: int) -> None:
     """A resumed run stops where the uninterrupted one stops, whether it has replayed its calls already or not."""
-    paid = sum(attempts)
-    ledger = Ledger(Budget(calls=limit), paid_before=paid)
+    ledger = Ledger(Budget(calls=limit), paid_before=sum(attempts))
     for number in attempts:
         ledger.replay(response(), number)
+    paid = sum(number or 1 for number in attempts)  # one that another study paid for counts as well
     assert ledger.spent == paid
     for _ in range(asked):
         try:
@@ -110,13 +110,38 @@ def test_replayed_calls_count(limit: int, attempts: list[int], asked: int) -> No
     assert ledger.spent == paid + ledger.sent
 
 
-def test_replay_of_a_stored_response_costs_nothing() -> None:
-    """What another study paid for counts neither as a call nor as tokens."""
-    ledger = Ledger(Budget(tokens=100))
-    ledger.replay(response(50, 0.1), 0)
-    assert (ledger.spent, ledger.tokens, ledger.usd) == (0, 0, 0.0)
-    ledger.replay(response(50, 0.1), 2)
-    assert (ledger.spent, ledger.tokens, ledger.usd) == (2, 50, 0.1)
+@given(limit=st.integers(1, 12), attempts_of=st.lists(st.integers(1, 3), max_size=12))
+def test_reused_responses_count_as_if_sent(limit: int, attempts_of: list[int]) -> None:
+    """What another study paid for counts like a call of one's own, so a run ends where it would end without it."""
+
+    def ended(ledger: Ledger, reused: bool) -> int:
+        for number, attempts in enumerate(attempts_of):
+            try:
+                if reused:
+                    ledger.reuse(response(50, 0.1, attempts=attempts))
+                elif ledger.spent + attempts <= limit:
+                    for _ in range(attempts):
+                        ledger.reserve()
+                    ledger.settle(response(50, 0.1))
+                else:
+                    return number
+            except BudgetExceeded:
+                return number
+        return len(attempts_of)
+
+    asked, found = Ledger(Budget(calls=limit, tokens=400)), Ledger(Budget(calls=limit, tokens=400))
+    assert ended(asked, False) == ended(found, True)
+    assert (asked.spent, asked.tokens, asked.usd) == (found.spent, found.tokens, found.usd)
+    assert found.sent == 0
+    assert found.reused == ended(Ledger(Budget(calls=limit, tokens=400)), True)
+
+
+def test_replay_of_a_reused_response_counts_again() -> None:
+    """A resumed run counts what it had reused, as it did before."""
+    ledger = Ledger(Budget(calls=9))
+    ledger.replay(response(50, 0.1, attempts=2), 0)
+    ledger.replay(response(50, 0.1), 3)
+    assert (ledger.spent, ledger.sent, ledger.reused, ledger.tokens) == (5, 0, 1, 100)
 
 
 @pytest.mark.parametrize(

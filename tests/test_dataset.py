@@ -444,6 +444,55 @@ class TestSplits:
 
         assert not texts(split.search) & texts(split.test)
 
+    @given(
+        st.lists(st.tuples(st.integers(0, 12), st.sampled_from("ab")), min_size=4, max_size=60),
+        st.integers(2, 5),
+        st.integers(0, 3),
+    )
+    def test_folds_part_all_rows(self, content: list[tuple[int, str]], count: int, seed: int) -> None:
+        """Every row is in one fold, repeated rows in the same one; folds and classes in them are of nearly one size."""
+        data = Dataset(
+            pd.DataFrame([(f"text {n}", label) for n, label in content], columns=["text", "label"]), target="label"
+        )
+        distinct = {number for number, _ in content}
+        if len(distinct) < max(count, 4):
+            with pytest.raises(DataError, match=f"{count} folds need at least {max(count, 4)} distinct rows"):
+                data.folds(count, seed)
+            return
+        folds = data.folds(count, seed)
+        assert sorted(row for fold in folds for row in fold) == list(range(len(data)))
+        held = [{data.rows[row]["text"] for row in fold} for fold in folds]
+        assert sum(map(len, held)) == len(distinct)
+        assert data.folds(count, seed) == folds
+        for fold in folds:
+            assert data.splits(fold, seed).test == fold
+        if len(distinct) == len(content):
+            for label in "ab" if data.is_categorical else ():
+                sizes = [sum(data.rows[row].target == label for row in fold) for fold in folds]
+                assert max(sizes) - min(sizes) <= 1
+
+    def test_listed_test_rows(self) -> None:
+        """Rows given by number are the test, none may be; unknown ones and half of a repetition are refused."""
+        data = Dataset(pd.DataFrame({"text": ["one", "two", "three", "Two ", "five"], "label": "a"}), target="label")
+        assert data.splits((4, 0), 0).test == (0, 4)
+        assert data.splits((), 0).search == (0, 1, 2, 3, 4)
+        with pytest.raises(
+            InputError, match="numbers from 0 to 4 that leave at least 2 rows to search on; got 1 from 5"
+        ):
+            data.splits((5,), 0)
+        with pytest.raises(InputError, match="got 4 from 0 to 3"):
+            data.splits((0, 1, 2, 3), 0)
+        with pytest.raises(DataError, match="row 1 and row 3 repeat each other, so both or none can be test rows"):
+            data.splits((1,), 0)
+
+    def test_folds_refused(self) -> None:
+        """One fold is none, and a user's own split is not overruled."""
+        rows = pd.DataFrame({"text": list("abcdef"), "label": "a", "split": ["test", "test", *["search"] * 4]})
+        with pytest.raises(InputError, match="at least 2 folds, not 1"):
+            Dataset(rows, target="label").folds(1, 0)
+        with pytest.raises(DataError, match="the split column 'split' says which rows are for the test"):
+            Dataset(rows, target="label", split="split").folds(2, 0)
+
     def test_a_given_split_is_kept(self) -> None:
         """A split column decides, whatever the size and seed asked for."""
         frame = pd.DataFrame(

@@ -149,15 +149,15 @@ def test_limit_is_kept_at_any_concurrency(limit: int, jobs: list[int], concurren
     assert fake.busiest <= concurrency
 
 
-def test_price_knows_what_is_asked_stored_and_replayed(fake: FakeModel, storage: str) -> None:
-    """Free: what is asked already, and what another study paid for. A replayed call costs what it once did."""
+def test_price_is_that_of_what_was_not_asked_yet(fake: FakeModel, storage: str) -> None:
+    """What this run had need of already is free, and nothing else is, stored or not: runs do not depend on that."""
     store = Store(storage)
     asked = contender(fake.model())
     setting = Setting(fake, store=store)
     setting.run((asked, 0), (asked, 1))
     assert setting.evaluator.price(asked, [0, 1, 2, 2]) == [0, 0, 1, 0]
-    assert Setting(fake, store=store, resumed=True).evaluator.price(asked, [0, 1, 2]) == [1, 1, 1]
-    assert Setting(fake, store=store).evaluator.price(asked, [0, 1, 2]) == [0, 0, 1]
+    for resumed in (True, False):
+        assert Setting(fake, store=store, resumed=resumed).evaluator.price(asked, [0, 1, 2]) == [1, 1, 1]
 
 
 def test_replay_spends_nothing(fake: FakeModel) -> None:

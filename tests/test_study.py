@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import prompt_search as ps
 from prompt_search.completion import Response
-from prompt_search.errors import RequestRefused, RunError, StudyError, TemplateError
+from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
 from prompt_search.progress import Snapshot
 from prompt_search.store import Store
 from tests.conftest import Body, FakeModel, FakeServer, failure, prompt_of
@@ -273,6 +273,28 @@ def test_second_study_reuses_responses(fake: FakeModel, storage: str) -> None:
     assert [record.study for record in Store(storage).studies()] == ["one", "two"]
 
 
+def test_a_study_does_not_depend_on_others(fake: FakeModel, storage: str) -> None:
+    """With whatever the storage holds already a study comes out the same, also when others ran before it goes on; what
+    it need not send is told."""
+    fake.answer = truth
+    alone = study(fake).run(90)
+    other = study(fake, storage, name="other", seed=1).run(120)
+    first = study(fake, storage).run(90)
+    assert first.best == alone.best
+    pd.testing.assert_frame_equal(
+        first.trials_df().drop(columns=MEASURED, errors="ignore"),
+        alone.trials_df().drop(columns=MEASURED, errors="ignore"),
+    )
+    assert first.summary["calls"] == alone.summary["calls"]
+    assert 0 < first.summary["reused"] < 90
+    assert f"{first.summary['reused']} of them answered before" in first.headline
+    study(fake, storage, name="more", seed=2).run(120)
+    sent = fake.count
+    assert_equal_results(study(fake, storage).run(90), first)
+    assert_equal_results(study(fake, storage, name="other", seed=1).run(120), other)
+    assert fake.count == sent
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -476,6 +498,56 @@ def test_prompt_of_choices(fake: FakeModel) -> None:
     prompt = study(fake).prompt({"instruction": "Which?", "listed": "yes"})
     assert prompt.text.startswith("Which?\nLabels: negative, positive")
     assert prompt.choices == {"instruction": "Which?", "listed": "yes", "cue": "Label:"}
+
+
+# Cross-fitting
+
+
+def test_cross_fitting_tests_every_row_once(fake: FakeModel, storage: str) -> None:
+    """Each row is tested by the one search that did not see it; the prompt to ship comes from a search over all rows;
+    the budget covers all, and the same line again sends nothing."""
+    fake.answer = truth
+    made = study(fake, storage)
+    found = made.cross_fit(600)
+    tested = [fold.samples_df().query("split == 'test' and trial == 0")["row"].tolist() for fold in found.folds]
+    assert sorted(row for rows in tested for row in rows) == list(range(60))
+    for fold in found.folds:
+        samples = fold.samples_df()
+        searched, sealed = (set(samples.loc[samples["split"] == split, "row"]) for split in ("search", "test"))
+        assert not searched & sealed
+    assert set(found.result.samples_df()["split"]) == {"search"}
+    assert found.verdict == "better"
+    assert found.verdict.rows == 60
+    assert found.best == found.result.best
+    assert "Decide with care." in found.best.text
+    assert fake.count <= 600
+    assert "on 60 rows, each tested by one of 3 searches that never saw it" in repr(found)
+    frame = found.folds_df()
+    assert frame["study"].tolist() == ["study fold 1", "study fold 2", "study fold 3"]
+    shares = frame["rows"] / 60
+    assert (shares * (frame["winner_score"] - frame["default_score"])).sum() == pytest.approx(found.verdict.difference)
+
+    sent = fake.count
+    again = study(fake, storage).cross_fit(600)
+    assert fake.count == sent
+    pd.testing.assert_frame_equal(again.folds_df(), frame)
+
+
+def test_cross_fitting_with_few_calls(fake: FakeModel) -> None:
+    """Too few calls for a test are told, and fewer than there are searches are refused."""
+    fake.answer = truth
+    assert "nothing is shown: the budget left too few calls" in repr(study(fake).cross_fit(8))
+    assert fake.count <= 8
+    with pytest.raises(InputError, match=r"4 searches share Budget\(calls=3\), which is less than one for each"):
+        study(fake).cross_fit(3)
+
+
+def test_other_test_rows_are_another_study(fake: FakeModel, storage: str) -> None:
+    """As many other rows sealed is not the same study, though everything else is."""
+    fake.answer = truth
+    study(fake, storage, test=tuple(range(20))).run(60)
+    with pytest.raises(StudyError, match="rows was"):
+        study(fake, storage, test=tuple(range(20, 40))).run(60)
 
 
 # Budgets
