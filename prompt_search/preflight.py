@@ -281,7 +281,7 @@ def advise(
         against.append(
             f"Don't yet: {test_rows} sealed rows cannot show that a prompt is better (they show a true difference "
             f"of {_rounded(detectable)}, and the default leaves at most {1 - low:.2f}). Label more "
-            "rows or give more calls."
+            "rows, give more calls, or test all rows in turn (cross_fit)."
         )
     if outcomes and unparsed > OFTEN_UNREAD * len(outcomes):
         remarks.append(

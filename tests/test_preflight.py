@@ -92,7 +92,7 @@ def test_search_is_advised_against_where_nothing_could_be_shown(fake: FakeModel)
     assert "Don't yet: 6 sealed rows cannot show" in " ".join(study(fake, data=data(20)).preflight().advice)
     found = study(fake).preflight(40)
     assert found.test_rows == 6
-    assert "Label more rows or give more calls." in " ".join(found.advice)
+    assert "Label more rows, give more calls, or test all rows in turn (cross_fit)." in " ".join(found.advice)
 
 
 def test_unsteady_and_unread_answers_are_told(fake: FakeModel) -> None:
