@@ -437,8 +437,9 @@ class Study:
         default = space.candidate({})
         first = [*self._candidates_enqueued, *(space.candidate(positions) for positions in design(space, self.seed))]
         others = [(self.contender(each), self._rows_for(each)) for each in dict.fromkeys(first) if each != default]
-        # Those first that tell most by one answer.
-        others.sort(key=lambda other: not other[0].answer.has_probabilities)
+        # Those first that tell most by one answer: a probability more than a label, and with examples (rows that they
+        # show they are not asked about) more than without.
+        others.sort(key=lambda other: (not other[0].answer.has_probabilities, len(other[1]) == len(self.search_rows)))
         blocks = blocks_of(self._rows_for(default), allowed)
         label = f"(preflight) {self.name}"
         store = Store(self.storage or "sqlite://")
