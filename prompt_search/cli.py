@@ -142,6 +142,9 @@ def run(
     storage: Storage = None,
     name: Annotated[str | None, typer.Option("--name", help="Replaces the study's name.")] = None,
     limit: Limit = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Test every row in turn, in so many folds: for few rows.")
+    ] = None,
     min_score: Annotated[
         float | None, typer.Option("--min-score", help="Exit with 3 when the winner's test score is below.")
     ] = None,
@@ -158,7 +161,7 @@ def run(
     budget = Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
     shown_as = choose_display(display)
     study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, name, limit)
-    _run(study, budget, shown_as, fresh=fresh, retry_errors=retry_errors, min_score=min_score)
+    _run(study, budget, shown_as, folds=folds, fresh=fresh, retry_errors=retry_errors, min_score=min_score)
 
 
 @app.command()
@@ -402,23 +405,35 @@ def _run(
     display: Display,
     *,
     fresh: bool,
+    folds: int | None = None,
     retry_errors: bool = False,
     min_score: float | None = None,
 ) -> None:
     from prompt_search.progress import shown
+    from prompt_search.result import CrossFit
 
     try:
         with shown(display) as progress:
-            result = study.run(budget, progress=progress, fresh=fresh, retry_errors=retry_errors)
+            found: Result | CrossFit
+            if folds is None:
+                found = study.run(budget, progress=progress, fresh=fresh, retry_errors=retry_errors)
+            else:
+                found = study.cross_fit(budget, folds, progress=progress, fresh=fresh, retry_errors=retry_errors)
     except KeyboardInterrupt:
         typer.echo("interrupted: everything answered is stored; the same command goes on from there", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except RunError as error:
         raise RunError(f"{error}; everything answered is stored, the same command goes on from there") from None
-    _print_result(result, study.storage or DEFAULT_STORAGE)
-    if result.verdict.rows < 2:
+    storage = study.storage or DEFAULT_STORAGE
+    if isinstance(found, CrossFit):
+        typer.echo(repr(found))
+        _print_export(found.result, storage)
+        score = found.test_scores[1][0]
+    else:
+        _print_result(found, storage)
+        score = found.test_score(found.best_trial)[0]
+    if found.verdict.rows < 2:
         raise typer.Exit(NO_VERDICT)
-    score = result.test_score(result.best_trial)[0]
     if min_score is not None and not score >= min_score:
         typer.echo(f"the winner's test score {score:.3f} is below --min-score {min_score:g}", err=True)
         raise typer.Exit(BELOW_MIN_SCORE)
@@ -426,8 +441,6 @@ def _run(
 
 def _print_result(result: Result, storage: str) -> None:
     from rich.text import Text
-
-    from prompt_search.store import shown_url
 
     if len(result.ranking()):
         _print(_ranked(result))
@@ -439,6 +452,12 @@ def _print_result(result: Result, storage: str) -> None:
         _print(_mattered(result))
     typer.echo()
     _print(Text(result.headline))
+    _print_export(result, storage)
+
+
+def _print_export(result: Result, storage: str) -> None:
+    from prompt_search.store import shown_url
+
     option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
     if len(result.ranking()):
         typer.echo(f"export the winner: prompt-search export {shlex.quote(result.name)}{option} -o best.j2")

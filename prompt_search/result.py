@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 RANKED = 10
 """How many prompts a printed ranking shows."""
 
+Score = tuple[float, float, float, int]
+"""Mean, the ends of its 95% interval, number of rows."""
+
 MARGIN = 0.02
 """How much worse than the winner a simpler prompt may be."""
 
@@ -170,11 +173,9 @@ class Result:
         found = self.summary.get("hand_written")
         return None if found is None else int(found)
 
-    def test_score(self, trial: int) -> tuple[float, float, float, int]:
+    def test_score(self, trial: int) -> Score:
         """(mean, low, high, rows) of a trial on the sealed rows; NaN and 0 when it was not tested."""
-        scores = [score for score in self._scores(trial, "test").values() if not math.isnan(score)]
-        mean = sum(scores) / len(scores) if scores else math.nan
-        return (mean, *mean_interval(scores), len(scores))
+        return _score([score for score in self._scores(trial, "test").values() if not math.isnan(score)])
 
     def trials_df(self) -> pd.DataFrame:
         """One row per trial; see `tables.trials_frame`."""
@@ -436,6 +437,12 @@ class CrossFit:
         ]
         return [before for before, _ in pairs], [after for _, after in pairs]
 
+    @property
+    def test_scores(self) -> tuple[Score, Score]:
+        """(mean, low, high, rows) of default and winners on the rows that their searches never saw."""
+        before, after = self._scores
+        return _score(before), _score(after)
+
     def folds_df(self) -> pd.DataFrame:
         """One row per fold; see `tables.folds_frame`."""
         return tables.folds_frame(
@@ -460,7 +467,7 @@ class CrossFit:
         ships = f"The prompt to ship is the winner of a search over all rows; {spent} calls in all."
         if verdict.rows < 2:
             return f"{self.result.name}: nothing is shown: {self.folds[0]._untested()}.\n{ships}"
-        before, after = ((sum(scores) / len(scores), *mean_interval(scores), len(scores)) for scores in self._scores)
+        before, after = self.test_scores
         words = {
             "better": "A prompt found so is better than the default prompt",
             "worse": "A prompt found so is worse than the default prompt",
@@ -528,7 +535,12 @@ def open_result(storage: str, name: str) -> Result:
     return Result(Store(storage), name)
 
 
-def _interval(score: tuple[float, float, float, int]) -> str:
+def _score(scores: Sequence[float]) -> Score:
+    mean = sum(scores) / len(scores) if scores else math.nan
+    return (mean, *mean_interval(scores), len(scores))
+
+
+def _interval(score: Score) -> str:
     mean, low, high, _ = score
     return f"{mean:.3f} ({low:.3f} to {high:.3f})"
 

@@ -347,7 +347,13 @@ class Study:
             raise
 
     def cross_fit(
-        self, budget: Budget | int, folds: int = 3, *, progress: Callable[[Snapshot], None] | None = None
+        self,
+        budget: Budget | int,
+        folds: int = 3,
+        *,
+        progress: Callable[[Snapshot], None] | None = None,
+        fresh: bool = False,
+        retry_errors: bool = False,
     ) -> CrossFit:
         """A search over all rows, and an honest number beside it, for data too small to seal a part of.
 
@@ -360,7 +366,7 @@ class Study:
         Args:
             budget: the most that may be spent in all; a number counts calls.
             folds: how many.
-            progress: as for `run`.
+            progress, fresh, retry_errors: as for `run`.
 
         Raises:
             InputError: too few rows, a split of the user's own, and as `run`.
@@ -371,12 +377,13 @@ class Study:
         if min(limit for limit in (budget.calls, budget.tokens, folds + 1) if limit is not None) <= folds:
             raise InputError(f"{folds + 1} searches share {budget}, which is less than one for each; give more")
         share = budget.part(1 / (folds + 1))
-        found = [
-            self.replace(name=f"{self.name} fold {number}", test=rows).run(share, progress=progress)
-            for number, rows in enumerate(parts, start=1)
-        ]
-        whole = self.replace(name=f"{self.name} all rows", test=())
-        return CrossFit(result=whole.run(share, progress=progress, test=False), folds=found)
+
+        def run(name: str, rows: Sequence[int]) -> Result:
+            part = self.replace(name=f"{self.name} {name}", test=rows)
+            return part.run(share, progress=progress, fresh=fresh, retry_errors=retry_errors, test=bool(rows))
+
+        tested = [run(f"fold {number}", rows) for number, rows in enumerate(parts, start=1)]
+        return CrossFit(result=run("all rows", ()), folds=tested)
 
     def rescore(self, of: str | None = None) -> Result:
         """Read and score the stored responses of a study anew, by this study's answer form and metric; no request.

@@ -324,6 +324,22 @@ def test_budget_may_be_in_seconds_or_tokens(command: Callable[..., Ran], project
     assert ran.err == ""
 
 
+def test_folds_test_every_row_in_turn(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:
+    """With --folds the verdict is over all folds, the export of the search over all rows; the same line resumes."""
+    line = ("run", "study.py", "--calls", "200", "--folds", "3", "--display", "none")
+    ran = command(*line)
+    assert ran.code == 0, ran.err
+    assert "each tested by one of 3 searches that never saw it" in ran.out
+    assert "reviews fold 3" in ran.out
+    assert "prompt-search export 'reviews all rows'" in ran.out
+    sent = server.count
+    assert 0 < sent <= 200
+    assert command(*line).out == ran.out
+    assert server.count == sent
+    assert "is below --min-score 1.1" in command(*line, "--min-score", "1.1").told(3)
+    assert "at least 2 folds, not 1" in command("run", "study.py", "--calls", "200", "--folds", "1").told(2)
+
+
 # Stored studies
 
 
