@@ -144,6 +144,12 @@ class Probe:
         return [*self.default, *(outcome for found in self.others for outcome in found), *(b for _, b in self.repeats)]
 
     @property
+    def scores(self) -> list[float]:
+        """Of all prompts, repeats left out."""
+        outcomes = [*self.default, *(outcome for found in self.others for outcome in found)]
+        return [outcome.score for outcome in outcomes if outcome.score is not None]
+
+    @property
     def differences(self) -> list[float]:
         """The other prompts' scores minus the default's, where both have one."""
         before = {outcome.row: outcome.score for outcome in self.default if outcome.score is not None}
@@ -270,6 +276,11 @@ def advise(
         against.append(
             f"Don't search for a higher score: the default prompt has {score:.2f} already. Ship it, or collect rows "
             "on which it fails."
+        )
+    if found.crossed and math.isnan(p) and not any(score > 0 for score in found.scores):
+        against.append(
+            f"Don't yet: not one answer of {len(found.others) + 1} prompts is right. Look at some: either they are not "
+            "read as they should be, or this model cannot do the task."
         )
     if p > SIGNIFICANT:
         against.append(

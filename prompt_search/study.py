@@ -443,10 +443,7 @@ class Study:
         space = self.space()
         default = space.candidate({})
         first = [*self._candidates_enqueued, *(space.candidate(positions) for positions in design(space, self.seed))]
-        others = [(self.contender(each), self._rows_for(each)) for each in dict.fromkeys(first) if each != default]
-        # Those first that tell most by one answer: a probability more than a label, and with examples (rows that they
-        # show they are not asked about) more than without.
-        others.sort(key=lambda other: (not other[0].answer.has_probabilities, len(other[1]) == len(self.search_rows)))
+        others = self._telling([candidate for candidate in dict.fromkeys(first) if candidate != default])
         blocks = blocks_of(self._rows_for(default), allowed)
         label = f"(preflight) {self.name}"
         store = Store(self.storage or "sqlite://")
@@ -471,6 +468,28 @@ class Study:
             )
         finally:
             store.close()
+
+    def _telling(self, candidates: Sequence[Candidate]) -> list[tuple[Contender, list[int]]]:
+        """Candidates with the rows that they may be asked about, those first from which few answers tell most.
+
+        A label's probability tells more than a label, an answer after examples more than one without (rows that they
+        show are not asked about); and the prompts that are asked should differ from each other in many choices.
+        """
+        texts = self.space().texts
+
+        def telling(other: tuple[Candidate, Contender, list[int]]) -> tuple[bool, bool, int]:
+            candidate, contender, rows = other
+            apart = min(_differing(texts(candidate), texts(before)) for before in taken)
+            return contender.answer.has_probabilities, len(rows) < len(self.search_rows), apart
+
+        left = [(candidate, self.contender(candidate), self._rows_for(candidate)) for candidate in candidates]
+        taken, found = [self.space().candidate({})], []
+        while left:
+            best = max(left, key=telling)
+            left.remove(best)
+            taken.append(best[0])
+            found.append(best[1:])
+        return found
 
     def _near_duplicates(self) -> list[tuple[int, int, float]]:
         """Sealed rows with the search rows that they nearly repeat, by row numbers."""
@@ -936,6 +955,11 @@ def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]], on_interrupt: Call
 def default_answer(data: Dataset) -> Answer:
     """One of the labels where the target has few values, else free text."""
     return Label(data.labels) if data.is_categorical else Text()
+
+
+def _differing(first: Mapping[str, str], second: Mapping[str, str]) -> int:
+    """How many choices differ."""
+    return sum(first.get(name) != second.get(name) for name in {*first, *second})
 
 
 def _options(value: Any) -> list[Any]:

@@ -49,6 +49,16 @@ def study(fake: FakeModel, **settings: Any) -> ps.Study:
     return ps.Study(**{"template": ps.Template(SOURCE), "data": data(), "model": fake.model(), **settings})
 
 
+def test_no_search_where_nothing_is_right(fake: FakeModel) -> None:
+    """Where no answer fits any row there is nothing to compare with, and that is no reason to go."""
+    fake.answer = lambda body: "positive"
+    frame = data().frame().assign(label=[f"label {number}" for number in range(200)])
+    found = study(fake, data=ps.Dataset(frame, target="label")).preflight()
+    assert not found.worthwhile
+    assert math.isnan(found.p)
+    assert found.advice[0].startswith("Don't yet: not one answer of 5 prompts is right.")
+
+
 def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
     """A default with room above, answers that fit their rows and enough sealed rows: go, with what was measured."""
     fake.answer = right_in(7)

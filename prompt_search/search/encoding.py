@@ -16,6 +16,9 @@ Levels = NDArray[np.int64]
 ENUMERATED = 500
 """Spaces of up to this many candidates are looked at whole wherever others are sampled."""
 
+DESIGNS = 100
+"""From how many designs the most even one is taken."""
+
 
 class Encoding:
     """Candidates of a space to levels and back, and new ones by chance, crossover and mutation."""
@@ -42,12 +45,28 @@ class Encoding:
         return self._canonical(self._drawn(count, generator))
 
     def design(self, count: int, generator: np.random.Generator) -> Levels:
-        """Assignments in which the options of each factor come up equally often (McKay et al. 1979)."""
+        """Assignments in which the options of each factor come up equally often (McKay et al. 1979).
+
+        Where a factor is not asked for in every candidate, that is of several designs the one in which its options are
+        asked for most evenly.
+        """
+        designs = [self._balanced(count, generator) for _ in range(DESIGNS if self._parents else 1)]
+        return min(designs, key=lambda levels: self._unevenness(self._canonical(levels)))
+
+    def _balanced(self, count: int, generator: np.random.Generator) -> Levels:
         columns = []
         for deck in self._decks:
             shuffled = np.concatenate([generator.permutation(deck) for _ in range(-(-count // len(deck)))])
             columns.append(generator.permutation(shuffled[:count]))
         return np.column_stack([np.zeros((count, 0), dtype=np.int64), *columns])
+
+    def _unevenness(self, levels: Levels) -> float:
+        """How little is seen of options that come up seldom, summed over all."""
+        options = [len(factor.options) for factor in self._space.factors]
+        counts = (
+            np.bincount(column + 1, minlength=1 + size)[1:] for column, size in zip(levels.T, options, strict=True)
+        )
+        return float(sum((1 / (1 + count)).sum() for count in counts))
 
     def children(self, parents: Levels, count: int, generator: np.random.Generator) -> Levels:
         """Crossovers of two parents each, with one or (every third time) two options drawn anew."""

@@ -58,7 +58,7 @@ FINAL_SHARE = 0.25
 
 DEFAULT_TRIAL = 0
 
-SEARCH_VERSION = 5
+SEARCH_VERSION = 6
 """Changes with every change of the search: a study is resumed only by the search that began it."""
 
 
