@@ -13,7 +13,7 @@ import pytest
 import prompt_search as ps
 from prompt_search.completion import Response
 from prompt_search.errors import RequestRefused
-from prompt_search.preflight import MOST_CALLS, Preflight, blocks_of, part_of
+from prompt_search.preflight import MOST_CALLS, SIGNIFICANT, Preflight, blocks_of, part_of
 from prompt_search.store import Store
 from tests.conftest import Body, FakeModel, prompt_of
 
@@ -69,7 +69,7 @@ def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
     assert (found.rows, found.prompts, found.repeated) == (18, 5, 4)
     assert found.low < found.score < found.high
     assert found.variance == pytest.approx(found.score * (1 - found.score))
-    assert found.p < 0.01
+    assert found.p < SIGNIFICANT
     assert 0.1 < found.differs < 0.6
     assert (found.test_rows, found.budget) == (60, None)
     assert 0.1 < found.detectable < 0.4
