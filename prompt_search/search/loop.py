@@ -309,7 +309,7 @@ class Race:
                 self._learned_size = size
                 self._fitted = Surrogate.learn(self._geometry, looks, self._fitted.logs if self._fitted else None)
             else:
-                self._fitted = Surrogate(self._geometry, looks, self._fitted.logs)
+                self._fitted = self._fitted.after(looks)
         return self._fitted
 
     def _generator(self, purpose: str) -> np.random.Generator:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize, sparse
+from scipy import linalg, optimize
 
 from prompt_search.search.encoding import Levels
 from prompt_search.space import Factor
@@ -207,8 +207,8 @@ class Looks:
     @cached_property
     def same_block(self) -> Floats:
         """What two looks share of their rows' difficulty, for a variance of 1 a row."""
-        blocks = sparse.csr_array((1 / np.sqrt(self.rows), (np.arange(len(self.rows)), self.block)))
-        return np.asarray((blocks @ blocks.T).toarray())
+        root = 1 / np.sqrt(self.rows)
+        return np.asarray((self.block[:, None] == self.block[None, :]) * np.outer(root, root))
 
 
 @dataclass(frozen=True)
@@ -246,6 +246,13 @@ class Surrogate:
             options={"maxiter": 25},
         )
         return cls(geometry, looks, found.x)
+
+    def after(self, looks: Looks) -> Surrogate:
+        """The same variances with more looks."""
+        found = replace(self, looks=looks)
+        if np.array_equal(looks.levels, self.looks.levels):  # as in the finals, whose decisions requests wait for
+            found.__dict__["_among_seen"] = self._among_seen
+        return found
 
     @cached_property
     def variances(self) -> Variances:
