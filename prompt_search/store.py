@@ -12,6 +12,7 @@ import math
 import re
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice, takewhile
@@ -188,10 +189,15 @@ class Store:
             raise StorageError(_why_closed(url, error)) from None
         self.in_memory = _is_in_memory(self.url)
         self._writer = Writer(self._write_calls)
+        weakref.finalize(self, self.engine.dispose)  # a result's store is open for as long as the result is there
+
+    def end_writing(self) -> None:
+        """Commit what waits to be written, and save no more calls."""
+        self._writer.close()
 
     def close(self) -> None:
         """Commit what waits to be written, and close."""
-        self._writer.close()
+        self.end_writing()
         self.engine.dispose()
 
     def _insert(self, table: sql.Table) -> Any:
@@ -370,11 +376,12 @@ class Store:
                 )
             values = {**mine, "expires": self._clock() + seconds}
             if row is None:
-                taken = connection.execute(self._insert(lease).on_conflict_do_nothing().values(study=study, **values))
+                connection.execute(self._insert(lease).on_conflict_do_nothing().values(study=study, **values))
             else:  # unless another one was quicker
                 seen = sql.and_(lease.c.study == study, lease.c.owner == row.owner)
-                taken = connection.execute(lease.update().where(seen).values(**values))
-        if taken.rowcount != 1:
+                connection.execute(lease.update().where(seen).values(**values))
+            holder = connection.execute(sql.select(lease.c.owner).where(lease.c.study == study)).scalar_one()
+        if holder != owner:
             self.take_lease(study, owner, process, seconds)  # refused now, most likely
 
     def renew_lease(self, owner: str, seconds: float) -> bool:
@@ -580,7 +587,11 @@ class Store:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return optuna.storages.RDBStorage(self.url.render_as_string(hide_password=False))
+        url = self.url.render_as_string(hide_password=False)
+        try:
+            return optuna.storages.RDBStorage(url)
+        except sql.exc.DBAPIError:  # another study made Optuna's tables at the same moment: now they are there
+            return optuna.storages.RDBStorage(url)
 
     def _delete_optuna_study(self, name: str) -> None:
         if sql.inspect(self.engine).has_table("studies"):
@@ -590,7 +601,7 @@ class Store:
             storage = self._optuna_storage()
             if name in optuna.get_all_study_names(storage):
                 optuna.delete_study(study_name=name, storage=storage)
-            storage.engine.dispose()
+            _close_optuna(storage)
 
     def mirror(self, name: str, space: SearchSpace, trials: Iterable[TrialRecord]) -> None:
         """Write trials with their estimated scores as an Optuna study of the same name into the same database,
@@ -618,7 +629,7 @@ class Store:
             ]
         )
         if isinstance(storage, optuna.storages.RDBStorage):
-            storage.engine.dispose()
+            _close_optuna(storage)
         else:
             self._mirrored = study
 
@@ -634,6 +645,11 @@ class Store:
         if self._mirrored is not None:
             return self._mirrored
         return optuna.load_study(study_name=name, storage=self.url.render_as_string(hide_password=False))
+
+
+def _close_optuna(storage: optuna.storages.RDBStorage) -> None:
+    storage.remove_session()  # which holds a connection of its own
+    storage.engine.dispose()
 
 
 def first_import_of_optuna() -> None:

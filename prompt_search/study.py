@@ -355,6 +355,7 @@ class Study:
             in_own_thread(lambda: run.main(evaluating), lambda: ledger.stop("interrupted"))
             if lease is not None and lease.lost:
                 raise RunError(f"the study {self.name!r} was taken over while this process gave no sign of life")
+            store.end_writing()
             self._result = Result(store, self.name)
             return self._result
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import prompt_search as ps
 from prompt_search import schema
-from prompt_search.completion import Response
+from prompt_search.completion import Response, Usage
 from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
 from prompt_search.progress import Snapshot
 from prompt_search.store import Store
@@ -666,6 +666,43 @@ def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, con
     monkeypatch.setattr("prompt_search.study.Client", fake.client)
     result = study(fake, max_concurrency=concurrency).run(calls)
     assert fake.count == result.summary["calls"] <= calls
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    limits=st.fixed_dictionaries({}, optional={
+        "calls": st.integers(1, 120), "tokens": st.integers(50, 3000), "usd": st.floats(0.05, 3.0),
+    }).filter(bool),
+    concurrency=st.integers(1, 40),
+    latency=st.sampled_from([0.0, 0.002]),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_server_never_sees_more_than_any_limit(
+    monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], concurrency: int, latency: float, seed: int
+) -> None:
+    """Whatever requests use, counted by the server, no call, token or dollar is beyond the limit, in search and test."""
+    fake = FakeModel()
+    tokens, usd = 0, 0.0
+
+    def answer(body: Body) -> Response:
+        nonlocal tokens, usd
+        prompt = prompt_of(body)
+        drawn = zlib.crc32(f"{seed} {prompt}".encode())
+        usage = Usage(prompt_tokens=drawn % (len(prompt.encode()) + 1), completion_tokens=drawn % body["max_tokens"])
+        tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        usd += price.cost(usage)
+        return Response(text=truth(body), usage=usage, cost_usd=price.cost(usage))
+
+    price = ps.Price(prompt=1_000, completion=2_000)
+    fake.answer, fake.latency = answer, lambda body: latency
+    monkeypatch.setattr("prompt_search.study.Client", fake.client)
+    result = study(fake, model=fake.model(price=price), max_concurrency=concurrency).run(ps.Budget(**limits))
+    seen = {"calls": fake.count, "tokens": tokens, "usd": usd}
+    assert all(seen[name] <= limit * (1 + 1e-9) for name, limit in limits.items())
+    assert result.summary["calls"] == fake.count
+    if "calls" not in limits:
+        assert result.summary["tokens"] == tokens
+        assert result.summary["usd"] == pytest.approx(usd)
 
 
 def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
