@@ -112,7 +112,7 @@ def open_schema(engine: sql.Engine, shown: str) -> None:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver itself begins none before DDL
         else:
-            connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            wait_for_others(connection)
         version = _version(connection, shown)
         metadata.create_all(connection)
         if version is None:
@@ -121,6 +121,11 @@ def open_schema(engine: sql.Engine, shown: str) -> None:
         for step in range(version, SCHEMA_VERSION):
             _MIGRATIONS[step](connection)
         connection.execute(about.update().values(schema_version=SCHEMA_VERSION))
+
+
+def wait_for_others(connection: sql.Connection) -> None:
+    """Let one transaction at a time make tables in a PostgreSQL database."""
+    connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
 
 def _version(connection: sql.Connection, shown: str) -> int | None:

@@ -588,10 +588,13 @@ class Store:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         url = self.url.render_as_string(hide_password=False)
-        try:
-            return optuna.storages.RDBStorage(url)
-        except sql.exc.DBAPIError:  # another study made Optuna's tables at the same moment: now they are there
-            return optuna.storages.RDBStorage(url)
+        with self.engine.begin() as connection:
+            if self.url.get_backend_name() == "postgresql":  # two studies may make Optuna's tables at the same moment
+                schema.wait_for_others(connection)
+            try:
+                return optuna.storages.RDBStorage(url)
+            except sql.exc.OperationalError:  # SQLite's way to say that they have just been made
+                return optuna.storages.RDBStorage(url)
 
     def _delete_optuna_study(self, name: str) -> None:
         if sql.inspect(self.engine).has_table("studies"):

@@ -24,6 +24,7 @@ from prompt_search.corpus import Corpus
 from prompt_search.dataset import Dataset, Row
 from prompt_search.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
+from prompt_search.estimate import Estimate, estimated
 from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
 from prompt_search.lease import Lease
@@ -51,6 +52,9 @@ TEST_SHARE = 0.3
 
 EVALUATIONS = "(evaluation)"
 """What the names begin with under which the calls of `evaluate` are kept."""
+
+PREFLIGHT = "(preflight) {}"
+"""Under which name the calls of a study's preflight are kept."""
 
 MOST_COMPARED = 500
 """How many sealed rows, and a tenth of how many search rows, are compared for near repetitions."""
@@ -381,6 +385,44 @@ class Study:
         asked = (request.endpoint, request.model)
         return next(model.cost(usage) for model in self.models if (model.endpoint, model.name) == asked)
 
+    def estimate(self, budget: Budget | int) -> Estimate:
+        """What a run with this budget is expected to take, before anything is sent.
+
+        It rests on stored responses of this study or its preflight where there are any, else on rendered prompts and
+        the most that answers may take; it says on which.
+
+        Args:
+            budget: of the run; a number counts calls.
+
+        Raises:
+            InputError: the storage cannot be opened, or the budget cannot be kept.
+        """
+        budget = Budget(calls=budget) if isinstance(budget, int) else budget
+        space = self.space()
+        self._check(budget)
+        some = [space.candidate({}), *self._candidates_enqueued]
+        some += [space.candidate(positions) for positions in design(space, self.seed)]
+        contenders = [self.contender(candidate) for candidate in dict.fromkeys(some)]
+        rows = self.search_rows[:BLOCK]
+        requests = [contender.requests(self.data.rows[row])[-1] for contender in contenders for row in rows]
+        for_each = max(len(contender.requests(self.data.rows[rows[0]])) for contender in contenders)
+        store = Store(self.storage or "sqlite://")
+        try:
+            own = store.calls(self.name)
+            known = own or store.calls(PREFLIGHT.format(self.name))
+        finally:
+            store.close()
+        return estimated(
+            self.name,
+            budget,
+            most_calls=for_each * (space.size()[0] * len(self.search_rows) + self._most_tested * len(self.test_rows)),
+            requests=requests,
+            calls=known,
+            stored=sum(call.spending.calls for call in own.values()),
+            in_flight=self.max_concurrency,
+            price=self._price,
+        )
+
     def cross_fit(
         self,
         budget: Budget | int,
@@ -480,7 +522,7 @@ class Study:
         first = [*self._candidates_enqueued, *(space.candidate(positions) for positions in design(space, self.seed))]
         others = self._telling([candidate for candidate in dict.fromkeys(first) if candidate != default])
         blocks = blocks_of(self._rows_for(default), allowed)
-        label = f"(preflight) {self.name}"
+        label = PREFLIGHT.format(self.name)
         self._check(allowed)
         ledger = Ledger(allowed, price=self._price)
         with _opened(self.storage, label) as (store, lease):

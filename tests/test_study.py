@@ -680,7 +680,7 @@ def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, con
 def test_server_never_sees_more_than_any_limit(
     monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], concurrency: int, latency: float, seed: int
 ) -> None:
-    """Whatever requests use, counted by the server, no call, token or dollar is beyond the limit, in search and test."""
+    """Whatever requests use, the server counts no call, token or dollar beyond the limit, sealed test included."""
     fake = FakeModel()
     tokens, usd = 0, 0.0
 

@@ -27,8 +27,8 @@ PRICE = Price(prompt=1_000.0, completion=5_000.0)
 
 @dataclass
 class Server:
-    """What it saw. ``failing`` is the share of first attempts that get no answer: half of these are refused (429 or 500),
-    the other half are worked on, and the connection is cut."""
+    """What it saw. ``failing`` is the share of first attempts that get no answer: half of these are refused (429 or
+    500), the other half are worked on, and the connection is cut."""
 
     latency_s: float = 0.0
     failing: float = 0.0
