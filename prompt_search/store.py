@@ -106,6 +106,17 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """Stored responses of one model: how many, how many of them stored studies need, and their size with requests."""
+
+    endpoint: str
+    model: str
+    responses: int
+    needed: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What a storage knows of some requests: those that the study used, and responses that others paid for."""
 
@@ -443,6 +454,69 @@ class Store:
     def _is_alive(self, lease: Any) -> bool:
         here = Owner(host=lease.host, machine=lease.machine, process=lease.process, started=lease.started)
         return bool(lease.expires > self._clock()) and not here.is_gone
+
+    # The cache of responses
+
+    def stats(self) -> list[CacheStats]:
+        """What is kept of each model's responses, by endpoint and model."""
+        found: dict[tuple[str, str], list[int]] = {}
+        needed = self._needed()
+        for key, request, response in self._stored():
+            asked = json.loads(request)
+            sums = found.setdefault((asked["endpoint"], asked["model"]), [0, 0, 0])
+            for place, count in enumerate((1, key in needed, len(request.encode()) + len(response.encode()))):
+                sums[place] += count
+        return [
+            CacheStats(endpoint=endpoint, model=model, responses=responses, needed=used, bytes=size)
+            for (endpoint, model), (responses, used, size) in sorted(found.items())
+        ]
+
+    def exported(self) -> Iterator[str]:
+        """Every stored response with its request, as lines of JSON."""
+        for key, request, response in self._stored():
+            yield f'{{"key":"{key}","request":{request},"response":{response}}}\n'
+
+    def clear(self, *, everything: bool = False) -> int:
+        """Delete responses that no stored study needs, or with ``everything`` all responses and all studies.
+
+        How often sealed rows were opened is not forgotten.
+
+        Returns:
+            how many responses are gone.
+
+        Raises:
+            StudyError: a study is being run.
+        """
+        calls, responses = schema.calls, schema.responses
+        kept = sql.select(schema.studies.c.study)
+        with self.engine.begin() as connection:
+            for lease in connection.execute(sql.select(schema.leases)):
+                if self._is_alive(lease):
+                    raise StudyError(f"study {lease.study!r} is being run; clear the storage when it has ended")
+            if everything:
+                for table in _STUDY_TABLES:
+                    connection.execute(table.delete())
+            connection.execute(calls.delete().where(calls.c.study.not_in(kept)))
+            unused = responses.delete().where(responses.c.key.not_in(sql.select(calls.c.key)))
+            gone = connection.execute(unused).rowcount
+        if self.url.get_backend_name() == "sqlite":  # which keeps the room otherwise
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM")
+        return gone
+
+    def _needed(self) -> set[str]:
+        """The keys of calls of stored studies."""
+        of = schema.calls.c
+        query = sql.select(of.key).where(of.study.in_(sql.select(schema.studies.c.study)))
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def _stored(self) -> Iterator[tuple[str, str, str]]:
+        """Key, request and response, without holding all of them in memory."""
+        query = sql.select(schema.responses).order_by(schema.responses.c.key)
+        with self.engine.connect().execution_options(yield_per=KEYS_AT_ONCE) as connection:
+            for row in connection.execute(query):
+                yield row.key, row.request, row.response
 
     # Studies
 
