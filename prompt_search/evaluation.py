@@ -219,7 +219,7 @@ class Evaluator:
                     break
                 asked = [[(r, r.key) for r in jobs[i][0].requests(self._rows[jobs[i][1]])] for i in places]
                 block = await self._block(dict(pair[::-1] for pairs in asked for pair in pairs))
-                blocks = [*(each for each in blocks if each.claimed), block]
+                blocks = [*(each for each in blocks if each.claimed or each.others), block]
                 pending |= {
                     asyncio.create_task(measure(place, pairs, block))
                     for place, pairs in zip(places, asked, strict=True)
@@ -293,7 +293,8 @@ class Evaluator:
             if block.watch is not None:
                 block.watch.cancel()
             for future in block.others.values():
-                future.cancel()
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # whoever would have waited for it has ended
         claimed = {key for block in blocks for key in block.claimed}
         if claimed:
             assert self._owner is not None
