@@ -394,7 +394,8 @@ class Ledger:
         if known:
             self._learn(request, usage)
         elif response.error is None:  # an answer without a word on what it took
-            tokens, usd = most.tokens, most.usd if self.budget.usd is not None else math.nan
+            tokens = most.tokens
+            usd = most.usd if math.isnan(usd) and self.budget.usd is not None else usd
         if math.isnan(usd) and response.error is not None:
             usd = 0.0  # a failed request has no price and is not billed
         elif math.isnan(usd) and self.budget.usd is not None:

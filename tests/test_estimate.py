@@ -49,7 +49,7 @@ def test_estimate_is_near_what_was_then_spent(counted: FakeModel, storage: str, 
     assert estimate.seconds == pytest.approx(estimate.calls / made.max_concurrency)
     after = made.estimate(calls)
     assert after.stored == pytest.approx(spent["calls"], abs=1)
-    assert after.tokens == pytest.approx(spent["tokens"], rel=0.03)
+    assert after.tokens == pytest.approx(spent["tokens"], rel=0.1)
 
 
 def test_estimate_before_any_answer_is_an_upper_one(counted: FakeModel) -> None:

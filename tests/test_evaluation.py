@@ -486,7 +486,7 @@ def test_time_ends_requests_on_their_way(fake: FakeModel) -> None:
     """After the budget's seconds what has no answer yet is given up, counted, and goes on in another run."""
     fake.latency = lambda body: 30.0
     setting = Setting(fake)
-    setting.ledger.budget = Budget(seconds=0.05)
+    setting.ledger.budget = Budget(seconds=1.0)
     assert setting.run(*((contender(fake.model()), row) for row in range(12))) == [None] * 12
     assert fake.count == setting.ledger.paid.calls == 8
     calls = setting.store.calls("s").values()

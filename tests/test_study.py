@@ -317,7 +317,7 @@ def test_dollars_after_calls_of_unknown_price_are_refused(fake: FakeModel, stora
         InputError, match="counts what study 'study' cost so far, which is unknown; give it another name"
     ):
         priced.run(ps.Budget(usd=1))
-    assert priced.run(ps.Budget(usd=1), fresh=True).summary["usd"] > 0
+    assert priced.run(ps.Budget(usd=0.002), fresh=True).summary["usd"] > 0
 
 
 def test_study_that_is_running_is_not_run_twice(fake: FakeModel, storage: str) -> None:
@@ -754,7 +754,7 @@ def test_dollars_of_an_unknown_model_are_refused(fake: FakeModel, storage: str) 
     assert fake.count == 0
 
 
-@pytest.mark.parametrize("budget", [ps.Budget(tokens=900), ps.Budget(usd=1)])
+@pytest.mark.parametrize("budget", [ps.Budget(tokens=900), ps.Budget(usd=0.002)])
 def test_answers_without_a_bound_are_refused(fake: FakeModel, budget: ps.Budget) -> None:
     """Where some candidate's request has no max_tokens, tokens and dollars cannot be kept; told before any request."""
     model = fake.model(price=ps.Price(prompt=1, completion=1))
