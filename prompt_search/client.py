@@ -1,8 +1,9 @@
 """Models and the client that asks them: the only module that knows the ``openai`` package.
 
-Any server that speaks OpenAI's chat completions works. A request that fails for a while is retried here and
-nowhere else; one that fails for good comes back as a ``Response`` with ``error`` set, so that one bad row
-does not end a run; only what no row can survive is raised.
+Any server that speaks OpenAI's chat completions works. Keys, organisation and headers are those of openai's client; the
+requests go through its transport, aiohttp, without openai's own layers, which take most of a request's time. A request
+that fails for a while is retried here and nowhere else; one that fails for good comes back as a ``Response`` with
+``error`` set, so that one bad row does not end a run; only what no row can survive is raised.
 """
 
 from __future__ import annotations
@@ -25,17 +26,18 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from .completion import Request, Response, TopLogprobs, Usage
 from .errors import BudgetExceeded, InputError, RequestRefused, ServerUnreachable
+from .pacing import LONGEST_RETRY_AFTER_S, Pace, check_limits
 
 if TYPE_CHECKING:
-    import openai
+    import aiohttp
     import tenacity
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
-LONGEST_RETRY_AFTER_S: Final = 120.0
-"""A server that asks for more patience than this is not waited for."""
+IDLE_S: Final = 4.0
+"""How long a connection is kept for the next request: less than servers keep it, mostly 5 seconds."""
 
 UNREACHED_ATTEMPTS: Final = 3
 """Attempts to reach a server that has never answered: a wrong address should not take half a minute."""
@@ -44,6 +46,7 @@ LONGEST_MESSAGE: Final = 500
 """Characters of an error message."""
 
 _RETRIED_STATUS = frozenset({408, 409, 429})
+_NO_CAPACITY_STATUS = frozenset({429, 503, 529})
 _REMEDIES = {
     401: "check the key in {key}",
     402: "check the account's balance",
@@ -89,7 +92,8 @@ class Model:
     ``name`` is what the server calls it. ``base_url`` defaults to ``OPENAI_BASE_URL``, then to OpenAI's.
     ``api_key_env`` names the environment variable that holds the key (default ``OPENAI_API_KEY``): the key
     itself is never kept here. ``gguf`` is set for the embedded model: see ``Model.local``. ``price``
-    replaces the published price.
+    replaces the published price. ``requests_per_minute`` and ``tokens_per_minute`` are the limits of your account,
+    which no 60 seconds pass; they are no part of what a study is, so they may change between its runs.
 
     >>> Model("gpt-4o-mini", base_url="https://user:secret@example.org/v1/?key=secret").endpoint
     'https://example.org/v1'
@@ -100,6 +104,8 @@ class Model:
     api_key_env: str | None = field(default=None, kw_only=True)
     gguf: str | None = field(default=None, kw_only=True)
     price: Price | None = field(default=None, kw_only=True)
+    requests_per_minute: int | None = field(default=None, kw_only=True)
+    tokens_per_minute: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -108,6 +114,7 @@ class Model:
             raise InputError("an embedded model has no base_url and no key; give either gguf or base_url")
         if self.base_url is not None:
             _check_url(self.base_url, "base_url")
+        check_limits(self.requests_per_minute, self.tokens_per_minute)
 
     def __repr__(self) -> str:
         shown = {
@@ -115,6 +122,8 @@ class Model:
             "api_key_env": self.api_key_env,
             "gguf": self.gguf,
             "price": self.price,
+            "requests_per_minute": self.requests_per_minute,
+            "tokens_per_minute": self.tokens_per_minute,
         }
         parts = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
         return f"Model({', '.join([repr(self.name), *parts])})"
@@ -225,12 +234,22 @@ def _check_url(url: str, name: str) -> None:
 class _AttemptError(Exception):
     """An attempt that failed in a way that another one may not."""
 
-    def __init__(self, kind: str, message: str, *, retry_after_s: float | None = None, lost: bool = True) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        lost: bool = True,
+        no_capacity: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
-        self.retry_after_s = retry_after_s
         self.lost = lost
         """Whether the server may have worked on the request without our learning what it used."""
+        self.no_capacity = no_capacity
+        """Whether the server said that it is asked too much."""
+        self.retry_after_s = retry_after_s
 
 
 class Client:
@@ -240,8 +259,10 @@ class Client:
     server is not pressed harder; the embedded model gets at most two for each of its slots. Connection
     errors, timeouts, malformed answers and the status codes 408, 409, 429 and 500 and above are tried up to
     ``max_attempts`` times in all, after ``Retry-After`` or an exponentially growing, jittered wait.
-    ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request just before
-    every attempt is sent and may raise ``BudgetExceeded``.
+    A ``Retry-After`` holds back all requests of the client, the status codes 429, 503 and 529 let fewer of them out
+    at a time, and the model's limits for a minute are kept: see `prompt_search.pacing.Pace`.
+    ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request before every
+    attempt takes its turn, and may raise ``BudgetExceeded``.
 
     Use as ``async with Client(model) as client``.
     """
@@ -271,13 +292,24 @@ class Client:
         self._clock = clock
         self._random = random.Random(seed)
         self._on_attempt = on_attempt
-        self._api: openai.AsyncOpenAI | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._url = ""
+        self._query: Mapping[str, str] = {}
         self._slots = asyncio.Semaphore(max_concurrency)
+        self._pace = Pace(
+            max_concurrency,
+            requests_per_minute=model.requests_per_minute,
+            tokens_per_minute=model.tokens_per_minute,
+            clock=clock,
+            sleep=sleep,
+        )
         self._endpoint = ""
         self._secrets: tuple[str, ...] = ()
         self._answered = False
 
     async def __aenter__(self) -> Client:
+        import aiohttp
+        import httpx2
         import openai
 
         if self.model.is_local:
@@ -289,23 +321,26 @@ class Client:
             url, key = self.model._url(), self.model._key()
         self._endpoint = self.model.endpoint
         self._secrets = _secrets(url, key)
-        self._api = openai.AsyncOpenAI(
-            base_url=public_url(url),
-            api_key=key,
-            default_headers=_basic_auth(url),
-            default_query=dict(parse_qsl(urlsplit(url).query)),
-            max_retries=0,
-            timeout=self._request_timeout,
-            http_client=openai.DefaultAioHttpClient(trust_env=not self.model.is_local),
+        async with openai.AsyncOpenAI(
+            base_url=public_url(url), api_key=key, default_headers=_basic_auth(url)
+        ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
+            headers = {**api.auth_headers, **api.default_headers}
+        self._session = aiohttp.ClientSession(
+            headers={name: value for name, value in headers.items() if isinstance(value, str)},
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=httpx2.create_ssl_context()),
+            timeout=aiohttp.ClientTimeout(total=self._request_timeout),
+            trust_env=not self.model.is_local,
         )
+        self._url = f"{public_url(url)}/chat/completions"
+        self._query = dict(parse_qsl(urlsplit(url).query))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        api, self._api = self._api, None
-        if api is not None:
-            await api.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def complete(self, request: Request) -> Response:
         """The model's answer, or a ``Response`` whose ``error`` says why there is none.
@@ -329,11 +364,15 @@ class Client:
             if self._on_attempt is not None:
                 await self._on_attempt(request)
             sent += 1
-            try:
-                return await self._attempt(body)
-            except _AttemptError as failure:
-                lost += failure.lost
-                raise
+            async with self._pace.turn(request) as turn:
+                try:
+                    response = await self._attempt(body)
+                except _AttemptError as failure:
+                    lost += failure.lost
+                    turn.failed(no_capacity=failure.no_capacity, retry_after_s=failure.retry_after_s)
+                    raise
+                turn.answered(response.usage)
+                return response
 
         retrying = tenacity.AsyncRetrying(
             sleep=self._sleep,
@@ -349,16 +388,16 @@ class Client:
             except BudgetExceeded as error:
                 if sent == 0:
                     raise
-                response = Response(error=f"budget: {error}", latency_s=self._clock() - start)
+                response = self._error(f"budget: {error}", self._clock() - start)
             except _AttemptError as failure:
                 message = f"{failure} ({sent} attempt{'s' if sent > 1 else ''})"
                 if failure.kind == "unreachable":
                     raise ServerUnreachable(message) from None
-                response = Response(error=f"{failure.kind}: {message}", latency_s=self._clock() - start)
-        return replace(response, attempts=sent, lost=lost, cost_usd=self.model.cost(response.usage))
+                response = self._error(f"{failure.kind}: {message}", self._clock() - start)
+        return replace(response, attempts=sent, lost=lost) if sent > 1 or lost else response
 
     def _check(self, request: Request) -> None:
-        if self._api is None:
+        if self._session is None:
             raise InputError("the client is not open; use it as: async with Client(model) as client")
         if request.endpoint != self._endpoint:
             raise InputError(
@@ -385,54 +424,58 @@ class Client:
 
     async def _attempt(self, body: Mapping[str, Any]) -> Response:
         """One request and its answer. Raises ``_AttemptError`` where another attempt may help."""
-        import httpx2
-        import openai
+        import aiohttp
 
-        assert self._api is not None
+        assert self._session is not None
         start = self._clock()
+        sent = self._session.post(self._url, params=self._query, data=json.dumps(body).encode())
         # Errors are raised "from None": their causes may quote the key, and a traceback shows causes.
         try:
-            async with asyncio.timeout(self._request_timeout):  # the transport bounds each read only
-                raw = await self._api.post("/chat/completions", body=body, cast_to=httpx2.Response)
-        except (TimeoutError, openai.APIConnectionError) as error:
+            async with sent as raw:
+                content = await raw.read()
+        except (TimeoutError, aiohttp.ClientError) as error:
             raise self._connection_failure(error) from None
-        except openai.APIStatusError as error:
-            self._answered = True
-            message = _server_message(error.body, error.message)
-            return self._refusal(error.status_code, message, str(error.code), error.response.headers)
         self._answered = True
         try:
-            answer = json.loads(raw.content)
-        except ValueError:
-            told = self._say(f"the answer is not JSON: {raw.text}")
-            raise _AttemptError("malformed", told) from None
-        status = _error_status(answer)
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = content.decode("utf-8", "replace")
+            if raw.status < 400:
+                raise _AttemptError("malformed", self._say(f"the answer is not JSON: {answer}")) from None
+        status = raw.status if raw.status >= 400 else _error_status(answer)
         if status is not None:
-            return self._refusal(status, _server_message(answer, ""), "", {})
-        return replace(self._read(answer), latency_s=self._clock() - start)
+            return self._refusal(status, answer, raw.headers)
+        return self._read(answer, self._clock() - start)
 
     def _connection_failure(self, error: BaseException) -> _AttemptError:
+        import aiohttp
+
         where = self._endpoint
-        if _never_connected(error):
+        if isinstance(error, aiohttp.ClientConnectorError):
             why = f"cannot connect to {where}: {_root_message(error)}; check the base URL and the server"
             return _AttemptError("unreachable", self._say(why), lost=False)
-        if "TimeoutError" in _class_names(error):
+        if isinstance(error, TimeoutError):
             return _AttemptError("timeout", f"no answer from {where} within {self._request_timeout:g} s")
         return _AttemptError("server", self._say(f"the connection to {where} broke: {_root_message(error)}"))
 
-    def _refusal(self, status: int, message: str, code: str, headers: Mapping[str, str]) -> Response:
+    def _refusal(self, status: int, answer: object, headers: Mapping[str, str]) -> Response:
         """What an error status means: a response, an ``_AttemptError``, or the end of the run."""
+        message, code = _server_message(answer)
         told = self._say(f"{self._endpoint} answered {status} for {self.model.name}: {message}")
         if status in (401, 402, 403, 404) or code == "insufficient_quota":
             remedy = _REMEDIES.get(status, _REMEDIES[429]).format(key=self.model._key_name())
             raise RequestRefused(f"{told}; {remedy}") from None
         if status in _RETRIED_STATUS or status >= 500:
-            raise _AttemptError("server", told, retry_after_s=_retry_after_s(headers), lost=False) from None
+            no_capacity, wish = status in _NO_CAPACITY_STATUS, _retry_after_s(headers)
+            raise _AttemptError("server", told, lost=False, no_capacity=no_capacity, retry_after_s=wish) from None
         kind = "content_filter" if code == "content_filter" else "bad_request"
-        return Response(error=f"{kind}: {told}")
+        return self._error(f"{kind}: {told}")
 
-    def _read(self, answer: Any) -> Response:
+    def _read(self, answer: Any, latency_s: float) -> Response:
+        """An answer that is cut off by the token limit is one: its text may say enough, and finish_reason tells."""
         try:
+            if answer["choices"] == []:
+                raise _AttemptError("empty", self._say(f"the answer has no choices: {_json(answer)}"))
             choice = answer["choices"][0]
             message = choice["message"]
             text, refusal = message.get("content") or "", message.get("refusal")
@@ -442,14 +485,25 @@ class Client:
             if not isinstance(text, str):
                 raise TypeError(f"the content is a {type(text).__name__}, not a string")
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-            told = self._say(f"the answer is not a chat completion: {json.dumps(answer, ensure_ascii=False)}")
+            told = self._say(f"the answer is not a chat completion: {_json(answer)}")
             raise _AttemptError("malformed", told) from None
-        error_text = None
+        error = None
         if finish_reason == "content_filter":
-            error_text = "content_filter: the server withheld the answer"
+            error = "content_filter: the server withheld the answer"
         elif refusal:
-            error_text = self._say(f"content_filter: the model refused: {refusal}")
-        return Response(text=text, finish_reason=finish_reason, logprobs=logprobs, usage=usage, error=error_text)
+            error = self._say(f"content_filter: the model refused: {refusal}")
+        return Response(
+            text=text,
+            finish_reason=finish_reason,
+            logprobs=logprobs,
+            usage=usage,
+            latency_s=latency_s,
+            cost_usd=self.model.cost(usage),
+            error=error,
+        )
+
+    def _error(self, error: str, latency_s: float = math.nan) -> Response:
+        return Response(error=error, latency_s=latency_s, cost_usd=self.model.cost(Usage()))
 
     def _say(self, text: str) -> str:
         """``text`` fit for a message: on one line, without keys (redacted before anything is cut), short."""
@@ -505,6 +559,10 @@ def _secrets(url: str, key: str) -> tuple[str, ...]:
     return tuple(value for value in found if len(value) >= 4)  # shorter ones would blank ordinary words
 
 
+def _json(answer: object) -> str:
+    return json.dumps(answer, ensure_ascii=False)
+
+
 def _serve(model: Model) -> Any:
     from . import local
 
@@ -518,12 +576,12 @@ def _failure(state: tenacity.RetryCallState) -> _AttemptError:
     return error
 
 
-def _server_message(body: object, fallback: str) -> str:
-    if isinstance(body, Mapping):
-        inner = body.get("error")
-        message = body.get("message") or (inner.get("message") if isinstance(inner, Mapping) else inner)
-        return str(message or fallback or body)
-    return str(body or fallback)
+def _server_message(answer: object) -> tuple[str, str]:
+    """What an error says, and its code; servers send an object, or an object inside "error", or a text."""
+    error = answer.get("error", answer) if isinstance(answer, Mapping) else answer
+    if isinstance(error, Mapping):
+        return str(error.get("message") or answer), str(error.get("code"))
+    return str(error), ""
 
 
 def _error_status(answer: object) -> int | None:
@@ -557,23 +615,9 @@ def _chain(error: BaseException) -> Iterable[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _root(error: BaseException) -> BaseException:
-    return list(_chain(error))[-1]
-
-
 def _root_message(error: BaseException) -> str:
-    root = _root(error)
+    *_, root = _chain(error)
     return str(root) or type(root).__name__
-
-
-def _class_names(error: BaseException) -> set[str]:
-    """Names of the classes of an error and its causes, down to the transport's: openai and its transport
-    call a refused connection and a broken one timeouts too."""
-    return {base.__name__ for cause in _chain(error) for base in type(cause).__mro__}
-
-
-def _never_connected(error: BaseException) -> bool:
-    return bool(_class_names(error) & {"ClientConnectorError", "ConnectionTimeoutError", "ConnectError"})
 
 
 def _logprobs(content: Iterable[Mapping[str, Any]]) -> tuple[TopLogprobs, ...]:
@@ -597,4 +641,4 @@ def _usage(body: Mapping[str, Any]) -> Usage:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value < 2**53 else None

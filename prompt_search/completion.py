@@ -80,11 +80,21 @@ TopLogprobs = tuple[tuple[str, float], ...]
 class Response:
     """What came back for one request.
 
-    ``error`` is ``None`` for an answer, else ``kind: explanation`` with one of the kinds ``bad_request``,
-    ``server``, ``timeout``, ``malformed``, ``empty``, ``content_filter``, ``budget``. ``logprobs`` holds one
-    entry for each generated token when they were asked for. ``cost_usd`` is NaN when the price is unknown.
-    ``attempts`` counts the requests that were really sent, retries included; ``lost`` those among them that the
-    server may have worked on without our learning what it used: timeouts, cut connections, unreadable answers.
+    ``error`` is ``None`` for an answer, else ``kind: explanation``. The kinds:
+
+    - ``bad_request``: the server cannot take the request (status 400, 413, 422 and the like); not asked again.
+    - ``server``: it refused for a while (408, 409, 429, 500 and above) or broke the connection, in every attempt.
+    - ``timeout``: no answer in time, in every attempt.
+    - ``malformed``: what came is no JSON, was cut off, or is no chat completion, in every attempt.
+    - ``empty``: a chat completion without choices, in every attempt.
+    - ``content_filter``: the server withheld the answer, or the model refused; not asked again.
+    - ``budget``: there was no room for another attempt.
+
+    An answer that the token limit cut off is an answer: ``finish_reason`` is ``length``, and its text is read like
+    any other, as a label may be there already. ``logprobs`` holds one entry for each generated token when they were
+    asked for. ``cost_usd`` is NaN when the price is unknown. ``attempts`` counts the requests that were really sent,
+    retries included; ``lost`` those among them that the server may have worked on without our learning what it used:
+    timeouts, cut connections, unreadable answers.
     """
 
     text: str = ""

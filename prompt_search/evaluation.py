@@ -33,6 +33,14 @@ CONTENT_FREE = "N/A"
 HOPELESS_AFTER = 10
 """A run whose first requests all fail, this many of them, is ended instead of using up its budget."""
 
+HOPELESS_IN_A_ROW = 20
+"""Amid a run so many failures without an answer in between end it. Where one request in two fails for good, that
+happens once in a million requests."""
+
+FAILING_PROMPTS = 3
+"""Where it is not the server that fails, but requests are refused one by one, they must be of so many prompts: a prompt
+that is too long for the model fails on every row."""
+
 
 JOBS_AT_ONCE = 500
 """Jobs whose requests are looked up, and claimed, together; at most twice as many are held in memory."""
@@ -173,6 +181,7 @@ class Evaluator:
         # Where the server refused everything, the same line tries again.
         self._retry_errors = retry_errors or not self._answered
         self._failures = 0
+        self._failing: set[str] = set()
         self._used: dict[str, bool] = {}
         """Requests whose response this run had need of, and whether it was there already."""
         self._flying: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
@@ -380,10 +389,10 @@ class Evaluator:
         baseline: Response | None = None
         *before, (asked, key) = requests
         for request, blank in before:
-            baseline, cached = await self._respond(request, blank, split, block)
+            baseline, cached = await self._respond(contender, request, blank, split, block)
             if baseline.error is not None:
                 return _failed(index, blank, baseline.error, cached)
-        response, cached = await self._respond(asked, key, split, block)
+        response, cached = await self._respond(contender, asked, key, split, block)
         if response.error is not None:
             return _failed(index, key, response.error, cached)
         answer = contender.answer.parse(response, baseline)
@@ -404,26 +413,32 @@ class Evaluator:
             margin=by,
         )
 
-    async def _respond(self, request: Request, key: str, split: str, block: _Block) -> tuple[Response, bool]:
+    async def _respond(
+        self, contender: Contender, request: Request, key: str, split: str, block: _Block
+    ) -> tuple[Response, bool]:
         """The response to a request, and whether it cost nothing now; asked once however many rows need it."""
         if key in self._used:
             call = block.found.calls.get(key)
             response = call.response if call else self._responses([key])[key]
             return response, self._used[key]
         if key not in self._flying:
-            self._flying[key] = asyncio.ensure_future(self._obtain(request, key, split, block))
+            self._flying[key] = asyncio.ensure_future(self._obtain(contender, request, key, split, block))
         return await asyncio.shield(self._flying[key])
 
-    async def _obtain(self, request: Request, key: str, split: str, block: _Block) -> tuple[Response, bool]:
+    async def _obtain(
+        self, contender: Contender, request: Request, key: str, split: str, block: _Block
+    ) -> tuple[Response, bool]:
         with self._stopping():  # here already: those who wait for the same request hear of it a step later
-            response, cached = await self._answer(request, key, split, block)
+            response, cached = await self._answer(contender, request, key, split, block)
         self._used[key] = cached
         del self._flying[key]  # a response is in the store; one that failed for the budget stays, and fails again
         if self._on_response is not None:
             self._on_response(response, cached)
         return response, cached
 
-    async def _answer(self, request: Request, key: str, split: str, block: _Block) -> tuple[Response, bool]:
+    async def _answer(
+        self, contender: Contender, request: Request, key: str, split: str, block: _Block
+    ) -> tuple[Response, bool]:
         call = block.found.calls.get(key)
         free = call is not None and call.attempts > 0 and call.budget < self._budget
         if call is not None and not self._is_retried(call) and (free or call.budget == self._budget):
@@ -450,7 +465,7 @@ class Evaluator:
         block.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
             raise BudgetExceeded(response.error)
-        self._check_hopeless(response)
+        self._check_hopeless(response, contender)
         return response, False
 
     async def _send(self, request: Request) -> Response:
@@ -465,18 +480,29 @@ class Evaluator:
                 raise BudgetExceeded(error) from None
             return Response(error=error, attempts=sent, lost=1)
 
-    def _check_hopeless(self, response: Response) -> None:
-        """Stop a run in which nothing was ever answered.
+    def _check_hopeless(self, response: Response, contender: Contender) -> None:
+        """Stop a run in which nothing is answered, from its beginning or any more.
 
         Raises:
-            RequestRefused: the first requests all failed.
+            RequestRefused: too many requests failed, without one that was answered in between.
         """
         if response.error is None:
             self._answered = True
-        elif not self._answered:
-            self._failures += 1
+            self._failures = 0
+            self._failing.clear()
+            return
+        self._failures += 1
+        self._failing.add(contender.prompt.source)
+        if not self._answered:
             if self._failures >= HOPELESS_AFTER:
                 raise RequestRefused(f"the first {self._failures} requests all failed, the last with {response.error}")
+            return
+        of_the_server = response.error.startswith(("server:", "timeout:"))
+        if self._failures >= HOPELESS_IN_A_ROW and (of_the_server or len(self._failing) >= FAILING_PROMPTS):
+            raise RequestRefused(
+                f"the last {self._failures} requests all failed, the last with {response.error}; what was answered "
+                f"before is kept: run it again with retry_errors=True (--retry-errors) when that is mended"
+            )
 
     async def _keep(
         self, request: Request, key: str, response: Response, spending: Spending, split: str, *, paid: bool

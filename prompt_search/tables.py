@@ -19,7 +19,7 @@ TRIAL_COLUMNS = (
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
-    "completion_tokens", "latency_s", "cached",
+    "completion_tokens", "latency_s", "cached", "finish_reason",
 )  # fmt: skip
 EFFECT_COLUMNS = ("choice", "option", "effect", "effect_low", "effect_high", "trials", "importance")
 SLICE_COLUMNS = ("trial", "split", "rows", "score", "score_low", "score_high")
@@ -31,7 +31,7 @@ INTERACTION_COLUMNS = (
 )  # fmt: skip
 CALL_COLUMNS = (
     "call", "key", "split", "attempts", "response", "error", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "latency_s", "cost_usd",
+    "completion_tokens", "latency_s", "cost_usd", "finish_reason",
 )  # fmt: skip
 
 
@@ -41,7 +41,8 @@ def samples_frame(samples: Sequence[SampleRecord], calls: Mapping[str, Call]) ->
     Columns: ``trial`` int; ``row`` int, position in the data; ``split`` ``search`` or ``test``; ``answer`` what
     was read from the response, None when nothing could be; ``target``; ``score`` float, NaN when the request
     failed; ``error`` text or None; ``response`` text; ``prompt_tokens`` and ``completion_tokens`` Int64;
-    ``latency_s`` float seconds; ``cached`` bool, whether the response was there already.
+    ``latency_s`` float seconds; ``cached`` bool, whether the response was there already;
+    ``finish_reason`` as the server gave it: ``length`` where the token limit cut the response off.
     """
     records = []
     for sample in samples:
@@ -60,6 +61,7 @@ def samples_frame(samples: Sequence[SampleRecord], calls: Mapping[str, Call]) ->
                 "completion_tokens": response.usage.completion_tokens,
                 "latency_s": response.latency_s,
                 "cached": sample.cached,
+                "finish_reason": response.finish_reason,
             }
         )
     frame = _frame(records, SAMPLE_COLUMNS)
@@ -241,7 +243,8 @@ def calls_frame(calls: Mapping[str, Call]) -> pd.DataFrame:
 
     Columns: ``call`` int; ``key`` of the request; ``split``; ``attempts`` really sent, 0 when the response was
     stored before; ``response`` text; ``error`` text or None; ``prompt_tokens``, ``cached_tokens`` (the part the
-    server had in its cache) and ``completion_tokens`` Int64; ``latency_s`` seconds; ``cost_usd`` US dollars.
+    server had in its cache) and ``completion_tokens`` Int64; ``latency_s`` seconds; ``cost_usd`` US dollars;
+    ``finish_reason`` as the server gave it.
     """
     records = [
         {
@@ -256,6 +259,7 @@ def calls_frame(calls: Mapping[str, Call]) -> pd.DataFrame:
             "completion_tokens": call.response.usage.completion_tokens,
             "latency_s": call.response.latency_s,
             "cost_usd": call.response.cost_usd,
+            "finish_reason": call.response.finish_reason,
         }
         for call in calls.values()
     ]

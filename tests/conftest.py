@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import json
-import logging
 import os
 import signal
-import threading
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
-from pytest_httpserver import HTTPServer
-from werkzeug import Request as ServerRequest
-from werkzeug import Response as ServerResponse
 
 from prompt_search.candidate import Prompt
 from prompt_search.client import Model
 from prompt_search.completion import Request, Response, Usage
 from prompt_search.errors import RequestRefused
+from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of
+
+__all__ = ["Body", "FakeServer", "completion", "failure", "prompt_of"]
 
 settings.register_profile("prompt_search", deadline=None)  # two shared cores say nothing about one slow example
 settings.load_profile("prompt_search")
@@ -33,12 +28,6 @@ settings.load_profile("prompt_search")
 # interrupt must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request hides what failed
-
-PATH = "/v1/chat/completions"
-Body = Mapping[str, Any]
-Reply = str | Mapping[str, Any] | ServerResponse
-
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,26 +35,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "PROMPT_SEARCH_")):
             monkeypatch.delenv(name)
-
-
-def prompt_of(body: Body) -> str:
-    """All messages of a request as one text."""
-    return "\n".join(message["content"] for message in body["messages"])
-
-
-def completion(text: str, prompt: str = "", logprobs: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """A chat completion as servers send it; ``logprobs`` are those of the first token."""
-    choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-    if logprobs is not None:
-        top = [{"token": token, "logprob": value} for token, value in logprobs.items()]
-        choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
-    usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
-    return {"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage}
-
-
-def failure(status: int, message: str) -> ServerResponse:
-    """An error as OpenAI sends it."""
-    return ServerResponse(json.dumps({"error": {"message": message}}), status, mimetype="application/json")
 
 
 def executed(prompt: Prompt) -> dict[str, Any]:
@@ -81,65 +50,6 @@ def executed(prompt: Prompt) -> dict[str, Any]:
     return space
 
 
-class FakeServer:
-    """An OpenAI-compatible server whose ``answer`` sees the body of one request and nothing else.
-
-    ``answer`` gives the text, a whole completion, or an HTTP response; ``latency`` the seconds it takes.
-    ``bodies`` holds every request, retries included, in the order of arrival. After ``fail_after`` requests
-    every further one is refused with 401.
-    """
-
-    def __init__(self, server: HTTPServer) -> None:
-        self._server = server
-        self._lock = threading.Lock()
-        self.answer: Callable[[Body], Reply] = lambda body: "positive"
-        self.latency: Callable[[Body], float] = lambda body: 0.0
-        self.bodies: list[dict[str, Any]] = []
-        self.fail_after: int | None = None
-        self.busiest = 0
-        self._busy = 0
-        server.expect_request(PATH, method="POST").respond_with_handler(self._handle)
-
-    @property
-    def count(self) -> int:
-        """Requests that arrived, refused ones included."""
-        return len(self.bodies)
-
-    @property
-    def answered(self) -> int:
-        """Requests that were not refused."""
-        return self.count if self.fail_after is None else min(self.count, self.fail_after)
-
-    @property
-    def repeated(self) -> list[str]:
-        """Bodies that arrived more than once."""
-        counted = Counter(json.dumps(body, sort_keys=True) for body in self.bodies)
-        return [body for body, count in counted.items() if count > 1]
-
-    def model(self, name: str = "fake", **settings: Any) -> Model:
-        return Model(name, base_url=self._server.url_for("/v1"), **settings)
-
-    def _handle(self, request: ServerRequest) -> ServerResponse:
-        body = json.loads(request.get_data())
-        with self._lock:
-            self.bodies.append(body)
-            refused = self.fail_after is not None and len(self.bodies) > self.fail_after
-            self._busy += 1
-            self.busiest = max(self.busiest, self._busy)
-        try:
-            time.sleep(self.latency(body))
-            if refused:
-                return failure(401, "this key has been revoked")
-            reply = self.answer(body)
-        finally:
-            with self._lock:
-                self._busy -= 1
-        if isinstance(reply, ServerResponse):
-            return reply
-        sent = completion(reply, prompt_of(body)) if isinstance(reply, str) else reply
-        return ServerResponse(json.dumps(sent), mimetype="application/json")
-
-
 class FakeModel:
     """The same without HTTP, in place of the client: for tests that ask thousands of questions.
 
@@ -147,7 +57,7 @@ class FakeModel:
     """
 
     def __init__(self) -> None:
-        self.answer: Callable[[Body], Reply | Response] = lambda body: "positive"
+        self.answer: Callable[[Body], Any] = lambda body: "positive"
         self.latency: Callable[[Body], float] = lambda body: 0.0
         self.bodies: list[dict[str, Any]] = []
         self.fail_after: int | None = None
@@ -221,21 +131,11 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     return made
 
 
-@pytest.fixture(scope="session")
-def threaded_server() -> Iterator[HTTPServer]:
-    """One HTTP server for all tests that takes many requests at once."""
-    with HTTPServer(threaded=True) as server:
-        yield server
-
-
 @pytest.fixture
-def server(threaded_server: HTTPServer) -> Iterator[FakeServer]:
+def server() -> Iterator[FakeServer]:
     """A fresh fake OpenAI server."""
-    threaded_server.clear()
-    fake = FakeServer(threaded_server)
-    yield fake
-    threaded_server.check_handler_errors()
-    threaded_server.clear()
+    with FakeServer() as made:
+        yield made
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from werkzeug import Response as ServerResponse
 from prompt_search.client import Client, Model, Price, public_url, published_cost, redact
 from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, RunError, ServerUnreachable
+from prompt_search.testing import Body, FakeServer, Reply, failure
 
 KEY = "sk-test-MARKED0123456789abcdef"
 PATH = "/v1/chat/completions"
@@ -325,7 +326,8 @@ def test_broken_connection_is_not_a_timeout() -> None:
     [
         ("not json", "the answer is not JSON: not json"),
         ("[]", "the answer is not a chat completion: []"),
-        ('{"choices": []}', 'the answer is not a chat completion: {"choices": []}'),
+        ("[" * 100_000, "the answer is not JSON: [["),
+        ('{"choices": {}}', 'the answer is not a chat completion: {"choices": {}}'),
         ('{"choices": [{}]}', "the answer is not a chat completion"),
         ('{"choices": [{"message": {"content": 5}}]}', "the answer is not a chat completion"),
         ("null", "the answer is not a chat completion: null"),
@@ -338,6 +340,35 @@ def test_malformed_answer_is_retried(httpserver: HTTPServer, waits: list[float],
     assert response.error is not None
     assert response.error.startswith(f"malformed: {message}")
     assert response.attempts == 2
+
+
+def test_answer_without_choices_is_empty(httpserver: HTTPServer, waits: list[float]) -> None:
+    """A chat completion with nothing in it is asked for again, then reported as what it is."""
+    httpserver.expect_request(PATH).respond_with_json({"choices": []})
+    response = complete(model_at(httpserver), waits, max_attempts=2)
+    assert response.error == 'empty: the answer has no choices: {"choices": []} (2 attempts)'
+
+
+def test_truncated_json_is_malformed(httpserver: HTTPServer, waits: list[float]) -> None:
+    """Half an answer is asked for again, then reported."""
+    whole = json.dumps(answer())
+    httpserver.expect_request(PATH).respond_with_data(whole[: len(whole) // 2], content_type="application/json")
+    assert (complete(model_at(httpserver), waits, max_attempts=2).error or "").startswith("malformed: ")
+
+
+def test_answer_cut_off_by_length_is_an_answer(httpserver: HTTPServer, waits: list[float]) -> None:
+    """What the token limit cut off is read like any other text, is not asked for again, and can be told."""
+    httpserver.expect_request(PATH).respond_with_json(answer("posit", choice={"finish_reason": "length"}))
+    response = complete(model_at(httpserver), waits)
+    assert (response.text, response.finish_reason, response.error, response.attempts) == ("posit", "length", None, 1)
+
+
+def test_absurd_token_counts_are_unknown(httpserver: HTTPServer) -> None:
+    """A count that no server can mean has no price."""
+    httpserver.expect_request(PATH).respond_with_json(answer(usage={"prompt_tokens": 10**400, "completion_tokens": 1}))
+    response = complete(model_at(httpserver, price=Price(prompt=1.0, completion=1.0)))
+    assert response.usage == Usage(completion_tokens=1)
+    assert math.isnan(response.cost_usd)
 
 
 def test_malformed_answer_may_pass(httpserver: HTTPServer, waits: list[float]) -> None:
@@ -547,6 +578,65 @@ def test_concurrency_is_bounded() -> None:
 
     assert [response.text for response in asyncio.run(run())] == ["positive"] * 20
     assert peak == 3
+
+
+def together(client_settings: dict[str, Any], model: Model, count: int) -> list[Response]:
+    """Many requests of one client at once, with really passing time."""
+
+    async def run() -> list[Response]:
+        async with Client(model, **client_settings) as client:
+            requests = [
+                Request(endpoint=model.endpoint, model=model.name, messages=(Message("user", f"number {number}"),))
+                for number in range(count)
+            ]
+            return await asyncio.gather(*(client.complete(request) for request in requests))
+
+    return asyncio.run(run())
+
+
+def test_retry_after_holds_back_every_request() -> None:
+    """While the server asks for peace, requests that it has not refused are not sent either."""
+
+    def busy(body: Body) -> Reply | str:
+        first = len(server.arrivals) == 1
+        return failure(429, "peace", Retry_After="0.5") if first else "positive"
+
+    with FakeServer(busy) as server:
+        together({"max_concurrency": 1}, server.model(), 1)  # imports and connects
+        server.arrivals.clear()
+        responses = together({"max_concurrency": 2, "sleep": asyncio.sleep}, server.model(), 20)
+        assert [response.text for response in responses] == ["positive"] * 20
+        first, second, *rest = server.arrivals
+        assert second - first < 0.4  # was on its way
+        assert min(rest) - first >= 0.5
+
+
+def test_fewer_requests_are_in_flight_when_the_server_has_no_room() -> None:
+    """A server that takes four at a time is soon asked about as many, and every request is answered."""
+
+    async def no_sleep(seconds: float) -> None:
+        await asyncio.sleep(0.001)
+
+    with FakeServer(latency=0.02, most_at_a_time=4) as server:
+        responses = together({"max_concurrency": 32, "sleep": no_sleep, "max_attempts": 100}, server.model(), 300)
+        assert [response.text for response in responses] == ["positive"] * 300
+        assert server.statuses[429] < 150
+        assert sum(response.attempts for response in responses) == server.count
+
+
+def test_requests_per_minute_are_kept(waits: list[float]) -> None:
+    """Above the model's limit nothing is sent before the minute has room."""
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    with FakeServer() as server:
+        model = server.model(requests_per_minute=5)
+        responses = together({"sleep": sleep, "clock": lambda: now[0]}, model, 12)
+    assert [response.text for response in responses] == ["positive"] * 12
+    assert sum(waits) == pytest.approx(120.0, abs=0.1)
 
 
 def test_on_attempt_sees_every_attempt(httpserver: HTTPServer, waits: list[float]) -> None:

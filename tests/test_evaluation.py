@@ -21,7 +21,15 @@ from prompt_search.client import Client
 from prompt_search.completion import Response
 from prompt_search.dataset import Row
 from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
-from prompt_search.evaluation import CONTENT_FREE, HOPELESS_AFTER, JOBS_AT_ONCE, Contender, Evaluator, Outcome
+from prompt_search.evaluation import (
+    CONTENT_FREE,
+    HOPELESS_AFTER,
+    HOPELESS_IN_A_ROW,
+    JOBS_AT_ONCE,
+    Contender,
+    Evaluator,
+    Outcome,
+)
 from prompt_search.lease import Owner
 from prompt_search.metrics import Metric, exact
 from prompt_search.store import Store
@@ -308,10 +316,47 @@ def test_run_without_any_answer_is_ended(fake: FakeModel, limit: int) -> None:
 
 
 def test_failures_after_an_answer_do_not_end_a_run(fake: FakeModel) -> None:
-    """One answer shows that the endpoint works."""
+    """One answer shows that the endpoint works, and a single prompt may be too long for every row."""
     fake.answer = lambda body: "positive" if "text 0" in prompt_of(body) else Response(error="bad_request: too long")
     outcomes = Setting(fake, concurrency=1).run(*((contender(fake.model()), row) for row in range(40)))
     assert sum(o is not None and o.error is not None for o in outcomes) == 39
+
+
+def failing_from(call: int, fake: FakeModel, error: str) -> Callable[[Body], str | Response]:
+    """Answers before a number of requests, and then never again."""
+    return lambda body: "positive" if fake.count <= call else Response(error=error)
+
+
+@pytest.mark.parametrize("error", ["server: 500", "timeout: no answer within 120 s"])
+def test_server_that_dies_for_good_ends_the_run(fake: FakeModel, error: str) -> None:
+    """Twenty failures of the server in a row, with no answer in between, end a run that had answers before."""
+    fake.answer = failing_from(5, fake, error)
+    setting = Setting(fake, concurrency=1)
+    with pytest.raises(RequestRefused, match=r"the last 20 requests all failed, the last with .*; what was"):
+        setting.run(*((contender(fake.model()), row) for row in range(40)))
+    assert fake.count == 5 + HOPELESS_IN_A_ROW
+    assert setting.ledger.stopped is not None
+    assert sum(call.response.error is None for call in setting.store.calls("s").values()) == 5
+
+
+def test_endpoint_that_refuses_everything_from_now_on_ends_the_run(fake: FakeModel) -> None:
+    """Twenty refusals in a row of three prompts' requests are not the fault of one prompt."""
+    fake.answer = failing_from(5, fake, "bad_request: no such parameter")
+    prompts = [contender(fake.model(), f"{number} {{{{ row.text }}}}") for number in range(4)]
+    with pytest.raises(RequestRefused, match="the last 20 requests all failed"):
+        Setting(fake, concurrency=1).run(*((prompts[row % 4], row) for row in range(40)))
+    assert fake.count == 5 + HOPELESS_IN_A_ROW
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=120))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_run_with_answers_in_between_goes_on(fails: list[bool]) -> None:
+    """However many requests fail, a run is not ended as long as one is answered among any twenty."""
+    fake = FakeModel()
+    pattern = [fail and number % 10 != 0 for number, fail in enumerate(fails)]
+    fake.answer = lambda body: Response(error="server: 500") if pattern[(fake.count - 1) % len(pattern)] else "positive"
+    outcomes = Setting(fake, concurrency=1).run(*((contender(fake.model()), row) for row in range(40)))
+    assert None not in outcomes
 
 
 def raising(answer: Any, row: Row) -> float:

@@ -29,7 +29,7 @@ from prompt_search.space import Factor, SearchSpace, choice
 from prompt_search.store import Store
 from prompt_search.study import Study
 from prompt_search.template import Template
-from tests.conftest import Body, FakeClient, FakeModel, Reply, prompt_of
+from tests.conftest import Body, FakeClient, FakeModel, prompt_of
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Say it.", "Decide with care.", "Which?"]) }}
 {% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
@@ -62,7 +62,7 @@ class Setting:
     """A race on a fake model, and everything that it is made of."""
 
     source: str = SOURCE
-    answer: Callable[[Body], Reply | Response] = truth
+    answer: Callable[[Body], str | Response] = truth
     limit: int = 150
     seed: int = 0
     concurrency: int = 16
@@ -304,7 +304,7 @@ def test_all_errors_end_without_a_score() -> None:
 def test_failing_default_does_not_win() -> None:
     """A prompt that was never answered is behind every one that was, the default too."""
 
-    def answer(body: Body) -> Reply | Response:
+    def answer(body: Body) -> str | Response:
         return Response(error="bad_request: too long") if "Classify." in prompt_of(body) else "positive"
 
     setting = Setting(answer=lambda body: answer(body), limit=60, settings={"metric": lambda a, row: 1.0})

@@ -83,7 +83,7 @@ def test_study_over_http_finds_a_better_prompt(server: FakeServer, storage: str)
     result = made.run(ps.Budget(calls=240))
     assert server.count == result.summary["calls"] <= 240
     assert server.repeated == []
-    assert server.busiest <= 8
+    assert server.most_in_flight <= 8
     assert "Decide with care." in result.best.text
     assert result.verdict == "better"
     assert result.verdict.rows == len(made.test_rows)

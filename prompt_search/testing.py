@@ -1,0 +1,443 @@
+"""For tests of studies: an OpenAI-compatible server on a loopback socket that answers by what it is asked.
+
+It knows the body of the request it answers and how often the same body came before, never the order in which
+requests come. Faults are drawn from these two and a seed, so that a run repeats whatever its concurrency, and what the
+server counts can be held against what a study says it paid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from types import TracebackType
+from typing import Any, Final
+
+from aiohttp import web
+
+from prompt_search.client import Model
+from prompt_search.errors import InputError
+
+PATH: Final = "/v1/chat/completions"
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An HTTP response: ``body`` is sent as it is, or as JSON where it is no text."""
+
+    status: int = 200
+    body: str | bytes | Mapping[str, Any] = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = str | Mapping[str, Any] | Reply
+"""The text of an answer, a whole chat completion, or any HTTP response."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Which shares of all attempts go wrong, each from 0 to 1, at most 1 together.
+
+    ``rate_limited`` is a 429 without and ``retry_after`` one with a Retry-After of ``retry_after_s`` seconds;
+    ``server_error`` a 500; ``hang`` no answer for ``hang_s`` seconds; ``cut`` a connection that breaks, half of them
+    amid the answer; ``not_json`` an answer that is no JSON; ``truncated`` half of one; ``no_choices`` one without
+    choices; ``content_filter`` a withheld answer; ``length`` one that breaks off after half of its text.
+
+    >>> Faults(server_error=0.9, cut=0.2)
+    Traceback (most recent call last):
+    prompt_search.errors.InputError: shares of faults are 0 or more, and at most 1 together; got 1.1
+    """
+
+    rate_limited: float = 0.0
+    retry_after: float = 0.0
+    server_error: float = 0.0
+    hang: float = 0.0
+    cut: float = 0.0
+    not_json: float = 0.0
+    truncated: float = 0.0
+    no_choices: float = 0.0
+    content_filter: float = 0.0
+    length: float = 0.0
+    retry_after_s: float = 0.1
+    hang_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        shares = self.shares.values()
+        if min(shares) < 0 or sum(shares) > 1:
+            raise InputError(f"shares of faults are 0 or more, and at most 1 together; got {sum(shares):g}")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share by kind of fault."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.name.endswith("_s")}
+
+    def drawn(self, chance: float) -> str | None:
+        """The fault that a number from 0 to 1 stands for."""
+        for name, share in self.shares.items():
+            if chance < share:
+                return name
+            chance -= share
+        return None
+
+
+def prompt_of(body: Body) -> str:
+    """All messages of a request as one text."""
+    return "\n".join(str(message["content"]) for message in body["messages"])
+
+
+def chance(*what: object) -> float:
+    """A number from 0 up to 1 that depends on nothing but ``what``.
+
+    >>> chance("seed", 1) == chance("seed", 1) != chance("seed", 2)
+    True
+    """
+    digest = hashlib.blake2b(repr(what).encode("utf-8", "backslashreplace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def completion(
+    text: str, prompt: str = "", logprobs: Mapping[str, float] | None = None, finish_reason: str = "stop"
+) -> dict[str, Any]:
+    """A chat completion as servers send it, a word being a token; ``logprobs`` are those of the first token."""
+    choice: dict[str, Any] = {
+        "index": 0,
+        "finish_reason": finish_reason,
+        "message": {"role": "assistant", "content": text},
+    }
+    if logprobs is not None:
+        top = [{"token": token, "logprob": value} for token, value in logprobs.items()]
+        choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
+    usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
+    return {"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+def failure(status: int, message: str, **headers: str) -> Reply:
+    """An error as OpenAI sends it; ``Retry_After="1"`` makes a header ``Retry-After``."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status=status, body={"error": {"message": message}}, headers=named)
+
+
+def truth_model(
+    targets: Mapping[str, str],
+    accuracy: float | Callable[[str], float] = 0.8,
+    *,
+    seed: int = 0,
+) -> Callable[[Body], Answer]:
+    """A model that knows the right answers and gives them as often as it should.
+
+    Which row is asked about is told by the last message: its last line that is one of the texts in ``targets``, else
+    the text that ends last in it. The same prompt with the same row is answered alike every time. A request for
+    log-probabilities gets those of all labels.
+
+    Args:
+        targets: right answer by the row's text.
+        accuracy: how often it is given: a number from 0 to 1, or one for each prompt (its messages without the row's
+            text, as one text).
+        seed: for which rows each prompt is right on.
+
+    >>> model = truth_model({"It was great": "positive", "It was dull": "negative"}, accuracy=1.0)
+    >>> model({"messages": [{"role": "user", "content": "Judge the text.\\nText: It was dull"}]})
+    'negative'
+    """
+    labels = sorted(set(targets.values()))
+
+    def row_of(text: str) -> str:
+        for line in reversed(text.splitlines()):
+            if line in targets:
+                return line
+        found = [row for row in targets if row in text]
+        if not found:
+            raise InputError(f"the request has the text of no row that the truth model knows: {text[-200:]}")
+        return max(found, key=lambda row: (text.rfind(row) + len(row), len(row)))
+
+    def answer(body: Body) -> Answer:
+        prompt = prompt_of(body)
+        row = row_of(str(body["messages"][-1]["content"]))
+        wording = prompt.replace(row, "")
+        right = accuracy(wording) if callable(accuracy) else accuracy
+        others = [label for label in labels if label != targets[row]]
+        text = targets[row]
+        if others and chance(seed, wording, row) >= right:
+            text = others[int(chance("which", seed, wording, row) * len(others))]
+        if not body.get("logprobs"):
+            return text
+        rest = math.log(0.1 / max(len(labels) - 1, 1))
+        logprobs = {text: math.log(0.9), **{label: rest for label in labels if label != text}}
+        return completion(text, prompt, logprobs)
+
+    return answer
+
+
+class FakeServer:
+    """An OpenAI-compatible server on a free port of 127.0.0.1, in a thread of its own.
+
+    It fails loudly: a request for anything but chat completions, and an exception in ``answer``, is raised when the
+    ``with`` block ends.
+
+    Args:
+        answer: what to say: always the same, or a function of the body of the request; see `Answer` and `truth_model`.
+        latency: seconds that an answer takes, or a function of the body.
+        faults: what goes wrong how often; see `Faults`.
+        requests_per_minute: how many requests of the last minute it takes; what is above gets a 429 with Retry-After.
+        tokens_per_minute: the same for the tokens of its answers.
+        most_at_a_time: how many requests it works on at a time; what is above gets a 429 without Retry-After.
+        fail_after: after so many requests every further one is refused with 401.
+        seed: for the faults.
+        minute_s: how long a minute is, in seconds.
+
+    Attributes:
+        bodies: every request that arrived, in the order of arrival.
+        arrivals: when, in seconds of the monotonic clock.
+        statuses: how often which status was sent.
+        faults_made: how often which fault was.
+        answered: how many requests got a whole answer.
+        tokens: of these answers, prompts included.
+        most_in_flight: the most requests that were being answered at a time.
+
+    >>> import pandas as pd
+    >>> import prompt_search as ps
+    >>> frame = pd.DataFrame({"text": [f"text {i}" for i in range(20)], "label": ["a", "b"] * 10})
+    >>> data = ps.Dataset(frame, target="label")
+    >>> truth = truth_model(dict(zip(frame["text"], frame["label"])), accuracy=1.0)
+    >>> with FakeServer(truth, faults=Faults(cut=0.2)) as server:
+    ...     scored = ps.evaluate(ps.Prompt(source="{{ row.text }}"), data, model=server.model())
+    >>> scored.score, server.answered, server.count == 20 + server.faults_made["cut"] > 20
+    (1.0, 20, True)
+    """
+
+    def __init__(
+        self,
+        answer: Answer | Callable[[Body], Answer] = "positive",
+        *,
+        latency: float | Callable[[Body], float] = 0.0,
+        faults: Faults | None = None,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        most_at_a_time: int | None = None,
+        fail_after: int | None = None,
+        seed: int = 0,
+        minute_s: float = 60.0,
+    ) -> None:
+        self.answer = answer
+        self.latency = latency
+        self.faults = faults or Faults()
+        self.requests_per_minute = requests_per_minute
+        self.tokens_per_minute = tokens_per_minute
+        self.most_at_a_time = most_at_a_time
+        self.fail_after = fail_after
+        self.seed = seed
+        self.minute_s = minute_s
+        self.bodies: list[dict[str, Any]] = []
+        self.arrivals: list[float] = []
+        self.statuses: Counter[int] = Counter()
+        self.faults_made: Counter[str] = Counter()
+        self.answered = 0
+        self.tokens = 0
+        self.most_in_flight = 0
+        self.url = ""
+        self._times: Counter[bytes] = Counter()
+        self._taken: deque[tuple[float, int]] = deque()
+        self._in_flight = 0
+        self._problems: list[BaseException] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="fake server", daemon=True)
+        self._ready = threading.Event()
+
+    @property
+    def count(self) -> int:
+        """Requests that arrived, refused and broken ones included."""
+        return len(self.bodies)
+
+    @property
+    def repeated(self) -> list[str]:
+        """Bodies that arrived more than once."""
+        counted = Counter(json.dumps(body) for body in self.bodies)
+        return [body for body, count in counted.items() if count > 1]
+
+    def model(self, name: str = "fake", **settings: Any) -> Model:
+        """A `Model` that this server answers."""
+        return Model(name, base_url=self.url, **settings)
+
+    def start(self) -> FakeServer:
+        self._thread.start()
+        self._ready.wait()
+        self.check()
+        return self
+
+    def stop(self) -> None:
+        """Close the socket; requests in flight are cut.
+
+        Raises:
+            AssertionError: a request came for anything but chat completions.
+            BaseException: what ``answer`` raised.
+        """
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raise the first thing that should not have happened, if any."""
+        if self._problems:
+            raise self._problems[0]
+
+    def __enter__(self) -> FakeServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except BaseException as problem:
+            if error is not None:
+                problem.__context__ = error
+            raise
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        try:
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            self.url = f"http://{host}:{port}/v1"
+        except OSError as error:  # no socket: raised where the server was to be started
+            self._problems.append(error)
+            self._stop.set()
+        finally:
+            self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        text = await request.read()
+        if request.method != "POST" or request.path != PATH:
+            problem = f"the fake server answers POST {PATH} only, and was asked for {request.method} {request.path}"
+            self._problems.append(AssertionError(problem))
+            return self._sent(failure(404, problem))
+        body = json.loads(text)
+        self.bodies.append(body)
+        self.arrivals.append(time.monotonic())
+        attempt, self._times[text] = self._times[text], self._times[text] + 1
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            refused = self.fail_after is not None and self.count > self.fail_after
+            answer = failure(401, "this key has been revoked") if refused else self._answer(body)
+            if not isinstance(answer, Reply):
+                return await self._respond(request, body, answer, chance(self.seed, text, attempt))
+            await asyncio.sleep(self._latency(body))
+            return self._sent(answer)
+        finally:
+            self._in_flight -= 1
+
+    def _latency(self, body: Body) -> float:
+        return self.latency(body) if callable(self.latency) else self.latency
+
+    def _answer(self, body: Body) -> Mapping[str, Any] | Reply:
+        try:
+            answer = self.answer(body) if callable(self.answer) else self.answer
+        except Exception as error:  # raised where the server is stopped
+            self._problems.append(error)
+            return failure(400, f"the fake server's answer raised {error!r}")
+        return completion(answer, prompt_of(body)) if isinstance(answer, str) else answer
+
+    async def _respond(
+        self, request: web.BaseRequest, body: Body, answer: Mapping[str, Any], drawn: float
+    ) -> web.StreamResponse:
+        usage = answer.get("usage") or {}
+        tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+        if self.most_at_a_time is not None and self._in_flight > self.most_at_a_time:
+            return self._sent(failure(429, "too many requests at a time"))
+        wait_s = self._full_for(tokens)
+        if wait_s > 0:
+            return self._sent(failure(429, "the minute has no room for this request", Retry_After=f"{wait_s:.3f}"))
+        fault = self.faults.drawn(drawn)
+        if fault is not None:
+            self.faults_made[fault] += 1
+        if fault in ("rate_limited", "retry_after", "server_error"):
+            return self._sent(self._error(fault))
+        latency = self.faults.hang_s if fault == "hang" else self._latency(body)
+        if latency > 0:
+            await asyncio.sleep(latency)
+        if fault in (None, "hang"):
+            self.answered += 1
+            self.tokens += tokens
+            return self._sent(Reply(body=answer))
+        whole = json.dumps(answer).encode()
+        if fault == "cut":
+            return await self._cut(request, whole, amid=int(drawn * 1e9) % 2 == 0)
+        return self._sent(Reply(body=_SPOILED[fault](answer, whole)))
+
+    def _full_for(self, tokens: int) -> float:
+        """Seconds until the last minute has room for a request of so many tokens, which is counted if it is now."""
+        now = time.monotonic()
+        taken = self._taken
+        while taken and taken[0][0] <= now - self.minute_s:
+            taken.popleft()
+        requests_over = self.requests_per_minute is not None and len(taken) >= self.requests_per_minute
+        tokens_over = (
+            self.tokens_per_minute is not None and sum(count for _, count in taken) + tokens > self.tokens_per_minute
+        )
+        if taken and (requests_over or tokens_over):
+            return max(taken[0][0] + self.minute_s - now, 0.001)
+        taken.append((now, tokens))
+        return 0.0
+
+    def _error(self, fault: str) -> Reply:
+        if fault == "server_error":
+            return failure(500, "the server stumbled")
+        if fault == "retry_after":
+            return failure(429, "too many requests", Retry_After=f"{self.faults.retry_after_s:g}")
+        return failure(429, "too many requests")
+
+    async def _cut(self, request: web.BaseRequest, whole: bytes, *, amid: bool) -> web.StreamResponse:
+        """Break the connection, before the answer or half-way through."""
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(whole))})
+        if amid:
+            await response.prepare(request)
+            await response.write(whole[: len(whole) // 2])
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+
+    def _sent(self, reply: Reply) -> web.Response:
+        self.statuses[reply.status] += 1
+        body = json.dumps(reply.body) if isinstance(reply.body, Mapping) else reply.body
+        return web.Response(
+            status=reply.status,
+            body=body.encode() if isinstance(body, str) else body,
+            headers={"Content-Type": "application/json", **reply.headers},
+        )
+
+
+def _changed(answer: Mapping[str, Any], finish_reason: str, text: str) -> dict[str, Any]:
+    choice = answer["choices"][0]
+    message = {**choice["message"], "content": text}
+    return {**answer, "choices": [{**choice, "finish_reason": finish_reason, "message": message}]}
+
+
+def _half(answer: Mapping[str, Any]) -> str:
+    text = str(answer["choices"][0]["message"]["content"])
+    return text[: len(text) // 2]
+
+
+_SPOILED: Final[Mapping[str, Callable[[Mapping[str, Any], bytes], bytes | Mapping[str, Any]]]] = {
+    "not_json": lambda answer, whole: b"<html>upstream is busy</html>",
+    "truncated": lambda answer, whole: whole[: len(whole) // 2],
+    "no_choices": lambda answer, whole: {**answer, "choices": []},
+    "content_filter": lambda answer, whole: _changed(answer, "content_filter", ""),
+    "length": lambda answer, whole: _changed(answer, "length", _half(answer)),
+}

@@ -1,0 +1,246 @@
+"""The fake server for tests: answers by what is asked, faults that repeat, exact counts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_search.errors import InputError
+from prompt_search.testing import FakeServer, Faults, Reply, completion, failure, prompt_of, truth_model
+
+TARGETS = {"it was great": "positive", "it was dull": "negative", "so so": "neutral"}
+
+
+def body_of(text: str, **parameters: Any) -> dict[str, Any]:
+    return {"model": "fake", "messages": [{"role": "user", "content": text}], **parameters}
+
+
+def ask(server: FakeServer, bodies: Sequence[dict[str, Any]], timeout_s: float = 5.0) -> list[tuple[int, str]]:
+    """Status and text of every answer, all asked at once; (0, name of the error) where there was none."""
+
+    async def one(session: aiohttp.ClientSession, body: dict[str, Any]) -> tuple[int, str]:
+        try:
+            async with session.post(f"{server.url}/chat/completions", json=body) as response:
+                return response.status, await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return 0, type(error).__name__
+
+    async def run() -> list[tuple[int, str]]:
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            return await asyncio.gather(*(one(session, body) for body in bodies))
+
+    return asyncio.run(run())
+
+
+def text_of(answer: tuple[int, str]) -> Any:
+    return json.loads(answer[1])["choices"][0]["message"]["content"]
+
+
+def test_answer_sees_one_body() -> None:
+    """A text, a function of the body, a whole completion, or any HTTP response may be the answer."""
+    with FakeServer("always") as server:
+        assert text_of(*ask(server, [body_of("hi")])) == "always"
+        server.answer = lambda body: prompt_of(body).upper()
+        assert text_of(*ask(server, [body_of("hi")])) == "HI"
+        server.answer = completion("whole", "two words")
+        ((status, text),) = ask(server, [body_of("hi")])
+        assert (status, json.loads(text)["usage"]) == (200, {"prompt_tokens": 2, "completion_tokens": 1})
+        server.answer = lambda body: Reply(status=418, body="tea", headers={"X-Kind": "green"})
+        assert ask(server, [body_of("hi")]) == [(418, "tea")]
+        assert (server.count, server.answered, server.tokens) == (4, 3, 2 + 2 + 3)
+        assert server.statuses == {200: 3, 418: 1}
+        assert len(server.repeated) == 1
+
+
+def test_model_of_the_server() -> None:
+    """The model that it hands out is asked at its address."""
+    with FakeServer() as server:
+        model = server.model("tiny", tokens_per_minute=9)
+        assert (model.name, model.endpoint, model.tokens_per_minute) == ("tiny", server.url, 9)
+
+
+def test_latency_and_most_in_flight() -> None:
+    """Answers take as long as they are told to, side by side, and the most at a time are counted."""
+    with FakeServer(latency=lambda body: 0.2 if "slow" in prompt_of(body) else 0.0) as server:
+        ask(server, [body_of(f"slow {number}") for number in range(5)])
+        assert server.most_in_flight == 5
+        assert server.arrivals == sorted(server.arrivals)
+
+
+def test_unexpected_path_is_raised() -> None:
+    """A request for anything else is an error where the server is stopped, and gets a 404."""
+
+    async def get(url: str) -> int:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status
+
+    told = "answers POST /v1/chat/completions only, and was asked for GET /v1/x"
+    with pytest.raises(AssertionError, match=told), FakeServer() as server:
+        assert asyncio.run(get(f"{server.url}/x")) == 404
+
+
+def test_exception_in_the_answer_is_raised() -> None:
+    """What the answer function raises is not lost in the server's thread."""
+
+    def answer(body: Any) -> str:
+        raise KeyError("no such row")
+
+    with pytest.raises(KeyError, match="no such row"), FakeServer(answer) as server:
+        assert [status for status, _ in ask(server, [body_of("hi")])] == [400]
+
+
+def test_fail_after() -> None:
+    """A key that is revoked amid a run refuses every further request."""
+    with FakeServer(fail_after=2) as server:
+        statuses = [status for _ in range(4) for status, _ in ask(server, [body_of("hi")])]
+    assert statuses == [200, 200, 401, 401]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "text"),
+    [
+        ("rate_limited", 429, '{"error": {"message": "too many requests"}}'),
+        ("retry_after", 429, '{"error": {"message": "too many requests"}}'),
+        ("server_error", 500, '{"error": {"message": "the server stumbled"}}'),
+        ("not_json", 200, "<html>upstream is busy</html>"),
+    ],
+)
+def test_faults_as_they_are_sent(kind: str, status: int, text: str) -> None:
+    """Every kind of fault is what servers really send."""
+    with FakeServer(faults=Faults(**{kind: 1.0})) as server:
+        assert ask(server, [body_of("hi")]) == [(status, text)]
+    assert (server.answered, server.faults_made) == (0, {kind: 1})
+
+
+def test_faults_inside_an_answer() -> None:
+    """Truncated, without choices, withheld, or broken off by length."""
+    answers = {}
+    for kind in ("truncated", "no_choices", "content_filter", "length"):
+        with FakeServer("positive", faults=Faults(**{kind: 1.0})) as server:
+            ((status, answers[kind]),) = ask(server, [body_of("hi")])
+        assert status == 200
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        json.loads(answers["truncated"])
+    assert json.loads(answers["no_choices"])["choices"] == []
+    for kind, left in (("content_filter", ""), ("length", "posi")):
+        (choice,) = json.loads(answers[kind])["choices"]
+        assert (choice["finish_reason"], choice["message"]["content"]) == (kind, left)
+
+
+def test_hang_and_cut_give_no_answer() -> None:
+    """A hanging request ends with the client's patience, a cut one with its connection; neither blocks the end."""
+    with FakeServer(faults=Faults(hang=1.0)) as server:
+        assert ask(server, [body_of("hi")], timeout_s=0.1) == [(0, "TimeoutError")]
+    with FakeServer(faults=Faults(cut=1.0)) as server:
+        found = Counter(name for _, name in ask(server, [body_of(f"number {n}") for n in range(20)]))
+    assert set(found) <= {"ServerDisconnectedError", "ClientOSError", "ClientPayloadError"}
+    assert "ClientPayloadError" in found  # some break amid the answer
+    assert len(found) > 1  # and some before
+
+
+def test_faults_do_not_depend_on_the_order() -> None:
+    """The same requests meet the same faults, in whatever order they come, and other ones by another seed."""
+    bodies = [body_of(f"number {number}") for number in range(200)]
+    faults = Faults(server_error=0.2, retry_after=0.1, rate_limited=0.1)
+
+    def statuses(asked: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, int]:
+        with FakeServer(faults=faults, seed=seed) as server:
+            found = [status for status, _ in ask(server, asked)]
+        return {prompt_of(body): status for body, status in zip(asked, found, strict=True)}
+
+    first = statuses(bodies)
+    assert first == statuses(bodies[::-1]) != statuses(bodies, seed=1)
+    assert 20 <= sum(status == 500 for status in first.values()) <= 60
+    assert 20 <= sum(status == 429 for status in first.values()) <= 60
+
+
+def test_another_attempt_is_drawn_anew() -> None:
+    """A request that failed may be answered the next time, and then always would be so in that attempt."""
+    with FakeServer(faults=Faults(server_error=0.5)) as server:
+        statuses = [status for _ in range(20) for status, _ in ask(server, [body_of("hi")])]
+    with FakeServer(faults=Faults(server_error=0.5)) as server:
+        assert statuses == [status for _ in range(20) for status, _ in ask(server, [body_of("hi")])]
+    assert set(statuses) == {200, 500}
+
+
+def test_requests_per_minute() -> None:
+    """What is above the limit gets a 429 that tells when there is room; then there is."""
+    with FakeServer(requests_per_minute=3, minute_s=0.5) as server:
+        found = Counter(status for status, _ in ask(server, [body_of(f"{n}") for n in range(5)]))
+        assert found == {200: 3, 429: 2}
+        asyncio.run(asyncio.sleep(0.6))
+        assert [status for status, _ in ask(server, [body_of("later")])] == [200]
+
+
+def test_tokens_per_minute() -> None:
+    """Tokens of answers count, prompts included."""
+    with FakeServer("one", tokens_per_minute=10) as server:
+        found = [status for n in range(5) for status, _ in ask(server, [body_of(f"three words {n}")])]
+    assert found == [200, 200, 429, 429, 429]
+
+
+def test_failure_has_headers() -> None:
+    """An error may carry headers such as Retry-After."""
+    assert failure(503, "busy", Retry_After="2").headers == {"Retry-After": "2"}
+
+
+@pytest.mark.parametrize("shares", [{"cut": -0.1}, {"cut": 0.7, "hang": 0.4}])
+def test_senseless_shares(shares: dict[str, float]) -> None:
+    """Shares below zero or above one together are refused."""
+    with pytest.raises(InputError, match="shares of faults are 0 or more, and at most 1 together; got"):
+        Faults(**shares)
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_drawn_fault_is_one_of_those_with_a_share(drawn: float) -> None:
+    """A number below the sum of all shares stands for a fault that has one, a number above for none."""
+    faults = Faults(cut=0.25, hang=0.25)
+    assert (faults.drawn(drawn) in ("cut", "hang")) == (drawn < 0.5)
+
+
+# The truth model
+
+
+def test_truth_model_is_right_as_often_as_it_should() -> None:
+    """A prompt's accuracy over many rows is the one that was asked for, and each row's answer stays the same."""
+    targets = {f"text {number}": f"label {number % 3}" for number in range(2000)}
+    model = truth_model(targets, accuracy=lambda wording: 0.9 if "carefully" in wording else 0.6)
+    for wording, accuracy in (("Judge", 0.6), ("Judge carefully", 0.9)):
+        answers = {row: model(body_of(f"{wording}\nText: {row}")) for row in targets}
+        assert set(answers.values()) == set(targets.values())
+        right = sum(answers[row] == target for row, target in targets.items()) / len(targets)
+        assert abs(right - accuracy) < 0.04
+        assert answers == {row: model(body_of(f"{wording}\nText: {row}")) for row in targets}
+
+
+def test_truth_model_gives_logprobs_when_asked() -> None:
+    """A request for log-probabilities gets all labels, the answer first."""
+    answer = truth_model(TARGETS, accuracy=1.0)(body_of("so so", logprobs=True))
+    assert isinstance(answer, dict)
+    (position,) = answer["choices"][0]["logprobs"]["content"]
+    found = {top["token"]: math.exp(top["logprob"]) for top in position["top_logprobs"]}
+    assert max(found, key=lambda label: found[label]) == "neutral"
+    assert sum(found.values()) == pytest.approx(1.0)
+
+
+def test_truth_model_finds_the_row_that_is_asked_about() -> None:
+    """Of several rows in a prompt with examples the last one counts, also amid a line."""
+    model = truth_model({**TARGETS, "it was great at first": "neutral"}, accuracy=1.0)
+    assert model(body_of("it was dull\nnegative\nit was great\nLabel:")) == "positive"
+    assert model(body_of("Text: it was dull. Text: it was great at first. Label:")) == "neutral"
+
+
+def test_truth_model_of_an_unknown_row() -> None:
+    """A request about none of the rows fails loudly."""
+    with pytest.raises(InputError, match="has the text of no row that the truth model knows: what is"):
+        truth_model(TARGETS)(body_of("what is this?"))
