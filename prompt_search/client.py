@@ -321,15 +321,20 @@ class Client:
             url, key = self.model._url(), self.model._key()
         self._endpoint = self.model.endpoint
         self._secrets = _secrets(url, key)
+        secure = url.lower().startswith("https:")
+        certificates = httpx2.create_ssl_context() if secure else False  # reading them takes as long as 50 requests
         async with openai.AsyncOpenAI(
-            base_url=public_url(url), api_key=key, default_headers=_basic_auth(url)
+            base_url=public_url(url),
+            api_key=key,
+            default_headers=_basic_auth(url),
+            http_client=httpx2.AsyncClient(verify=certificates),
         ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
             headers = {**api.auth_headers, **api.default_headers}
         self._session = aiohttp.ClientSession(
             headers={name: value for name, value in headers.items() if isinstance(value, str)},
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=httpx2.create_ssl_context()),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=certificates or True),
             timeout=aiohttp.ClientTimeout(total=self._request_timeout),
-            trust_env=not self.model.is_local,
+            proxy=None if self.model.is_local else _proxy(url),
         )
         self._url = f"{public_url(url)}/chat/completions"
         self._query = dict(parse_qsl(urlsplit(url).query))
@@ -550,6 +555,16 @@ def _basic_auth(url: str) -> dict[str, str]:
         return {}
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy of the environment for a URL: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, but for ``NO_PROXY``."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts, proxies = urlsplit(url), getproxies()
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    return proxies.get(parts.scheme.lower(), proxies.get("all"))
 
 
 def _secrets(url: str, key: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,6 +168,27 @@ def test_refusal_is_an_error(httpserver: HTTPServer) -> None:
     message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
     httpserver.expect_request(PATH).respond_with_json(answer(choice={"message": message}))
     assert complete(model_at(httpserver)).error == "content_filter: the model refused: I cannot help with that."
+
+
+def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests go through HTTP_PROXY, but not to hosts in NO_PROXY; a password in it is in no message."""
+    model = Model("tiny", base_url="http://models.invalid/v1")
+    with FakeServer("by proxy") as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.removesuffix("/v1"))
+        assert complete(model).text == "by proxy"
+        monkeypatch.setenv("NO_PROXY", "models.invalid")
+        with pytest.raises(ServerUnreachable, match="cannot connect"):
+            complete(model, max_attempts=1)
+        assert proxy.count == 1
+
+
+def test_netrc_is_not_read(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the key is sent, whatever else is kept for the host."""
+    httpserver.expect_request(PATH).respond_with_json(answer())
+    (tmp_path / ".netrc").write_text("machine localhost login me password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    complete(model_at(httpserver))
+    assert httpserver.log[0][0].headers["Authorization"] == f"Bearer {KEY}"
 
 
 # Failures that pass
