@@ -125,7 +125,7 @@ def checks(clean: Run, faulty: Run) -> dict[str, bool]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=500, help="rows of the data; the requests grow with them")
+    parser.add_argument("--rows", type=int, default=260, help="rows of the data; the requests grow with them")
     parser.add_argument("--calls", type=int, default=10_000, help="requests that there are to be, at least")
     parser.add_argument("--concurrency", type=int, default=64)
     given = parser.parse_args()

@@ -34,11 +34,12 @@ from prompt_search import schema
 from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.result import Evaluation
 from prompt_search.store import Store, batched
-from prompt_search.testing import FakeServer
+from prompt_search.testing import FakeServer, prompt_of
 
 LABELS = ("positive", "negative")
 SOURCE = "Is this review positive or negative? Answer with one word.\n\n{{ row.text }}\n\nSentiment:"
 PARAMETERS: dict[str, Any] = {"temperature": 0, "max_tokens": 8}
+IN_DSPY_FORMAT = "[[ ## label ## ]]\npositive\n\n[[ ## completed ## ]]"
 GOALS = {"bare": 0.9, "plain": 2.0, "dspy": 2.0, "promptolution": 2.0}
 
 
@@ -54,8 +55,8 @@ def serving() -> Iterator[str]:
 
 
 def serve() -> None:
-    """Until standard input ends."""
-    with FakeServer("positive") as server:
+    """Until standard input ends; DSPy is answered in its own format."""
+    with FakeServer(lambda body: IN_DSPY_FORMAT if "[[ ## label ## ]]" in prompt_of(body) else "positive") as server:
         print(server.url, flush=True)
         sys.stdin.read()
 
