@@ -327,7 +327,7 @@ class Client:
             base_url=public_url(url),
             api_key=key,
             default_headers=_basic_auth(url),
-            http_client=httpx2.AsyncClient(verify=certificates),
+            http_client=httpx2.AsyncClient(verify=certificates, trust_env=False),
         ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
             headers = {**api.auth_headers, **api.default_headers}
         self._session = aiohttp.ClientSession(
@@ -558,13 +558,23 @@ def _basic_auth(url: str) -> dict[str, str]:
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy of the environment for a URL: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, but for ``NO_PROXY``."""
+    """The proxy of the environment for a URL: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, but for ``NO_PROXY``.
+
+    Raises:
+        InputError: a proxy that does not speak HTTP.
+    """
     from urllib.request import getproxies, proxy_bypass
 
     parts, proxies = urlsplit(url), getproxies()
-    if proxy_bypass(parts.hostname or ""):
+    proxy = proxies.get(parts.scheme.lower(), proxies.get("all"))
+    if not proxy or proxy_bypass(parts.hostname or ""):
         return None
-    return proxies.get(parts.scheme.lower(), proxies.get("all"))
+    if not proxy.lower().startswith(("http://", "https://")):
+        raise InputError(
+            f"a proxy must be a URL such as http://127.0.0.1:3128, the environment has {public_url(proxy)}; correct "
+            f"it, or name {parts.hostname} in NO_PROXY"
+        )
+    return proxy
 
 
 def _secrets(url: str, key: str) -> tuple[str, ...]:

@@ -182,6 +182,27 @@ def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> No
         assert proxy.count == 1
 
 
+def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of another kind is told with the remedy, and without its password."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter22@127.0.0.1:1080")
+    told = (
+        r"a proxy must be a URL such as .*, the environment has socks5://127.0.0.1:1080; .* models.invalid in NO_PROXY"
+    )
+    with pytest.raises(InputError, match=told):
+        complete(Model("tiny", base_url="http://models.invalid/v1"))
+
+
+def test_redirect_elsewhere_gets_no_key(httpserver: HTTPServer) -> None:
+    """A server that sends a request on to another one does not send the key there, neither header nor query."""
+    httpserver.expect_request("/elsewhere", method="POST").respond_with_json(answer())
+    with FakeServer(Reply(status=307, headers={"Location": httpserver.url_for("/elsewhere")})) as server:
+        assert complete(Model("tiny", base_url=f"{server.url}?key=querykey")).text == "positive"
+    sent, _ = httpserver.log[0]
+    assert "Authorization" not in sent.headers
+    assert sent.query_string == b""
+    assert json.loads(sent.data)["model"] == "tiny"
+
+
 def test_netrc_is_not_read(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the key is sent, whatever else is kept for the host."""
     httpserver.expect_request(PATH).respond_with_json(answer())
