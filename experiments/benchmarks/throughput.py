@@ -127,14 +127,16 @@ class Peers:
             [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
 
-    def seconds(self, method: str, rows: ps.Dataset, url: str, concurrency: int) -> float:
+    def seconds(self, method: str, rows: ps.Dataset, url: str, concurrency: int) -> tuple[float, float]:
+        """By the clock, and of processor time."""
         texts = [str(row["text"]) for row in rows.rows]
         job = {"method": method, "texts": texts, "url": url, "concurrency": concurrency}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        elapsed, busy = json.loads(self._process.stdout.readline())
+        return float(elapsed), float(busy)
 
 
 def loops(given: argparse.Namespace) -> None:
@@ -146,38 +148,42 @@ def loops(given: argparse.Namespace) -> None:
     peers = Peers(given.peers_python) if given.peers_python else None
     methods = [*own, *(("dspy", "promptolution") if peers else ())]
     rates: dict[str, list[float]] = {method: [] for method in methods}
+    busy: dict[str, list[float]] = {method: [] for method in methods}
     with serving() as url:
         for repeat in range(given.repeats + 1):
             for method in methods:
                 rows = data(given.requests if repeat else 50, f"{method} {repeat}")  # the first round imports
-                started = time.perf_counter()
                 if method in own:
+                    started, before = time.perf_counter(), time.process_time()
                     own[method](rows, url, given.concurrency)
-                    seconds = time.perf_counter() - started
+                    elapsed, used = time.perf_counter() - started, time.process_time() - before
                 else:
                     assert peers is not None
-                    seconds = peers.seconds(method, rows, url, given.concurrency)
+                    elapsed, used = peers.seconds(method, rows, url, given.concurrency)
                 if repeat:
-                    rates[method].append(len(rows) / seconds)
+                    rates[method].append(len(rows) / elapsed)
+                    busy[method].append(1e3 * used / len(rows))
     names = {
         "ours": "**ours**: `ps.evaluate`, every response stored in SQLite",
         "bare": "loop over `AsyncOpenAI` with aiohttp, nothing stored",
         "plain": "loop over `AsyncOpenAI`, nothing stored",
         "dspy": "DSPy `Evaluate`",
-        "promptolution": "promptolution `APILLM`",
+        "promptolution": "promptolution `FirstOccurrencePredictor`",
     }
-    median = {method: statistics.median(found) for method, found in rates.items()}
-    print(f"{given.requests} requests, {given.concurrency} in flight, {given.repeats} rounds in turn\n")
-    print("| | requests/s, median | lowest, highest | ours is so many times as fast | goal |\n|---|---|---|---|---|")
+    rate = {method: statistics.median(found) for method, found in rates.items()}
+    work = {method: statistics.median(found) for method, found in busy.items()}
+    print(f"{given.requests} requests, {given.concurrency} in flight, {given.repeats} rounds in turn, medians\n")
+    print("| | requests/s (lowest, highest) | ms of processor time each | ours: times the requests/s | ", end="")
+    print("times as little processor time | goal |\n|---|---|---|---|---|---|")
     for method in methods:
-        ratio = "" if method == "ours" else f"{median['ours'] / median[method]:.2f}"
-        spread = f"{min(rates[method]):.0f}, {max(rates[method]):.0f}"
-        print(f"| {names[method]} | {median[method]:.0f} | {spread} | {ratio} | {GOALS.get(method, '')} |")
+        found = f"{rate[method]:.0f} ({min(rates[method]):.0f}, {max(rates[method]):.0f}) | {work[method]:.2f}"
+        ratios = f"{rate['ours'] / rate[method]:.2f} | {work[method] / work['ours']:.2f}"
+        print(f"| {names[method]} | {found} | {' | ' if method == 'ours' else ratios} | {GOALS.get(method, '')} |")
 
 
 def replay(given: argparse.Namespace) -> None:
     rows = data(given.requests)
-    print("| | responses/s |\n|---|---|")
+    print("| | responses/s | responses for a second of processor time |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{Path(folder) / 'store.db'}"
         with serving() as url:
@@ -201,12 +207,13 @@ def replay(given: argparse.Namespace) -> None:
             "by key, 500 at a time, as an evaluation looks for them: `Store.find`": found,
             "a whole evaluation again: rendered, looked up, read, scored": evaluated,
         }.items():
-            rates = []
+            rates, busy = [], []
             for _ in range(given.repeats):
-                started = time.perf_counter()
+                started, before = time.perf_counter(), time.process_time()
                 work()
                 rates.append(len(rows) / (time.perf_counter() - started))
-            print(f"| {name} | {statistics.median(rates):,.0f} |")
+                busy.append(len(rows) / (time.process_time() - before))
+            print(f"| {name} | {statistics.median(rates):,.0f} | {statistics.median(busy):,.0f} |")
         store.close()
 
 
