@@ -69,6 +69,9 @@ Storage = Annotated[
     str | None,
     typer.Option("--storage", envvar="PROMPT_SEARCH_STORAGE", help=f"SQLAlchemy URL; default {DEFAULT_STORAGE}."),
 ]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", help="A Dask scheduler, tcp://...; its workers send the requests.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", help="Use the first rows only.", min=1)]
 DisplayOption = Annotated[
     str | None, typer.Option("--display", help="rich, plain or none; plain when not in a terminal.")
@@ -144,6 +147,7 @@ def run(
     seed: Seed = None,
     storage: Storage = None,
     name: Annotated[str | None, typer.Option("--name", help="Replaces the study's name.")] = None,
+    scheduler: Scheduler = None,
     limit: Limit = None,
     folds: Annotated[
         int | None, typer.Option("--folds", help="Test every row in turn, in so many folds: for few rows.")
@@ -165,7 +169,7 @@ def run(
 
     budget = _budget(calls, tokens, usd, seconds)
     shown_as = choose_display(display)
-    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, name, limit)
+    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, name, limit, scheduler)
     if dry_run:
         _print_size(study.space())
         typer.echo(repr(study.estimate(budget)))
@@ -206,13 +210,14 @@ def preflight(
     max_concurrency: Concurrency = None,
     seed: Seed = None,
     storage: Storage = None,
+    scheduler: Scheduler = None,
     limit: Limit = None,
 ) -> None:
     """Tell whether a search can pay, with at most 60 calls and 5% of the budget; the run that follows uses them."""
     from prompt_search.budget import Budget
 
     planned = None if calls is tokens is usd is None else Budget(calls=calls, tokens=tokens, usd=usd)
-    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, None, limit)
+    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, None, limit, scheduler)
     typer.echo(repr(study.preflight(planned)))
 
 
@@ -411,9 +416,10 @@ def _changed(
     storage: str | None,
     name: str | None,
     limit: int | None,
+    scheduler: str | None,
 ) -> Study:
     """The study with the settings of the command line; the embedded model is fetched when it needs it."""
-    given = {"seed": seed, "max_concurrency": max_concurrency, "name": name}
+    given = {"seed": seed, "max_concurrency": max_concurrency, "name": name, "executor": scheduler}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if model is not None or base_url is not None:
         changes["model"] = _model(study, model, base_url)

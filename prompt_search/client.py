@@ -21,12 +21,12 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from .completion import Request, Response, TopLogprobs, Usage
 from .errors import BudgetExceeded, InputError, RequestRefused, ServerUnreachable
-from .pacing import LONGEST_RETRY_AFTER_S, Pace, check_limits
+from .pacing import LONGEST_RETRY_AFTER_S, Pace, Slots, check_limits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -192,6 +192,12 @@ class Model:
     def _key_name(self) -> str:
         return self.api_key_env or "OPENAI_API_KEY"
 
+    def _secrets(self) -> tuple[str, ...]:
+        """What this process knows that must not be told."""
+        if self.is_local:
+            return ()
+        return _secrets(self._url(), os.environ.get(self._key_name(), "").strip() or "unused")
+
     def _key(self) -> str:
         """The key, or ``unused`` for a server that may need none; ``InputError`` when one is needed."""
         key = os.environ.get(self._key_name(), "").strip()
@@ -252,6 +258,127 @@ class _AttemptError(Exception):
         self.retry_after_s = retry_after_s
 
 
+Failure = Literal["unreachable", "timeout", "broken", "lost"]
+"""Why an attempt has no answer: no connection was made, none came in time, the connection broke, or the process that
+had sent it was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What one attempt came to: an HTTP status with the raw answer, or a ``failure`` with what is known of it.
+
+    ``headers`` are those that say when to ask again, with names in lower case. ``latency_s`` is in seconds, measured
+    where the attempt was made.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+    latency_s: float = math.nan
+    failure: Failure | None = None
+    why: str = ""
+
+
+class Transport(Protocol):
+    """Makes attempts, one HTTP request each; knows nothing of retries, budgets and limits."""
+
+    async def send(self, body: Mapping[str, Any]) -> Reply: ...
+
+    async def close(self) -> None: ...
+
+
+class Executor(Protocol):
+    """Where attempts are made: in this process, or by workers."""
+
+    async def connect(
+        self, model: Model, *, max_concurrency: int, request_timeout: float, on_capacity: Callable[[int], None]
+    ) -> Transport:
+        """A transport to a model's server; ``on_capacity`` is told how many attempts may be in flight in all, now and
+        whenever that changes."""
+        ...
+
+
+class InProcess:
+    """Attempts are made by the event loop that asks for them."""
+
+    async def connect(
+        self, model: Model, *, max_concurrency: int, request_timeout: float, on_capacity: Callable[[int], None]
+    ) -> Transport:
+        if not model.is_local:
+            return await HttpTransport.open(model._url(), model._key(), request_timeout)
+        server = await asyncio.to_thread(_serve, model)
+        # Requests that queue in the server would use up their time there.
+        on_capacity(min(max_concurrency, 2 * server.slots))
+        return await HttpTransport.open(server.base_url, "unused", request_timeout, trust_env=False)
+
+
+class HttpTransport:
+    """The connections of this process to one server."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, secrets: Iterable[str]) -> None:
+        self._session = session
+        self._url = f"{public_url(url)}/chat/completions"
+        self._query = dict(parse_qsl(urlsplit(url).query))
+        self._secrets = tuple(secrets)
+
+    @classmethod
+    async def open(cls, url: str, key: str, request_timeout: float, *, trust_env: bool = True) -> HttpTransport:
+        """Connections that ask with a key; ``request_timeout`` is in seconds, ``trust_env`` heeds a proxy."""
+        import aiohttp
+        import httpx2
+        import openai
+
+        secure = url.lower().startswith("https:")
+        certificates = httpx2.create_ssl_context() if secure else False  # reading them takes as long as 50 requests
+        async with openai.AsyncOpenAI(
+            base_url=public_url(url),
+            api_key=key,
+            default_headers=_basic_auth(url),
+            http_client=httpx2.AsyncClient(verify=certificates, trust_env=False),
+        ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
+            headers = {**api.auth_headers, **api.default_headers}
+        session = aiohttp.ClientSession(
+            headers={name: value for name, value in headers.items() if isinstance(value, str)},
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=certificates or True),
+            timeout=aiohttp.ClientTimeout(total=request_timeout),
+            proxy=_proxy(url) if trust_env else None,
+        )
+        return cls(session, url, _secrets(url, key))
+
+    @staticmethod
+    def load() -> None:
+        """Import what is heavy: this takes seconds, in which an event loop would do nothing else."""
+        import aiohttp
+        import openai
+
+        _ = aiohttp.ClientSession, openai.AsyncOpenAI
+
+    async def send(self, body: Mapping[str, Any]) -> Reply:
+        """One request; whatever comes of it is a ``Reply``. Errors and failures do not quote the key."""
+        import aiohttp
+
+        start = time.monotonic()
+        posted = self._session.post(self._url, params=self._query, data=json.dumps(body).encode())
+        try:
+            async with posted as answer:
+                content = await answer.read()
+        except (TimeoutError, aiohttp.ClientError) as error:
+            why = redact(_root_message(error), self._secrets)
+            return Reply(failure=_failure_of(error), why=why, latency_s=time.monotonic() - start)
+        if answer.status >= 400 or b'"choices"' not in content:  # it will be told, maybe where the key is not known
+            content = redact(content.decode("utf-8", "replace"), self._secrets).encode()
+        headers = ((name.lower(), value) for name, value in answer.headers.items())
+        return Reply(
+            status=answer.status,
+            headers={name: value for name, value in headers if name.startswith("retry-after")},
+            content=content,
+            latency_s=time.monotonic() - start,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
 class Client:
     """Asks one model, many requests at once.
 
@@ -262,7 +389,9 @@ class Client:
     A ``Retry-After`` holds back all requests of the client, the status codes 429, 503 and 529 let fewer of them out
     at a time, and the model's limits for a minute are kept: see `prompt_search.pacing.Pace`.
     ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request before every
-    attempt takes its turn, and may raise ``BudgetExceeded``.
+    attempt takes its turn, and may raise ``BudgetExceeded``. With an ``executor`` (see `prompt_search.executor`)
+    attempts are sent by other processes, each of which may have ``max_concurrency`` in flight; ``on_capacity`` is told
+    how many that are in all.
 
     Use as ``async with Client(model) as client``.
     """
@@ -278,6 +407,8 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
         on_attempt: Callable[[Request], Awaitable[None]] | None = None,
+        executor: Executor | None = None,
+        on_capacity: Callable[[int], None] | None = None,
     ) -> None:
         for name, value in (("max_concurrency", max_concurrency), ("max_attempts", max_attempts)):
             if value < 1:
@@ -292,10 +423,10 @@ class Client:
         self._clock = clock
         self._random = random.Random(seed)
         self._on_attempt = on_attempt
-        self._session: aiohttp.ClientSession | None = None
-        self._url = ""
-        self._query: Mapping[str, str] = {}
-        self._slots = asyncio.Semaphore(max_concurrency)
+        self._executor = executor or InProcess()
+        self._on_capacity = on_capacity
+        self._transport: Transport | None = None
+        self._slots = Slots(max_concurrency)
         self._pace = Pace(
             max_concurrency,
             requests_per_minute=model.requests_per_minute,
@@ -308,44 +439,29 @@ class Client:
         self._answered = False
 
     async def __aenter__(self) -> Client:
-        import aiohttp
-        import httpx2
-        import openai
-
-        if self.model.is_local:
-            server = await asyncio.to_thread(_serve, self.model)
-            url, key = server.base_url, "unused"
-            # Requests that queue in the server would use up their time there.
-            self._slots = asyncio.Semaphore(min(self._max_concurrency, 2 * server.slots))
-        else:
-            url, key = self.model._url(), self.model._key()
         self._endpoint = self.model.endpoint
-        self._secrets = _secrets(url, key)
-        secure = url.lower().startswith("https:")
-        certificates = httpx2.create_ssl_context() if secure else False  # reading them takes as long as 50 requests
-        async with openai.AsyncOpenAI(
-            base_url=public_url(url),
-            api_key=key,
-            default_headers=_basic_auth(url),
-            http_client=httpx2.AsyncClient(verify=certificates, trust_env=False),
-        ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
-            headers = {**api.auth_headers, **api.default_headers}
-        self._session = aiohttp.ClientSession(
-            headers={name: value for name, value in headers.items() if isinstance(value, str)},
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=certificates or True),
-            timeout=aiohttp.ClientTimeout(total=self._request_timeout),
-            proxy=None if self.model.is_local else _proxy(url),
+        self._secrets = self.model._secrets()
+        self._transport = await self._executor.connect(
+            self.model,
+            max_concurrency=self._max_concurrency,
+            request_timeout=self._request_timeout,
+            on_capacity=self._resize,
         )
-        self._url = f"{public_url(url)}/chat/completions"
-        self._query = dict(parse_qsl(urlsplit(url).query))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
+
+    def _resize(self, size: int) -> None:
+        """Have so many attempts in flight, at most."""
+        self._slots.resize(size)
+        self._pace.resize(size)
+        if self._on_capacity is not None:
+            self._on_capacity(size)
 
     async def complete(self, request: Request) -> Response:
         """The model's answer, or a ``Response`` whose ``error`` says why there is none.
@@ -402,7 +518,7 @@ class Client:
         return replace(response, attempts=sent, lost=lost) if sent > 1 or lost else response
 
     def _check(self, request: Request) -> None:
-        if self._session is None:
+        if self._transport is None:
             raise InputError("the client is not open; use it as: async with Client(model) as client")
         if request.endpoint != self._endpoint:
             raise InputError(
@@ -429,39 +545,32 @@ class Client:
 
     async def _attempt(self, body: Mapping[str, Any]) -> Response:
         """One request and its answer. Raises ``_AttemptError`` where another attempt may help."""
-        import aiohttp
-
-        assert self._session is not None
-        start = self._clock()
-        sent = self._session.post(self._url, params=self._query, data=json.dumps(body).encode())
-        # Errors are raised "from None": their causes may quote the key, and a traceback shows causes.
-        try:
-            async with sent as raw:
-                content = await raw.read()
-        except (TimeoutError, aiohttp.ClientError) as error:
-            raise self._connection_failure(error) from None
+        assert self._transport is not None
+        reply = await self._transport.send(body)
+        if reply.failure is not None:
+            raise self._connection_failure(reply.failure, reply.why)
         self._answered = True
         try:
-            answer = json.loads(content)
+            answer = json.loads(reply.content)
         except (ValueError, RecursionError):
-            answer = content.decode("utf-8", "replace")
-            if raw.status < 400:
+            answer = reply.content.decode("utf-8", "replace")
+            if reply.status < 400:
                 raise _AttemptError("malformed", self._say(f"the answer is not JSON: {answer}")) from None
-        status = raw.status if raw.status >= 400 else _error_status(answer)
+        status = reply.status if reply.status >= 400 else _error_status(answer)
         if status is not None:
-            return self._refusal(status, answer, raw.headers)
-        return self._read(answer, self._clock() - start)
+            return self._refusal(status, answer, reply.headers)
+        return self._read(answer, reply.latency_s)
 
-    def _connection_failure(self, error: BaseException) -> _AttemptError:
-        import aiohttp
-
+    def _connection_failure(self, failure: Failure, why: str) -> _AttemptError:
         where = self._endpoint
-        if isinstance(error, aiohttp.ClientConnectorError):
-            why = f"cannot connect to {where}: {_root_message(error)}; check the base URL and the server"
-            return _AttemptError("unreachable", self._say(why), lost=False)
-        if isinstance(error, TimeoutError):
+        if failure == "unreachable":
+            told = f"cannot connect to {where}: {why}; check the base URL and the server"
+            return _AttemptError("unreachable", self._say(told), lost=False)
+        if failure == "timeout":
             return _AttemptError("timeout", f"no answer from {where} within {self._request_timeout:g} s")
-        return _AttemptError("server", self._say(f"the connection to {where} broke: {_root_message(error)}"))
+        if failure == "lost":
+            return _AttemptError("server", self._say(f"the answer of {where} was lost: {why}"))
+        return _AttemptError("server", self._say(f"the connection to {where} broke: {why}"))
 
     def _refusal(self, status: int, answer: object, headers: Mapping[str, str]) -> Response:
         """What an error status means: a response, an ``_AttemptError``, or the end of the run."""
@@ -643,6 +752,14 @@ def _chain(error: BaseException) -> Iterable[BaseException]:
 def _root_message(error: BaseException) -> str:
     *_, root = _chain(error)
     return str(root) or type(root).__name__
+
+
+def _failure_of(error: BaseException) -> Failure:
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "unreachable"
+    return "timeout" if isinstance(error, TimeoutError) else "broken"
 
 
 def _logprobs(content: Iterable[Mapping[str, Any]]) -> tuple[TopLogprobs, ...]:

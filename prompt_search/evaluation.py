@@ -20,6 +20,7 @@ from prompt_search.corpus import Corpus
 from prompt_search.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.metrics import Comparison, Metric, margin, score
+from prompt_search.pacing import Slots
 from prompt_search.store import Call, Found, Saved, Store, batched
 
 Floats = NDArray[np.float64]
@@ -137,6 +138,7 @@ class Evaluator:
         ledger: what is reserved and settled.
         max_concurrency: requests to one model that are on their way, or answered and not stored yet: what a crash can
             lose.
+        places: the same, where how many that are changes with an executor's workers; by endpoint and model.
         owner: of the lease that claims on requests belong to; None where nobody else uses the store.
         budget: the number of the study's budget that calls count against.
         free: requests that were paid for under earlier budgets of the study.
@@ -156,6 +158,7 @@ class Evaluator:
         store: Store,
         ledger: Ledger,
         max_concurrency: int = 16,
+        places: Mapping[tuple[str, str], Slots] | None = None,
         owner: str | None = None,
         budget: int = 0,
         free: Set[str] = frozenset(),
@@ -170,7 +173,7 @@ class Evaluator:
         self._clients = clients
         self._store = store
         self._ledger = ledger
-        self._places = {asked: asyncio.Semaphore(max_concurrency) for asked in clients}
+        self._places = places or {asked: Slots(max_concurrency) for asked in clients}
         self._owner = owner
         self._budget = budget
         self._free = free

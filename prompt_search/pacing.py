@@ -81,6 +81,13 @@ class Pace:
         """One attempt to answer a request, to be made inside ``async with``."""
         return Turn(self, request)
 
+    def resize(self, most: int) -> None:
+        """Have another number of attempts in flight at most; fewer while the server bears fewer."""
+        unrestricted = self.allowed >= self._most
+        self._most = most
+        self.allowed = float(most) if unrestricted else min(self.allowed, float(most))
+        self._freed.set()
+
     async def _enter(self, turn: Turn) -> None:
         async with self._gate:
             while True:
@@ -179,7 +186,7 @@ class Turn:
     def answered(self, usage: Usage) -> None:
         """The server had room for it."""
         pace = self._pace
-        pace.allowed = min(float(pace._most), pace.allowed + 1.0 / pace.allowed)
+        pace.allowed = min(float(pace._most), pace.allowed + 1.0 / max(1.0, pace.allowed))
         pace._learn(self, usage)
 
     def failed(self, *, no_capacity: bool, retry_after_s: float | None) -> None:
@@ -205,3 +212,41 @@ def check_limits(requests_per_minute: int | None, tokens_per_minute: int | None)
     for name, limit in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
         if limit is not None and not limit >= 1:
             raise InputError(f"{name} must be 1 or more, got {limit}; leave it out where there is no limit")
+
+
+class Slots:
+    """A semaphore whose size may change while it is held; first come, first served."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def resize(self, size: int) -> None:
+        self._size = size
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._taken < self._size:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
+
+    async def __aenter__(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was its turn already
+                self._leave()
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._taken -= 1
+        self._admit()

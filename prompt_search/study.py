@@ -27,8 +27,10 @@ from prompt_search.errors import InputError, RunError, StudyError
 from prompt_search.estimate import Estimate, estimated
 from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
+from prompt_search.executor import DaskExecutor
 from prompt_search.lease import Lease
 from prompt_search.metrics import Metric
+from prompt_search.pacing import Slots
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import Snapshot
 from prompt_search.result import CrossFit, Evaluation, Result
@@ -40,6 +42,7 @@ from prompt_search.store import SampleRecord, Store, StudyRecord, TrialRecord, c
 from prompt_search.template import Template
 
 if TYPE_CHECKING:
+    import distributed
     import optuna
 
 T = TypeVar("T")
@@ -55,6 +58,9 @@ EVALUATIONS = "(evaluation)"
 
 PREFLIGHT = "(preflight) {}"
 """Under which name the calls of a study's preflight are kept."""
+
+EVALUATION_LABEL = "evaluation"
+"""Under which name an executor shows them."""
 
 MOST_COMPARED = 500
 """How many sealed rows, and a tenth of how many search rows, are compared for near repetitions."""
@@ -88,11 +94,13 @@ class Study:
         name: under which name the store keeps it.
         storage: an SQLAlchemy URL; None keeps everything in memory.
         seed: for all that is left to chance.
-        max_concurrency: requests in flight, for each model.
+        max_concurrency: requests in flight, for each model (and each worker of the executor).
         sampler: an Optuna sampler in place of ours.
         pruner: an Optuna pruner in place of ours. Trials then go on, in blocks of ten rows, until it stops them;
             a trial that it does not stop takes a twelfth of the calls, but 20 to 100 rows.
         test: rows kept for the sealed test: a number, a part of all, or their row numbers; default 0.3.
+        executor: a ``dask.distributed.Client``, or the address of a Dask scheduler, whose workers send the requests
+            then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md.
 
     Raises:
         InputError: anything that is wrong with the above, before any request.
@@ -115,6 +123,7 @@ class Study:
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
         test: int | float | Sequence[int] = HELD_OUT,
+        executor: distributed.Client | str | None = None,
     ) -> None:
         self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not name:
@@ -130,6 +139,7 @@ class Study:
         self.sampler = sampler
         self.pruner = pruner
         self.models = [Model.parse(m) if isinstance(m, str) else m for m in _options(model)]
+        self._executor = None if executor is None else DaskExecutor.of(executor, name, self.models)
         self.answers: list[Answer] = _options(answer if answer is not None else default_answer(data))
         self.request = _checked_request(request or {})
         self.metric_name = metrics.metric_name(metric)
@@ -597,8 +607,17 @@ class Study:
             lease.on_lost = lambda: ledger.stop("another process took the study over")
         async with AsyncExitStack() as stack:
             clients: dict[tuple[str, str], Completer] = {}
+            places: dict[tuple[str, str], Slots] = {}
             for model in self.models:
-                client = Client(model, max_concurrency=self.max_concurrency, on_attempt=ledger.reserve, seed=self.seed)
+                place = places[model.endpoint, model.name] = Slots(self.max_concurrency)
+                client = Client(
+                    model,
+                    max_concurrency=self.max_concurrency,
+                    on_attempt=ledger.reserve,
+                    seed=self.seed,
+                    executor=self._executor,
+                    on_capacity=place.resize if self._executor else None,
+                )
                 clients[model.endpoint, model.name] = await stack.enter_async_context(client)
             yield Evaluator(
                 study=name,
@@ -607,7 +626,7 @@ class Study:
                 clients=clients,
                 store=store,
                 ledger=ledger,
-                max_concurrency=self.max_concurrency,
+                places=places,
                 owner=lease.owner if lease else None,
                 **settings,
             )
@@ -906,6 +925,7 @@ def evaluate(
     storage: str | None = None,
     max_concurrency: int = 16,
     budget: Budget | None = None,
+    executor: distributed.Client | str | None = None,
 ) -> Evaluation:
     """Score one prompt on labelled rows, without a search.
 
@@ -920,12 +940,14 @@ def evaluate(
         storage: where responses are kept and looked for; None: memory.
         max_concurrency: requests in flight.
         budget: a limit; rows beyond it are left out.
+        executor: as for `Study`.
 
     Raises:
         InputError: wrong arguments, before any request.
         RunError: the endpoint cannot be reached or refuses for good.
     """
     asked = Model.parse(model) if isinstance(model, str) else model
+    sent_by = None if executor is None else DaskExecutor.of(executor, EVALUATION_LABEL, [asked])
     metrics.check(metric, [*data.fields, data.target])
     chosen = list(range(len(data))) if rows is None else list(rows)
     outside = [row for row in chosen if not 0 <= row < len(data)]
@@ -942,7 +964,14 @@ def evaluate(
     with _opened(storage, label) as (store, lease):
 
         async def main() -> tuple[Contender, list[Outcome]]:
-            async with Client(asked, max_concurrency=max_concurrency, on_attempt=ledger.reserve) as client:
+            place = Slots(max_concurrency)
+            async with Client(
+                asked,
+                max_concurrency=max_concurrency,
+                on_attempt=ledger.reserve,
+                executor=sent_by,
+                on_capacity=place.resize if sent_by else None,
+            ) as client:
                 evaluator = Evaluator(
                     study=label,
                     rows=data.rows,
@@ -950,7 +979,7 @@ def evaluate(
                     clients={(asked.endpoint, asked.name): client},
                     store=store,
                     ledger=ledger,
-                    max_concurrency=max_concurrency,
+                    places={(asked.endpoint, asked.name): place},
                     owner=lease.owner if lease else None,
                 )
                 found = await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")

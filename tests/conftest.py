@@ -78,6 +78,8 @@ class FakeModel:
         max_concurrency: int = 16,
         on_attempt: Callable[[Request], Awaitable[None]],
         seed: int = 0,
+        executor: object = None,
+        on_capacity: object = None,
     ) -> FakeClient:
         """What `Client` would be called with."""
         return FakeClient(self, max_concurrency, on_attempt)
