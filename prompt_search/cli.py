@@ -195,7 +195,7 @@ def estimate(
 ) -> None:
     """Tell what a run will take, without a request."""
     budget = _budget(calls, tokens, usd, seconds)
-    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, name, limit)
+    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, name, limit, None)
     typer.echo(repr(study.estimate(budget)))
 
 
