@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from prompt_search import tables
 from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StudyError
@@ -17,12 +19,14 @@ from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRec
 
 if TYPE_CHECKING:
     import optuna
-    import pandas as pd
 
     from prompt_search.dataset import Dataset, Row
 
 RANKED = 10
 """How many prompts a printed ranking shows."""
+
+FINALISTS = 10
+"""How many prompts are set against each other row by row."""
 
 Score = tuple[float, float, float, int]
 """Mean, the ends of its 95% interval, number of rows."""
@@ -73,11 +77,24 @@ class Result:
         self.name = name
         self._study: StudyRecord = store.study(name)
         self._trials: list[TrialRecord] = store.trials(name)
-        self._samples: list[SampleRecord] = store.samples(name)
 
     @cached_property
-    def _calls(self) -> dict[str, Call]:
-        return self._store.calls(self.name)
+    def _calls(self) -> pd.DataFrame:
+        return tables.calls_frame(self._store.call_columns(self.name))
+
+    @cached_property
+    def _scored(self) -> pd.DataFrame:
+        return tables.scored_frame(self._store.sample_columns(self.name), self._calls)
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
+        return tables.trials_frame(self._trials, self._scored, names)
+
+    def _of(self, trial: int, split: str | None = None) -> pd.DataFrame:
+        """What is known of a trial's rows."""
+        found = self._scored[self._scored["trial"] == trial]
+        return found if split is None else found[found["split"] == split]
 
     @property
     def summary(self) -> Mapping[str, Any]:
@@ -150,11 +167,8 @@ class Result:
         return self.prompt(0)
 
     def _scores(self, trial: int, split: str) -> dict[int, float]:
-        return {
-            sample.row: math.nan if sample.score is None else sample.score
-            for sample in self._samples
-            if sample.trial == trial and sample.split == split
-        }
+        found = self._of(trial, split)
+        return dict(zip(found["row"].tolist(), found["score"].tolist(), strict=True))
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -179,8 +193,28 @@ class Result:
 
     def trials_df(self) -> pd.DataFrame:
         """One row per trial; see `tables.trials_frame`."""
-        names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
-        return tables.trials_frame(self._trials, self._samples, self._calls, names)
+        return self._table.copy()
+
+    def pareto_df(self) -> pd.DataFrame:
+        """The trials that no other beats both in score and in tokens, cost or latency; see `tables.pareto_frame`."""
+        return tables.pareto_frame(self._table)
+
+    def ledger_df(self) -> pd.DataFrame:
+        """What was spent on what, one row per role; see `tables.ledger_frame`."""
+        return tables.ledger_frame(self._calls)
+
+    def progress_df(self) -> pd.DataFrame:
+        """Score against calls, with the best so far and its interval; see `tables.progress_frame`."""
+        return tables.progress_frame(self._scored)
+
+    def difficulty_df(self, trials: Sequence[int] | None = None) -> pd.DataFrame:
+        """Rows against trials, the hardest row first; see `tables.difficulty_frame`.
+
+        Args:
+            trials: default: the `FINALISTS` that the search ranks highest, the winner first.
+        """
+        chosen = self.ranking()["trial"].head(FINALISTS).tolist() if trials is None else trials
+        return tables.difficulty_frame(self._scored, [self._trial(trial).trial for trial in chosen])
 
     def effects_df(self) -> pd.DataFrame:
         """Which choice mattered, one row per option; see `tables.effects_frame`. Empty while it is unfinished."""
@@ -190,11 +224,11 @@ class Result:
         """Which options are better or worse together; see `tables.interactions_frame`."""
         return tables.interactions_frame(self.summary.get("interactions", ()))
 
-    def _told(self, trial: int | None) -> list[SampleRecord]:
+    def _told(self, trial: int | None) -> pd.DataFrame:
         """A trial's samples on sealed rows, or on search rows where it was not tested; default: the winner's."""
         of = self.best_trial if trial is None else self._trial(trial).trial
-        samples = [sample for sample in self._samples if sample.trial == of]
-        return [sample for sample in samples if sample.split == "test"] or samples
+        tested = self._of(of, "test")
+        return tested if len(tested) else self._of(of)
 
     def confusion_df(self, trial: int | None = None) -> pd.DataFrame:
         """Targets against answers on sealed rows; see `tables.confusion_frame`.
@@ -230,22 +264,20 @@ class Result:
             there = ", ".join([*data.fields, data.target])
             raise InputError(f"there is no column {unknown[0]!r} to group by; there are: {there}")
         trials = dict.fromkeys([0, self.best_trial])
-        samples = [sample for trial in trials for sample in self._told(trial)]
+        scored = pd.concat([self._told(trial) for trial in trials])
         groups = {
-            sample.row: (by(data.rows[sample.row]),)
-            if callable(by)
-            else tuple(data.rows[sample.row][name] for name in names)
-            for sample in samples
+            row: (by(data.rows[row]),) if callable(by) else tuple(data.rows[row][name] for name in names)
+            for row in scored["row"].unique().tolist()
         }
-        return tables.slices_frame(samples, groups, names)
+        return tables.slices_frame(scored, groups, names)
 
     def samples_df(self) -> pd.DataFrame:
         """One row per (trial, row); see `tables.samples_frame`."""
-        return tables.samples_frame(self._samples, self._calls)
+        return tables.samples_frame(self._scored)
 
     def calls_df(self) -> pd.DataFrame:
         """One row per request; see `tables.calls_frame`."""
-        return tables.calls_frame(self._calls)
+        return self._calls.copy()
 
     def ranking(self) -> pd.DataFrame:
         """`trials_df` in the order in which the search ranks the prompts, winner first."""
@@ -329,8 +361,8 @@ class Result:
 
     def _untested(self) -> str:
         """Why there is no comparison on sealed rows."""
-        tested = [sample for sample in self._samples if sample.split == "test"]
-        failed = [sample.error for sample in tested if sample.error is not None]
+        tested = self._scored[self._scored["split"] == "test"]
+        failed = tested["error"].dropna().tolist()
         if failed:
             return f"{len(failed)} of {len(tested)} requests of the test failed, the first with {failed[0]}"
         if not self.summary["tested"]:
@@ -344,7 +376,7 @@ class Result:
         if rescored := summary.get("rescored"):
             return f"{rescored['of']} read anew by {summary['metric']} (was {rescored['metric']}), without a request."
         if not summary:
-            return f"{sum(call.attempts for call in self._calls.values())} calls so far."
+            return f"{self._calls['attempts'].sum()} calls so far."
         cost = "price unknown" if summary["usd"] is None else f"${summary['usd']:.4f}"
         limits = ", ".join(f"{name} {limit:g}" for name, limit in summary["budget"].items())
         reused = f", {summary['reused']} of them answered before" if summary.get("reused") else ""
@@ -515,7 +547,12 @@ class Evaluation:
 
     def samples_df(self) -> pd.DataFrame:
         """One row per row of the data; see `tables.samples_frame`."""
-        return tables.samples_frame(self.samples, self.calls)
+        return tables.samples_frame(self._scored)
+
+    @cached_property
+    def _scored(self) -> pd.DataFrame:
+        calls = tables.calls_frame(tables.call_columns(self.calls.values()))
+        return tables.scored_frame(tables.sample_columns(self.samples), calls)
 
     def __repr__(self) -> str:
         low, high = self.interval

@@ -12,7 +12,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from prompt_search.completion import Request, Response
+from prompt_search.completion import Request, Response, without_logprobs
 from prompt_search.errors import StorageError, StudyError
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from prompt_search.space import SearchSpace
 
 SCHEMA_VERSION = 1
+
+Columns = dict[str, list[Any]]
+"""A table as lists of equal length by column name."""
+
+CHUNK = 2_000
+"""How many stored records are held as text at a time."""
 
 _metadata = sql.MetaData()
 _about = sql.Table("prompt_search_about", _metadata, sql.Column("schema_version", sql.Integer, nullable=False))
@@ -244,6 +250,34 @@ class Store:
             for row in rows
         }
 
+    def call_columns(self, study: str) -> Columns:
+        """What `calls` gives, without log-probabilities, in columns and in no order: the fields of `Call` and those of
+        its response."""
+        query = (
+            sql.select(_calls.c.key, _calls.c.number, _calls.c.split, _calls.c.attempts)
+            .add_columns(sql.func.coalesce(_calls.c.failure, _responses.c.response))
+            .select_from(_calls.outerjoin(_responses, _calls.c.key == _responses.c.key))
+            .where(_calls.c.study == study)
+            .with_hint(_calls, "NOT INDEXED", "sqlite")  # as they were written, so that responses are read in a row
+        )
+        own = ("key", "number", "split", "attempts")
+        told = ("text", "error", "latency_s", "cost_usd")
+        counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
+        columns: Columns = {name: [] for name in (*own, "role", *told, *counts)}
+        with self.engine.connect() as connection:
+            for rows in connection.execute(query).partitions(CHUNK):
+                *values, texts = zip(*rows, strict=True)
+                for name, each in zip(own, values, strict=True):
+                    columns[name] += each
+                columns["role"] += ["task"] * len(rows)
+                bodies = _parsed(map(without_logprobs, texts))
+                for name in told:
+                    columns[name] += [body[name] for body in bodies]
+                used = [body["usage"] for body in bodies]
+                for name in counts:
+                    columns[name] += [usage[name] for usage in used]
+        return columns
+
     def copy_calls(self, study: str, to: str) -> None:
         """Note that another study used the same calls, which cost it nothing."""
         columns = [_calls.c.key, _calls.c.number, _calls.c.split, _calls.c.failure]
@@ -252,11 +286,17 @@ class Store:
         with self.engine.begin() as connection:
             connection.execute(_calls.insert().from_select(names, query))
 
-    def requests(self, study: str) -> dict[str, str]:
-        """Request key to the canonical text of what was sent, for every call of a study."""
-        query = sql.select(_responses.c.key, _responses.c.request).join(_calls, _calls.c.key == _responses.c.key)
+    def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
+        """Request key to the canonical text of what was sent, for every answered call of a study, or some of them."""
+        query = (
+            sql.select(_responses.c.key, _responses.c.request)
+            .join(_calls, _calls.c.key == _responses.c.key)
+            .where(_calls.c.study == study)
+        )
+        if keys is not None:
+            query = query.where(_responses.c.key.in_(list(keys)))
         with self.engine.connect() as connection:
-            return {row.key: row.request for row in connection.execute(query.where(_calls.c.study == study))}
+            return {row.key: row.request for row in connection.execute(query)}
 
     def study(self, name: str) -> StudyRecord:
         """A stored study.
@@ -382,6 +422,18 @@ class Store:
         with self.engine.connect() as connection:
             return [SampleRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
 
+    def sample_columns(self, study: str) -> Columns:
+        """What `samples` gives, in columns and in no order: the fields of `SampleRecord`."""
+        query = sql.select(_samples.c.record).where(_samples.c.study == study)
+        query = query.with_hint(_samples, "NOT INDEXED", "sqlite")
+        columns: Columns = {field.name: [] for field in fields(SampleRecord)}
+        with self.engine.connect() as connection:
+            for texts in connection.execute(query).scalars().partitions(CHUNK):
+                records = _parsed(texts)
+                for name, values in columns.items():
+                    values += [record[name] for record in records]
+        return columns
+
     def _optuna_storage(self) -> optuna.storages.RDBStorage:
         first_import_of_optuna()
         import optuna
@@ -494,6 +546,11 @@ def _json(value: Any) -> str:
 def _storable(text: str) -> str:
     """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _parsed(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Many JSON objects at once, which is faster than one by one."""
+    return list(json.loads(f"[{','.join(texts)}]"))
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str] = ()) -> str:

@@ -18,6 +18,7 @@ from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.space import Factor, SearchSpace
 from prompt_search.store import SampleRecord, Store, TrialRecord
+from prompt_search.tables import call_columns, sample_columns
 
 LONE = "half a pair: \ud83d"
 
@@ -126,6 +127,35 @@ def test_calls_come_in_the_order_of_their_numbers(store: Store) -> None:
     for number in (2, 0, 1):
         keep(store, Response(text=str(number)), request(str(number)), number=number)
     assert [call.response.text for call in store.calls("s").values()] == ["0", "1", "2"]
+
+
+def test_calls_and_samples_come_as_columns(store: Store) -> None:
+    """The columns hold what the records hold, log-probabilities apart; other studies' are left out."""
+    keep(
+        store, Response(text=LONE, logprobs=((("a", -0.1),),), usage=Usage(prompt_tokens=3), latency_s=0.5, cost_usd=0)
+    )
+    keep(store, Response(error="timeout: 1 s", latency_s=0, cost_usd=0), request("b"), number=1)
+    keep(store, Response(text="other"), study="t")
+    store.save_trials("s", [], [sample(1, 5, answer={"a": [1, None]}), sample(0, 9, score=None, error=LONE)])
+    store.save_trials("t", [], [sample(7)])
+    for found, expected in (
+        (store.call_columns("s"), call_columns(store.calls("s").values())),
+        (store.sample_columns("s"), sample_columns(store.samples("s"))),
+    ):
+        assert found.keys() == expected.keys()
+        assert sorted(map(repr, zip(*(found[name] for name in expected), strict=True))) == sorted(
+            map(repr, zip(*expected.values(), strict=True))
+        )
+    assert store.call_columns("none")["key"] == []
+
+
+def test_requests_of_some_keys(store: Store) -> None:
+    """The canonical text of those asked for, or of all."""
+    keys = [
+        keep(store, Response(text="x", latency_s=0, cost_usd=0), request(text), number=n) for n, text in enumerate("ab")
+    ]
+    assert set(store.requests("s")) == set(keys)
+    assert store.requests("s", keys[:1]) == {keys[0]: request("a").to_json()}
 
 
 def test_memory_is_shared_between_threads() -> None:
