@@ -14,12 +14,16 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from prompt_search import markup
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
     import optuna
 
 Kind = Literal["choice", "flag", "integer", "order", "examples", "request", "model", "answer"]
+
+SHOWN = 20
+"""How many options of one choice a notebook shows."""
 
 _EXACT_COUNT_LIMIT = 4_096
 
@@ -289,9 +293,27 @@ class SearchSpace:
             return f"{condition.factor} is not {texts[other] or '(empty)'}"
         return f"{condition.factor} is {' or '.join(shown)}"
 
-    def __repr__(self) -> str:
+    @property
+    def _headline(self) -> str:
         count, exact = self.size()
-        lines = [f"SearchSpace: {len(self.factors)} choices, {'' if exact else 'at most '}{count:,} candidates"]
+        return f"SearchSpace: {len(self.factors)} choices, {'' if exact else 'at most '}{count:,} candidates"
+
+    def _repr_html_(self) -> str:
+        lines = [
+            (
+                factor.name,
+                factor.kind,
+                markup.join(markup.fill("<div>{}</div>", markup.clipped(text, 200)) for text in factor.texts[:SHOWN])
+                + markup.text(f"and {len(factor.texts) - SHOWN:,} more" if len(factor.texts) > SHOWN else ""),
+                record["exists_when"],
+            )
+            for factor, record in zip(self.factors, self.describe(), strict=True)
+        ]
+        columns = ("choice", "kind", "options, the default first", "exists when")
+        return markup.block(markup.fill("<div>{}</div>", self._headline), markup.table("", columns, lines))
+
+    def __repr__(self) -> str:
+        lines = [self._headline]
         for record in self.describe():
             when = f"  (when {record['exists_when']})" if record["exists_when"] else ""
             options = record["options"].replace("\n", "⏎")

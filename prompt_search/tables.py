@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -463,19 +464,23 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
     return file
 
 
+def markdown_text(text: str) -> str:
+    """One line in which nothing is Markdown or HTML.
+
+    >>> markdown_text("a|b <i>\\n[x]")
+    'a\\\\|b &lt;i&gt; \\\\[x\\\\]'
+    """
+    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
     """A table in GitHub's Markdown; texts are one line each, and nothing in them ends a cell or begins a tag."""
 
     def cell(value: Any) -> str:
         if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
             return ""
-        text = f"{value:.{digits}f}" if isinstance(value, float) else answer_text(value)
-        line = " ".join(text.split())
-        for mark in "\\`*_[]<>|&":
-            line = line.replace(
-                mark, f"\\{mark}" if mark not in "<>&" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}[mark]
-            )
-        return line
+        return f"{value:.{digits}f}" if isinstance(value, float) else markdown_text(answer_text(value))
 
     head = [cell(str(name)) for name in frame.columns]
     rule = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame.columns]
