@@ -10,7 +10,7 @@ import pandas as pd
 from prompt_search.markup import Markup, fill, join
 
 WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 42
 
 MOST_POINTS = 500
 """How many points a line has at most; more cannot be told apart."""
@@ -116,7 +116,7 @@ def _axes(
         parts.append(fill('<text x="{}" y="{}" text-anchor="end">{}</text>', LEFT - 6, f"{up + 4:.1f}", f"{value:g}"))
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(fill('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>', middle, HEIGHT - 6, x_label))
-    parts.append(fill('<text class="axis" x="{}" y="10">{}</text>', 2, y_label))
+    parts.append(fill('<text class="axis" x="{}" y="12">{}</text>', 2, y_label))
     return place, join(parts)
 
 

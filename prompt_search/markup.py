@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from markupsafe import Markup as Markup
@@ -20,7 +20,7 @@ STYLE = """
 .ps th,.ps td{text-align:left;vertical-align:top;padding:.25em .7em;background:none;
 border:0 solid color-mix(in srgb,currentColor 20%,transparent);border-bottom-width:1px}
 .ps th.n,.ps td.n{text-align:right;white-space:nowrap}
-.ps td{overflow-wrap:anywhere;min-width:3ch}
+.ps td{overflow-wrap:break-word;max-width:60ch}
 .ps pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.2em 0;padding:0;font:12.5px/1.5 ui-monospace,monospace;
 background:none;color:inherit;unicode-bidi:plaintext;text-align:start;max-height:30em;overflow-y:auto}
 .ps mark{background:color-mix(in srgb,#e6a700 30%,transparent);color:inherit;border-radius:3px;padding:0 .15em}
@@ -87,20 +87,21 @@ def _named(character: str) -> str:
 
 
 def exact(content: str) -> Markup:
-    """Text as it is, line for line, and with its white space visible on demand."""
-    # The parser drops a line end right after <pre>: it gets one to drop.
-    return fill(
-        '<pre dir="auto">\n{}</pre><details><summary>show white space</summary><pre>\n{}</pre></details>',
-        content,
-        visible(content),
-    )
+    """Text as it is, line for line."""
+    return fill('<pre dir="auto">\n{}</pre>', content)  # the parser drops a line end right after <pre>: it gets one
 
 
 def messages(turns: Iterable[tuple[str, str]]) -> Markup:
-    """A chat: (role, content) each in a bubble."""
-    return join(
-        fill('<div class="turn {}"><small>{}</small>{}</div>', role, role, exact(content)) for role, content in turns
-    )
+    """A chat, each message in a bubble, as it is and on demand with its white space visible."""
+    listed = list(turns)
+
+    def bubbles(read: Callable[[str], str]) -> Markup:
+        return join(
+            fill('<div class="turn {}"><small>{}</small>{}</div>', role, role, exact(read(content)))
+            for role, content in listed
+        )
+
+    return bubbles(str) + details("the same with its white space visible", bubbles(visible))
 
 
 def bar(mean: float, low: float, high: float, *, least: float = 0.0, most: float = 1.0) -> Markup:

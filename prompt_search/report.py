@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata, resources
@@ -30,6 +30,9 @@ WORST = 20
 
 WITH_PROMPT = 20
 """How many of the ranked prompts are shown whole."""
+
+IMPORTANT = 3
+"""How many choices are listed at once."""
 
 MOST_LABELS = 20
 """With more different targets, answers are not counted by target."""
@@ -83,35 +86,49 @@ class _Report:
     def verdict(self) -> str:
         if not self.result.finished:
             return "unfinished"
-        return "the default prompt stays" if self.winner == 0 else str(self.result.verdict)
+        if self.winner == 0:
+            return "the default prompt stays"
+        if self.result.verdict.rows < 2:
+            return "not tested"
+        return {
+            "better": "better than the default prompt",
+            "worse": "worse than the default prompt",
+            "not shown": "not shown to be better",
+        }[self.result.verdict]
 
     @property
     def advice(self) -> str:
         if not self.result.finished:
             return "The study is unfinished: run the same line to go on. What follows is what is known so far."
-        verdict = self.result.verdict
         if self.winner == 0:
             return "Ship the default prompt: no candidate was found that is expected to beat it."
-        if verdict.rows < 2:
+        if self.result.verdict.rows < 2:
             return (
                 f"The best guess is trial {self.winner}, but nothing was tested on rows that the search never saw: "
                 f"its score is optimistic."
             )
-        if verdict == "better":
-            return f"Ship the winner, trial {self.winner}: it is better than the default prompt."
-        if verdict == "worse":
-            return "Keep the default prompt: the winner of the search is worse on rows that it was not chosen by."
-        return (
-            f"The best guess is the winner, trial {self.winner}, but it is not shown that it beats the default prompt: "
-            f"ship it where it costs no more, or test both on more rows."
-        )
+        said = {
+            "better": f"Ship the winner, trial {self.winner}: it is better than the default prompt.",
+            "worse": "Keep the default prompt: the winner of the search is worse on rows that it was not chosen by.",
+            "not shown": f"The best guess is the winner, trial {self.winner}, but it is not shown that it beats the "
+            f"default prompt: ship it where its price does not matter, or test both on more rows.",
+        }[self.result.verdict]
+        return f"{said}{self._size}"
+
+    @property
+    def _size(self) -> str:
+        """How much longer the winner's prompt is."""
+        tokens = self.trials.set_index("trial")["prompt_tokens"]
+        if math.isnan(tokens[self.winner]) or not tokens[0] > 0:
+            return ""
+        return f" A row takes {tokens[self.winner]:.0f} prompt tokens with it, {tokens[0]:.0f} with the default."
 
     @property
     def facts(self) -> list[tuple[str, str, str]]:
         """(what, value, note)."""
         found = [
             (name, _number(score[0]), f"{_range(score[1], score[2])} (95%) on {score[3]} unseen rows")
-            for name, score in ((name, self.result.test_score(trial)) for name, trial in self.tested.items())
+            for name, score in ((name, self.result.test_score(trial)) for name, trial in reversed(self.tested.items()))
         ]
         if len(self.tested) > 1:
             verdict = self.result.verdict
@@ -142,11 +159,13 @@ class _Report:
     def spent(self) -> tuple[str, str]:
         ledger = self.result.ledger_df()
         usd = float(ledger["cost_usd"].sum(skipna=False)) if len(ledger) else math.nan
-        return f"{ledger['calls'].sum():,} calls", f"{_dollars(usd)}; {self.result.spent}"
+        tokens = [ledger[name].sum(skipna=False) for name in _TOKENS]
+        counted = "tokens unknown" if pd.isna(sum(tokens)) else f"{sum(tokens):,} tokens"
+        return f"{ledger['calls'].sum():,} calls", f"{counted}, {_dollars(usd)}"
 
     @property
     def export(self) -> str:
-        return f"prompt-search export {_quoted(self.result.name)} -o best.j2"
+        return f"prompt-search export {_quoted(self.result.name)} --storage {_quoted(self.result.storage)} -o best.j2"
 
     @property
     def simplest(self) -> str:
@@ -161,7 +180,8 @@ class _Report:
     # Tables, as (columns, lines, which columns are numbers)
 
     @property
-    def effects(self) -> Listing:
+    def effects(self) -> list[tuple[Listing, str]]:
+        """The most important choices, and all others, which are shown on demand."""
         frame = self.result.effects_df()
         most = max([*frame["effect_low"].abs(), *frame["effect_high"].abs()], default=1.0)
         lines = [
@@ -177,7 +197,15 @@ class _Report:
             for line in frame.to_dict("records")
         ]
         columns = ("choice", "option", "effect", "", "95% interval", "trials", "importance")
-        return columns, lines, ("effect", "trials", "importance")
+        numbers = ("effect", "trials", "importance")
+        first = list(dict.fromkeys(line[0] for line in lines))[:IMPORTANT]
+        parts = {
+            "What each option adds to the true score, averaged over all other choices": [
+                line for line in lines if line[0] in first
+            ],
+            "The other choices": [line for line in lines if line[0] not in first],
+        }
+        return [((columns, part, numbers), caption) for caption, part in parts.items() if part]
 
     @property
     def mattered(self) -> str:
@@ -320,6 +348,15 @@ class _Report:
         return said
 
     @property
+    def read_by(self) -> str:
+        """Why an answer may not be what the response says."""
+        form = self.result.best.answer or {} if len(self.trials) else {}
+        by_logprobs = form.get("mode") == "logprobs"
+        return (
+            "; the answer is read from the labels' probabilities, not from the response's text" if by_logprobs else ""
+        )
+
+    @property
     def failures(self) -> list[dict[str, Any]]:
         shown = self.worst.head(WORST)
         sent = self.result.sent(shown["key"].tolist())
@@ -384,11 +421,12 @@ def html_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
     css = markup.STYLE + (files / "report.css").read_text("utf-8")
     js = (files / "report.js").read_text("utf-8")
     known = len(report.trials) > 0
+    columns, ranking = _ranking(report)
     return page.render(
         css=markup.Markup(css),
         js=markup.Markup(js),
         name=result.name,
-        badge=report.verdict.split()[0],
+        badge=report.result.verdict if result.finished and report.winner else "",
         verdict=report.verdict,
         advice=report.advice,
         headline=result.headline.splitlines(),
@@ -399,8 +437,9 @@ def html_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
         export=report.export,
         difference=markup.diff(result.baseline.diff(result.best)) if report.winner else "",
         simplest=report.simplest,
-        columns=_COLUMNS,
-        ranking=_ranking(report),
+        columns=columns,
+        ranking=ranking,
+        read_by=report.read_by,
         mattered=report.mattered,
         effects=report.effects,
         interactions=report.interactions,
@@ -438,44 +477,41 @@ def _winner(report: _Report) -> dict[str, Any]:
     }
 
 
-_COLUMNS = (
-    ("rank", "n"), ("trial", "n"), ("score", "n"), ("corrected", "n"), ("rows", "n"), ("tokens", "n"), ("seconds", "n"),
-    ("$ per 1,000", "n"), ("unparsed", "n"), ("errors", "n"), ("95% interval", "n"), ("state", ""), ("choices", ""),
-)  # fmt: skip
-
-
-def _ranking(report: _Report) -> list[dict[str, Any]]:
+def _ranking(report: _Report) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+    """The columns as (name, kind) and the lines; what says nothing about any prompt is left out."""
     frame = report.trials
+    usd = 1000 * frame["cost_usd"] / frame["rows"].where(frame["rows"] > 0)
+    columns: dict[str, Iterable[Any] | None] = {
+        "rank": list(range(1, len(frame) + 1)),
+        "trial": frame["trial"],
+        "score": frame["score"].map(_number),
+        "corrected": frame["estimate"].map(_number),
+        "rows": frame["search_rows"],
+        "tokens": frame["prompt_tokens"].map("{:.0f}".format),
+        "seconds": frame["latency_s"].map("{:.2f}".format),
+        "$ per 1,000": usd.map("{:.4f}".format) if usd.gt(0).any() else None,
+        "unparsed": frame["unparsed"] if frame["unparsed"].any() else None,
+        "errors": frame["errors"] if frame["errors"].any() else None,
+    }
+    numbers = {name: [str(value) for value in values] for name, values in columns.items() if values is not None}
     ends = markup.scale(frame["score_low"], frame["score_high"])
-    lines = []
-    for rank, line in enumerate(frame.to_dict("records"), start=1):
-        trial = line["trial"]
-        usd = 1000 * line["cost_usd"] / line["rows"] if line["rows"] else math.nan
-        numbers = (
-            rank,
-            trial,
-            _number(line["score"]),
-            _number(line["estimate"]),
-            line["search_rows"],
-            _number(line["prompt_tokens"], ".0f"),
-            _number(line["latency_s"], ".2f"),
-            _number(usd, ".4f"),
-            line["unparsed"],
-            line["errors"],
+    lines = [
+        {
+            "winner": trial == report.winner,
+            "numbers": cells,
+            "low": _number(low),
+            "bar": markup.bar(score, low, high, **ends),
+            "interval": _range(low, high),
+            "state": state,
+            "choices": report.result.compared_html(trial),
+            "prompt": markup.messages(report.result.prompt(trial).turns) if rank < WITH_PROMPT else "",
+        }
+        for rank, (trial, state, score, low, high, *cells) in enumerate(
+            zip(*(frame[name] for name in ("trial", "state", "score", "score_low", "score_high")), *numbers.values(),
+                strict=True)
         )
-        lines.append(
-            {
-                "winner": trial == report.winner,
-                "numbers": numbers,
-                "low": _number(line["score_low"]),
-                "bar": markup.bar(line["score"], line["score_low"], line["score_high"], **ends),
-                "interval": _range(line["score_low"], line["score_high"]),
-                "state": line["state"],
-                "choices": report.result.compared_html(trial),
-                "prompt": markup.messages(report.result.prompt(trial).turns) if rank <= WITH_PROMPT else "",
-            }
-        )
-    return lines
+    ]  # fmt: skip
+    return [*((name, "n") for name in numbers), ("95% interval", "n"), ("state", ""), ("choices", "")], lines
 
 
 def _charts(report: _Report) -> list[tuple[markup.Markup, str]]:
@@ -570,7 +606,7 @@ def markdown_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
     parts += [
         f"## {SECTIONS['effects']}",
         _inline(report.mattered),
-        _listed(report.effects),
+        *(_listed(part) for part, _ in report.effects),
         _listed(report.interactions),
     ]
     parts += [f"## {SECTIONS['cost']}", _listed(report.front), _listed(report.ledger)]
@@ -613,7 +649,9 @@ def _number(value: float, form: str = ".3f") -> str:
 
 
 def _dollars(value: float) -> str:
-    return "price unknown" if math.isnan(value) else f"${value:,.4f}" if value < 1 else f"${value:,.2f}"
+    if math.isnan(value):
+        return "price unknown"
+    return f"${value:,.4f}" if 0 < value < 1 else f"${value:,.2f}"
 
 
 def _range(low: float, high: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -264,6 +264,28 @@ class Result:
         tested = self._of(trial, "test")
         return tested if len(tested) else self._of(trial)
 
+    def evaluation(self, trial: int | None = None) -> Evaluation:
+        """A trial's prompt with all its scores, to look at or to compare; default: the winner's.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        number = self.best_trial if trial is None else trial
+        name = self.name if trial is None else f"{self.name}:{trial}"
+        samples = [sample for sample in self._store.samples(self.name) if sample.trial == number]
+        return Evaluation(
+            prompt=self.prompt(number),
+            samples=samples,
+            calls=self._store.calls(self.name),
+            name=name,
+            metric=self.metric,
+        )
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return str(self.summary.get("metric") or self.identity["metric"])
+
     def confusion_df(self, trial: int | None = None) -> pd.DataFrame:
         """Targets against answers on sealed rows; see `tables.confusion_frame`.
 
@@ -370,10 +392,10 @@ class Result:
         if verdict.rows < 2:
             return f"nothing is shown on rows that the search never saw: {self._untested()}"
         if self.best_trial == 0:
-            return f"no candidate was found that beats the default prompt, which scores {_interval(baseline)}"
+            return f"no candidate was found that beats the default prompt, which scores {score_text(baseline)}"
         said = (
-            f"{_words(verdict, 'the default prompt')}: {_interval(winner)} against {_interval(baseline)} on "
-            f"{verdict.rows} rows that the search never saw ({self.opened}), {_shown(verdict)}"
+            f"{_words(verdict, 'the default prompt')}: {score_text(winner)} against {score_text(baseline)} on "
+            f"{verdict.rows} rows that the search never saw ({self.opened}), {shown_text(verdict)}"
         )
         written = self.hand_written_trial
         if written in (None, 0):
@@ -384,7 +406,7 @@ class Result:
         if other.rows < 2:
             return said
         words = _words(other, "the best prompt written by hand")
-        return f"{said}. {words}: {_interval(self.test_score(written))}, {_shown(other)}"
+        return f"{said}. {words}: {score_text(self.test_score(written))}, {shown_text(other)}"
 
     @property
     def openings(self) -> int:
@@ -617,8 +639,8 @@ class CrossFit:
             "not shown": "It is not shown that a prompt found so beats the default prompt",
         }[verdict]
         return (
-            f"{self.result.name}: {words}: {_interval(after)} against {_interval(before)} on {verdict.rows} rows, each "
-            f"tested by one of {len(self.folds)} searches that never saw it, {_shown(verdict)}.\n{ships}"
+            f"{self.result.name}: {words}: {score_text(after)} against {score_text(before)} on {verdict.rows} rows, each "
+            f"tested by one of {len(self.folds)} searches that never saw it, {shown_text(verdict)}.\n{ships}"
         )
 
     def __repr__(self) -> str:
@@ -642,6 +664,11 @@ class Evaluation:
     calls: Mapping[str, Call]
     name: str = "evaluation"
     metric: str | None = None
+
+    def only(self, rows: Collection[int], splits: Collection[str] | None = None) -> Evaluation:
+        """The same on some rows alone, and of some splits; default: of all."""
+        kept = [s for s in self.samples if s.row in rows and (splits is None or s.split in splits)]
+        return replace(self, samples=kept)
 
     @property
     def scores(self) -> list[float]:
@@ -715,7 +742,8 @@ def _score(scores: Sequence[float]) -> Score:
     return (mean, *mean_interval(scores), len(scores))
 
 
-def _interval(score: Score) -> str:
+def score_text(score: Score) -> str:
+    """Mean and interval as text."""
     mean, low, high, _ = score
     return f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
@@ -728,7 +756,7 @@ def _words(verdict: Verdict, rival: str) -> str:
     }[verdict]
 
 
-def _shown(verdict: Verdict) -> str:
+def shown_text(verdict: Verdict) -> str:
     """The difference, and where nothing is shown, what the rows could have shown."""
     said = f"difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), p = {verdict.p:.2g}"
     if verdict != "not shown":

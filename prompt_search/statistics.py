@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -50,13 +51,14 @@ def mean_intervals(
         deviations: the standard deviation (n - 1) of each group; not used for right and wrong.
         binary: whether a group's scores are all right or wrong.
     """
-    from scipy import stats
-
     counts = np.asarray(counts, dtype=float)
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = NormalDist().inv_cdf((1 + level) / 2)
     quantiles = np.full(int(counts.max(initial=0)) + 1, math.nan)  # of Student's t, by number of scores
-    present = np.unique(counts[counts > 1]).astype(int)
-    quantiles[present] = stats.t.ppf((1 + level) / 2, present - 1)
+    if not np.all(binary):
+        from scipy import stats
+
+        present = np.unique(counts[counts > 1]).astype(int)
+        quantiles[present] = stats.t.ppf((1 + level) / 2, present - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = np.where(binary, (means + z**2 / (2 * counts)) / (1 + z**2 / counts), means)
         wilson = z * np.sqrt(means * (1 - means) / counts + z**2 / (4 * counts**2)) / (1 + z**2 / counts)

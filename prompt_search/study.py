@@ -876,7 +876,12 @@ def evaluate(
     try:
         read_by, outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
         samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes]
-        return Evaluation(prompt=read_by.prompt, samples=samples, calls=store.calls(EVALUATIONS))
+        return Evaluation(
+            prompt=read_by.prompt,
+            samples=samples,
+            calls=store.calls(EVALUATIONS),
+            metric=metrics.metric_name(metric),
+        )
     finally:
         store.close()
 

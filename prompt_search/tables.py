@@ -465,12 +465,12 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
 
 
 def markdown_text(text: str) -> str:
-    """One line in which nothing is Markdown or HTML.
+    r"""One line in which nothing is Markdown or HTML.
 
-    >>> markdown_text("a|b <i>\\n[x]")
-    'a\\\\|b &lt;i&gt; \\\\[x\\\\]'
+    >>> print(markdown_text("a|b <i>\n[x] per_row _y_"))
+    a\|b &lt;i&gt; \[x\] per_row \_y\_
     """
-    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", " ".join(text.split()))
+    escaped = re.sub(r"([\\`*\[\]|~#]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -480,6 +480,7 @@ def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
     def cell(value: Any) -> str:
         if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
             return ""
+        value = value.item() if isinstance(value, np.generic) else value
         return f"{value:.{digits}f}" if isinstance(value, float) else markdown_text(answer_text(value))
 
     head = [cell(str(name)) for name in frame.columns]
