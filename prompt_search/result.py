@@ -639,8 +639,8 @@ class CrossFit:
             "not shown": "It is not shown that a prompt found so beats the default prompt",
         }[verdict]
         return (
-            f"{self.result.name}: {words}: {score_text(after)} against {score_text(before)} on {verdict.rows} rows, each "
-            f"tested by one of {len(self.folds)} searches that never saw it, {shown_text(verdict)}.\n{ships}"
+            f"{self.result.name}: {words}: {score_text(after)} against {score_text(before)} on {verdict.rows} rows, "
+            f"each tested by one of {len(self.folds)} searches that never saw it, {shown_text(verdict)}.\n{ships}"
         )
 
     def __repr__(self) -> str:

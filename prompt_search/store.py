@@ -451,9 +451,9 @@ class Store:
                 optuna.delete_study(study_name=name, storage=storage)
             storage.engine.dispose()
 
-    def mirror(self, name: str, space: SearchSpace, trials: Iterable[TrialRecord]) -> None:
+    def mirror(self, name: str, space: SearchSpace, trials: Iterable[TrialRecord], note: str = "") -> None:
         """Write trials with their estimated scores as an Optuna study of the same name into the same database,
-        for optuna-dashboard and Optuna's own plots."""
+        for Optuna's own plots and for optuna-dashboard, which shows each trial's prompt, and a note on the study."""
         first_import_of_optuna()
         import optuna
         from optuna.distributions import CategoricalDistribution
@@ -471,11 +471,16 @@ class Store:
                     distributions={key: CategoricalDistribution(space.by_name[key].ids) for key in trial.positions},
                     value=None if trial.state not in states else trial.estimate,
                     intermediate_values={0: trial.estimate} if trial.estimate is not None else {},
-                    user_attrs={"reason": trial.reason},
+                    user_attrs={"reason": trial.reason, "prompt": trial.text, "choices": dict(trial.choices)},
                 )
                 for trial in trials
             ]
         )
+        study.set_user_attr("result", note)
+        # As optuna_dashboard.save_note writes it, in one piece of at most 2,045 characters of JSON.
+        body = note[:1000].replace("\n", "\n\n")
+        for key, value in (("dashboard:note_ver", 1), ("dashboard:note_str:0", body)):
+            study._storage.set_study_system_attr(study._study_id, key, value)
         if isinstance(storage, optuna.storages.RDBStorage):
             storage.engine.dispose()
         else:

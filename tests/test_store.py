@@ -278,11 +278,13 @@ def test_trials_are_mirrored_to_optuna(storage: str) -> None:
             trial(1, state="pruned", positions={"a": 1}, estimate=0.5),
             trial(2, state="failed"),
         ]
-        store.mirror("s", space, records)
+        store.mirror("s", space, records, "better\nby far")
     study = optuna.load_study(study_name="s", storage=storage)
     assert [mirrored.state.name for mirrored in study.trials] == ["COMPLETE", "PRUNED", "FAIL"]
     assert study.best_value == 0.75
     assert study.trials[1].params == {"a": "1 y"}
+    assert study.trials[1].user_attrs == {"reason": "", "prompt": "s", "choices": {"a": "x"}}
+    assert study.user_attrs == {"result": "better\nby far"}
     assert max(len(mirrored.params["a"]) for mirrored in study.trials) <= 30
     store.delete_study("s")
     assert optuna.get_all_study_names(storage) == []
