@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from prompt_search.budget import Budget
     from prompt_search.candidate import Candidate, Prompt
     from prompt_search.client import Client, Model, Price
-    from prompt_search.compare import Comparison, compare
+    from prompt_search.comparison import Comparison, compare
     from prompt_search.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.metrics import Score
@@ -25,7 +25,7 @@ _HOMES = {
     "Budget": "budget",
     "Candidate": "candidate",
     "Client": "client",
-    "Comparison": "compare",
+    "Comparison": "comparison",
     "Dataset": "dataset",
     "InputError": "errors",
     "Json": "answers",
@@ -46,7 +46,7 @@ _HOMES = {
     "Text": "answers",
     "Unparsed": "answers",
     "choice": "space",
-    "compare": "compare",
+    "compare": "comparison",
     "evaluate": "study",
     "metrics": "",
     "open_result": "result",

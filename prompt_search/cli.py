@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from prompt_search.budget import Budget
     from prompt_search.client import Model
-    from prompt_search.compare import Comparison
+    from prompt_search.comparison import Comparison
     from prompt_search.progress import Display
     from prompt_search.result import Evaluation, Result
     from prompt_search.space import Factor
@@ -271,7 +271,7 @@ def compare(
     """Compare two stored prompts on the rows that both were scored on."""
     from rich.text import Text
 
-    from prompt_search.compare import compare as compared
+    from prompt_search.comparison import compare as compared
 
     with closing(_store(storage)) as store:
         found = compared(*(_chosen(store, each) for each in (first, second)))
