@@ -20,7 +20,7 @@ STYLE = """
 .ps th,.ps td{text-align:left;vertical-align:top;padding:.25em .7em;background:none;
 border:0 solid color-mix(in srgb,currentColor 20%,transparent);border-bottom-width:1px}
 .ps th.n,.ps td.n{text-align:right;white-space:nowrap}
-.ps td{overflow-wrap:break-word;max-width:60ch}
+.ps td{overflow-wrap:break-word;max-width:60ch}.ps td:last-child:not(.n){min-width:16ch}
 .ps pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.2em 0;padding:0;font:12.5px/1.5 ui-monospace,monospace;
 background:none;color:inherit;unicode-bidi:plaintext;text-align:start;max-height:30em;overflow-y:auto}
 .ps mark{background:color-mix(in srgb,#e6a700 30%,transparent);color:inherit;border-radius:3px;padding:0 .15em}

@@ -221,7 +221,7 @@ class _Report:
         shown = int(((frame["effect_low"] > 0) | (frame["effect_high"] < 0)).sum())
         if not shown:
             return f"{said} But no option is shown to matter by itself: every 95% interval holds 0."
-        return f"{said} {shown} of {len(frame)} options have an interval that leaves out 0."
+        return f"{said} Of {len(frame)} options {shown} are shown to matter: their interval leaves out 0."
 
     @property
     def interactions(self) -> Listing:
@@ -335,7 +335,7 @@ class _Report:
         if not len(self.trials):
             return "Nothing was answered yet."
         rows = len(self.result.trial_samples(self.winner))
-        said = f"{len(self.worst)} of {rows} rows have less than full score."
+        said = f"{len(self.worst)} of {rows} rows have less than full score. Rows are numbered from 0, as in the data."
         difficulty = self.result.difficulty_df()
         enough = difficulty[difficulty.notna().sum(axis=1) >= 3]
         hopeless = enough.index[enough.max(axis=1) <= 0].tolist()

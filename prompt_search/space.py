@@ -303,8 +303,7 @@ class SearchSpace:
             (
                 factor.name,
                 factor.kind,
-                markup.join(markup.fill("<div>{}</div>", markup.clipped(text, 200)) for text in factor.texts[:SHOWN])
-                + markup.text(f"and {len(factor.texts) - SHOWN:,} more" if len(factor.texts) > SHOWN else ""),
+                _listed([markup.clipped(text, 200) for text in factor.texts]),
                 record["exists_when"],
             )
             for factor, record in zip(self.factors, self.describe(), strict=True)
@@ -319,6 +318,15 @@ class SearchSpace:
             options = record["options"].replace("\n", "⏎")
             lines.append(f"  {record['factor']}: {options[:100]}{'…' if len(options) > 100 else ''}{when}")
         return "\n".join(lines)
+
+
+def _listed(texts: list[str]) -> markup.Markup:
+    """A choice's options for a notebook: short ones in a line, long ones below each other, many cut off."""
+    more = [f"and {len(texts) - SHOWN:,} more"] if len(texts) > SHOWN else []
+    shown = texts[:SHOWN] + more
+    if sum(map(len, shown)) <= 60:
+        return markup.text(" | ".join(shown))
+    return markup.join(markup.fill("<div>{}</div>", text) for text in shown)
 
 
 _Consult = Callable[[Mapping[str, Any]], Mapping[str, Factor]]

@@ -11,7 +11,7 @@ import math
 import re
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -265,7 +265,7 @@ class Store:
         counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
         columns: Columns = {name: [] for name in (*own, "role", *told, *counts)}
         with self.engine.connect() as connection:
-            for rows in connection.execute(query).partitions(CHUNK):
+            for rows in _fetched(connection, query):
                 *values, texts = zip(*rows, strict=True)
                 for name, each in zip(own, values, strict=True):
                     columns[name] += each
@@ -428,8 +428,8 @@ class Store:
         query = query.with_hint(_samples, "NOT INDEXED", "sqlite")
         columns: Columns = {field.name: [] for field in fields(SampleRecord)}
         with self.engine.connect() as connection:
-            for texts in connection.execute(query).scalars().partitions(CHUNK):
-                records = _parsed(texts)
+            for rows in _fetched(connection, query):
+                records = _parsed(text for (text,) in rows)
                 for name, values in columns.items():
                     values += [record[name] for record in records]
         return columns
@@ -551,6 +551,14 @@ def _json(value: Any) -> str:
 def _storable(text: str) -> str:
     """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _fetched(connection: sql.Connection, query: Any) -> Iterator[Sequence[Any]]:
+    """What a query finds, by chunks, as the driver gives it: making SQLAlchemy's rows would take as long again."""
+    cursor = connection.execute(query).cursor
+    assert cursor is not None  # it is a query
+    while rows := cursor.fetchmany(CHUNK):
+        yield rows
 
 
 def _parsed(texts: Iterable[str]) -> list[dict[str, Any]]:

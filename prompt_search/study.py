@@ -551,7 +551,9 @@ class Study:
             "choices": ", ".join(factor.name for factor in self.space().factors),
             "candidates": f"{self.space().size()[0]:,}",
         }
-        return markup.block(markup.table(f"{self.name}: not run yet", ("setting", "value"), settings.items()))
+        return markup.block(
+            markup.table(f"{self.name}: not run in this session", ("setting", "value"), settings.items())
+        )
 
 
 class _Run:

@@ -99,7 +99,8 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
         assert done.returncode == 0, done.stderr
         ran.append(arguments[0])
 
-    assert ran == ["init", "space", "preflight", "run", "run", "rescore", "show", "export"]
+    assert ran == ["init", "space", "preflight", "run", "run", "rescore", "show", "show", "report", "compare", "export"]
+    assert (workplace / "report.html").exists()
     assert (workplace / "best.json").exists()
 
 
