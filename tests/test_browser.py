@@ -51,7 +51,7 @@ class Browser:
 
     def problems(self) -> list[Any]:
         """What the console holds."""
-        return list(self.driver.get_log("browser"))
+        return list(self.driver.get_log("browser"))  # type: ignore[no-untyped-call]
 
     def column(self, number: int) -> list[str]:
         """The texts of a column of the ranked table, of rows that are shown."""
@@ -164,7 +164,7 @@ def notebook(result: ps.Result, fake: FakeModel, tmp_path: Path) -> Path:
         ps.evaluate(each, made.data, model=fake.model(), rows=range(10))
         for each in (prompt, made.prompt({"cue": "Label:"}))
     ]
-    shown = [
+    shown: list[Any] = [
         made.template, made.space(), made.data, prompt, *evaluations, made, result, ps.compare(*evaluations),
     ]  # fmt: skip
     head = (
