@@ -562,8 +562,9 @@ def _ranked(result: Result) -> Table:
     from rich.text import Text
 
     from prompt_search.result import RANKED
+    from prompt_search.tables import with_costs
 
-    records = result.ranking().head(RANKED).to_dict("records")
+    records = with_costs(result.ranking().head(RANKED)).to_dict("records")
     columns = {
         "rank": [str(rank) for rank, _ in enumerate(records, start=1)],
         "trial": [str(record["trial"]) for record in records],
@@ -576,8 +577,7 @@ def _ranked(result: Result) -> Table:
         if any(record[name] for record in records):
             columns[name] = [str(record[name]) for record in records]
     if any(record["cost_usd"] > 0 for record in records):
-        costs = [1000 * record["cost_usd"] / record["rows"] if record["rows"] else math.nan for record in records]
-        columns["USD per\n1,000 rows"] = [_number(cost, ",.4f") for cost in costs]
+        columns["USD per\n1,000 rows"] = [_number(record["usd_per_1000_rows"], ",.4f") for record in records]
     changes = [result.changes(int(record["trial"])) for record in records]
 
     table = _table("prompts as the search ranks them: a score on few rows counts for less")

@@ -153,9 +153,9 @@ def diff(unified: str) -> Markup:
     return fill("<pre>{}</pre>", join(fill(tags.get(line[:1], "<span>{}\n</span>"), line) for line in lines))
 
 
-def details(summary: str, content: Markup, *, open: bool = False) -> Markup:
+def details(summary: str, content: Markup) -> Markup:
     """What is shown on demand."""
-    return fill("<details{}><summary>{}</summary>{}</details>", Markup(" open" if open else ""), summary, content)
+    return fill("<details><summary>{}</summary>{}</details>", summary, content)
 
 
 def block(*parts: Any) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"
 
-COSTS = {"prompt_tokens": "front_tokens", "usd_per_1000_rows": "front_cost", "latency_s": "front_latency"}
+COSTS = {cost: front for front, cost in tables.FRONTS.items()}
 
 Cost = Literal["prompt_tokens", "usd_per_1000_rows", "latency_s"]
 
@@ -114,10 +114,7 @@ def plot_pareto(result: Result, against: Cost = "prompt_tokens") -> Any:
     """
     if against not in COSTS:
         raise InputError(f"scores are plotted against {', '.join(COSTS)}, got {against!r}; give one of them")
-    trials = result.trials_df()
-    trials = trials.assign(
-        value=trials["estimate"].fillna(trials["score"]), usd_per_1000_rows=1000 * trials["cost_usd"] / trials["rows"]
-    )
+    trials = tables.with_costs(result.trials_df())
     front = result.pareto_df()
     best = trials[trials["trial"].isin(front.loc[front[COSTS[against]], "trial"])].sort_values(against)
     winner = trials[trials["trial"] == result.best_trial]

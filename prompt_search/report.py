@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -165,7 +166,8 @@ class _Report:
 
     @property
     def export(self) -> str:
-        return f"prompt-search export {_quoted(self.result.name)} --storage {_quoted(self.result.storage)} -o best.j2"
+        name, storage = shlex.quote(self.result.name), shlex.quote(self.result.storage)
+        return f"prompt-search export {name} --storage {storage} -o best.j2"
 
     @property
     def simplest(self) -> str:
@@ -246,7 +248,7 @@ class _Report:
         lines = [
             (
                 line["trial"],
-                _number(line["estimate"] if not math.isnan(line["estimate"]) else line["score"]),
+                _number(line["score"] if math.isnan(line["estimate"]) else line["estimate"]),
                 _number(line["prompt_tokens"], ",.0f"),
                 _dollars(line["usd_per_1000_rows"]),
                 _number(line["latency_s"], ".2f"),
@@ -380,10 +382,10 @@ class _Report:
         budget = self.result.summary.get("budget", {})
         flags = " ".join(f"--{name} {limit:g}" for name, limit in budget.items()) or "--calls …"
         seed = self.result.identity.get("seed", 0)
-        name = _quoted(self.result.name)
+        name = shlex.quote(self.result.name)
         return [
-            f"prompt-search run STUDY.py {flags} --seed {seed} --name {name} --storage {_quoted(url)}",
-            f"prompt-search report {name} --storage {_quoted(url)} -o report.html",
+            f"prompt-search run STUDY.py {flags} --seed {seed} --name {name} --storage {shlex.quote(url)}",
+            f"prompt-search report {name} --storage {shlex.quote(url)} -o report.html",
             f"ps.open_result({url!r}, {self.result.name!r}).best.messages(row)",
         ]
 
@@ -479,8 +481,8 @@ def _winner(report: _Report) -> dict[str, Any]:
 
 def _ranking(report: _Report) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
     """The columns as (name, kind) and the lines; what says nothing about any prompt is left out."""
-    frame = report.trials
-    usd = 1000 * frame["cost_usd"] / frame["rows"].where(frame["rows"] > 0)
+    frame = tables.with_costs(report.trials)
+    usd = frame["usd_per_1000_rows"]
     columns: dict[str, Iterable[Any] | None] = {
         "rank": list(range(1, len(frame) + 1)),
         "trial": frame["trial"],
@@ -515,13 +517,11 @@ def _ranking(report: _Report) -> tuple[list[tuple[str, str]], list[dict[str, Any
 
 
 def _charts(report: _Report) -> list[tuple[markup.Markup, str]]:
-    trials = report.trials.assign(
-        value=report.trials["estimate"].fillna(report.trials["score"]),
-        usd_per_1000_rows=1000 * report.trials["cost_usd"] / report.trials["rows"],
-    )
-    trials = trials.merge(report.fronts[["trial", *_FRONTS]], on="trial", how="left")
+    trials = tables.with_costs(report.trials)
+    trials = trials.merge(report.fronts[["trial", *tables.FRONTS]], on="trial", how="left")
     made = []
-    for front, (cost, label) in _FRONTS.items():
+    for front, cost in tables.FRONTS.items():
+        label = _COSTS[cost]
         known = trials[cost].dropna()
         if len(known) and known.nunique() > 1:
             points = trials.assign(**{front: trials[front].eq(True)})
@@ -534,10 +534,10 @@ def _charts(report: _Report) -> list[tuple[markup.Markup, str]]:
     return made
 
 
-_FRONTS = {
-    "front_tokens": ("prompt_tokens", "prompt tokens"),
-    "front_cost": ("usd_per_1000_rows", "US dollars per 1,000 rows"),
-    "front_latency": ("latency_s", "seconds a request"),
+_COSTS = {
+    "prompt_tokens": "prompt tokens",
+    "usd_per_1000_rows": "US dollars per 1,000 rows",
+    "latency_s": "seconds a request",
 }
 
 
@@ -660,9 +660,3 @@ def _range(low: float, high: float) -> str:
 
 def _answer(value: Any) -> str:
     return "" if value is None else tables.answer_text(value)
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)

@@ -36,6 +36,9 @@ PARETO_COLUMNS = (
     "trial", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens", "cost_usd",
     "latency_s", "usd_per_1000_rows", "front_tokens", "front_cost", "front_latency",
 )  # fmt: skip
+FRONTS = {"front_tokens": "prompt_tokens", "front_cost": "usd_per_1000_rows", "front_latency": "latency_s"}
+"""The columns of a Pareto front, and the costs that they go by."""
+
 LEDGER_COLUMNS = (
     "role", "requests", "calls", "reused", "prompt_tokens", "completion_tokens", "cost_usd", "seconds", "errors",
 )  # fmt: skip
@@ -204,16 +207,23 @@ def pareto_frame(trials: pd.DataFrame) -> pd.DataFrame:
     ``front_cost``, ``front_latency``: whether every trial that scores as much or more has a longer prompt, costs more
     a row, answers later. What is unknown is on no front.
     """
-    frame = trials[list(PARETO_COLUMNS[:10])].assign(
-        usd_per_1000_rows=1000 * trials["cost_usd"] / trials["rows"].where(trials["rows"] > 0)
-    )
-    value = frame["estimate"].fillna(frame["score"])
-    for name, cost in (("tokens", "prompt_tokens"), ("cost", "usd_per_1000_rows"), ("latency", "latency_s")):
+    frame = with_costs(trials)
+    value = frame["value"]
+    for front, cost in FRONTS.items():
         best = value.dropna().groupby(frame[cost]).max()  # by rising cost
         before = best.cummax().shift(fill_value=-math.inf)
-        frame[f"front_{name}"] = (value == frame[cost].map(best)) & (value > frame[cost].map(before))
-    kept = frame[frame[["front_tokens", "front_cost", "front_latency"]].any(axis=1)]
-    return kept.loc[value[kept.index].sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
+        frame[front] = (value == frame[cost].map(best)) & (value > frame[cost].map(before))
+    kept = frame[frame[list(FRONTS)].any(axis=1)].sort_values("value", ascending=False, kind="stable")
+    return kept[list(PARETO_COLUMNS)].reset_index(drop=True)
+
+
+def with_costs(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials (`trials_frame`) with ``value``, the score that they are compared by: ``estimate`` where it is known, else
+    ``score``; and with ``usd_per_1000_rows``, US dollars."""
+    rows = trials["rows"].where(trials["rows"] > 0)
+    return trials.assign(
+        value=trials["estimate"].fillna(trials["score"]), usd_per_1000_rows=1000 * trials["cost_usd"] / rows
+    )
 
 
 def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
