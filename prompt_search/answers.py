@@ -75,6 +75,11 @@ class Answer(ABC):
         """Whether it first has to learn from responses, by ``learned``, to read them as it should."""
         return False
 
+    @property
+    def learns(self) -> bool:
+        """Whether ``learned`` can be another form."""
+        return False
+
     def learned(self, responses: Sequence[Response], targets: Sequence[Any]) -> Answer:
         """The form as it reads after these responses to rows with these targets; itself where it learns nothing."""
         return self
@@ -206,10 +211,14 @@ class Label(Answer):
 
     @property
     def needs_rows(self) -> bool:
-        return self.calibrate == "rows" and not self.weights
+        return self.learns and not self.weights
+
+    @property
+    def learns(self) -> bool:
+        return self.calibrate == "rows"
 
     def learned(self, responses: Sequence[Response], targets: Sequence[Any]) -> Label:
-        if self.calibrate != "rows":
+        if not self.learns:
             return self
         plain = replace(self, weights=())
         read = [plain.probabilities(response) for response in responses]

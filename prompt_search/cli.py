@@ -9,7 +9,7 @@ import runpy
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prompt_search.comparison import Comparison
     from prompt_search.progress import Display
     from prompt_search.result import Evaluation, Result
-    from prompt_search.space import Factor
+    from prompt_search.space import Factor, SearchSpace
     from prompt_search.store import Store
     from prompt_search.study import Study
     from prompt_search.template import Template
@@ -67,11 +67,13 @@ app = typer.Typer(
 )
 model_app = typer.Typer(help="The embedded model: fetch it, serve it, say where it is.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
+cache_app = typer.Typer(help="The stored responses: count, clear and export them.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
 
 Calls = Annotated[int | None, typer.Option("--calls", help="The most requests to send, retries included.", min=1)]
-Tokens = Annotated[int | None, typer.Option("--tokens", help="Stop before the next request beyond these.", min=1)]
-Usd = Annotated[float | None, typer.Option("--usd", help="Stop before the next request beyond these US dollars.")]
-Seconds = Annotated[float | None, typer.Option("--seconds", help="Stop before the next request after these.")]
+Tokens = Annotated[int | None, typer.Option("--tokens", help="The most tokens, of prompts and answers.", min=1)]
+Usd = Annotated[float | None, typer.Option("--usd", help="The most US dollars.")]
+Seconds = Annotated[float | None, typer.Option("--seconds", help="Stop after so long.")]
 ModelName = Annotated[
     str | None, typer.Option("-m", "--model", help="A model name, local, or local:FILE.gguf; replaces the study's.")
 ]
@@ -86,6 +88,7 @@ Limit = Annotated[int | None, typer.Option("--limit", help="Use the first rows o
 DisplayOption = Annotated[
     str | None, typer.Option("--display", help="rich, plain or none; plain when not in a terminal.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 StudyName = Annotated[str | None, typer.Argument(help="The study's name; may be left out when only one is stored.")]
 
 
@@ -141,8 +144,8 @@ def space(file: Annotated[str, typer.Argument(help="A study file (FILE.py or FIL
         cells = (factor.name, factor.kind, _options_text(factor), record["exists_when"], record["line"])
         table.add_row(*map(Text, cells))  # Text: prompts are not markup
     _print(table)
-    count, exact = found.size()
-    typer.echo(f"\n{len(found.factors)} choices, {'' if exact else 'at most '}{count:,} candidates")
+    typer.echo()
+    _print_size(found)
 
 
 @app.command()
@@ -167,18 +170,46 @@ def run(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the stored study of this name.")] = False,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Send failed requests again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the space and an estimate; send nothing.")] = False,
+    yes: Yes = False,
     display: DisplayOption = None,
 ) -> None:
-    """Run a study; the same command resumes it."""
-    from prompt_search.budget import Budget
+    """Run a study; the same command resumes it.
+
+    On a terminal it tells what it will take and asks first, unless the model is served here or nothing is left to pay.
+    """
     from prompt_search.progress import choose_display
 
-    if calls is tokens is usd is seconds is None:
-        raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
-    budget = Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
+    budget = _budget(calls, tokens, usd, seconds)
     shown_as = choose_display(display)
     study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, name, limit)
+    if dry_run:
+        _print_size(study.space())
+        typer.echo(repr(study.estimate(budget)))
+        return
+    _ask(study, budget, yes)
     _run(study, budget, shown_as, folds=folds, fresh=fresh, retry_errors=retry_errors, min_score=min_score)
+
+
+@app.command()
+def estimate(
+    file: Annotated[str, typer.Argument(help="A study file: FILE.py or FILE.py:name.")],
+    calls: Calls = None,
+    tokens: Tokens = None,
+    usd: Usd = None,
+    seconds: Seconds = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    max_concurrency: Concurrency = None,
+    seed: Seed = None,
+    storage: Storage = None,
+    name: Annotated[str | None, typer.Option("--name", help="Replaces the study's name.")] = None,
+    limit: Limit = None,
+) -> None:
+    """Tell what a run will take, without a request."""
+    budget = _budget(calls, tokens, usd, seconds)
+    study = _changed(load_study(file), model, base_url, max_concurrency, seed, storage, name, limit)
+    typer.echo(repr(study.estimate(budget)))
 
 
 @app.command()
@@ -314,6 +345,67 @@ def export(
         typer.echo(f"wrote {result.prompt(wanted).export(output)}")
 
 
+@cache_app.command("stats")
+def cache_stats(storage: Storage = None) -> None:
+    """Count stored responses by model."""
+    from rich.text import Text
+
+    with closing(_store(storage)) as store:
+        found = store.stats()
+    table = _table()
+    for column in ("model", "endpoint", "responses", "needed by studies", "size, kB"):
+        table.add_column(column, justify="left" if column in ("model", "endpoint") else "right", overflow="fold")
+    for each in found:
+        cells = (each.model, each.endpoint, f"{each.responses:,}", f"{each.needed:,}", f"{each.bytes / 1000:,.1f}")
+        table.add_row(*map(Text, cells))
+    if found:
+        _print(table)
+    typer.echo(f"{sum(each.responses for each in found):,} responses{_on_disk(storage)}")
+
+
+@cache_app.command("clear")
+def cache_clear(
+    storage: Storage = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Delete the stored studies too, and what they need.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Delete stored responses that no stored study needs."""
+    with closing(_store(storage)) as store:
+        if not yes:
+            what = "all responses and all studies" if everything else "responses that no stored study needs"
+            if not sys.stdin.isatty():
+                raise InputError(f"clearing deletes {what}, and there is nobody to ask; give --yes")
+            if not typer.confirm(f"delete {what}?"):
+                raise typer.Exit(INTERRUPTED)
+        gone = store.clear(everything=everything)
+    typer.echo(f"deleted {gone:,} responses{_on_disk(storage)}")
+
+
+@cache_app.command("export")
+def cache_export(
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .jsonl file that is not there yet.")],
+    storage: Storage = None,
+) -> None:
+    """Write every stored request and response as a line of JSON."""
+    with closing(_store(storage)) as store:
+        try:
+            with output.open("x", encoding="utf-8") as file:
+                count = sum(bool(file.write(line)) for line in store.exported())
+        except FileExistsError:
+            raise InputError(f"{output}: there is such a file already; give another name") from None
+        except OSError as error:
+            raise InputError(f"{output}: cannot be written: {error.strerror}; give another place") from None
+    typer.echo(f"wrote {count:,} responses to {output}")
+
+
+def _on_disk(storage: str | None) -> str:
+    """How large a storage's file is, as the end of a sentence."""
+    path = Path((storage or DEFAULT_STORAGE).removeprefix("sqlite:///").partition("?")[0])
+    return f"; {path} has {path.stat().st_size / 1000:,.1f} kB" if path.is_file() else ""
+
+
 @model_app.command("pull")
 def model_pull() -> None:
     """Fetch the embedded model once, with its hash checked."""
@@ -358,6 +450,30 @@ def _pull() -> Path:
             progress.update(task, completed=done, total=total)
 
         return local.fetch(report)
+
+
+def _budget(calls: int | None, tokens: int | None, usd: float | None, seconds: float | None) -> Budget:
+    from prompt_search.budget import Budget
+
+    if calls is tokens is usd is seconds is None:
+        raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
+    return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
+
+
+def _ask(study: Study, budget: Budget, yes: bool) -> None:
+    """Go on, or not, with a run that costs something; where nobody can be asked, and with ``yes``, go on."""
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()) or all(model.is_local for model in study.models):
+        return
+    estimate = study.estimate(budget)
+    if estimate.stored < estimate.calls:
+        typer.echo(repr(estimate), err=True)
+        if not typer.confirm("run it?", default=True, err=True):
+            raise typer.Exit(INTERRUPTED)
+
+
+def _print_size(space: SearchSpace) -> None:
+    count, exact = space.size()
+    typer.echo(f"{len(space.factors)} choices, {'' if exact else 'at most '}{count:,} candidates")
 
 
 def _changed(
@@ -512,7 +628,7 @@ def _run(
             else:
                 found = study.cross_fit(budget, folds, progress=progress, fresh=fresh, retry_errors=retry_errors)
     except KeyboardInterrupt:
-        typer.echo("interrupted: everything answered is stored; the same command goes on from there", err=True)
+        typer.echo(f"interrupted: everything answered is stored; go on with: {_resume_line(sys.argv[1:])}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except RunError as error:
         raise RunError(f"{error}; everything answered is stored, the same command goes on from there") from None
@@ -531,6 +647,14 @@ def _run(
     if min_score is not None and not score >= min_score:
         typer.echo(f"the winner's test score {score:.3f} is below --min-score {min_score:g}", err=True)
         raise typer.Exit(BELOW_MIN_SCORE)
+
+
+def _resume_line(arguments: Sequence[str]) -> str:
+    """The command that was given, without the passwords in it."""
+    from prompt_search.store import shown_url
+
+    shown = (shown_url(argument) if "://" in argument else argument for argument in arguments)
+    return shlex.join(["prompt-search", *shown])
 
 
 def _print_result(result: Result, storage: str) -> None:
@@ -702,6 +826,9 @@ def main() -> None:
         key = os.environ.get("OPENAI_API_KEY") or "no key"  # a study file may put it into what it raises
         typer.echo(f"prompt-search: {' '.join(str(error).split()).replace(key, '[key]')}", err=True)
         code = error.exit_code
+    except typer.Abort:  # Ctrl-C, or the end of the input, where a question was asked
+        typer.echo("prompt-search: nothing was done", err=True)
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer does not export the base class of its usage errors
             raise

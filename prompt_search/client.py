@@ -165,6 +165,14 @@ class Model:
             return f"local:{local.BUILT_IN_SHA256}"
         return f"local:{local.sha256(local.resolve(self.gguf))}"
 
+    def cost(self, usage: Usage) -> float:
+        """US dollars for ``usage``; NaN when the price, or how many tokens, is unknown."""
+        if self.is_local:
+            return 0.0
+        if self.price is not None:
+            return self.price.cost(usage)
+        return published_cost(self.name, public_url(self._url()), usage)
+
     def _url(self) -> str:
         if self.base_url is not None:
             return self.base_url
@@ -217,10 +225,12 @@ def _check_url(url: str, name: str) -> None:
 class _AttemptError(Exception):
     """An attempt that failed in a way that another one may not."""
 
-    def __init__(self, kind: str, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(self, kind: str, message: str, *, retry_after_s: float | None = None, lost: bool = True) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after_s = retry_after_s
+        self.lost = lost
+        """Whether the server may have worked on the request without our learning what it used."""
 
 
 class Client:
@@ -230,8 +240,8 @@ class Client:
     server is not pressed harder; the embedded model gets at most two for each of its slots. Connection
     errors, timeouts, malformed answers and the status codes 408, 409, 429 and 500 and above are tried up to
     ``max_attempts`` times in all, after ``Retry-After`` or an exponentially growing, jittered wait.
-    ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is called just before every attempt
-    is sent and may raise ``BudgetExceeded``.
+    ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request just before
+    every attempt is sent and may raise ``BudgetExceeded``.
 
     Use as ``async with Client(model) as client``.
     """
@@ -246,7 +256,7 @@ class Client:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         seed: int = 0,
-        on_attempt: Callable[[], None] | None = None,
+        on_attempt: Callable[[Request], Awaitable[None]] | None = None,
     ) -> None:
         for name, value in (("max_concurrency", max_concurrency), ("max_attempts", max_attempts)):
             if value < 1:
@@ -312,14 +322,18 @@ class Client:
             "model": request.model,
             "messages": [m.to_dict() for m in request.messages],
         }
-        sent = 0
+        sent = lost = 0
 
         async def attempt() -> Response:
-            nonlocal sent
+            nonlocal sent, lost
             if self._on_attempt is not None:
-                self._on_attempt()
+                await self._on_attempt(request)
             sent += 1
-            return await self._attempt(body)
+            try:
+                return await self._attempt(body)
+            except _AttemptError as failure:
+                lost += failure.lost
+                raise
 
         retrying = tenacity.AsyncRetrying(
             sleep=self._sleep,
@@ -341,7 +355,7 @@ class Client:
                 if failure.kind == "unreachable":
                     raise ServerUnreachable(message) from None
                 response = Response(error=f"{failure.kind}: {message}", latency_s=self._clock() - start)
-        return replace(response, attempts=sent, cost_usd=self._cost(response.usage))
+        return replace(response, attempts=sent, lost=lost, cost_usd=self.model.cost(response.usage))
 
     def _check(self, request: Request) -> None:
         if self._api is None:
@@ -401,7 +415,7 @@ class Client:
         where = self._endpoint
         if _never_connected(error):
             why = f"cannot connect to {where}: {_root_message(error)}; check the base URL and the server"
-            return _AttemptError("unreachable", self._say(why))
+            return _AttemptError("unreachable", self._say(why), lost=False)
         if "TimeoutError" in _class_names(error):
             return _AttemptError("timeout", f"no answer from {where} within {self._request_timeout:g} s")
         return _AttemptError("server", self._say(f"the connection to {where} broke: {_root_message(error)}"))
@@ -413,7 +427,7 @@ class Client:
             remedy = _REMEDIES.get(status, _REMEDIES[429]).format(key=self.model._key_name())
             raise RequestRefused(f"{told}; {remedy}") from None
         if status in _RETRIED_STATUS or status >= 500:
-            raise _AttemptError("server", told, retry_after_s=_retry_after_s(headers)) from None
+            raise _AttemptError("server", told, retry_after_s=_retry_after_s(headers), lost=False) from None
         kind = "content_filter" if code == "content_filter" else "bad_request"
         return Response(error=f"{kind}: {told}")
 
@@ -436,13 +450,6 @@ class Client:
         elif refusal:
             error_text = self._say(f"content_filter: the model refused: {refusal}")
         return Response(text=text, finish_reason=finish_reason, logprobs=logprobs, usage=usage, error=error_text)
-
-    def _cost(self, usage: Usage) -> float:
-        if self.model.is_local:
-            return 0.0
-        if self.model.price is not None:
-            return self.model.price.cost(usage)
-        return published_cost(self.model.name, self._endpoint, usage)
 
     def _say(self, text: str) -> str:
         """``text`` fit for a message: on one line, without keys (redacted before anything is cut), short."""

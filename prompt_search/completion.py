@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -83,7 +83,8 @@ class Response:
     ``error`` is ``None`` for an answer, else ``kind: explanation`` with one of the kinds ``bad_request``,
     ``server``, ``timeout``, ``malformed``, ``empty``, ``content_filter``, ``budget``. ``logprobs`` holds one
     entry for each generated token when they were asked for. ``cost_usd`` is NaN when the price is unknown.
-    ``attempts`` counts the requests that were really sent, retries included.
+    ``attempts`` counts the requests that were really sent, retries included; ``lost`` those among them that the
+    server may have worked on without our learning what it used: timeouts, cut connections, unreadable answers.
     """
 
     text: str = ""
@@ -93,11 +94,13 @@ class Response:
     latency_s: float = math.nan
     cost_usd: float = math.nan
     attempts: int = 1
+    lost: int = 0
     error: str | None = None
 
     def to_json(self) -> str:
         """The stored form; NaN becomes null so that any JSON reader takes it."""
-        body = asdict(self)
+        body = {f.name: getattr(self, f.name) for f in fields(self)}  # asdict would copy every log-probability
+        body["usage"] = asdict(self.usage)
         for name in ("latency_s", "cost_usd"):
             if math.isnan(body[name]):
                 body[name] = None
@@ -111,9 +114,12 @@ class Response:
             if body[name] is None:
                 body[name] = math.nan
         body["usage"] = Usage(**body["usage"])
-        body["logprobs"] = tuple(
-            tuple((str(token), float(logprob)) for token, logprob in position) for position in body["logprobs"]
-        )
+        if body["logprobs"]:
+            body["logprobs"] = tuple(
+                tuple((str(token), float(logprob)) for token, logprob in position) for position in body["logprobs"]
+            )
+        else:
+            body["logprobs"] = ()
         return cls(**body)
 
 

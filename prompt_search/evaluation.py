@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prompt_search.answers import Answer, Unparsed
-from prompt_search.budget import Ledger
+from prompt_search.budget import Ledger, Spending
 from prompt_search.candidate import Prompt
 from prompt_search.completion import Request, Response
 from prompt_search.corpus import Corpus
 from prompt_search.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.metrics import Comparison, Metric, margin, score
-from prompt_search.store import Call, Store
+from prompt_search.store import Call, Found, Saved, Store, batched
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,13 @@ CONTENT_FREE = "N/A"
 
 HOPELESS_AFTER = 10
 """A run whose first requests all fail, this many of them, is ended instead of using up its budget."""
+
+
+JOBS_AT_ONCE = 500
+"""Jobs whose requests are looked up, and claimed, together; at most twice as many are held in memory."""
+
+FIRST_POLL_S, LONGEST_POLL_S = 0.05, 1.0
+"""How soon it is looked whether others have answered what they claimed, and how seldom in the end."""
 
 
 class Completer(Protocol):
@@ -95,6 +102,21 @@ class Outcome:
     margin: float | None = None
 
 
+_Asked = tuple[Request, str]
+"""A request and its key, which takes as long to compute as the request is."""
+
+
+@dataclass(slots=True)
+class _Block:
+    """Some jobs' requests: what the store knows of them, which ones this study alone may send, and which are on their
+    way for somebody else."""
+
+    found: Found
+    claimed: set[str] = field(default_factory=set)
+    others: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    watch: asyncio.Task[None] | None = None
+
+
 class Evaluator:
     """Scores contenders on rows, spending nothing twice.
 
@@ -103,10 +125,17 @@ class Evaluator:
         rows: all rows of the data, by position.
         metric: see `prompt_search.metrics`.
         clients: by endpoint and model.
-        store: where responses are kept before they count.
+        store: where responses are kept before they count, and looked for.
         ledger: what is reserved and settled.
-        calls: what earlier runs of this study used.
+        max_concurrency: requests to one model that are on their way, or answered and not stored yet: what a crash can
+            lose.
+        owner: of the lease that claims on requests belong to; None where nobody else uses the store.
+        budget: the number of the study's budget that calls count against.
+        free: requests that were paid for under earlier budgets of the study.
+        role: what calls are for, as the ledger's table tells.
+        retry_errors: send requests that failed in an earlier run again.
         on_response: told after every response (for progress).
+        sleep: waits for others to answer what they claimed.
     """
 
     def __init__(
@@ -118,8 +147,14 @@ class Evaluator:
         clients: Mapping[tuple[str, str], Completer],
         store: Store,
         ledger: Ledger,
-        calls: Mapping[str, Call],
+        max_concurrency: int = 16,
+        owner: str | None = None,
+        budget: int = 0,
+        free: Set[str] = frozenset(),
+        role: str = "task",
+        retry_errors: bool = False,
         on_response: Callable[[Response, bool], None] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._study = study
         self._rows = rows
@@ -127,19 +162,28 @@ class Evaluator:
         self._clients = clients
         self._store = store
         self._ledger = ledger
-        self._calls = calls
-        self._number = max((call.number for call in calls.values()), default=-1) + 1
+        self._places = {asked: asyncio.Semaphore(max_concurrency) for asked in clients}
+        self._owner = owner
+        self._budget = budget
+        self._free = free
+        self._role = role
         self._on_response = on_response
-        self._answered = any(call.response.error is None for call in calls.values())
+        self._sleep = sleep
+        self._number, self._answered = store.numbered(study)
+        # Where the server refused everything, the same line tries again.
+        self._retry_errors = retry_errors or not self._answered
         self._failures = 0
-        self._used: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
+        self._used: dict[str, bool] = {}
+        """Requests whose response this run had need of, and whether it was there already."""
+        self._flying: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
 
     def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
-        """Calls that each row would add to what is spent, in order: requests that this run had no need of yet."""
-        counted = set(self._used)
+        """Calls that each row would add to what is spent, in order: requests that this run had no need of yet, nor an
+        earlier budget."""
+        counted = {*self._used, *self._flying}
         prices = []
         for row in rows:
-            new = {request.key for request in contender.requests(self._rows[row])} - counted
+            new = {request.key for request in contender.requests(self._rows[row])} - counted - self._free
             counted |= new
             prices.append(len(new))
         return prices
@@ -152,25 +196,127 @@ class Evaluator:
         Raises:
             RunError: the endpoint cannot be reached or refuses for good; what was answered is kept.
         """
-        tasks = [asyncio.ensure_future(self._measured(contender, row, split)) for contender, row in jobs]
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        outcomes: list[Outcome | None] = []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            outcomes.append(result)
+        outcomes: list[Outcome | None] = [None] * len(jobs)
+        failures: list[BaseException] = []
+        pending: set[asyncio.Task[None]] = set()
+        blocks: list[_Block] = []
+
+        async def measure(place: int, asked: Sequence[_Asked], block: _Block) -> None:
+            contender, row = jobs[place]
+            try:
+                with self._stopping():
+                    outcomes[place] = await self._outcome(contender, row, asked, split, block)
+            except BudgetExceeded:
+                pass
+            except BaseException as error:  # raised when all in flight is done
+                failures.append(error)
+
+        try:
+            for places in batched(range(len(jobs)), JOBS_AT_ONCE):
+                while len(pending) > JOBS_AT_ONCE:
+                    _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                if failures:
+                    break
+                asked = [[(r, r.key) for r in jobs[i][0].requests(self._rows[jobs[i][1]])] for i in places]
+                block = await self._block(dict(pair[::-1] for pairs in asked for pair in pairs))
+                blocks = [*(each for each in blocks if each.claimed or each.others), block]
+                pending |= {
+                    asyncio.create_task(measure(place, pairs, block))
+                    for place, pairs in zip(places, asked, strict=True)
+                }
+        except asyncio.CancelledError:
+            for task in pending:
+                task.cancel()
+            raise
+        finally:
+            if pending:
+                await asyncio.wait(pending)
+            await self._leave(blocks)
+        if failures:
+            raise failures[0]
         return outcomes
+
+    async def _block(self, requests: Mapping[str, Request]) -> _Block:
+        """What is known about some requests, after those that must be sent are claimed."""
+        keys = [key for key in requests if key not in self._flying]
+        block = _Block(await self._store.aside(self._store.find, self._study, keys))
+        missing = {key for key in keys if key not in block.found.responses and self._is_to_send(block, key)}
+        if self._owner is not None and missing:
+            await self._claim(block, missing)
+            others = missing - block.claimed - set(block.found.responses)
+            if others:
+                loop = asyncio.get_running_loop()
+                block.others = {key: loop.create_future() for key in others}
+                block.watch = asyncio.create_task(self._watch(block))
+        return block
+
+    def _is_to_send(self, block: _Block, key: str) -> bool:
+        call = block.found.calls.get(key)
+        return call is None or (key not in self._used and (call.cut_short or self._is_retried(call)))
+
+    def _is_retried(self, call: Call) -> bool:
+        return self._retry_errors and call.response.error is not None and not call.cut_short
+
+    async def _claim(self, block: _Block, keys: Collection[str]) -> None:
+        """Claim requests, and take note of those that were answered just before."""
+        assert self._owner is not None
+        claimed = await self._store.aside(self._store.claim, self._owner, keys)
+        block.claimed |= claimed
+        answered = (await self._store.aside(self._store.find, self._study, claimed)).responses
+        block.found.responses.update(answered)
+
+    async def _watch(self, block: _Block) -> None:
+        """Wait until others have answered what they claimed, or have given it up: then it is this study's turn."""
+        wait = FIRST_POLL_S
+        try:
+            while waiting := [key for key, future in block.others.items() if not future.done()]:
+                await self._sleep(wait)
+                wait = min(2 * wait, LONGEST_POLL_S)
+                self._ledger.check()
+                block.found.responses.update(
+                    (await self._store.aside(self._store.find, self._study, waiting)).responses
+                )
+                left = [key for key in waiting if key not in block.found.responses]
+                await self._claim(block, left)
+                for key in waiting:
+                    future = block.others[key]
+                    if not future.done() and (key in block.found.responses or key in block.claimed):
+                        future.set_result(None)
+        except Exception as error:  # whoever waits has to hear of it
+            for future in block.others.values():
+                if not future.done():
+                    future.set_exception(error)
+
+    async def _leave(self, blocks: Sequence[_Block]) -> None:
+        """Let others send what was claimed and not sent."""
+        for block in blocks:
+            if block.watch is not None:
+                block.watch.cancel()
+            for future in block.others.values():
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # whoever would have waited for it has ended
+        claimed = {key for block in blocks for key in block.claimed}
+        if claimed:
+            assert self._owner is not None
+            await self._store.aside(self._store.end_claims, self._owner, claimed)
 
     def learned(self, contender: Contender, outcomes: Sequence[Outcome]) -> Contender:
         """The contender as it reads after these outcomes of its own; itself where its form has nothing to learn."""
+        if not contender.answer.learns:
+            return contender
         answered = [outcome for outcome in outcomes if outcome.error is None]
+        responses = self._responses([outcome.key for outcome in answered])
         answer = contender.answer.learned(
-            [self._used[outcome.key].result()[0] for outcome in answered],
+            [responses[outcome.key] for outcome in answered],
             [self._rows[outcome.row].target for outcome in answered],
         )
         if answer is contender.answer:
             return contender
         return replace(contender, answer=answer, prompt=replace(contender.prompt, answer=answer.to_dict()))
+
+    def _responses(self, keys: Collection[str]) -> dict[str, Response]:
+        """Responses that this run had need of."""
+        return {key: call.response for key, call in self._store.find(self._study, keys).calls.items()}
 
     async def read_anew(
         self, contender: Contender, outcomes: Sequence[Outcome], split: str
@@ -203,24 +349,18 @@ class Evaluator:
         if not isinstance(self._metric, Comparison):
             return None
         rows = [self._rows[outcome.row] for outcome in outcomes]
+        asked = [[request.key for request in contender.requests(row)] for row in rows]
+        responses = self._responses({key for keys in asked for key in keys})
         table = []
-        for outcome in outcomes:
-            *before, asked = contender.requests(self._rows[outcome.row])
-            baseline = self._used[before[0].key].result()[0] if before else None
-            chances = contender.answer.probabilities(self._used[asked.key].result()[0], baseline)
+        for outcome, (*before, key) in zip(outcomes, asked, strict=True):
+            baseline = responses[before[0]] if before else None
+            chances = contender.answer.probabilities(responses[key], baseline)
             if chances is None:
                 table.append([0.0 if outcome.unparsed else self._metric(outcome.answer, row) for row in rows])
             else:
                 right = [sum(chance for label, chance in chances.items() if self._metric(label, row)) for row in rows]
                 table.append([math.log(max(chance, LEAST_CHANCE)) for chance in right])
         return np.array(table)
-
-    async def _measured(self, contender: Contender, row: int, split: str) -> Outcome | None:
-        try:
-            with self._stopping():
-                return await self._outcome(contender, row, split)
-        except BudgetExceeded:
-            return None
 
     @contextmanager
     def _stopping(self) -> Iterator[None]:
@@ -233,16 +373,17 @@ class Evaluator:
             self._ledger.stop(str(error))
             raise
 
-    async def _outcome(self, contender: Contender, index: int, split: str) -> Outcome:
+    async def _outcome(
+        self, contender: Contender, index: int, requests: Sequence[_Asked], split: str, block: _Block
+    ) -> Outcome:
         row = self._rows[index]
         baseline: Response | None = None
-        *before, asked = contender.requests(row)
-        for request in before:
-            baseline, cached = await self._respond(request, split)
+        *before, (asked, key) = requests
+        for request, blank in before:
+            baseline, cached = await self._respond(request, blank, split, block)
             if baseline.error is not None:
-                return _failed(index, request.key, baseline.error, cached)
-        key = asked.key
-        response, cached = await self._respond(asked, split)
+                return _failed(index, blank, baseline.error, cached)
+        response, cached = await self._respond(asked, key, split, block)
         if response.error is not None:
             return _failed(index, key, response.error, cached)
         answer = contender.answer.parse(response, baseline)
@@ -263,35 +404,66 @@ class Evaluator:
             margin=by,
         )
 
-    async def _respond(self, request: Request, split: str) -> tuple[Response, bool]:
+    async def _respond(self, request: Request, key: str, split: str, block: _Block) -> tuple[Response, bool]:
         """The response to a request, and whether it cost nothing now; asked once however many rows need it."""
-        key = request.key
-        if key not in self._used:
-            self._used[key] = asyncio.ensure_future(self._obtain(request, split))
-        return await asyncio.shield(self._used[key])
+        if key in self._used:
+            call = block.found.calls.get(key)
+            response = call.response if call else self._responses([key])[key]
+            return response, self._used[key]
+        if key not in self._flying:
+            self._flying[key] = asyncio.ensure_future(self._obtain(request, key, split, block))
+        return await asyncio.shield(self._flying[key])
 
-    async def _obtain(self, request: Request, split: str) -> tuple[Response, bool]:
+    async def _obtain(self, request: Request, key: str, split: str, block: _Block) -> tuple[Response, bool]:
         with self._stopping():  # here already: those who wait for the same request hear of it a step later
-            return await self._answer(request, split)
+            response, cached = await self._answer(request, key, split, block)
+        self._used[key] = cached
+        del self._flying[key]  # a response is in the store; one that failed for the budget stays, and fails again
+        if self._on_response is not None:
+            self._on_response(response, cached)
+        return response, cached
 
-    async def _answer(self, request: Request, split: str) -> tuple[Response, bool]:
-        call = self._calls.get(request.key)
-        if call is not None:
-            self._ledger.replay(call.response, call.attempts)
+    async def _answer(self, request: Request, key: str, split: str, block: _Block) -> tuple[Response, bool]:
+        call = block.found.calls.get(key)
+        free = call is not None and call.attempts > 0 and call.budget < self._budget
+        if call is not None and not self._is_retried(call) and (free or call.budget == self._budget):
+            if not free:
+                self._ledger.replay(call.spending, reused=not call.attempts)
             if not call.cut_short:
-                return self._told(call.response, True)
-        stored = self._store.response(request.key)
+                return call.response, True
+        if key in block.others:
+            await block.others[key]
+        stored = block.found.responses.get(key)
+        if stored is None and call is not None and call.response.error is None:
+            stored = call.response  # found stored under an earlier budget, and counted there
         if stored is not None:
-            self._ledger.reuse(stored)
-            self._keep(request, stored, split, paid=False)
-            return self._told(stored, True)
-        response = await self._clients[request.endpoint, request.model].complete(request)
-        self._ledger.settle(response)
-        self._keep(request, response, split, paid=True)
+            spending = await self._ledger.reuse(request, stored)
+            await self._keep(request, key, stored, spending, split, paid=False)
+            return stored, True
+        async with self._places[request.endpoint, request.model]:
+            try:
+                response = await self._send(request)
+            except BaseException:
+                self._ledger.release(request)
+                raise
+            await self._keep(request, key, response, self._ledger.settle(request, response), split, paid=True)
+        block.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
             raise BudgetExceeded(response.error)
         self._check_hopeless(response)
-        return self._told(response, False)
+        return response, False
+
+    async def _send(self, request: Request) -> Response:
+        """Ask, for as long as the budget has time."""
+        try:
+            async with asyncio.timeout(self._ledger.remaining_s):
+                return await self._clients[request.endpoint, request.model].complete(request)
+        except TimeoutError:
+            error = f"budget: the {self._ledger.budget.seconds:g} seconds were over before the answer came"
+            sent = self._ledger.attempts(request)
+            if not sent:
+                raise BudgetExceeded(error) from None
+            return Response(error=error, attempts=sent, lost=1)
 
     def _check_hopeless(self, response: Response) -> None:
         """Stop a run in which nothing was ever answered.
@@ -306,14 +478,23 @@ class Evaluator:
             if self._failures >= HOPELESS_AFTER:
                 raise RequestRefused(f"the first {self._failures} requests all failed, the last with {response.error}")
 
-    def _keep(self, request: Request, response: Response, split: str, *, paid: bool) -> None:
-        self._store.save_call(self._study, request, response, split=split, number=self._number, paid=paid)
+    async def _keep(
+        self, request: Request, key: str, response: Response, spending: Spending, split: str, *, paid: bool
+    ) -> None:
+        saved = Saved(
+            study=self._study,
+            key=key,
+            request=request,
+            response=response,
+            split=split,
+            number=self._number,
+            paid=paid,
+            spending=spending,
+            role=self._role,
+            budget=self._budget,
+        )
         self._number += 1
-
-    def _told(self, response: Response, cached: bool) -> tuple[Response, bool]:
-        if self._on_response is not None:
-            self._on_response(response, cached)
-        return response, cached
+        await self._store.save_call(saved)
 
 
 def _failed(row: int, key: str, error: str, cached: bool) -> Outcome:

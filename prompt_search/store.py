@@ -6,29 +6,35 @@ which calls a study paid for is kept beside it, so that a resumed study spends n
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
+from prompt_search import schema
+from prompt_search.budget import Budget, Spending
 from prompt_search.completion import Request, Response, without_logprobs
-from prompt_search.errors import StorageError, StudyError
+from prompt_search.errors import InputError, RunError, StorageError, StudyError
+from prompt_search.lease import Owner
+from prompt_search.writer import Writer
 
 if TYPE_CHECKING:
     import optuna
 
     from prompt_search.space import SearchSpace
 
-SCHEMA_VERSION = 1
+T = TypeVar("T")
 
 Columns = dict[str, list[Any]]
 """A table as lists of equal length by column name."""
@@ -36,75 +42,92 @@ Columns = dict[str, list[Any]]
 CHUNK = 2_000
 """How many stored records are held as text at a time."""
 
-_metadata = sql.MetaData()
-_about = sql.Table("prompt_search_about", _metadata, sql.Column("schema_version", sql.Integer, nullable=False))
-_responses = sql.Table(
-    "prompt_search_responses",
-    _metadata,
-    sql.Column("key", sql.String(64), primary_key=True),
-    sql.Column("request", sql.Text, nullable=False),
-    sql.Column("response", sql.Text, nullable=False),
-)
-_studies = sql.Table(
-    "prompt_search_studies",
-    _metadata,
-    sql.Column("study", sql.String(200), primary_key=True),
-    sql.Column("created", sql.Float, nullable=False),
-    sql.Column("identity", sql.Text, nullable=False),
-    sql.Column("summary", sql.Text),
-)
-_calls = sql.Table(
-    "prompt_search_calls",
-    _metadata,
-    sql.Column("study", sql.String(200), primary_key=True),
-    sql.Column("key", sql.String(64), primary_key=True),
-    sql.Column("number", sql.Integer, nullable=False),
-    sql.Column("split", sql.String(20), nullable=False),
-    sql.Column("attempts", sql.Integer, nullable=False),
-    sql.Column("failure", sql.Text),
-)
-_trials = sql.Table(
-    "prompt_search_trials",
-    _metadata,
-    sql.Column("study", sql.String(200), primary_key=True),
-    sql.Column("trial", sql.Integer, primary_key=True),
-    sql.Column("record", sql.Text, nullable=False),
-)
-_samples = sql.Table(
-    "prompt_search_samples",
-    _metadata,
-    sql.Column("study", sql.String(200), primary_key=True),
-    sql.Column("trial", sql.Integer, primary_key=True),
-    sql.Column("row", sql.Integer, primary_key=True),
-    sql.Column("split", sql.String(20), nullable=False),
-    sql.Column("key", sql.String(64), nullable=False),
-    sql.Column("record", sql.Text, nullable=False),
-)
-_openings = sql.Table(
-    "prompt_search_openings",
-    _metadata,
-    sql.Column("sealed", sql.String(64), primary_key=True),
-    sql.Column("prompt", sql.String(64), primary_key=True),
-    sql.Column("study", sql.String(200), nullable=False),
-    sql.Column("opened", sql.Float, nullable=False),
-)
-_STUDY_TABLES = (_calls, _trials, _samples, _studies)
+_STUDY_TABLES = (schema.calls, schema.trials, schema.samples, schema.studies)
+
+KEYS_AT_ONCE = 1_000
+"""Keys in one query."""
+
+BACKENDS = ("sqlite", "postgresql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request that a study used: paid for (``attempts`` > 0) or found stored (0); ``response`` for replay."""
+    """A request that a study used: paid for (``attempts`` > 0) or found stored (0); ``response`` for replay.
+
+    ``role`` is what it was for; ``budget`` under which of the study's budgets, by number; ``tokens`` and ``usd`` what
+    it counts in the ledger, which is more than the response says where answers were lost; ``usd`` None: unknown.
+    """
 
     key: str
     number: int
     split: str
     attempts: int
     response: Response
+    role: str = "task"
+    budget: int = 0
+    tokens: int = 0
+    usd: float | None = None
 
     @property
     def cut_short(self) -> bool:
         """Whether the budget ended between two attempts, so that another run may go on trying."""
         return (self.response.error or "").startswith("budget")
+
+    @property
+    def spending(self) -> Spending:
+        """What it counts; as many calls as the response took where another study paid for it."""
+        usd = math.nan if self.usd is None else self.usd
+        return Spending(calls=self.attempts or self.response.attempts, tokens=self.tokens, usd=usd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A call as it is written down."""
+
+    study: str
+    key: str
+    request: Request
+    response: Response
+    split: str
+    number: int
+    paid: bool
+    spending: Spending
+    role: str = "task"
+    budget: int = 0
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {
+            "study": self.study,
+            "key": self.key,
+            "number": self.number,
+            "split": self.split,
+            "attempts": self.response.attempts if self.paid else 0,
+            "failure": _storable(self.response.to_json()) if self.response.error else None,
+            "role": self.role,
+            "budget": self.budget,
+            "tokens": self.spending.tokens,
+            "usd": none_if_nan(self.spending.usd),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """Stored responses of one model: how many, how many of them stored studies need, and their size with requests."""
+
+    endpoint: str
+    model: str
+    responses: int
+    needed: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a storage knows of some requests: those that the study used, and responses that others paid for."""
+
+    calls: dict[str, Call]
+    responses: dict[str, Response]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +177,15 @@ class StudyRecord:
 
 
 class Store:
-    """A database at a SQLAlchemy URL; SQLite files and their tables are made when missing.
+    """A database at a SQLAlchemy URL, SQLite or PostgreSQL; SQLite files and all tables are made when missing.
+
+    Args:
+        url: where it is.
+        clock: seconds since 1970; those of all machines that share a storage must agree within some seconds.
 
     Raises:
-        StorageError: the URL is not one, its driver is missing, or the database cannot be opened.
+        StorageError: the URL is not one, its driver is missing, the database cannot be opened, or a later release
+            wrote it.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
@@ -166,110 +194,153 @@ class Store:
         try:
             self.url = make_url(url)
             self.engine = sql.create_engine(self.url, **_pooling(self.url))
+            if self.url.get_backend_name() not in BACKENDS:
+                raise ValueError(f"a storage is SQLite or PostgreSQL, not {self.url.get_backend_name()}")
             if self.url.get_backend_name() == "sqlite":
                 event.listen(self.engine, "connect", _tune_sqlite)
-            _metadata.create_all(self.engine)
-            with self.engine.begin() as connection:
-                version = connection.execute(sql.select(_about.c.schema_version)).scalar()
-                if version is None:
-                    connection.execute(_about.insert().values(schema_version=SCHEMA_VERSION))
+            schema.open_schema(self.engine, shown_url(url))
+        except StorageError:
+            self.engine.dispose()
+            raise
         except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
             raise StorageError(_why_closed(url, error)) from None
-        if version not in (None, SCHEMA_VERSION):
-            self.close()
-            raise StorageError(
-                f"storage {shown_url(url)!r} has schema version {version}, this release reads "
-                f"{SCHEMA_VERSION}; use another file or the release that wrote it"
-            )
+        self.in_memory = _is_in_memory(self.url)
+        self._writer = Writer(self._write_calls)
+        weakref.finalize(self, self.engine.dispose)  # a result's store is open for as long as the result is there
+
+    def end_writing(self) -> None:
+        """Commit what waits to be written, and save no more calls."""
+        self._writer.close()
 
     def close(self) -> None:
+        """Commit what waits to be written, and close."""
+        self.end_writing()
         self.engine.dispose()
 
-    def _insert_if_new(self, table: sql.Table) -> Any:
-        """An insert that does nothing where the key is there: two studies may answer one request at a time."""
+    def _insert(self, table: sql.Table) -> Any:
+        """An insert that can tell what to do where the key is there already."""
         from sqlalchemy.dialects import postgresql, sqlite
 
-        backend = self.url.get_backend_name()
-        if backend == "sqlite":
-            return sqlite.insert(table).on_conflict_do_nothing()
-        if backend == "postgresql":
-            return postgresql.insert(table).on_conflict_do_nothing()
-        return table.insert()
+        return (sqlite if self.url.get_backend_name() == "sqlite" else postgresql).insert(table)
+
+    async def aside(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call something that waits for the database without stopping the event loop.
+
+        What is in memory takes no time, and has one connection, which is used by one thread at a time.
+        """
+        if self.in_memory:
+            return function(*arguments)
+        return await asyncio.to_thread(function, *arguments)
+
+    # Responses and calls
+
+    def find(self, study: str, keys: Collection[str]) -> Found:
+        """What is known of these requests, in few queries."""
+        calls: dict[str, Call] = {}
+        responses: dict[str, Response] = {}
+        c, r = schema.calls, schema.responses
+        used = sql.and_(c.c.key == r.c.key, c.c.study == study)
+        with self.engine.connect() as connection:
+            for some in batched(keys, KEYS_AT_ONCE):
+                failed = sql.select(c).where(c.c.study == study, c.c.key.in_(some), c.c.failure.is_not(None))
+                for row in connection.execute(failed):
+                    calls[row.key] = _call(row, row.failure)
+                answered = sql.select(r.c.response, r.c.key.label("of"), c).select_from(r.outerjoin(c, used))
+                for row in connection.execute(answered.where(r.c.key.in_(some))):
+                    if row.study is None or row.failure is not None:
+                        responses[row.of] = Response.from_json(row.response)
+                    else:
+                        calls[row.of] = _call(row, row.response)
+        return Found(calls=calls, responses=responses)
 
     def response(self, key: str) -> Response | None:
         """The stored answer to a request."""
+        query = sql.select(schema.responses.c.response).where(schema.responses.c.key == key)
         with self.engine.connect() as connection:
-            text = connection.execute(
-                sql.select(_responses.c.response).where(_responses.c.key == key)
-            ).scalar_one_or_none()
+            text = connection.execute(query).scalar_one_or_none()
         return None if text is None else Response.from_json(text)
 
-    def save_call(
-        self, study: str, request: Request, response: Response, *, split: str, number: int, paid: bool
-    ) -> None:
-        """Commit a response and that the study used it; a failed request is kept with the study only.
+    async def save_call(self, saved: Saved) -> None:
+        """Return once it is committed that the study used a response; a failed request is kept with the study only.
 
-        A call that failed before and is sent again keeps counting what its earlier attempts cost.
+        A call that failed before and is sent again keeps counting what its earlier attempts cost. Many calls that come
+        at a time are committed together. Whoever had claimed the request has no claim on it any more.
+
+        Raises:
+            RunError: the database cannot be written.
         """
-        which = sql.and_(_calls.c.study == study, _calls.c.key == request.key)
-        with self.engine.begin() as connection:
-            earlier = connection.execute(sql.select(_calls.c.attempts).where(which)).scalar() or 0
-            row = {
-                "study": study,
-                "key": request.key,
-                "number": number,
-                "split": split,
-                "attempts": earlier + (response.attempts if paid else 0),
-                "failure": _storable(response.to_json()) if response.error else None,
-            }
-            connection.execute(_calls.delete().where(which))
-            if paid and not response.error:
-                texts = {"request": _storable(request.to_json()), "response": _storable(response.to_json())}
-                connection.execute(self._insert_if_new(_responses).values(key=request.key, **texts))
-            connection.execute(_calls.insert().values(**row))
+        if self.in_memory:
+            self._write_calls([saved])
+        else:
+            await self._writer.save(saved)
+
+    def _write_calls(self, saved: Sequence[Saved]) -> None:
+        insert = self._insert(schema.calls)
+        earlier, now = schema.calls.c, insert.excluded
+        insert = insert.on_conflict_do_update(
+            index_elements=[earlier.study, earlier.key],
+            set_={
+                **{name: now[name] for name in ("number", "split", "failure", "role", "budget")},
+                **{name: earlier[name] + now[name] for name in ("attempts", "tokens", "usd")},
+            },
+        )
+        answered = [
+            {"key": s.key, "request": _storable(s.request.to_json()), "response": _storable(s.response.to_json())}
+            for s in saved
+            if s.paid and not s.response.error
+        ]
+        try:
+            with self.engine.begin() as connection:
+                if answered:
+                    connection.execute(self._insert(schema.responses).on_conflict_do_nothing(), answered)
+                connection.execute(insert, [s.row for s in saved])
+                if not self.in_memory:  # where nobody claims anything
+                    for keys in batched((s.key for s in saved if s.paid), KEYS_AT_ONCE):
+                        connection.execute(schema.claims.delete().where(schema.claims.c.key.in_(keys)))
+        except sql.exc.SQLAlchemyError as error:
+            raise RunError(_why_unwritten(self.url, error)) from None
 
     def calls(self, study: str) -> dict[str, Call]:
         """What a study used so far, by request key, with the responses."""
-        joined = _calls.outerjoin(_responses, _calls.c.key == _responses.c.key)
+        joined = schema.calls.outerjoin(schema.responses, schema.calls.c.key == schema.responses.c.key)
         query = (
-            sql.select(_calls, _responses.c.response)
+            sql.select(schema.calls, schema.responses.c.response)
             .select_from(joined)
-            .where(_calls.c.study == study)
-            .order_by(_calls.c.number)
+            .where(schema.calls.c.study == study)
+            .order_by(schema.calls.c.number)
         )
         with self.engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return {
-            row.key: Call(
-                key=row.key,
-                number=row.number,
-                split=row.split,
-                attempts=row.attempts,
-                response=Response.from_json(row.failure or row.response),
-            )
-            for row in rows
-        }
+            return {row.key: _call(row, row.failure or row.response) for row in connection.execute(query)}
+
+    def numbered(self, study: str) -> tuple[int, bool]:
+        """The number of a study's next call, and whether any of its calls was answered."""
+        of = schema.calls.c
+        last = sql.func.max(of.number)
+        answered = sql.func.count() - sql.func.count(of.failure)
+        with self.engine.connect() as connection:
+            highest, count = connection.execute(sql.select(last, answered).where(of.study == study)).one()
+        return (0 if highest is None else highest + 1), count > 0
 
     def call_columns(self, study: str) -> Columns:
         """What `calls` gives, without log-probabilities, in columns and in no order: the fields of `Call` and those of
         its response."""
+        c, r = schema.calls, schema.responses
         query = (
-            sql.select(_calls.c.key, _calls.c.number, _calls.c.split, _calls.c.attempts)
-            .add_columns(sql.func.coalesce(_calls.c.failure, _responses.c.response))
-            .select_from(_calls.outerjoin(_responses, _calls.c.key == _responses.c.key))
-            .where(_calls.c.study == study)
-            .with_hint(_calls, "NOT INDEXED", "sqlite")  # as they were written, so that responses are read in a row
+            sql.select(c.c.key, c.c.number, c.c.role, c.c.split, c.c.attempts)
+            .add_columns(sql.func.coalesce(c.c.failure, r.c.response))
+            .select_from(c.outerjoin(r, c.c.key == r.c.key))
+            .where(c.c.study == study)
+            .with_hint(c, "NOT INDEXED", "sqlite")  # as they were written, so that responses are read in a row
         )
-        own = ("key", "number", "split", "attempts")
+        own = ("key", "number", "role", "split", "attempts")
         told = ("text", "error", "latency_s", "cost_usd")
         counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
-        columns: Columns = {name: [] for name in (*own, "role", *told, *counts)}
+        columns: Columns = {name: [] for name in (*own, *told, *counts)}
         with self.engine.connect() as connection:
             for rows in _fetched(connection, query):
                 *values, texts = zip(*rows, strict=True)
                 for name, each in zip(own, values, strict=True):
                     columns[name] += each
-                columns["role"] += ["task"] * len(rows)
                 bodies = _parsed(map(without_logprobs, texts))
                 for name in told:
                     columns[name] += [body[name] for body in bodies]
@@ -280,21 +351,218 @@ class Store:
 
     def copy_calls(self, study: str, to: str) -> None:
         """Note that another study used the same calls, which cost it nothing."""
-        columns = [_calls.c.key, _calls.c.number, _calls.c.split, _calls.c.failure]
-        query = sql.select(sql.literal(to), *columns, sql.literal(0)).where(_calls.c.study == study)
+        of = schema.calls.c
+        columns = [of.key, of.number, of.split, of.failure, of.role, of.tokens, of.usd]
+        query = sql.select(sql.literal(to), *columns, sql.literal(0)).where(of.study == study)
         names = ["study", *(column.name for column in columns), "attempts"]
         with self.engine.begin() as connection:
-            connection.execute(_calls.insert().from_select(names, query))
+            connection.execute(schema.calls.insert().from_select(names, query))
+
+    # Budgets
+
+    def open_budget(self, study: str, budget: Budget) -> tuple[int, Spending, Spending]:
+        """Begin or go on to spend a budget on a study.
+
+        Returns:
+            the budget's number, what was paid under earlier budgets of the study, and what under this one. A budget
+            that allows no more than is paid already is no new one: it lets the last one's course be looked at again.
+
+        Raises:
+            InputError: the budget is in US dollars, and what earlier runs cost is not known.
+        """
+        of = schema.calls.c
+        usd = sql.case((sql.func.count() > sql.func.count(of.usd), None), else_=sql.func.sum(of.usd))
+        query = sql.select(of.budget, sql.func.sum(of.attempts), sql.func.sum(of.tokens), usd)
+        query = query.where(of.study == study, of.attempts > 0).group_by(of.budget)
+        with self.engine.begin() as connection:
+            which = schema.studies.c.study == study
+            known = json.loads(connection.execute(sql.select(schema.studies.c.budgets).where(which)).scalar_one())
+            paid = {
+                number: Spending(calls=int(calls), tokens=int(tokens), usd=math.nan if cost is None else cost)
+                for number, calls, tokens, cost in connection.execute(query)
+            }
+            total = sum(paid.values(), Spending())
+            if budget.usd is not None and math.isnan(total.usd):
+                raise InputError(
+                    f"a budget in US dollars counts what study {study!r} cost so far, which is unknown; give it "
+                    f"another name, or start anew with fresh=True (--fresh)"
+                )
+            if not known or (known[-1] != budget.limits and budget.allows_more_than(total)):
+                known.append(budget.limits)
+                connection.execute(schema.studies.update().where(which).values(budgets=_json(known)))
+        number = len(known) - 1
+        former = sum((spending for each, spending in paid.items() if each < number), Spending())
+        return number, former, paid.get(number, Spending())
+
+    def paid_before(self, study: str, budget: int) -> set[str]:
+        """The requests that were paid for under earlier budgets than the one of this number."""
+        of = schema.calls.c
+        query = sql.select(of.key).where(of.study == study, of.attempts > 0, of.budget < budget)
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    # Leases and claims
+
+    def take_lease(self, study: str, owner: str, process: Owner, seconds: float) -> None:
+        """Make someone the only one who runs a study, for so many seconds.
+
+        Raises:
+            StudyError: somebody else runs it, who is not known to be dead.
+        """
+        lease = schema.leases
+        mine = {"owner": owner, **asdict(process)}
+        with self.engine.begin() as connection:
+            row = connection.execute(sql.select(lease).where(lease.c.study == study)).one_or_none()
+            if row is not None and self._is_alive(row):
+                until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.expires))
+                raise StudyError(
+                    f"study {study!r} in {shown_url(self.url)} is being run by process {row.process} on {row.host}, at "
+                    f"least until {until}; wait for it or end it, or give this one another name"
+                )
+            values = {**mine, "expires": self._clock() + seconds}
+            if row is None:
+                connection.execute(self._insert(lease).on_conflict_do_nothing().values(study=study, **values))
+            else:  # unless another one was quicker
+                seen = sql.and_(lease.c.study == study, lease.c.owner == row.owner)
+                connection.execute(lease.update().where(seen).values(**values))
+            holder = connection.execute(sql.select(lease.c.owner).where(lease.c.study == study)).scalar_one()
+        if holder != owner:
+            self.take_lease(study, owner, process, seconds)  # refused now, most likely
+
+    def renew_lease(self, owner: str, seconds: float) -> bool:
+        """Whether the lease is still the owner's; then it lasts so many seconds from now.
+
+        Raises:
+            RunError: the database cannot be written.
+        """
+        lease = schema.leases
+        update = lease.update().where(lease.c.owner == owner).values(expires=self._clock() + seconds)
+        try:
+            with self.engine.begin() as connection:
+                return bool(connection.execute(update).rowcount)
+        except sql.exc.SQLAlchemyError as error:
+            raise RunError(_why_unwritten(self.url, error)) from None
+
+    def end_lease(self, owner: str) -> None:
+        """Give up a lease and all claims that rest on it."""
+        with self.engine.begin() as connection:
+            for table in (schema.claims, schema.leases):
+                connection.execute(table.delete().where(table.c.owner == owner))
+
+    def claim(self, owner: str, keys: Collection[str]) -> set[str]:
+        """Those of the requests that the owner alone may send now; the others are on their way for somebody else.
+
+        The claim of someone who is dead is no claim.
+        """
+        claim, lease = schema.claims, schema.leases
+        wanted = sorted(keys)  # in one order: PostgreSQL's rows are locked as they are written
+        holders = sql.select(claim.c.key, claim.c.owner.label("holder"), lease).select_from(
+            claim.outerjoin(lease, claim.c.owner == lease.c.owner)
+        )
+        mine: set[str] = set()
+        with self.engine.begin() as connection:
+            for some in batched(wanted, KEYS_AT_ONCE):
+                rows = [{"key": key, "owner": owner} for key in some]
+                connection.execute(self._insert(claim).on_conflict_do_nothing(), rows)
+                alive: dict[str, bool] = {owner: True}
+                for row in connection.execute(holders.where(claim.c.key.in_(some))).all():
+                    holder = row.holder
+                    if holder not in alive:
+                        alive[holder] = row.expires is not None and self._is_alive(row)
+                    if not alive[holder]:
+                        seen = sql.and_(claim.c.key == row.key, claim.c.owner == holder)
+                        if not connection.execute(claim.update().where(seen).values(owner=owner)).rowcount:
+                            continue
+                        holder = owner
+                    if holder == owner:
+                        mine.add(row.key)
+        return mine
+
+    def end_claims(self, owner: str, keys: Collection[str]) -> None:
+        """Let others send these requests."""
+        with self.engine.begin() as connection:
+            for some in batched(keys, KEYS_AT_ONCE):
+                of = schema.claims.c
+                connection.execute(schema.claims.delete().where(of.owner == owner, of.key.in_(some)))
+
+    def _is_alive(self, lease: Any) -> bool:
+        here = Owner(host=lease.host, machine=lease.machine, process=lease.process, started=lease.started)
+        return bool(lease.expires > self._clock()) and not here.is_gone
+
+    # The cache of responses
+
+    def stats(self) -> list[CacheStats]:
+        """What is kept of each model's responses, by endpoint and model."""
+        found: dict[tuple[str, str], list[int]] = {}
+        needed = self._needed()
+        for key, request, response in self._stored():
+            asked = json.loads(request)
+            sums = found.setdefault((asked["endpoint"], asked["model"]), [0, 0, 0])
+            for place, count in enumerate((1, key in needed, len(request.encode()) + len(response.encode()))):
+                sums[place] += count
+        return [
+            CacheStats(endpoint=endpoint, model=model, responses=responses, needed=used, bytes=size)
+            for (endpoint, model), (responses, used, size) in sorted(found.items())
+        ]
+
+    def exported(self) -> Iterator[str]:
+        """Every stored response with its request, as lines of JSON."""
+        for key, request, response in self._stored():
+            yield f'{{"key":"{key}","request":{request},"response":{response}}}\n'
+
+    def clear(self, *, everything: bool = False) -> int:
+        """Delete responses that no stored study needs, or with ``everything`` all responses and all studies.
+
+        How often sealed rows were opened is not forgotten.
+
+        Returns:
+            how many responses are gone.
+
+        Raises:
+            StudyError: a study is being run.
+        """
+        calls, responses = schema.calls, schema.responses
+        kept = sql.select(schema.studies.c.study)
+        with self.engine.begin() as connection:
+            for lease in connection.execute(sql.select(schema.leases)):
+                if self._is_alive(lease):
+                    raise StudyError(f"study {lease.study!r} is being run; clear the storage when it has ended")
+            if everything:
+                for table in _STUDY_TABLES:
+                    connection.execute(table.delete())
+            connection.execute(calls.delete().where(calls.c.study.not_in(kept)))
+            unused = responses.delete().where(responses.c.key.not_in(sql.select(calls.c.key)))
+            gone = connection.execute(unused).rowcount
+        if self.url.get_backend_name() == "sqlite":  # which keeps the room otherwise
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM")
+        return gone
+
+    def _needed(self) -> set[str]:
+        """The keys of calls of stored studies."""
+        of = schema.calls.c
+        query = sql.select(of.key).where(of.study.in_(sql.select(schema.studies.c.study)))
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def _stored(self) -> Iterator[tuple[str, str, str]]:
+        """Key, request and response, without holding all of them in memory."""
+        query = sql.select(schema.responses).order_by(schema.responses.c.key)
+        with self.engine.connect().execution_options(yield_per=KEYS_AT_ONCE) as connection:
+            for row in connection.execute(query):
+                yield row.key, row.request, row.response
+
+    # Studies
 
     def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
         """Request key to the canonical text of what was sent, for every answered call of a study, or some of them."""
         query = (
-            sql.select(_responses.c.key, _responses.c.request)
-            .join(_calls, _calls.c.key == _responses.c.key)
-            .where(_calls.c.study == study)
+            sql.select(schema.responses.c.key, schema.responses.c.request)
+            .join(schema.calls, schema.calls.c.key == schema.responses.c.key)
+            .where(schema.calls.c.study == study)
         )
         if keys is not None:
-            query = query.where(_responses.c.key.in_(list(keys)))
+            query = query.where(schema.responses.c.key.in_(list(keys)))
         with self.engine.connect() as connection:
             return {row.key: row.request for row in connection.execute(query)}
 
@@ -313,7 +581,7 @@ class Store:
     def studies(self) -> list[StudyRecord]:
         """All stored studies, oldest first."""
         with self.engine.connect() as connection:
-            rows = connection.execute(sql.select(_studies).order_by(_studies.c.created)).all()
+            rows = connection.execute(sql.select(schema.studies).order_by(schema.studies.c.created)).all()
         return [
             StudyRecord(
                 study=row.study,
@@ -337,7 +605,7 @@ class Store:
         if stored is None:
             with self.engine.begin() as connection:
                 connection.execute(
-                    _studies.insert().values(study=name, created=self._clock(), identity=_json(identity))
+                    schema.studies.insert().values(study=name, created=self._clock(), identity=_json(identity))
                 )
             return
         if details := changes(stored.identity, identity):
@@ -355,14 +623,14 @@ class Store:
             study: which study opens them first.
         """
         opening = {"sealed": sealed, "prompt": prompt, "study": study, "opened": self._clock()}
-        which = sql.and_(_openings.c.sealed == sealed, _openings.c.prompt == prompt)
+        which = sql.and_(schema.openings.c.sealed == sealed, schema.openings.c.prompt == prompt)
         with self.engine.begin() as connection:
-            if connection.execute(sql.select(_openings.c.sealed).where(which)).first() is None:
-                connection.execute(self._insert_if_new(_openings).values(**opening))
+            if connection.execute(sql.select(schema.openings.c.sealed).where(which)).first() is None:
+                connection.execute(self._insert(schema.openings).on_conflict_do_nothing().values(**opening))
 
     def openings(self, sealed: str) -> int:
         """How many winners, of whatever study in this storage, were tested on these sealed rows."""
-        query = sql.select(sql.func.count()).select_from(_openings).where(_openings.c.sealed == sealed)
+        query = sql.select(sql.func.count()).select_from(schema.openings).where(schema.openings.c.sealed == sealed)
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -375,23 +643,27 @@ class Store:
 
     def save_summary(self, study: str, summary: Mapping[str, Any]) -> None:
         with self.engine.begin() as connection:
-            connection.execute(_studies.update().where(_studies.c.study == study).values(summary=_json(summary)))
+            connection.execute(
+                schema.studies.update().where(schema.studies.c.study == study).values(summary=_json(summary))
+            )
 
     def save_trials(self, study: str, trials: Iterable[TrialRecord], samples: Iterable[SampleRecord]) -> None:
         """Write trials and samples, replacing what was stored of the same ones."""
         with self.engine.begin() as connection:
             for trial in trials:
-                which = sql.and_(_trials.c.study == study, _trials.c.trial == trial.trial)
-                connection.execute(_trials.delete().where(which))
+                which = sql.and_(schema.trials.c.study == study, schema.trials.c.trial == trial.trial)
+                connection.execute(schema.trials.delete().where(which))
                 record = _json(asdict(trial))
-                connection.execute(_trials.insert().values(study=study, trial=trial.trial, record=record))
+                connection.execute(schema.trials.insert().values(study=study, trial=trial.trial, record=record))
             for sample in samples:
                 which = sql.and_(
-                    _samples.c.study == study, _samples.c.trial == sample.trial, _samples.c.row == sample.row
+                    schema.samples.c.study == study,
+                    schema.samples.c.trial == sample.trial,
+                    schema.samples.c.row == sample.row,
                 )
-                connection.execute(_samples.delete().where(which))
+                connection.execute(schema.samples.delete().where(which))
                 connection.execute(
-                    _samples.insert().values(
+                    schema.samples.insert().values(
                         study=study,
                         trial=sample.trial,
                         row=sample.row,
@@ -404,28 +676,28 @@ class Store:
     def clear_trials(self, study: str) -> None:
         """Drop a study's trials, samples and summary; a resumed run writes them again from the responses."""
         with self.engine.begin() as connection:
-            connection.execute(_studies.update().where(_studies.c.study == study).values(summary=None))
-            for table in (_trials, _samples):
+            connection.execute(schema.studies.update().where(schema.studies.c.study == study).values(summary=None))
+            for table in (schema.trials, schema.samples):
                 connection.execute(table.delete().where(table.c.study == study))
 
     def trials(self, study: str) -> list[TrialRecord]:
-        query = sql.select(_trials.c.record).where(_trials.c.study == study).order_by(_trials.c.trial)
+        query = sql.select(schema.trials.c.record).where(schema.trials.c.study == study).order_by(schema.trials.c.trial)
         with self.engine.connect() as connection:
             return [TrialRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
 
     def samples(self, study: str) -> list[SampleRecord]:
         query = (
-            sql.select(_samples.c.record)
-            .where(_samples.c.study == study)
-            .order_by(_samples.c.trial, _samples.c.split, _samples.c.row)
+            sql.select(schema.samples.c.record)
+            .where(schema.samples.c.study == study)
+            .order_by(schema.samples.c.trial, schema.samples.c.split, schema.samples.c.row)
         )
         with self.engine.connect() as connection:
             return [SampleRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
 
     def sample_columns(self, study: str) -> Columns:
         """What `samples` gives, in columns and in no order: the fields of `SampleRecord`."""
-        query = sql.select(_samples.c.record).where(_samples.c.study == study)
-        query = query.with_hint(_samples, "NOT INDEXED", "sqlite")
+        query = sql.select(schema.samples.c.record).where(schema.samples.c.study == study)
+        query = query.with_hint(schema.samples, "NOT INDEXED", "sqlite")
         columns: Columns = {field.name: [] for field in fields(SampleRecord)}
         with self.engine.connect() as connection:
             for rows in _fetched(connection, query):
@@ -439,7 +711,14 @@ class Store:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return optuna.storages.RDBStorage(self.url.render_as_string(hide_password=False))
+        url = self.url.render_as_string(hide_password=False)
+        with self.engine.begin() as connection:
+            if self.url.get_backend_name() == "postgresql":  # two studies may make Optuna's tables at the same moment
+                schema.wait_for_others(connection)
+            try:
+                return optuna.storages.RDBStorage(url)
+            except sql.exc.OperationalError:  # SQLite's way to say that they have just been made
+                return optuna.storages.RDBStorage(url)
 
     def _delete_optuna_study(self, name: str) -> None:
         if sql.inspect(self.engine).has_table("studies"):
@@ -449,7 +728,7 @@ class Store:
             storage = self._optuna_storage()
             if name in optuna.get_all_study_names(storage):
                 optuna.delete_study(study_name=name, storage=storage)
-            storage.engine.dispose()
+            _close_optuna(storage)
 
     def mirror(self, name: str, space: SearchSpace, trials: Iterable[TrialRecord], note: str = "") -> None:
         """Write trials with their estimated scores as an Optuna study of the same name into the same database,
@@ -482,7 +761,7 @@ class Store:
         for key, value in (("dashboard:note_ver", 1), ("dashboard:note_str:0", body)):
             study._storage.set_study_system_attr(study._study_id, key, value)
         if isinstance(storage, optuna.storages.RDBStorage):
-            storage.engine.dispose()
+            _close_optuna(storage)
         else:
             self._mirrored = study
 
@@ -498,6 +777,11 @@ class Store:
         if self._mirrored is not None:
             return self._mirrored
         return optuna.load_study(study_name=name, storage=self.url.render_as_string(hide_password=False))
+
+
+def _close_optuna(storage: optuna.storages.RDBStorage) -> None:
+    storage.remove_session()  # which holds a connection of its own
+    storage.engine.dispose()
 
 
 def first_import_of_optuna() -> None:
@@ -542,6 +826,32 @@ def _why_closed(url: str, error: Exception) -> str:
     elif "unable to open database file" in reason:
         remedy = "make its folder first, and check that it may be written"
     return f"storage {shown_url(url)!r} cannot be opened: {reason}; {remedy}"
+
+
+def _why_unwritten(url: sql.URL, error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())
+    return f"storage {shown_url(url)!r} cannot be written: {reason}; make room or restore the connection"
+
+
+def _call(row: Any, text: str) -> Call:
+    return Call(
+        key=row.key,
+        number=row.number,
+        split=row.split,
+        attempts=row.attempts,
+        response=Response.from_json(text),
+        role=row.role,
+        budget=row.budget,
+        tokens=row.tokens,
+        usd=row.usd,
+    )
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most so many items (`itertools.batched` of Python 3.12)."""
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some
 
 
 def _json(value: Any) -> str:

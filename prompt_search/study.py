@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, fields, is_dataclass, replace
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict, is_dataclass, replace
 from hashlib import sha256
-from itertools import islice
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import markup, metrics
 from prompt_search.answers import Answer, Label, Text, from_dict
-from prompt_search.budget import Budget, Ledger
+from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded, unpriced
 from prompt_search.candidate import Prompt
 from prompt_search.client import Client, Model
-from prompt_search.completion import Response
+from prompt_search.completion import Request, Response, Usage
 from prompt_search.corpus import Corpus
 from prompt_search.dataset import Dataset, Row
 from prompt_search.duplicates import near_duplicates
-from prompt_search.errors import InputError, StudyError
+from prompt_search.errors import InputError, RunError, StudyError
+from prompt_search.estimate import Estimate, estimated
 from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
+from prompt_search.lease import Lease
 from prompt_search.metrics import Metric
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import Snapshot
@@ -32,7 +36,7 @@ from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race
 from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
-from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord, changes, none_if_nan, shown_url
+from prompt_search.store import SampleRecord, Store, StudyRecord, TrialRecord, changes, none_if_nan, shown_url
 from prompt_search.template import Template
 
 if TYPE_CHECKING:
@@ -46,14 +50,22 @@ HELD_OUT = 0.3
 TEST_SHARE = 0.3
 """The most of the budget that winner, default and the best prompt written by hand may use on the sealed rows."""
 
-EVALUATIONS = "(evaluations)"
-"""Under which name the calls of `evaluate` are kept."""
+EVALUATIONS = "(evaluation)"
+"""What the names begin with under which the calls of `evaluate` are kept."""
+
+PREFLIGHT = "(preflight) {}"
+"""Under which name the calls of a study's preflight are kept."""
 
 MOST_COMPARED = 500
 """How many sealed rows, and a tenth of how many search rows, are compared for near repetitions."""
 
 CHANGED_BY_RESCORING = ("data", "answers", "metric", "rows", "search", "enqueued", "sampler", "pruner")
 """In what a study may differ from the one whose responses it reads anew."""
+
+CANCELLED_S = 3.0
+"""How long a run that is interrupted twice may take to let go."""
+
+ANY_USAGE = Usage(prompt_tokens=1, completion_tokens=1)
 
 POOL_ROWS = 100
 """From how many of the search rows shots may come."""
@@ -327,24 +339,89 @@ class Study:
         """
         budget = Budget(calls=budget) if isinstance(budget, int) else budget
         self.space()
-        for model in self.models:
-            _ = model.endpoint  # fetches and hashes an embedded model, before anything is timed
-        store = Store(self.storage or "sqlite://")
-        try:
+        self._check(budget)  # fetches and hashes an embedded model, before anything is timed
+        with _opened(self.storage, self.name) as (store, lease):
             store.open_study(self.name, self.identity(), fresh=fresh)
-            calls = store.calls(self.name)
-            paid = sum(call.attempts for call in calls.values())
-            if retry_errors or all(call.response.error for call in calls.values()):
-                calls = {key: call for key, call in calls.items() if not call.response.error}
+            number, former, before = store.open_budget(self.name, budget)
             store.clear_trials(self.name)
-            ledger = Ledger(budget, paid_before=paid)
+            ledger = Ledger(budget, former=former, before=before, price=self._price)
             run = _Run(self, store, ledger, progress, test)
-            in_own_thread(lambda: run.main(calls), lambda: ledger.stop("interrupted"))
+            evaluating = self._evaluating(
+                self.name,
+                store,
+                ledger,
+                lease,
+                budget=number,
+                free=store.paid_before(self.name, number),
+                retry_errors=retry_errors,
+                on_response=run.on_response,
+            )
+            in_own_thread(lambda: run.main(evaluating), lambda: ledger.stop("interrupted"))
+            if lease is not None and lease.lost:
+                raise RunError(f"the study {self.name!r} was taken over while this process gave no sign of life")
+            store.end_writing()
             self._result = Result(store, self.name)
             return self._result
-        except BaseException:
+
+    def _check(self, budget: Budget) -> None:
+        """
+        Raises:
+            InputError: a budget that cannot be kept with these models and request parameters.
+        """
+        for model in self.models:
+            _ = model.endpoint
+            if budget.usd is not None and math.isnan(model.cost(ANY_USAGE)):
+                raise InputError(unpriced(budget, model.name))
+        if budget.tokens is None and budget.usd is None:
+            return
+        given = [_options(self.request[name]) for name in ANSWER_LIMITS if name in self.request]
+        for answer in self.answers:
+            kept = [answer.parameters[name] for name in ANSWER_LIMITS if name in {*answer.parameters} - {*self.request}]
+            if not kept and any(not any(limits) for limits in product(*given)):
+                raise InputError(unbounded(budget, self.models[0].name))
+
+    def _price(self, request: Request, usage: Usage) -> float:
+        """US dollars that a request with such usage costs."""
+        asked = (request.endpoint, request.model)
+        return next(model.cost(usage) for model in self.models if (model.endpoint, model.name) == asked)
+
+    def estimate(self, budget: Budget | int) -> Estimate:
+        """What a run with this budget is expected to take, before anything is sent.
+
+        It rests on stored responses of this study or its preflight where there are any, else on rendered prompts and
+        the most that answers may take; it says on which.
+
+        Args:
+            budget: of the run; a number counts calls.
+
+        Raises:
+            InputError: the storage cannot be opened, or the budget cannot be kept.
+        """
+        budget = Budget(calls=budget) if isinstance(budget, int) else budget
+        space = self.space()
+        self._check(budget)
+        some = [space.candidate({}), *self._candidates_enqueued]
+        some += [space.candidate(positions) for positions in design(space, self.seed)]
+        contenders = [self.contender(candidate) for candidate in dict.fromkeys(some)]
+        rows = self.search_rows[:BLOCK]
+        requests = [contender.requests(self.data.rows[row])[-1] for contender in contenders for row in rows]
+        for_each = max(len(contender.requests(self.data.rows[rows[0]])) for contender in contenders)
+        store = Store(self.storage or "sqlite://")
+        try:
+            own = store.calls(self.name)
+            known = own or store.calls(PREFLIGHT.format(self.name))
+        finally:
             store.close()
-            raise
+        return estimated(
+            self.name,
+            budget,
+            most_calls=for_each * (space.size()[0] * len(self.search_rows) + self._most_tested * len(self.test_rows)),
+            requests=requests,
+            calls=known,
+            stored=sum(call.spending.calls for call in own.values()),
+            in_flight=self.max_concurrency,
+            price=self._price,
+        )
 
     def cross_fit(
         self,
@@ -445,18 +522,18 @@ class Study:
         first = [*self._candidates_enqueued, *(space.candidate(positions) for positions in design(space, self.seed))]
         others = self._telling([candidate for candidate in dict.fromkeys(first) if candidate != default])
         blocks = blocks_of(self._rows_for(default), allowed)
-        label = f"(preflight) {self.name}"
-        store = Store(self.storage or "sqlite://")
-        ledger = Ledger(allowed)
+        label = PREFLIGHT.format(self.name)
+        self._check(allowed)
+        ledger = Ledger(allowed, price=self._price)
+        with _opened(self.storage, label) as (store, lease):
 
-        async def main() -> Probe:
-            async with self._evaluating(label, store, ledger, {}) as evaluator:
-                return await probe(evaluator, self.contender(default), blocks, others)
+            async def main() -> Probe:
+                async with self._evaluating(label, store, ledger, lease) as evaluator:
+                    return await probe(evaluator, self.contender(default), blocks, others)
 
-        try:
             store.delete_study(label)
             found = in_own_thread(main, lambda: ledger.stop("interrupted"))
-            return advise(
+            told = advise(
                 found,
                 store.calls(label),
                 study=self.name,
@@ -466,8 +543,8 @@ class Study:
                 repeating=self._near_duplicates(),
                 bounded=isinstance(self.metric, (metrics.Comparison, Corpus)),
             )
-        finally:
             store.close()
+            return told
 
     def _telling(self, candidates: Sequence[Candidate]) -> list[tuple[Contender, list[int]]]:
         """Candidates with the rows that they may be asked about, those first from which few answers tell most.
@@ -512,10 +589,12 @@ class Study:
         name: str,
         store: Store,
         ledger: Ledger,
-        calls: Mapping[str, Call],
-        on_response: Callable[[Response, bool], None] | None = None,
+        lease: Lease | None,
+        **settings: Any,
     ) -> AsyncIterator[Evaluator]:
         """What scores this study's contenders, with a client for each model; calls are kept under a name."""
+        if lease is not None:
+            lease.on_lost = lambda: ledger.stop("another process took the study over")
         async with AsyncExitStack() as stack:
             clients: dict[tuple[str, str], Completer] = {}
             for model in self.models:
@@ -528,8 +607,9 @@ class Study:
                 clients=clients,
                 store=store,
                 ledger=ledger,
-                calls=calls,
-                on_response=on_response,
+                max_concurrency=self.max_concurrency,
+                owner=lease.owner if lease else None,
+                **settings,
             )
 
     def __repr__(self) -> str:
@@ -579,10 +659,9 @@ class _Run:
             return []
         return self.study.test_rows[: int(self.ledger.affordable() * TEST_SHARE / self.tested)]
 
-    async def main(self, calls: Mapping[str, Any]) -> None:
-        study = self.study
-        async with study._evaluating(study.name, self.store, self.ledger, calls, self.on_response) as evaluator:
-            race = self.race(evaluator, study.search_rows)
+    async def main(self, evaluating: AbstractAsyncContextManager[Evaluator]) -> None:
+        async with evaluating as evaluator:
+            race = self.race(evaluator, self.study.search_rows)
             winner = await race.run()
             if self.ledger.stopped is None:
                 await self.test(evaluator, race, winner)
@@ -598,6 +677,7 @@ class _Run:
             evaluator=evaluator,
             limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
             spent=lambda: self.ledger.spent,
+            former=self.ledger.former.calls,
             propose=None if study.sampler is None else proposals(study.space(), study.sampler),
             stop=None if study.pruner is None else stops(study.space(), study.pruner, BLOCK),
             enqueued=study._candidates_enqueued,
@@ -617,7 +697,6 @@ class _Run:
             clients={},  # every response is there
             store=self.store,
             ledger=self.ledger,
-            calls=self.store.calls(study.name),
         )
         order = [sample.row for sample in samples if sample.split == "search"]
         race = self.race(evaluator, sorted(set(order), key=_place_in(study.search_rows)))
@@ -664,9 +743,12 @@ class _Run:
         self.phase = "sealed test"
         baselines = [race.racers[DEFAULT_TRIAL], race.hand_written or winner]
         racers = list(dict.fromkeys([*baselines, winner]))
-        room = self.ledger.affordable() - self.ledger.spent
+        affordable = self.ledger.affordable()
+        room = affordable - self.ledger.spent
+        # What an earlier budget tested is free, so there may be more rows than this one alone has room for.
+        most = int((affordable + self.ledger.former.calls) * TEST_SHARE / self.tested) if self.tested else 0
         rows: list[int] = []
-        for row in self.test_rows:
+        for row in self.study.test_rows[:most]:
             room -= sum(evaluator.price(racer.contender, [row])[0] for racer in racers)
             if room < 0:
                 break
@@ -692,7 +774,6 @@ class _Run:
             for racer in race.racers
         ]
         self.store.save_trials(self.study.name, trials, [])
-        limits = {field.name: getattr(ledger.budget, field.name) for field in fields(ledger.budget)}
         self.store.save_summary(
             self.study.name,
             {
@@ -700,11 +781,11 @@ class _Run:
                 "baseline": DEFAULT_TRIAL,
                 "hand_written": race.hand_written.trial if race.hand_written else None,
                 "order": [racer.trial for racer in race.ranked()],
-                "budget": {name: limit for name, limit in limits.items() if limit is not None},
-                "calls": max(ledger.spent, ledger.paid_before + ledger.sent),
+                "budget": ledger.budget.limits,
+                "calls": ledger.total.calls,
                 "reused": ledger.reused,
-                "tokens": ledger.tokens,
-                "usd": none_if_nan(ledger.usd) if ledger.priced else None,
+                "tokens": ledger.total.tokens,
+                "usd": none_if_nan(round(ledger.total.usd, 12)),  # sums in another order differ in the last digits
                 "seconds": ledger.seconds,
                 "metric": self.study.metric_name,
                 "model": ", ".join(model.name for model in self.study.models),
@@ -816,8 +897,8 @@ class _Run:
                 study=self.study.name,
                 phase=self.phase,
                 trials=self.trials,
-                calls=self.ledger.spent,
-                limit=self.ledger.affordable(),
+                calls=self.ledger.total.calls,
+                limit=self.ledger.affordable() + self.ledger.former.calls,
                 best=best,
                 low=low,
                 high=high,
@@ -825,7 +906,7 @@ class _Run:
                 unparsed=self.unparsed,
                 cached=self.cached,
                 responses=self.responses,
-                usd=self.ledger.usd if self.ledger.priced else float("nan"),
+                usd=self.ledger.total.usd,
                 seconds=self.ledger.seconds,
             )
         )
@@ -870,37 +951,62 @@ def evaluate(
     contender = _contender(prompt, asked, answer, data)
     for row in chosen[:1]:
         contender.request(data.rows[row].fields)  # a prompt that does not fit the data is told before any call
-    store = Store(storage or "sqlite://")
-    ledger = Ledger(budget or Budget(calls=10 * len(chosen) + 100))
+    limit = budget or Budget(calls=10 * len(chosen) + 100)
+    if limit.usd is not None and math.isnan(asked.cost(ANY_USAGE)):
+        raise InputError(unpriced(limit, asked.name))
+    ledger = Ledger(limit, price=lambda request, usage: asked.cost(usage))
+    label = f"{EVALUATIONS} {uuid.uuid4().hex}"
+    with _opened(storage, label) as (store, lease):
 
-    async def main() -> tuple[Contender, list[Outcome]]:
-        async with Client(asked, max_concurrency=max_concurrency, on_attempt=ledger.reserve) as client:
-            evaluator = Evaluator(
-                study=EVALUATIONS,
-                rows=data.rows,
-                metric=metric,
-                clients={(asked.endpoint, asked.name): client},
-                store=store,
-                ledger=ledger,
-                calls={},
-            )
-            found = await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
-            outcomes = [outcome for outcome in found if outcome is not None]
-            if not contender.answer.needs_rows:
-                return contender, evaluator.together(outcomes)
-            return await evaluator.read_anew(contender, outcomes, "evaluation")
+        async def main() -> tuple[Contender, list[Outcome]]:
+            async with Client(asked, max_concurrency=max_concurrency, on_attempt=ledger.reserve) as client:
+                evaluator = Evaluator(
+                    study=label,
+                    rows=data.rows,
+                    metric=metric,
+                    clients={(asked.endpoint, asked.name): client},
+                    store=store,
+                    ledger=ledger,
+                    max_concurrency=max_concurrency,
+                    owner=lease.owner if lease else None,
+                )
+                found = await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
+                outcomes = [outcome for outcome in found if outcome is not None]
+                if not contender.answer.needs_rows:
+                    return contender, evaluator.together(outcomes)
+                return await evaluator.read_anew(contender, outcomes, "evaluation")
 
-    try:
         read_by, outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
         samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes]
-        return Evaluation(
+        found = Evaluation(
             prompt=read_by.prompt,
             samples=samples,
-            calls=store.calls(EVALUATIONS),
+            calls=store.calls(label),
             metric=metrics.metric_name(metric),
         )
-    finally:
         store.close()
+        return found
+
+
+@contextmanager
+def _opened(storage: str | None, name: str) -> Iterator[tuple[Store, Lease | None]]:
+    """A storage, closed when something goes wrong, and for as long the lease of what is run there; none where the
+    storage is in memory, which nobody shares.
+
+    Raises:
+        StorageError: it cannot be opened.
+        StudyError: somebody else runs this.
+    """
+    store = Store(storage or "sqlite://")
+    try:
+        if store.in_memory:
+            yield store, None
+        else:
+            with Lease(store, name) as lease:
+                yield store, lease
+    except BaseException:
+        store.close()
+        raise
 
 
 def _contender(prompt: Prompt, model: Model, answer: Answer | None, data: Dataset) -> Contender:
@@ -942,16 +1048,23 @@ def sample_record(trial: int, split: str, outcome: Outcome, data: Dataset) -> Sa
 def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]], on_interrupt: Callable[[], None]) -> T:
     """Run a coroutine on an event loop in a thread of its own: a notebook's thread has one already.
 
-    The first Ctrl-C calls ``on_interrupt`` and waits for the work to end, a second one stops waiting.
+    The first Ctrl-C calls ``on_interrupt`` and waits for the work to end, a second one cancels it.
     """
     outcome: list[T] = []
     failure: list[BaseException] = []
+    cancel: list[Callable[[], object]] = []
     # Not Thread.join: interrupted, it takes a running thread for one that has ended (CPython before 3.13).
     ended = threading.Event()
 
+    async def main() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        cancel.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        return await work()
+
     def target() -> None:
         try:
-            outcome.append(asyncio.run(work()))
+            outcome.append(asyncio.run(main()))
         except BaseException as error:  # handed to the waiting thread, which raises it
             failure.append(error)
         finally:
@@ -964,6 +1077,9 @@ def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]], on_interrupt: Call
             ended.wait(0.2)
         except KeyboardInterrupt:
             if interrupted:
+                if cancel and not ended.is_set():
+                    cancel[0]()
+                    ended.wait(CANCELLED_S)
                 raise
             interrupted = True
             on_interrupt()

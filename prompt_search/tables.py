@@ -68,12 +68,12 @@ def sample_columns(samples: Iterable[SampleRecord]) -> Columns:
 def call_columns(calls: Iterable[Call]) -> Columns:
     """Calls as `Store.call_columns` gives them."""
     listed = list(calls)
-    own = {name: [getattr(call, name) for call in listed] for name in ("number", "key", "split", "attempts")}
+    own = {name: [getattr(call, name) for call in listed] for name in ("number", "key", "role", "split", "attempts")}
     answers = [call.response for call in listed]
     told = {name: [getattr(each, name) for each in answers] for name in ("text", "error", "latency_s", "cost_usd")}
     counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
     used = {name: [getattr(each.usage, name) for each in answers] for name in counts}
-    return {**own, "role": ["task"] * len(listed), **told, **used}
+    return {**own, **told, **used}
 
 
 def calls_frame(calls: Columns) -> pd.DataFrame:

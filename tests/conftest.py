@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,12 @@ class FakeModel:
         return Model(name, base_url="http://fake.invalid/v1", **settings)
 
     def client(
-        self, model: Model, *, max_concurrency: int = 16, on_attempt: Callable[[], None], seed: int = 0
+        self,
+        model: Model,
+        *,
+        max_concurrency: int = 16,
+        on_attempt: Callable[[Request], Awaitable[None]],
+        seed: int = 0,
     ) -> FakeClient:
         """What `Client` would be called with."""
         return FakeClient(self, max_concurrency, on_attempt)
@@ -191,7 +196,7 @@ class FakeModel:
 class FakeClient:
     """Bounds what is in flight and reserves every request, as `Client` does."""
 
-    def __init__(self, fake: FakeModel, max_concurrency: int, on_attempt: Callable[[], None]) -> None:
+    def __init__(self, fake: FakeModel, max_concurrency: int, on_attempt: Callable[[Request], Awaitable[None]]) -> None:
         self._fake = fake
         self._slots = asyncio.Semaphore(max_concurrency)
         self._on_attempt = on_attempt
@@ -204,7 +209,7 @@ class FakeClient:
 
     async def complete(self, request: Request) -> Response:
         async with self._slots:
-            self._on_attempt()
+            await self._on_attempt(request)
             return await self._fake.reply(request)
 
 

@@ -5,19 +5,38 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.budget import Budget, Ledger
-from prompt_search.completion import Response, Usage
-from prompt_search.errors import BudgetExceeded, InputError, RunError
+from prompt_search.budget import PER_MESSAGE, PER_REQUEST, Budget, Ledger, Spending, most_used
+from prompt_search.completion import Message, Request, Response, Usage
+from prompt_search.errors import BudgetExceeded, InputError
+
+OVERHEAD = PER_MESSAGE + PER_REQUEST
 
 
-def response(tokens: int = 0, usd: float = math.nan, **fields: object) -> Response:
-    usage = Usage(prompt_tokens=tokens, completion_tokens=0)
-    return Response(usage=usage, cost_usd=usd, **fields)  # type: ignore[arg-type]
+def request(text: str = "hi", **parameters: Any) -> Request:
+    return Request(
+        endpoint="e", model="m", messages=(Message("user", text),), parameters={"max_tokens": 10, **parameters}
+    )
+
+
+def response(prompt: int = 0, completion: int = 0, **fields: Any) -> Response:
+    return Response(usage=Usage(prompt_tokens=prompt, completion_tokens=completion), **fields)
+
+
+def cost(asked: Request, usage: Usage) -> float:
+    """A dollar for ten prompt tokens, and for one of the answer."""
+    return (usage.prompt_tokens or 0) / 10 + (usage.completion_tokens or 0)
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(coroutine)
 
 
 def test_budget_needs_a_limit() -> None:
@@ -48,29 +67,30 @@ def test_repr_shows_what_was_given() -> None:
 
 @given(
     limit=st.integers(1, 30),
-    paid_before=st.integers(0, 40),
+    before=st.integers(0, 40),
     requests=st.lists(st.integers(1, 4), max_size=30),
     concurrency=st.integers(1, 40),
     seed=st.integers(0, 99),
 )
 def test_calls_are_never_above_the_limit(
-    limit: int, paid_before: int, requests: list[int], concurrency: int, seed: int
+    limit: int, before: int, requests: list[int], concurrency: int, seed: int
 ) -> None:
     """Requests of several attempts each, at any concurrency and in any order, send as many calls as the limit
     leaves and not one more, what earlier runs sent included."""
-    ledger = Ledger(Budget(calls=limit), paid_before=paid_before)
+    ledger = Ledger(Budget(calls=limit), before=Spending(calls=before))
     generator = random.Random(seed)
     slots = asyncio.Semaphore(concurrency)
     sent = 0
 
     async def ask(attempts: int) -> None:
         nonlocal sent
+        asked = request()
         async with slots:
             for _ in range(attempts):
                 for _ in range(generator.randrange(4)):
                     await asyncio.sleep(0)
                 try:
-                    ledger.reserve()
+                    await ledger.reserve(asked)
                 except BudgetExceeded:
                     return
                 sent += 1
@@ -78,51 +98,231 @@ def test_calls_are_never_above_the_limit(
     async def main() -> None:
         await asyncio.gather(*map(ask, requests))
 
-    asyncio.run(main())
-    room = max(0, limit - paid_before)
-    assert sent == ledger.sent == min(sum(requests), room)
+    run(main())
+    room = max(0, limit - before)
+    assert sent == ledger.paid.calls == min(sum(requests), room)
     assert ledger.spent <= limit
+
+
+@given(
+    limits=st.fixed_dictionaries({}, optional={
+        "calls": st.integers(1, 30), "tokens": st.integers(1, 4000), "usd": st.floats(0.1, 400),
+    }).filter(bool),
+    before=st.integers(0, 5),
+    former=st.integers(0, 5),
+    concurrency=st.integers(1, 40),
+    seed=st.integers(0, 10_000),
+)  # fmt: skip
+def test_no_limit_is_passed_by_anything(
+    limits: dict[str, float], before: int, former: int, concurrency: int, seed: int
+) -> None:
+    """A server that counts what it does never sees a call, token or dollar above the limit, whatever requests use,
+    however often they are tried, answers are lost, and earlier runs paid; and a request is refused only where it could
+    have passed a limit."""
+    generator = random.Random(seed)
+    one = Spending(calls=1, tokens=30, usd=4.0)
+    ledger = Ledger(Budget(**limits), before=one.times(before), former=one.times(former), price=cost)  # type: ignore[arg-type]
+    seen = one.times(before + former)
+    slots = asyncio.Semaphore(concurrency)
+    refused: list[Spending] = []
+
+    async def ask(number: int) -> None:
+        nonlocal seen
+        asked = request("x" * generator.randrange(200), max_tokens=generator.randrange(1, 60))
+        most = most_used(asked)
+        assert most is not None
+        lost, left = 0, generator.choice([1, 1, 1, 2, 3])
+        async with slots:
+            while left:
+                left -= 1
+                try:
+                    await ledger.reserve(asked)
+                except BudgetExceeded:
+                    refused.append(Spending(calls=1, tokens=sum_of(most), usd=cost(asked, most)))
+                    break
+                used = Usage(
+                    prompt_tokens=generator.randrange((most.prompt_tokens or 0) + 1),
+                    completion_tokens=generator.randrange((most.completion_tokens or 0) + 1),
+                )
+                seen += Spending(calls=1, tokens=sum_of(used), usd=cost(asked, used))
+                for _ in range(generator.randrange(4)):
+                    await asyncio.sleep(0)
+                if left:
+                    lost += 1
+                else:
+                    answer = Response(usage=used, cost_usd=cost(asked, used), attempts=lost + 1, lost=lost)
+                    ledger.settle(asked, answer)
+                    return
+            if ledger.attempts(asked):
+                ledger.settle(asked, Response(error="budget: used up", attempts=lost, lost=lost))
+
+    async def main() -> None:
+        await asyncio.gather(*map(ask, range(30)))
+
+    started = seen
+    run(main())
+    for name, limit in limits.items():
+        if getattr(started, name) <= limit:
+            assert getattr(seen, name) <= limit * (1 + 1e-12)
+    total = ledger.total
+    assert seen.calls == total.calls
+    assert {*limits} == {"calls"} or seen.tokens <= total.tokens
+    for needed in refused:
+        assert any(getattr(total + needed, name) > limit for name, limit in limits.items())
+
+
+def sum_of(usage: Usage) -> int:
+    return (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+
+
+@given(st.lists(st.integers(0, 300), max_size=12), st.integers(0, 99), st.integers(1, 12))
+def test_who_is_refused_does_not_depend_on_who_answers_first(used: list[int], seed: int, concurrency: int) -> None:
+    """The same requests in the same order are refused at any concurrency and latency."""
+
+    def refused(slots: asyncio.Semaphore, wait: Callable[[], int]) -> list[int]:
+        ledger = Ledger(Budget(tokens=1200))
+        out: list[int] = []
+
+        async def ask(number: int) -> None:
+            asked = request("x" * 200)
+            async with slots:
+                try:
+                    await ledger.reserve(asked)
+                except BudgetExceeded:
+                    out.append(number)
+                    return
+                for _ in range(wait()):
+                    await asyncio.sleep(0)
+                ledger.settle(asked, response(min(used[number], 200)))
+
+        async def main() -> None:
+            await asyncio.gather(*map(ask, range(len(used))))
+
+        run(main())
+        return sorted(out)
+
+    generator = random.Random(seed)
+    one_by_one = refused(asyncio.Semaphore(1), lambda: 0)
+    assert refused(asyncio.Semaphore(concurrency), lambda: generator.randrange(6)) == one_by_one
 
 
 def test_refused_call_is_not_counted() -> None:
     """The error says what is used up, and nothing is counted."""
     ledger = Ledger(Budget(calls=1))
-    ledger.reserve()
+    run(ledger.reserve(request()))
     with pytest.raises(BudgetExceeded, match="the budget of 1 calls is used up"):
-        ledger.reserve()
-    assert ledger.sent == 1
+        run(ledger.reserve(request()))
+    assert ledger.paid.calls == 1
 
 
-@given(limit=st.integers(1, 20), attempts=st.lists(st.integers(0, 4), max_size=8), asked=st.integers(0, 25))
+def test_request_waits_for_room_and_is_refused_when_none_can_come() -> None:
+    """What those in flight leave over is used; with nothing in flight a request that may use too much is refused."""
+    budget = Budget(tokens=2 * (2 + OVERHEAD + 10))
+    ledger = Ledger(budget)
+    order: list[str] = []
+
+    async def ask(name: str, used: int) -> None:
+        asked = request()
+        await ledger.reserve(asked)
+        order.append(f"{name} out")
+        await asyncio.sleep(0)
+        order.append(f"{name} in")
+        ledger.settle(asked, response(used))
+
+    async def main() -> None:
+        await asyncio.gather(ask("a", 2), ask("b", 3), ask("c", 20))
+        with pytest.raises(BudgetExceeded, match=r"Budget\(tokens=168\) has no room for a request that may use 154"):
+            await ledger.reserve(request("x" * 72))
+
+    run(main())
+    assert order[:2] == ["a out", "b out"]
+    assert order.index("c out") > order.index("a in")
+    assert ledger.total.tokens == 25
+
+
+def test_bytes_and_overhead_bound_a_request() -> None:
+    """Bytes of UTF-8 count, not characters; so do schemas, which servers write into the prompt, and several answers."""
+    assert most_used(request("\N{GRINNING FACE}")) == Usage(prompt_tokens=4 + OVERHEAD, completion_tokens=10)
+    schema = {"type": "object"}
+    used = most_used(request("hi", response_format=schema, n=3))
+    assert used == Usage(prompt_tokens=2 + len('{"type": "object"}') + OVERHEAD, completion_tokens=30)
+    used = most_used(request("hi", max_completion_tokens=20))
+    assert used is not None
+    assert used.completion_tokens == 20
+
+
+def test_server_that_counts_more_is_believed_from_then_on() -> None:
+    """A server with a long preamble of its own raises what every request may use."""
+    ledger = Ledger(Budget(tokens=10_000))
+    before = ledger.most(request())
+    asked = request()
+    run(ledger.reserve(asked))
+    ledger.settle(asked, response(2 + OVERHEAD + 500))
+    assert ledger.most(request()).tokens == before.tokens + 500
+
+
+def test_unknown_usage_counts_as_the_most() -> None:
+    """A server that does not tell what an answer took is taken to have used all it could; lost answers, too."""
+    ledger = Ledger(Budget(tokens=10_000))
+    asked = request()
+    run(ledger.reserve(asked))
+    assert ledger.settle(asked, Response(text="yes")).tokens == 2 + OVERHEAD + 10
+    run(ledger.reserve(asked))
+    failed = Response(error="timeout: 1 s", attempts=2, lost=2)
+    assert ledger.settle(asked, failed) == Spending(calls=2, tokens=2 * (2 + OVERHEAD + 10))
+    run(ledger.reserve(asked))
+    assert ledger.settle(asked, Response(error="server: 500")).tokens == 0
+
+
+@pytest.mark.parametrize("limits", [{"tokens": 100}, {"usd": 1.0}])
+def test_answers_have_to_be_bounded(limits: dict[str, Any]) -> None:
+    """Without max_tokens tokens and dollars cannot be kept, and the remedy is told; calls can."""
+    asked = replace(request(), parameters={})
+    with pytest.raises(InputError, match=r"answers are bounded, and a request to m has no max_tokens; give request="):
+        run(Ledger(Budget(**limits), price=cost).reserve(asked))
+    run(Ledger(Budget(calls=1)).reserve(asked))
+
+
+def test_dollars_need_a_price() -> None:
+    """A budget in dollars is not run without knowing the price."""
+    ledger = Ledger(Budget(usd=1))
+    with pytest.raises(InputError, match=r"a budget of 1 US dollars cannot be kept, because the price of m is unknown"):
+        run(ledger.reserve(request()))
+    assert ledger.paid == Spending()
+
+
+@given(limit=st.integers(1, 20), attempts=st.lists(st.integers(1, 4), max_size=8), asked=st.integers(0, 25))
 def test_replayed_calls_count(limit: int, attempts: list[int], asked: int) -> None:
     """A resumed run stops where the uninterrupted one stops, whether it has replayed its calls already or not."""
-    ledger = Ledger(Budget(calls=limit), paid_before=sum(attempts))
+    ledger = Ledger(Budget(calls=limit), before=Spending(calls=sum(attempts)))
     for number in attempts:
-        ledger.replay(response(), number)
-    paid = sum(number or 1 for number in attempts)  # one that another study paid for counts as well
+        ledger.replay(Spending(calls=number))
+    paid = sum(attempts)
     assert ledger.spent == paid
     for _ in range(asked):
         try:
-            ledger.reserve()
+            run(ledger.reserve(request()))
         except BudgetExceeded:
             break
-    assert ledger.sent == min(asked, max(0, limit - paid))
-    assert ledger.spent == paid + ledger.sent
+    assert ledger.paid.calls == min(asked, max(0, limit - paid))
+    assert ledger.spent == paid + ledger.paid.calls
 
 
 @given(limit=st.integers(1, 12), attempts_of=st.lists(st.integers(1, 3), max_size=12))
 def test_reused_responses_count_as_if_sent(limit: int, attempts_of: list[int]) -> None:
     """What another study paid for counts like a call of one's own, so a run ends where it would end without it."""
 
-    def ended(ledger: Ledger, reused: bool) -> int:
+    async def ended(ledger: Ledger, reused: bool) -> int:
         for number, attempts in enumerate(attempts_of):
+            answer = response(50, cost_usd=0.1, attempts=attempts)
+            asked = request()
             try:
                 if reused:
-                    ledger.reuse(response(50, 0.1, attempts=attempts))
+                    await ledger.reuse(asked, answer)
                 elif ledger.spent + attempts <= limit:
                     for _ in range(attempts):
-                        ledger.reserve()
-                    ledger.settle(response(50, 0.1))
+                        await ledger.reserve(asked)
+                    ledger.settle(asked, answer)
                 else:
                     return number
             except BudgetExceeded:
@@ -130,64 +330,50 @@ def test_reused_responses_count_as_if_sent(limit: int, attempts_of: list[int]) -
         return len(attempts_of)
 
     asked, found = Ledger(Budget(calls=limit, tokens=400)), Ledger(Budget(calls=limit, tokens=400))
-    assert ended(asked, False) == ended(found, True)
-    assert (asked.spent, asked.tokens, asked.usd) == (found.spent, found.tokens, found.usd)
-    assert found.sent == 0
-    assert found.reused == ended(Ledger(Budget(calls=limit, tokens=400)), True)
+    number = run(ended(found, True))
+    if max(attempts_of, default=1) == 1:  # a retry takes its own room
+        assert run(ended(asked, False)) == number
+        assert asked.counted == found.counted
+    assert found.paid == Spending()
+    assert found.reused == number
 
 
-def test_replay_of_a_reused_response_counts_again() -> None:
-    """A resumed run counts what it had reused, as it did before."""
-    ledger = Ledger(Budget(calls=9))
-    ledger.replay(response(50, 0.1, attempts=2), 0)
-    ledger.replay(response(50, 0.1), 3)
-    assert (ledger.spent, ledger.sent, ledger.reused, ledger.tokens) == (5, 0, 1, 100)
-
-
-@pytest.mark.parametrize(
-    ("budget", "spent"), [(Budget(tokens=100), response(100)), (Budget(usd=0.5), response(1, 0.5))]
-)
-def test_nothing_is_sent_once_a_limit_is_reached(budget: Budget, spent: Response) -> None:
-    """Tokens and dollars are looked at before every request."""
-    ledger = Ledger(budget)
-    ledger.reserve()
-    assert ledger.exhausted is None
-    ledger.settle(spent)
-    assert ledger.exhausted is not None
-    with pytest.raises(BudgetExceeded, match=rf"the budget in {ledger.exhausted} is used up"):
-        ledger.reserve()
+def test_what_earlier_budgets_paid_is_taken_off_and_free() -> None:
+    """A larger budget has room for the difference; what was paid under the earlier one counts in the total."""
+    ledger = Ledger(Budget(calls=5), former=Spending(calls=3))
+    assert ledger.affordable() == 2
+    for _ in range(2):
+        run(ledger.reserve(request()))
+    with pytest.raises(BudgetExceeded, match="the budget of 5 calls is used up"):
+        run(ledger.reserve(request()))
+    assert (ledger.total.calls, ledger.spent) == (5, 2)
 
 
 def test_time_is_a_limit() -> None:
     """Seconds count from the start of the run."""
     now = [10.0]
     ledger = Ledger(Budget(seconds=5), clock=lambda: now[0])
-    ledger.reserve()
+    run(ledger.reserve(request()))
+    assert ledger.remaining_s == 5
     now[0] = 15.0
     assert ledger.seconds == 5
-    with pytest.raises(BudgetExceeded, match="the budget in seconds is used up"):
-        ledger.reserve()
-
-
-def test_dollars_need_a_price() -> None:
-    """A budget in dollars is not run without knowing the price; a failed request has none and does not matter."""
-    ledger = Ledger(Budget(usd=1))
-    ledger.settle(response(error="server: 500"))
-    ledger.reserve()
-    ledger.settle(response(10))
-    with pytest.raises(RunError, match=r"a budget of 1 US dollars cannot be kept.*price is unknown; give Model"):
-        ledger.reserve()
+    with pytest.raises(BudgetExceeded, match="the budget of 5 seconds is used up"):
+        run(ledger.reserve(request()))
 
 
 def test_unknown_price_is_remembered() -> None:
     """One answer without a price makes the sum unknown; a failed request does not."""
     ledger = Ledger(Budget(calls=9))
-    ledger.settle(response(1, 0.25))
-    ledger.settle(response(error="timeout: 120 s"))
-    assert ledger.priced
-    ledger.settle(response(1))
-    assert not ledger.priced
-    assert ledger.usd == 0.25
+    for answer, unknown in [
+        (response(1, cost_usd=0.25), False),
+        (Response(error="timeout: 120 s"), False),
+        (response(1), True),
+    ]:
+        asked = request()
+        run(ledger.reserve(asked))
+        ledger.settle(asked, answer)
+        assert math.isnan(ledger.total.usd) == unknown
+        assert unknown or ledger.total.usd == 0.25
 
 
 def test_first_reason_to_stop_stays() -> None:
@@ -196,16 +382,18 @@ def test_first_reason_to_stop_stays() -> None:
     ledger.stop("interrupted")
     ledger.stop("something else")
     with pytest.raises(BudgetExceeded, match="the run was stopped: interrupted"):
-        ledger.reserve()
-    assert ledger.sent == 0
+        run(ledger.reserve(request()))
+    assert ledger.paid == Spending()
 
 
 def test_affordable_calls_follow_what_calls_cost() -> None:
-    """The tightest limit decides; before anything is spent limits other than calls say nothing."""
+    """The tightest limit decides, less what the last request may need; before anything is spent limits other than
+    calls say nothing."""
     ledger = Ledger(Budget(calls=100, tokens=1_000))
     assert ledger.affordable() == 100
     for _ in range(4):
-        ledger.reserve()
-        ledger.settle(response(50))
-    assert ledger.affordable() == 20
+        asked = request()
+        run(ledger.reserve(asked))
+        ledger.settle(asked, response(50))
+    assert ledger.affordable() == (1_000 - (2 + OVERHEAD + 10 - 50)) // 50
     assert Ledger(Budget(tokens=10)).affordable(unknown=7) == 7

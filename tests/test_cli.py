@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -10,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -814,7 +816,8 @@ def test_interrupted_run_is_continued(project: Path, server: FakeServer) -> None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     stopped = finished(process)
-    assert stopped.told(130) == "interrupted: everything answered is stored; the same command goes on from there"
+    told = f"go on with: prompt-search run study.py --calls {CALLS} -j 4"
+    assert stopped.told(130) == f"interrupted: everything answered is stored; {told}"
     before = server.count
     assert 14 <= before < CALLS
     assert responses(project) == before
@@ -824,6 +827,124 @@ def test_interrupted_run_is_continued(project: Path, server: FakeServer) -> None
     assert server.repeated == []
     assert responses(project) == server.count <= CALLS
     assert f"{server.count} calls of fake" in ran.out
+
+
+def test_second_interrupt_stops_at_once(project: Path, server: FakeServer) -> None:
+    """Pressed twice, Ctrl-C waits for nothing, and what was answered before is kept all the same."""
+    slow = threading.Event()
+    held: list[float] = []
+
+    def latency(body: Any) -> float:
+        if slow.is_set():
+            held.append(20.0)
+        return held[-1] if slow.is_set() else 0.0
+
+    server.latency = latency
+    process = started("run", "study.py", "--calls", str(CALLS), "-j", "2")
+    deadline = time.monotonic() + 60
+    while server.count < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    slow.set()
+    while len(held) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    answered = server.count - 2
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert "interrupted: everything answered is stored" in finished(process).told(130)
+    assert time.monotonic() - begun < 19
+    assert responses(project) == answered
+    slow.clear()
+    ran = finished(started("run", "study.py", "--calls", str(CALLS), "-j", "2"))
+    assert ran.code == 0, ran.err
+    assert len(server.repeated) == 2
+
+
+# Estimates, and asking before paying
+
+
+def test_estimate_and_dry_run_send_nothing(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:
+    """Both tell calls, tokens, cost and time; the dry run also how large the space is."""
+    estimate = command("estimate", "study.py", "--calls", "60")
+    assert estimate.out.startswith("estimate for 'reviews':\n  calls          60\n  tokens  ")
+    dry = command("run", "study.py", "--calls", "60", "--dry-run")
+    assert dry.out == f"3 choices, 12 candidates\n{estimate.out}"
+    assert (estimate.code, dry.code, server.count) == (0, 0, 0)
+    assert "a run needs a budget" in command("estimate", "study.py").told(2)
+    assert "price of fake is unknown" in command("run", "study.py", "--usd", "1", "--dry-run").told(2)
+
+
+def asked(answer: str, *arguments: str) -> tuple[int, str]:
+    """The command on a terminal of its own, where a question is answered; its code, and what it showed."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prompt_search.cli", *arguments],
+        stdin=terminal, stdout=terminal, stderr=terminal, env={**ENVIRONMENT, "TERM": "dumb"},
+    )  # fmt: skip
+    os.close(terminal)
+    shown, sent = b"", False
+    while True:
+        try:
+            some = os.read(controller, 4096)
+        except OSError:  # its end
+            break
+        shown += some
+        if not sent and shown.rstrip().endswith((b"[Y/n]:", b"[y/N]:")):
+            os.write(controller, answer.encode())
+            sent = True
+        if not some:
+            break
+    os.close(controller)
+    return process.wait(), shown.decode()
+
+
+def test_run_asks_on_a_terminal(project: Path, server: FakeServer) -> None:
+    """Before anything is sent the estimate is shown; no is no, and --yes does not ask."""
+    run = ("run", "study.py", "--calls", "20", "--display", "none")
+    code, shown = asked("n\n", *run)
+    assert (code, server.count) == (130, 0)
+    assert "estimate for 'reviews':" in shown
+    code, shown = asked("\x04", *run)
+    assert (code, server.count) == (130, 0)
+    assert "nothing was done" in shown
+    code, shown = asked("n\n", *run, "--yes")
+    assert code in (0, 4)
+    assert server.count > 0
+    assert "run it?" not in shown
+
+
+# The stored responses
+
+
+def test_cache_is_counted_exported_and_cleared(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:
+    """What studies need stays unless all is to go; what is exported is every request with its response."""
+    command("run", "study.py", "--calls", "30")
+    kept = responses(project)
+    command("preflight", "study.py", "--calls", "600")
+    every = responses(project)
+    assert every > kept
+    stats = command("cache", "stats")
+    assert re.search(rf"fake +http://\S+ +{every} +{kept} +[\d.]+", stats.out)
+    assert f"{every} responses; prompt_search.db has " in stats.out
+    assert command("cache", "export", "-o", "all.jsonl").out == f"wrote {every} responses to all.jsonl\n"
+    lines = [json.loads(line) for line in (project / "all.jsonl").read_text().splitlines()]
+    assert {(line["request"]["model"], line["response"]["error"]) for line in lines} == {("fake", None)}
+    assert len({line["key"] for line in lines}) == every
+    assert "there is such a file already" in command("cache", "export", "-o", "all.jsonl").told(2)
+    assert "cannot be written" in command("cache", "export", "-o", "no/folder.jsonl").told(2)
+    assert "there is nobody to ask; give --yes" in command("cache", "clear").told(2)
+    assert responses(project) == every
+    shown = command("show")
+    assert f"deleted {every - kept} responses" in command("cache", "clear", "--yes").out
+    assert responses(project) == kept
+    assert command("show") == shown
+    code, asking = asked("n\n", "cache", "clear", "--all")
+    assert (code, responses(project)) == (130, kept)
+    assert "delete all responses and all studies?" in asking
+    assert f"deleted {kept} responses" in command("cache", "clear", "--all", "--yes").out
+    assert (responses(project), command("list").out) == (0, "")
+    assert command("cache", "stats").out.startswith("0 responses")
 
 
 # Start-up, and secrets

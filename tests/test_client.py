@@ -550,18 +550,30 @@ def test_concurrency_is_bounded() -> None:
 
 
 def test_on_attempt_sees_every_attempt(httpserver: HTTPServer, waits: list[float]) -> None:
-    """Retries are counted like first attempts, before they are sent."""
+    """Retries are counted like first attempts, before they are sent; those that were refused have cost nothing."""
     httpserver.expect_request(PATH).respond_with_handler(failing(2, ServerResponse("busy", 500)))
-    seen: list[int] = []
-    response = complete(model_at(httpserver), waits, on_attempt=lambda: seen.append(len(httpserver.log)))
-    assert seen == [0, 1, 2]
-    assert response.attempts == 3
+    seen: list[tuple[int, str]] = []
+
+    async def take(request: Request) -> None:
+        seen.append((len(httpserver.log), request.model))
+
+    response = complete(model_at(httpserver, "tiny"), waits, on_attempt=take)
+    assert seen == [(0, "tiny"), (1, "tiny"), (2, "tiny")]
+    assert (response.attempts, response.lost) == (3, 0)
+
+
+def test_attempts_whose_answer_is_lost_are_told(httpserver: HTTPServer, waits: list[float]) -> None:
+    """What the server may have worked on without our learning what it used is counted apart."""
+    unreadable = failing(2, ServerResponse("{", 200, mimetype="application/json"))
+    httpserver.expect_request(PATH).respond_with_handler(unreadable)
+    response = complete(model_at(httpserver), waits)
+    assert (response.attempts, response.lost, response.error) == (3, 2, None)
 
 
 def test_budget_that_is_gone_sends_nothing(httpserver: HTTPServer) -> None:
     """BudgetExceeded before the first attempt passes through."""
 
-    def stop() -> None:
+    async def stop(request: Request) -> None:
         raise BudgetExceeded("600 calls are used")
 
     with pytest.raises(BudgetExceeded, match="600 calls are used"):
@@ -574,7 +586,7 @@ def test_budget_that_ends_during_retries(httpserver: HTTPServer, waits: list[flo
     httpserver.expect_request(PATH).respond_with_data("busy", 500)
     left = [1]
 
-    def take() -> None:
+    async def take(request: Request) -> None:
         if not left:
             raise BudgetExceeded("1 call is used")
         left.pop()

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from prompt_search import schema
 from prompt_search.answers import Answer, Label, Text
-from prompt_search.budget import Budget, Ledger
+from prompt_search.budget import Budget, Ledger, Spending
 from prompt_search.candidate import Prompt
 from prompt_search.client import Client
 from prompt_search.completion import Response
 from prompt_search.dataset import Row
 from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
-from prompt_search.evaluation import CONTENT_FREE, HOPELESS_AFTER, Contender, Evaluator, Outcome
+from prompt_search.evaluation import CONTENT_FREE, HOPELESS_AFTER, JOBS_AT_ONCE, Contender, Evaluator, Outcome
+from prompt_search.lease import Owner
 from prompt_search.metrics import Metric, exact
 from prompt_search.store import Store
 from tests.conftest import Body, FakeClient, FakeModel, FakeServer, completion, failure, prompt_of
@@ -47,8 +51,9 @@ class Setting:
         resumed: bool = False,
     ) -> None:
         self.store = store or Store("sqlite://")
-        calls = self.store.calls("s") if resumed else {}
-        self.ledger = Ledger(Budget(calls=limit), paid_before=sum(call.attempts for call in calls.values()))
+        calls = self.store.calls("s").values() if resumed else ()
+        before = Spending(calls=sum(call.attempts for call in calls))
+        self.ledger = Ledger(Budget(calls=limit), before=before)
         self.told: list[tuple[Response, bool]] = []
         model = fake.model()
         self.evaluator = Evaluator(
@@ -58,7 +63,6 @@ class Setting:
             clients={(model.endpoint, model.name): FakeClient(fake, concurrency, self.ledger.reserve)},
             store=self.store,
             ledger=self.ledger,
-            calls=calls,
             on_response=lambda response, cached: self.told.append((response, cached)),
         )
 
@@ -93,7 +97,7 @@ def test_same_request_is_asked_once(fake: FakeModel) -> None:
     outcomes = setting.run((first, 0), (second, 0), (first, 0))
     setting.run((first, 0))
     assert fake.count == 1
-    assert setting.ledger.sent == 1
+    assert setting.ledger.paid.calls == 1
     assert len({o.key for o in outcomes if o}) == 1
 
 
@@ -144,7 +148,7 @@ def test_limit_is_kept_at_any_concurrency(limit: int, jobs: list[int], concurren
     asked = contender(fake.model())
     assert sum(setting.evaluator.price(asked, jobs)) == len(set(jobs))
     outcomes = setting.run(*((asked, row) for row in jobs))
-    assert fake.count == setting.ledger.sent == min(limit, len(set(jobs)))
+    assert fake.count == setting.ledger.paid.calls == min(limit, len(set(jobs)))
     assert len({o.row for o in outcomes if o}) == fake.count
     assert fake.busiest <= concurrency
 
@@ -171,7 +175,7 @@ def test_replay_spends_nothing(fake: FakeModel) -> None:
     second = Setting(fake, store=first.store, resumed=True)
     after = second.run(*jobs)
     assert fake.count == 4
-    assert (second.ledger.sent, second.ledger.replayed) == (0, 6)
+    assert (second.ledger.paid.calls, second.ledger.counted.calls) == (0, 6)
     assert [(o.key, o.score, o.error) for o in after if o] == [(o.key, o.score, o.error) for o in before if o]
     assert all(cached for _, cached in second.told)
 
@@ -186,7 +190,7 @@ def test_call_cut_short_goes_on_and_counts(fake: FakeModel) -> None:
     (outcome,) = second.run((contender(fake.model()), 0))
     assert outcome is not None
     assert outcome.score == 1.0
-    assert (second.ledger.paid_before, second.ledger.spent) == (2, 3)
+    assert (second.ledger.before.calls, second.ledger.spent) == (2, 3)
     (call,) = first.store.calls("s").values()
     assert call.attempts == 3
 
@@ -217,14 +221,13 @@ def test_content_free_request_is_asked_once_for_a_prompt(server: FakeServer) -> 
                 clients={(model.endpoint, model.name): client},
                 store=store,
                 ledger=ledger,
-                calls={},
             )
             asked = contender(model, answer=CALIBRATED)
             assert evaluator.price(asked, [0, 1, 2]) == [2, 1, 1]
             return await evaluator.evaluate([(asked, row) for row in (0, 1, 2)], "search")
 
     outcomes = asyncio.run(main())
-    assert server.count == ledger.sent == 4
+    assert server.count == ledger.paid.calls == 4
     assert [o.answer for o in outcomes if o] == ["negative"] * 3  # 0.8 / 0.9 < 0.2 / 0.1
     assert sum(CONTENT_FREE in prompt_of(body) for body in server.bodies) == 1
 
@@ -285,7 +288,6 @@ def test_fatal_error_stops_what_waits_and_keeps_what_was_answered(server: FakeSe
                 clients={(model.endpoint, model.name): client},
                 store=store,
                 ledger=ledger,
-                calls={},
             )
             await evaluator.evaluate([(contender(model), row) for row in range(30)], "search")
 
@@ -374,7 +376,6 @@ def test_server_errors_are_retried_by_the_client_alone(server: FakeServer, monke
                 clients={(model.endpoint, model.name): client},
                 store=store,
                 ledger=ledger,
-                calls={},
             )
             return await evaluator.evaluate([(contender(model), row) for row in range(4)], "search")
 
@@ -382,3 +383,130 @@ def test_server_errors_are_retried_by_the_client_alone(server: FakeServer, monke
     assert server.count == 5  # two answered with two calls each, the third cut short, the fourth never sent
     assert [o is None for o in outcomes] == [False, False, True, True]
     assert sum(call.attempts for call in store.calls("s").values()) == 5
+
+
+# Shared storages
+
+
+class Shared:
+    """Two studies at once on one storage and one model, each with its own connection, lease and clock of polls."""
+
+    def __init__(self, fake: FakeModel, storage: str) -> None:
+        self.fake = fake
+        self.stores = {name: Store(storage) for name in "ab"}
+        self.ledgers = {name: Ledger(Budget(calls=50)) for name in "ab"}
+        self.slept: list[float] = []
+        model = fake.model()
+        for name, store in self.stores.items():
+            store.take_lease(name, name, Owner.here(), 60)
+        self.evaluators = {
+            name: Evaluator(
+                study=name,
+                rows=ROWS,
+                metric=exact,
+                clients={(model.endpoint, model.name): FakeClient(fake, 4, self.ledgers[name].reserve)},
+                store=store,
+                ledger=self.ledgers[name],
+                owner=name,
+                sleep=self.sleep,
+            )
+            for name, store in self.stores.items()
+        }
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0.01)
+
+    def run(self, rows: Mapping[str, Sequence[int]]) -> dict[str, list[Outcome | None]]:
+        asked = contender(self.fake.model())
+
+        async def main() -> list[list[Outcome | None]]:
+            work = [self.evaluators[name].evaluate([(asked, row) for row in of], "search") for name, of in rows.items()]
+            return await asyncio.gather(*work)
+
+        return dict(zip(rows, asyncio.run(main()), strict=True))
+
+    @property
+    def claims(self) -> int:
+        with self.stores["a"].engine.connect() as connection:
+            return len(connection.execute(schema.claims.select()).all())
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.fixed_dictionaries({name: st.lists(st.integers(0, 9), max_size=10) for name in "ab"}))
+def test_two_studies_at_once_pay_once(tmp_path: Path, rows: dict[str, list[int]]) -> None:
+    """What one has asked for the other waits for; it counts for both, is paid for once, and no claim is left."""
+    fake = FakeModel()
+    fake.latency = lambda body: 0.005
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        shared = Shared(fake, f"sqlite:///{folder}/shared.db")
+        outcomes = shared.run(rows)
+        assert fake.count == len({*rows["a"], *rows["b"]})
+        for name, of in rows.items():
+            assert [outcome.row for outcome in outcomes[name] if outcome] == of
+            assert shared.ledgers[name].spent == len(set(of))
+        assert sum(ledger.paid.calls for ledger in shared.ledgers.values()) == fake.count
+        assert shared.claims == 0
+
+
+def test_request_that_failed_for_one_is_sent_by_the_other(fake: FakeModel, storage: str) -> None:
+    """A failure is no answer for others: whoever waited sends the request itself."""
+    fake.latency = lambda body: 0.02
+    fake.answer = lambda body: Response(error="server: 500") if fake.count == 1 else "positive"
+    shared = Shared(fake, storage)
+    outcomes = shared.run({"a": [0], "b": [0]})
+    assert fake.count == 2
+    assert sorted((found.error or "") for (found,) in outcomes.values() if found) == ["", "server: 500"]
+    assert shared.slept
+    assert shared.claims == 0
+
+
+def test_claims_of_a_study_that_sends_nothing_are_given_up(fake: FakeModel, storage: str) -> None:
+    """Whatever ends a study's requests, others may send them."""
+    shared = Shared(fake, storage)
+    shared.ledgers["a"].stop("interrupted")
+    assert shared.run({"a": [0, 1]}) == {"a": [None, None]}
+    assert (fake.count, shared.claims) == (0, 0)
+
+
+def test_waiting_for_others_ends_with_the_run(fake: FakeModel, storage: str) -> None:
+    """A study that is interrupted while it waits does not wait on, and its answer is none."""
+    shared = Shared(fake, storage)
+    shared.stores["a"].claim("a", [contender(fake.model()).request(ROWS[0].fields).key])
+
+    async def sleep(seconds: float) -> None:
+        shared.ledgers["b"].stop("interrupted")
+
+    shared.evaluators["b"]._sleep = sleep
+    assert shared.run({"b": [0]}) == {"b": [None]}
+    assert fake.count == 0
+
+
+def test_time_ends_requests_on_their_way(fake: FakeModel) -> None:
+    """After the budget's seconds what has no answer yet is given up, counted, and goes on in another run."""
+    fake.latency = lambda body: 30.0
+    setting = Setting(fake)
+    setting.ledger.budget = Budget(seconds=1.0)
+    assert setting.run(*((contender(fake.model()), row) for row in range(12))) == [None] * 12
+    assert fake.count == setting.ledger.paid.calls == 8
+    calls = setting.store.calls("s").values()
+    assert [(call.cut_short, call.attempts) for call in calls] == [(True, 1)] * 8
+    assert "seconds were over before the answer came" in str([call.response.error for call in calls])
+
+
+def test_memory_holds_a_window_of_a_long_block(fake: FakeModel) -> None:
+    """However many jobs there are, a bounded number is looked up and waited for at a time."""
+    setting = Setting(fake, limit=10_000)
+    most = 0
+    rows = [Row({"text": f"long {number}", "label": "positive"}, target="label") for number in range(4 * JOBS_AT_ONCE)]
+    setting.evaluator._rows = rows
+
+    def answer(body: Body) -> str:
+        nonlocal most
+        most = max(most, len(asyncio.all_tasks()))
+        return "positive"
+
+    fake.answer = answer
+    outcomes = setting.run(*((contender(fake.model()), row) for row in range(len(rows))))
+    assert sum(outcome.score or 0 for outcome in outcomes if outcome) == len(rows)
+    assert most <= 2 * (2 * JOBS_AT_ONCE) + 10

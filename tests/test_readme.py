@@ -90,7 +90,7 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
         if arguments[:2] == ["model", "serve"]:
             continue
         assert program == "prompt-search"
-        if arguments[0] in ("preflight", "run"):
+        if arguments[0] in ("estimate", "preflight", "run"):
             arguments[arguments.index("600")] = "40"
             arguments += [] if "-m" in arguments else ["-m", "fake"]
         done = subprocess.run(
@@ -99,7 +99,8 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
         assert done.returncode == 0, done.stderr
         ran.append(arguments[0])
 
-    assert ran == ["init", "space", "preflight", "run", "run", "rescore", "show", "show", "report", "compare", "export"]
+    expected = ["init", "space", "estimate", "preflight", "run", "run", "rescore", "show", "show", "report", "compare"]
+    assert ran == [*expected, "export", "cache"]
     assert (workplace / "report.html").exists()
     assert (workplace / "best.json").exists()
 

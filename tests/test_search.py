@@ -94,7 +94,6 @@ class Setting:
             },
             store=Store("sqlite://"),
             ledger=self.ledger,
-            calls={},
         )
         self.race = Race(
             space=self.study.space(),
@@ -147,7 +146,7 @@ def test_budget_is_exact(limit: int, seed: int, concurrency: int) -> None:
     """All calls are spent, none too many, where there are more candidates and rows than calls."""
     setting = Setting(limit=limit, seed=seed, concurrency=concurrency)
     setting.run()
-    assert setting.fake.count == setting.ledger.sent <= limit
+    assert setting.fake.count == setting.ledger.paid.calls <= limit
     assert setting.fake.count > limit - 6  # the finalists share what is left evenly
     assert sum(len(racer.outcomes) for racer in setting.race.racers) == setting.fake.count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import sqlite3
@@ -14,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prompt_search.budget import Spending
 from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.space import Factor, SearchSpace
-from prompt_search.store import SampleRecord, Store, TrialRecord
+from prompt_search.store import SampleRecord, Saved, Store, TrialRecord
 from prompt_search.tables import call_columns, sample_columns
 
 LONE = "half a pair: \ud83d"
@@ -43,9 +45,14 @@ def sample(number: int = 0, row: int = 0, **fields: Any) -> SampleRecord:
     return SampleRecord(**{**given, **fields})
 
 
-def keep(store: Store, response: Response, asked: Request | None = None, *, study: str = "s", **fields: Any) -> str:
+def saved(response: Response, asked: Request, **fields: Any) -> Saved:
+    given: dict[str, Any] = {"study": "s", "split": "search", "number": 0, "paid": True, "spending": Spending()}
+    return Saved(key=asked.key, request=asked, response=response, **{**given, **fields})
+
+
+def keep(store: Store, response: Response, asked: Request | None = None, **fields: Any) -> str:
     asked = asked or request()
-    store.save_call(study, asked, response, **{"split": "search", "number": 0, "paid": True, **fields})
+    asyncio.run(store.save_call(saved(response, asked, **fields)))
     return asked.key
 
 
@@ -346,5 +353,5 @@ def test_other_schema_version_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE prompt_search_about SET schema_version = 99")
     connection.close()
-    with pytest.raises(StorageError, match="has schema version 99, this release reads 1; use another file or"):
+    with pytest.raises(StorageError, match="has schema version 99, this release reads up to 2; use another file or"):
         Store(f"sqlite:///{path}")

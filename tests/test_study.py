@@ -10,7 +10,7 @@ import math
 import tempfile
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import prompt_search as ps
-from prompt_search.completion import Response
+from prompt_search import schema
+from prompt_search.completion import Response, Usage
 from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
 from prompt_search.progress import Snapshot
 from prompt_search.store import Store
@@ -260,6 +261,97 @@ def test_finished_study_sends_nothing_and_a_larger_budget_goes_on(fake: FakeMode
     assert fake.count == needed == first.summary["calls"]
     assert study(fake, storage).run(90).summary["calls"] <= 90
     assert needed < fake.count <= 90
+
+
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.integers(20, 70), more=st.integers(1, 80), stop=st.integers(0, 60))
+def test_raised_budget_pays_for_the_difference_alone(
+    monkeypatch: pytest.MonkeyPatch, first: int, more: int, stop: int
+) -> None:
+    """A finished study that gets a larger budget pays for nothing twice and for no more than the difference, has a
+    sealed test of what was left, and interrupted on the way it ends as it would have without."""
+    fake = FakeModel()
+    fake.answer = truth
+    monkeypatch.setattr("prompt_search.study.Client", fake.client)
+
+    def raised(storage: str, interrupted: bool) -> ps.Result:
+        fake.bodies.clear()
+        fake.fail_after = None
+        paid = study(fake, storage).run(first).summary["calls"]
+        assert paid == fake.count <= first
+        if interrupted:
+            fake.fail_after = fake.count + stop
+            with suppress(RequestRefused):
+                study(fake, storage).run(first + more)
+            if fake.count > fake.fail_after:
+                del fake.bodies[fake.fail_after :]
+            fake.fail_after = None
+        result = study(fake, storage).run(first + more)
+        assert fake.count == result.summary["calls"] <= first + more
+        sent = [json.dumps(body, sort_keys=True) for body in fake.bodies]
+        assert len(set(sent)) == len(sent)
+        return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = raised(f"sqlite:///{folder}/whole.db", interrupted=False)
+        assert whole.verdict.rows >= 2
+        assert_equal_results(raised(f"sqlite:///{folder}/broken.db", interrupted=True), whole)
+
+
+def test_lowered_budget_shows_the_study_as_it_stands(fake: FakeModel, storage: str) -> None:
+    """A budget below what is paid sends nothing, and the former one still sends nothing afterwards."""
+    fake.answer = truth
+    result = study(fake, storage).run(60)
+    sent = fake.count
+    assert study(fake, storage).run(30).summary["calls"] == sent
+    assert_equal_results(study(fake, storage).run(60), result)
+    assert fake.count == sent
+
+
+def test_dollars_after_calls_of_unknown_price_are_refused(fake: FakeModel, storage: str) -> None:
+    """What a study cost before its price was known cannot be taken off a budget in dollars."""
+    fake.answer = truth
+    study(fake, storage).run(20)
+    priced = study(fake, storage, model=fake.model(price=ps.Price(prompt=1, completion=1)))
+    with pytest.raises(
+        InputError, match="counts what study 'study' cost so far, which is unknown; give it another name"
+    ):
+        priced.run(ps.Budget(usd=1))
+    assert priced.run(ps.Budget(usd=0.002), fresh=True).summary["usd"] > 0
+
+
+def test_study_that_is_running_is_not_run_twice(fake: FakeModel, storage: str) -> None:
+    """While a study runs a second run of it is refused, before it touches anything, and one of another name is not."""
+    fake.answer = truth
+    refused: list[str] = []
+
+    def progress(snapshot: Snapshot) -> None:
+        if not refused:
+            with pytest.raises(
+                StudyError, match=r"'study' in sqlite:.* is being run by process .* at least until"
+            ) as error:
+                study(fake, storage).run(40, fresh=True)
+            refused.append(str(error.value))
+            assert study(fake, storage, name="other").run(5).name == "other"
+
+    result = study(fake, storage).run(40, progress=progress)
+    assert refused
+    assert_equal_results(study(fake, storage).run(40), result)
+
+
+def test_study_that_was_taken_over_stops(fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that slept until another one took its study sends nothing more, and says why."""
+    monkeypatch.setattr("prompt_search.lease.RENEWED_S", 0.01)
+    fake.answer = truth
+    fake.latency = lambda body: 0.02
+
+    def progress(snapshot: Snapshot) -> None:
+        with closing(Store(storage)) as store, store.engine.begin() as connection:
+            connection.execute(schema.leases.update().values(owner="somebody else"))
+
+    with pytest.raises(RunError, match="'study' was taken over while this process gave no sign of life"):
+        study(fake, storage, max_concurrency=1).run(60, progress=progress)
+    assert fake.count < 60
 
 
 def test_second_study_reuses_responses(fake: FakeModel, storage: str) -> None:
@@ -576,6 +668,43 @@ def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, con
     assert fake.count == result.summary["calls"] <= calls
 
 
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    limits=st.fixed_dictionaries({}, optional={
+        "calls": st.integers(1, 120), "tokens": st.integers(50, 3000), "usd": st.floats(0.05, 3.0),
+    }).filter(bool),
+    concurrency=st.integers(1, 40),
+    latency=st.sampled_from([0.0, 0.002]),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_server_never_sees_more_than_any_limit(
+    monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], concurrency: int, latency: float, seed: int
+) -> None:
+    """Whatever requests use, the server counts no call, token or dollar beyond the limit, sealed test included."""
+    fake = FakeModel()
+    tokens, usd = 0, 0.0
+
+    def answer(body: Body) -> Response:
+        nonlocal tokens, usd
+        prompt = prompt_of(body)
+        drawn = zlib.crc32(f"{seed} {prompt}".encode())
+        usage = Usage(prompt_tokens=drawn % (len(prompt.encode()) + 1), completion_tokens=drawn % body["max_tokens"])
+        tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+        usd += price.cost(usage)
+        return Response(text=truth(body), usage=usage, cost_usd=price.cost(usage))
+
+    price = ps.Price(prompt=1_000, completion=2_000)
+    fake.answer, fake.latency = answer, lambda body: latency
+    monkeypatch.setattr("prompt_search.study.Client", fake.client)
+    result = study(fake, model=fake.model(price=price), max_concurrency=concurrency).run(ps.Budget(**limits))
+    seen = {"calls": fake.count, "tokens": tokens, "usd": usd}
+    assert all(seen[name] <= limit * (1 + 1e-9) for name, limit in limits.items())
+    assert result.summary["calls"] == fake.count
+    if "calls" not in limits:
+        assert result.summary["tokens"] == tokens
+        assert result.summary["usd"] == pytest.approx(usd)
+
+
 def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every retry is a call; run again with the same budget nothing more is sent."""
     import functools
@@ -603,19 +732,39 @@ def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeyp
 
 @pytest.mark.parametrize("budget", [ps.Budget(tokens=600), ps.Budget(tokens=600, calls=30)])
 def test_tokens_are_a_limit(fake: FakeModel, budget: ps.Budget) -> None:
-    """A budget in tokens ends a study with a sealed test inside it; only what is in flight goes beyond."""
+    """A budget in tokens ends a study with a sealed test inside it, and not one token is beyond it."""
     fake.answer = truth
-    result = study(fake, max_concurrency=1).run(budget)
-    assert result.summary["tokens"] <= 600 + 12
+    result = study(fake, max_concurrency=8).run(budget)
+    assert 200 < result.summary["tokens"] <= 600
+    assert result.summary["tokens"] == result.calls_df()[["prompt_tokens", "completion_tokens"]].sum().sum()
     assert result.verdict.rows >= 2
 
 
 def test_dollars_of_an_unknown_model_are_refused(fake: FakeModel, storage: str) -> None:
-    """A budget that cannot be kept ends the run after the first responses, which are stored."""
-    with pytest.raises(RunError, match="US dollars cannot be kept, because the model's price is unknown"):
-        study(fake, storage, max_concurrency=2).run(ps.Budget(usd=1))
-    assert fake.count <= 3
-    assert len(Store(storage).calls("study")) == fake.count
+    """A budget that cannot be kept is refused before any request, by runs, preflights and evaluations."""
+    made = study(fake, storage)
+    prompt = ps.Prompt(source="{{ row.text }}")
+    for run in (
+        lambda: made.run(ps.Budget(usd=1)),
+        lambda: made.preflight(ps.Budget(usd=1)),
+        lambda: ps.evaluate(prompt, DATA, model=fake.model(), budget=ps.Budget(usd=1)),
+    ):
+        with pytest.raises(InputError, match=r"US dollars cannot be kept, because the price of fake is unknown; give"):
+            run()
+    assert fake.count == 0
+
+
+@pytest.mark.parametrize("budget", [ps.Budget(tokens=900), ps.Budget(usd=0.002)])
+def test_answers_without_a_bound_are_refused(fake: FakeModel, budget: ps.Budget) -> None:
+    """Where some candidate's request has no max_tokens, tokens and dollars cannot be kept; told before any request."""
+    model = fake.model(price=ps.Price(prompt=1, completion=1))
+    for request in ({"max_tokens": None}, {"max_tokens": ps.choice([16, None])}):
+        with pytest.raises(InputError, match=r"a request to fake has no max_tokens; give request="):
+            study(fake, model=model, request=request).run(budget)
+    assert fake.count == 0
+    fake.answer = truth
+    bounded = {"max_tokens": None, "max_completion_tokens": ps.choice([16, 32])}
+    assert study(fake, model=model, request=bounded).run(budget).summary["tokens"] > 0
 
 
 # Wrong settings

@@ -226,6 +226,23 @@ def test_scale_and_level_of_scores_do_not_matter() -> None:
     assert large.draw(levels, 2, 1.0, np.random.default_rng(0)).std() > 0
 
 
+@pytest.mark.parametrize("spread", [0.01, 0.2, 5.0])
+def test_more_looks_at_the_same_candidates_change_what_new_ones_would(spread: float) -> None:
+    """What is kept from before does not depend on the scores: the posterior is that of a model made anew."""
+    levels = np.unique(levels_of(20, 0), axis=0)
+    means = np.random.default_rng(0).random(len(levels))
+    before, now = looks_of(levels, means), looks_of(levels, means[::-1], rows=20, spread=spread)
+    logs = fitted(levels, means).logs
+    model = Surrogate(GEOMETRY, before, logs)
+    _ = model.expected
+
+    anew = Surrogate(GEOMETRY, now, logs)
+
+    for found, expected in zip(model.after(now).posterior(levels), anew.posterior(levels), strict=True):
+        assert found == pytest.approx(expected, abs=1e-9)
+    assert model.after(now).expected == pytest.approx(anew.expected, abs=1e-9)
+
+
 def test_draws_spread_around_the_posterior_mean() -> None:
     """Scale 0 draws the mean itself; scale 1 has the posterior's standard deviation."""
     levels = levels_of(12, 5)

@@ -127,6 +127,7 @@ class Race:
         evaluator: sends and scores.
         limit: how many calls the search may spend, by what is known at the moment.
         spent: how many calls are spent at the moment.
+        former: how many calls were spent under earlier budgets of the same study; what they asked is free now.
         propose: a sampler in place of ours.
         stop: a pruner in place of ours: trials then go on from block to block until it stops them.
         enqueued: candidates that are raced in any case, after the default.
@@ -143,6 +144,7 @@ class Race:
         evaluator: Scores,
         limit: Callable[[], float],
         spent: Callable[[], float],
+        former: int = 0,
         propose: Propose | None = None,
         stop: Stop | None = None,
         enqueued: Sequence[Candidate] = (),
@@ -166,7 +168,7 @@ class Race:
         self._fitted_size = self._learned_size = 0
         self._written = set(enqueued)
         self._first = [candidate.to_dict() for candidate in enqueued] + design(space, seed)
-        self._block = BLOCK if limit() >= SMALL else SMALL_BLOCK
+        self._block = BLOCK if former + limit() >= SMALL else SMALL_BLOCK
         self._finalists: Sequence[Racer] = ()
         self.racers: list[Racer] = []
         self.leader: Racer | None = None

@@ -251,7 +251,7 @@ class Surrogate:
         """The same variances with more looks."""
         found = replace(self, looks=looks)
         if np.array_equal(looks.levels, self.looks.levels):  # as in the finals, whose decisions requests wait for
-            found.__dict__["_among_seen"] = self._among_seen
+            found.__dict__["_apart_among_seen"] = self._apart_among_seen
         return found
 
     @cached_property
@@ -272,9 +272,13 @@ class Surrogate:
         return choices, pools, (choices**2 - squares) / 2, own
 
     def _covariance(self, first: Embedding, second: Embedding) -> Floats:
+        return self._level + self._apart(first, second)
+
+    def _apart(self, first: Embedding, second: Embedding) -> Floats:
+        """The covariance of what sets candidates apart: all but their common level, which depends on the looks."""
         given = self.variances
         choices, pools, pairs, own = self._parts(first, second, given)
-        return np.asarray(self._level + choices + pools + given.interaction * pairs + given.own * own)
+        return np.asarray(choices + pools + given.interaction * pairs + given.own * own)
 
     @property
     def _level(self) -> float:
@@ -328,8 +332,12 @@ class Surrogate:
         return float(likelihood + 0.5 * away @ away), 0.5 * gradient + away / width
 
     @cached_property
+    def _apart_among_seen(self) -> Floats:
+        return self._apart(self._seen, self._seen)
+
+    @cached_property
     def _among_seen(self) -> Floats:
-        return self._covariance(self._seen, self._seen)
+        return self._level + self._apart_among_seen
 
     @cached_property
     def factor(self) -> tuple[Floats, bool]:

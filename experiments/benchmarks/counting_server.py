@@ -1,0 +1,126 @@
+"""An OpenAI-compatible server on a loopback socket that counts for itself what it is asked: requests, tokens, dollars.
+
+What it answers, how many tokens that takes, how long, and whether it fails depends on the request alone, by a hash, so
+that runs can be compared. Started by `serving` in a thread, or as a program that prints its port.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from prompt_search.client import Price
+from prompt_search.completion import Usage
+
+PRICE = Price(prompt=1_000.0, completion=5_000.0)
+"""US dollars for a million tokens: a thousandth and five for each, so that small studies cost something."""
+
+
+@dataclass
+class Server:
+    """What it saw. ``failing`` is the share of first attempts that get no answer: half of these are refused (429 or
+    500), the other half are worked on, and the connection is cut."""
+
+    latency_s: float = 0.0
+    failing: float = 0.0
+    requests: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+    failed: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
+    port: int = 0
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        prompt = "\n".join(message["content"] for message in body["messages"])
+        self.requests += 1
+        self.asked[prompt] += 1
+        drawn = zlib.crc32(prompt.encode())
+        size = len(prompt.encode())
+        usage = {
+            "prompt_tokens": 1 + int(size * (0.2 + 0.8 * (drawn % 101) / 100)),
+            "completion_tokens": 1 + drawn % body["max_tokens"],
+        }
+        await asyncio.sleep(self.latency_s * (0.5 + (drawn >> 8) % 100 / 100))
+        fails = self.asked[prompt] == 1 and (drawn >> 4) % 1000 < 1000 * self.failing
+        if fails and drawn % 2:
+            self.failed += 1
+            return web.json_response({"error": {"message": "busy"}}, status=429 if drawn % 4 == 1 else 500)
+        self.tokens += sum(usage.values())
+        self.usd += PRICE.cost(Usage(**usage))
+        if fails:
+            self.failed += 1
+            assert request.transport is not None
+            request.transport.close()
+        good = "positive" if "good" in prompt else "negative"
+        bad = "negative" if "good" in prompt else "positive"
+        text = good if "care" in prompt or drawn % 10 < 6 else bad
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        return web.json_response({"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage})
+
+    async def counts(self, request: web.Request) -> web.Response:
+        """For whoever runs it as a program."""
+        most = max(self.asked.values(), default=0)
+        return web.json_response({"requests": self.requests, "most": most, "different": len(self.asked)})
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self.chat)
+        app.router.add_get("/counts", self.counts)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        (address,) = runner.addresses
+        self.port = address[1]
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """The server, answering in a thread of its own."""
+    started, loop = threading.Event(), asyncio.new_event_loop()
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(server.start())
+        started.set()
+        loop.run_forever()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    started.wait()
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Serve until killed; prints the port.")
+    parser.add_argument("--latency", type=float, default=0.0)
+    server = Server(latency_s=parser.parse_args().latency)
+
+    async def serve() -> None:
+        await server.start()
+        print(json.dumps(server.port), flush=True)
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()

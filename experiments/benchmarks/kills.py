@@ -1,0 +1,158 @@
+"""A study killed with SIGKILL at random moments and run again, until it ends: what is paid twice?
+
+The study runs in a process of its own against a server, in another process, that counts what it is asked. Every request
+that the server saw more than once was on its way when a kill came; the final tables have to be those of the study that
+nobody disturbed. Prints one line.
+
+    python experiments/benchmarks/kills.py [--kills 50] [--calls 400] [--in-flight 8]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pandas as pd
+
+import prompt_search as ps
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.benchmarks.budgets import SOURCE, data
+
+ROOT = Path(__file__).parents[2]
+SERVER = [sys.executable, "-m", "experiments.benchmarks.counting_server"]
+
+
+def work(url: str, storage: str, calls: int, in_flight: int) -> None:
+    """What the program that is killed does."""
+    study = ps.Study(
+        template=ps.Template(SOURCE),
+        data=data(),
+        model=ps.Model("counted", base_url=url),
+        max_concurrency=in_flight,
+        storage=storage,
+    )
+    study.run(calls)
+
+
+@contextmanager
+def served(latency: float) -> Iterator[str]:
+    """The base URL of a counting server in a process of its own."""
+    process = subprocess.Popen([*SERVER, "--latency", str(latency)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())}/v1"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def counts(url: str) -> Mapping[str, int]:
+    """What the server saw: all requests, how many different ones, and how often the most frequent one."""
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/counts") as answer:
+        found: Mapping[str, int] = json.load(answer)
+        return found
+
+
+def started(*arguments: object) -> BaseProcess:
+    """The study in a process of its own, forked from one that has imported everything: a kill should hit the study."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["experiments.benchmarks.kills", "prompt_search.study", "optuna", "openai", "aiohttp"]
+    )
+    process = context.Process(target=work, args=arguments)
+    process.start()
+    return process
+
+
+def tables(storage: str) -> list[pd.DataFrame]:
+    result = ps.open_result(storage, "study")
+    return [
+        getattr(result, name)().drop(columns=["latency_s", "cached"], errors="ignore")
+        for name in ("trials_df", "samples_df", "effects_df")
+    ]
+
+
+def killed(url: str, storage: str, calls: int, in_flight: int, kills: int, generator: random.Random) -> list[int]:
+    """Run a study to its end and kill it so many times before.
+
+    A kill comes when the server has seen some more requests than at the last one, so that each round gets somewhere.
+
+    Returns:
+        how many requests the server had seen more often than once before each kill, and in the end.
+    """
+    again = []
+    for left in range(kills, 0, -1):
+        before = counts(url)
+        again.append(before["requests"] - before["different"])
+        until = before["different"] + generator.uniform(0, 1.5 * (calls - before["different"]) / (left + 1))
+        process = started(url, storage, calls, in_flight)
+        while process.is_alive() and counts(url)["different"] < until:
+            time.sleep(0.005)
+        time.sleep(generator.uniform(0, 0.05))
+        process.kill()
+        process.join()
+    finished(started(url, storage, calls, in_flight))
+    return [*again, counts(url)["requests"] - counts(url)["different"]]
+
+
+def finished(process: BaseProcess) -> None:
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"the study ended with {process.exitcode}")
+
+
+def measure(kills: int, calls: int, in_flight: int, latency: float, seed: int) -> tuple[list[int], int, int]:
+    """
+    Returns:
+        see `killed`; then the requests of the undisturbed study, and of the killed one.
+
+    Raises:
+        AssertionError: the final tables differ, or more was sent twice than was on its way at a kill.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        storages = [f"sqlite:///{folder}/{name}.db" for name in ("whole", "killed")]
+        with served(latency) as url:
+            finished(started(url, storages[0], calls, in_flight))
+            whole = counts(url)
+        with served(latency) as url:
+            again = killed(url, storages[1], calls, in_flight, kills, random.Random(seed))
+            seen = counts(url)
+        for one, other in zip(*map(tables, storages), strict=True):
+            pd.testing.assert_frame_equal(one, other)
+    assert whole["most"] == 1
+    assert seen["different"] == whole["requests"]
+    assert all(twice <= in_flight * kill for kill, twice in enumerate(again))
+    return again, whole["requests"], seen["requests"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What is paid twice when a study is killed.")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--calls", type=int, default=400)
+    parser.add_argument("--in-flight", type=int, default=8)
+    parser.add_argument("--latency", type=float, default=0.03)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    again, whole, seen = measure(**vars(arguments))
+    allowed = arguments.kills * arguments.in_flight
+    print(
+        "| kills | in flight | requests undisturbed | killed | sent twice | on their way at kills, at most | tables |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    print(f"| {arguments.kills} | {arguments.in_flight} | {whole} | {seen} | {again[-1]} | {allowed} | equal |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The tables of a storage, and how one that an earlier release wrote becomes one of this release.
+
+A migration runs inside one transaction: a storage is of one version or of the other, whatever happens meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sql
+
+from prompt_search.errors import StorageError
+
+SCHEMA_VERSION = 2
+
+metadata = sql.MetaData()
+about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
+responses = sql.Table(
+    "prompt_search_responses",
+    metadata,
+    sql.Column("key", sql.String(64), primary_key=True),
+    sql.Column("request", sql.Text, nullable=False),
+    sql.Column("response", sql.Text, nullable=False),
+)
+studies = sql.Table(
+    "prompt_search_studies",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("created", sql.Float, nullable=False),
+    sql.Column("identity", sql.Text, nullable=False),
+    sql.Column("summary", sql.Text),
+    sql.Column("budgets", sql.Text, nullable=False, server_default="[]"),
+)
+calls = sql.Table(
+    "prompt_search_calls",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("key", sql.String(64), primary_key=True),
+    sql.Column("number", sql.Integer, nullable=False),
+    sql.Column("split", sql.String(20), nullable=False),
+    sql.Column("attempts", sql.Integer, nullable=False),
+    sql.Column("failure", sql.Text),
+    sql.Column("role", sql.String(20), nullable=False, server_default="task"),
+    sql.Column("budget", sql.Integer, nullable=False, server_default="0"),
+    sql.Column("tokens", sql.BigInteger, nullable=False, server_default="0"),
+    sql.Column("usd", sql.Float),
+)
+trials = sql.Table(
+    "prompt_search_trials",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("trial", sql.Integer, primary_key=True),
+    sql.Column("record", sql.Text, nullable=False),
+)
+samples = sql.Table(
+    "prompt_search_samples",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("trial", sql.Integer, primary_key=True),
+    sql.Column("row", sql.Integer, primary_key=True),
+    sql.Column("split", sql.String(20), nullable=False),
+    sql.Column("key", sql.String(64), nullable=False),
+    sql.Column("record", sql.Text, nullable=False),
+)
+openings = sql.Table(
+    "prompt_search_openings",
+    metadata,
+    sql.Column("sealed", sql.String(64), primary_key=True),
+    sql.Column("prompt", sql.String(64), primary_key=True),
+    sql.Column("study", sql.String(200), nullable=False),
+    sql.Column("opened", sql.Float, nullable=False),
+)
+leases = sql.Table(
+    "prompt_search_leases",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("owner", sql.String(32), nullable=False, unique=True),
+    sql.Column("host", sql.Text, nullable=False),
+    sql.Column("machine", sql.Text, nullable=False),
+    sql.Column("process", sql.Integer, nullable=False),
+    sql.Column("started", sql.Text, nullable=False),
+    sql.Column("expires", sql.Float, nullable=False),
+)
+claims = sql.Table(
+    "prompt_search_claims",
+    metadata,
+    sql.Column("key", sql.String(64), primary_key=True),
+    sql.Column("owner", sql.String(32), nullable=False, index=True),
+)
+
+_MIGRATING = 5_000
+"""Rows that a migration holds in memory at once."""
+
+_ADVISORY_LOCK = 0x70726F6D7074
+"""Which of PostgreSQL's advisory locks keeps two processes from making or migrating the tables at once."""
+
+
+def open_schema(engine: sql.Engine, shown: str) -> None:
+    """Make the tables where there are none, and bring older ones to this release's version.
+
+    Args:
+        shown: the storage's URL as it may be shown.
+
+    Raises:
+        StorageError: a later release wrote the storage.
+    """
+    with engine.begin() as connection:
+        if _version(connection, shown) == SCHEMA_VERSION:
+            return  # without asking for the lock that writers hold
+    with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver itself begins none before DDL
+        else:
+            wait_for_others(connection)
+        version = _version(connection, shown)
+        metadata.create_all(connection)
+        if version is None:
+            connection.execute(about.insert().values(schema_version=SCHEMA_VERSION))
+            return
+        for step in range(version, SCHEMA_VERSION):
+            _MIGRATIONS[step](connection)
+        connection.execute(about.update().values(schema_version=SCHEMA_VERSION))
+
+
+def wait_for_others(connection: sql.Connection) -> None:
+    """Let one transaction at a time make tables in a PostgreSQL database."""
+    connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+
+
+def _version(connection: sql.Connection, shown: str) -> int | None:
+    if not sql.inspect(connection).has_table(about.name):
+        return None
+    version: int | None = connection.execute(sql.select(about.c.schema_version)).scalar()
+    if version is not None and version > SCHEMA_VERSION:
+        raise StorageError(
+            f"storage {shown!r} has schema version {version}, this release reads up to {SCHEMA_VERSION}; use another "
+            f"file or the release that wrote it"
+        )
+    return version
+
+
+def _from_1(connection: sql.Connection) -> None:
+    """Version 2 keeps under which budget and for whom each call was made, and what it counts in tokens and dollars."""
+    preparer = connection.dialect.identifier_preparer
+    for table, names in ((studies, ("budgets",)), (calls, ("role", "budget", "tokens", "usd"))):
+        for name in names:
+            column = sql.schema.CreateColumn(table.c[name]).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {column}")
+    joined = calls.outerjoin(responses, calls.c.key == responses.c.key)
+    text = sql.func.coalesce(calls.c.failure, responses.c.response)
+    query = sql.select(calls.c.study, calls.c.key, text.label("text")).select_from(joined)
+    update = (
+        calls.update()
+        .where(calls.c.study == sql.bindparam("of_study"), calls.c.key == sql.bindparam("of_key"))
+        .values(tokens=sql.bindparam("of_tokens"), usd=sql.bindparam("of_usd"))
+    )
+    for rows in connection.execute(query).partitions(_MIGRATING):
+        used = [{"of_study": row.study, "of_key": row.key, **_used(json.loads(row.text))} for row in rows]
+        connection.execute(update, used)
+
+
+def _used(response: Mapping[str, object]) -> dict[str, object]:
+    usage = response["usage"]
+    assert isinstance(usage, dict)
+    failed = response["error"] is not None
+    usd = response["cost_usd"]
+    return {
+        "of_tokens": (usage["prompt_tokens"] or 0) + (usage["completion_tokens"] or 0),
+        "of_usd": 0.0 if usd is None and failed else usd,
+    }
+
+
+_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1}

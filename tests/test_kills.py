@@ -1,0 +1,18 @@
+"""Studies killed with SIGKILL at random moments: nothing answered is paid again, and the end is the same."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from experiments.benchmarks.kills import measure
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGKILL nor a fork server")
+def test_killed_study_goes_on() -> None:
+    """Killed three times and run again at once each time, a study sends again what was on its way at most, and ends in
+    the tables of the undisturbed one."""
+    in_flight = 4
+    again, undisturbed, killed = measure(kills=3, calls=80, in_flight=in_flight, latency=0.02, seed=0)
+    assert killed - undisturbed == again[-1] <= 3 * in_flight

@@ -1,0 +1,199 @@
+"""Leases and claims: one owner at a time, until it ends, dies, or gives no sign of life."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_search import lease as module
+from prompt_search.errors import RunError, StudyError
+from prompt_search.lease import LEASE_S, Lease, Owner
+from prompt_search.store import Store
+
+HERE = Owner.here()
+ELSEWHERE = Owner(host="far", machine="far", process=1, started="1")
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(storage: str, clock: Clock) -> Store:
+    return Store(storage, clock=clock)
+
+
+def killed() -> Owner:
+    """A process of this machine that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = dataclasses.replace(HERE, process=process.pid, started=module._started(process.pid))
+    assert not owner.is_gone
+    process.kill()
+    process.communicate()
+    return owner
+
+
+def test_second_owner_is_refused_and_told_who_runs_it(store: Store, clock: Clock) -> None:
+    """One line with the study, the process, its machine and until when; another study is free."""
+    store.take_lease("s", "a", HERE, 60)
+    with pytest.raises(StudyError) as refused:
+        store.take_lease("s", "b", HERE, 60)
+    message = str(refused.value)
+    assert message.startswith("study 's' in sqlite:///")
+    assert f"is being run by process {HERE.process} on {HERE.host}, at least until 19" in message
+    assert message.endswith("wait for it or end it, or give this one another name")
+    assert "\n" not in message
+    store.take_lease("other", "b", HERE, 60)
+
+
+def test_lease_that_ended_is_free(store: Store) -> None:
+    """Whoever is done leaves neither lease nor claims."""
+    store.take_lease("s", "a", HERE, 60)
+    assert store.claim("a", ["k"]) == {"k"}
+    store.end_lease("a")
+    store.take_lease("s", "b", HERE, 60)
+    assert store.claim("b", ["k"]) == {"k"}
+    assert not store.renew_lease("a", 60)
+
+
+def test_owner_killed_on_this_machine_is_followed_at_once(store: Store) -> None:
+    """The lease and the claims of a process that is gone, or of a zombie, are worth nothing."""
+    store.take_lease("s", "dead", killed(), 60)
+    store.claim("dead", ["k", "l"])
+    store.take_lease("s", "b", HERE, 60)
+    assert store.claim("b", ["k"]) == {"k"}
+    assert not store.renew_lease("dead", 60)
+
+
+def test_number_of_a_dead_process_that_another_one_got(store: Store) -> None:
+    """A process that has the number but not the start of the owner is not the owner."""
+    store.take_lease("s", "dead", dataclasses.replace(HERE, started="1"), 60)
+    store.take_lease("s", "b", HERE, 60)
+
+
+def test_owner_on_another_machine_is_waited_for(store: Store, clock: Clock) -> None:
+    """Its lease and claims hold until they expire; each sign of life puts that off."""
+    store.take_lease("s", "far", ELSEWHERE, 60)
+    store.take_lease("other", "b", HERE, 600)
+    assert store.claim("far", ["k"]) == {"k"}
+    clock.now += 50
+    assert store.renew_lease("far", 60)
+    clock.now += 50
+    with pytest.raises(StudyError, match="is being run by process 1 on far"):
+        store.take_lease("s", "c", HERE, 60)
+    assert store.claim("b", ["k", "l"]) == {"l"}
+    clock.now += 11
+    assert store.claim("b", ["k"]) == {"k"}
+    store.take_lease("s", "c", HERE, 60)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sets(st.sampled_from("klmn"))), max_size=8))
+def test_no_request_is_claimed_by_two(steps: list[tuple[str, set[str]]]) -> None:
+    """Whoever claims first has it until giving it up; claiming again what one has is no claim lost."""
+    store = Store("sqlite://")
+    held: dict[str, set[str]] = {name: set() for name in "abc"}
+    for name in "abc":
+        store.take_lease(name, name, HERE, 60)
+    for turn, (name, keys) in enumerate(steps):
+        got = store.claim(name, keys)
+        others: set[str] = set().union(*(held[other] for other in held if other != name))
+        assert got == keys - others
+        held[name] |= got
+        if turn % 3 == 2:
+            store.end_claims(name, held[name])
+            held[name] = set()
+    store.close()
+
+
+def test_two_processes_at_once_have_one_owner(storage: str) -> None:
+    """Of many that take a lease, and claim a request, at the same moment one gets it."""
+    Store(storage).close()
+    start = threading.Barrier(8)
+    taken: list[str] = []
+    claimed: list[str] = []
+
+    def take(name: str) -> None:
+        store = Store(storage)
+        store.take_lease(f"own {name}", f"own {name}", HERE, 60)
+        start.wait()
+        if store.claim(f"own {name}", ["k"]):
+            claimed.append(name)
+        try:
+            store.take_lease("s", name, HERE, 60)
+            taken.append(name)
+        except StudyError:
+            pass
+        store.close()
+
+    threads = [threading.Thread(target=take, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(taken), len(claimed)) == (1, 1)
+
+
+class Recorded:
+    """Leases that count their renewals; ``renewals`` are what they answer or raise."""
+
+    def __init__(self, renewals: list[bool | Exception]) -> None:
+        self.renewals = renewals
+        self.done = threading.Event()
+        self.steps: list[str] = []
+
+    def take_lease(self, study: str, owner: str, process: Owner, seconds: float) -> None:
+        assert process == HERE
+        self.steps.append(f"take {study} {seconds:g}")
+
+    def renew_lease(self, owner: str, seconds: float) -> bool:
+        answer = self.renewals.pop(0)
+        if not self.renewals:
+            self.done.set()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def end_lease(self, owner: str) -> None:
+        self.steps.append("end")
+
+
+def held(renewals: list[bool | Exception], monkeypatch: pytest.MonkeyPatch) -> tuple[Recorded, Lease, list[Any]]:
+    monkeypatch.setattr(module, "RENEWED_S", 0.001)
+    leases, told = Recorded(renewals), []
+    with Lease(leases, "s", on_lost=lambda: told.append(1)) as lease:
+        assert leases.done.wait(10)
+        assert lease._thread is not None
+        if not renewals:
+            lease._ended.wait(0.05)
+    return leases, lease, told
+
+
+def test_lease_is_renewed_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken once, gives signs of life, outlives a storage that is gone for a moment, and is given up."""
+    leases, lease, told = held([True, RunError("locked"), True, False], monkeypatch)
+    assert leases.steps == [f"take s {LEASE_S:g}", "end"]
+    assert (lease.lost, told) == (True, [1])
+
+
+def test_storage_that_stays_away_loses_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After as long as a lease lasts without a renewal somebody else may have it."""
+    monkeypatch.setattr(module, "LEASE_S", 0.001)
+    _, lease, told = held([RunError("gone")], monkeypatch)
+    assert (lease.lost, told) == (True, [1])

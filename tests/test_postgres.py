@@ -1,0 +1,201 @@
+"""A real PostgreSQL server, started on loopback, holds a storage that studies share at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy as sql
+from sqlalchemy.engine import make_url
+
+import prompt_search as ps
+from prompt_search import schema
+from prompt_search.completion import Response
+from prompt_search.errors import StudyError
+from prompt_search.lease import Owner
+from prompt_search.store import Store
+from tests.conftest import FakeModel
+from tests.test_lease import ELSEWHERE
+from tests.test_store import LONE, keep, request, sample, trial
+from tests.test_study import assert_equal_results, study, truth
+
+pytest.importorskip("psycopg", reason="needs the extra `postgres`")
+
+
+def programs() -> Path | None:
+    """Where PostgreSQL's programs are: Debian keeps them out of the path."""
+    found = shutil.which("initdb")
+    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of a server that is gone after the tests; it does not run as root, so it gets a user of its own then."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    root = os.geteuid() == 0
+    if root and not shutil.which("runuser"):
+        pytest.skip("PostgreSQL does not run as root, and there is no runuser to start it as another user")
+    become = ["runuser", "-u", "postgres", "--"] if root else []
+    place = Path(tempfile.mkdtemp(prefix="prompt_search_pg"))
+    if root:
+        shutil.chown(place, "postgres", "postgres")
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run([*become, str(folder / program), *arguments], check=True, cwd=place, stdout=subprocess.DEVNULL)
+
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={place} -c fsync=off"
+    try:
+        run("initdb", "-D", f"{place}/data", "-A", "trust", "-U", "tester", "-E", "UTF8", "--no-sync")
+        run("pg_ctl", "-D", f"{place}/data", "-l", f"{place}/log", "-w", "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "-D", f"{place}/data", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.fixture
+def storage(server: str, request: pytest.FixtureRequest) -> str:
+    """A database of its own for each test."""
+    name = f"d{abs(hash(request.node.name))}"
+    engine = sql.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def test_two_studies_at_once_pay_once(fake: FakeModel, storage: str) -> None:
+    """Two studies that share most of their requests run at the same time: none is sent twice, and each comes out as it
+    does alone."""
+    fake.answer = truth
+    fake.latency = lambda body: 0.01
+    settings: dict[str, dict[str, Any]] = {"one": {"seed": 0}, "two": {"seed": 0, "request": {"temperature": 0}}}
+    alone = {name: study(fake, name=name, **of).run(90) for name, of in settings.items()}
+    fake.bodies.clear()
+    found: dict[str, ps.Result] = {}
+
+    def run(name: str) -> None:
+        found[name] = study(fake, storage, name=name, **settings[name]).run(90)
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in settings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sent = [json.dumps(body, sort_keys=True) for body in fake.bodies]
+    assert len(set(sent)) == len(sent) < sum(result.summary["calls"] for result in alone.values())
+    assert sum(int(result.calls_df()["attempts"].sum()) for result in found.values()) == len(sent)
+    for name in settings:
+        assert found[name].best == alone[name].best
+        assert found[name].verdict == alone[name].verdict
+        assert found[name].summary["calls"] == alone[name].summary["calls"]
+        scores = [result.samples_df()[["trial", "row", "split", "score"]] for result in (found[name], alone[name])]
+        assert scores[0].equals(scores[1])
+    with closing(Store(storage)) as store, store.engine.connect() as connection:
+        assert connection.execute(schema.claims.select()).all() == []
+        assert connection.execute(schema.leases.select()).all() == []
+
+
+def test_study_resumes_and_is_mirrored(fake: FakeModel, storage: str) -> None:
+    """The same line sends nothing again, and Optuna reads the study from the same database."""
+    fake.answer = truth
+    first = study(fake, storage).run(60)
+    sent = fake.count
+    assert_equal_results(study(fake, storage).run(60), first)
+    assert fake.count == sent
+    mirrored = optuna.storages.RDBStorage(storage)
+    assert len(optuna.load_study(study_name="study", storage=mirrored).trials) == len(first.trials_df())
+    mirrored.remove_session()
+    mirrored.engine.dispose()
+    assert study(fake, storage).run(90).summary["calls"] == fake.count <= 90
+
+
+def test_any_text_survives(storage: str) -> None:
+    """NUL and half surrogate pairs, which PostgreSQL does not take as they are, come back."""
+    store = Store(storage)
+    text = f"{LONE} \x00 \N{GRINNING FACE}"
+    key = keep(store, Response(text=text, latency_s=0, cost_usd=0), request(text))
+    found = store.response(key)
+    assert found is not None
+    assert found.text == text
+    store.open_study("s", {"text": text})
+    store.save_trials("s", [trial(text=text)], [sample(answer=text)])
+    assert (store.trials("s")[0].text, store.samples("s")[0].answer) == (text, text)
+    store.close()
+
+
+def test_storage_that_is_opened_by_many_at_once_is_made_once(storage: str) -> None:
+    """The tables are made by one of them while the others wait."""
+    start = threading.Barrier(6)
+    failures: list[BaseException] = []
+
+    def make() -> None:
+        start.wait()
+        try:
+            Store(storage).close()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_overlapping_claims_and_answers_at_once(storage: str) -> None:
+    """Owners that claim the same requests in any order, and answer them, neither wait for each other for ever nor hold
+    one request twice."""
+    keys = [request(str(number)).key for number in range(60)]
+    held: list[str] = []
+
+    def work(name: str, order: int) -> None:
+        with closing(Store(storage)) as store:
+            store.take_lease(name, name, Owner.here(), 60)
+            for start in range(0, 60, 10):
+                mine = store.claim(name, keys[start : start + 30][::order])
+                held.extend(mine)
+                for number in range(60):
+                    if keys[number] in mine:
+                        keep(store, Response(text="yes"), request(str(number)), study=name)
+
+    Store(storage).close()
+    threads = [threading.Thread(target=work, args=(f"w{n}", 1 if n % 2 else -1)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with closing(Store(storage)) as store:
+        assert len(store.find("none", keys).responses) == 60
+        asyncio.run(store.aside(store.end_lease, "w0"))
+
+
+def test_owner_on_another_machine_holds_its_lease(storage: str) -> None:
+    """Who runs a study is told to others on the same server, until the lease ends."""
+    with closing(Store(storage)) as store:
+        store.take_lease("s", "far", ELSEWHERE, 60)
+        with pytest.raises(StudyError, match=r"being run by process 1 on far, at least until"):
+            store.take_lease("s", "b", Owner.here(), 60)
+        store.end_lease("far")
+        store.take_lease("s", "b", Owner.here(), 60)
