@@ -301,6 +301,8 @@ def test_ledger_has_one_row_for_each_role() -> None:
     assert math.isnan(unknown["cost_usd"][0])
     assert unknown["prompt_tokens"].isna().all()
     assert ledger_frame(called({})).empty
+    judged = ledger_frame(called({**CALLS, "e": replace(call("e", 4), role="judge")}))
+    assert judged[["role", "calls"]].to_numpy().tolist() == [["task", 4], ["judge", 1]]
 
 
 def test_progress_follows_the_best_so_far() -> None:
