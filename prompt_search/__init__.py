@@ -6,11 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prompt_search import metrics
+    from prompt_search import metrics, plots
     from prompt_search.answers import Json, Label, Number, Regex, Text, Unparsed
     from prompt_search.budget import Budget
     from prompt_search.candidate import Candidate, Prompt
     from prompt_search.client import Client, Model, Price
+    from prompt_search.comparison import Comparison, compare
     from prompt_search.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.metrics import Score
@@ -24,6 +25,7 @@ _HOMES = {
     "Budget": "budget",
     "Candidate": "candidate",
     "Client": "client",
+    "Comparison": "comparison",
     "Dataset": "dataset",
     "InputError": "errors",
     "Json": "answers",
@@ -44,15 +46,18 @@ _HOMES = {
     "Text": "answers",
     "Unparsed": "answers",
     "choice": "space",
+    "compare": "comparison",
     "evaluate": "study",
     "metrics": "",
     "open_result": "result",
+    "plots": "",
 }
 
 __all__ = [
     "Budget",
     "Candidate",
     "Client",
+    "Comparison",
     "Dataset",
     "InputError",
     "Json",
@@ -73,9 +78,11 @@ __all__ = [
     "Text",
     "Unparsed",
     "choice",
+    "compare",
     "evaluate",
     "metrics",
     "open_result",
+    "plots",
 ]
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 from jinja2 import nodes
 
+from prompt_search import markup
 from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import nearest
@@ -123,7 +124,7 @@ class Prompt:
     @property
     def text(self) -> str:
         """The whole prompt for people, fields as ``{{ row.field }}``; several messages are headed by role."""
-        parts = [(message.role, _with_fields(message.content)) for message in self._outline]
+        parts = self.turns
         if [role for role, _ in parts] == ["user"]:
             return parts[0][1]
         return "\n\n".join(f"{role}:\n{content}" for role, content in parts)
@@ -267,15 +268,20 @@ class Prompt:
     def __repr__(self) -> str:
         return f"Prompt({self.name!r}, {len(self.text):,} characters)\n{textwrap.indent(self.text, '  ')}"
 
-    def _repr_html_(self) -> str:
-        from html import escape
+    @property
+    def turns(self) -> list[tuple[str, str]]:
+        """(role, content) of every message, fields as ``{{ row.field }}``."""
+        return [(message.role, _with_fields(message.content)) for message in self._outline]
 
-        bubbles = "".join(
-            f"<div style='margin:.3em 0;padding:.4em .8em;border-left:3px solid #8888'><small>{escape(m.role)}</small>"
-            f"<pre style='white-space:pre-wrap;margin:0'>{escape(_with_fields(m.content))}</pre></div>"
-            for m in self._outline
+    def _repr_html_(self) -> str:
+        settings = {"model": self.model, **self.parameters}
+        sent = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
+        chosen = markup.table("", ("choice", "option"), self.choices.items())
+        return markup.block(
+            markup.fill("<div><b>{}</b> <small>{}</small></div>", self.name, sent),
+            markup.messages(self.turns),
+            markup.details("choices", chosen) if self.choices else "",
         )
-        return f"<div>{bubbles}</div>"
 
 
 def _as_chat(messages: Sequence[Mapping[str, str]]) -> str:

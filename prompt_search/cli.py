@@ -21,11 +21,13 @@ from prompt_search.errors import InputError, PromptSearchError, RunError, Storag
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from prompt_search.budget import Budget
     from prompt_search.client import Model
+    from prompt_search.comparison import Comparison
     from prompt_search.progress import Display
-    from prompt_search.result import Result
+    from prompt_search.result import Evaluation, Result
     from prompt_search.space import Factor, SearchSpace
     from prompt_search.store import Store
     from prompt_search.study import Study
@@ -37,6 +39,19 @@ NO_VERDICT = 4
 INTERRUPTED = 130
 DEFAULT_STORAGE = "sqlite:///prompt_search.db"
 DEMO_STORAGE = "sqlite:///prompt_search_demo.db"
+DEMO_REPORT = "prompt_search_demo.html"
+TABLES = (
+    "trials",
+    "samples",
+    "calls",
+    "effects",
+    "interactions",
+    "pareto",
+    "ledger",
+    "progress",
+    "confusion",
+    "labels",
+)
 
 EFFECTS_SHOWN = 8
 OPTIONS_SHOWN = 20
@@ -98,8 +113,10 @@ def demo(
 
     shown_as = choose_display(display)
     _pull()
-    study = demo_study(seed=seed or 0, storage=storage or DEMO_STORAGE)
-    _run(study, Budget(calls=calls or DEMO_CALLS), shown_as, fresh=fresh)
+    url = storage or DEMO_STORAGE
+    study = demo_study(seed=seed or 0, storage=url)
+    beside = Path(_sqlite_file(url) or DEMO_REPORT).with_suffix(".html")
+    _run(study, Budget(calls=calls or DEMO_CALLS), shown_as, fresh=fresh, report_to=beside)
 
 
 @app.command()
@@ -240,13 +257,70 @@ def rescore(
 
 
 @app.command()
-def show(name: StudyName = None, storage: Storage = None) -> None:
-    """Print a stored study: ranking, verdict, winner."""
+def show(
+    name: StudyName = None,
+    table: Annotated[str | None, typer.Option("--table", help=f"One table: {', '.join(TABLES)}.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write it: .csv, .jsonl, .parquet or .md.")
+    ] = None,
+    storage: Storage = None,
+) -> None:
+    """Print a stored study: ranking, verdict, winner. With --table one of its tables, as Markdown or to a file."""
+    if table is None and output is not None:
+        raise InputError("only a table is written to a file; give --table too, or use the command report")
+    if table is not None and table not in TABLES:
+        raise InputError(f"there is no table {table!r}; give one of {', '.join(TABLES)}")
     with _opened(name, storage) as result:
+        if table is not None:
+            from prompt_search.tables import markdown, write_frame
+
+            frame = getattr(result, f"{table}_df")()
+            typer.echo(f"wrote {write_frame(frame, output)}" if output else markdown(frame), nl=output is not None)
+            return
         _print_result(result, storage or DEFAULT_STORAGE)
         if len(result.ranking()):
             typer.echo("\nthe winner's prompt:\n")
             typer.echo(result.best.text)
+
+
+@app.command()
+def report(
+    name: StudyName = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .html or .md file.")] = Path("report.html"),
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    storage: Storage = None,
+) -> None:
+    """Write all that is needed to decide into one file: which prompt, how sure, what it costs, what still fails."""
+    with _opened(name, storage) as result:
+        written = result.report(output)
+    typer.echo(f"wrote {written}")
+    if open_it:
+        typer.launch(str(written.resolve()))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A stored study's name (its winner), or NAME:TRIAL.")],
+    second: Annotated[str, typer.Argument(help="The other; the difference is this one minus the first.")],
+    storage: Storage = None,
+) -> None:
+    """Compare two stored prompts on the rows that both were scored on."""
+    from rich.text import Text
+
+    from prompt_search.comparison import compare as compared
+
+    with closing(_store(storage)) as store:
+        found = compared(*(_chosen(store, each) for each in (first, second)))
+        _print(_scores(found))
+        changed = found.changed()
+        if len(changed):
+            typer.echo()
+            _print(_changed_rows(found))
+        typer.echo()
+        _print(Text(found.headline))
+        if found.diff:
+            typer.echo("\nwhat differs in the prompts (- first, + second):\n")
+            typer.echo("\n".join(found.diff.split("\n")[2:]))
 
 
 @app.command(name="list")
@@ -502,10 +576,27 @@ def _store(storage: str | None) -> Store:
     from prompt_search.store import Store
 
     url = storage or DEFAULT_STORAGE
-    path = url.removeprefix("sqlite:///").partition("?")[0]
-    if path != url and path not in ("", ":memory:") and not Path(path).exists():
+    path = _sqlite_file(url)
+    if path is not None and not Path(path).exists():
         raise StorageError(f"{path}: there is no such database; run a study first, or give its --storage")
     return Store(url)
+
+
+def _sqlite_file(url: str) -> str | None:
+    """The file of an SQLite URL, None for another or one in memory."""
+    path = url.removeprefix("sqlite:///").partition("?")[0]
+    return None if path == url or path in ("", ":memory:") else path
+
+
+def _chosen(store: Store, spec: str) -> Result | Evaluation:
+    """The stored study of that name, or of ``NAME:TRIAL`` that trial."""
+    from prompt_search.result import Result
+
+    name, _, trial = spec.rpartition(":")
+    names = [record.study for record in store.studies()]
+    if spec in names or name not in names or not trial.isdecimal():
+        return Result(store, spec)  # says which there are, where there is none of that name
+    return Result(store, name).evaluation(int(trial))
 
 
 @contextmanager
@@ -530,6 +621,7 @@ def _run(
     folds: int | None = None,
     retry_errors: bool = False,
     min_score: float | None = None,
+    report_to: Path | None = None,
 ) -> None:
     from prompt_search.progress import shown
     from prompt_search.result import CrossFit
@@ -553,6 +645,8 @@ def _run(
         score = found.test_scores[1][0]
     else:
         _print_result(found, storage)
+        if report_to is not None:
+            typer.echo(f"report: {found.report(report_to).resolve()}")
         score = found.test_score(found.best_trial)[0]
     if found.verdict.rows < 2:
         raise typer.Exit(NO_VERDICT)
@@ -598,8 +692,9 @@ def _ranked(result: Result) -> Table:
     from rich.text import Text
 
     from prompt_search.result import RANKED
+    from prompt_search.tables import with_costs
 
-    records = result.ranking().head(RANKED).to_dict("records")
+    records = with_costs(result.ranking().head(RANKED)).to_dict("records")
     columns = {
         "rank": [str(rank) for rank, _ in enumerate(records, start=1)],
         "trial": [str(record["trial"]) for record in records],
@@ -612,8 +707,7 @@ def _ranked(result: Result) -> Table:
         if any(record[name] for record in records):
             columns[name] = [str(record[name]) for record in records]
     if any(record["cost_usd"] > 0 for record in records):
-        costs = [1000 * record["cost_usd"] / record["rows"] if record["rows"] else math.nan for record in records]
-        columns["USD per\n1,000 rows"] = [_number(cost, ",.4f") for cost in costs]
+        columns["USD per\n1,000 rows"] = [_number(record["usd_per_1000_rows"], ",.4f") for record in records]
     changes = [result.changes(int(record["trial"])) for record in records]
 
     table = _table("prompts as the search ranks them: a score on few rows counts for less")
@@ -660,6 +754,34 @@ def _mattered(result: Result) -> RenderableType:
         cells = (record["choice"], option, f"{record['effect']:+.3f}", interval, str(record["trials"]))
         table.add_row(*map(Text, cells))
     return table
+
+
+def _scores(found: Comparison) -> Table:
+    table = _table("on rows that both were scored on" + ("" if found.sealed else " (not sealed)"))
+    for column in ("prompt", "score", "95% interval", "rows"):
+        table.add_column(column, justify="left" if column == "prompt" else "right", overflow="fold")
+    for name, (mean, low, high, rows) in found.scores.items():
+        table.add_row(*map(_text, (name, _number(mean, ".3f"), _interval(low, high), str(rows))))
+    return table
+
+
+def _changed_rows(found: Comparison) -> Table:
+    """The rows won and lost, the largest changes first."""
+    frame = found.changed()
+    table = _table(f"rows won and lost by the second: {found.verdict.won} and {found.verdict.lost}")
+    for column, title in zip(frame.columns, ("row", "", "change", "target", *found.names), strict=True):
+        number = column in ("row", "change")
+        table.add_column(title, justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for row, outcome, change, *texts in frame.itertuples(index=False):
+        table.add_row(*map(_text, (str(row), outcome, f"{change:+.3f}", *texts)))
+    return table
+
+
+def _text(text: str) -> Text:
+    """Text that is not markup."""
+    from rich.text import Text
+
+    return Text(text)
 
 
 def _number(value: float, form: str) -> str:

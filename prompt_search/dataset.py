@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import csv
 import hashlib
-import html
 import json
 import math
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from prompt_search import markup
 from prompt_search.errors import DataError, InputError, MissingExtra
 
 if TYPE_CHECKING:
@@ -433,13 +433,16 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         names = [*self.fields, self.target]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(_shortened(row[name]))}</td>' for name in names)}</tr>"
-            for row in self.rows[:5]
+        lines = [[markup.clipped(str(row[name]), 200) for name in names] for row in self.rows[:5]]
+        more = "" if len(self.rows) <= len(lines) else f"the first {len(lines)} of {len(self.rows):,} rows"
+        counted = Counter(str(row.target) for row in self.rows).most_common() if self.is_categorical else []
+        return markup.block(
+            markup.fill("<div>{}</div>", repr(self)),
+            markup.table(more, names, lines),
+            markup.details("rows by target", markup.table("", (self.target, "rows"), counted, ["rows"]))
+            if counted
+            else "",
         )
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return f"<p>{html.escape(repr(self))}</p>{table}"
 
 
 def references(target: Any) -> list[Any]:
@@ -457,11 +460,6 @@ def _row(values: dict[str, Any], target: str | None) -> Row:
 
 def _listed(names: Mapping[str, Any] | list[str]) -> str:
     return ", ".join(map(str, names)) or "none"
-
-
-def _shortened(value: Any, length: int = 200) -> str:
-    text = str(value)
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _frozen(value: Any) -> Any:

@@ -6,7 +6,6 @@ sent twice. A study that follows finds all these answers stored, so they cost no
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_search import markup
 from prompt_search.budget import Budget
 from prompt_search.evaluation import Contender, Evaluator, Outcome
 from prompt_search.statistics import detectable_difference, mean_interval, own_row_test
@@ -112,13 +112,10 @@ class Preflight:
         return "\n".join([head, *measured, *self.advice])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td style='text-align:left'>{html.escape(value)}"
-            "</td></tr>"
-            for name, value in self._measured
+        return markup.block(
+            markup.table(f"preflight of {self.study}: {self.calls} calls", ("measured", ""), self._measured),
+            markup.join(markup.fill("<p>{}</p>", line) for line in self.advice),
         )
-        advice = "".join(f"<li>{html.escape(line)}</li>" for line in self.advice)
-        return f"<div><p>preflight of {html.escape(self.study)}</p><table>{rows}</table><ul>{advice}</ul></div>"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import html
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prompt_search import tables
+import pandas as pd
+
+from prompt_search import markup, tables
 from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StudyError
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
-from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord
+from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord, shown_url
 
 if TYPE_CHECKING:
     import optuna
-    import pandas as pd
 
     from prompt_search.dataset import Dataset, Row
 
 RANKED = 10
 """How many prompts a printed ranking shows."""
+
+FAILED = 5
+"""How many of the worst rows of an evaluation a notebook shows."""
+
+FINALISTS = 10
+"""How many prompts are set against each other row by row."""
 
 Score = tuple[float, float, float, int]
 """Mean, the ends of its 95% interval, number of rows."""
@@ -73,11 +81,52 @@ class Result:
         self.name = name
         self._study: StudyRecord = store.study(name)
         self._trials: list[TrialRecord] = store.trials(name)
-        self._samples: list[SampleRecord] = store.samples(name)
 
     @cached_property
-    def _calls(self) -> dict[str, Call]:
-        return self._store.calls(self.name)
+    def _calls(self) -> pd.DataFrame:
+        return tables.calls_frame(self._store.call_columns(self.name))
+
+    @cached_property
+    def _scored(self) -> pd.DataFrame:
+        return tables.scored_frame(self._store.sample_columns(self.name), self._calls)
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
+        return tables.trials_frame(self._trials, self._scored, names)
+
+    @cached_property
+    def _by_number(self) -> dict[int, TrialRecord]:
+        return {trial.trial: trial for trial in self._trials}
+
+    @property
+    def storage(self) -> str:
+        """Where the study is, without a password."""
+        return shown_url(self._store.url)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What makes the study this study: see `Study.identity`."""
+        return self._study.identity
+
+    @property
+    def created(self) -> float:
+        """When it was begun, in seconds since 1970."""
+        return self._study.created
+
+    def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+        """What was sent, by request key: (role, content) of each message. Requests that failed are not kept."""
+        found = self._store.requests(self.name, keys)
+        return {
+            key: [(message["role"], message["content"]) for message in json.loads(found[key])["messages"]]
+            for key in keys
+            if key in found
+        }
+
+    def _of(self, trial: int, split: str | None = None) -> pd.DataFrame:
+        """What is known of a trial's rows."""
+        found = self._scored[self._scored["trial"] == trial]
+        return found if split is None else found[found["split"] == split]
 
     @property
     def summary(self) -> Mapping[str, Any]:
@@ -89,10 +138,9 @@ class Result:
         return bool(self._study.summary)
 
     def _trial(self, number: int) -> TrialRecord:
-        for trial in self._trials:
-            if trial.trial == number:
-                return trial
-        raise StudyError(f"study {self.name!r} has no trial {number}; it has {len(self._trials)}")
+        if number not in self._by_number:
+            raise StudyError(f"study {self.name!r} has no trial {number}; it has {len(self._trials)}")
+        return self._by_number[number]
 
     def prompt(self, trial: int) -> Prompt:
         """The prompt of a trial, as it was sent.
@@ -150,11 +198,8 @@ class Result:
         return self.prompt(0)
 
     def _scores(self, trial: int, split: str) -> dict[int, float]:
-        return {
-            sample.row: math.nan if sample.score is None else sample.score
-            for sample in self._samples
-            if sample.trial == trial and sample.split == split
-        }
+        found = self._of(trial, split)
+        return dict(zip(found["row"].tolist(), found["score"].tolist(), strict=True))
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -179,8 +224,28 @@ class Result:
 
     def trials_df(self) -> pd.DataFrame:
         """One row per trial; see `tables.trials_frame`."""
-        names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
-        return tables.trials_frame(self._trials, self._samples, self._calls, names)
+        return self._table.copy()
+
+    def pareto_df(self) -> pd.DataFrame:
+        """The trials that no other beats both in score and in tokens, cost or latency; see `tables.pareto_frame`."""
+        return tables.pareto_frame(self._table)
+
+    def ledger_df(self) -> pd.DataFrame:
+        """What was spent on what, one row per role; see `tables.ledger_frame`."""
+        return tables.ledger_frame(self._calls)
+
+    def progress_df(self) -> pd.DataFrame:
+        """Score against calls, with the best so far and its interval; see `tables.progress_frame`."""
+        return tables.progress_frame(self._scored)
+
+    def difficulty_df(self, trials: Sequence[int] | None = None) -> pd.DataFrame:
+        """Rows against trials, the hardest row first; see `tables.difficulty_frame`.
+
+        Args:
+            trials: default: the `FINALISTS` that the search ranks highest, the winner first.
+        """
+        chosen = self.ranking()["trial"].head(FINALISTS).tolist() if trials is None else trials
+        return tables.difficulty_frame(self._scored, [self._trial(trial).trial for trial in chosen])
 
     def effects_df(self) -> pd.DataFrame:
         """Which choice mattered, one row per option; see `tables.effects_frame`. Empty while it is unfinished."""
@@ -190,11 +255,36 @@ class Result:
         """Which options are better or worse together; see `tables.interactions_frame`."""
         return tables.interactions_frame(self.summary.get("interactions", ()))
 
-    def _told(self, trial: int | None) -> list[SampleRecord]:
+    def _told(self, trial: int | None) -> pd.DataFrame:
         """A trial's samples on sealed rows, or on search rows where it was not tested; default: the winner's."""
-        of = self.best_trial if trial is None else self._trial(trial).trial
-        samples = [sample for sample in self._samples if sample.trial == of]
-        return [sample for sample in samples if sample.split == "test"] or samples
+        return self.trial_samples(self.best_trial if trial is None else self._trial(trial).trial)
+
+    def trial_samples(self, trial: int) -> pd.DataFrame:
+        """A trial's sealed rows, or its search rows where it was not tested; see `tables.scored_frame`."""
+        tested = self._of(trial, "test")
+        return tested if len(tested) else self._of(trial)
+
+    def evaluation(self, trial: int | None = None) -> Evaluation:
+        """A trial's prompt with all its scores, to look at or to compare; default: the winner's.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        number = self.best_trial if trial is None else trial
+        name = self.name if trial is None else f"{self.name}:{trial}"
+        samples = [sample for sample in self._store.samples(self.name) if sample.trial == number]
+        return Evaluation(
+            prompt=self.prompt(number),
+            samples=samples,
+            calls=self._store.calls(self.name),
+            name=name,
+            metric=self.metric,
+        )
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return str(self.summary.get("metric") or self.identity["metric"])
 
     def confusion_df(self, trial: int | None = None) -> pd.DataFrame:
         """Targets against answers on sealed rows; see `tables.confusion_frame`.
@@ -230,22 +320,28 @@ class Result:
             there = ", ".join([*data.fields, data.target])
             raise InputError(f"there is no column {unknown[0]!r} to group by; there are: {there}")
         trials = dict.fromkeys([0, self.best_trial])
-        samples = [sample for trial in trials for sample in self._told(trial)]
+        scored = pd.concat([self._told(trial) for trial in trials])
         groups = {
-            sample.row: (by(data.rows[sample.row]),)
-            if callable(by)
-            else tuple(data.rows[sample.row][name] for name in names)
-            for sample in samples
+            row: (by(data.rows[row]),) if callable(by) else tuple(data.rows[row][name] for name in names)
+            for row in scored["row"].unique().tolist()
         }
-        return tables.slices_frame(samples, groups, names)
+        return tables.slices_frame(scored, groups, names)
+
+    def slices_by_target(self) -> pd.DataFrame:
+        """Scores by target, of default and winner on sealed rows; see `tables.slices_frame`."""
+        scored = pd.concat([self._told(trial) for trial in dict.fromkeys([0, self.best_trial])])
+        groups = {
+            row: (tables.answer_text(target),) for row, target in zip(scored["row"], scored["target"], strict=True)
+        }
+        return tables.slices_frame(scored, groups, ["target"])
 
     def samples_df(self) -> pd.DataFrame:
         """One row per (trial, row); see `tables.samples_frame`."""
-        return tables.samples_frame(self._samples, self._calls)
+        return tables.samples_frame(self._scored)
 
     def calls_df(self) -> pd.DataFrame:
         """One row per request; see `tables.calls_frame`."""
-        return tables.calls_frame(self._calls)
+        return self._calls.copy()
 
     def ranking(self) -> pd.DataFrame:
         """`trials_df` in the order in which the search ranks the prompts, winner first."""
@@ -296,10 +392,10 @@ class Result:
         if verdict.rows < 2:
             return f"nothing is shown on rows that the search never saw: {self._untested()}"
         if self.best_trial == 0:
-            return f"no candidate was found that beats the default prompt, which scores {_interval(baseline)}"
+            return f"no candidate was found that beats the default prompt, which scores {score_text(baseline)}"
         said = (
-            f"{_words(verdict, 'the default prompt')}: {_interval(winner)} against {_interval(baseline)} on "
-            f"{verdict.rows} rows that the search never saw ({self.opened}), {_shown(verdict)}"
+            f"{_words(verdict, 'the default prompt')}: {score_text(winner)} against {score_text(baseline)} on "
+            f"{verdict.rows} rows that the search never saw ({self.opened}), {shown_text(verdict)}"
         )
         written = self.hand_written_trial
         if written in (None, 0):
@@ -310,7 +406,7 @@ class Result:
         if other.rows < 2:
             return said
         words = _words(other, "the best prompt written by hand")
-        return f"{said}. {words}: {_interval(self.test_score(written))}, {_shown(other)}"
+        return f"{said}. {words}: {score_text(self.test_score(written))}, {shown_text(other)}"
 
     @property
     def openings(self) -> int:
@@ -329,8 +425,8 @@ class Result:
 
     def _untested(self) -> str:
         """Why there is no comparison on sealed rows."""
-        tested = [sample for sample in self._samples if sample.split == "test"]
-        failed = [sample.error for sample in tested if sample.error is not None]
+        tested = self._scored[self._scored["split"] == "test"]
+        failed = tested["error"].dropna().tolist()
         if failed:
             return f"{len(failed)} of {len(tested)} requests of the test failed, the first with {failed[0]}"
         if not self.summary["tested"]:
@@ -344,7 +440,7 @@ class Result:
         if rescored := summary.get("rescored"):
             return f"{rescored['of']} read anew by {summary['metric']} (was {rescored['metric']}), without a request."
         if not summary:
-            return f"{sum(call.attempts for call in self._calls.values())} calls so far."
+            return f"{self._calls['attempts'].sum()} calls so far."
         cost = "price unknown" if summary["usd"] is None else f"${summary['usd']:.4f}"
         limits = ", ".join(f"{name} {limit:g}" for name, limit in summary["budget"].items())
         reused = f", {summary['reused']} of them answered before" if summary.get("reused") else ""
@@ -373,33 +469,102 @@ class Result:
         """A trial's choices that differ from the default's, each shortened to ``width`` characters."""
         default = self._trial(0).choices
         chosen = self._trial(trial).choices
-        shown = [f"{name}={_clip(text, width)}" for name, text in chosen.items() if default.get(name) != text]
+        shown = [f"{name}={markup.clipped(text, width)}" for name, text in chosen.items() if default.get(name) != text]
         return ", ".join(shown) or "(the default prompt)"
 
-    def _repr_html_(self) -> str:
-        rows = []
-        for rank, record in enumerate(self.ranking().head(RANKED).to_dict("records"), start=1):
-            left, right = (min(max(record[name], 0.0), 1.0) * 100 for name in ("score_low", "score_high"))
-            bar = (
-                "<div style='position:relative;width:120px;height:.8em;background:#8882'>"
-                f"<div style='position:absolute;left:{left:.1f}%;width:{max(right - left, 0.5):.1f}%;height:100%;"
-                "background:#4a90d9'></div></div>"
-                if not math.isnan(record["score_low"])
-                else ""
+    def compared(self, trial: int, width: int = 60) -> list[tuple[str, str, bool]]:
+        """The choices in which a trial differs from the default or from the winner: (name, option on one line of at
+        most ``width`` characters, whether the winner's is another)."""
+        default, winner, chosen = (self._trial(number).choices for number in (0, self.best_trial, trial))
+        names = [
+            name for name in {**chosen, **winner} if len({each.get(name) for each in (default, winner, chosen)}) > 1
+        ]
+        return [
+            (
+                name,
+                markup.clipped(chosen[name], width) if name in chosen else "(none)",
+                chosen.get(name) != winner.get(name),
             )
-            cells = (rank, record["trial"], f"{record['score']:.3f}", record["search_rows"])
-            rows.append(
-                "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + f"<td>{bar}</td><td style='text-align:left'>"
-                f"{html.escape(self.changes(int(record['trial']), 60))}</td></tr>"
-            )
-        shown = f"<details><summary>the winner's prompt</summary>{self.best._repr_html_()}</details>" if rows else ""
-        return (
-            f"<div><p>{html.escape(self.headline).replace(chr(10), '<br>')}</p>"
-            "<table><thead><tr><th>rank</th><th>trial</th><th>score</th><th>rows</th><th>95% interval</th>"
-            "<th style='text-align:left'>differs from the default in</th></tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table>"
-            f"{shown}</div>"
+            for name in names
+        ]
+
+    def compared_html(self, trial: int) -> markup.Markup:
+        """`compared` in a line, what differs from the winner marked."""
+        if self._trial(trial).choices == self._trial(0).choices:
+            return markup.text("(the default prompt)")
+        shown = (
+            markup.fill("<mark>{}</mark>" if other else "{}", f"{name}={option}")
+            for name, option, other in self.compared(trial)
         )
+        return markup.join(shown, ", ")
+
+    @property
+    def tested(self) -> dict[str, int]:
+        """The trials that were scored on the sealed rows, by what they are: default, best written by hand, winner."""
+        written = self.hand_written_trial
+        named = {"the default prompt (all first options)": 0}
+        if written not in (None, 0, self.best_trial):
+            named["the best prompt written by hand"] = written
+        if self.best_trial != 0:
+            named["the winner"] = self.best_trial
+        return {name: trial for name, trial in named.items() if self.test_score(trial)[3]}
+
+    def _repr_html_(self) -> str:
+        head = [markup.fill("<div>{}</div>", line) for line in self.headline.splitlines()]
+        if not len(self._trials):
+            return markup.block(*head)
+        ranked = self.ranking().head(RANKED)
+        ends = markup.scale(ranked["score_low"], ranked["score_high"])
+        lines = [
+            (
+                rank,
+                record["trial"],
+                f"{record['score']:.3f}",
+                markup.bar(record["score"], record["score_low"], record["score_high"], **ends),
+                record["search_rows"],
+                self.compared_html(record["trial"]),
+            )
+            for rank, record in enumerate(ranked.to_dict("records"), start=1)
+        ]
+        columns = ("rank", "trial", "score", "95% interval", "rows", "differs from default or winner")
+        numbers = ("rank", "trial", "score", "rows")
+        verdict = markup.fill('<div class="verdict">{}</div>', self.verdict) if self.finished else ""
+        return markup.block(
+            verdict,
+            *head,
+            _tested_table(self) if self.finished else "",
+            markup.table("prompts as the search ranks them", columns, lines, numbers),
+            markup.details("the winner's prompt", markup.messages(self.best.turns)),
+            markup.details("what the winner changes in the default prompt", markup.diff(self.baseline.diff(self.best)))
+            if self.best_trial
+            else "",
+        )
+
+    def report(self, path: str | Path, slices: Sequence[pd.DataFrame] = ()) -> Path:
+        """Write everything that a reader needs to decide into one file: ``.html`` (self-contained) or ``.md``.
+
+        Args:
+            path: the file; nothing else is written.
+            slices: scores by groups of rows to show as well, see `slices_df`.
+
+        Raises:
+            InputError: another suffix, or the file cannot be written.
+        """
+        from prompt_search.report import write_report
+
+        return write_report(self, path, slices)
+
+
+def _tested_table(result: Result) -> markup.Markup:
+    scores = {name: result.test_score(trial) for name, trial in result.tested.items()}
+    ends = markup.scale([low for _, low, _, _ in scores.values()], [high for _, _, high, _ in scores.values()])
+    lines = [
+        (name, f"{mean:.3f}", markup.bar(mean, low, high, **ends), f"{low:.2f} to {high:.2f}", rows)
+        for name, (mean, low, high, rows) in scores.items()
+    ]
+    columns = ("prompt", "score", "", "95% interval", "rows")
+    title = f"on rows that the search never saw ({result.opened})"
+    return markup.table(title, columns, lines, ("score", "rows")) if lines else markup.Markup()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -474,8 +639,8 @@ class CrossFit:
             "not shown": "It is not shown that a prompt found so beats the default prompt",
         }[verdict]
         return (
-            f"{self.result.name}: {words}: {_interval(after)} against {_interval(before)} on {verdict.rows} rows, each "
-            f"tested by one of {len(self.folds)} searches that never saw it, {_shown(verdict)}.\n{ships}"
+            f"{self.result.name}: {words}: {score_text(after)} against {score_text(before)} on {verdict.rows} rows, "
+            f"each tested by one of {len(self.folds)} searches that never saw it, {shown_text(verdict)}.\n{ships}"
         )
 
     def __repr__(self) -> str:
@@ -484,11 +649,26 @@ class CrossFit:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One prompt's scores on labelled rows."""
+    """One prompt's scores on labelled rows.
+
+    Args:
+        prompt: the prompt.
+        samples: one for each row.
+        calls: the requests by key.
+        name: what it is called in a comparison.
+        metric: the name of the metric, where known: scores by different ones are not compared.
+    """
 
     prompt: Prompt
     samples: Sequence[SampleRecord]
     calls: Mapping[str, Call]
+    name: str = "evaluation"
+    metric: str | None = None
+
+    def only(self, rows: Collection[int], splits: Collection[str] | None = None) -> Evaluation:
+        """The same on some rows alone, and of some splits; default: of all."""
+        kept = [s for s in self.samples if s.row in rows and (splits is None or s.split in splits)]
+        return replace(self, samples=kept)
 
     @property
     def scores(self) -> list[float]:
@@ -515,7 +695,29 @@ class Evaluation:
 
     def samples_df(self) -> pd.DataFrame:
         """One row per row of the data; see `tables.samples_frame`."""
-        return tables.samples_frame(self.samples, self.calls)
+        return tables.samples_frame(self._scored)
+
+    @cached_property
+    def _scored(self) -> pd.DataFrame:
+        calls = tables.calls_frame(tables.call_columns(self.calls.values()))
+        return tables.scored_frame(tables.sample_columns(self.samples), calls)
+
+    def _repr_html_(self) -> str:
+        frame = self.samples_df()
+        failed = frame[(frame["score"] < 1) | frame["score"].isna()].sort_values("score", na_position="first")
+        lines = [
+            (record["row"], *(markup.clipped(tables.answer_text(record[name]), 200) for name in ("target", "answer")),
+             f"{record['score']:.3f}", markup.clipped(record["error"] or record["response"], 200))
+            for record in failed.head(FAILED).to_dict("records")
+        ]  # fmt: skip
+        low, high = self.interval
+        title = f"the worst of {len(failed)} rows with less than full score"
+        columns = ("row", "target", "answer", "score", "response or error")
+        return markup.block(
+            markup.fill("<div>{} {}</div>", repr(self), markup.bar(self.score, low, high)),
+            markup.table(title, columns, lines, ("row", "score")) if lines else "",
+            markup.details("the prompt", markup.messages(self.prompt.turns)),
+        )
 
     def __repr__(self) -> str:
         low, high = self.interval
@@ -540,7 +742,8 @@ def _score(scores: Sequence[float]) -> Score:
     return (mean, *mean_interval(scores), len(scores))
 
 
-def _interval(score: Score) -> str:
+def score_text(score: Score) -> str:
+    """Mean and interval as text."""
     mean, low, high, _ = score
     return f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
@@ -553,7 +756,7 @@ def _words(verdict: Verdict, rival: str) -> str:
     }[verdict]
 
 
-def _shown(verdict: Verdict) -> str:
+def shown_text(verdict: Verdict) -> str:
     """The difference, and where nothing is shown, what the rows could have shown."""
     said = f"difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), p = {verdict.p:.2g}"
     if verdict != "not shown":
@@ -561,8 +764,3 @@ def _shown(verdict: Verdict) -> str:
     if math.isnan(verdict.detectable):
         return f"{said}; so few rows can hardly show any difference"
     return f"{said}; so many rows show a true difference of {verdict.detectable:.2f} four times in five"
-
-
-def _clip(text: str, width: int) -> str:
-    line = " ".join(text.split()) or "(empty)"
-    return line if len(line) <= width else f"{line[: width - 1]}…"

@@ -14,12 +14,16 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from prompt_search import markup
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
     import optuna
 
 Kind = Literal["choice", "flag", "integer", "order", "examples", "request", "model", "answer"]
+
+SHOWN = 20
+"""How many options of one choice a notebook shows."""
 
 _EXACT_COUNT_LIMIT = 4_096
 
@@ -289,14 +293,40 @@ class SearchSpace:
             return f"{condition.factor} is not {texts[other] or '(empty)'}"
         return f"{condition.factor} is {' or '.join(shown)}"
 
-    def __repr__(self) -> str:
+    @property
+    def _headline(self) -> str:
         count, exact = self.size()
-        lines = [f"SearchSpace: {len(self.factors)} choices, {'' if exact else 'at most '}{count:,} candidates"]
+        return f"SearchSpace: {len(self.factors)} choices, {'' if exact else 'at most '}{count:,} candidates"
+
+    def _repr_html_(self) -> str:
+        lines = [
+            (
+                factor.name,
+                factor.kind,
+                _listed([markup.clipped(text, 200) for text in factor.texts]),
+                record["exists_when"],
+            )
+            for factor, record in zip(self.factors, self.describe(), strict=True)
+        ]
+        columns = ("choice", "kind", "options, the default first", "exists when")
+        return markup.block(markup.fill("<div>{}</div>", self._headline), markup.table("", columns, lines))
+
+    def __repr__(self) -> str:
+        lines = [self._headline]
         for record in self.describe():
             when = f"  (when {record['exists_when']})" if record["exists_when"] else ""
             options = record["options"].replace("\n", "⏎")
             lines.append(f"  {record['factor']}: {options[:100]}{'…' if len(options) > 100 else ''}{when}")
         return "\n".join(lines)
+
+
+def _listed(texts: list[str]) -> markup.Markup:
+    """A choice's options for a notebook: short ones in a line, long ones below each other, many cut off."""
+    more = [f"and {len(texts) - SHOWN:,} more"] if len(texts) > SHOWN else []
+    shown = texts[:SHOWN] + more
+    if sum(map(len, shown)) <= 60:
+        return markup.text(" | ".join(shown))
+    return markup.join(markup.fill("<div>{}</div>", text) for text in shown)
 
 
 _Consult = Callable[[Mapping[str, Any]], Mapping[str, Factor]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -29,20 +30,45 @@ def mean_interval(scores: Sequence[float], level: float = 0.95) -> tuple[float, 
     >>> tuple(round(bound, 3) for bound in mean_interval([1] * 8 + [0] * 2))
     (0.49, 0.943)
     """
-    from scipy import stats
-
     values = np.asarray(scores, dtype=float)
     values = values[~np.isnan(values)]
-    count = len(values)
-    if count == 0:
+    if not len(values):
         return math.nan, math.nan
-    if _is_binary(values):
-        interval = stats.binomtest(int(values.sum()), count).proportion_ci(level, method="wilson")
-        return float(interval.low), float(interval.high)
-    if count < 2:
-        return math.nan, math.nan
-    half = float(stats.t.ppf((1 + level) / 2, count - 1) * values.std(ddof=1) / math.sqrt(count))
-    return float(values.mean()) - half, float(values.mean()) + half
+    deviation = values.std(ddof=1) if len(values) > 1 else math.nan
+    one = [np.array([each]) for each in (len(values), values.mean(), deviation, _is_binary(values))]
+    low, high = mean_intervals(one[0], one[1], one[2], one[3], level)
+    return float(low[0]), float(high[0])
+
+
+def mean_intervals(
+    counts: np.ndarray, means: np.ndarray, deviations: np.ndarray, binary: np.ndarray, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """`mean_interval` of many groups at once.
+
+    Args:
+        counts: how many scores each group has.
+        means: of each group; NaN for an empty one.
+        deviations: the standard deviation (n - 1) of each group; not used for right and wrong.
+        binary: whether a group's scores are all right or wrong.
+    """
+    counts = np.asarray(counts, dtype=float)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    quantiles = np.full(int(counts.max(initial=0)) + 1, math.nan)  # of Student's t, by number of scores
+    if not np.all(binary):
+        from scipy import stats
+
+        present = np.unique(counts[counts > 1]).astype(int)
+        quantiles[present] = stats.t.ppf((1 + level) / 2, present - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = np.where(binary, (means + z**2 / (2 * counts)) / (1 + z**2 / counts), means)
+        wilson = z * np.sqrt(means * (1 - means) / counts + z**2 / (4 * counts**2)) / (1 + z**2 / counts)
+        student = quantiles[counts.astype(int)] * deviations / np.sqrt(counts)
+        half = np.where(binary, wilson, student)
+        low, high = centre - half, centre + half
+    # Rounding must not push a share's bound over 0, 1 or the share itself.
+    low = np.where(binary, np.minimum(np.maximum(low, 0.0), means), low)
+    high = np.where(binary, np.maximum(np.minimum(high, 1.0), means), high)
+    return low, high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 
 from prompt_search import schema
 from prompt_search.budget import Budget, Spending
-from prompt_search.completion import Request, Response
+from prompt_search.completion import Request, Response, without_logprobs
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
 from prompt_search.lease import Owner
 from prompt_search.writer import Writer
@@ -35,6 +35,15 @@ if TYPE_CHECKING:
     from prompt_search.space import SearchSpace
 
 T = TypeVar("T")
+
+Columns = dict[str, list[Any]]
+
+TOLD = ("text", "error", "latency_s", "cost_usd", "finish_reason")
+"""The fields of a response that tables show as they are."""
+"""A table as lists of equal length by column name."""
+
+CHUNK = 2_000
+"""How many stored records are held as text at a time."""
 
 _STUDY_TABLES = (schema.calls, schema.trials, schema.samples, schema.studies)
 
@@ -315,6 +324,33 @@ class Store:
             highest, count = connection.execute(sql.select(last, answered).where(of.study == study)).one()
         return (0 if highest is None else highest + 1), count > 0
 
+    def call_columns(self, study: str) -> Columns:
+        """What `calls` gives, without log-probabilities, in columns and in no order: the fields of `Call` and those of
+        its response."""
+        c, r = schema.calls, schema.responses
+        query = (
+            sql.select(c.c.key, c.c.number, c.c.role, c.c.split, c.c.attempts)
+            .add_columns(sql.func.coalesce(c.c.failure, r.c.response))
+            .select_from(c.outerjoin(r, c.c.key == r.c.key))
+            .where(c.c.study == study)
+            .with_hint(c, "NOT INDEXED", "sqlite")  # as they were written, so that responses are read in a row
+        )
+        own = ("key", "number", "role", "split", "attempts")
+        counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
+        columns: Columns = {name: [] for name in (*own, *TOLD, *counts)}
+        with self.engine.connect() as connection:
+            for rows in _fetched(connection, query):
+                *values, texts = zip(*rows, strict=True)
+                for name, each in zip(own, values, strict=True):
+                    columns[name] += each
+                bodies = _parsed(map(without_logprobs, texts))
+                for name in TOLD:
+                    columns[name] += [body[name] for body in bodies]
+                used = [body["usage"] for body in bodies]
+                for name in counts:
+                    columns[name] += [usage[name] for usage in used]
+        return columns
+
     def copy_calls(self, study: str, to: str) -> None:
         """Note that another study used the same calls, which cost it nothing."""
         of = schema.calls.c
@@ -520,13 +556,17 @@ class Store:
 
     # Studies
 
-    def requests(self, study: str) -> dict[str, str]:
-        """Request key to the canonical text of what was sent, for every call of a study."""
-        query = sql.select(schema.responses.c.key, schema.responses.c.request).join(
-            schema.calls, schema.calls.c.key == schema.responses.c.key
+    def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
+        """Request key to the canonical text of what was sent, for every answered call of a study, or some of them."""
+        query = (
+            sql.select(schema.responses.c.key, schema.responses.c.request)
+            .join(schema.calls, schema.calls.c.key == schema.responses.c.key)
+            .where(schema.calls.c.study == study)
         )
+        if keys is not None:
+            query = query.where(schema.responses.c.key.in_(list(keys)))
         with self.engine.connect() as connection:
-            return {row.key: row.request for row in connection.execute(query.where(schema.calls.c.study == study))}
+            return {row.key: row.request for row in connection.execute(query)}
 
     def study(self, name: str) -> StudyRecord:
         """A stored study.
@@ -656,6 +696,18 @@ class Store:
         with self.engine.connect() as connection:
             return [SampleRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
 
+    def sample_columns(self, study: str) -> Columns:
+        """What `samples` gives, in columns and in no order: the fields of `SampleRecord`."""
+        query = sql.select(schema.samples.c.record).where(schema.samples.c.study == study)
+        query = query.with_hint(schema.samples, "NOT INDEXED", "sqlite")
+        columns: Columns = {field.name: [] for field in fields(SampleRecord)}
+        with self.engine.connect() as connection:
+            for rows in _fetched(connection, query):
+                records = _parsed(text for (text,) in rows)
+                for name, values in columns.items():
+                    values += [record[name] for record in records]
+        return columns
+
     def _optuna_storage(self) -> optuna.storages.RDBStorage:
         first_import_of_optuna()
         import optuna
@@ -680,9 +732,9 @@ class Store:
                 optuna.delete_study(study_name=name, storage=storage)
             _close_optuna(storage)
 
-    def mirror(self, name: str, space: SearchSpace, trials: Iterable[TrialRecord]) -> None:
+    def mirror(self, name: str, space: SearchSpace, trials: Iterable[TrialRecord], note: str = "") -> None:
         """Write trials with their estimated scores as an Optuna study of the same name into the same database,
-        for optuna-dashboard and Optuna's own plots."""
+        for Optuna's own plots and for optuna-dashboard, which shows each trial's prompt, and a note on the study."""
         first_import_of_optuna()
         import optuna
         from optuna.distributions import CategoricalDistribution
@@ -700,11 +752,16 @@ class Store:
                     distributions={key: CategoricalDistribution(space.by_name[key].ids) for key in trial.positions},
                     value=None if trial.state not in states else trial.estimate,
                     intermediate_values={0: trial.estimate} if trial.estimate is not None else {},
-                    user_attrs={"reason": trial.reason},
+                    user_attrs={"reason": trial.reason, "prompt": trial.text, "choices": dict(trial.choices)},
                 )
                 for trial in trials
             ]
         )
+        study.set_user_attr("result", note)
+        # As optuna_dashboard.save_note writes it, in one piece of at most 2,045 characters of JSON.
+        body = note[:1000].replace("\n", "\n\n")
+        for key, value in (("dashboard:note_ver", 1), ("dashboard:note_str:0", body)):
+            study._storage.set_study_system_attr(study._study_id, key, value)
         if isinstance(storage, optuna.storages.RDBStorage):
             _close_optuna(storage)
         else:
@@ -806,6 +863,19 @@ def _json(value: Any) -> str:
 def _storable(text: str) -> str:
     """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _fetched(connection: sql.Connection, query: Any) -> Iterator[Sequence[Any]]:
+    """What a query finds, by chunks, as the driver gives it: making SQLAlchemy's rows would take as long again."""
+    cursor = connection.execute(query).cursor
+    assert cursor is not None  # it is a query
+    while rows := cursor.fetchmany(CHUNK):
+        yield rows
+
+
+def _parsed(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Many JSON objects at once, which is faster than one by one."""
+    return list(json.loads(f"[{','.join(texts)}]"))
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str] = ()) -> str:

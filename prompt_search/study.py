@@ -14,7 +14,7 @@ from hashlib import sha256
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from prompt_search import metrics
+from prompt_search import markup, metrics
 from prompt_search.answers import Answer, Label, Text, from_dict
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded, unpriced
 from prompt_search.candidate import Prompt
@@ -38,7 +38,7 @@ from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race
 from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
-from prompt_search.store import SampleRecord, Store, StudyRecord, TrialRecord, changes, none_if_nan
+from prompt_search.store import SampleRecord, Store, StudyRecord, TrialRecord, changes, none_if_nan, shown_url
 from prompt_search.template import Template
 
 if TYPE_CHECKING:
@@ -638,6 +638,22 @@ class Study:
             f"{len(self.test_rows)} sealed test rows, model {models}, metric {self.metric_name})"
         )
 
+    def _repr_html_(self) -> str:
+        if self._result is not None:
+            return self._result._repr_html_()
+        settings = {
+            "template": self.template.name,
+            "rows": f"{len(self.search_rows)} to search on, {len(self.test_rows)} sealed",
+            "model": ", ".join(model.name for model in self.models),
+            "metric": self.metric_name,
+            "storage": shown_url(self.storage) if self.storage else "in memory",
+            "choices": ", ".join(factor.name for factor in self.space().factors),
+            "candidates": f"{self.space().size()[0]:,}",
+        }
+        return markup.block(
+            markup.table(f"{self.name}: not run in this session", ("setting", "value"), settings.items())
+        )
+
 
 class _Run:
     """One run of a study: what it writes down, round by round."""
@@ -803,7 +819,8 @@ class _Run:
                 **(known or {}),
             },
         )
-        self.store.mirror(self.study.name, self.study.space(), trials)
+        note = Result(self.store, self.study.name).headline
+        self.store.mirror(self.study.name, self.study.space(), trials, note)
         self.phase = "done"
         self.tell()
 
@@ -990,7 +1007,12 @@ def evaluate(
 
         read_by, outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
         samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes]
-        found = Evaluation(prompt=read_by.prompt, samples=samples, calls=store.calls(label))
+        found = Evaluation(
+            prompt=read_by.prompt,
+            samples=samples,
+            calls=store.calls(label),
+            metric=metrics.metric_name(metric),
+        )
         store.close()
         return found
 

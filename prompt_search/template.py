@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from jinja2 import meta, nodes
 
+from prompt_search import markup
 from prompt_search.analysis import (
     Dependence,
     choice_lines,
@@ -34,6 +35,8 @@ from prompt_search.recording import AnyRow, Recorder, check_same
 from prompt_search.rendering import FUNCTIONS, MESSAGES, compile_source, environment, literal, render_messages
 from prompt_search.space import Factor, SearchSpace, discover
 
+_TAG = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
+_CALL = re.compile(rf"\b(?:{'|'.join(FUNCTIONS)})\(\s*(?:\"[^\"]*\"|'[^']*')?")
 _DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
 
 
@@ -264,16 +267,21 @@ class Template:
         return f"Template({self.name!r}, choices: {', '.join(self.names) or 'none'})"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        text = escape(self.source)
-        for function in FUNCTIONS:
-            text = re.sub(rf"\b{function}\(", f"<b>{function}</b>(", text)
-        return (
-            f"<div><b>{escape(self.name)}</b>"
-            f"<pre style='white-space:pre-wrap;border-left:3px solid #8884;padding-left:.8em'>{text}</pre>"
-            "</div>"
+        return markup.block(
+            markup.fill("<div><b>{}</b> <small>{}</small></div>", self.name, f"{len(self.names)} choices"),
+            markup.fill('<pre dir="auto">\n{}</pre>', self._marked),
         )
+
+    @property
+    def _marked(self) -> markup.Markup:
+        """The source with every choice function and its choice's name marked."""
+        parts: list[markup.Markup] = []
+        end = 0
+        for tag in _TAG.finditer(self.source):
+            for call in _CALL.finditer(self.source, *tag.span()):
+                parts += [markup.text(self.source[end : call.start()]), markup.fill("<mark>{}</mark>", call[0])]
+                end = call.end()
+        return markup.join([*parts, self.source[end:]])
 
 
 def shipped_templates() -> list[Any]:

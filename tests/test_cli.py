@@ -622,6 +622,10 @@ def test_one_of_several_studies_is_chosen_by_name(
         (["init", "gone.csv", "--target", "label"], ("gone.csv", "does not exist")),
         (["init", "reviews.csv"], ("--target",)),
         (["nothing"], ("No such command", "nothing")),
+        (["report"], ("prompt_search.db", "no such database")),
+        (["compare", "a", "b"], ("prompt_search.db", "no such database")),
+        (["show", "--table", "prices"], ("no table 'prices'", "trials, samples")),
+        (["show", "-o", "x.csv"], ("give --table too",)),
     ],
 )  # fmt: skip
 def test_bad_command_line(
@@ -662,6 +666,104 @@ def test_bad_input_in_a_process_of_its_own(project: Path, server: FakeServer) ->
     (project / "template.j2").write_text("{% if %}")
     refused(finished(started("run", "study.py", "--calls", "30")), server, "study.py line", "template.j2 line 1")
     refused(finished(started("run", "study.py", "--calls", "0")), server, "--calls")
+
+
+# What is looked at
+
+
+def test_report_is_written_and_opened(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page lies where it was asked for, and is opened on demand only."""
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    command("run", "study.py", "--calls", "30")
+    assert command("report").out == "wrote report.html\n"
+    assert opened == []
+    assert command("report", "-o", "x.html", "--open").code == 0
+    assert opened == [str(project / "x.html")]
+    assert "<h1>reviews</h1>" in (project / "x.html").read_text()
+    assert "got '.pdf'" in command("report", "-o", "x.pdf").told(2)
+
+
+@pytest.mark.parametrize("table", cli.TABLES)
+def test_tables_are_shown_and_written(command: Callable[..., Ran], project: Path, table: str) -> None:
+    """Each table as Markdown, and in a file of every kind."""
+    command("run", "study.py", "--calls", str(CALLS))
+    assert command("show", "--table", table).out.startswith("| ")
+    for suffix in ("csv", "jsonl", "parquet", "md"):
+        assert command("show", "--table", table, "-o", f"x.{suffix}").out == f"wrote x.{suffix}\n"
+        assert (project / f"x.{suffix}").exists()
+
+
+SHOWN = {
+    80: """\
+prompts as the search ranks them: a score on few rows counts for less
+rank  trial  score  95% interval  rows  tokens  differs from the default in
+   1      5  1.000  0.70 to 1.00     9      12  instruction=What is the
+                                                <b>sentimen…, list_labels=yes,
+                                                cue=Answer:
+   2      3  1.000  0.70 to 1.00     9      12  instruction=What is the
+                                                <b>sentimen…, list_labels=yes
+   3      6  1.000  0.34 to 1.00     2      11  list_labels=yes
+   4      0  0.667  0.30 to 0.90     6       8  (the default prompt)
+   5      1  0.400  0.12 to 0.77     5       8  cue=Answer:
+   6      4  0.400  0.12 to 0.77     5      12  instruction=Fill in {{ this }}
+                                                [/] …
+   7      2  0.000  0.00 to 0.43     5      15  instruction=Fill in {{ this }}
+                                                [/] …, list_labels=yes
+""",
+    120: """\
+prompts as the search ranks them: a score on few rows counts for less
+rank  trial  score  95% interval  rows  tokens  differs from the default in
+   1      5  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes, cue=Answer:
+   2      3  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes
+   3      6  1.000  0.34 to 1.00     2      11  list_labels=yes
+   4      0  0.667  0.30 to 0.90     6       8  (the default prompt)
+   5      1  0.400  0.12 to 0.77     5       8  cue=Answer:
+   6      4  0.400  0.12 to 0.77     5      12  instruction=Fill in {{ this }} [/] …
+   7      2  0.000  0.00 to 0.43     5      15  instruction=Fill in {{ this }} [/] …, list_labels=yes
+""",
+}
+COMPARED = """\
+on rows that both were scored on
+prompt     score  95% interval  rows
+reviews:0  0.556  0.27 to 0.81     9
+reviews    1.000  0.70 to 1.00     9
+rows won and lost by the second: 4 and 0
+row       change  target    reviews:0  reviews
+  9  won  +1.000  positive  negative   positive
+ 26  won  +1.000  negative  positive   negative
+ 31  won  +1.000  positive  negative   positive
+ 47  won  +1.000  positive  negative   positive
+"""
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_tables_fit_the_terminal(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """The ranking and a comparison as they are printed at 80 and 120 columns."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    command("run", "study.py", "--calls", str(CALLS))
+
+    def printed(*arguments: str, tables: int) -> str:
+        parts = command(*arguments).out.split("\n\n")[:tables]
+        return "\n".join(line.rstrip() for part in parts for line in part.splitlines()) + "\n"
+
+    assert printed("show", tables=1) == SHOWN[columns]
+    assert printed("compare", "reviews:0", "reviews", tables=2) == COMPARED
+
+
+def test_comparison_of_two_stored_prompts(command: Callable[..., Ran], project: Path) -> None:
+    """Verdict and difference of the texts; a study may be compared with one of its trials."""
+    command("run", "study.py", "--calls", str(CALLS))
+    ran = command("compare", "reviews:0", "reviews")
+    assert "It is not shown that reviews and reviews:0 differ: 1.000 (" in ran.out
+    assert "+What is the <b>sentiment</b>?" in ran.out
+    assert "-Judge the [review]." in ran.out
+    assert "no trial 999" in command("compare", "reviews:999", "reviews").told(2)
+    assert "no study 'other:1'" in command("compare", "other:1", "reviews").told(2)
 
 
 # Failures of the server: one line, exit code 1, nothing lost
@@ -879,6 +981,8 @@ def test_key_and_password_never_appear(
     run = ("run", "study.py", "--calls", str(CALLS))
     printed = [command(*run), command("show"), command("list"), command("space", "study.py")]
     printed += [command("export", "-o", f"best.{suffix}") for suffix in ("j2", "json", "txt", "py")]
+    printed += [command("report", "-o", f"report.{suffix}") for suffix in ("html", "md")]
+    printed += [command("show", "--table", "samples", "-o", "samples.csv"), command("compare", "reviews:0", "reviews")]
     assert [ran.code for ran in printed] == [0] * len(printed)
 
     server.answer = lambda body: failure(401, f"Incorrect API key provided: {KEY}.")

@@ -99,7 +99,9 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
         assert done.returncode == 0, done.stderr
         ran.append(arguments[0])
 
-    assert ran == ["init", "space", "estimate", "preflight", "run", "run", "rescore", "show", "export", "cache"]
+    expected = ["init", "space", "estimate", "preflight", "run", "run", "rescore", "show", "show", "report", "compare"]
+    assert ran == [*expected, "export", "cache"]
+    assert (workplace / "report.html").exists()
     assert (workplace / "best.json").exists()
 
 

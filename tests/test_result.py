@@ -22,6 +22,7 @@ from prompt_search.tables import (
     TRIAL_COLUMNS,
 )
 from tests.conftest import Body, FakeModel, prompt_of
+from tests.test_markup import Page
 
 HOSTILE = ["plain", "[brackets] <script>alert(1)</script> {{ x }} \N{GRINNING FACE}\r\n\"quoted\" & 'care'"]
 
@@ -329,3 +330,33 @@ def test_evaluation_without_scores() -> None:
     assert math.isnan(empty.score)
     assert len(empty.samples_df()) == 0
     assert repr(empty) == "Evaluation: nan (nan to nan) on 0 rows, 0 unparsed, 0 errors"
+
+
+def test_representations_show_text_as_text(fake: FakeModel) -> None:
+    """Template, space, data, study before and after its run, result and evaluation: no tag comes from outside."""
+    fake.answer = lambda body: HOSTILE[1]
+    made = study(fake, answer=ps.Text())
+    shown: list[Any] = [made.template, made.space(), made.data, made]
+    assert "not run in this session" in made._repr_html_()
+    found = made.run(60)
+    shown += [made, found, ps.evaluate(found.best, data(12), model=fake.model())]
+    assert made._repr_html_() == found._repr_html_()
+    for page in (Page(each._repr_html_()) for each in shown):
+        assert not {"script", "img", "a"} & set(page.tags)
+        assert page.tags.count("style") == 1
+    assert HOSTILE[1].splitlines()[0] in " ".join(Page(shown[1]._repr_html_()).texts["td"])
+    assert "the worst of 12 rows with less than full score" in shown[-1]._repr_html_()
+
+
+def test_many_options_are_cut_off() -> None:
+    """A notebook lists the first of a choice's options and says how many more there are."""
+    space = ps.Template('{{ integer("n", 1, 500) }}').space()
+    assert "and 480 more" in space._repr_html_()
+
+
+def test_choices_are_marked_where_they_differ_from_the_winner(result: ps.Result) -> None:
+    """The winner's own are not marked; the default prompt is called so."""
+    assert result.compared_html(0) == "(the default prompt)"
+    assert "<mark>" not in result.compared_html(result.best_trial)
+    others = [trial for trial in result.trials_df()["trial"] if trial not in (0, result.best_trial)]
+    assert all("<mark>" in result.compared_html(trial) for trial in others)

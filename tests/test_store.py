@@ -20,6 +20,7 @@ from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.space import Factor, SearchSpace
 from prompt_search.store import SampleRecord, Saved, Store, TrialRecord
+from prompt_search.tables import call_columns, sample_columns
 
 LONE = "half a pair: \ud83d"
 
@@ -133,6 +134,35 @@ def test_calls_come_in_the_order_of_their_numbers(store: Store) -> None:
     for number in (2, 0, 1):
         keep(store, Response(text=str(number)), request(str(number)), number=number)
     assert [call.response.text for call in store.calls("s").values()] == ["0", "1", "2"]
+
+
+def test_calls_and_samples_come_as_columns(store: Store) -> None:
+    """The columns hold what the records hold, log-probabilities apart; other studies' are left out."""
+    keep(
+        store, Response(text=LONE, logprobs=((("a", -0.1),),), usage=Usage(prompt_tokens=3), latency_s=0.5, cost_usd=0)
+    )
+    keep(store, Response(error="timeout: 1 s", latency_s=0, cost_usd=0), request("b"), number=1)
+    keep(store, Response(text="other"), study="t")
+    store.save_trials("s", [], [sample(1, 5, answer={"a": [1, None]}), sample(0, 9, score=None, error=LONE)])
+    store.save_trials("t", [], [sample(7)])
+    for found, expected in (
+        (store.call_columns("s"), call_columns(store.calls("s").values())),
+        (store.sample_columns("s"), sample_columns(store.samples("s"))),
+    ):
+        assert found.keys() == expected.keys()
+        assert sorted(map(repr, zip(*(found[name] for name in expected), strict=True))) == sorted(
+            map(repr, zip(*expected.values(), strict=True))
+        )
+    assert store.call_columns("none")["key"] == []
+
+
+def test_requests_of_some_keys(store: Store) -> None:
+    """The canonical text of those asked for, or of all."""
+    keys = [
+        keep(store, Response(text="x", latency_s=0, cost_usd=0), request(text), number=n) for n, text in enumerate("ab")
+    ]
+    assert set(store.requests("s")) == set(keys)
+    assert store.requests("s", keys[:1]) == {keys[0]: request("a").to_json()}
 
 
 def test_memory_is_shared_between_threads() -> None:
@@ -255,11 +285,13 @@ def test_trials_are_mirrored_to_optuna(storage: str) -> None:
             trial(1, state="pruned", positions={"a": 1}, estimate=0.5),
             trial(2, state="failed"),
         ]
-        store.mirror("s", space, records)
+        store.mirror("s", space, records, "better\nby far")
     study = optuna.load_study(study_name="s", storage=storage)
     assert [mirrored.state.name for mirrored in study.trials] == ["COMPLETE", "PRUNED", "FAIL"]
     assert study.best_value == 0.75
     assert study.trials[1].params == {"a": "1 y"}
+    assert study.trials[1].user_attrs == {"reason": "", "prompt": "s", "choices": {"a": "x"}}
+    assert study.user_attrs == {"result": "better\nby far"}
     assert max(len(mirrored.params["a"]) for mirrored in study.trials) <= 30
     store.delete_study("s")
     assert optuna.get_all_study_names(storage) == []

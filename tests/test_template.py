@@ -174,7 +174,10 @@ def test_reprs_name_the_choices_and_escape() -> None:
 
     assert repr(template) == "Template('t.j2', choices: a)"
     assert repr(Template("x")) == "Template('template', choices: none)"
-    assert "&lt;b&gt;{{ <b>choice</b>(" in template._repr_html_()
+    assert (
+        "&lt;b&gt;{{ <mark>choice(&#34;a&#34;</mark>, [&#34;x&#34;]) }}&lt;/b&gt; {{ row.text }}"
+        in template._repr_html_()
+    )
 
 
 # Static checks, each with its line

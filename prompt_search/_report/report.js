@@ -1,0 +1,37 @@
+"use strict";
+// Sorts a table by the column whose header button is pressed, and hides the rows that lack the words filtered by.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+  for (const header of table.tHead.rows[0].cells) {
+    header.querySelector("button")?.addEventListener("click", () => {
+      const falling = header.getAttribute("aria-sort") === "ascending";
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      header.setAttribute("aria-sort", falling ? "descending" : "ascending");
+      const numeric = header.classList.contains("n");
+      const keyed = rows.map((row) => {
+        const text = value(row, header.cellIndex);
+        return [numeric ? parseFloat(text) : text.toLowerCase(), row];
+      });
+      keyed.sort(([a], [b]) => {
+        if (numeric && (isNaN(a) || isNaN(b))) return isNaN(a) - isNaN(b); // unknown last, either way
+        return (a < b ? -1 : a > b ? 1 : 0) * (falling ? -1 : 1);
+      });
+      body.append(...keyed.map(([, row]) => row));
+    });
+  }
+  const filter = document.getElementById(table.dataset.filter);
+  const status = document.getElementById(table.dataset.status);
+  const texts = new Map();
+  filter?.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      if (!texts.has(row)) texts.set(row, row.textContent.toLowerCase());
+      row.hidden = !words.every((word) => texts.get(row).includes(word));
+      shown += !row.hidden;
+    }
+    status.textContent = `${shown} of ${rows.length} prompts`;
+  });
+}

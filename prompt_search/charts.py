@@ -1,0 +1,131 @@
+"""The report's two charts as SVG text: no library, no script, readable in light and dark and in print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from prompt_search.markup import Markup, fill, join
+
+WIDTH, HEIGHT = 640, 300
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 42
+
+MOST_POINTS = 500
+"""How many points a line has at most; more cannot be told apart."""
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round numbers that span a range: 1, 2 or 5 times a power of ten apart.
+
+    >>> ticks(0.13, 0.77)
+    [0.2, 0.4, 0.6]
+    """
+    if not high > low:
+        return [low]
+    step = 10 ** math.floor(math.log10((high - low) / most))
+    step = next(step * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (step * factor) <= most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(number * step, 12) for number in range(first, last + 1)]
+
+
+def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int) -> Markup:
+    """Score against a cost, one point a trial; those on the front are filled and joined, the winner is ringed.
+
+    Args:
+        points: one row a trial with ``trial``, ``value``, the column ``x`` and the column ``front``, bool.
+        x: the cost.
+        label: of its axis.
+        front: which trials nothing beats.
+        winner: the trial to ring.
+    """
+    points = points.dropna(subset=[x, "value"])
+    place, axes = _axes(points[x], points["value"], label, "score")
+    best = points[points[front]].sort_values(x)
+    line = " ".join("{:.1f},{:.1f}".format(*place(*pair)) for pair in zip(best[x], best["value"], strict=True))
+    dots = [
+        fill(
+            '<circle class="{}" cx="{}" cy="{}" r="{}"><title>trial {}: score {}, {} {}</title></circle>',
+            "front" if on_front else "point",
+            *(f"{each:.1f}" for each in place(cost, value)),
+            4 if on_front else 3,
+            trial,
+            f"{value:.3f}",
+            label,
+            f"{cost:g}",
+        )
+        for trial, cost, value, on_front in zip(*(points[name] for name in ("trial", x, "value", front)), strict=True)
+    ]
+    rings = [
+        fill('<circle class="ring" cx="{}" cy="{}" r="8"/>', *(f"{each:.1f}" for each in place(cost, value)))
+        for cost, value in points.loc[points["trial"] == winner, [x, "value"]].itertuples(index=False)
+    ]
+    title = f"Score against {label}: {len(points)} trials, {len(best)} of them on the front"
+    return _svg(title, axes, fill('<polyline class="line" points="{}"/>', line), *dots, *rings)
+
+
+def progress(frame: pd.DataFrame) -> Markup:
+    """Each trial's score against calls, and the best so far with its interval; see `tables.progress_frame`."""
+    every = math.ceil(len(frame) / MOST_POINTS)
+    shown = frame.iloc[::-1].iloc[::every].iloc[::-1]  # the last one is always there
+    scores = pd.concat([shown["score"], shown["best_low"], shown["best_high"]])
+    place, axes = _axes(shown["calls"], scores.dropna(), "calls", "score")
+
+    def path(values: Sequence[float]) -> list[str]:
+        pairs = zip(shown["calls"], values, strict=True)
+        return ["{:.1f},{:.1f}".format(*place(*pair)) for pair in pairs if not math.isnan(pair[1])]
+
+    band = [*path(shown["best_low"].tolist()), *reversed(path(shown["best_high"].tolist()))]
+    dots = [
+        fill('<circle class="point" cx="{}" cy="{}" r="2.5"/>', *(f"{each:.1f}" for each in place(calls, score)))
+        for calls, score in zip(shown["calls"], shown["score"], strict=True)
+    ]
+    return _svg(
+        f"Score against calls: {len(frame)} trials, and the best so far with its 95% interval",
+        axes,
+        fill('<polygon class="band" points="{}"/>', " ".join(band)),
+        *dots,
+        fill('<polyline class="line" points="{}"/>', " ".join(path(shown["best_score"].tolist()))),
+    )
+
+
+def _axes(
+    xs: pd.Series[float], ys: pd.Series[float], x_label: str, y_label: str
+) -> tuple[Callable[[float, float], tuple[float, float]], Markup]:
+    """From data to the picture, and the axes with their ticks."""
+    left, right, low, high = (float(each) for each in (xs.min(), xs.max(), ys.min(), ys.max()))
+    margin = (right - left or abs(right) or 1.0) * 0.04
+    left, right = left - margin, right + margin
+    margin = (high - low or 0.1) * 0.06
+    low, high = low - margin, high + margin
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (
+            LEFT + (x - left) / (right - left) * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - TOP - BOTTOM),
+        )
+
+    parts = []
+    for value in ticks(left, right):
+        across = f"{place(value, low)[0]:.1f}"
+        parts.append(fill('<text x="{}" y="{}" text-anchor="middle">{}</text>', across, HEIGHT - 24, f"{value:g}"))
+    for value in ticks(low, high):
+        up = place(left, value)[1]
+        parts.append(fill('<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>', LEFT, WIDTH - RIGHT, y=f"{up:.1f}"))
+        parts.append(fill('<text x="{}" y="{}" text-anchor="end">{}</text>', LEFT - 6, f"{up + 4:.1f}", f"{value:g}"))
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(fill('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>', middle, HEIGHT - 6, x_label))
+    parts.append(fill('<text class="axis" x="{}" y="12">{}</text>', 2, y_label))
+    return place, join(parts)
+
+
+def _svg(title: str, *parts: Markup) -> Markup:
+    return fill(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>',
+        WIDTH,
+        HEIGHT,
+        title,
+        title,
+        join(parts),
+    )

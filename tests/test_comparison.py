@@ -1,0 +1,99 @@
+"""Comparing two prompts: the difference on common rows, what was won and lost, and what differs in the text."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import prompt_search as ps
+from prompt_search.comparison import COMPARED_COLUMNS
+from prompt_search.completion import Response
+from tests.conftest import FakeModel, prompt_of
+from tests.test_markup import HOSTILE, Page
+from tests.test_plots import result as result  # a fixture
+from tests.test_result import data, truth
+
+
+def scored(fake: FakeModel, source: str, rows: int = 40, **settings: Any) -> Any:
+    """An evaluation of a prompt that is right on every row with "care" in it, else on some."""
+    fake.answer = truth
+    return ps.evaluate(ps.Prompt(source=source), data(rows), model=fake.model(), **settings)
+
+
+def test_winner_against_default_is_the_verdict(result: ps.Result) -> None:
+    """The same rows, difference, interval and p as the study's own verdict."""
+    found = ps.compare(result.evaluation(0), result)
+    assert found.sealed
+    for name in ("difference", "low", "high", "p", "rows", "won", "lost"):
+        assert getattr(found.verdict, name) == pytest.approx(getattr(result.verdict, name))
+    assert found.headline.startswith("<b>my study</b> is better than <b>my study</b>:0: 1.000 (")
+    assert "optimistic" not in found.headline
+
+
+def test_rows_won_and_lost(fake: FakeModel) -> None:
+    """One line a common row, the largest change first; outcomes agree with the scores."""
+    first, second = scored(fake, "x {{ row.text }}"), scored(fake, "care {{ row.text }}")
+    found = ps.compare(first, second)
+    frame = found.rows_df()
+    assert list(frame.columns) == list(COMPARED_COLUMNS)
+    assert len(frame) == 40
+    assert (frame["outcome"] == "won").sum() == found.verdict.won > 5
+    assert (frame["outcome"] == "lost").sum() == found.verdict.lost == 0
+    assert (frame["change"] == frame["second_score"] - frame["first_score"]).all()
+    assert frame["change"].abs().is_monotonic_decreasing
+    assert (found.names, len(found.changed(most=3))) == (("evaluation (first)", "evaluation (second)"), 3)
+    assert "-x {{ row.text }}" in found.diff
+    assert "+care {{ row.text }}" in repr(found)
+    assert ps.compare(second, first).verdict == "worse"
+
+
+def test_failed_request_is_no_loss(fake: FakeModel) -> None:
+    """A row whose request failed has an outcome of its own, and no part in the difference."""
+    first = scored(fake, "care {{ row.text }}", 12)
+    fake.answer = lambda body: Response(error="timeout: 1 s") if "number 3" in prompt_of(body) else truth(body)
+    second = ps.evaluate(ps.Prompt(source="care again {{ row.text }}"), data(12), model=fake.model())
+    found = ps.compare(first, second)
+    assert found.rows_df().set_index("row")["outcome"][3] == "failed"
+    assert (found.verdict.rows, found.verdict.lost) == (11, 0)
+
+
+def test_rows_chosen_by_are_said_to_be_optimistic(result: ps.Result) -> None:
+    """Without two common rows that no search saw, all common rows count, with a warning."""
+    untested = next(t for t in result.trials_df()["trial"] if not result.test_score(t)[3])
+    found = ps.compare(result.evaluation(untested), result)
+    assert not found.sealed
+    assert found.headline.endswith("the difference is optimistic.")
+    assert set(found.choices_df()["choice"]) <= {"instruction", "cue"}
+
+
+def test_what_cannot_be_compared_is_refused(fake: FakeModel, result: ps.Result) -> None:
+    """Other things, other rows, other data, another metric."""
+    first = scored(fake, "x {{ row.text }}", 12)
+    with pytest.raises(ps.InputError, match="results and evaluations are compared, got str; give"):
+        ps.compare(first, "best")  # type: ignore[arg-type]
+    with pytest.raises(ps.InputError, match="of which there are 0; evaluate both on the same rows"):
+        ps.compare(first, ps.evaluate(first.prompt, data(40), model=fake.model(), rows=range(20, 30)))
+    turned = ps.Dataset(pd.DataFrame([{"text": row.text, "label": "other"} for row in data(12).rows]), target="label")
+    other = ps.evaluate(ps.Prompt(source="{{ row.text }}"), turned, model=fake.model(), answer=ps.Text())
+    with pytest.raises(ps.InputError, match="row 0 has the target 'negative' in one and 'other' in the other"):
+        ps.compare(first, other)
+    by_f1 = scored(fake, "x {{ row.text }}", 12, metric=lambda answer, row: float(answer == row.target))
+    with pytest.raises(ps.InputError, match=r"scores by exact and by .*lambda.* cannot be compared; rescore"):
+        ps.compare(first, by_f1)
+    with pytest.raises(ps.InputError, match="has no trial 99"):
+        ps.compare(result, result.evaluation(99))
+
+
+def test_hostile_comparison_is_harmless(fake: FakeModel) -> None:
+    """Prompts, answers and names are text in the notebook."""
+    fake.answer = lambda body: HOSTILE if zlib.crc32(prompt_of(body).encode()) % 2 else "positive"
+    pair = [
+        ps.evaluate(ps.Prompt(source=f"{text}{{{{ row.text }}}}"), data(30), model=fake.model(), answer=ps.Text())
+        for text in (f"{{% raw %}}{HOSTILE}{{% endraw %}}", "plain")
+    ]
+    page = Page(ps.compare(*pair)._repr_html_())
+    assert "script" not in page.tags
+    assert "[brackets]" in repr(ps.compare(*pair))

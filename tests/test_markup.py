@@ -1,0 +1,119 @@
+"""HTML pieces: nothing from outside becomes markup, and what is shown is what was given."""
+
+from __future__ import annotations
+
+import math
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_search import markup
+
+HOSTILE = "<script>alert(1)</script> [brackets] {{ x }} {0} & \"'\r\n\tשלום \N{GRINNING FACE}"
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its tags, and the text of every ``pre`` and cell."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: dict[str, list[str]] = {"pre": [], "td": [], "th": []}
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attributes
+        if tag in self.texts:
+            self._open.append(tag)
+            self.texts[tag].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open and self._open[-1] == tag:
+            self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        for tag in self._open:
+            self.texts[tag][-1] += data
+
+    @property
+    def blocks(self) -> list[str]:
+        """The texts of ``pre``, without the line end that a browser drops."""
+        return [text.removeprefix("\n") for text in self.texts["pre"]]
+
+
+@given(st.text())
+def test_text_comes_back(content: str) -> None:
+    """Every printable text is what a reader of the page gets, carriage returns and leading line ends included."""
+    shown = content.translate(markup._UNPRINTABLE)
+    page = Page(markup.exact(content))
+    assert page.blocks == [shown]
+    assert page.tags == ["pre"]
+
+
+@given(st.text())
+def test_white_space_is_written_out(content: str) -> None:
+    """Nothing invisible is left but the line ends, and what is visible stays."""
+    shown = markup.visible(content)
+    assert not set(shown) & set(" \t\r\xa0\u200b\u202e\ufeff")
+    assert shown.count("\n") == content.count("\n")
+    letters = [character for character in content if character.isalnum()]
+    assert [character for character in shown if character in letters or character.isalnum()][:1] != [] or not letters
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u202e", "\xa0", "\ufeff", "\U000e0041", "\x1b"])
+def test_hidden_characters_are_named(hidden: str) -> None:
+    """Zero widths, changes of direction and other spaces are told by their number."""
+    assert markup.visible(f"a{hidden}b") in (f"a\\u{ord(hidden):04x}b", f"a\\U{ord(hidden):08x}b")
+
+
+def test_fill_escapes_all_but_markup() -> None:
+    """Places are filled with text; braces in it are no places."""
+    made = markup.fill("<b>{}</b>{x}", HOSTILE, x=markup.Markup("<i>ok</i>"))
+    page = Page(made)
+    assert page.tags == ["b", "i"]
+    assert "{{ x }} {0}" in made
+
+
+def test_table_and_messages_escape() -> None:
+    """Captions, heads, cells and roles are text."""
+    page = Page(markup.table(HOSTILE, (HOSTILE, "n"), [(HOSTILE, 1.5)], ["n"]))
+    assert set(page.tags) == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert page.texts["td"] == [HOSTILE, "1.5"]
+    page = Page(markup.messages([("user", HOSTILE), ("<b>", "\n\nx")]))
+    assert "script" not in page.tags
+    assert page.blocks == [HOSTILE, "\n\nx", markup.visible(HOSTILE), markup.visible("\n\nx")]
+
+
+@given(*[st.floats(-5, 5)] * 3)
+def test_bar_stays_inside(mean: float, low: float, high: float) -> None:
+    """A bar never leaves its track, and marks 0 where it lies inside."""
+    made = markup.bar(mean, low, high, **markup.scale([low], [high]))
+    numbers = [float(value or 0) for name, value in Page(made).attributes if name in ("x", "x1", "x2")]
+    assert all(0 <= number <= 100 for number in numbers)
+    assert ("zero" in made) == (low < 0)
+
+
+def test_unknown_interval_has_no_bar() -> None:
+    """NaN is left out."""
+    assert markup.bar(0.5, math.nan, math.nan) == ""
+    assert markup.scale([math.nan], [math.nan]) == {"least": 0.0, "most": 1.0}
+
+
+def test_diff_marks_lines_whatever_they_begin_with() -> None:
+    """A removed line that begins with dashes is one, too."""
+    made = markup.diff("--- this\n+++ other\n@@ -1 +1 @@\n--- a\n+<b>\n same")
+    page = Page(made)
+    assert page.tags == ["pre", "span", "del", "ins", "span"]
+    assert "<del>--- a</del><ins>+&lt;b&gt;</ins>" in made
+    assert markup.diff("") == "<pre></pre>"
+
+
+def test_details_open_on_demand() -> None:
+    """What is shown on demand is closed at first."""
+    assert markup.details("<more>", markup.text("x")) == "<details><summary>&lt;more&gt;</summary>x</details>"
