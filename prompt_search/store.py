@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Columns = dict[str, list[Any]]
+"""A table as lists of equal length by column name."""
 
 TOLD = ("text", "error", "latency_s", "cost_usd", "finish_reason")
 """The fields of a response that tables show as they are."""
-"""A table as lists of equal length by column name."""
 
 CHUNK = 2_000
 """How many stored records are held as text at a time."""
