@@ -262,17 +262,19 @@ def test_comparison_that_shows_nothing_says_what_it_could_have_shown(fake: FakeM
 
 
 def test_failed_test_is_said(fake: FakeModel) -> None:
-    """When the requests of the sealed test fail, that is the reason given, not the budget."""
+    """When the sealed rows are refused one by one, that is the reason given, not the budget."""
     made = study(fake)
     sealed = {data().rows[row]["text"] for row in made.test_rows}
 
     def answer(body: Body) -> Any:
         failing = any(prompt_of(body).endswith(text) for text in sealed)
-        return Response(error="server: 500 overloaded") if failing else "positive"
+        return Response(error="content_filter: the server withheld the answer") if failing else "positive"
 
     fake.answer = answer
     result = made.run(100)
-    assert "requests of the test failed, the first with server: 500 overloaded" in result.headline
+    assert (
+        "requests of the test failed, the first with content_filter: the server withheld the answer" in result.headline
+    )
     assert repr(result)
 
 
