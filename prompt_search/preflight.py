@@ -281,9 +281,10 @@ def advise(
         )
     if p > SIGNIFICANT:
         against.append(
-            f"Don't yet: the answers fit their own rows no better than other rows (p = {p:.2g} over "
-            f"{len(found.others) + 1} prompts). Either the labels are not what the rows say, or this model cannot do "
-            "the task; read ten rows with their answers, then mend the labels or take a stronger model."
+            f"Don't yet: the answers are not shown to fit their own rows better than other rows (p = {p:.2g} over "
+            f"{len(found.others) + 1} prompts). Either the labels are not what the rows say, or this model can hardly "
+            "do the task, or so few answers cannot tell it; read ten rows with their answers, then mend the labels or "
+            "take a stronger model."
         )
     if bounded and scores and not perfect and not detectable <= 1 - low:
         against.append(

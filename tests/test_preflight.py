@@ -84,7 +84,9 @@ def test_search_is_advised_against_where_answers_do_not_fit_the_labels(fake: Fak
     found = study(fake, data=shuffled()).preflight()
     assert not found.worthwhile
     assert found.p > 0.02
-    assert found.advice[0].startswith("Don't yet: the answers fit their own rows no better than other rows (p = ")
+    assert found.advice[0].startswith(
+        "Don't yet: the answers are not shown to fit their own rows better than other rows (p = "
+    )
 
 
 def test_search_is_advised_against_where_nothing_is_to_gain(fake: FakeModel) -> None:
