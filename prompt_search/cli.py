@@ -166,6 +166,7 @@ def run(
     name: Annotated[str | None, typer.Option("--name", help="Replaces the study's name.")] = None,
     scheduler: Scheduler = None,
     limit: Limit = None,
+    n_trials: Annotated[int | None, typer.Option("-n", "--n-trials", help="The most candidates to try.", min=1)] = None,
     folds: Annotated[
         int | None, typer.Option("--folds", help="Test every row in turn, in so many folds: for few rows.")
     ] = None,
@@ -192,7 +193,16 @@ def run(
         typer.echo(repr(study.estimate(budget)))
         return
     _ask(study, budget, yes)
-    _run(study, budget, shown_as, folds=folds, fresh=fresh, retry_errors=retry_errors, min_score=min_score)
+    _run(
+        study,
+        budget,
+        shown_as,
+        folds=folds,
+        fresh=fresh,
+        retry_errors=retry_errors,
+        n_trials=n_trials,
+        min_score=min_score,
+    )
 
 
 @app.command()
@@ -620,6 +630,7 @@ def _run(
     fresh: bool,
     folds: int | None = None,
     retry_errors: bool = False,
+    n_trials: int | None = None,
     min_score: float | None = None,
     report_to: Path | None = None,
 ) -> None:
@@ -629,10 +640,13 @@ def _run(
     try:
         with shown(display) as progress:
             found: Result | CrossFit
-            if folds is None:
-                found = study.run(budget, progress=progress, fresh=fresh, retry_errors=retry_errors)
-            else:
-                found = study.cross_fit(budget, folds, progress=progress, fresh=fresh, retry_errors=retry_errors)
+            how: dict[str, Any] = {
+                "progress": progress,
+                "fresh": fresh,
+                "retry_errors": retry_errors,
+                "n_trials": n_trials,
+            }
+            found = study.run(budget, **how) if folds is None else study.cross_fit(budget, folds, **how)
     except KeyboardInterrupt:
         typer.echo(f"interrupted: everything answered is stored; go on with: {_resume_line(sys.argv[1:])}", err=True)
         raise typer.Exit(INTERRUPTED) from None

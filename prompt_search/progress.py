@@ -1,4 +1,4 @@
-"""What a running study shows: a live line in a terminal, plain lines elsewhere."""
+"""What a running study shows: a live line in a terminal or under a notebook's cell, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from prompt_search import markup
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ Display = Literal["rich", "plain", "none"]
 
 PLAIN_EVERY_S = 10.0
 """Seconds between plain lines within one phase."""
+
+CELL_EVERY_S = 0.5
+"""Seconds between two updates of a notebook's cell within one phase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ def shown(
     if display == "none":
         yield None
     elif display == "plain":
-        yield _Plain(target, clock)
+        yield _Sparse(lambda snapshot: print(_line(snapshot), file=target, flush=True), PLAIN_EVERY_S, clock)
     else:
         from rich.console import Console
         from rich.live import Live
@@ -121,20 +125,48 @@ def shown(
             yield show
 
 
-class _Plain:
-    """A line when the phase changes and every few seconds."""
+def in_notebook(clock: Callable[[], float] = time.monotonic) -> Callable[[Snapshot], None] | None:
+    """A view below the running cell of a notebook that is told snapshots; None outside of a notebook."""
+    interactive = sys.modules.get("IPython")  # whoever runs in a notebook has imported it
+    shell = interactive.get_ipython() if interactive else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    from IPython.display import display
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
-        self._stream = stream
+    view = display({"text/plain": ""}, raw=True, display_id=True)
+    return _Sparse(lambda snapshot: view.update(_cell(snapshot), raw=True), CELL_EVERY_S, clock)
+
+
+class _Sparse:
+    """Passes on a snapshot when the phase changes and every few seconds."""
+
+    def __init__(self, show: Callable[[Snapshot], None], every_s: float, clock: Callable[[], float]) -> None:
+        self._show = show
+        self._every_s = every_s
         self._clock = clock
         self._last: tuple[str, float] = ("", -math.inf)
 
     def __call__(self, snapshot: Snapshot) -> None:
         phase, when = self._last
         now = self._clock()
-        if snapshot.phase != phase or now - when >= PLAIN_EVERY_S:
+        if snapshot.phase != phase or now - when >= self._every_s:
             self._last = (snapshot.phase, now)
-            print(f"{snapshot.study}: {describe(snapshot)}", file=self._stream, flush=True)
+            self._show(snapshot)
+
+
+def _line(snapshot: Snapshot) -> str:
+    return f"{snapshot.study}: {describe(snapshot)}"
+
+
+def _cell(snapshot: Snapshot) -> dict[str, Any]:
+    """What a notebook shows, as HTML and as text."""
+    bar = markup.Markup("<progress></progress>")
+    if not math.isinf(snapshot.limit):
+        bar = markup.fill('<progress max="{}" value="{}"></progress>', round(snapshot.limit), snapshot.calls)
+    return {
+        "text/html": markup.block(markup.fill("{} {}", bar, _line(snapshot))),
+        "text/plain": _line(snapshot),
+    }
 
 
 def _bar(snapshot: Snapshot) -> RenderableType:
@@ -144,4 +176,4 @@ def _bar(snapshot: Snapshot) -> RenderableType:
 
     total = None if math.isinf(snapshot.limit) else snapshot.limit
     bar = ProgressBar(total=total, completed=snapshot.calls, width=60)
-    return Group(Text(f"{snapshot.study}: {describe(snapshot)}"), bar)  # Text: names are not markup
+    return Group(Text(_line(snapshot)), bar)  # Text: names are not markup

@@ -32,7 +32,7 @@ from prompt_search.lease import Lease
 from prompt_search.metrics import Metric
 from prompt_search.pacing import Slots
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
-from prompt_search.progress import Snapshot
+from prompt_search.progress import Snapshot, in_notebook
 from prompt_search.result import CrossFit, Evaluation, Result
 from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.search.stock import proposals, stops
@@ -329,6 +329,7 @@ class Study:
         fresh: bool = False,
         retry_errors: bool = False,
         test: bool = True,
+        n_trials: int | None = None,
     ) -> Result:
         """Search, then score winner and baselines on the sealed rows; the same call resumes.
 
@@ -337,17 +338,20 @@ class Study:
 
         Args:
             budget: the most that may be spent; a number counts calls.
-            progress: told where the study stands, after every response.
+            progress: told where the study stands, after every response; default: a view below a notebook's cell.
             fresh: forget the stored study of this name (its responses stay, and cost nothing).
             retry_errors: send requests that failed in an earlier run again.
             test: False leaves the sealed rows alone and spends the whole budget on the search, for those who test
                 on rows of their own.
+            n_trials: how many candidates are tried at most; default: as many as pays.
 
         Raises:
-            InputError: the stored study differs, or the storage cannot be opened.
+            InputError: the stored study differs, the storage cannot be opened, or fewer than one trial is asked for.
             RunError: the endpoint cannot be reached or refuses for good; what was answered is kept.
         """
         budget = Budget(calls=budget) if isinstance(budget, int) else budget
+        if n_trials is not None and n_trials < 1:
+            raise InputError(f"n_trials must be at least 1, got {n_trials}")
         self.space()
         self._check(budget)  # fetches and hashes an embedded model, before anything is timed
         with _opened(self.storage, self.name) as (store, lease):
@@ -355,7 +359,7 @@ class Study:
             number, former, before = store.open_budget(self.name, budget)
             store.clear_trials(self.name)
             ledger = Ledger(budget, former=former, before=before, price=self._price)
-            run = _Run(self, store, ledger, progress, test)
+            run = _Run(self, store, ledger, progress or in_notebook(), test, n_trials)
             evaluating = self._evaluating(
                 self.name,
                 store,
@@ -441,6 +445,7 @@ class Study:
         progress: Callable[[Snapshot], None] | None = None,
         fresh: bool = False,
         retry_errors: bool = False,
+        n_trials: int | None = None,
     ) -> CrossFit:
         """A search over all rows, and an honest number beside it, for data too small to seal a part of.
 
@@ -453,7 +458,7 @@ class Study:
         Args:
             budget: the most that may be spent in all; a number counts calls.
             folds: how many.
-            progress, fresh, retry_errors: as for `run`.
+            progress, fresh, retry_errors, n_trials: as for `run`, for each search.
 
         Raises:
             InputError: too few rows, a split of the user's own, and as `run`.
@@ -467,7 +472,14 @@ class Study:
 
         def run(name: str, rows: Sequence[int]) -> Result:
             part = self.replace(name=f"{self.name} {name}", test=rows)
-            return part.run(share, progress=progress, fresh=fresh, retry_errors=retry_errors, test=bool(rows))
+            return part.run(
+                share,
+                progress=progress,
+                fresh=fresh,
+                retry_errors=retry_errors,
+                test=bool(rows),
+                n_trials=n_trials,
+            )
 
         tested = [run(f"fold {number}", rows) for number, rows in enumerate(parts, start=1)]
         return CrossFit(result=run("all rows", ()), folds=tested)
@@ -659,9 +671,16 @@ class _Run:
     """One run of a study: what it writes down, round by round."""
 
     def __init__(
-        self, study: Study, store: Store, ledger: Ledger, progress: Callable[[Snapshot], None] | None, test: bool
+        self,
+        study: Study,
+        store: Store,
+        ledger: Ledger,
+        progress: Callable[[Snapshot], None] | None,
+        test: bool,
+        n_trials: int | None = None,
     ) -> None:
         self.study = study
+        self.n_trials = n_trials
         self.store = store
         self.ledger = ledger
         self.progress = progress
@@ -700,6 +719,7 @@ class _Run:
             propose=None if study.sampler is None else proposals(study.space(), study.sampler),
             stop=None if study.pruner is None else stops(study.space(), study.pruner, BLOCK),
             enqueued=study._candidates_enqueued,
+            most_trials=self.n_trials,
             seed=study.seed,
             on_round=self.on_round,
         )

@@ -6,12 +6,23 @@ import io
 import math
 from dataclasses import replace
 
+import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 
 from prompt_search.errors import InputError
-from prompt_search.progress import PLAIN_EVERY_S, Snapshot, choose_display, describe, seconds_left, seconds_text, shown
+from prompt_search.progress import (
+    PLAIN_EVERY_S,
+    Snapshot,
+    choose_display,
+    describe,
+    in_notebook,
+    seconds_left,
+    seconds_text,
+    shown,
+)
 
 SNAPSHOT = Snapshot(
     study="reviews",
@@ -155,3 +166,34 @@ def test_live_line_writes_nothing_where_there_is_no_terminal() -> None:
         progress(SNAPSHOT)
         progress(replace(SNAPSHOT, limit=math.inf))
     assert stream.getvalue().strip() == ""
+
+
+def test_notebook_shows_where_a_study_stands() -> None:
+    """Below a notebook's cell one view is updated, told from the study's own thread; it escapes names and stays."""
+    source = """
+import math, threading
+from prompt_search.progress import Snapshot, in_notebook
+show = in_notebook()
+snapshot = Snapshot(study="<b>s</b>", phase="exploring", trials=7, calls=120, limit=600, best=0.5, low=0.4, high=0.6,
+    errors=0, unparsed=0, cached=0, responses=120, usd=0.0, seconds=45.0)
+import dataclasses
+def work():
+    show(snapshot)
+    show(dataclasses.replace(snapshot, phase="done", calls=600))
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+    cell = nbformat.v4.new_code_cell(source=source)  # type: ignore[no-untyped-call]
+    notebook = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call]
+
+    NotebookClient(notebook, timeout=60).execute()
+
+    (shown_last,) = (output["data"] for output in notebook.cells[0]["outputs"])
+    assert "<b>s</b>: done, trial 7, 600/600 requests" in shown_last["text/plain"]
+    assert '<progress max="600" value="600"></progress> &lt;b&gt;s&lt;/b&gt;: done' in shown_last["text/html"]
+
+
+def test_no_notebook_no_view() -> None:
+    """Elsewhere nothing is shown without being asked for."""
+    assert in_notebook() is None

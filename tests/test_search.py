@@ -69,6 +69,7 @@ class Setting:
     latency_seed: int | None = None
     sampler: optuna.samplers.BaseSampler | None = None
     pruner: optuna.pruners.BasePruner | None = None
+    most_trials: int | None = None
     data: Dataset = field(default_factory=data)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -104,6 +105,7 @@ class Setting:
             spent=lambda: self.ledger.spent,
             propose=None if self.sampler is None else proposals(self.study.space(), self.sampler),
             stop=None if self.pruner is None else stops(self.study.space(), self.pruner, BLOCK),
+            most_trials=self.most_trials,
             seed=self.seed,
             on_round=lambda race: self.rounds.append(self.fake.count),
         )
@@ -149,6 +151,16 @@ def test_budget_is_exact(limit: int, seed: int, concurrency: int) -> None:
     assert setting.fake.count == setting.ledger.paid.calls <= limit
     assert setting.fake.count > limit - 6  # the finalists share what is left evenly
     assert sum(len(racer.outcomes) for racer in setting.race.racers) == setting.fake.count
+
+
+@pytest.mark.parametrize("most", [1, 3, 12])
+def test_no_more_candidates_than_asked_for(most: int) -> None:
+    """With a limit to the trials there are so many, and the calls go to their rows."""
+    setting = Setting(limit=150, most_trials=most)
+    setting.run()
+    assert len(setting.race.racers) == most
+    useful = min(150, most * len(setting.study.search_rows))
+    assert useful - most < setting.fake.count <= useful
 
 
 def test_nothing_is_asked_twice() -> None:

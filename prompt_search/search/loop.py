@@ -10,6 +10,7 @@ search in whatever order they arrive, and requests do not wait for the sampler.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,7 @@ class Race:
         propose: a sampler in place of ours.
         stop: a pruner in place of ours: trials then go on from block to block until it stops them.
         enqueued: candidates that are raced in any case, after the default.
+        most_trials: how many candidates are raced at most; None: as many as pays.
         seed: for what the sampler leaves to chance.
         on_round: told after every round.
     """
@@ -148,6 +150,7 @@ class Race:
         propose: Propose | None = None,
         stop: Stop | None = None,
         enqueued: Sequence[Candidate] = (),
+        most_trials: int | None = None,
         seed: int,
         on_round: Callable[[Race], None],
     ) -> None:
@@ -167,6 +170,7 @@ class Race:
         self._fitted: Surrogate | None = None
         self._fitted_size = self._learned_size = 0
         self._written = set(enqueued)
+        self._most_trials = math.inf if most_trials is None else most_trials
         self._first = [candidate.to_dict() for candidate in enqueued] + design(space, seed)
         self._block = BLOCK if former + limit() >= SMALL else SMALL_BLOCK
         self._finalists: Sequence[Racer] = ()
@@ -318,9 +322,9 @@ class Race:
         return _generator(self._seed, purpose)
 
     def _add(self, positions: Mapping[str, int]) -> Racer | None:
-        """Enter a candidate unless an equal prompt is in the race."""
+        """Enter a candidate unless an equal prompt is in the race, or there are as many as may be."""
         candidate = self._space.candidate(positions)
-        if candidate in self._entered:
+        if candidate in self._entered or len(self.racers) >= self._most_trials:
             return None
         contender, rows = self._enter(candidate)
         self._entered.add(candidate)

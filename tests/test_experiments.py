@@ -1,0 +1,53 @@
+"""The experiments' notebooks run, and their data is what their programs write."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from experiments.make_notebooks import STORIES, cells
+
+ROOT = Path(__file__).parent.parent / "experiments"
+CALLS = 30
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", STORIES)
+def test_notebook_runs(name: str, tmp_path: Path) -> None:
+    """Every cell of a notebook runs on the embedded model, with fewer calls, and complains of nothing."""
+    shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.db*", "*.ipynb"))
+    notebook = nbformat.v4.new_notebook(cells=cells(replace(STORIES[name], calls=CALLS)))  # type: ignore[no-untyped-call]
+
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path / name)}}).execute()
+
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
+    assert sum("text/html" in output.get("data", {}) for output in outputs) >= 5
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_stored_notebook_is_the_story(name: str) -> None:
+    """The notebook in the repository has the cells that the program writes, and each was executed."""
+    stored = nbformat.read(ROOT / name / f"{name}.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+
+    assert [cell.source for cell in stored.cells] == [cell.source for cell in cells(STORIES[name])]
+    assert all(cell.execution_count for cell in stored.cells if cell.cell_type == "code")
+
+
+@pytest.mark.parametrize(
+    ("program", "written"),
+    [("order_extraction/make_orders.py", "orders.jsonl"), ("word_problems/make_problems.py", "problems.csv")],
+)
+def test_data_is_what_its_program_writes(program: str, written: str, tmp_path: Path) -> None:
+    """The rows come out the same again."""
+    copy = tmp_path / Path(program).name
+    shutil.copy(ROOT / program, copy)
+    runpy.run_path(str(copy), run_name="__main__")
+
+    assert (tmp_path / written).read_bytes() == (ROOT / program).with_name(written).read_bytes()
