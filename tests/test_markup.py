@@ -110,7 +110,7 @@ def test_diff_marks_lines_whatever_they_begin_with() -> None:
     made = markup.diff("--- this\n+++ other\n@@ -1 +1 @@\n--- a\n+<b>\n same")
     page = Page(made)
     assert page.tags == ["pre", "span", "del", "ins", "span"]
-    assert "<del>--- a</del><ins>+&lt;b&gt;</ins>" in made
+    assert "<del>--- a\n</del><ins>+&lt;b&gt;\n</ins>" in made
     assert markup.diff("") == "<pre></pre>"
 
 
