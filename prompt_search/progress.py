@@ -148,7 +148,7 @@ def in_notebook(clock: Callable[[], float] = time.monotonic) -> Callable[[Snapsh
         return None
     from IPython.display import display
 
-    view = display({"text/plain": ""}, raw=True, display_id=True)
+    view = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
     return _Sparse(lambda snapshot: view.update(_cell(snapshot), raw=True), CELL_EVERY_S, clock)
 
 

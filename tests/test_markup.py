@@ -114,6 +114,20 @@ def test_diff_marks_lines_whatever_they_begin_with() -> None:
     assert markup.diff("") == "<pre></pre>"
 
 
+def test_notebooks_leave_dollars_alone() -> None:
+    """What a notebook shows has the classes that keep MathJax from reading prices as formulas."""
+    shown = Page(markup.block("from $5 to $6"))
+    assert shown.attributes[0] == ("class", "ps mathjax_ignore tex2jax_ignore")
+
+
+def test_verdict_stands_before_its_headline() -> None:
+    """A verdict where there is one, then the headline line by line, escaped."""
+    assert markup.said("better", "<a>\nb") == (
+        '<div class="verdict"><b>better</b></div><div>&lt;a&gt;</div><div>b</div>'
+    )
+    assert markup.said("", "b") == "<div>b</div>"
+
+
 def test_details_open_on_demand() -> None:
     """What is shown on demand is closed at first."""
     assert markup.details("<more>", markup.text("x")) == "<details><summary>&lt;more&gt;</summary>x</details>"
