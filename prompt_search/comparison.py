@@ -142,8 +142,7 @@ class Comparison:
         ]
         columns = ("row", "outcome", "change", "target", *self.names)
         return markup.block(
-            markup.fill('<div class="verdict">{}</div>', self.verdict),
-            *(markup.fill("<div>{}</div>", line) for line in self.headline.splitlines()),
+            markup.said(self.verdict, self.headline),
             markup.table("", ("prompt", "score", "", "95% interval", "rows"), scores, ("score", "rows")),
             markup.table("rows won and lost", columns, lines, ("row", "change")) if lines else "",
             markup.fill("<div><b>what differs in the prompts</b></div>{}", markup.diff(self.diff)),

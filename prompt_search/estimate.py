@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from prompt_search import markup
 from prompt_search.budget import ANSWER_LIMITS, Budget, Price, most_used
 from prompt_search.completion import Request, Usage
 from prompt_search.store import Call
@@ -54,11 +54,7 @@ class Estimate:
         return "\n".join([f"estimate for {self.study!r}:", *(f"  {name:<15}{text}" for name, text in self._lines)])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
-            for name, text in self._lines
-        )
-        return f"<div><p>estimate for {html.escape(self.study)}</p><table>{rows}</table></div>"
+        return markup.block(markup.table(f"estimate for {self.study}", ("estimated", "value"), self._lines))
 
 
 def estimated(

@@ -1,6 +1,7 @@
 """HTML pieces shared by the notebook and the report. Whatever comes from a prompt, a row or a response is escaped.
 
-Colours are mixed from the surrounding text's, so that the pieces fit light and dark pages alike.
+Colours are mixed from the surrounding text's, so that the pieces fit light and dark pages alike. A notebook that was
+only opened is not trusted: JupyterLab drops its style sheets and pictures, so the pieces are readable without.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ STYLE = """
 .ps{font:14px/1.45 system-ui,sans-serif;color:inherit;max-width:100%;overflow-x:auto}
 .ps table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:.5em 0}
 .ps caption{text-align:left;font-weight:600;padding:.3em 0}
-.ps th,.ps td{text-align:left;vertical-align:top;padding:.25em .7em;background:none;
+.ps th,.ps td{padding:.25em .7em;background:none;unicode-bidi:plaintext;
 border:0 solid color-mix(in srgb,currentColor 20%,transparent);border-bottom-width:1px}
+.ps.ps th,.ps.ps td{text-align:left;vertical-align:top}
 .ps th.n,.ps td.n{text-align:right;white-space:nowrap}
 .ps td{overflow-wrap:break-word;max-width:60ch}.ps td:last-child:not(.n){min-width:16ch}
-.ps pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.2em 0;padding:0;font:12.5px/1.5 ui-monospace,monospace;
-background:none;color:inherit;unicode-bidi:plaintext;text-align:start;max-height:30em;overflow-y:auto}
+.ps.ps pre{white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;margin:.2em 0;padding:0;
+font:12.5px/1.5 ui-monospace,monospace;background:none;color:inherit;unicode-bidi:plaintext;text-align:start}
+.ps pre{max-height:30em;overflow-y:auto}
 .ps mark{background:color-mix(in srgb,#e6a700 30%,transparent);color:inherit;border-radius:3px;padding:0 .15em}
 .ps .turn{border-left:3px solid color-mix(in srgb,currentColor 35%,transparent);border-radius:0 8px 8px 0;
 background:color-mix(in srgb,currentColor 5%,transparent);padding:.35em .8em;margin:.4em 0}
@@ -35,7 +38,7 @@ background:color-mix(in srgb,currentColor 5%,transparent);padding:.35em .8em;mar
 .ps .bar .zero{opacity:.5;stroke-dasharray:2 2}
 .ps ins{background:color-mix(in srgb,#2f9e66 25%,transparent);text-decoration:none;display:block}
 .ps del{background:color-mix(in srgb,#d6455d 25%,transparent);text-decoration:none;display:block}
-.ps .verdict{font-weight:600;font-size:1.1em}
+.ps .verdict{font-size:1.1em}
 """
 
 
@@ -132,7 +135,8 @@ def scale(lows: Iterable[float], highs: Iterable[float]) -> dict[str, float]:
 
 def table(caption: str, columns: Sequence[str], lines: Iterable[Sequence[Any]], numbers: Iterable[str] = ()) -> Markup:
     """A table; the columns named in ``numbers`` are aligned to the right."""
-    kinds = [Markup(' class="n"') if name in set(numbers) else Markup() for name in columns]
+    right, left = Markup(' class="n"'), Markup(' style="text-align:left"')  # said here too: JupyterLab has its own
+    kinds = [right if name in set(numbers) else left for name in columns]
     head = join(fill('<th scope="col"{}>{}</th>', *pair) for pair in zip(kinds, columns, strict=True))
     body = join(
         fill("<tr>{}</tr>", join(fill("<td{}>{}</td>", *pair) for pair in zip(kinds, line, strict=True)))
@@ -140,7 +144,7 @@ def table(caption: str, columns: Sequence[str], lines: Iterable[Sequence[Any]], 
     )
     return fill(
         "<table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table>",
-        fill("<caption>{}</caption>", caption) if caption else Markup(),
+        fill("<caption{}>{}</caption>", left, caption) if caption else Markup(),
         head,
         body,
     )
@@ -148,7 +152,7 @@ def table(caption: str, columns: Sequence[str], lines: Iterable[Sequence[Any]], 
 
 def diff(unified: str) -> Markup:
     """A unified diff, without its head, with added and removed lines marked."""
-    tags = {"+": "<ins>{}</ins>", "-": "<del>{}</del>"}
+    tags = {"+": "<ins>{}\n</ins>", "-": "<del>{}\n</del>"}
     lines = unified.split("\n")[2:]
     return fill("<pre>{}</pre>", join(fill(tags.get(line[:1], "<span>{}\n</span>"), line) for line in lines))
 
@@ -159,8 +163,15 @@ def details(summary: str, content: Markup) -> Markup:
 
 
 def block(*parts: Any) -> str:
-    """The parts as what a notebook shows."""
-    return str(fill('<div class="ps"><style>{}</style>{}</div>', Markup(STYLE), join(parts)))
+    """The parts as what a notebook shows; by its classes MathJax leaves the dollars in them alone."""
+    classes = "ps mathjax_ignore tex2jax_ignore"
+    return str(fill('<div class="{}"><style>{}</style>{}</div>', classes, Markup(STYLE), join(parts)))
+
+
+def said(verdict: str, headline: str) -> Markup:
+    """A verdict, where there is one, and the lines that explain it."""
+    first = fill('<div class="verdict"><b>{}</b></div>', verdict) if verdict else Markup()
+    return first + join(fill("<div>{}</div>", line) for line in headline.splitlines())
 
 
 def clipped(content: str, width: int) -> str:

@@ -113,7 +113,7 @@ class Preflight:
 
     def _repr_html_(self) -> str:
         return markup.block(
-            markup.table(f"preflight of {self.study}: {self.calls} calls", ("measured", ""), self._measured),
+            markup.table(f"preflight of {self.study}: {self.calls} calls", ("measured", "value"), self._measured),
             markup.join(markup.fill("<p>{}</p>", line) for line in self.advice),
         )
 
@@ -300,8 +300,8 @@ def advise(
     if repeating:
         row, other, similarity = repeating[0]
         remarks.append(
-            f"{len(repeating)} sealed rows nearly repeat search rows, the most row {row} row {other} ({similarity:.0%} "
-            "alike): the test will be too kind. Put such rows on one side, by a split column."
+            f"{len(repeating)} of the sealed rows nearly repeat search rows: row {row} is {similarity:.0%} like row "
+            f"{other}. The test will be too kind; put such rows on one side, by a split column."
         )
     if changed:
         remarks.append(

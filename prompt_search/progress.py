@@ -14,12 +14,15 @@ from prompt_search import markup
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 Display = Literal["rich", "plain", "none"]
 
 PLAIN_EVERY_S = 10.0
 """Seconds between plain lines within one phase."""
+
+DONE = "done"
+"""The last phase."""
 
 CELL_EVERY_S = 0.5
 """Seconds between two updates of a notebook's cell within one phase."""
@@ -65,27 +68,39 @@ def seconds_text(seconds: float) -> str:
 
 
 def seconds_left(snapshot: Snapshot) -> float | None:
-    """Seconds until the calls are used up at the rate so far; None before the first paid response."""
-    paid = snapshot.responses - snapshot.cached
-    if not paid or math.isinf(snapshot.limit):
+    """Seconds until the calls are used up at the rate so far; None before the first paid response and at the end."""
+    pace = rate(snapshot)
+    if not pace or math.isinf(snapshot.limit) or snapshot.phase == DONE:
         return None
-    return max(0.0, (snapshot.limit - snapshot.calls) * snapshot.seconds / paid)
+    return max(0.0, (snapshot.limit - snapshot.calls) / pace)
+
+
+def rate(snapshot: Snapshot) -> float:
+    """Paid responses a second; what was cached came at once and does not count."""
+    return (snapshot.responses - snapshot.cached) / snapshot.seconds if snapshot.seconds > 0 else 0.0
 
 
 def describe(snapshot: Snapshot) -> str:
-    """One line of plain text: phase, trial, requests, best with interval, errors, cached share, cost, time left."""
+    """One line of plain text: study, phase, trial, requests, best with interval, errors, cached share, cost, rate,
+    time left."""
+    return ", ".join(_parts(snapshot))
+
+
+def _parts(snapshot: Snapshot) -> list[str]:
     limit = "" if math.isinf(snapshot.limit) else f"/{snapshot.limit:,.0f}"
-    parts = [snapshot.phase, f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} requests"]
+    parts = [f"{snapshot.study}: {snapshot.phase}", f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} requests"]
     if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
         parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f})")
     parts.append(f"{snapshot.errors} error{'' if snapshot.errors == 1 else 's'}, {snapshot.unparsed} unparsed")
     if snapshot.cached:
         parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
     parts.append("cost unknown" if math.isnan(snapshot.usd) else f"${snapshot.usd:.4f}")
+    if pace := rate(snapshot):
+        parts.append(f"{pace:.{0 if pace >= 10 else 1 if pace >= 1 else 2}f} requests/s")
     left = seconds_left(snapshot)
     if left is not None:
         parts.append(f"{seconds_text(left)} left")
-    return ", ".join(parts)
+    return parts
 
 
 def choose_display(wanted: str | None, stream: TextIO | None = None) -> Display:
@@ -112,7 +127,7 @@ def shown(
     if display == "none":
         yield None
     elif display == "plain":
-        yield _Sparse(lambda snapshot: print(_line(snapshot), file=target, flush=True), PLAIN_EVERY_S, clock)
+        yield _Sparse(lambda snapshot: print(describe(snapshot), file=target, flush=True), PLAIN_EVERY_S, clock)
     else:
         from rich.console import Console
         from rich.live import Live
@@ -120,7 +135,7 @@ def shown(
         with Live(console=Console(file=target), refresh_per_second=8, transient=True) as live:
 
             def show(snapshot: Snapshot) -> None:
-                live.update(_bar(snapshot))
+                live.update(_Live(snapshot))
 
             yield show
 
@@ -133,7 +148,7 @@ def in_notebook(clock: Callable[[], float] = time.monotonic) -> Callable[[Snapsh
         return None
     from IPython.display import display
 
-    view = display({"text/plain": ""}, raw=True, display_id=True)
+    view = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
     return _Sparse(lambda snapshot: view.update(_cell(snapshot), raw=True), CELL_EVERY_S, clock)
 
 
@@ -154,26 +169,35 @@ class _Sparse:
             self._show(snapshot)
 
 
-def _line(snapshot: Snapshot) -> str:
-    return f"{snapshot.study}: {describe(snapshot)}"
-
-
 def _cell(snapshot: Snapshot) -> dict[str, Any]:
     """What a notebook shows, as HTML and as text."""
     bar = markup.Markup("<progress></progress>")
     if not math.isinf(snapshot.limit):
         bar = markup.fill('<progress max="{}" value="{}"></progress>', round(snapshot.limit), snapshot.calls)
     return {
-        "text/html": markup.block(markup.fill("{} {}", bar, _line(snapshot))),
-        "text/plain": _line(snapshot),
+        "text/html": markup.block(markup.fill("{}<div>{}</div>", bar, describe(snapshot))),
+        "text/plain": describe(snapshot),
     }
 
 
-def _bar(snapshot: Snapshot) -> RenderableType:
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.text import Text
+class _Live:
+    """A bar below the parts of the line, which are broken between parts, never within one that fits."""
 
-    total = None if math.isinf(snapshot.limit) else snapshot.limit
-    bar = ProgressBar(total=total, completed=snapshot.calls, width=60)
-    return Group(Text(_line(snapshot)), bar)  # Text: names are not markup
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from rich.cells import cell_len
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        line, *parts = _parts(self._snapshot)
+        for part in parts:
+            if cell_len(f"{line}, {part},") > options.max_width:
+                yield Text(f"{line},")  # Text: names are not markup
+                line = part
+            else:
+                line = f"{line}, {part}"
+        yield Text(line)
+        total = None if math.isinf(self._snapshot.limit) else self._snapshot.limit
+        yield ProgressBar(total=total, completed=self._snapshot.calls, width=min(60, options.max_width))

@@ -51,6 +51,12 @@ SECTIONS = {
     "reproduce": "How to get this again",
 }
 
+FAILURE_COLUMNS = [
+    ("row", "n"), ("last message sent", ""), ("target", ""), ("answer", ""), ("response or error", ""), ("score", "n"),
+    ("default", "n"),
+]  # fmt: skip
+"""Of the table of failing rows: (name, n for numbers)."""
+
 Listing = tuple[Sequence[str], list[tuple[Any, ...]], Sequence[str]]
 """A table's columns, lines, and those of the columns that are numbers."""
 
@@ -134,7 +140,9 @@ class _Report:
         if len(self.tested) > 1:
             verdict = self.result.verdict
             counted = f"better on {verdict.won} rows, worse on {verdict.lost}"
-            certain = f"{verdict.low:+.3f} to {verdict.high:+.3f} (95%), p = {verdict.p:.2g}; {counted}"
+            certain = (
+                f"{verdict.low:+.3f} to {verdict.high:+.3f} (95%), p = {verdict.p:.2g}{verdict.decider}; {counted}"
+            )
             found.append(("winner minus default", f"{verdict.difference:+.3f}", certain))
         return [*found, *self.winner_costs, ("the study cost", self.spent[0], self.spent[1])]
 
@@ -454,6 +462,7 @@ def html_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
         labels=report.labels,
         confusion=_confusion(report),
         failing=report.failing,
+        failure_columns=FAILURE_COLUMNS,
         failures=[{name: _shortened(value) for name, value in line.items()} for line in report.failures]
         if known
         else [],

@@ -64,6 +64,12 @@ class Verdict(str):
                 setattr(verdict, field.name, getattr(found, field.name))
         return verdict
 
+    @property
+    def decider(self) -> str:
+        """What to add after p where it and the interval, which is made in another way, do not say the same."""
+        leaves_out_0 = self.low > 0 or self.high < 0
+        return "" if leaves_out_0 == (self != "not shown") else " (p decides; the interval is an approximation)"
+
 
 class Result:
     """A stored study, finished or not.
@@ -510,9 +516,9 @@ class Result:
         return {name: trial for name, trial in named.items() if self.test_score(trial)[3]}
 
     def _repr_html_(self) -> str:
-        head = [markup.fill("<div>{}</div>", line) for line in self.headline.splitlines()]
+        head = markup.said(self.verdict if self.finished else "", self.headline)
         if not len(self._trials):
-            return markup.block(*head)
+            return markup.block(head)
         ranked = self.ranking().head(RANKED)
         ends = markup.scale(ranked["score_low"], ranked["score_high"])
         lines = [
@@ -521,17 +527,16 @@ class Result:
                 record["trial"],
                 f"{record['score']:.3f}",
                 markup.bar(record["score"], record["score_low"], record["score_high"], **ends),
+                f"{record['score_low']:.2f} to {record['score_high']:.2f}",
                 record["search_rows"],
                 self.compared_html(record["trial"]),
             )
             for rank, record in enumerate(ranked.to_dict("records"), start=1)
         ]
-        columns = ("rank", "trial", "score", "95% interval", "rows", "differs from default or winner")
-        numbers = ("rank", "trial", "score", "rows")
-        verdict = markup.fill('<div class="verdict">{}</div>', self.verdict) if self.finished else ""
+        columns = ("rank", "trial", "score", "", "95% interval", "rows", "differs from default or winner")
+        numbers = ("rank", "trial", "score", "95% interval", "rows")
         return markup.block(
-            verdict,
-            *head,
+            head,
             _tested_table(self) if self.finished else "",
             markup.table("prompts as the search ranks them", columns, lines, numbers),
             markup.details("the winner's prompt", markup.messages(self.best.turns)),
@@ -564,7 +569,7 @@ def _tested_table(result: Result) -> markup.Markup:
     ]
     columns = ("prompt", "score", "", "95% interval", "rows")
     title = f"on rows that the search never saw ({result.opened})"
-    return markup.table(title, columns, lines, ("score", "rows")) if lines else markup.Markup()
+    return markup.table(title, columns, lines, ("score", "95% interval", "rows")) if lines else markup.Markup()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -646,6 +651,24 @@ class CrossFit:
     def __repr__(self) -> str:
         return f"{self.headline}\n\n{self.folds_df().to_string(index=False, float_format='{:.3f}'.format)}"
 
+    def _repr_html_(self) -> str:
+        lines = [
+            (
+                record["study"],
+                record["rows"],
+                f"{record['default_score']:.3f}",
+                f"{record['winner_score']:.3f}",
+                record["changes"],
+            )
+            for record in self.folds_df().to_dict("records")
+        ]
+        columns = ("search", "rows", "default", "its winner", "its winner differs from the default in")
+        return markup.block(
+            markup.said(self.verdict, self.headline),
+            markup.table("each search, tested on rows that it never saw", columns, lines, columns[1:4]),
+            markup.details("the prompt to ship", markup.messages(self.best.turns)),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -706,7 +729,8 @@ class Evaluation:
         frame = self.samples_df()
         failed = frame[(frame["score"] < 1) | frame["score"].isna()].sort_values("score", na_position="first")
         lines = [
-            (record["row"], *(markup.clipped(tables.answer_text(record[name]), 200) for name in ("target", "answer")),
+            (record["row"], markup.clipped(tables.answer_text(record["target"]), 200),
+             "(none)" if record["answer"] is None else markup.clipped(tables.answer_text(record["answer"]), 200),
              f"{record['score']:.3f}", markup.clipped(record["error"] or record["response"], 200))
             for record in failed.head(FAILED).to_dict("records")
         ]  # fmt: skip
@@ -758,7 +782,10 @@ def _words(verdict: Verdict, rival: str) -> str:
 
 def shown_text(verdict: Verdict) -> str:
     """The difference, and where nothing is shown, what the rows could have shown."""
-    said = f"difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), p = {verdict.p:.2g}"
+    said = (
+        f"difference {verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f}), p = {verdict.p:.2g}"
+        f"{verdict.decider}"
+    )
     if verdict != "not shown":
         return said
     if math.isnan(verdict.detectable):

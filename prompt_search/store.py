@@ -733,7 +733,6 @@ class Store:
         first_import_of_optuna()
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         url = self.url.render_as_string(hide_password=False)
         with self.engine.begin() as connection:
             if self.url.get_backend_name() == "postgresql":  # two studies may make Optuna's tables at the same moment
@@ -808,10 +807,12 @@ def _close_optuna(storage: optuna.storages.RDBStorage) -> None:
 
 
 def first_import_of_optuna() -> None:
-    """Import Optuna without the warning, in a notebook without ipywidgets, about a progress bar nobody asked for."""
+    """Import Optuna without the warning, in a notebook without ipywidgets, about a progress bar nobody asked for,
+    and without a line in red for every study that is made."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
-        import optuna  # noqa: F401
+        import optuna
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def _tune_sqlite(connection: Any, _: Any) -> None:

@@ -32,7 +32,7 @@ from prompt_search.lease import Lease
 from prompt_search.metrics import Metric
 from prompt_search.pacing import Slots
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
-from prompt_search.progress import Snapshot, in_notebook
+from prompt_search.progress import DONE, Snapshot, in_notebook
 from prompt_search.result import CrossFit, Evaluation, Result
 from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.search.stock import proposals, stops
@@ -841,7 +841,7 @@ class _Run:
         )
         note = Result(self.store, self.study.name).headline
         self.store.mirror(self.study.name, self.study.space(), trials, note)
-        self.phase = "done"
+        self.phase = DONE
         self.tell()
 
     def effects(self, race: Race) -> list[dict[str, Any]]:

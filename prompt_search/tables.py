@@ -222,10 +222,12 @@ def pareto_frame(trials: pd.DataFrame) -> pd.DataFrame:
 
 def with_costs(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials (`trials_frame`) with ``value``, the score that they are compared by: ``estimate`` where it is known, else
-    ``score``; and with ``usd_per_1000_rows``, US dollars."""
+    ``score``; and with ``usd_per_1000_rows``, US dollars. Costs and times that differ by rounding alone are equal."""
     rows = trials["rows"].where(trials["rows"] > 0)
     return trials.assign(
-        value=trials["estimate"].fillna(trials["score"]), usd_per_1000_rows=1000 * trials["cost_usd"] / rows
+        value=trials["estimate"].fillna(trials["score"]),
+        usd_per_1000_rows=(1000 * trials["cost_usd"] / rows).round(12),
+        latency_s=trials["latency_s"].round(9),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,19 @@ def test_report_fits_the_screen(browser: Browser, report: Path, width: int) -> N
     assert backgrounds[0] != backgrounds[1]
 
 
+def test_wide_tables_are_cards_on_a_phone(browser: Browser, report: Path, result: ps.Result) -> None:
+    """Nothing of a line is off the screen, each value has its column's name before it, and filtering still hides."""
+    browser.open(report, width=390)
+    tables = "[...document.querySelectorAll('table.cards')]"
+    assert browser.value(f"{tables}.every(t => t.parentElement.scrollWidth <= t.parentElement.clientWidth)")
+    cells = "document.querySelector('.sortable tbody tr').cells"
+    assert browser.value(f"[...{cells}].every(c => c.getBoundingClientRect().right <= 390)")
+    assert browser.value(f"getComputedStyle({cells}[2], '::before').content") == '"score "'
+    browser.driver.find_element(By.ID, "filter").send_keys("no such word")
+    assert browser.value("[...document.querySelectorAll('.sortable tbody tr')].every(r => !r.offsetHeight)")
+    assert browser.problems() == []
+
+
 def test_table_is_sorted_by_a_press(browser: Browser, report: Path, result: ps.Result) -> None:
     """The first press sorts upwards, the second downwards, with the mouse or the keyboard, and says so."""
     browser.open(report)
@@ -166,6 +180,7 @@ def notebook(result: ps.Result, fake: FakeModel, tmp_path: Path) -> Path:
     ]
     shown: list[Any] = [
         made.template, made.space(), made.data, prompt, *evaluations, made, result, ps.compare(*evaluations),
+        made.estimate(300),
     ]  # fmt: skip
     head = (
         "<!DOCTYPE html><meta charset=utf-8><meta name=viewport content='width=device-width'>"
@@ -176,6 +191,21 @@ def notebook(result: ps.Result, fake: FakeModel, tmp_path: Path) -> Path:
     return page
 
 
+def test_representations_do_without_a_style_sheet(browser: Browser, notebook: Path, result: ps.Result) -> None:
+    """In a notebook that is only opened JupyterLab drops style sheets and pictures and has its own table styles: cells
+    of text stay on the left, intervals are still told, and each line of a diff is one."""
+    page = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", notebook.read_text("utf-8"), flags=re.DOTALL)
+    notebook.write_text(f"<style>.jp td, .jp th {{text-align: right}}</style><div class='jp'>{page}</div>", "utf-8")
+    browser.open(notebook)
+    aligned = "[...document.querySelectorAll('td')].map(e => [e.className, getComputedStyle(e).textAlign].join())"
+    assert set(browser.value(aligned)) == {"n,right", ",left"}
+    low, high = result.ranking().loc[0, ["score_low", "score_high"]]
+    assert f"{low:.2f} to {high:.2f}" in browser.value("document.body.innerText")
+    lines = browser.value("[...document.querySelectorAll('ins, del')].map(e => e.textContent)")
+    assert lines
+    assert all(line.endswith("\n") for line in lines)
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_representations_hold_any_text(browser: Browser, notebook: Path, width: int) -> None:
     """Long words, scripts, other directions and emoji break nothing, in light and dark."""
@@ -184,4 +214,4 @@ def test_representations_hold_any_text(browser: Browser, notebook: Path, width: 
         assert browser.problems() == []
         assert browser.value("document.documentElement.scrollWidth") <= width
         assert browser.value("document.scripts.length") == 0
-        assert browser.value("document.querySelectorAll('.ps').length") == 9
+        assert browser.value("document.querySelectorAll('.ps').length") == 10

@@ -92,5 +92,5 @@ def test_reprs_show_every_line(fake: FakeModel) -> None:
     data = ps.Dataset(pd.DataFrame(DATA.frame()), target="label")
     estimate = study(fake, name="<b>[x]", data=data).estimate(1000)
     assert repr(estimate).startswith("estimate for '<b>[x]':\n  calls          1,000\n  tokens         ")
-    assert "<p>estimate for &lt;b&gt;[x]</p>" in estimate._repr_html_()
+    assert ">estimate for &lt;b&gt;[x]</caption>" in estimate._repr_html_()
     assert "1,000" in estimate._repr_html_()

@@ -110,8 +110,22 @@ def test_diff_marks_lines_whatever_they_begin_with() -> None:
     made = markup.diff("--- this\n+++ other\n@@ -1 +1 @@\n--- a\n+<b>\n same")
     page = Page(made)
     assert page.tags == ["pre", "span", "del", "ins", "span"]
-    assert "<del>--- a</del><ins>+&lt;b&gt;</ins>" in made
+    assert "<del>--- a\n</del><ins>+&lt;b&gt;\n</ins>" in made
     assert markup.diff("") == "<pre></pre>"
+
+
+def test_notebooks_leave_dollars_alone() -> None:
+    """What a notebook shows has the classes that keep MathJax from reading prices as formulas."""
+    shown = Page(markup.block("from $5 to $6"))
+    assert shown.attributes[0] == ("class", "ps mathjax_ignore tex2jax_ignore")
+
+
+def test_verdict_stands_before_its_headline() -> None:
+    """A verdict where there is one, then the headline line by line, escaped."""
+    assert markup.said("better", "<a>\nb") == (
+        '<div class="verdict"><b>better</b></div><div>&lt;a&gt;</div><div>b</div>'
+    )
+    assert markup.said("", "b") == "<div>b</div>"
 
 
 def test_details_open_on_demand() -> None:

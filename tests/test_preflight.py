@@ -211,7 +211,7 @@ def test_sealed_rows_that_repeat_search_rows_are_told(fake: FakeModel) -> None:
     found = made.preflight()
     repeated = [row for row in made.test_rows if row < 12]
     assert found.repeating == len(repeated) > 0
-    assert f"{len(repeated)} sealed rows nearly repeat search rows, the most row " in " ".join(found.advice)
+    assert f"{len(repeated)} of the sealed rows nearly repeat search rows: row " in " ".join(found.advice)
     assert study(fake).preflight().repeating == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from dataclasses import replace
 
 import nbformat
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nbclient import NotebookClient
+from rich.cells import cell_len
 
 from prompt_search.errors import InputError
 from prompt_search.progress import (
@@ -59,19 +61,19 @@ class Clock:
 
 
 def test_describe_names_everything() -> None:
-    """Phase, trial, requests, best with interval, errors, cached share, cost and time left are on one line."""
+    """Phase, trial, requests, best with interval, errors, cached share, cost, rate and time left are on one line."""
     assert describe(SNAPSHOT) == (
-        "exploring, trial 7, 120/600 requests, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
-        "$0.0123, 4 min 0 s left"
+        "reviews: exploring, trial 7, 120/600 requests, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
+        "$0.0123, 2.0 requests/s, 4 min 0 s left"
     )
 
 
 def test_describe_leaves_out_what_is_not_known() -> None:
-    """Before the first answer there is no best, no cached share and no time left; an unknown price is said so."""
+    """Before the first answer there is no best, no cached share, rate or time left; an unknown price is said so."""
     start = replace(
         SNAPSHOT, best=None, low=None, high=None, errors=0, unparsed=0, cached=0, responses=0, calls=0, usd=math.nan
     )
-    assert describe(start) == "exploring, trial 7, 0/600 requests, 0 errors, 0 unparsed, cost unknown"
+    assert describe(start) == "reviews: exploring, trial 7, 0/600 requests, 0 errors, 0 unparsed, cost unknown"
 
 
 def test_describe_without_a_limit_in_calls() -> None:
@@ -86,6 +88,14 @@ def test_seconds_left_counts_paid_responses_only() -> None:
     assert seconds_left(replace(SNAPSHOT, cached=120)) is None
     assert seconds_left(replace(SNAPSHOT, limit=math.inf)) is None
     assert seconds_left(replace(SNAPSHOT, limit=100)) == 0
+
+
+def test_nothing_is_left_at_the_end() -> None:
+    """A study that is done tells its rate, which may be high or low, and no time left."""
+    assert describe(replace(SNAPSHOT, phase="done")).endswith("$0.0123, 2.0 requests/s")
+    assert describe(replace(SNAPSHOT, phase="done", seconds=0.5)).endswith("180 requests/s")
+    assert describe(replace(SNAPSHOT, phase="done", seconds=900)).endswith("0.10 requests/s")
+    assert describe(replace(SNAPSHOT, phase="done", seconds=0)).endswith("$0.0123")
 
 
 @given(st.floats(min_value=0, max_value=1e7))
@@ -158,6 +168,49 @@ def test_live_line_is_literal_and_gone_at_the_end(monkeypatch: pytest.MonkeyPatc
     assert written.rstrip("\n").endswith("\x1b[2K")  # the last thing done is to erase
 
 
+CONTROL = r"\r|\x1b\[[0-9;?]*[A-Za-z]"
+
+LIVE = {
+    80: """\
+the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 requests,
+best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, $0.0123,
+2.0 requests/s, 4 min 0 s left
+━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+""",
+    120: """\
+the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 requests, best 0.750 (0.61 to 0.85),
+1 error, 3 unparsed, 25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
+━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+""",
+}
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_live_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """At 80 and 120 columns lines are broken between what they tell, and a redrawn view erases all of them first."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    with shown("rich", stream) as progress:
+        assert progress is not None
+        progress(replace(SNAPSHOT, study="the [b]long[/b] name of a study 😀"))
+    assert LIVE[columns] in re.sub(CONTROL, "", stream.getvalue())
+    assert stream.getvalue().count("\x1b[2K") >= LIVE[columns].count("\n")
+
+
+def test_live_line_folds_a_name_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name of any length, in letters two cells wide, stays inside the terminal."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    with shown("rich", stream) as progress:
+        assert progress is not None
+        progress(replace(SNAPSHOT, study="語" * 100))
+    drawn = re.sub(CONTROL, "", stream.getvalue())
+    assert drawn.count("語") >= 100
+    assert max(map(cell_len, drawn.splitlines())) <= 80
+
+
 def test_live_line_writes_nothing_where_there_is_no_terminal() -> None:
     """Asked for in a pipe, the live line leaves the pipe clean."""
     stream = io.StringIO()
@@ -191,7 +244,7 @@ thread.join()
 
     (shown_last,) = (output["data"] for output in notebook.cells[0]["outputs"])
     assert "<b>s</b>: done, trial 7, 600/600 requests" in shown_last["text/plain"]
-    assert '<progress max="600" value="600"></progress> &lt;b&gt;s&lt;/b&gt;: done' in shown_last["text/html"]
+    assert '<progress max="600" value="600"></progress><div>&lt;b&gt;s&lt;/b&gt;: done' in shown_last["text/html"]
 
 
 def test_no_notebook_no_view() -> None:

@@ -13,7 +13,8 @@ import pytest
 import prompt_search as ps
 from prompt_search.completion import Response
 from prompt_search.errors import RequestRefused, StorageError, StudyError
-from prompt_search.result import Evaluation
+from prompt_search.result import Evaluation, Verdict, shown_text
+from prompt_search.statistics import paired_difference
 from prompt_search.tables import (
     CALL_COLUMNS,
     EFFECT_COLUMNS,
@@ -259,6 +260,16 @@ def test_comparison_that_shows_nothing_says_what_it_could_have_shown(fake: FakeM
     shown = f"; so many rows show a true difference of {result.verdict.detectable:.2f} four times in five"
     assert shown in result.headline
     assert 0.2 < result.verdict.detectable < 1
+
+
+def test_what_decides_is_said_where_test_and_interval_disagree() -> None:
+    """14 rows won and 5 lost of 60: p is above 0.05, the interval leaves out 0; elsewhere there is no word of it."""
+    apart = Verdict.of(paired_difference([0] * 14 + [1] * 5 + [1] * 41, [1] * 14 + [0] * 5 + [1] * 41))
+    assert (apart, apart.p > 0.05, apart.low > 0) == ("not shown", True, True)
+    assert "p = 0.064 (p decides; the interval is an approximation); so many rows" in shown_text(apart)
+    for won, lost in ((20, 2), (5, 5)):
+        agreed = Verdict.of(paired_difference([0] * won + [1] * lost, [1] * won + [0] * lost))
+        assert agreed.decider == ""
 
 
 def test_failed_test_is_said(fake: FakeModel) -> None:

@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import dataclasses
 import json
+import logging
 import math
 import tempfile
 import zlib
@@ -614,6 +615,8 @@ def test_cross_fitting_tests_every_row_once(fake: FakeModel, storage: str) -> No
     assert "Decide with care." in found.best.text
     assert fake.count <= 600
     assert "on 60 rows, each tested by one of 3 searches that never saw it" in repr(found)
+    assert "on 60 rows, each tested by one of 3 searches that never saw it" in found._repr_html_()
+    assert all(f">{name}</td>" in found._repr_html_() for name in found.folds_df()["study"])
     frame = found.folds_df()
     assert frame["study"].tolist() == ["study fold 1", "study fold 2", "study fold 3"]
     shares = frame["rows"] / 60
@@ -623,6 +626,17 @@ def test_cross_fitting_tests_every_row_once(fake: FakeModel, storage: str) -> No
     again = study(fake, storage).cross_fit(600)
     assert fake.count == sent
     pd.testing.assert_frame_equal(again.folds_df(), frame)
+
+
+def test_optuna_says_nothing_of_its_own(fake: FakeModel, caplog: pytest.LogCaptureFixture) -> None:
+    """A run's only words are its own: Optuna does not announce the study that mirrors it."""
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    logging.getLogger("optuna").addHandler(caplog.handler)
+    try:
+        study(fake).run(60)
+    finally:
+        logging.getLogger("optuna").removeHandler(caplog.handler)
+    assert caplog.messages == []
 
 
 def test_cross_fitting_with_few_calls(fake: FakeModel) -> None:

@@ -267,6 +267,13 @@ def test_pareto_leaves_out_what_is_beaten() -> None:
     assert pareto_frame(trials_table()).empty
 
 
+def test_pareto_sees_no_difference_in_rounding() -> None:
+    """The same price and time a row, added up over more or fewer rows, do not set two trials apart."""
+    lines = trials_table((0.9, 100, 2 * 1e-5, 0.2), (0.8, 100, 2 * 1e-5 * (1 - 1e-15), 0.2 * (1 - 1e-15)))
+    assert lines["cost_usd"].nunique() == lines["latency_s"].nunique() == 2
+    assert pareto_frame(lines)["trial"].tolist() == [0]
+
+
 def test_pareto_goes_by_the_corrected_score() -> None:
     """A trial that was lucky on few rows does not push out one that is expected to be better."""
     lines = trials_table((1.0, 100, 0.0, 1.0), (0.8, 100, 0.0, 1.0)).assign(estimate=[0.6, 0.7])
