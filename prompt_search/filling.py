@@ -16,6 +16,7 @@ from prompt_search.analysis import choice_name
 from prompt_search.errors import TemplateError
 from prompt_search.recording import ORDERS, Recorder
 from prompt_search.rendering import FUNCTIONS, environment, finalize, literal
+from prompt_search.sandbox import spend
 
 if TYPE_CHECKING:
     from prompt_search.template import Template
@@ -366,6 +367,7 @@ class Filler:
 
     def _filled(self, segment: _Segment) -> _Segment:
         """A segment with literals for choice calls, and as text where it is constant."""
+        spend(10)  # loops within loops are written out
         if any(kind == _CALL for kind, _ in segment.tokens):
             segment = _Segment(segment.kind, tuple(map(self._token, segment.tokens)))
         if segment.kind != "variable":

@@ -91,6 +91,8 @@ class Recorder:
     ) -> list[Mapping[str, Any]]:
         if not 0 <= min <= max:
             raise InputError(f"examples {name!r}: 0 <= min <= max must hold, got min={min}, max={max}")
+        if max > MOST_INTEGERS:
+            raise InputError(f"examples {name!r}: at most {MOST_INTEGERS} shots, got max={max}")
         if self.pool is not None and max > len(self.pool):
             raise InputError(
                 f"examples {name!r}: max={max} shots, but only {len(self.pool)} rows may serve as examples; lower max"

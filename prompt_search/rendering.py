@@ -11,10 +11,10 @@ from jinja2 import nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context, Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
+from prompt_search.sandbox import Sandbox, allowance, refusing
 
 FUNCTIONS = ("choice", "flag", "integer", "order", "examples")
 """The choice functions of a template."""
@@ -67,9 +67,9 @@ def finalize(value: object) -> object:
 
 
 @lru_cache(maxsize=1)
-def environment() -> ImmutableSandboxedEnvironment:
+def environment() -> Sandbox:
     """The sandboxed environment that every template and every exported prompt is rendered in."""
-    made = ImmutableSandboxedEnvironment(
+    return Sandbox(
         extensions=[ChatExtension],
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -77,22 +77,17 @@ def environment() -> ImmutableSandboxedEnvironment:
         autoescape=False,
         finalize=finalize,
     )
-    # The same candidate must be the same prompt every time.
-    del made.filters["random"], made.globals["lipsum"]
-    return made
 
 
 def compile_source(source: str, name: str) -> jinja2.Template:
     """Compile for `render_messages`.
 
     Raises:
-        TemplateError: a syntax error, with its line.
+        TemplateError: a syntax error, with its line, or source too large or too deep for Python.
     """
     env = environment()
-    try:
+    with refusing(name):
         code = env.compile(source, name, name)
-    except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(f"template syntax: {error.message}", template=name, line=error.lineno) from None
     return env.template_class.from_code(env, code, env.globals)
 
 
@@ -112,7 +107,8 @@ def render_messages(
     name = compiled.name or "template"
     messages: list[Message] = []
     try:
-        outside = compiled.render({**variables, MESSAGES: messages}).strip()
+        with allowance():
+            outside = compiled.render({**variables, MESSAGES: messages}).strip()
     except TemplateError:
         raise
     except Exception as error:
@@ -136,7 +132,9 @@ def _explain(error: Exception) -> str:
         return str(error)
     if isinstance(error, jinja2.UndefinedError):
         return f"undefined variable: {error.message}; pass it in context= or correct the name"
-    return f"{type(error).__name__}: {error}"
+    if isinstance(error, RecursionError):
+        return "the template calls itself too often; let its macros, blocks and loops end"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _line_of(error: BaseException, name: str) -> int | None:

@@ -14,9 +14,10 @@ import pandas as pd
 
 from prompt_search import markup, tables
 from prompt_search.candidate import Prompt
-from prompt_search.errors import InputError, StudyError
+from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord, shown_url
+from prompt_search.stored import checked, reading
 
 if TYPE_CHECKING:
     import optuna
@@ -87,19 +88,30 @@ class Result:
         self.name = name
         self._study: StudyRecord = store.study(name)
         self._trials: list[TrialRecord] = store.trials(name)
+        if self._study.summary:
+            numbers = {trial.trial for trial in self._trials}
+            named = {self.summary["winner"], self.summary.get("hand_written"), *self.summary["order"]} - {None}
+            if named - numbers or len(numbers) < len(self._trials):
+                raise StorageError(
+                    f"study {name!r} cannot be read: its trials are not those that its summary names; restore the "
+                    f"storage, or run the study anew with fresh=True (--fresh)"
+                )
 
     @cached_property
     def _calls(self) -> pd.DataFrame:
-        return tables.calls_frame(self._store.call_columns(self.name))
+        with reading(f"the calls of study {self.name!r}"):
+            return tables.calls_frame(self._store.call_columns(self.name))
 
     @cached_property
     def _scored(self) -> pd.DataFrame:
-        return tables.scored_frame(self._store.sample_columns(self.name), self._calls)
+        with reading(f"the scored rows of study {self.name!r}"):
+            return tables.scored_frame(self._store.sample_columns(self.name), self._calls)
 
     @cached_property
     def _table(self) -> pd.DataFrame:
         names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
-        return tables.trials_frame(self._trials, self._scored, names)
+        with reading(f"the trials of study {self.name!r}"):
+            return tables.trials_frame(self._trials, self._scored, names)
 
     @cached_property
     def _by_number(self) -> dict[int, TrialRecord]:
@@ -154,7 +166,8 @@ class Result:
         Raises:
             StudyError: there is no such trial.
         """
-        return Prompt(**self._trial(trial).prompt)
+        with reading(f"the prompt of trial {trial} of study {self.name!r}"):
+            return checked(Prompt, self._trial(trial).prompt)
 
     @property
     def best_trial(self) -> int:
@@ -255,11 +268,13 @@ class Result:
 
     def effects_df(self) -> pd.DataFrame:
         """Which choice mattered, one row per option; see `tables.effects_frame`. Empty while it is unfinished."""
-        return tables.effects_frame(self.summary.get("effects", ()), self._trials)
+        with reading(f"the effects of study {self.name!r}"):
+            return tables.effects_frame(self.summary.get("effects", ()), self._trials)
 
     def interactions_df(self) -> pd.DataFrame:
         """Which options are better or worse together; see `tables.interactions_frame`."""
-        return tables.interactions_frame(self.summary.get("interactions", ()))
+        with reading(f"the interactions of study {self.name!r}"):
+            return tables.interactions_frame(self.summary.get("interactions", ()))
 
     def _told(self, trial: int | None) -> pd.DataFrame:
         """A trial's samples on sealed rows, or on search rows where it was not tested; default: the winner's."""

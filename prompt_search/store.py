@@ -30,6 +30,7 @@ from prompt_search.budget import Budget, Spending
 from prompt_search.completion import Request, Response, without_logprobs
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
 from prompt_search.lease import Owner
+from prompt_search.stored import Identity, Summary, check_columns, checked, reading
 from prompt_search.writer import Writer
 
 if TYPE_CHECKING:
@@ -185,6 +186,22 @@ class StudyRecord:
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
+_SAMPLE_TYPES: Mapping[str, Collection[type]] = {
+    **dict.fromkeys(("trial", "row"), (int,)),
+    **dict.fromkeys(("split", "key", "explanation"), (str,)),
+    "score": (float, int, bool, type(None)),
+    "error": (str, type(None)),
+    **dict.fromkeys(("unparsed", "cached"), (bool,)),
+}
+_CALL_TYPES: Mapping[str, Collection[type]] = {
+    **dict.fromkeys(("number", "attempts"), (int,)),
+    **dict.fromkeys(("key", "role", "split", "text", "finish_reason"), (str,)),
+    "error": (str, type(None)),
+    **dict.fromkeys(("latency_s", "cost_usd"), (float, int, type(None))),
+    **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), (int, type(None))),
+}
+
+
 class Store:
     """A database at a SQLAlchemy URL, SQLite or PostgreSQL; SQLite files and all tables are made when missing.
 
@@ -257,7 +274,7 @@ class Store:
                 answered = sql.select(r.c.response, r.c.key.label("of"), c).select_from(r.outerjoin(c, used))
                 for row in connection.execute(answered.where(r.c.key.in_(some))):
                     if row.study is None or row.failure is not None:
-                        responses[row.of] = Response.from_json(row.response)
+                        responses[row.of] = _response(row.of, row.response)
                     else:
                         calls[row.of] = _call(row, row.response)
         return Found(calls=calls, responses=responses)
@@ -267,7 +284,7 @@ class Store:
         query = sql.select(schema.responses.c.response).where(schema.responses.c.key == key)
         with self.engine.connect() as connection:
             text = connection.execute(query).scalar_one_or_none()
-        return None if text is None else Response.from_json(text)
+        return None if text is None else _response(key, text)
 
     async def save_call(self, saved: Saved) -> None:
         """Return once it is committed that the study used a response; a failed request is kept with the study only.
@@ -339,7 +356,7 @@ class Store:
         own = ("key", "number", "role", "split", "attempts")
         counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
         columns: Columns = {name: [] for name in (*own, *TOLD, *counts)}
-        with self.engine.connect() as connection, _uncollected():
+        with self.engine.connect() as connection, _uncollected(), reading(f"a call of study {study!r}"):
             texts: list[str | None] = []
             for rows in _fetched(connection, query):
                 *values, failures = zip(*rows, strict=True)
@@ -355,6 +372,7 @@ class Store:
                 used = [body["usage"] for body in bodies]
                 for name in counts:
                     columns[name] += [usage[name] for usage in used]
+            check_columns(columns, _CALL_TYPES)
         return columns
 
     def _answers(self, connection: sql.Connection, keys: Sequence[str]) -> dict[str, str]:
@@ -605,15 +623,7 @@ class Store:
         """All stored studies, oldest first."""
         with self.engine.connect() as connection:
             rows = connection.execute(sql.select(schema.studies).order_by(schema.studies.c.created)).all()
-        return [
-            StudyRecord(
-                study=row.study,
-                created=row.created,
-                identity=json.loads(row.identity),
-                summary=json.loads(row.summary) if row.summary else {},
-            )
-            for row in rows
-        ]
+        return [_study(row) for row in rows]
 
     def open_study(self, name: str, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
         """Start a study, or go on with the stored one.
@@ -706,7 +716,9 @@ class Store:
     def trials(self, study: str) -> list[TrialRecord]:
         query = sql.select(schema.trials.c.record).where(schema.trials.c.study == study).order_by(schema.trials.c.trial)
         with self.engine.connect() as connection:
-            return [TrialRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
+            texts = connection.execute(query).scalars().all()
+        with reading(f"a trial of study {study!r}"):
+            return [checked(TrialRecord, json.loads(text)) for text in texts]
 
     def samples(self, study: str) -> list[SampleRecord]:
         query = (
@@ -722,11 +734,12 @@ class Store:
         query = sql.select(schema.samples.c.record).where(schema.samples.c.study == study)
         query = query.with_hint(schema.samples, "NOT INDEXED", "sqlite")
         columns: Columns = {field.name: [] for field in fields(SampleRecord)}
-        with self.engine.connect() as connection, _uncollected():
+        with self.engine.connect() as connection, _uncollected(), reading(f"a scored row of study {study!r}"):
             for rows in _fetched(connection, query):
                 records = _parsed(text for (text,) in rows)
                 for name, values in columns.items():
                     values += [record[name] for record in records]
+            check_columns(columns, _SAMPLE_TYPES)
         return columns
 
     def _optuna_storage(self) -> optuna.storages.RDBStorage:
@@ -857,18 +870,40 @@ def _why_unwritten(url: sql.URL, error: Exception) -> str:
     return f"storage {shown_url(url)!r} cannot be written: {reason}; make room or restore the connection"
 
 
+def _study(row: Any) -> StudyRecord:
+    with reading(f"study {row.study!r}"):
+        identity, summary = json.loads(row.identity), json.loads(row.summary) if row.summary else {}
+        checked(Identity, identity)
+        if summary:
+            checked(Summary, summary)
+        return StudyRecord(study=row.study, created=float(row.created), identity=identity, summary=summary)
+
+
 def _call(row: Any, text: str) -> Call:
     return Call(
         key=row.key,
         number=row.number,
         split=row.split,
         attempts=row.attempts,
-        response=Response.from_json(text),
+        response=_response(row.key, text),
         role=row.role,
         budget=row.budget,
         tokens=row.tokens,
         usd=row.usd,
     )
+
+
+def _response(key: str, text: str) -> Response:
+    with reading(f"the response {key!r}"):
+        response = Response.from_json(text)
+        texts = (response.text, response.finish_reason, response.error or "")
+        numbers = (response.latency_s, response.cost_usd, response.attempts, response.lost)
+        used = (response.usage.prompt_tokens, response.usage.cached_tokens, response.usage.completion_tokens)
+        if not all(isinstance(value, str) for value in texts) or not all(
+            isinstance(value, (int, float)) for value in (*numbers, *(count or 0 for count in used))
+        ):
+            raise TypeError("a field is of another type than responses have")
+        return response
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -112,6 +112,8 @@ def scored_frame(samples: Columns, calls: pd.DataFrame) -> pd.DataFrame:
         calls: see `calls_frame`.
     """
     places = pd.Index(calls["key"]).get_indexer(pd.Index(_series(samples["key"])))
+    if (places < 0).any():
+        raise LookupError("a scored row has no call")
     told = calls.take(places).reset_index(drop=True)
     frame = pd.DataFrame(
         {
@@ -160,6 +162,8 @@ def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Seq
         names: the choices.
     """
     place = pd.Index([trial.trial for trial in trials], dtype="int64").get_indexer(pd.Index(scored["trial"]))
+    if (place < 0).any():
+        raise LookupError("a scored row has no trial")
     searched = (scored["split"] == "search").to_numpy()
     score = scored["score"].to_numpy()
 

@@ -13,7 +13,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from jinja2 import meta, nodes
 
 from prompt_search import markup
@@ -33,6 +32,7 @@ from prompt_search.examples import ExamplePool
 from prompt_search.filling import Filler, list_at_top, segments, stored_names
 from prompt_search.recording import AnyRow, Recorder, check_same
 from prompt_search.rendering import FUNCTIONS, MESSAGES, compile_source, environment, literal, render_messages
+from prompt_search.sandbox import refusing
 from prompt_search.space import Factor, SearchSpace, discover
 
 _TAG = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
@@ -66,18 +66,16 @@ class Template:
             if key in ("row", "nearest", MESSAGES, *FUNCTIONS):
                 raise InputError(f"context[{key!r}]: every template has something of that name; rename it")
             literal(value, where=f"context[{key!r}]")
-        try:
+        with refusing(name):
             self._ast = environment().parse(source, name)
-        except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(f"template syntax: {error.message}", template=name, line=error.lineno) from None
-        refuse_other_files(self._ast, name)
-        self.lines = choice_lines(self._ast, name)
-        self.row_fields = row_fields_only(self._ast)
-        self._parents = Dependence(self._ast, name).parents
-        self._compiled = compile_source(source, name)
-        self._segments = segments(source)
-        self._stored = stored_names(self._ast)
-        self._names_used = {node.name for node in self._ast.find_all(nodes.Name)}
+            refuse_other_files(self._ast, name)
+            self.lines = choice_lines(self._ast, name)
+            self.row_fields = row_fields_only(self._ast)
+            self._parents = Dependence(self._ast, name).parents
+            self._compiled = compile_source(source, name)
+            self._segments = segments(source)
+            self._stored = stored_names(self._ast)
+            self._names_used = {node.name for node in self._ast.find_all(nodes.Name)}
         self._pool_written: tuple[str, ExamplePool, str] | None = None
 
     @classmethod
@@ -254,7 +252,8 @@ class Template:
             TemplateError: as for `render`, and shots without a pool to take them from.
         """
         recorder = self._trace(choices, row, pool)[1]
-        return Filler(self, recorder, choices.get("answer", "")).source()
+        with refusing(self.name):
+            return Filler(self, recorder, choices.get("answer", "")).source()
 
     def _pool_text(self, variable: str, pool: ExamplePool) -> str:
         """A pool as source; the last one is kept, because every candidate of a study has the same."""
