@@ -229,6 +229,8 @@ class Prompt:
             settings = json.loads(header["body"]) if header else {}
         except OSError as error:
             raise InputError(f"{path}: cannot read the prompt: {error.strerror}") from None
+        except RecursionError:
+            raise InputError(f"{path}: not a prompt file: nested too deeply") from None
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
@@ -247,7 +249,11 @@ class Prompt:
         if file.suffix not in writers:
             raise InputError(f"{path}: a prompt is written as {', '.join(writers)}, got {file.suffix or 'no suffix'!r}")
         try:
-            file.write_bytes(writers[file.suffix]().encode("utf-8"))
+            content = writers[file.suffix]().encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(f"{path}: the prompt holds half a character (a lone surrogate); remove it") from None
+        try:
+            file.write_bytes(content)
         except OSError as error:
             raise InputError(f"{path}: cannot write the prompt: {error.strerror}") from None
         return file

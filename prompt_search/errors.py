@@ -18,6 +18,11 @@ A message states the rule, what came, and what to do, on one line.
 from __future__ import annotations
 
 
+def _one_line(message: str) -> str:
+    """Names of columns and files may hold line breaks."""
+    return "\\n".join(message.splitlines())
+
+
 class PromptSearchError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
 
@@ -40,7 +45,7 @@ class TemplateError(InputError):
     def __init__(self, message: str, *, template: str, line: int | None = None) -> None:
         self.template = template
         self.line = line
-        super().__init__(f"{template}{f' line {line}' if line else ''}: {message}")
+        super().__init__(_one_line(f"{template}{f' line {line}' if line else ''}: {message}"))
 
 
 class DataError(InputError):
@@ -53,7 +58,7 @@ class DataError(InputError):
     def __init__(self, message: str, *, file: str, line: int | None = None) -> None:
         self.file = file
         self.line = line
-        super().__init__(f"{file}{f' line {line}' if line else ''}: {message}")
+        super().__init__(_one_line(f"{file}{f' line {line}' if line else ''}: {message}"))
 
 
 class StudyError(InputError):

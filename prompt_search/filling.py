@@ -100,7 +100,7 @@ def _grouped(tokens: Iterable[_Token]) -> Iterator[_Segment]:
         if opened == "data":
             yield _Segment("data", tuple(current))
         elif kind == "raw_end":
-            yield _Segment("data", tuple(token for token in current if token[0] == "data"))
+            yield _Segment("data", (("data", "".join(value for token, value in current if token == "data")),))
         elif kind.endswith("_end") and opened != "comment_begin":
             yield _Segment(opened.removesuffix("_begin"), tuple(current))
         elif not kind.endswith("_end"):
