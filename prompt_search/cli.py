@@ -108,13 +108,13 @@ def demo(
     288 customer messages in 6 intents, which come with the package.
     """
     from prompt_search.budget import Budget
-    from prompt_search.demo import DEMO_CALLS, demo_study
+    from prompt_search.demo import DEMO_CALLS, DEMO_SEED, demo_study
     from prompt_search.progress import choose_display
 
     shown_as = choose_display(display)
     _pull()
     url = storage or DEMO_STORAGE
-    study = demo_study(seed=seed or 0, storage=url)
+    study = demo_study(seed=DEMO_SEED if seed is None else seed, storage=url)
     beside = Path(_sqlite_file(url) or DEMO_REPORT).with_suffix(".html")
     _run(study, Budget(calls=calls or DEMO_CALLS), shown_as, fresh=fresh, report_to=beside)
 

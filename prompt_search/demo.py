@@ -12,9 +12,10 @@ from prompt_search.study import Study
 from prompt_search.template import Template
 
 DEMO_CALLS = 300
+DEMO_SEED = 1
 
 
-def demo_study(*, seed: int = 0, storage: str | None = None) -> Study:
+def demo_study(*, seed: int = DEMO_SEED, storage: str | None = None) -> Study:
     """The demo's study."""
     with resources.as_file(resources.files("prompt_search") / "_demo" / "messages.csv") as file:
         data = Dataset.read(file, target="intent")
