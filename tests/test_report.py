@@ -104,7 +104,7 @@ def test_prompt_in_the_report_is_what_was_sent(result: ps.Result, page: str, ans
 
 def test_every_trial_is_in_the_table(result: ps.Result, page: str) -> None:
     """One line a trial, the winner's marked and first."""
-    (table,) = re.findall(r'<table class="sortable".*?</table>', page, flags=re.DOTALL)
+    (table,) = re.findall(r'<table class="cards sortable".*?</table>', page, flags=re.DOTALL)
     lines = table.split("<tbody>")[1].count("<tr")
     assert lines == len(result.trials_df())
     assert table.index('<tr class="winner">') < table.index("<tr>", table.index("<tbody>"))
