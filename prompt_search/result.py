@@ -17,7 +17,7 @@ from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord, shown_url
-from prompt_search.stored import checked, reading
+from prompt_search.stored import Summary, checked, reading
 
 if TYPE_CHECKING:
     import optuna
@@ -89,6 +89,8 @@ class Result:
         self._study: StudyRecord = store.study(name)
         self._trials: list[TrialRecord] = store.trials(name)
         if self._study.summary:
+            with reading(f"the summary of study {name!r}"):
+                checked(Summary, self._study.summary)
             numbers = {trial.trial for trial in self._trials}
             named = {self.summary["winner"], self.summary.get("hand_written"), *self.summary["order"]} - {None}
             if named - numbers or len(numbers) < len(self._trials):

@@ -261,7 +261,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             del self.filters[name]
         del self.globals["lipsum"]
         self.globals["namespace"] = _Notes
-        tables: tuple[dict[str, Callable[..., Any]], ...] = (self.filters, self.tests)
+        tables: tuple[dict[str, Any], dict[str, Any]] = (self.filters, self.tests)
         for table in tables:
             table.update({name: _filter(name, function) for name, function in table.items()})
         self.filters |= {"_entered": _entered, "_read": _read, "_joined": _joined}

@@ -30,7 +30,7 @@ from prompt_search.budget import Budget, Spending
 from prompt_search.completion import Request, Response, without_logprobs
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
 from prompt_search.lease import Owner
-from prompt_search.stored import Identity, Summary, check_columns, checked, reading
+from prompt_search.stored import Identity, check_columns, checked, reading
 from prompt_search.writer import Writer
 
 if TYPE_CHECKING:
@@ -874,8 +874,8 @@ def _study(row: Any) -> StudyRecord:
     with reading(f"study {row.study!r}"):
         identity, summary = json.loads(row.identity), json.loads(row.summary) if row.summary else {}
         checked(Identity, identity)
-        if summary:
-            checked(Summary, summary)
+        if not isinstance(summary, dict):
+            raise TypeError("its summary is no object")
         return StudyRecord(study=row.study, created=float(row.created), identity=identity, summary=summary)
 
 

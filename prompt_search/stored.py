@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import pydantic
@@ -13,6 +12,8 @@ import pydantic
 from prompt_search.errors import PromptSearchError, StorageError
 
 T = TypeVar("T")
+
+_READERS: dict[Any, pydantic.TypeAdapter[Any]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +73,16 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-@lru_cache
-def _reader(kind: type[T]) -> pydantic.TypeAdapter[T]:
-    return pydantic.TypeAdapter(kind)
-
-
 def checked(kind: type[T], fields: Any) -> T:
     """A dataclass of what was stored, if it has the fields and types of ``kind``.
 
     Raises:
         pydantic.ValidationError: it has not.
     """
-    return _reader(kind).validate_python(fields)
+    if kind not in _READERS:
+        _READERS[kind] = pydantic.TypeAdapter(kind)
+    made: T = _READERS[kind].validate_python(fields)
+    return made
 
 
 def check_columns(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Collection[type]]) -> None:

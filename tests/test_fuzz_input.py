@@ -219,7 +219,7 @@ COLUMNS = {
     "prompt_search_samples": ["record"],
     "prompt_search_studies": ["identity", "summary"],
 }
-anything = (
+anything: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers(-2, 10**6) | st.floats() | st.text(max_size=5) | st.just([]) | st.just({})
 )
 
