@@ -1,7 +1,8 @@
 """Random studies under random limits: does the server ever see a request, token or dollar above one?
 
-Every setting is a whole study (search, finals, sealed test) over real sockets, at a concurrency and latency drawn at
-random, with some requests refused and some cut off after the server has worked on them. The server counts for itself.
+Every setting is a whole study (search, finals, sealed test) over real sockets, at a concurrency, latency and number of
+workers drawn at random (none: the study's own process sends), with some requests refused and some cut off after the
+server has worked on them. The server counts for itself.
 Prints a line for each kind of limit: what share of the limit was used, and how often it was passed.
 """
 
@@ -11,9 +12,11 @@ import argparse
 import functools
 import random
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 
+import distributed
 import optuna
 import pandas as pd
 
@@ -23,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.counting_server import PRICE, Server, serving
 from prompt_search import study as study_module
 from prompt_search.client import Client
+
+WORKERS = (0, 0, 1, 2, 4)
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Decide with care.", "Which? 😀😀"]) }}
 {% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
@@ -60,24 +65,36 @@ def main() -> None:
     vars(study_module)["Client"] = functools.partial(Client, sleep=brief)
     generator = random.Random(arguments.seed)
     shares: dict[str, list[float]] = defaultdict(list)
+    by_workers: Counter[int] = Counter()
     requests = failed = 0
-    for _ in range(arguments.settings):
-        limits = drawn_limits(generator)
-        with serving(
-            Server(latency_s=generator.choice([0, 0.005, 0.02]), failing=generator.choice([0, 0.2]))
-        ) as server:
-            study = ps.Study(
-                template=ps.Template(SOURCE),
-                data=data(),
-                model=ps.Model("counted", base_url=server.base_url, price=PRICE),
-                max_concurrency=generator.randint(1, 48),
-                seed=generator.randrange(1000),
-            )
-            study.run(ps.Budget(**limits))  # type: ignore[arg-type]
-        for name, limit in limits.items():
-            shares[name].append({"calls": server.requests, "tokens": server.tokens, "usd": server.usd}[name] / limit)
-        requests, failed = requests + server.requests, failed + server.failed
-    print(f"{arguments.settings} studies, {requests:,} requests, {failed:,} of them refused or cut off\n")
+    with ExitStack() as stack:
+        schedulers: dict[int, str | None] = {
+            count: stack.enter_context(
+                distributed.LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+            ).scheduler_address
+            for count in sorted(set(WORKERS) - {0})
+        }
+        for _ in range(arguments.settings):
+            limits = drawn_limits(generator)
+            workers = generator.choice(WORKERS)
+            by_workers[workers] += 1
+            latency, failing = generator.choice([0, 0.005, 0.02]), generator.choice([0, 0.2])
+            with serving(Server(latency_s=latency, failing=failing)) as server:
+                study = ps.Study(
+                    template=ps.Template(SOURCE),
+                    data=data(),
+                    model=ps.Model("counted", base_url=server.base_url, price=PRICE),
+                    max_concurrency=generator.randint(1, 48),
+                    seed=generator.randrange(1000),
+                    executor=schedulers.get(workers),
+                )
+                study.run(ps.Budget(**limits))  # type: ignore[arg-type]
+            counted = {"calls": server.requests, "tokens": server.tokens, "usd": server.usd}
+            for name, limit in limits.items():
+                shares[name].append(counted[name] / limit)
+            requests, failed = requests + server.requests, failed + server.failed
+    print(f"{arguments.settings} studies, {requests:,} requests, {failed:,} of them refused or cut off")
+    print(f"studies by number of workers: {dict(sorted(by_workers.items()))}\n")
     print("| limit | studies | used on average | used at most | passed |")
     print("|---|---|---|---|---|")
     for name, used in sorted(shares.items()):
