@@ -70,7 +70,9 @@ def main() -> None:
     with ExitStack() as stack:
         schedulers: dict[int, str | None] = {
             count: stack.enter_context(
-                distributed.LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+                distributed.LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=count, threads_per_worker=1, dashboard_address=None
+                )
             ).scheduler_address
             for count in sorted(set(WORKERS) - {0})
         }
