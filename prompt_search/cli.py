@@ -19,6 +19,7 @@ import typer
 from prompt_search.errors import InputError, PromptSearchError, RunError, StorageError, StudyError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
@@ -325,7 +326,7 @@ def compare(
         changed = found.changed()
         if len(changed):
             typer.echo()
-            _print(_changed_rows(found))
+            _print(_changed_rows(found, changed))
         typer.echo()
         _print(Text(found.headline))
         if found.diff:
@@ -417,7 +418,7 @@ def cache_export(
 
 def _on_disk(storage: str | None) -> str:
     """How large a storage's file is, as the end of a sentence."""
-    path = Path((storage or DEFAULT_STORAGE).removeprefix("sqlite:///").partition("?")[0])
+    path = Path(_sqlite_file(storage or DEFAULT_STORAGE) or "")
     return f"; {path} has {path.stat().st_size / 1000:,.1f} kB" if path.is_file() else ""
 
 
@@ -779,9 +780,8 @@ def _scores(found: Comparison) -> Table:
     return table
 
 
-def _changed_rows(found: Comparison) -> Table:
+def _changed_rows(found: Comparison, frame: pd.DataFrame) -> Table:
     """The rows won and lost, the largest changes first."""
-    frame = found.changed()
     table = _table(f"rows won and lost by the second: {found.verdict.won} and {found.verdict.lost}")
     for column, title in zip(frame.columns, ("row", "", "change", "target", *found.names), strict=True):
         number = column in ("row", "change")

@@ -300,6 +300,14 @@ class Study:
         return sha256(json.dumps([self.data.fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
 
     @property
+    def _first_candidates(self) -> list[Candidate]:
+        """The default, what was enqueued, and the design: with what a search begins, each once."""
+        space = self.space()
+        found = [space.candidate({}), *self._candidates_enqueued]
+        found += [space.candidate(positions) for positions in design(space, self.seed)]
+        return list(dict.fromkeys(found))
+
+    @property
     def _candidates_enqueued(self) -> list[Candidate]:
         return [self.space().candidate_of(choices) for choices in self._enqueued]
 
@@ -414,9 +422,7 @@ class Study:
         budget = Budget(calls=budget) if isinstance(budget, int) else budget
         space = self.space()
         self._check(budget)
-        some = [space.candidate({}), *self._candidates_enqueued]
-        some += [space.candidate(positions) for positions in design(space, self.seed)]
-        contenders = [self.contender(candidate) for candidate in dict.fromkeys(some)]
+        contenders = [self.contender(candidate) for candidate in self._first_candidates]
         rows = self.search_rows[:BLOCK]
         requests = [contender.requests(self.data.rows[row])[-1] for contender in contenders for row in rows]
         for_each = max(len(contender.requests(self.data.rows[rows[0]])) for contender in contenders)
@@ -539,10 +545,8 @@ class Study:
         """
         planned = Budget(calls=budget) if isinstance(budget, int) else budget
         allowed = part_of(planned)
-        space = self.space()
-        default = space.candidate({})
-        first = [*self._candidates_enqueued, *(space.candidate(positions) for positions in design(space, self.seed))]
-        others = self._telling([candidate for candidate in dict.fromkeys(first) if candidate != default])
+        default, *first = self._first_candidates
+        others = self._telling(first)
         blocks = blocks_of(self._rows_for(default), allowed)
         label = PREFLIGHT.format(self.name)
         self._check(allowed)
