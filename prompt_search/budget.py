@@ -55,10 +55,14 @@ class Budget:
         given = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {name: limit for name, limit in given if limit is not None}
 
+    @property
+    def never_passed(self) -> dict[str, float]:
+        """The limits of `Spending`: all but seconds."""
+        return {name: limit for name, limit in self.limits.items() if name != "seconds"}
+
     def allows_more_than(self, spending: Spending) -> bool:
         """Whether anything could be sent after so much was spent."""
-        limits = ((name, limit) for name, limit in self.limits.items() if name != "seconds")
-        return all(getattr(spending, name) < limit for name, limit in limits)
+        return all(getattr(spending, name) < limit for name, limit in self.never_passed.items())
 
     def part(self, share: float) -> Budget:
         """So much of every limit, at least one call and one token.
@@ -370,8 +374,8 @@ class Ledger:
         """Which limits would be passed if so much more were used."""
         more = self.former + self._held + needed
         used = [self.counted + more, self.before + self.paid + more] if sent else [self.counted + more]
-        limits = {name: limit for name, limit in self.budget.limits.items() if name != "seconds"}
-        return [name for name, limit in limits.items() if any(getattr(each, name) > limit for each in used)]
+        limits = self.budget.never_passed.items()
+        return [name for name, limit in limits if any(getattr(each, name) > limit for each in used)]
 
     def _drop(self, request: Request) -> None:
         open_ = self._open.pop(id(request))
