@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from prompt_search.metrics import Score
     from prompt_search.result import Result, open_result
     from prompt_search.search.sampler import SurrogateSampler
+    from prompt_search.single import evaluate
     from prompt_search.space import SearchSpace, choice
-    from prompt_search.study import Study, evaluate
+    from prompt_search.study import Study
     from prompt_search.template import Template
 
 _HOMES = {
@@ -47,7 +48,7 @@ _HOMES = {
     "Unparsed": "answers",
     "choice": "space",
     "compare": "comparison",
-    "evaluate": "study",
+    "evaluate": "single",
     "metrics": "",
     "open_result": "result",
     "plots": "",

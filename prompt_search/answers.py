@@ -15,6 +15,7 @@ from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar
 
 from prompt_search.completion import Response, TopLogprobs
+from prompt_search.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.labels import begins, folded, mention, spaced
 
@@ -702,3 +703,8 @@ def _range_violation(number: float, schema: dict[str, Any], low: str, high: str,
     if high in schema and number > schema[high]:
         return f"{what} must be at most {schema[high]}, not {number}"
     return None
+
+
+def default_answer(data: Dataset) -> Answer:
+    """One of the labels where the target has few values, else free text."""
+    return Label(data.labels) if data.is_categorical else Text()

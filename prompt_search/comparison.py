@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -169,12 +169,11 @@ def compare(first: Result | Evaluation, second: Result | Evaluation) -> Comparis
         raise InputError(
             f"scores by {metrics[0]} and by {metrics[1]} cannot be compared; rescore one study by the other's metric"
         )
-    targets: list[Mapping[int, object]] = [
-        {s.row: s.target for s in each.samples if s.split in SEALED} for each in pair
-    ]
+    splits: Collection[str] = SEALED
+    targets = [_targets(each, SEALED) for each in pair]
     sealed = len(targets[0].keys() & targets[1].keys()) >= 2
     if not sealed:
-        targets = [{sample.row: sample.target for sample in each.samples} for each in pair]
+        splits, targets = tables.SPLITS, [_targets(each, tables.SPLITS) for each in pair]
     common = targets[0].keys() & targets[1].keys()
     if len(common) < 2:
         raise InputError(
@@ -187,8 +186,14 @@ def compare(first: Result | Evaluation, second: Result | Evaluation) -> Comparis
                 f"row {row} has the target {targets[0][row]!r} in one and {targets[1][row]!r} in the other; compare "
                 f"prompts on the same data"
             )
-    first_kept, second_kept = (each.only(common, SEALED if sealed else None) for each in pair)
+    first_kept, second_kept = (each.only(common, splits) for each in pair)
     return Comparison(first=first_kept, second=second_kept, sealed=sealed)
+
+
+def _targets(evaluation: Evaluation, splits: Collection[str]) -> dict[int, object]:
+    """The targets by row, of the rows of some splits."""
+    frame = evaluation.scored[evaluation.scored["split"].isin(splits)]
+    return dict(zip(frame["row"], frame["target"], strict=True))
 
 
 def _evaluation(given: Result | Evaluation) -> Evaluation:

@@ -13,6 +13,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import msgspec
+
+from prompt_search.stored import read
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -119,27 +123,28 @@ class Response:
     @classmethod
     def from_json(cls, text: str) -> Response:
         """The inverse of ``to_json``."""
-        body = json.loads(text)
+        stored = read(_Stored, text)
+        body = {name: getattr(stored, name) for name in _Stored.__struct_fields__}
         for name in ("latency_s", "cost_usd"):
             if body[name] is None:
                 body[name] = math.nan
-        body["usage"] = Usage(**body["usage"])
-        if body["logprobs"]:
-            body["logprobs"] = tuple(
-                tuple((str(token), float(logprob)) for token, logprob in position) for position in body["logprobs"]
-            )
-        else:
-            body["logprobs"] = ()
         return cls(**body)
 
 
-def without_logprobs(text: str) -> str:
-    """A stored response (`Response.to_json`) without its log-probabilities, which are most of it and slow to parse.
+class Shown(msgspec.Struct, gc=False, frozen=True):
+    """A stored response as tables show it, without the log-probabilities, which are most of it."""
 
-    Inside a JSON string a quote follows a backslash, so the names of the two fields can be found by their text.
+    text: str
+    finish_reason: str
+    usage: Usage
+    latency_s: float | None
+    cost_usd: float | None
+    error: str | None
 
-    >>> without_logprobs(Response(text="a", logprobs=((("a", -0.5),),)).to_json()) == Response(text="a").to_json()
-    True
-    """
-    start, end = text.find(',"logprobs":['), text.rfind(',"usage":{')
-    return f'{text[:start]},"logprobs":[]{text[end:]}'
+
+class _Stored(Shown, gc=False, frozen=True):
+    """The whole of it."""
+
+    logprobs: tuple[TopLogprobs, ...]
+    attempts: int
+    lost: int

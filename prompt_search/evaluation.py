@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -209,32 +209,46 @@ class Evaluator:
             RunError: the endpoint cannot be reached or refuses for good; what was answered is kept.
         """
         outcomes: list[Outcome | None] = [None] * len(jobs)
+
+        async def done(place: int, outcome: Outcome) -> None:
+            outcomes[place] = outcome
+
+        await self.each(jobs, split, done)
+        return outcomes
+
+    async def each(
+        self,
+        jobs: Iterable[tuple[Contender, int]],
+        split: str,
+        done: Callable[[int, Outcome], Awaitable[None]],
+    ) -> None:
+        """As `evaluate`, for more jobs than should be held in memory: ``done`` is given the place of a job and its
+        outcome as soon as it is there."""
         failures: list[BaseException] = []
         pending: set[asyncio.Task[None]] = set()
         blocks: list[_Block] = []
 
-        async def measure(place: int, asked: Sequence[_Asked], block: _Block) -> None:
-            contender, row = jobs[place]
+        async def measure(place: int, job: tuple[Contender, int], asked: Sequence[_Asked], block: _Block) -> None:
             try:
                 with self._stopping():
-                    outcomes[place] = await self._outcome(contender, row, asked, split, block)
+                    await done(place, await self._outcome(*job, asked, split, block))
             except BudgetExceeded:
                 pass
             except BaseException as error:  # raised when all in flight is done
                 failures.append(error)
 
         try:
-            for places in batched(range(len(jobs)), JOBS_AT_ONCE):
+            for some in batched(enumerate(jobs), JOBS_AT_ONCE):
                 while len(pending) > JOBS_AT_ONCE:
                     _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 if failures:
                     break
-                asked = [[(r, r.key) for r in jobs[i][0].requests(self._rows[jobs[i][1]])] for i in places]
+                asked = [[(r, r.key) for r in contender.requests(self._rows[row])] for _, (contender, row) in some]
                 block = await self._block(dict(pair[::-1] for pairs in asked for pair in pairs))
                 blocks = [*(each for each in blocks if each.claimed or each.others), block]
                 pending |= {
-                    asyncio.create_task(measure(place, pairs, block))
-                    for place, pairs in zip(places, asked, strict=True)
+                    asyncio.create_task(measure(place, job, pairs, block))
+                    for (place, job), pairs in zip(some, asked, strict=True)
                 }
         except asyncio.CancelledError:
             for task in pending:
@@ -246,7 +260,6 @@ class Evaluator:
             await self._leave(blocks)
         if failures:
             raise failures[0]
-        return outcomes
 
     async def _block(self, requests: Mapping[str, Request]) -> _Block:
         """What is known about some requests, after those that must be sent are claimed."""

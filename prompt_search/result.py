@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from contextlib import closing
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from prompt_search import markup, tables
 from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
-from prompt_search.store import Call, SampleRecord, Store, StudyRecord, TrialRecord, shown_url
+from prompt_search.store import Store, StudyRecord, TrialRecord, shown_url
 from prompt_search.stored import Summary, checked, reading
 
 if TYPE_CHECKING:
@@ -101,13 +102,11 @@ class Result:
 
     @cached_property
     def _calls(self) -> pd.DataFrame:
-        with reading(f"the calls of study {self.name!r}"):
-            return tables.calls_frame(self._store.call_columns(self.name))
+        return calls_frame(self._store, self.name)
 
     @cached_property
     def _scored(self) -> pd.DataFrame:
-        with reading(f"the scored rows of study {self.name!r}"):
-            return tables.scored_frame(self._store.sample_columns(self.name), self._calls)
+        return scored_frame(self._store, self.name, self._calls)
 
     @cached_property
     def _table(self) -> pd.DataFrame:
@@ -295,14 +294,8 @@ class Result:
         """
         number = self.best_trial if trial is None else trial
         name = self.name if trial is None else f"{self.name}:{trial}"
-        samples = [sample for sample in self._store.samples(self.name) if sample.trial == number]
-        return Evaluation(
-            prompt=self.prompt(number),
-            samples=samples,
-            calls=self._store.calls(self.name),
-            name=name,
-            metric=self.metric,
-        )
+        scored = self._scored[self._scored["trial"] == number].reset_index(drop=True)
+        return Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric)
 
     @property
     def metric(self) -> str:
@@ -687,33 +680,45 @@ class CrossFit:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
     """One prompt's scores on labelled rows.
 
     Args:
         prompt: the prompt.
-        samples: one for each row.
-        calls: the requests by key.
+        scores: of the rows whose requests did not fail.
+        errors: how many failed.
+        unparsed: how many answers could not be read.
+        read: gives the table of all that is known of the rows, see `tables.scored_frame`; called when it is asked for.
         name: what it is called in a comparison.
         metric: the name of the metric, where known: scores by different ones are not compared.
     """
 
     prompt: Prompt
-    samples: Sequence[SampleRecord]
-    calls: Mapping[str, Call]
+    scores: Sequence[float]
+    errors: int
+    unparsed: int
+    read: Callable[[], pd.DataFrame]
     name: str = "evaluation"
     metric: str | None = None
 
-    def only(self, rows: Collection[int], splits: Collection[str] | None = None) -> Evaluation:
-        """The same on some rows alone, and of some splits; default: of all."""
-        kept = [s for s in self.samples if s.row in rows and (splits is None or s.split in splits)]
-        return replace(self, samples=kept)
+    @classmethod
+    def of(cls, prompt: Prompt, scored: pd.DataFrame, name: str, metric: str | None) -> Evaluation:
+        """A prompt with the table of its rows."""
+        return cls(
+            prompt=prompt,
+            scores=scored["score"].dropna().tolist(),
+            errors=int(scored["error"].notna().sum()),
+            unparsed=int(scored["unparsed"].sum()),
+            read=lambda: scored,
+            name=name,
+            metric=metric,
+        )
 
-    @property
-    def scores(self) -> list[float]:
-        """The scores of the rows whose requests did not fail."""
-        return [sample.score for sample in self.samples if sample.score is not None]
+    def only(self, rows: Collection[int], splits: Collection[str]) -> Evaluation:
+        """The same on some rows and of some splits alone."""
+        kept = self.scored["row"].isin(rows) & self.scored["split"].isin(splits)
+        return self.of(self.prompt, self.scored[kept].reset_index(drop=True), self.name, self.metric)
 
     @property
     def score(self) -> float:
@@ -725,22 +730,18 @@ class Evaluation:
         """The 95% interval of the mean."""
         return mean_interval(self.scores)
 
-    @property
-    def errors(self) -> int:
-        return sum(sample.error is not None for sample in self.samples)
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """All that is known of each row; see `tables.scored_frame`.
 
-    @property
-    def unparsed(self) -> int:
-        return sum(sample.unparsed for sample in self.samples)
+        Raises:
+            StorageError: the storage that holds it is gone or was cleared.
+        """
+        return self.read()
 
     def samples_df(self) -> pd.DataFrame:
         """One row per row of the data; see `tables.samples_frame`."""
-        return tables.samples_frame(self._scored)
-
-    @cached_property
-    def _scored(self) -> pd.DataFrame:
-        calls = tables.calls_frame(tables.call_columns(self.calls.values()))
-        return tables.scored_frame(tables.sample_columns(self.samples), calls)
+        return tables.samples_frame(self.scored)
 
     def _repr_html_(self) -> str:
         frame = self.samples_df()
@@ -766,6 +767,36 @@ class Evaluation:
             f"Evaluation: {self.score:.3f} ({low:.3f} to {high:.3f}) on {len(self.scores)} rows, "
             f"{self.unparsed} unparsed, {self.errors} errors"
         )
+
+
+def calls_frame(store: Store, study: str) -> pd.DataFrame:
+    """The stored calls of a study; see `tables.calls_frame`."""
+    with reading(f"the calls of study {study!r}"):
+        return tables.calls_frame(store.call_columns(study))
+
+
+def scored_frame(store: Store, study: str, calls: pd.DataFrame) -> pd.DataFrame:
+    """The stored scored rows of a study; see `tables.scored_frame`."""
+    with reading(f"the scored rows of study {study!r}"):
+        return tables.scored_frame(store.samples(study), calls)
+
+
+def evaluated(storage: str | Store, name: str, rows: int) -> pd.DataFrame:
+    """What is stored of an evaluation; see `tables.scored_frame`.
+
+    Raises:
+        StorageError: not so many rows are there.
+    """
+    if isinstance(storage, str):
+        with closing(Store(storage)) as store:
+            return evaluated(store, name, rows)
+    scored = scored_frame(storage, name, calls_frame(storage, name))
+    if len(scored) < rows:
+        raise StorageError(
+            f"storage {shown_url(storage.url)!r} has {len(scored)} of the {rows} rows of this evaluation: it was "
+            f"cleared or replaced; evaluate again"
+        )
+    return scored
 
 
 def open_result(storage: str, name: str) -> Result:

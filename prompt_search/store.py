@@ -16,21 +16,21 @@ import warnings
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from itertools import islice, takewhile
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pydantic_core
 import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from prompt_search import schema
 from prompt_search.budget import Budget, Spending
-from prompt_search.completion import Request, Response, without_logprobs
+from prompt_search.completion import Request, Response, Shown
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
 from prompt_search.lease import Owner
-from prompt_search.stored import Identity, check_columns, checked, reading
+from prompt_search.stored import Identity, checked, read, reading
 from prompt_search.writer import Writer
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ T = TypeVar("T")
 Columns = dict[str, list[Any]]
 """A table as lists of equal length by column name."""
 
-TOLD = ("text", "error", "latency_s", "cost_usd", "finish_reason")
-"""The fields of a response that tables show as they are."""
+COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+SHOWN = ("text", "error", "latency_s", "cost_usd", "finish_reason")
+"""The fields of a response's usage, and those of a response, that tables show as they are."""
 
 CHUNK = 2_000
 """How many stored records are held as text at a time."""
@@ -55,7 +56,7 @@ KEYS_AT_ONCE = 1_000
 """Keys in one query."""
 
 FEW = 4
-"""How many times as many responses as are wanted a storage holds where each is looked for by its key."""
+"""How many times as many rows as a study's a table holds where they are looked for by an index."""
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -184,22 +185,6 @@ class StudyRecord:
     created: float
     identity: Mapping[str, Any]
     summary: Mapping[str, Any] = field(default_factory=dict)
-
-
-_SAMPLE_TYPES: Mapping[str, Collection[type]] = {
-    **dict.fromkeys(("trial", "row"), (int,)),
-    **dict.fromkeys(("split", "key", "explanation"), (str,)),
-    "score": (float, int, bool, type(None)),
-    "error": (str, type(None)),
-    **dict.fromkeys(("unparsed", "cached"), (bool,)),
-}
-_CALL_TYPES: Mapping[str, Collection[type]] = {
-    **dict.fromkeys(("number", "attempts"), (int,)),
-    **dict.fromkeys(("key", "role", "split", "text", "finish_reason"), (str,)),
-    "error": (str, type(None)),
-    **dict.fromkeys(("latency_s", "cost_usd"), (float, int, type(None))),
-    **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), (int, type(None))),
-}
 
 
 class Store:
@@ -350,45 +335,22 @@ class Store:
     def call_columns(self, study: str) -> Columns:
         """What `calls` gives, without log-probabilities, in columns and in no order: the fields of `Call` and those of
         its response."""
-        c = schema.calls.c
-        query = sql.select(c.key, c.number, c.role, c.split, c.attempts, c.failure).where(c.study == study)
-        query = query.with_hint(schema.calls, "NOT INDEXED", "sqlite")
+        c, r = schema.calls, schema.responses
+        query = sql.select(c.c.key, c.c.number, c.c.role, c.c.split, c.c.attempts, c.c.failure, r.c.response)
+        query = query.select_from(c.outerjoin(r, c.c.key == r.c.key))
         own = ("key", "number", "role", "split", "attempts")
-        counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
-        columns: Columns = {name: [] for name in (*own, *TOLD, *counts)}
+        columns: Columns = {name: [] for name in (*own, *SHOWN, *COUNTS)}
         with self.engine.connect() as connection, _uncollected(), reading(f"a call of study {study!r}"):
-            texts: list[str | None] = []
-            for rows in _fetched(connection, query):
-                *values, failures = zip(*rows, strict=True)
+            for rows in _fetched(connection, query.where(_is_of(connection, c, study))):
+                *values, failures, responses = zip(*rows, strict=True)
                 for name, each in zip(own, values, strict=True):
                     columns[name] += each
-                texts += failures
-            answers = self._answers(connection, columns["key"])
-            known = (answers[key] if text is None else text for key, text in zip(columns["key"], texts, strict=True))
-            for some in batched(known, CHUNK):
-                bodies = _parsed(some)
-                for name in TOLD:
-                    columns[name] += [body[name] for body in bodies]
-                used = [body["usage"] for body in bodies]
-                for name in counts:
-                    columns[name] += [usage[name] for usage in used]
-            check_columns(columns, _CALL_TYPES)
+                shown = [read(Shown, failed or answer) for failed, answer in zip(failures, responses, strict=True)]
+                used = [answer.usage for answer in shown]
+                for names, records in ((SHOWN, shown), (COUNTS, used)):
+                    for name in names:
+                        columns[name] += map(attrgetter(name), records)
         return columns
-
-    def _answers(self, connection: sql.Connection, keys: Sequence[str]) -> dict[str, str]:
-        """Stored responses by key, without their log-probabilities.
-
-        Where the study's are a good part of all, all are read: in the order in which they are stored, which is quicker
-        than to look for each.
-        """
-        r = schema.responses.c
-        query = sql.select(r.key, r.response).with_hint(schema.responses, "NOT INDEXED", "sqlite")
-        stored = connection.execute(sql.select(sql.func.count()).select_from(schema.responses)).scalar_one()
-        queries = [query]
-        if stored > FEW * len(keys):
-            queries = [sql.select(r.key, r.response).where(r.key.in_(some)) for some in batched(keys, KEYS_AT_ONCE)]
-        found = (rows for each in queries for rows in _fetched(connection, each))
-        return {key: without_logprobs(text) for rows in found for key, text in rows}
 
     def copy_calls(self, study: str, to: str) -> None:
         """Note that another study used the same calls, which cost it nothing."""
@@ -571,7 +533,8 @@ class Store:
             if everything:
                 for table in _STUDY_TABLES:
                     connection.execute(table.delete())
-            connection.execute(calls.delete().where(calls.c.study.not_in(kept)))
+            for table in (calls, schema.samples):
+                connection.execute(table.delete().where(table.c.study.not_in(kept)))
             unused = responses.delete().where(responses.c.key.not_in(sql.select(calls.c.key)))
             gone = connection.execute(unused).rowcount
         if self.url.get_backend_name() == "sqlite":  # which keeps the room otherwise
@@ -682,29 +645,28 @@ class Store:
 
     def save_trials(self, study: str, trials: Iterable[TrialRecord], samples: Iterable[SampleRecord]) -> None:
         """Write trials and samples, replacing what was stored of the same ones."""
+        written = {
+            schema.trials: [{"study": study, "trial": t.trial, "record": _json(asdict(t))} for t in trials],
+            schema.samples: [
+                {
+                    "study": study,
+                    "trial": sample.trial,
+                    "row": sample.row,
+                    "split": sample.split,
+                    "key": sample.key,
+                    "record": _json(asdict(sample)),
+                }
+                for sample in samples
+            ],
+        }
         with self.engine.begin() as connection:
-            for trial in trials:
-                which = sql.and_(schema.trials.c.study == study, schema.trials.c.trial == trial.trial)
-                connection.execute(schema.trials.delete().where(which))
-                record = _json(asdict(trial))
-                connection.execute(schema.trials.insert().values(study=study, trial=trial.trial, record=record))
-            for sample in samples:
-                which = sql.and_(
-                    schema.samples.c.study == study,
-                    schema.samples.c.trial == sample.trial,
-                    schema.samples.c.row == sample.row,
-                )
-                connection.execute(schema.samples.delete().where(which))
-                connection.execute(
-                    schema.samples.insert().values(
-                        study=study,
-                        trial=sample.trial,
-                        row=sample.row,
-                        split=sample.split,
-                        key=sample.key,
-                        record=_json(asdict(sample)),
+            for table, rows in written.items():
+                if rows:
+                    insert = self._insert(table)
+                    others = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
+                    connection.execute(
+                        insert.on_conflict_do_update(index_elements=table.primary_key, set_=others), rows
                     )
-                )
 
     def clear_trials(self, study: str) -> None:
         """Drop a study's trials, samples and summary; a resumed run writes them again from the responses."""
@@ -718,29 +680,13 @@ class Store:
         with self.engine.connect() as connection:
             texts = connection.execute(query).scalars().all()
         with reading(f"a trial of study {study!r}"):
-            return [checked(TrialRecord, json.loads(text)) for text in texts]
+            return [read(TrialRecord, text) for text in texts]
 
     def samples(self, study: str) -> list[SampleRecord]:
-        query = (
-            sql.select(schema.samples.c.record)
-            .where(schema.samples.c.study == study)
-            .order_by(schema.samples.c.trial, schema.samples.c.split, schema.samples.c.row)
-        )
-        with self.engine.connect() as connection:
-            return [SampleRecord(**json.loads(text)) for text in connection.execute(query).scalars()]
-
-    def sample_columns(self, study: str) -> Columns:
-        """What `samples` gives, in columns and in no order: the fields of `SampleRecord`."""
-        query = sql.select(schema.samples.c.record).where(schema.samples.c.study == study)
-        query = query.with_hint(schema.samples, "NOT INDEXED", "sqlite")
-        columns: Columns = {field.name: [] for field in fields(SampleRecord)}
+        """In no order."""
         with self.engine.connect() as connection, _uncollected(), reading(f"a scored row of study {study!r}"):
-            for rows in _fetched(connection, query):
-                records = _parsed(text for (text,) in rows)
-                for name, values in columns.items():
-                    values += [record[name] for record in records]
-            check_columns(columns, _SAMPLE_TYPES)
-        return columns
+            query = sql.select(schema.samples.c.record).where(_is_of(connection, schema.samples, study))
+            return [read(SampleRecord, text) for rows in _fetched(connection, query) for (text,) in rows]
 
     def _optuna_storage(self) -> optuna.storages.RDBStorage:
         first_import_of_optuna()
@@ -895,15 +841,7 @@ def _call(row: Any, text: str) -> Call:
 
 def _response(key: str, text: str) -> Response:
     with reading(f"the response {key!r}"):
-        response = Response.from_json(text)
-        texts = (response.text, response.finish_reason, response.error or "")
-        numbers = (response.latency_s, response.cost_usd, response.attempts, response.lost)
-        used = (response.usage.prompt_tokens, response.usage.cached_tokens, response.usage.completion_tokens)
-        if not all(isinstance(value, str) for value in texts) or not all(
-            isinstance(value, (int, float)) for value in (*numbers, *(count or 0 for count in used))
-        ):
-            raise TypeError("a field is of another type than responses have")
-        return response
+        return Response.from_json(text)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -920,6 +858,20 @@ def _json(value: Any) -> str:
 def _storable(text: str) -> str:
     """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_of(connection: sql.Connection, table: sql.Table, study: str) -> sql.ColumnElement[bool]:
+    """The condition that a row is of a study.
+
+    SQLite would look the rows up by its index, in the order of their keys and so all over the file. Where the study has
+    a good part of them it is quicker to read all, which an expression that no index is on makes it do.
+    """
+    condition = table.c.study == study
+    if connection.dialect.name != "sqlite":
+        return condition
+    counted = [sql.select(sql.func.count()).select_from(table).where(where) for where in (condition, sql.true())]
+    own, together = (connection.execute(each).scalar_one() for each in counted)
+    return table.c.study.concat("") == study if together < FEW * own else condition
 
 
 def _fetched(connection: sql.Connection, query: Any) -> Iterator[Sequence[Any]]:
@@ -940,15 +892,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collected:
             gc.enable()
-
-
-def _parsed(texts: Iterable[str]) -> list[dict[str, Any]]:
-    """Many JSON objects at once, which is faster than one by one."""
-    text = f"[{','.join(texts)}]"
-    try:
-        return list(pydantic_core.from_json(text))  # twice as fast
-    except ValueError:  # half a surrogate pair, which it does not take
-        return list(json.loads(text))
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str] = ()) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import pydantic
+import msgspec
 
 from prompt_search.errors import PromptSearchError, StorageError
 
 T = TypeVar("T")
 
-_READERS: dict[Any, pydantic.TypeAdapter[Any]] = {}
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Summary:
     usd: float | None
     seconds: float
     model: str
-    candidates: list[int]
+    candidates: tuple[int, bool]
     search_rows: int
     held_out_rows: int
     tested: bool
@@ -66,32 +67,28 @@ def reading(what: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, pydantic.ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        return f"{f'{place}: ' if place else ''}{first['msg']}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    said = " ".join(str(error).split())
+    return said if isinstance(error, msgspec.ValidationError) else f"{type(error).__name__}: {said}"
 
 
-def checked(kind: type[T], fields: Any) -> T:
-    """A dataclass of what was stored, if it has the fields and types of ``kind``.
+def read(kind: type[T], text: str) -> T:
+    """A record stored as JSON, if it has the fields and types of ``kind``.
 
     Raises:
-        pydantic.ValidationError: it has not.
+        ValueError: it has not, or is no JSON.
     """
-    if kind not in _READERS:
-        _READERS[kind] = pydantic.TypeAdapter(kind)
-    made: T = _READERS[kind].validate_python(fields)
+    decoder = _DECODERS.get(kind) or _DECODERS.setdefault(kind, msgspec.json.Decoder(kind))
+    try:
+        made: T = decoder.decode(text)
+    except msgspec.DecodeError:  # or it holds half a surrogate pair, which Python's own reader takes
+        return checked(kind, json.loads(text))
     return made
 
 
-def check_columns(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Collection[type]]) -> None:
-    """Refuse columns that hold a value of another type; a few set operations, because there may be millions.
+def checked(kind: type[T], fields: Any) -> T:
+    """A record of fields that were stored, if they are those of ``kind`` and of its types.
 
     Raises:
-        TypeError: with the column and the type.
+        msgspec.ValidationError: they are not.
     """
-    for name, allowed in kinds.items():
-        if strange := set(map(type, columns[name])) - set(allowed):
-            names = ", ".join(sorted(kind.__name__ for kind in allowed))
-            raise TypeError(f"{name} is {names}, got {min(kind.__name__ for kind in strange)}")
+    return msgspec.convert(fields, kind)

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import math
-import threading
-import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, is_dataclass, replace
 from hashlib import sha256
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import markup, metrics
-from prompt_search.answers import Answer, Label, Text, from_dict
-from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded, unpriced
+from prompt_search.answers import Answer, default_answer
+from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.candidate import Prompt
-from prompt_search.client import Client, Model
+from prompt_search.client import Model
 from prompt_search.completion import Request, Response, Usage
 from prompt_search.corpus import Corpus
 from prompt_search.dataset import Dataset, Row
 from prompt_search.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
 from prompt_search.estimate import Estimate, estimated
-from prompt_search.evaluation import Completer, Contender, Evaluator, Outcome
+from prompt_search.evaluation import Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
 from prompt_search.executor import DaskExecutor
 from prompt_search.lease import Lease
 from prompt_search.metrics import Metric
-from prompt_search.pacing import Slots
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import DONE, Snapshot, in_notebook
-from prompt_search.result import CrossFit, Evaluation, Result
+from prompt_search.result import CrossFit, Result
+from prompt_search.running import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
@@ -53,14 +49,8 @@ HELD_OUT = 0.3
 TEST_SHARE = 0.3
 """The most of the budget that winner, default and the best prompt written by hand may use on the sealed rows."""
 
-EVALUATIONS = "(evaluation)"
-"""What the names begin with under which the calls of `evaluate` are kept."""
-
 PREFLIGHT = "(preflight) {}"
 """Under which name the calls of a study's preflight are kept."""
-
-EVALUATION_LABEL = "evaluation"
-"""Under which name an executor shows them."""
 
 MOST_COMPARED = 500
 """How many sealed rows, and a tenth of how many search rows, are compared for near repetitions."""
@@ -68,10 +58,6 @@ MOST_COMPARED = 500
 CHANGED_BY_RESCORING = ("data", "answers", "metric", "rows", "search", "enqueued", "sampler", "pruner")
 """In what a study may differ from the one whose responses it reads anew."""
 
-CANCELLED_S = 3.0
-"""How long a run that is interrupted twice may take to let go."""
-
-ANY_USAGE = Usage(prompt_tokens=1, completion_tokens=1)
 
 POOL_ROWS = 100
 """From how many of the search rows shots may come."""
@@ -362,7 +348,7 @@ class Study:
             raise InputError(f"n_trials must be at least 1, got {n_trials}")
         self.space()
         self._check(budget)  # fetches and hashes an embedded model, before anything is timed
-        with _opened(self.storage, self.name) as (store, lease):
+        with opened(self.storage, self.name) as (store, lease):
             store.open_study(self.name, self.identity(), fresh=fresh)
             number, former, before = store.open_budget(self.name, budget)
             store.clear_trials(self.name)
@@ -392,8 +378,7 @@ class Study:
         """
         for model in self.models:
             _ = model.endpoint
-            if budget.usd is not None and math.isnan(model.cost(ANY_USAGE)):
-                raise InputError(unpriced(budget, model.name))
+            check_priced(budget, model)
         if budget.tokens is None and budget.usd is None:
             return
         given = [_options(self.request[name]) for name in ANSWER_LIMITS if name in self.request]
@@ -551,7 +536,7 @@ class Study:
         label = PREFLIGHT.format(self.name)
         self._check(allowed)
         ledger = Ledger(allowed, price=self._price)
-        with _opened(self.storage, label) as (store, lease):
+        with opened(self.storage, label) as (store, lease):
 
             async def main() -> Probe:
                 async with self._evaluating(label, store, ledger, lease) as evaluator:
@@ -609,43 +594,25 @@ class Study:
         """How many prompts are tested on the sealed rows, at most: winner, default, the best written by hand."""
         return 3 if self._enqueued else 2
 
-    @asynccontextmanager
-    async def _evaluating(
-        self,
-        name: str,
-        store: Store,
-        ledger: Ledger,
-        lease: Lease | None,
-        **settings: Any,
-    ) -> AsyncIterator[Evaluator]:
-        """What scores this study's contenders, with a client for each model; calls are kept under a name."""
+    def _evaluating(
+        self, name: str, store: Store, ledger: Ledger, lease: Lease | None, **settings: Any
+    ) -> AbstractAsyncContextManager[Evaluator]:
+        """What scores this study's contenders; calls are kept under a name."""
         if lease is not None:
             lease.on_lost = lambda: ledger.stop("another process took the study over")
-        async with AsyncExitStack() as stack:
-            clients: dict[tuple[str, str], Completer] = {}
-            places: dict[tuple[str, str], Slots] = {}
-            for model in self.models:
-                place = places[model.endpoint, model.name] = Slots(self.max_concurrency)
-                client = Client(
-                    model,
-                    max_concurrency=self.max_concurrency,
-                    on_attempt=ledger.reserve,
-                    seed=self.seed,
-                    executor=self._executor,
-                    on_capacity=place.resize if self._executor else None,
-                )
-                clients[model.endpoint, model.name] = await stack.enter_async_context(client)
-            yield Evaluator(
-                study=name,
-                rows=self.data.rows,
-                metric=self.metric,
-                clients=clients,
-                store=store,
-                ledger=ledger,
-                places=places,
-                owner=lease.owner if lease else None,
-                **settings,
-            )
+        return evaluator_for(
+            self.models,
+            self._executor,
+            study=name,
+            rows=self.data.rows,
+            metric=self.metric,
+            store=store,
+            ledger=ledger,
+            owner=lease.owner if lease else None,
+            max_concurrency=self.max_concurrency,
+            seed=self.seed,
+            **settings,
+        )
 
     def __repr__(self) -> str:
         models = ", ".join(model.name for model in self.models)
@@ -746,7 +713,7 @@ class _Run:
         tested: list[SampleRecord] = []
         for trial in trials:
             contender = study.reader(trial, before)
-            found = [sample for sample in samples if sample.trial == trial.trial]
+            found = sorted((s for s in samples if s.trial == trial.trial), key=lambda sample: sample.row)
             for sample in found:
                 study.check_sent(contender, sample)
             searched = [(contender, sample.row) for sample in found if sample.split == "search"]
@@ -955,197 +922,10 @@ class _Run:
         )
 
 
-def evaluate(
-    prompt: Prompt,
-    data: Dataset,
-    *,
-    model: Model | str,
-    answer: Answer | None = None,
-    metric: Metric = metrics.exact,
-    rows: Sequence[int] | None = None,
-    storage: str | None = None,
-    max_concurrency: int = 16,
-    budget: Budget | None = None,
-    executor: distributed.Client | str | None = None,
-) -> Evaluation:
-    """Score one prompt on labelled rows, without a search.
-
-    Args:
-        prompt: what to score.
-        data: the rows.
-        model: whom to ask.
-        answer: how a response is read; default: what the prompt was exported with, else as in `Study`. A form that
-            learns from rows and has not yet learns from these.
-        metric: ``(answer, row) -> bool | float | Score``.
-        rows: positions of the rows to score on; default all.
-        storage: where responses are kept and looked for; None: memory.
-        max_concurrency: requests in flight.
-        budget: a limit; rows beyond it are left out.
-        executor: as for `Study`.
-
-    Raises:
-        InputError: wrong arguments, before any request.
-        RunError: the endpoint cannot be reached or refuses for good.
-    """
-    asked = Model.parse(model) if isinstance(model, str) else model
-    sent_by = None if executor is None else DaskExecutor.of(executor, EVALUATION_LABEL, [asked])
-    metrics.check(metric, [*data.fields, data.target])
-    chosen = list(range(len(data))) if rows is None else list(rows)
-    outside = [row for row in chosen if not 0 <= row < len(data)]
-    if outside:
-        raise InputError(f"rows are positions from 0 to {len(data) - 1}, got {outside[0]}; correct it")
-    contender = _contender(prompt, asked, answer, data)
-    for row in chosen[:1]:
-        contender.request(data.rows[row].fields)  # a prompt that does not fit the data is told before any call
-    limit = budget or Budget(calls=10 * len(chosen) + 100)
-    if limit.usd is not None and math.isnan(asked.cost(ANY_USAGE)):
-        raise InputError(unpriced(limit, asked.name))
-    ledger = Ledger(limit, price=lambda request, usage: asked.cost(usage))
-    label = f"{EVALUATIONS} {uuid.uuid4().hex}"
-    with _opened(storage, label) as (store, lease):
-
-        async def main() -> tuple[Contender, list[Outcome]]:
-            place = Slots(max_concurrency)
-            async with Client(
-                asked,
-                max_concurrency=max_concurrency,
-                on_attempt=ledger.reserve,
-                executor=sent_by,
-                on_capacity=place.resize if sent_by else None,
-            ) as client:
-                evaluator = Evaluator(
-                    study=label,
-                    rows=data.rows,
-                    metric=metric,
-                    clients={(asked.endpoint, asked.name): client},
-                    store=store,
-                    ledger=ledger,
-                    places={(asked.endpoint, asked.name): place},
-                    owner=lease.owner if lease else None,
-                )
-                found = await evaluator.evaluate([(contender, row) for row in chosen], "evaluation")
-                outcomes = [outcome for outcome in found if outcome is not None]
-                if not contender.answer.needs_rows:
-                    return contender, evaluator.together(outcomes)
-                return await evaluator.read_anew(contender, outcomes, "evaluation")
-
-        read_by, outcomes = in_own_thread(main, lambda: ledger.stop("interrupted"))
-        samples = [sample_record(0, "evaluation", outcome, data) for outcome in outcomes]
-        found = Evaluation(
-            prompt=read_by.prompt,
-            samples=samples,
-            calls=store.calls(label),
-            metric=metrics.metric_name(metric),
-        )
-        store.close()
-        return found
-
-
-@contextmanager
-def _opened(storage: str | None, name: str) -> Iterator[tuple[Store, Lease | None]]:
-    """A storage, closed when something goes wrong, and for as long the lease of what is run there; none where the
-    storage is in memory, which nobody shares.
-
-    Raises:
-        StorageError: it cannot be opened.
-        StudyError: somebody else runs this.
-    """
-    store = Store(storage or "sqlite://")
-    try:
-        if store.in_memory:
-            yield store, None
-        else:
-            with Lease(store, name) as lease:
-                yield store, lease
-    except BaseException:
-        store.close()
-        raise
-
-
-def _contender(prompt: Prompt, model: Model, answer: Answer | None, data: Dataset) -> Contender:
-    """An exported prompt is asked as it was scored; another answer form brings its own parameters."""
-    before = from_dict(prompt.answer) if prompt.answer else None
-    read = answer or before or default_answer(data)
-    parameters = dict(prompt.parameters)
-    if before is None:
-        parameters = {"temperature": 0, **read.parameters, **parameters}
-    elif read != before:
-        kept = {key: value for key, value in parameters.items() if key not in before.parameters}
-        parameters = {**read.parameters, **kept}
-    sent = replace(prompt, parameters=parameters, answer=read.to_dict(), model=model.name)
-    return Contender(prompt=sent, answer=read, model=model.name, endpoint=model.endpoint)
-
-
 def _place_in(order: Sequence[int]) -> Callable[[int], tuple[int, int]]:
     """What to sort rows by: their place in an order, or after all that are in it."""
     places = {row: place for place, row in enumerate(order)}
     return lambda row: (places.get(row, len(places)), row)
-
-
-def sample_record(trial: int, split: str, outcome: Outcome, data: Dataset) -> SampleRecord:
-    return SampleRecord(
-        trial=trial,
-        row=outcome.row,
-        split=split,
-        key=outcome.key,
-        answer=outcome.answer,
-        target=data.rows[outcome.row].target,
-        score=outcome.score,
-        explanation=outcome.explanation,
-        unparsed=outcome.unparsed,
-        error=outcome.error,
-        cached=outcome.cached,
-    )
-
-
-def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]], on_interrupt: Callable[[], None]) -> T:
-    """Run a coroutine on an event loop in a thread of its own: a notebook's thread has one already.
-
-    The first Ctrl-C calls ``on_interrupt`` and waits for the work to end, a second one cancels it.
-    """
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-    cancel: list[Callable[[], object]] = []
-    # Not Thread.join: interrupted, it takes a running thread for one that has ended (CPython before 3.13).
-    ended = threading.Event()
-
-    async def main() -> T:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        cancel.append(lambda: loop.call_soon_threadsafe(task.cancel))
-        return await work()
-
-    def target() -> None:
-        try:
-            outcome.append(asyncio.run(main()))
-        except BaseException as error:  # handed to the waiting thread, which raises it
-            failure.append(error)
-        finally:
-            ended.set()
-
-    threading.Thread(target=target, name="prompt_search", daemon=True).start()
-    interrupted = False
-    while not ended.is_set():
-        try:
-            ended.wait(0.2)
-        except KeyboardInterrupt:
-            if interrupted:
-                if cancel and not ended.is_set():
-                    cancel[0]()
-                    ended.wait(CANCELLED_S)
-                raise
-            interrupted = True
-            on_interrupt()
-    if failure:
-        raise failure[0]
-    if interrupted:
-        raise KeyboardInterrupt
-    return outcome[0]
-
-
-def default_answer(data: Dataset) -> Answer:
-    """One of the labels where the target has few values, else free text."""
-    return Label(data.labels) if data.is_categorical else Text()
 
 
 def _differing(first: Mapping[str, str], second: Mapping[str, str]) -> int:

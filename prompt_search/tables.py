@@ -7,12 +7,13 @@ is not known is NaN (``<NA>`` for counts, None for texts), never 0. Columns with
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pandas as pd
 
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.statistics import mean_interval, mean_intervals
-from prompt_search.store import TOLD, Call, Columns, SampleRecord, TrialRecord
+from prompt_search.store import COUNTS, SHOWN, Call, Columns, SampleRecord, TrialRecord
 
 TRIAL_COLUMNS = (
     "trial", "state", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens",
@@ -59,21 +60,14 @@ SPLITS = ("search", "test", "evaluation")
 ROLES = ("task", "proposer", "judge", "audit")
 
 
-def sample_columns(samples: Iterable[SampleRecord]) -> Columns:
-    """Samples as `Store.sample_columns` gives them."""
-    listed = list(samples)
-    return {field.name: [getattr(sample, field.name) for sample in listed] for field in fields(SampleRecord)}
-
-
 def call_columns(calls: Iterable[Call]) -> Columns:
     """Calls as `Store.call_columns` gives them."""
     listed = list(calls)
     own = {name: [getattr(call, name) for call in listed] for name in ("number", "key", "role", "split", "attempts")}
     answers = [call.response for call in listed]
-    told = {name: [getattr(each, name) for each in answers] for name in TOLD}
-    counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
-    used = {name: [getattr(each.usage, name) for each in answers] for name in counts}
-    return {**own, **told, **used}
+    shown = {name: [getattr(each, name) for each in answers] for name in SHOWN}
+    used = {name: [getattr(each.usage, name) for each in answers] for name in COUNTS}
+    return {**own, **shown, **used}
 
 
 def calls_frame(calls: Columns) -> pd.DataFrame:
@@ -93,7 +87,7 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
             "attempts": _series(calls["attempts"], "int64"),
             "response": _series(calls["text"]),
             "error": _series(calls["error"]),
-            **{name: _series(calls[name], "Int64") for name in ("prompt_tokens", "cached_tokens", "completion_tokens")},
+            **{name: _series(calls[name], "Int64") for name in COUNTS},
             **{name: _series(calls[name], "float64") for name in ("latency_s", "cost_usd")},
             "finish_reason": _series(calls["finish_reason"]),
         }
@@ -101,32 +95,33 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
     return frame[list(CALL_COLUMNS)].sort_values("call", kind="stable", ignore_index=True)
 
 
-def scored_frame(samples: Columns, calls: pd.DataFrame) -> pd.DataFrame:
+def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.DataFrame:
     """One row per (trial, row, split) with all that is known of it, from which the other tables are made.
 
     Columns: those of `samples_frame`; ``unparsed`` bool; ``explanation`` of the metric; ``key`` of the request;
     ``call`` int, its place among the study's requests; ``cost_usd``.
 
     Args:
-        samples: see `sample_columns`.
+        samples: in any order.
         calls: see `calls_frame`.
     """
-    places = pd.Index(calls["key"]).get_indexer(pd.Index(_series(samples["key"])))
+    fields = {field.name: list(map(attrgetter(field.name), samples)) for field in dataclasses.fields(SampleRecord)}
+    places = pd.Index(calls["key"]).get_indexer(pd.Index(_series(fields["key"])))
     if (places < 0).any():
         raise LookupError("a scored row has no call")
     told = calls.take(places).reset_index(drop=True)
     frame = pd.DataFrame(
         {
-            **{name: _series(samples[name], "int64") for name in ("trial", "row")},
-            "split": _words(samples["split"], SPLITS),
-            **{name: _series(samples[name]) for name in ("answer", "target")},
-            "score": _series(samples["score"], "float64"),
-            "error": _series(samples["error"]),
+            **{name: _series(fields[name], "int64") for name in ("trial", "row")},
+            "split": _words(fields["split"], SPLITS),
+            **{name: _series(fields[name]) for name in ("answer", "target")},
+            "score": _series(fields["score"], "float64"),
+            "error": _series(fields["error"]),
             **{name: told[name] for name in ("response", "prompt_tokens", "completion_tokens", "latency_s")},
             "finish_reason": told["finish_reason"],
-            "cached": _series(samples["cached"], "bool"),
-            "unparsed": _series(samples["unparsed"], "bool"),
-            **{name: _series(samples[name]) for name in ("explanation", "key")},
+            "cached": _series(fields["cached"], "bool"),
+            "unparsed": _series(fields["unparsed"], "bool"),
+            **{name: _series(fields[name]) for name in ("explanation", "key")},
             **{name: told[name] for name in ("call", "cost_usd")},
         }
     )

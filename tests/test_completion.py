@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.completion import Message, Request, Response, Usage, without_logprobs
+from prompt_search.completion import Message, Request, Response, Usage
 
 texts = st.text(st.characters(exclude_categories=[]), max_size=20)  # half surrogate pairs too
 numbers = st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False)
@@ -118,14 +117,3 @@ def test_response_survives_storage(response: Response) -> None:
     json.loads(text, parse_constant=pytest.fail)
     back = Response.from_json(text)
     assert repr(back) == repr(response)  # repr, because NaN does not equal itself
-
-
-TRICKY = [',"usage":{', '"logprobs":[', '],"usage":{"', ',"logprobs":[', "\\", '"']
-
-
-@given(responses, st.lists(st.sampled_from(TRICKY)).map("".join), st.lists(st.sampled_from(TRICKY)).map("".join))
-def test_logprobs_are_cut_out(response: Response, text: str, token: str) -> None:
-    """What is left is the response without them, whatever the texts and tokens hold."""
-    tricky = replace(response, text=text, error=token, logprobs=(*response.logprobs, ((token, -1.0),)))
-    for each in (response, tricky):
-        assert without_logprobs(each.to_json()) == replace(each, logprobs=()).to_json()

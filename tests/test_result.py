@@ -21,6 +21,9 @@ from prompt_search.tables import (
     INTERACTION_COLUMNS,
     SAMPLE_COLUMNS,
     TRIAL_COLUMNS,
+    call_columns,
+    calls_frame,
+    scored_frame,
 )
 from tests.conftest import Body, FakeModel, prompt_of
 from tests.test_markup import Page
@@ -339,7 +342,8 @@ def test_scores_outside_zero_and_one_are_shown(fake: FakeModel) -> None:
 
 def test_evaluation_without_scores() -> None:
     """No row scored is NaN, not 0."""
-    empty = Evaluation(prompt=ps.Prompt(source="x"), samples=[], calls={})
+    nothing = scored_frame([], calls_frame(call_columns([])))
+    empty = Evaluation.of(ps.Prompt(source="x"), nothing, "evaluation", None)
     assert math.isnan(empty.score)
     assert len(empty.samples_df()) == 0
     assert repr(empty) == "Evaluation: nan (nan to nan) on 0 rows, 0 unparsed, 0 errors"

@@ -187,9 +187,9 @@ def test_resumed_study_equals_the_uninterrupted_one(
     whole, broken = FakeModel(), FakeModel()
     whole.answer = broken.answer = truth
     with tempfile.TemporaryDirectory() as folder:
-        monkeypatch.setattr("prompt_search.study.Client", whole.client)
+        monkeypatch.setattr("prompt_search.running.Client", whole.client)
         expected = study(whole, f"sqlite:///{folder}/whole.db").run(70)
-        monkeypatch.setattr("prompt_search.study.Client", broken.client)
+        monkeypatch.setattr("prompt_search.running.Client", broken.client)
         storage = f"sqlite:///{folder}/broken.db"
         answered = 0
         for stop in stops:
@@ -273,7 +273,7 @@ def test_raised_budget_pays_for_the_difference_alone(
     sealed test of what was left, and interrupted on the way it ends as it would have without."""
     fake = FakeModel()
     fake.answer = truth
-    monkeypatch.setattr("prompt_search.study.Client", fake.client)
+    monkeypatch.setattr("prompt_search.running.Client", fake.client)
 
     def raised(storage: str, interrupted: bool) -> ps.Result:
         fake.bodies.clear()
@@ -510,20 +510,6 @@ def test_calibration_learned_in_the_search_is_shipped(fake: FakeModel, storage: 
     assert fake.count == sent
 
 
-def test_evaluation_learns_from_its_own_rows(fake: FakeModel) -> None:
-    """A form that has not learned from a search learns from the rows that are scored, at no further call."""
-    fake.answer = leaning
-    prompt = study(fake).prompt({"instruction": "Decide with care."})
-    plain, rows = (ps.Label(DATA.labels, mode="logprobs", calibrate=calibrate) for calibrate in (None, "rows"))
-    assert ps.evaluate(prompt, DATA, model=fake.model(), answer=plain).score == 0.5
-    sent = fake.count
-    learned = ps.evaluate(prompt, DATA, model=fake.model(), answer=rows)
-    assert learned.score == 1.0
-    assert fake.count - sent == len(DATA)
-    assert learned.prompt.answer is not None
-    assert len(learned.prompt.answer["weights"]) == 2
-
-
 def test_request_parameters_models_and_answers_are_choices(fake: FakeModel) -> None:
     """Temperature, model and answer form are searched like words, sent as chosen, and shown as columns."""
 
@@ -563,7 +549,7 @@ def test_each_model_has_its_own_price(fake: FakeModel) -> None:
         return client(model, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.study.Client", clients)
+        patch.setattr("prompt_search.running.Client", clients)
         study(fake, model=ps.choice([fake.model("one"), fake.model("two")])).run(80)
     assert made == ["one", "two"]
     assert {body["model"] for body in fake.bodies} == {"one", "two"}
@@ -677,7 +663,7 @@ def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, con
     """Search and sealed test together stay within the limit, whatever it is."""
     fake = FakeModel()
     fake.answer = truth
-    monkeypatch.setattr("prompt_search.study.Client", fake.client)
+    monkeypatch.setattr("prompt_search.running.Client", fake.client)
     result = study(fake, max_concurrency=concurrency).run(calls)
     assert fake.count == result.summary["calls"] <= calls
 
@@ -709,7 +695,7 @@ def test_server_never_sees_more_than_any_limit(
 
     price = ps.Price(prompt=1_000, completion=2_000)
     fake.answer, fake.latency = answer, lambda body: latency
-    monkeypatch.setattr("prompt_search.study.Client", fake.client)
+    monkeypatch.setattr("prompt_search.running.Client", fake.client)
     result = study(fake, model=fake.model(price=price), max_concurrency=concurrency).run(ps.Budget(**limits))
     seen = {"calls": fake.count, "tokens": tokens, "usd": usd}
     assert all(seen[name] <= limit * (1 + 1e-9) for name, limit in limits.items())
@@ -736,7 +722,7 @@ def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeyp
         return failure(503, "busy") if first and zlib.crc32(prompt.encode()) % 3 == 0 else truth(body)
 
     server.answer = answer
-    monkeypatch.setattr("prompt_search.study.Client", functools.partial(Client, sleep=no_sleep))
+    monkeypatch.setattr("prompt_search.running.Client", functools.partial(Client, sleep=no_sleep))
     result = study(server, storage).run(50)
     assert server.count <= 50
     assert result.calls_df()["attempts"].sum() == server.count
@@ -817,72 +803,6 @@ def test_choice_in_template_and_settings_is_refused(fake: FakeModel) -> None:
     made = study(fake, template=template, request={"temperature": ps.choice([0, 1])})
     with pytest.raises(TemplateError, match="'temperature' is a choice here and in the study's settings"):
         made.run(10)
-
-
-# Evaluating one prompt
-
-
-def test_one_prompt_is_scored(fake: FakeModel, storage: str) -> None:
-    """`evaluate` scores on all rows or some, asks as exported, and finds stored responses again."""
-    fake.answer = truth
-    prompt = ps.Prompt(source="Decide with care. {{ row.text }}")
-    found = ps.evaluate(prompt, DATA, model=fake.model(), storage=storage)
-    assert (found.score, len(found.scores), found.errors, found.unparsed) == (1.0, 60, 0, 0)
-    assert found.interval[0] > 0.9
-    assert found.samples_df()["split"].unique().tolist() == ["evaluation"]
-    assert repr(found).startswith("Evaluation: 1.000 (0.9")
-    assert fake.bodies[0]["temperature"] == 0
-    again = ps.evaluate(prompt, DATA, model=fake.model(), rows=[3, 5], storage=storage)
-    assert (fake.count, len(again.scores)) == (60, 2)
-    assert again.samples_df()["cached"].all()
-
-
-def test_exported_prompt_is_asked_as_it_was_scored(fake: FakeModel, tmp_path: Path) -> None:
-    """The very requests of the study are sent again: parameters dropped there stay dropped."""
-    fake.answer = truth
-    result = study(fake, request={"temperature": None, "max_tokens": None, "max_completion_tokens": 7}).run(30)
-    asked = {json.dumps(body, sort_keys=True) for body in fake.bodies}
-    prompt = ps.Prompt.read(result.baseline.export(tmp_path / "best.json"))
-    samples = result.samples_df()
-    row = int(samples[samples["trial"] == 0]["row"].iloc[0])
-    fake.bodies.clear()
-    ps.evaluate(prompt, DATA, model=fake.model(), rows=[row])
-    assert json.dumps(fake.bodies[0], sort_keys=True) in asked
-
-
-def test_another_answer_form_brings_its_parameters(fake: FakeModel) -> None:
-    """An exported prompt asked with another answer form does not keep the parameters of the old one."""
-    labels = DATA.labels
-    old = ps.Label(labels, "logprobs")
-    prompt = ps.Prompt(
-        source="{{ row.text }}", parameters={"temperature": 0.5, **old.parameters}, answer=old.to_dict(), model="x"
-    )
-    ps.evaluate(prompt, DATA, model=fake.model(), answer=ps.Label(labels), rows=[0])
-    (body,) = fake.bodies
-    assert {key: body[key] for key in body if key not in ("messages", "model")} == {
-        "temperature": 0.5,
-        "max_tokens": 16,
-    }
-
-
-@pytest.mark.parametrize("rows", [[60], [-1]])
-def test_row_that_is_not_there_is_told(fake: FakeModel, rows: list[int]) -> None:
-    """Positions outside the data are refused before any call."""
-    with pytest.raises(ps.InputError, match=f"rows are positions from 0 to 59, got {rows[0]}"):
-        ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), rows=rows)
-
-
-def test_prompt_that_does_not_fit_the_data_is_told(fake: FakeModel) -> None:
-    """A field that the rows lack is an error before any call."""
-    with pytest.raises(TemplateError, match="undefined variable"):
-        ps.evaluate(ps.Prompt(source="{{ row.word }}"), DATA, model=fake.model())
-    assert fake.count == 0
-
-
-def test_evaluation_stays_in_its_budget(fake: FakeModel) -> None:
-    """Rows beyond the budget are left out."""
-    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), budget=ps.Budget(calls=7))
-    assert len(found.samples) == fake.count == 7
 
 
 # Keys

@@ -41,7 +41,6 @@ from prompt_search.tables import (
     markdown,
     pareto_frame,
     progress_frame,
-    sample_columns,
     samples_frame,
     scored_frame,
     slices_frame,
@@ -95,7 +94,7 @@ def called(calls: Mapping[str, Call] = CALLS) -> pd.DataFrame:
 
 
 def scored(samples: Sequence[SampleRecord], calls: Mapping[str, Call] = CALLS) -> pd.DataFrame:
-    return scored_frame(sample_columns(samples), called(calls))
+    return scored_frame(samples, called(calls))
 
 
 def test_samples_have_one_row_each() -> None:

@@ -24,7 +24,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -285,7 +285,7 @@ def measure(key: dict[str, Any], model: ps.Model, endpoint: Endpoint, arguments:
     task = Task(study=study, run=run, url=url)
     stem = arguments.output.with_name(f"{arguments.output.stem}_logs") / run_id
     stem.parent.mkdir(parents=True, exist_ok=True)
-    scores: list[float] = []
+    scores: Sequence[float] = []
     error, text, started = "", "", time.monotonic()
     seconds = None
     try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import random
 import statistics
@@ -187,7 +188,7 @@ def replay(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{Path(folder) / 'store.db'}"
         with serving() as url:
-            keys = list(evaluate(rows, url, storage, given.concurrency).calls)
+            keys = evaluate(rows, url, storage, given.concurrency).scored["key"].tolist()
         store = Store(storage)
         with store.engine.connect() as connection:
             (study,) = connection.execute(sql.select(schema.calls.c.study).distinct()).scalars()
@@ -217,10 +218,14 @@ def replay(given: argparse.Namespace) -> None:
         store.close()
 
 
-def resident_mb() -> float:
-    """Of this process, now and at most."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
+def resident_mb(field: str) -> float:
+    """The process's memory: ``VmRSS`` now, ``VmHWM`` at most since `forget_peak` (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def memory_of(rows: int, concurrency: int) -> None:
@@ -229,9 +234,11 @@ def memory_of(rows: int, concurrency: int) -> None:
     with serving() as url, tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{Path(folder) / 'store.db'}"
         evaluate(data(50), url, storage, concurrency)
-        before = resident_mb()
+        gc.collect()
+        forget_peak()
+        before = resident_mb("VmRSS")
         evaluate(made, url, storage, concurrency)
-        print(json.dumps([before, resident_mb()]))
+        print(json.dumps([before, resident_mb("VmHWM")]))
 
 
 def memory(given: argparse.Namespace) -> None:
