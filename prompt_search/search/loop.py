@@ -59,7 +59,7 @@ FINAL_SHARE = 0.25
 
 DEFAULT_TRIAL = 0
 
-SEARCH_VERSION = 6
+SEARCH_VERSION = 7
 """Changes with every change of the search: a study is resumed only by the search that began it."""
 
 
@@ -485,7 +485,7 @@ class Race:
             rows = int((self._limit() - self._spent()) / stages / count)
             if rows:  # else too few calls are left for so many finalists
                 self._record(await self._look(self._finalists, rows, self._limit()))
-            self._keep((count + 1) // 2)
+            self._keep((count + 1) // 2 if stages > 1 else 1)
             self.leader = self._finalists[0]
         for racer in self.racers:
             if racer.state == "running":
