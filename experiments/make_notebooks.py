@@ -117,8 +117,11 @@ def execute(name: str, folder: Path) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write and execute the experiments' notebooks.")
-    parser.add_argument("names", nargs="*", choices=[[], *STORIES], default=list(STORIES))
-    for name in parser.parse_args().names:
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {', '.join(STORIES)}")
+    names = parser.parse_args().names or list(STORIES)
+    if unknown := [name for name in names if name not in STORIES]:
+        parser.error(f"there is no experiment {unknown[0]!r}; there are {', '.join(STORIES)}")
+    for name in names:
         nbformat.write(execute(name, HERE / name), HERE / name / f"{name}.ipynb")
 
 
