@@ -51,23 +51,29 @@ def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]], on_interrupt: Call
         finally:
             ended.set()
 
-    threading.Thread(target=target, name="prompt_search", daemon=True).start()
-    interrupted = False
-    while not ended.is_set():
+    thread = threading.Thread(target=target, name="prompt_search", daemon=True)
+
+    def wait() -> None:
+        if thread.ident is None:
+            thread.start()
+        while not ended.wait(0.2):
+            pass
+
+    try:
+        wait()
+    except KeyboardInterrupt:
+        on_interrupt()
         try:
-            ended.wait(0.2)
+            wait()
         except KeyboardInterrupt:
-            if interrupted:
-                if cancel and not ended.is_set():
-                    cancel[0]()
-                    ended.wait(CANCELLED_S)
-                raise
-            interrupted = True
-            on_interrupt()
+            if cancel and not ended.is_set():
+                cancel[0]()
+                ended.wait(CANCELLED_S)
+            raise
+        if not failure:
+            raise
     if failure:
         raise failure[0]
-    if interrupted:
-        raise KeyboardInterrupt
     return outcome[0]
 
 
