@@ -252,7 +252,7 @@ class _Report:
 
     @property
     def front(self) -> Listing:
-        names = {"tokens": "front_tokens", "cost": "front_cost", "latency": "front_latency"}
+        names = {front.removeprefix("front_"): front for front in tables.FRONTS}
         lines = [
             (
                 line["trial"],
