@@ -12,12 +12,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from prompt_search.completion import Response, TopLogprobs
-from prompt_search.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.labels import begins, folded, mention, spaced
+
+if TYPE_CHECKING:
+    from prompt_search.dataset import Dataset
 
 TOP_LOGPROBS = 20
 """How many tokens are asked for with their log-probabilities: the most that OpenAI's API gives."""

@@ -147,4 +147,4 @@ class _Stored(Shown, gc=False, frozen=True):
 
     logprobs: tuple[TopLogprobs, ...]
     attempts: int
-    lost: int
+    lost: int = 0

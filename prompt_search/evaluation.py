@@ -21,7 +21,8 @@ from prompt_search.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.metrics import Comparison, Metric, margin, score
 from prompt_search.pacing import Slots
-from prompt_search.store import Call, Found, Saved, Store, batched
+from prompt_search.records import Call, Found, Saved
+from prompt_search.store import Store, batched
 
 Floats = NDArray[np.float64]
 

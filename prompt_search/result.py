@@ -16,8 +16,9 @@ import pandas as pd
 from prompt_search import markup, tables
 from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StorageError, StudyError
+from prompt_search.records import StudyRecord, TrialRecord
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
-from prompt_search.store import Store, StudyRecord, TrialRecord, shown_url
+from prompt_search.store import Store, shown_url
 from prompt_search.stored import Summary, checked, reading
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from prompt_search.evaluation import Completer, Evaluator, Outcome
 from prompt_search.executor import DaskExecutor
 from prompt_search.lease import Lease
 from prompt_search.pacing import Slots
-from prompt_search.store import SampleRecord, Store
+from prompt_search.records import SampleRecord
+from prompt_search.store import Store
 
 T = TypeVar("T")
 

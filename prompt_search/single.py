@@ -23,9 +23,10 @@ from prompt_search.errors import InputError
 from prompt_search.evaluation import Contender, Outcome
 from prompt_search.executor import DaskExecutor
 from prompt_search.metrics import Metric
+from prompt_search.records import SampleRecord
 from prompt_search.result import Evaluation, evaluated
 from prompt_search.running import check_priced, evaluator_for, in_own_thread, opened, sample_record
-from prompt_search.store import SampleRecord, Store
+from prompt_search.store import Store
 
 if TYPE_CHECKING:
     import distributed

@@ -28,13 +28,14 @@ from prompt_search.lease import Lease
 from prompt_search.metrics import Metric
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import DONE, Snapshot, in_notebook
+from prompt_search.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
 from prompt_search.result import CrossFit, Result
 from prompt_search.running import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
-from prompt_search.store import SampleRecord, Store, StudyRecord, TrialRecord, changes, none_if_nan, shown_url
+from prompt_search.store import Store, changes, shown_url
 from prompt_search.template import Template
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from prompt_search import schema
 from prompt_search.budget import Budget, Spending
 from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import StorageError
-from prompt_search.store import Saved, Store
+from prompt_search.records import Saved
+from prompt_search.store import Store
 
 VERSION_1 = """
 CREATE TABLE prompt_search_about (schema_version INTEGER NOT NULL);
