@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import ChainMap
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -144,6 +145,8 @@ class Evaluator:
         budget: the number of the study's budget that calls count against.
         free: requests that were paid for under earlier budgets of the study.
         role: what calls are for, as the ledger's table tells.
+        priced: whether `price` is asked for, so that what this run had need of must be remembered. Else memory does not
+            grow with the rows.
         retry_errors: send requests that failed in an earlier run again.
         on_response: told after every response (for progress).
         sleep: waits for others to answer what they claimed.
@@ -164,6 +167,7 @@ class Evaluator:
         budget: int = 0,
         free: Set[str] = frozenset(),
         role: str = "task",
+        priced: bool = True,
         retry_errors: bool = False,
         on_response: Callable[[Response, bool], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -179,25 +183,29 @@ class Evaluator:
         self._budget = budget
         self._free = free
         self._role = role
+        self._priced = priced
         self._on_response = on_response
         self._sleep = sleep
-        self._number, self._answered = store.numbered(study)
+        self._first, self._answered = store.numbered(study)
+        self._number = self._first
         # Where the server refused everything, the same line tries again.
         self._retry_errors = retry_errors or not self._answered
         self._failures = 0
         self._failing: set[str] = set()
-        self._used: dict[str, bool] = {}
-        """Requests whose response this run had need of, and whether it was there already."""
+        self._used: ChainMap[str, bool] = ChainMap({}, {})
+        """Requests whose response this run had need of, and whether it was there already; where prices are not asked
+        for, only those of which a block may not know that they are stored."""
         self._flying: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
 
     def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
         """Calls that each row would add to what is spent, in order: requests that this run had no need of yet, nor an
         earlier budget."""
-        counted = {*self._used, *self._flying}
+        here: set[str] = set()
         prices = []
         for row in rows:
-            new = {request.key for request in contender.requests(self._rows[row])} - counted - self._free
-            counted |= new
+            keys = {request.key for request in contender.requests(self._rows[row])} - here - self._free
+            new = {key for key in keys if key not in self._used and key not in self._flying}
+            here |= new
             prices.append(len(new))
         return prices
 
@@ -264,6 +272,8 @@ class Evaluator:
 
     async def _block(self, requests: Mapping[str, Request]) -> _Block:
         """What is known about some requests, after those that must be sent are claimed."""
+        if not self._priced:  # what was answered before the block before this one, both will find stored
+            self._used.maps[:] = [{}, self._used.maps[0]]
         keys = [key for key in requests if key not in self._flying]
         block = _Block(await self._store.aside(self._store.find, self._study, keys))
         missing = {key for key in keys if key not in block.found.responses and self._is_to_send(block, key)}
@@ -278,7 +288,13 @@ class Evaluator:
 
     def _is_to_send(self, block: _Block, key: str) -> bool:
         call = block.found.calls.get(key)
-        return call is None or (key not in self._used and (call.cut_short or self._is_retried(call)))
+        if call is None:
+            return True
+        return not self._is_of_this_run(key, call) and (call.cut_short or self._is_retried(call))
+
+    def _is_of_this_run(self, key: str, call: Call) -> bool:
+        """Whether this run had need of it before: it is counted, and not sent again."""
+        return key in self._used or call.number >= self._first
 
     def _is_retried(self, call: Call) -> bool:
         return self._retry_errors and call.response.error is not None and not call.cut_short
@@ -457,6 +473,8 @@ class Evaluator:
         self, contender: Contender, request: Request, key: str, split: str, block: _Block
     ) -> tuple[Response, bool]:
         call = block.found.calls.get(key)
+        if call is not None and self._is_of_this_run(key, call):
+            return call.response, True
         free = call is not None and call.attempts > 0 and call.budget < self._budget
         if call is not None and not self._is_retried(call) and (free or call.budget == self._budget):
             if not free:

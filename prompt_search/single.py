@@ -104,6 +104,7 @@ def evaluate(
                 ledger=ledger,
                 owner=lease.owner if lease else None,
                 max_concurrency=max_concurrency,
+                priced=False,
             ) as evaluator:
                 read_by, jobs = contender, ((contender, row) for row in chosen)
                 if contender.answer.needs_rows or isinstance(metric, Corpus):  # rows are scored together

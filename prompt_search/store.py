@@ -15,8 +15,10 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import islice, takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -101,6 +103,7 @@ class Store:
             raise StorageError(_why_closed(url, error)) from None
         self.in_memory = _is_in_memory(self.url)
         self._writer = Writer(self._write_calls)
+        self._aside = ThreadPoolExecutor(1, "prompt_search store")  # begins with the first call
         weakref.finalize(self, self.engine.dispose)  # a result's store is open for as long as the result is there
 
     def end_writing(self) -> None:
@@ -110,6 +113,7 @@ class Store:
     def close(self) -> None:
         """Commit what waits to be written, and close."""
         self.end_writing()
+        self._aside.shutdown()
         self.engine.dispose()
 
     def _insert(self, table: sql.Table) -> Any:
@@ -125,7 +129,7 @@ class Store:
         """
         if self.in_memory:
             return function(*arguments)
-        return await asyncio.to_thread(function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._aside, partial(function, *arguments))
 
     # Responses and calls
 

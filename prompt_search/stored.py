@@ -80,7 +80,7 @@ def read(kind: type[T], text: str) -> T:
     decoder = _DECODERS.get(kind) or _DECODERS.setdefault(kind, msgspec.json.Decoder(kind))
     try:
         made: T = decoder.decode(text)
-    except msgspec.DecodeError:  # or it holds half a surrogate pair, which Python's own reader takes
+    except (msgspec.DecodeError, UnicodeEncodeError):  # or it holds half a surrogate pair, which Python's own reader takes
         return checked(kind, json.loads(text))
     return made
 
