@@ -80,7 +80,10 @@ def read(kind: type[T], text: str) -> T:
     decoder = _DECODERS.get(kind) or _DECODERS.setdefault(kind, msgspec.json.Decoder(kind))
     try:
         made: T = decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError):  # or it holds half a surrogate pair, which Python's own reader takes
+    except (
+        msgspec.DecodeError,
+        UnicodeEncodeError,
+    ):  # or half a surrogate pair is in it: json takes that
         return checked(kind, json.loads(text))
     return made
 

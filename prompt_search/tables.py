@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 
 from prompt_search.errors import InputError, MissingExtra
-from prompt_search.records import Call, SampleRecord, TrialRecord
+from prompt_search.records import SampleRecord, TrialRecord
 from prompt_search.statistics import mean_interval, mean_intervals
-from prompt_search.store import COUNTS, SHOWN, Columns
+from prompt_search.store import COUNTS, Columns
 
 TRIAL_COLUMNS = (
     "trial", "state", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens",
@@ -59,16 +59,6 @@ CALL_COLUMNS = (
 STATES = ("running", "complete", "pruned", "failed")
 SPLITS = ("search", "test", "evaluation")
 ROLES = ("task", "proposer", "judge", "audit")
-
-
-def call_columns(calls: Iterable[Call]) -> Columns:
-    """Calls as `Store.call_columns` gives them."""
-    listed = list(calls)
-    own = {name: [getattr(call, name) for call in listed] for name in ("number", "key", "role", "split", "attempts")}
-    answers = [call.response for call in listed]
-    shown = {name: [getattr(each, name) for each in answers] for name in SHOWN}
-    used = {name: [getattr(each.usage, name) for each in answers] for name in COUNTS}
-    return {**own, **shown, **used}
 
 
 def calls_frame(calls: Columns) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from prompt_search.candidate import Prompt
 from prompt_search.client import Model
 from prompt_search.completion import Request, Response, Usage
 from prompt_search.errors import RequestRefused
+from prompt_search.records import Call
+from prompt_search.store import COUNTS, SHOWN, Columns
 from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of
 
 __all__ = ["Body", "FakeServer", "completion", "failure", "prompt_of"]
@@ -144,3 +146,13 @@ def server() -> Iterator[FakeServer]:
 def storage(tmp_path: Path) -> str:
     """The URL of a database file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'study.db'}"
+
+
+def call_columns(calls: Iterable[Call]) -> Columns:
+    """Calls as `Store.call_columns` gives them."""
+    listed = list(calls)
+    own = {name: [getattr(call, name) for call in listed] for name in ("number", "key", "role", "split", "attempts")}
+    answers = [call.response for call in listed]
+    shown = {name: [getattr(each, name) for each in answers] for name in SHOWN}
+    used = {name: [getattr(each.usage, name) for each in answers] for name in COUNTS}
+    return {**own, **shown, **used}

@@ -21,11 +21,10 @@ from prompt_search.tables import (
     INTERACTION_COLUMNS,
     SAMPLE_COLUMNS,
     TRIAL_COLUMNS,
-    call_columns,
     calls_frame,
     scored_frame,
 )
-from tests.conftest import Body, FakeModel, prompt_of
+from tests.conftest import Body, FakeModel, call_columns, prompt_of
 from tests.test_markup import Page
 
 HOSTILE = ["plain", "[brackets] <script>alert(1)</script> {{ x }} \N{GRINNING FACE}\r\n\"quoted\" & 'care'"]

@@ -21,7 +21,7 @@ from prompt_search.errors import StorageError, StudyError
 from prompt_search.records import SampleRecord, Saved, TrialRecord
 from prompt_search.space import Factor, SearchSpace
 from prompt_search.store import Store
-from prompt_search.tables import call_columns
+from tests.conftest import call_columns
 
 LONE = "half a pair: \ud83d"
 

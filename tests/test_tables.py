@@ -31,7 +31,6 @@ from prompt_search.tables import (
     SLICE_COLUMNS,
     TRIAL_COLUMNS,
     answer_text,
-    call_columns,
     calls_frame,
     confusion_frame,
     difficulty_frame,
@@ -47,6 +46,7 @@ from prompt_search.tables import (
     trials_frame,
     write_frame,
 )
+from tests.conftest import call_columns
 
 
 def call(key: str, number: int, **fields: Any) -> Call:
