@@ -205,10 +205,13 @@ class Looks:
         return float(np.average(self.mean, weights=self.rows))
 
     @cached_property
-    def same_block(self) -> Floats:
-        """What two looks share of their rows' difficulty, for a variance of 1 a row."""
+    def blocks(self) -> list[tuple[Integers, Floats]]:
+        """The looks of each block, and what they share of their rows' difficulty, for a
+        variance of 1 a row: 0 between looks of different blocks, which are most."""
         root = 1 / np.sqrt(self.rows)
-        return np.asarray((self.block[:, None] == self.block[None, :]) * np.outer(root, root))
+        order = np.argsort(self.block, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(self.block[order])) + 1)
+        return [(group, np.outer(root[group], root[group])) for group in groups]
 
 
 @dataclass(frozen=True)
@@ -288,7 +291,8 @@ class Surrogate:
         """From the covariance of candidates to that of the looks' means."""
         which = self.looks.candidate
         between = covariance[np.ix_(which, which)]
-        between += given.rows * self.looks.same_block
+        for group, shared in self.looks.blocks:
+            between[np.ix_(group, group)] += given.rows * shared
         between[np.diag_indices_from(between)] += given.noise / self.looks.rows
         return between
 
@@ -322,7 +326,7 @@ class Surrogate:
                 [
                     given.own * (by_candidate * own).sum(),
                     given.interaction * (by_candidate * pairs).sum(),
-                    given.rows * (inner * looks.same_block).sum(),
+                    given.rows * sum((inner[np.ix_(group, group)] * shared).sum() for group, shared in looks.blocks),
                     given.noise * (inner.diagonal() / looks.rows).sum(),
                 ],
             ]
@@ -335,14 +339,15 @@ class Surrogate:
     def _apart_among_seen(self) -> Floats:
         return self._apart(self._seen, self._seen)
 
-    @cached_property
+    @property
     def _among_seen(self) -> Floats:
         return self._level + self._apart_among_seen
 
     @cached_property
     def factor(self) -> tuple[Floats, bool]:
         """The Cholesky factor of the covariance of the looks' means, as scipy's ``cho_factor`` gives it."""
-        factor: tuple[Floats, bool] = linalg.cho_factor(self._of_looks(self._among_seen, self.variances), lower=True)
+        covariance = self._of_looks(self._among_seen, self.variances)
+        factor: tuple[Floats, bool] = linalg.cho_factor(covariance.T, lower=True, overwrite_a=True)  # without a copy
         return factor
 
     @cached_property
