@@ -434,8 +434,10 @@ def _series(values: Sequence[Any], dtype: str = "object") -> pd.Series[Any]:
 
 def _words(values: Sequence[str], known: Sequence[str]) -> pd.Series[Any]:
     """A categorical in the order of the known words."""
-    dtype = pd.CategoricalDtype(list(dict.fromkeys([*known, *values])))
-    return pd.Series(values, dtype=dtype)
+    strange = dict.fromkeys(value for value in values if value not in known) if {*values} - {*known} else ()
+    words = [*known, *strange]
+    codes = np.fromiter(map({word: code for code, word in enumerate(words)}.__getitem__, values), np.intp, len(values))
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(words)))
 
 
 def _mean(values: Sequence[float]) -> float:
