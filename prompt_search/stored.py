@@ -80,11 +80,8 @@ def read(kind: type[T], text: str) -> T:
     decoder = _DECODERS.get(kind) or _DECODERS.setdefault(kind, msgspec.json.Decoder(kind))
     try:
         made: T = decoder.decode(text)
-    except (
-        msgspec.DecodeError,
-        UnicodeEncodeError,
-    ):  # or half a surrogate pair is in it: json takes that
-        return checked(kind, json.loads(text))
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return checked(kind, json.loads(text))  # json takes half a surrogate pair
     return made
 
 

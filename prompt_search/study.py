@@ -59,7 +59,6 @@ MOST_COMPARED = 500
 CHANGED_BY_RESCORING = ("data", "answers", "metric", "rows", "search", "enqueued", "sampler", "pruner")
 """In what a study may differ from the one whose responses it reads anew."""
 
-
 POOL_ROWS = 100
 """From how many of the search rows shots may come."""
 

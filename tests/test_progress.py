@@ -155,15 +155,20 @@ def test_plain_lines_come_with_phases_and_every_few_seconds() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
-def test_live_line_is_literal_and_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a terminal the line is drawn over, brackets in a name are no markup, and nothing remains."""
+def drawn(monkeypatch: pytest.MonkeyPatch, study: str, columns: int) -> str:
+    """All that a live view writes to a terminal of so many columns, for one snapshot of a study of that name."""
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", str(columns))
     stream = Terminal()
     with shown("rich", stream) as progress:
         assert progress is not None
-        progress(replace(SNAPSHOT, study="the [bold]big[/bold] one [/]"))
-    written = stream.getvalue()
+        progress(replace(SNAPSHOT, study=study))
+    return stream.getvalue()
+
+
+def test_live_line_is_literal_and_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal the line is drawn over, brackets in a name are no markup, and nothing remains."""
+    written = drawn(monkeypatch, "the [bold]big[/bold] one [/]", 200)
     assert "the [bold]big[/bold] one [/]: exploring, trial 7, 120/600 requests" in written
     assert written.rstrip("\n").endswith("\x1b[2K")  # the last thing done is to erase
 
@@ -188,27 +193,16 @@ the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 requests, best
 @pytest.mark.parametrize("columns", [80, 120])
 def test_live_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     """At 80 and 120 columns lines are broken between what they tell, and a redrawn view erases all of them first."""
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", str(columns))
-    stream = Terminal()
-    with shown("rich", stream) as progress:
-        assert progress is not None
-        progress(replace(SNAPSHOT, study="the [b]long[/b] name of a study 😀"))
-    assert LIVE[columns] in re.sub(CONTROL, "", stream.getvalue())
-    assert stream.getvalue().count("\x1b[2K") >= LIVE[columns].count("\n")
+    written = drawn(monkeypatch, "the [b]long[/b] name of a study 😀", columns)
+    assert LIVE[columns] in re.sub(CONTROL, "", written)
+    assert written.count("\x1b[2K") >= LIVE[columns].count("\n")
 
 
 def test_live_line_folds_a_name_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name of any length, in letters two cells wide, stays inside the terminal."""
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "80")
-    stream = Terminal()
-    with shown("rich", stream) as progress:
-        assert progress is not None
-        progress(replace(SNAPSHOT, study="語" * 100))
-    drawn = re.sub(CONTROL, "", stream.getvalue())
-    assert drawn.count("語") >= 100
-    assert max(map(cell_len, drawn.splitlines())) <= 80
+    written = re.sub(CONTROL, "", drawn(monkeypatch, "語" * 100, 80))
+    assert written.count("語") >= 100
+    assert max(map(cell_len, written.splitlines())) <= 80
 
 
 def test_live_line_writes_nothing_where_there_is_no_terminal() -> None:

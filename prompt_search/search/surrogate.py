@@ -206,8 +206,8 @@ class Looks:
 
     @cached_property
     def blocks(self) -> list[tuple[Integers, Floats]]:
-        """The looks of each block, and what they share of their rows' difficulty, for a
-        variance of 1 a row: 0 between looks of different blocks, which are most."""
+        """The looks of each block, and what they share of their rows' difficulty, for a variance of 1 a row; looks of
+        different blocks share nothing."""
         root = 1 / np.sqrt(self.rows)
         order = np.argsort(self.block, kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(self.block[order])) + 1)
