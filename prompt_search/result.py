@@ -103,11 +103,11 @@ class Result:
 
     @cached_property
     def _calls(self) -> pd.DataFrame:
-        return calls_frame(self._store, self.name)
+        return stored_calls(self._store, self.name)
 
     @cached_property
     def _scored(self) -> pd.DataFrame:
-        return scored_frame(self._store, self.name, self._calls)
+        return stored_rows(self._store, self.name, self._calls)
 
     @cached_property
     def _table(self) -> pd.DataFrame:
@@ -770,13 +770,13 @@ class Evaluation:
         )
 
 
-def calls_frame(store: Store, study: str) -> pd.DataFrame:
+def stored_calls(store: Store, study: str) -> pd.DataFrame:
     """The stored calls of a study; see `tables.calls_frame`."""
     with reading(f"the calls of study {study!r}"):
         return tables.calls_frame(store.call_columns(study))
 
 
-def scored_frame(store: Store, study: str, calls: pd.DataFrame) -> pd.DataFrame:
+def stored_rows(store: Store, study: str, calls: pd.DataFrame) -> pd.DataFrame:
     """The stored scored rows of a study; see `tables.scored_frame`."""
     with reading(f"the scored rows of study {study!r}"):
         return tables.scored_frame(store.samples(study), calls)
@@ -791,7 +791,7 @@ def evaluated(storage: str | Store, name: str, rows: int) -> pd.DataFrame:
     if isinstance(storage, str):
         with closing(Store(storage)) as store:
             return evaluated(store, name, rows)
-    scored = scored_frame(storage, name, calls_frame(storage, name))
+    scored = stored_rows(storage, name, stored_calls(storage, name))
     if len(scored) < rows:
         raise StorageError(
             f"storage {shown_url(storage.url)!r} has {len(scored)} of the {rows} rows of this evaluation: it was "
