@@ -754,11 +754,12 @@ def _mattered(result: Result) -> RenderableType:
     """The options that are shown to do something, the strongest first."""
     from rich.text import Text
 
-    frame = result.effects_df()
-    shown = frame[(frame["effect_low"] > 0) | (frame["effect_high"] < 0)]
+    from prompt_search.tables import shown_to_matter
+
+    shown = shown_to_matter(result.effects_df())
     if not len(shown):
-        return Text("no single choice is shown to matter: the 95% interval of each option's effect holds 0")
-    table = _table("what each option adds to the true score, where its interval leaves out 0")
+        return Text("no single choice is shown to matter by so few answers")
+    table = _table("what each option adds to the true score, where that is shown")
     for column in ("choice", "option", "effect", "95% interval", "trials"):
         words = column in ("choice", "option")
         table.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")

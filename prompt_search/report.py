@@ -193,21 +193,22 @@ class _Report:
     def effects(self) -> list[tuple[Listing, str]]:
         """The most important choices, and all others, which are shown on demand."""
         frame = self.result.effects_df()
-        most = max([*frame["effect_low"].abs(), *frame["effect_high"].abs()], default=1.0)
+        most = max([*frame["effect_low"].dropna().abs(), *frame["effect_high"].dropna().abs()], default=1.0)
         lines = [
             (
                 line["choice"],
                 markup.clipped(line["option"], 120),
-                f"{line['effect']:+.3f}",
+                _number(line["effect"], "+.3f"),
                 markup.bar(line["effect"], line["effect_low"], line["effect_high"], least=-most, most=most),
-                f"{line['effect_low']:+.2f} to {line['effect_high']:+.2f}",
+                " to ".join(_number(line[bound], "+.2f") for bound in ("effect_low", "effect_high")),
+                f"{line['estimate']:+.3f}",
                 line["trials"],
                 f"{line['importance']:.0%}",
             )
             for line in frame.to_dict("records")
         ]
-        columns = ("choice", "option", "effect", "", "95% interval", "trials", "importance")
-        numbers = ("effect", "trials", "importance")
+        columns = ("choice", "option", "effect", "", "95% interval", "expected", "trials", "importance")
+        numbers = ("effect", "expected", "trials", "importance")
         first = list(dict.fromkeys(line[0] for line in lines))[:IMPORTANT]
         parts = {
             "What each option adds to the true score, averaged over all other choices": [
@@ -224,14 +225,15 @@ class _Report:
             return "Nothing is known of the choices' effects before the study is finished."
         top = frame.iloc[0]
         said = (
-            f"The choice that mattered most is {top['choice']}: by itself it explains {top['importance']:.0%} of what "
-            f"differs between prompts. Its best option is “{markup.clipped(top['option'], 80)}” "
-            f"({top['effect']:+.3f}, {top['effect_low']:+.2f} to {top['effect_high']:+.2f})."
+            f"The choice that is expected to matter most is {top['choice']}: by itself it explains "
+            f"{top['importance']:.0%} of what differs between prompts. Its best option is expected to be "
+            f"“{markup.clipped(top['option'], 80)}” ({top['estimate']:+.3f})."
         )
-        shown = int(((frame["effect_low"] > 0) | (frame["effect_high"] < 0)).sum())
-        if not shown:
-            return f"{said} But no option is shown to matter by itself: every 95% interval holds 0."
-        return f"{said} Of {len(frame)} options {shown} are shown to matter: their interval leaves out 0."
+        shown = tables.shown_to_matter(frame)
+        if shown.empty:
+            return f"{said} But so few answers show of no option that it matters by itself."
+        named = shown["choice"] + " “" + shown["option"].map(lambda option: markup.clipped(option, 40)) + "”"
+        return f"{said} Shown to matter, of {len(frame)} options: {', '.join(named)}."
 
     @property
     def interactions(self) -> Listing:

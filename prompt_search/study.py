@@ -823,13 +823,19 @@ class _Run:
                 "choice": factors[found.choice].name,
                 "position": position,
                 "option": factors[found.choice].texts[position],
-                "effect": float(mean),
-                "effect_low": float(low),
-                "effect_high": float(high),
+                **dict(zip(("effect", "effect_low", "effect_high", "p", "estimate"), known, strict=True)),
                 "importance": found.importance,
             }
             for found in race.effects()
-            for position, (mean, low, high) in enumerate(zip(found.mean, found.low, found.high, strict=True))
+            for position, known in enumerate(
+                zip(
+                    *(
+                        [none_if_nan(float(value)) for value in values]
+                        for values in (found.mean, found.low, found.high, found.p, found.expected)
+                    ),
+                    strict=True,
+                )
+            )
         ]
 
     def interactions(self, race: Race) -> list[dict[str, Any]]:

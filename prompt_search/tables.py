@@ -33,7 +33,10 @@ SAMPLE_COLUMNS = (
     "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
     "completion_tokens", "latency_s", "cached", "finish_reason",
 )  # fmt: skip
-EFFECT_COLUMNS = ("choice", "option", "effect", "effect_low", "effect_high", "trials", "importance")
+EFFECT_COLUMNS = (
+    "choice", "option", "effect", "effect_low", "effect_high", "p", "estimate", "trials", "importance",
+)  # fmt: skip
+SHOWN_P = 0.05
 PARETO_COLUMNS = (
     "trial", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens", "cost_usd",
     "latency_s", "usd_per_1000_rows", "front_tokens", "front_cost", "front_latency",
@@ -310,18 +313,26 @@ def difficulty_frame(scored: pd.DataFrame, trials: Sequence[int]) -> pd.DataFram
 def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row per option of each choice, the most important choice and its best option first.
 
-    Columns: ``choice``; ``option`` text; ``effect`` on the true score, from the mean over the choice's options and
-    averaged over all other choices, with its 95% interval ``effect_low``, ``effect_high``; ``trials`` with a score
-    that had the option; ``importance`` of the choice, the part of the variance between prompts that it explains by
-    itself.
+    Columns: ``choice``; ``option`` text; ``effect`` on the true score as the scores have it, from the mean over the
+    choice's options that were tried and averaged over all other choices, with its 95% interval ``effect_low``,
+    ``effect_high``, NaN where the scores say nothing; ``p`` of an effect of 0, corrected for the number of options (see
+    `shown_to_matter`); ``estimate``, what is expected of the true effect, which is nearer to 0; ``trials`` with a score
+    that had the option; ``importance`` of the choice, the part of the variance between prompts that it is expected to
+    explain by itself.
     """
     scored = [trial.positions for trial in trials if trial.estimate is not None]
     records = [
         {**effect, "trials": sum(p.get(effect["choice"]) == effect["position"] for p in scored)} for effect in effects
     ]
-    records.sort(key=lambda record: (-record["importance"], record["choice"], -record["effect"]))
-    numbers = dict.fromkeys(("effect", "effect_low", "effect_high", "importance"), "float64")
+    records.sort(key=lambda record: (-record["importance"], record["choice"], -record["estimate"]))
+    numbers = dict.fromkeys(("effect", "effect_low", "effect_high", "p", "estimate", "importance"), "float64")
     return _frame(records, EFFECT_COLUMNS).astype({**numbers, "trials": "int64"})
+
+
+def shown_to_matter(effects: pd.DataFrame) -> pd.DataFrame:
+    """The options that are shown to do something, of those of `effects_frame`: on average at most one in twenty of them
+    does nothing."""
+    return effects[effects["p"] < SHOWN_P]
 
 
 def folds_frame(folds: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -46,7 +46,8 @@ def seen_of(factors: list[Factor], count: int) -> tuple[Levels, Floats]:
 
 @pytest.mark.parametrize("factors", [FACTORS, SLOTS], ids=["choices", "slots of one pool"])
 def test_effect_is_the_mean_over_all_other_choices(factors: list[Factor]) -> None:
-    """Effects and intervals are those of the posterior's mean over all candidates with the option, less all."""
+    """What is expected of an option is the posterior's mean over all candidates with it, less all; so is a slot's
+    interval."""
     model = fitted(factors, *seen_of(factors, 13))
     space = everything(factors)
     mean, covariance = model.posterior(space)
@@ -55,10 +56,58 @@ def test_effect_is_the_mean_over_all_other_choices(factors: list[Factor]) -> Non
     for effect in found:
         chosen = space[:, effect.choice][None] == np.arange(len(factors[effect.choice].options))[:, None]
         weights = chosen / chosen.sum(axis=1, keepdims=True) - 1 / len(space)
-        assert effect.mean == pytest.approx(weights @ mean, abs=1e-6)
-        spread = np.sqrt(np.einsum("oc,cd,od->o", weights, covariance, weights))
-        assert (effect.high - effect.low) / 2 == pytest.approx(1.96 * spread, abs=1e-4)
+        assert effect.expected == pytest.approx(weights @ mean, abs=1e-6)
         assert effect.mean.sum() == pytest.approx(0, abs=1e-9)
+        if factors is SLOTS:
+            assert effect.mean.tolist() == effect.expected.tolist()
+            spread = np.sqrt(np.einsum("oc,cd,od->o", weights, covariance, weights))
+            assert (effect.high - effect.low) / 2 == pytest.approx(1.96 * spread, abs=1e-4)
+
+
+@pytest.mark.parametrize("place", [0, 2], ids=["instruction", "cue"])
+def test_effects_rest_on_the_scores_alone(place: int) -> None:
+    """Effects and intervals are those of a posterior that expects nothing of the choice, whatever it was."""
+    model = fitted(FACTORS, *seen_of(FACTORS, 13))
+    logs = model.logs.copy()
+    logs[-3] = -60.0  # without pairs, as their variance has the choice's in it
+    found = []
+    for expected in (-6.0, -3.0, 9.0):
+        logs[place] = expected
+        found.append(effects(replace(model, logs=logs.copy()))[place])
+    for effect in found:
+        assert effect.mean == pytest.approx(found[0].mean, abs=1e-6)
+        assert effect.low == pytest.approx(found[0].low, abs=1e-4)
+    assert found[-1].expected == pytest.approx(found[-1].mean, abs=1e-3)
+    assert (np.abs(found[0].expected) < np.abs(found[0].mean)).all()
+
+
+def test_option_that_was_not_tried_has_no_effect_to_tell() -> None:
+    """Nothing is said of an option without a look, nor of a choice of which one option was seen; the others' effects
+    are measured from their own mean."""
+    space = everything(FACTORS)
+    tried = space[(space[:, 0] != 2) & (space[:, 3] == 0)]
+    instruction, number, cue = effects(fitted(FACTORS, tried, 0.5 + 0.1 * (tried[:, 0] == 1)))
+    assert np.isnan(instruction.mean).tolist() == np.isnan(instruction.p).tolist() == [False, False, True]
+    assert instruction.mean[:2] == pytest.approx([-0.05, 0.05], abs=1e-6)
+    assert np.isnan([cue.mean, cue.low, cue.high, cue.p]).all()
+    assert not np.isnan([number.mean, number.p]).any()
+    assert not np.isnan([*instruction.expected, *cue.expected]).any()
+
+
+def test_p_is_corrected_for_the_number_of_options() -> None:
+    """With noise alone hardly any study has an option with p below 0.05; one that does much has it."""
+    generator = np.random.default_rng(0)
+    space = everything(FACTORS)
+    model = fitted(FACTORS, space, np.full(len(space), 0.5))
+    shown = 0
+    for _ in range(200):
+        means = 0.5 + generator.normal(0, (np.exp(model.logs[-1]) / 40) ** 0.5, len(space))
+        noisy = replace(model, looks=replace(model.looks, mean=means))
+        shown += any((effect.p < 0.05).any() for effect in effects(noisy))
+    assert shown <= 20
+    apart = effects(replace(model, looks=replace(model.looks, mean=0.5 + 0.4 * (space[:, 0] == 1))))
+    assert apart[0].p[1] < 0.01
+    assert apart[1].p.min() > 0.5
 
 
 def test_importance_is_the_part_of_the_variance() -> None:
@@ -89,17 +138,25 @@ def _centred(chosen: np.ndarray, options: int) -> Floats:
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
-    """Scores that differ by noise alone show no interaction, and every effect's interval holds 0."""
+    """Scores that differ by noise alone show no interaction and no effect."""
     generator = np.random.default_rng(0)
     space = everything(FACTORS)
     model = fitted(FACTORS, space, 0.5 + generator.normal(0, 0.07, len(space)), rows=40)
     assert interactions(model) == []
-    assert all((effect.low < 0).all() and (effect.high > 0).all() for effect in effects(model))
+    assert all((effect.p > 0.05).all() for effect in effects(model))
 
 
 def test_inactive_choice_tells_nothing() -> None:
-    """Candidates without a choice leave its effects as they were before any data."""
+    """Candidates without a choice leave what is expected of it as it was before any data, and tell nothing."""
     space = everything(FACTORS)
     space[:, 3] = -1
     model = fitted(FACTORS, space[::2], 0.5 + 0.2 * (space[::2, 0] == 1))
-    assert effects(model)[-1].mean == pytest.approx([0, 0])
+    assert effects(model)[-1].expected == pytest.approx([0, 0])
+    assert np.isnan(effects(model)[-1].mean).all()
+
+
+def test_space_without_choices_has_no_effects() -> None:
+    """A template with nothing to choose has no effects, and no interactions."""
+    model = fitted([FACTORS[2]], np.zeros((1, 1), dtype=np.int64), np.array([0.5]))
+    assert effects(model) == []
+    assert interactions(model) == []

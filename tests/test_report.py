@@ -75,7 +75,7 @@ def test_report_says_what_to_ship(result: ps.Result, page: str) -> None:
     assert "1,000 rows with the winner" in page
     assert "price unknown" in page
     assert "prompt-search export &#39;&lt;b&gt;my study&lt;/b&gt;&#39;" in page
-    assert "The choice that mattered most is instruction" in page
+    assert "The choice that is expected to matter most is instruction" in page
 
 
 def test_hostile_texts_are_only_text(result: ps.Result, page: str) -> None:

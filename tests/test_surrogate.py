@@ -15,7 +15,9 @@ from prompt_search.search.surrogate import (
     Floats,
     Geometry,
     Looks,
+    Prior,
     Surrogate,
+    row_variances,
     similarity,
 )
 from prompt_search.space import Factor, Kind, SearchSpace
@@ -149,14 +151,14 @@ def test_gradient_is_that_of_the_loss() -> None:
         spread=0.2,
     )
     surrogate = Surrogate.learn(geometry, looks)
-    prior, width = np.zeros(len(surrogate.logs)), np.ones(len(surrogate.logs))
+    told = Prior.told(geometry, looks, 0.03, 0.17)
     logs = generator.normal(-3, 0.5, len(surrogate.logs))
 
     def loss(at: Floats) -> float:
-        return surrogate._loss(at, prior, width)[0]
+        return surrogate._loss(at, told)[0]
 
     numeric = optimize.approx_fprime(logs, loss, 1e-6)
-    assert surrogate._loss(logs, prior, width)[1] == pytest.approx(numeric, rel=1e-3, abs=1e-3)
+    assert surrogate._loss(logs, told)[1] == pytest.approx(numeric, rel=1e-3, abs=1e-3)
 
 
 @given(st.integers(0, 2**16))
@@ -232,15 +234,49 @@ def test_more_looks_at_the_same_candidates_change_what_new_ones_would(spread: fl
     levels = np.unique(levels_of(20, 0), axis=0)
     means = np.random.default_rng(0).random(len(levels))
     before, now = looks_of(levels, means), looks_of(levels, means[::-1], rows=20, spread=spread)
-    logs = fitted(levels, means).logs
-    model = Surrogate(GEOMETRY, before, logs)
+    model = Surrogate.learn(GEOMETRY, before)
     _ = model.expected
 
-    anew = Surrogate(GEOMETRY, now, logs)
+    anew = replace(model, looks=now)
 
     for found, expected in zip(model.after(now).posterior(levels), anew.posterior(levels), strict=True):
         assert found == pytest.approx(expected, abs=1e-9)
     assert model.after(now).expected == pytest.approx(anew.expected, abs=1e-9)
+
+
+def test_what_is_foreseen_stands_only_for_the_rows_foreseen() -> None:
+    """What was computed before the scores came is used where they are of the rows that were asked, and only there."""
+    levels = np.unique(levels_of(20, 0), axis=0)
+    means = np.random.default_rng(0).random(len(levels))
+    model = Surrogate.learn(GEOMETRY, looks_of(levels, means))
+    asked = looks_of(levels, np.full(len(levels), np.nan), rows=20)
+    foreseen = model.foreseeing(asked)
+
+    as_asked, otherwise = replace(asked, mean=means[::-1]), looks_of(levels, means[::-1], rows=15)
+
+    assert foreseen.after(as_asked).factor is foreseen.factor
+    for now in (as_asked, otherwise):
+        assert foreseen.after(now).expected == pytest.approx(replace(model, looks=now).expected, abs=1e-9)
+
+
+def test_rows_and_noise_are_told_apart_by_single_scores() -> None:
+    """Scores of many candidates on the same rows tell the variances, also where some have fewer rows."""
+    generator = np.random.default_rng(0)
+    scores = generator.normal(0, 0.3, 4000) + generator.normal(0, 0.5, (30, 4000)) + generator.normal(0, 1, (30, 1))
+    scores[10:, 2000:] = np.nan
+    scores[29, 1:] = np.nan
+    rows, noise = row_variances(scores)
+    assert rows == pytest.approx(0.09, rel=0.1)
+    assert noise == pytest.approx(0.25, rel=0.03)
+
+
+def test_variances_that_nothing_tells_are_unknown() -> None:
+    """Without two candidates on the same rows, or two rows of one candidate, nothing is said."""
+    apart = np.full((2, 20), np.nan)
+    apart[0, :10], apart[1, 10:] = np.arange(10) % 2, 1.0
+    assert np.isnan(row_variances(apart)[0])
+    assert np.isnan(row_variances(np.array([[1.0, np.nan], [0.0, np.nan]]))).all()
+    assert row_variances(np.ones((3, 5))) == (0, 0)
 
 
 def test_draws_spread_around_the_posterior_mean() -> None:

@@ -42,6 +42,7 @@ from prompt_search.tables import (
     progress_frame,
     samples_frame,
     scored_frame,
+    shown_to_matter,
     slices_frame,
     trials_frame,
     write_frame,
@@ -189,12 +190,13 @@ def test_slices_have_one_row_for_each_group_and_trial() -> None:
 
 def test_effects_come_in_the_order_of_their_importance() -> None:
     """The most important choice first, its best option on top, with how many scored trials had it."""
-    line = {"effect_low": -1.0, "effect_high": 1.0}
-    effects = [
-        {"choice": "cue", "position": 0, "option": "a", "effect": 0.1, "importance": 0.2, **line},
-        {"choice": "cue", "position": 1, "option": "b", "effect": -0.1, "importance": 0.2, **line},
-        {"choice": "listed", "position": 0, "option": "no", "effect": -0.2, "importance": 0.6, **line},
-        {"choice": "listed", "position": 1, "option": "yes", "effect": 0.2, "importance": 0.6, **line},
+    known = {"effect": 0.1, "effect_low": -1.0, "effect_high": 1.0, "p": 0.5}
+    unknown = dict.fromkeys(known, None)
+    effects: list[dict[str, Any]] = [
+        {"choice": "cue", "position": 0, "option": "a", "estimate": 0.1, "importance": 0.2, **known},
+        {"choice": "cue", "position": 1, "option": "b", "estimate": -0.1, "importance": 0.2, **unknown},
+        {"choice": "listed", "position": 0, "option": "no", "estimate": -0.2, "importance": 0.6, **known},
+        {"choice": "listed", "position": 1, "option": "yes", "estimate": 0.2, "importance": 0.6, **known, "p": 0.01},
     ]
     trials = [
         replace(TRIALS[0], positions={"cue": 1, "listed": 1}, estimate=0.5),
@@ -204,6 +206,8 @@ def test_effects_come_in_the_order_of_their_importance() -> None:
     assert list(frame.columns) == list(EFFECT_COLUMNS)
     assert frame["option"].tolist() == ["yes", "no", "a", "b"]
     assert frame["trials"].tolist() == [1, 0, 0, 1]
+    assert frame["effect"].isna().tolist() == [False, False, False, True]
+    assert shown_to_matter(frame)["option"].tolist() == ["yes"]
     assert str(effects_frame([], [])["trials"].dtype) == "int64"
 
 

@@ -160,17 +160,24 @@ def study(job: tuple[str, int, int]) -> dict[str, Any]:
 
     held: dict[str, list[bool]] = {"effects": [], "slots": [], "by means": []}
     truly = true_effects(truth)
+    shown = wrong = 0
     for effect in race.effects():
         right = truly[effect.choice]
+        known = ~np.isnan(effect.mean)
         inside = (effect.low <= right) & (right <= effect.high)
         plain = effect.choice < len(truth.options) - truth.setting.slots
-        held["effects" if plain else "slots"] += inside.tolist()
+        held["effects" if plain else "slots"] += inside[known].tolist()
+        if plain:
+            listed = effect.p < 0.05
+            shown += int(listed.sum())
+            wrong += int((right[listed] * effect.mean[listed] < 0).sum())
         for option, value in enumerate(right if plain else []):
             had = [means[trial] for trial in levels if levels[trial][effect.choice] == option]
             if len(had) > 1:
                 low, high = mean_interval(had)
                 held["by means"].append(bool(low <= value + np.mean(list(means.values())) <= high))
     found |= {name: np.mean(inside) if inside else np.nan for name, inside in held.items()}
+    found |= {"shown": shown, "wrong": wrong / shown if shown else np.nan}
 
     sizes = np.random.default_rng([seed, 13])
     length = [sizes.integers(0, 30, count) for count in truth.options]
@@ -190,6 +197,7 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
     groups = frame.drop(columns="seed").astype({"within": float}).groupby("setting", sort=False)
     mean, error = 100 * groups.mean(), 100 * groups.sem()
     shown = mean.map("{:.1f}".format)
+    shown["shown"] = (mean["shown"] / 100).map("{:.2f}".format)
     for name in ("headline", "corrected", "winner's", "highest"):
         shown[name] = mean[name].map("{:+.1f}".format) + error[name].map(" ({:.1f})".format)
     return shown
@@ -207,7 +215,9 @@ def main() -> None:
     print(intervals().map("{:.3f}".format).to_string())
     print()
     jobs = [(name, arguments.calls, seed) for name in arguments.settings for seed in range(arguments.studies)]
-    with ProcessPoolExecutor(arguments.processes) as pool:
+    import multiprocessing
+
+    with ProcessPoolExecutor(arguments.processes, mp_context=multiprocessing.get_context("fork")) as pool:
         frame = pd.DataFrame(pool.map(study, jobs, chunksize=10))
     frame.to_csv(arguments.output, index=False)
     print(f"{arguments.studies} studies of {arguments.calls} calls a line, in percent and points:")

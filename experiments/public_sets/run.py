@@ -114,10 +114,10 @@ def sealed_before(result: ps.Result) -> int:
 def report(study: ps.Study, result: ps.Result) -> str:
     """All that a result says."""
     effects = result.effects_df()
-    shown = effects[(effects["effect_low"] > 0) | (effects["effect_high"] < 0)]
+    shown = effects[effects["p"] < 0.05]
     parts = {
         study.name: result,
-        "options whose effect's interval leaves out 0": shown,
+        "options that are shown to matter": shown,
         "pairs of options": result.interactions_df().head(5),
     }
     if study.data.is_categorical:

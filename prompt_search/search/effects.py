@@ -1,12 +1,12 @@
-"""Which choice mattered: what the surrogate knows of each option's part, with intervals.
+"""Which choice mattered: what the looks tell of each option's part, with intervals.
 
 A search shows good options more often than bad ones, and good ones together, so means over the trials of an option are
-those of the company it kept. The surrogate takes every choice apart at once, from the blocks of rows themselves.
+those of the company it kept. A mixed model takes every choice apart at once, from the blocks of rows themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +27,12 @@ class Effects:
 
     Args:
         choice: position of the choice among the factors.
-        mean: expected effect of each option; they sum to 0.
-        low, high: their 95% intervals.
+        mean: what the looks say of each option, from the mean over the options that were tried; NaN where they say
+            nothing.
+        low, high: the 95% intervals.
+        p: how likely looks like these are where the option adds nothing, corrected for all options of all choices: of
+            those below 0.05 at most one in twenty adds nothing, on average (Benjamini and Hochberg 1995).
+        expected: the surrogate's expectation of each effect, which is nearer to the truth, and nearer to 0.
         importance: the part of the variance between candidates that the choice explains by itself (Sobol 1993).
     """
 
@@ -36,6 +40,8 @@ class Effects:
     mean: Floats
     low: Floats
     high: Floats
+    p: Floats
+    expected: Floats
     importance: float
 
 
@@ -51,16 +57,58 @@ class Interaction:
 
 
 def effects(model: Surrogate) -> list[Effects]:
-    """The effects of every choice with more than one option, in the order of the factors."""
-    found = [_posterior(model, *_single(model, place)) for place in range(len(model.geometry.choices))]
-    explained = [float((mean**2 + spread**2).mean()) for mean, spread in found]
+    """The effects of every choice with more than one option, in the order of the factors.
+
+    The choice in question is a fixed effect, of which nothing is expected, all else is random: generalised least
+    squares with the surrogate's covariance (Henderson 1975; Robinson 1991). So the intervals do not rest on how much
+    choices were expected to do. Choices that draw from one pool, of which few options are tried, have the posterior's.
+    """
+    places = range(len(model.geometry.choices))
+    expected = [_posterior(model, *_single(model, place)) for place in places]
+    found = [_fixed(model, place) or expected[place] for place in places]
+    explained = [float((mean**2 + spread**2).mean()) for mean, spread in expected]
     given = model.variances
     pairs = given.interaction * (given.choices.sum() ** 2 - (given.choices**2).sum()) / 2
     total = sum(explained) + pairs + given.own
     return [
-        Effects(choice, mean, *_interval(mean, spread), importance=part / total)
-        for choice, (mean, spread), part in zip(model.geometry.choices, found, explained, strict=True)
+        Effects(choice, mean, *_interval(mean, spread), p=p, expected=shrunk, importance=part / total)
+        for choice, (mean, spread), p, (shrunk, _), part in zip(
+            model.geometry.choices, found, _corrected(found), expected, explained, strict=True
+        )
     ]
+
+
+def _fixed(model: Surrogate, place: int) -> tuple[Floats, Floats] | None:
+    """Each option's effect and its standard deviation, where the choice is a fixed effect."""
+    geometry, looks = model.geometry, model.looks
+    if any(geometry.choices[place] in pool for pool in geometry.pools):
+        return None
+    options, chosen = geometry.options(place), geometry.chosen(place, looks.levels)[looks.candidate]
+    columns = np.column_stack([np.ones(len(chosen)), looks.mean - looks.centre, chosen])
+    white = linalg.solve_triangular(model.factor[0], columns, lower=True)
+    level, rest = white[:, 0], white[:, 1:]
+    rest = rest - np.outer(level, level @ rest) / (level @ level)
+    target, half = rest[:, 0], rest[:, 1:]
+    information, directions = np.linalg.eigh(half.T @ half)
+    told = information > 1e-9 * information[-1]
+    along = options @ directions[:, told]
+    mean = along @ (directions[:, told].T @ (half.T @ target) / information[told])
+    # The covariance of the looks holds what the choice was expected to add: that is taken out again.
+    variance = np.maximum(1 / information[told] - model.variances.choices[place], 0)
+    spread = np.sqrt((along**2) @ variance)
+    tried = np.isin(np.arange(len(options)), looks.levels[:, geometry.choices[place]])
+    unknown = ~tried & (np.abs(options @ directions[:, ~told]) > 1e-6).any(axis=1)
+    unknown |= tried.sum() < 2
+    return np.where(unknown, np.nan, mean), np.where(unknown, np.nan, spread)
+
+
+def _corrected(found: Sequence[tuple[Floats, Floats]]) -> list[Floats]:
+    """The p of effects, given with their standard deviations, corrected for their number."""
+    mean, spread = (np.concatenate([part[which] for part in found] or [np.empty(0)]) for which in (0, 1))
+    p = np.full(len(mean), np.nan)
+    known = spread > 0
+    p[known] = stats.false_discovery_control(2 * stats.norm.sf(np.abs(mean[known]) / spread[known]))
+    return np.split(p, np.cumsum([len(part[0]) for part in found]))[:-1]
 
 
 def interactions(model: Surrogate) -> list[Interaction]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -26,7 +26,7 @@ from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.effects import Effects, Interaction, effects, interactions
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.stock import Propose, Stop, Told
-from prompt_search.search.surrogate import TOLD_CHOICE_SHARE, Floats, Geometry, Looks, Surrogate
+from prompt_search.search.surrogate import MOST_LEARNED, Floats, Geometry, Looks, Prior, Surrogate, row_variances
 from prompt_search.space import Candidate, SearchSpace
 
 BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
@@ -59,7 +59,7 @@ FINAL_SHARE = 0.25
 
 DEFAULT_TRIAL = 0
 
-SEARCH_VERSION = 7
+SEARCH_VERSION = 8
 """Changes with every change of the search: a study is resumed only by the search that began it."""
 
 
@@ -207,8 +207,14 @@ class Race:
         """Learn the surrogate's variances from all that was measured: what is told afterwards rests on that."""
         looks = self._looks()
         if looks is not None:
-            self._fitted = Surrogate.learn(self._geometry, looks, choice_share=TOLD_CHOICE_SHARE)
-            self._fitted_size = sum(len(racer.scores) for racer in self.racers)
+            scores = np.full((min(len(looks.levels), MOST_LEARNED), len(self._place)), np.nan)
+            for index, place, score in self._scores():
+                if index < MOST_LEARNED:
+                    scores[index, place] = score
+            self._fitted = Surrogate.learn(
+                self._geometry, looks, Prior.told(self._geometry, looks, *row_variances(scores))
+            )
+            self._fitted_size = self._size
 
     @property
     def winner(self) -> Racer:
@@ -252,14 +258,14 @@ class Race:
         model = self._model()
         if model is None:
             return {racer.trial: 0.0 for racer in self.racers}
-        measured = [racer for racer in self.racers if racer.scores]
+        measured = self._measured
         others = [racer for racer in self.racers if not racer.scores]
         means = [*model.expected, *model.mean(self._levels(others))]
         return {racer.trial: float(mean) for racer, mean in zip([*measured, *others], means, strict=True)}
 
     def uncertainties(self) -> dict[int, float]:
         """Of each trial with a score, the standard deviation of the difference of its true score to the winner's."""
-        model, measured = self._model(), [racer for racer in self.racers if racer.scores]
+        model, measured = self._model(), self._measured
         if model is None or self.winner not in measured:
             return {}
         _, covariance = model.posterior(self._levels(measured))
@@ -280,18 +286,37 @@ class Race:
         levels = [racer.levels for racer in racers]
         return np.array(levels, dtype=np.int64).reshape(len(racers), len(self._space.factors))
 
-    def _looks(self) -> Looks | None:
-        """All that is measured, by candidate and block of the common order."""
-        measured = [racer for racer in self.racers if racer.scores]
-        if not measured:
-            return None
+    @property
+    def _measured(self) -> list[Racer]:
+        return [racer for racer in self.racers if racer.scores]
+
+    @property
+    def _size(self) -> int:
+        """How many scores there are."""
+        return sum(len(racer.scores) for racer in self.racers)
+
+    def _scores(self, ahead: int = 0) -> Iterator[tuple[int, int, float]]:
+        """Of all that is measured the position of its racer, the place of its row in the common order, and the score.
+
+        With NaN, so many rows that the finalists see next.
+        """
+        measured = self._measured
         width = pooled_width([[o.margin for o in racer.outcomes if o.margin is not None] for racer in measured])
-        cells: dict[tuple[int, int], list[float]] = {}
         for index, racer in enumerate(measured):
             for outcome, score in zip(racer.scored, smoothed(racer.scored, width), strict=True):
-                cells.setdefault((index, self._place[outcome.row] // self._block), []).append(score)
+                yield index, self._place[outcome.row], score
+            if ahead and racer in self._finalists:
+                yield from ((index, self._place[row], math.nan) for row in racer.unseen[:ahead])
+
+    def _looks(self, ahead: int = 0) -> Looks | None:
+        """All that is measured, by candidate and block of the common order."""
+        cells: dict[tuple[int, int], list[float]] = {}
+        for index, place, score in self._scores(ahead):
+            cells.setdefault((index, place // self._block), []).append(score)
+        if not cells:
+            return None
         return Looks(
-            levels=self._levels(measured),
+            levels=self._levels(self._measured),
             candidate=np.array([index for index, _ in cells]),
             block=np.array([block for _, block in cells]),
             mean=np.array([sum(scores) / len(scores) for scores in cells.values()]),
@@ -304,7 +329,7 @@ class Race:
 
         Its variances are learned anew when there is a sixth more, but not in the finals, where requests would wait.
         """
-        size = sum(len(racer.scores) for racer in self.racers)
+        size = self._size
         if self._fitted is None or self._fitted_size != size:
             looks = self._looks()
             if looks is None:
@@ -313,10 +338,17 @@ class Race:
             exploring = self.phase == "exploring"
             if self._fitted is None or (exploring and size >= self._learned_size * RELEARN):
                 self._learned_size = size
-                self._fitted = Surrogate.learn(self._geometry, looks, self._fitted.logs if self._fitted else None)
+                start = self._fitted.logs if self._fitted else None
+                self._fitted = Surrogate.learn(self._geometry, looks, start=start)
             else:
                 self._fitted = self._fitted.after(looks)
         return self._fitted
+
+    def _foresee(self, rows: int) -> None:
+        """Prepare the next decision of the finals, as far as the answers that are awaited do not matter."""
+        model, looks = self._model(), self._looks(ahead=rows)
+        if model is not None and looks is not None:
+            self._fitted, self._fitted_size = model.foreseeing(looks), -1
 
     def _generator(self, purpose: str) -> np.random.Generator:
         return _generator(self._seed, purpose)
@@ -377,7 +409,7 @@ class Race:
         if not len(pool):
             return []
         racers: list[Racer | None] = [*open_racers, *[None] * len(new)]
-        looks = sum(len(racer.scores) for racer in self.racers) / self._block
+        looks = self._size / self._block
         picks: list[Racer] = []
         for order in thompson(model, pool, newcomers or max(PER_ROUND, int(looks * ROUND_GROWTH)), generator):
             for index in order:
@@ -411,14 +443,12 @@ class Race:
     def _told(self) -> list[Told]:
         """All trials with a score, for the samplers and pruners of others."""
         estimate = self.estimates()
-        measured = [racer for racer in self.racers if racer.scores]
-        return [Told(racer.positions, racer.state, racer.scores, estimate[racer.trial]) for racer in measured]
+        return [Told(racer.positions, racer.state, racer.scores, estimate[racer.trial]) for racer in self._measured]
 
     def _stopped_by_pruner(self, stop: Stop) -> None:
         """End the trials that the pruner that the user gave stops, and those that had rows enough."""
         enough = min(max(2 * BLOCK, int(self._limit() / TRIALS_WITH_PRUNER)), 10 * BLOCK)
-        measured = [racer for racer in self.racers if racer.scores]
-        for racer, stopped in zip(measured, stop(self._told()), strict=True):
+        for racer, stopped in zip(self._measured, stop(self._told()), strict=True):
             if stopped and racer.trial != DEFAULT_TRIAL:
                 racer.state, racer.reason = "pruned", f"stopped by the pruner after {len(racer.outcomes)} rows"
             elif racer.state == "running" and len(racer.outcomes) >= enough:
@@ -484,7 +514,10 @@ class Race:
             stages = count.bit_length() - 1
             rows = int((self._limit() - self._spent()) / stages / count)
             if rows:  # else too few calls are left for so many finalists
-                self._record(await self._look(self._finalists, rows, self._limit()))
+                looks, _ = await asyncio.gather(
+                    self._look(self._finalists, rows, self._limit()), asyncio.to_thread(self._foresee, rows)
+                )
+                self._record(looks)
             self._keep((count + 1) // 2 if stages > 1 else 1)
             self.leader = self._finalists[0]
         for racer in self.racers:

@@ -22,6 +22,7 @@ from prompt_search.space import Factor
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 POOLED = 8
 """Choices that share one list of at least this many options draw from one pool, such as slots for shots."""
@@ -30,9 +31,13 @@ PRIOR_SHARES = {"choice": 0.004, "own": 0.006, "rows": 0.15, "noise": 0.85}
 """Before any data: the part of a single score's variance that one choice, what is the candidate's own, the rows'
 difficulty and noise are each expected to explain."""
 
-TOLD_CHOICE_SHARE = 0.002
-"""The part of one choice for what is told when a search has ended. It is what makes the intervals of effects hold the
-truth as often as they say; a search that expects so little of choices looks around too little."""
+TOLD_CHOICE_SHARE, COMMON_SPREAD, APART_SPREAD = 0.0007, 2.5, 0.7
+"""For what is told when a search has ended: the part of one choice, and the standard deviations of the logarithms of
+what all choices' variances share and of what sets each apart. A search that expects so little of choices looks around
+too little."""
+
+MEASURED_SPREAD = {"rows": 0.3, "noise": 0.05}
+"""Standard deviations of the logarithms of these variances once single scores have told them: rows are few."""
 
 PRIOR_INTERACTION = 6.0
 """Before any data: the variance of a pair of choices, as a multiple of the product of their variances over that of
@@ -44,6 +49,9 @@ mean of what was looked at is above that level."""
 
 PRIOR_SPREAD = {"choice": 1.5, "own": 1.0, "interaction": 1.0, "rows": 0.5, "noise": 0.15}
 """Standard deviations of the logarithms of these variances before any data."""
+
+CHUNK = 200
+"""Covariances are computed for so many candidates at a time, as each part of them is a matrix of its own."""
 
 MOST_LEARNED = 400
 """From how many looks the variances are learned: they are few numbers, and the time grows with the cube."""
@@ -86,6 +94,9 @@ class Embedding:
     squares: Floats
     pools: Floats
     identity: Integers
+
+    def __getitem__(self, which: slice) -> Embedding:
+        return Embedding(self.choices[which], self.squares[which], self.pools[which], self.identity[which])
 
 
 class Geometry:
@@ -204,6 +215,22 @@ class Looks:
         """The mean of all scores seen."""
         return float(np.average(self.mean, weights=self.rows))
 
+    @property
+    def scale(self) -> float:
+        """The variance of single scores, above 0 also where all are equal."""
+        return max(self.spread, 1e-6 * max(1.0, self.centre**2))
+
+    def of_the_same_rows(self, other: Looks) -> bool:
+        """Whether both saw the same candidates, told apart by their place, on as many rows of the same blocks."""
+        return all(
+            np.array_equal(mine, theirs)
+            for mine, theirs in (
+                (self.candidate, other.candidate),
+                (self.block, other.block),
+                (self.rows, other.rows),
+            )
+        )
+
     @cached_property
     def blocks(self) -> list[tuple[Integers, Floats]]:
         """The looks of each block, and what they share of their rows' difficulty, for a variance of 1 a row; looks of
@@ -214,6 +241,67 @@ class Looks:
         return [(group, np.outer(root[group], root[group])) for group in groups]
 
 
+def row_variances(scores: Floats) -> tuple[float, float]:
+    """What the rows' difficulty adds to the variance of a candidate's single scores, and what all else adds.
+
+    Two candidates have nothing in common on a row but its difficulty, so that the products of their scores, each less
+    its candidate's mean, tell its variance (analysis of variance with rows as blocks; Henderson 1953).
+
+    Args:
+        scores: of shape (candidates, rows); NaN where a candidate was not scored on a row.
+
+    NaN where nothing tells: no candidate has two scores, or no two of them have rows in common.
+
+    >>> row_variances(np.array([[1.0, 0, 1, 0], [1, 0, 1, 0]]))
+    (0.3333333333333333, 0.0)
+    """
+    known = ~np.isnan(scores)
+    count = known.sum(axis=1)
+    scores, known, count = scores[count > 1], known[count > 1].astype(np.float64), count[count > 1]
+    if not len(scores):
+        return np.nan, np.nan
+    away = np.where(known > 0, scores - np.nanmean(scores, axis=1, keepdims=True), 0.0)
+    total = float((away**2).sum() / (count - 1).sum())
+    shared, products, pairs = known @ known.T, away @ away.T, np.triu_indices(len(scores), 1)
+    share = shared / count  # of the rows of the second
+    told = float((shared - share - share.T + share * share.T)[pairs].sum())
+    if told <= 0:
+        return np.nan, total
+    rows = min(max(float(products[pairs].sum()) / told, 0.0), total)
+    return rows, total - rows
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is expected of the logarithms of the variances before any look: that they are jointly normal."""
+
+    mean: Floats
+    precision: Floats
+
+    @classmethod
+    def of(cls, geometry: Geometry, looks: Looks, choice_share: float = PRIOR_SHARES["choice"]) -> Prior:
+        """While a search goes on: each for itself."""
+        choices = len(geometry.choices) + len(geometry.pools)
+        kinds = ["choice"] * choices + ["own", "interaction", "rows", "noise"]
+        shares = PRIOR_SHARES | {"choice": choice_share, "interaction": PRIOR_INTERACTION / looks.scale**2}
+        mean = np.log([shares[kind] * looks.scale for kind in kinds])
+        return cls(mean, np.diag([PRIOR_SPREAD[kind] ** -2 for kind in kinds]))
+
+    @classmethod
+    def told(cls, geometry: Geometry, looks: Looks, rows: float, noise: float) -> Prior:
+        """When a search has ended: the variances of choices have a scale in common, those of rows and of noise are as
+        `row_variances` has them."""
+        prior = cls.of(geometry, looks, TOLD_CHOICE_SHARE)
+        choices = len(geometry.choices) + len(geometry.pools)
+        apart = APART_SPREAD**2 * np.eye(choices) + COMMON_SPREAD**2
+        prior.precision[:choices, :choices] = np.linalg.inv(apart)
+        total = rows + noise
+        if total > 0:
+            prior.mean[-2:] = np.log([max(rows, 0.02 * total), max(noise, 0.2 * total)])
+            prior.precision[[-2, -1], [-2, -1]] = [MEASURED_SPREAD[kind] ** -2 for kind in ("rows", "noise")]
+        return prior
+
+
 @dataclass(frozen=True)
 class Surrogate:
     """The posterior over all candidates' true mean scores, given looks and the logarithms of the variances."""
@@ -221,40 +309,47 @@ class Surrogate:
     geometry: Geometry
     looks: Looks
     logs: Floats
+    level: float
+    """The variance of the level of all candidates."""
 
     @classmethod
     def learn(
-        cls,
-        geometry: Geometry,
-        looks: Looks,
-        start: Floats | None = None,
-        *,
-        choice_share: float = PRIOR_SHARES["choice"],
+        cls, geometry: Geometry, looks: Looks, prior: Prior | None = None, start: Floats | None = None
     ) -> Surrogate:
-        """Learn the variances: their posterior mode under weak log-normal priors, by the analytic gradient
-        (Rasmussen and Williams 2006, chapter 5; additive interactions: Duvenaud et al. 2011)."""
-        spread = max(looks.spread, 1e-6 * max(1.0, looks.centre**2))
-        kinds = ["choice"] * (len(geometry.choices) + len(geometry.pools)) + ["own", "interaction", "rows", "noise"]
-        shares = PRIOR_SHARES | {"choice": choice_share, "interaction": PRIOR_INTERACTION / spread**2}
-        prior = np.log([shares[kind] * spread for kind in kinds])
-        width = np.array([PRIOR_SPREAD[kind] for kind in kinds])
-        blank = cls(geometry, looks.thinned(MOST_LEARNED), prior)
+        """Learn the variances: their posterior mode, by the analytic gradient (Rasmussen and Williams 2006, chapter 5;
+        additive interactions: Duvenaud et al. 2011)."""
+        prior = prior or Prior.of(geometry, looks)
+        level = LEVEL_SHARE * looks.spread
+        blank = cls(geometry, looks.thinned(MOST_LEARNED), prior.mean, level)
         found = optimize.minimize(
             blank._loss,
-            prior if start is None else start,
-            args=(prior, width),
+            prior.mean if start is None else start,
+            args=(prior,),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(value - 7, value + 7) for value in prior],
+            bounds=[(value - 7, value + 7) for value in prior.mean],
             options={"maxiter": 25},
         )
-        return cls(geometry, looks, found.x)
+        return cls(geometry, looks, found.x, level)
 
     def after(self, looks: Looks) -> Surrogate:
-        """The same variances with more looks."""
+        """The same variances with other looks; what was computed of the same candidates and rows is taken over, and
+        the rest let go, as it is most of a search's memory."""
         found = replace(self, looks=looks)
-        if np.array_equal(looks.levels, self.looks.levels):  # as in the finals, whose decisions requests wait for
-            found.__dict__["_apart_among_seen"] = self._apart_among_seen
+        same_levels = np.array_equal(looks.levels, self.looks.levels)
+        for name, same in (
+            ("_apart_among_seen", same_levels),
+            ("factor", same_levels and looks.of_the_same_rows(self.looks)),
+        ):
+            computed = self.__dict__.pop(name, None)
+            if same and computed is not None:
+                self.__dict__[name] = found.__dict__[name] = computed
+        return found
+
+    def foreseeing(self, looks: Looks) -> Surrogate:
+        """`after`, with all computed that does not depend on the looks' scores."""
+        found = self.after(looks)
+        found.__dict__["factor"] = found._factored()
         return found
 
     @cached_property
@@ -265,43 +360,47 @@ class Surrogate:
     def _seen(self) -> Embedding:
         return self.geometry.embed(self.looks.levels)
 
-    def _parts(self, first: Embedding, second: Embedding, given: Variances) -> tuple[Floats, Floats, Floats, Floats]:
+    def _parts(self, first: Embedding, second: Embedding, given: Variances) -> tuple[Floats, Floats, Floats, Booleans]:
         """Covariances of what choices, pools, pairs (before their factor) and the candidates themselves add."""
         geometry = self.geometry
         choices = (first.choices * given.choices[geometry.choice_groups]) @ second.choices.T
-        squares = (first.squares * given.choices[geometry.square_groups] ** 2) @ second.squares.T
+        pairs = choices**2
+        pairs -= (first.squares * given.choices[geometry.square_groups] ** 2) @ second.squares.T
+        pairs /= 2
         pools = (first.pools * given.pools[geometry.pool_groups]) @ second.pools.T
-        own = (first.identity[:, None] == second.identity[None, :]).astype(np.float64)
-        return choices, pools, (choices**2 - squares) / 2, own
+        return choices, pools, pairs, first.identity[:, None] == second.identity[None, :]
 
     def _covariance(self, first: Embedding, second: Embedding) -> Floats:
-        return self._level + self._apart(first, second)
+        covariance = self._apart(first, second)
+        covariance += self.level
+        return covariance
 
     def _apart(self, first: Embedding, second: Embedding) -> Floats:
-        """The covariance of what sets candidates apart: all but their common level, which depends on the looks."""
+        """The covariance of what sets candidates apart: all but their common level."""
         given = self.variances
-        choices, pools, pairs, own = self._parts(first, second, given)
-        return np.asarray(choices + pools + given.interaction * pairs + given.own * own)
-
-    @property
-    def _level(self) -> float:
-        return LEVEL_SHARE * self.looks.spread
+        found = np.empty((len(first.identity), len(second.identity)))
+        for start in range(0, len(found), CHUNK):
+            part = slice(start, start + CHUNK)
+            choices, pools, pairs, own = self._parts(first[part], second, given)
+            found[part] = choices + pools + given.interaction * pairs + given.own * own
+        return found
 
     def _of_looks(self, covariance: Floats, given: Variances) -> Floats:
-        """From the covariance of candidates to that of the looks' means."""
+        """From the covariance of what sets candidates apart to that of the looks' means."""
         which = self.looks.candidate
         between = covariance[np.ix_(which, which)]
+        between += self.level
         for group, shared in self.looks.blocks:
             between[np.ix_(group, group)] += given.rows * shared
         between[np.diag_indices_from(between)] += given.noise / self.looks.rows
         return between
 
-    def _loss(self, logs: Floats, prior: Floats, width: Floats) -> tuple[float, Floats]:
+    def _loss(self, logs: Floats, prior: Prior) -> tuple[float, Floats]:
         """The negative logarithm of the posterior density, and its gradient."""
         looks, geometry, seen = self.looks, self.geometry, self._seen
         given = Variances.of(logs, geometry)
         choices, pools, pairs, own = self._parts(seen, seen, given)
-        total = self._level + choices + pools + given.interaction * pairs + given.own * own
+        total = choices + pools + given.interaction * pairs + given.own * own
         factor = linalg.cho_factor(self._of_looks(total, given), lower=True)
         target = looks.mean - looks.centre
         solved = linalg.cho_solve(factor, target)
@@ -331,22 +430,22 @@ class Surrogate:
                 ],
             ]
         )
-        away = (logs - prior) / width
+        away = logs - prior.mean
+        pull = prior.precision @ away
         likelihood = 0.5 * target @ solved + np.log(np.diag(factor[0])).sum()
-        return float(likelihood + 0.5 * away @ away), 0.5 * gradient + away / width
+        return float(likelihood + 0.5 * away @ pull), 0.5 * gradient + pull
 
     @cached_property
     def _apart_among_seen(self) -> Floats:
         return self._apart(self._seen, self._seen)
 
-    @property
-    def _among_seen(self) -> Floats:
-        return self._level + self._apart_among_seen
-
     @cached_property
     def factor(self) -> tuple[Floats, bool]:
         """The Cholesky factor of the covariance of the looks' means, as scipy's ``cho_factor`` gives it."""
-        covariance = self._of_looks(self._among_seen, self.variances)
+        return self._factored()
+
+    def _factored(self) -> tuple[Floats, bool]:
+        covariance = self._of_looks(self._apart_among_seen, self.variances)
         factor: tuple[Floats, bool] = linalg.cho_factor(covariance.T, lower=True, overwrite_a=True)  # without a copy
         return factor
 
@@ -359,7 +458,7 @@ class Surrogate:
     @cached_property
     def expected(self) -> Floats:
         """The expected true mean scores of those that were looked at, of shape (candidates,)."""
-        return self._mean(self._among_seen)
+        return np.asarray(self._mean(self._apart_among_seen) + self.level * self.solved.sum())
 
     def mean(self, levels: Levels) -> Floats:
         """Candidates' expected true mean scores, of shape (n,)."""
