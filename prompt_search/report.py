@@ -200,7 +200,7 @@ class _Report:
                 markup.clipped(line["option"], 120),
                 _number(line["effect"], "+.3f"),
                 markup.bar(line["effect"], line["effect_low"], line["effect_high"], least=-most, most=most),
-                " to ".join(_number(line[bound], "+.2f") for bound in ("effect_low", "effect_high")),
+                _range(line["effect_low"], line["effect_high"], "+.2f"),
                 f"{line['estimate']:+.3f}",
                 line["trials"],
                 f"{line['importance']:.0%}",
@@ -211,9 +211,8 @@ class _Report:
         numbers = ("effect", "expected", "trials", "importance")
         first = list(dict.fromkeys(line[0] for line in lines))[:IMPORTANT]
         parts = {
-            "What each option adds to the true score, averaged over all other choices": [
-                line for line in lines if line[0] in first
-            ],
+            "What each option adds to the true score, averaged over all other choices: what the scores say, with its "
+            "interval, and what is expected, which is nearer to 0": [line for line in lines if line[0] in first],
             "The other choices": [line for line in lines if line[0] not in first],
         }
         return [((columns, part, numbers), caption) for caption, part in parts.items() if part]
@@ -242,7 +241,7 @@ class _Report:
                 f"{line['choice']}={markup.clipped(line['option'], 60)}",
                 f"{line['other_choice']}={markup.clipped(line['other_option'], 60)}",
                 f"{line['effect']:+.3f}",
-                f"{line['effect_low']:+.2f} to {line['effect_high']:+.2f}",
+                _range(line["effect_low"], line["effect_high"], "+.2f"),
             )
             for line in self.result.interactions_df().head(10).to_dict("records")
         ]
@@ -665,8 +664,8 @@ def _dollars(value: float) -> str:
     return f"${value:,.4f}" if 0 < value < 1 else f"${value:,.2f}"
 
 
-def _range(low: float, high: float) -> str:
-    return "unknown" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+def _range(low: float, high: float, form: str = ".2f") -> str:
+    return "unknown" if math.isnan(low) else f"{low:{form}} to {high:{form}}"
 
 
 def _answer(value: Any) -> str:

@@ -76,6 +76,21 @@ def test_report_says_what_to_ship(result: ps.Result, page: str) -> None:
     assert "price unknown" in page
     assert "prompt-search export &#39;&lt;b&gt;my study&lt;/b&gt;&#39;" in page
     assert "The choice that is expected to matter most is instruction" in page
+    assert "Shown to matter, of 5 options: instruction “" in page
+
+
+def test_effects_that_nothing_tells_are_unknown(fake: FakeModel, tmp_path: Path) -> None:
+    """Options that were never tried have no effect in the table, and the report says so; tried ones have one."""
+    fake.answer = truth
+    options = [f"instruction {number}" for number in range(99)]
+    source = '{{ choice("instruction", options) }} {{ row.text }}'
+    few = study(fake, template=ps.Template(source, context={"options": options})).run(60)
+    effects = few.effects_df()
+    untried = effects["trials"] == 0
+    assert untried.any()
+    assert effects["effect"].isna().equals(untried)
+    assert effects["estimate"].notna().all()
+    assert few.report(tmp_path / "report.md").read_text("utf-8").count("| unknown | unknown |") == untried.sum()
 
 
 def test_hostile_texts_are_only_text(result: ps.Result, page: str) -> None:

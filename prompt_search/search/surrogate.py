@@ -222,14 +222,8 @@ class Looks:
 
     def of_the_same_rows(self, other: Looks) -> bool:
         """Whether both saw the same candidates, told apart by their place, on as many rows of the same blocks."""
-        return all(
-            np.array_equal(mine, theirs)
-            for mine, theirs in (
-                (self.candidate, other.candidate),
-                (self.block, other.block),
-                (self.rows, other.rows),
-            )
-        )
+        names = ("candidate", "block", "rows")
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
 
     @cached_property
     def blocks(self) -> list[tuple[Integers, Floats]]:
