@@ -759,7 +759,7 @@ def _mattered(result: Result) -> RenderableType:
     shown = shown_to_matter(result.effects_df())
     if not len(shown):
         return Text("no single choice is shown to matter by so few answers")
-    table = _table("what each option adds to the true score, where that is shown")
+    table = _table("what options add to the true score, where shown")
     for column in ("choice", "option", "effect", "95% interval", "trials"):
         words = column in ("choice", "option")
         table.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
