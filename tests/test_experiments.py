@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from experiments.make_notebooks import STORIES, cells
 
 ROOT = Path(__file__).parent.parent / "experiments"
-CALLS = 30
+CALLS = 20
 
 
 @pytest.mark.model
