@@ -818,25 +818,21 @@ class _Run:
     def effects(self, race: Race) -> list[dict[str, Any]]:
         """The lines of `tables.effects_frame`, without how many trials had the option."""
         factors = self.study.space().factors
-        return [
-            {
-                "choice": factors[found.choice].name,
-                "position": position,
-                "option": factors[found.choice].texts[position],
-                **dict(zip(("effect", "effect_low", "effect_high", "p", "estimate"), known, strict=True)),
-                "importance": found.importance,
+        lines = []
+        for found in race.effects():
+            factor = factors[found.choice]
+            columns = {
+                "effect": found.mean,
+                "effect_low": found.low,
+                "effect_high": found.high,
+                "p": found.p,
+                "estimate": found.expected,
             }
-            for found in race.effects()
-            for position, known in enumerate(
-                zip(
-                    *(
-                        [none_if_nan(float(value)) for value in values]
-                        for values in (found.mean, found.low, found.high, found.p, found.expected)
-                    ),
-                    strict=True,
-                )
-            )
-        ]
+            for position, option in enumerate(factor.texts):
+                known = {name: none_if_nan(float(values[position])) for name, values in columns.items()}
+                line = {"choice": factor.name, "position": position, "option": option, "importance": found.importance}
+                lines.append(line | known)
+        return lines
 
     def interactions(self, race: Race) -> list[dict[str, Any]]:
         """The lines of `tables.interactions_frame`."""
