@@ -17,7 +17,7 @@ from experiments.public_sets.run import CONTEXT, make
 
 ROOT = Path(__file__).parent.parent
 PUBLIC_SETS = Path(os.environ.get("PROMPT_SEARCH_DATA_DIR", ROOT.parent / "shared" / "data"))
-CALLS = 50
+CALLS = 40
 
 
 def intents(model: ps.Model, storage: str) -> ps.Study:
@@ -97,7 +97,7 @@ def test_sealed_rows_are_requested_only_at_the_end(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
     study = intents(ps.Model.local(), f"sqlite:///{tmp_path / 'a.db'}")
     study.enqueue({"task": "What is this about?"})
-    result = study.run(80)
+    result = study.run(60)
 
     calls = result.calls_df()
     searched, sealed = (calls.loc[calls["split"] == split, "call"] for split in ("search", "test"))
