@@ -39,6 +39,7 @@ from scipy.special import expit
 from prompt_search.search.loop import DEFAULT_TRIAL, Race
 from prompt_search.statistics import mcnemar_power, mean_interval, not_worse, paired_difference
 from prompt_search.study import TEST_SHARE
+from prompt_search.tables import SHOWN_P
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.search_truth import QUADRATURE, ROWS, SETTINGS, Counter, Levels, Setting, Truth
@@ -168,7 +169,7 @@ def study(job: tuple[str, int, int]) -> dict[str, Any]:
         plain = effect.choice < len(truth.options) - truth.setting.slots
         held["effects" if plain else "slots"] += inside[known].tolist()
         if plain:
-            listed = effect.p < 0.05
+            listed = effect.p < SHOWN_P
             shown += int(listed.sum())
             wrong += int((right[listed] * effect.mean[listed] < 0).sum())
         for option, value in enumerate(right if plain else []):
@@ -215,9 +216,7 @@ def main() -> None:
     print(intervals().map("{:.3f}".format).to_string())
     print()
     jobs = [(name, arguments.calls, seed) for name in arguments.settings for seed in range(arguments.studies)]
-    import multiprocessing
-
-    with ProcessPoolExecutor(arguments.processes, mp_context=multiprocessing.get_context("fork")) as pool:
+    with ProcessPoolExecutor(arguments.processes) as pool:
         frame = pd.DataFrame(pool.map(study, jobs, chunksize=10))
     frame.to_csv(arguments.output, index=False)
     print(f"{arguments.studies} studies of {arguments.calls} calls a line, in percent and points:")

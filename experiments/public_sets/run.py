@@ -23,6 +23,7 @@ import pandas as pd
 import prompt_search as ps
 from prompt_search.space import Options
 from prompt_search.statistics import paired_difference
+from prompt_search.tables import shown_to_matter
 
 HERE = Path(__file__).parent
 
@@ -113,11 +114,9 @@ def sealed_before(result: ps.Result) -> int:
 
 def report(study: ps.Study, result: ps.Result) -> str:
     """All that a result says."""
-    effects = result.effects_df()
-    shown = effects[effects["p"] < 0.05]
     parts = {
         study.name: result,
-        "options that are shown to matter": shown,
+        "options that are shown to matter": shown_to_matter(result.effects_df()),
         "pairs of options": result.interactions_df().head(5),
     }
     if study.data.is_categorical:

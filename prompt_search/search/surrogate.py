@@ -343,7 +343,7 @@ class Surrogate:
     def foreseeing(self, looks: Looks) -> Surrogate:
         """`after`, with all computed that does not depend on the looks' scores."""
         found = self.after(looks)
-        found.__dict__["factor"] = found._factored()
+        _ = found.factor
         return found
 
     @cached_property
@@ -436,9 +436,6 @@ class Surrogate:
     @cached_property
     def factor(self) -> tuple[Floats, bool]:
         """The Cholesky factor of the covariance of the looks' means, as scipy's ``cho_factor`` gives it."""
-        return self._factored()
-
-    def _factored(self) -> tuple[Floats, bool]:
         covariance = self._of_looks(self._apart_among_seen, self.variances)
         factor: tuple[Floats, bool] = linalg.cho_factor(covariance.T, lower=True, overwrite_a=True)  # without a copy
         return factor
