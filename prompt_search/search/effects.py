@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, stats
 
-from prompt_search.search.surrogate import Floats, Surrogate
+from prompt_search.search.surrogate import Floats, Prior, Surrogate
 
 LEVEL = 0.95
 """Of the intervals."""
@@ -63,9 +63,9 @@ def effects(model: Surrogate) -> list[Effects]:
     squares with the surrogate's covariance (Henderson 1975; Robinson 1991). So the intervals do not rest on how much
     choices were expected to do. Choices that draw from one pool, of which few options are tried, have the posterior's.
     """
-    places = range(len(model.geometry.choices))
+    places, free = range(len(model.geometry.choices)), _free(model)
     expected = [_posterior(model, *_single(model, place)) for place in places]
-    found = [_fixed(model, place) or expected[place] for place in places]
+    found = [_fixed(free, place) for place in places]
     explained = [float((mean**2 + spread**2).mean()) for mean, spread in expected]
     given = model.variances
     pairs = given.interaction * (given.choices.sum() ** 2 - (given.choices**2).sum()) / 2
@@ -78,28 +78,39 @@ def effects(model: Surrogate) -> list[Effects]:
     ]
 
 
-def _fixed(model: Surrogate, place: int) -> tuple[Floats, Floats] | None:
+def _free(model: Surrogate) -> Surrogate:
+    """The same looks, with variances of which nothing was expected but those of rows and noise."""
+    geometry, looks, known = model.geometry, model.looks, model.variances
+    return Surrogate.learn(geometry, looks, Prior.free(geometry, looks, known.rows, known.noise))
+
+
+def _fixed(model: Surrogate, place: int) -> tuple[Floats, Floats]:
     """Each option's effect and its standard deviation, where the choice is a fixed effect."""
     geometry, looks = model.geometry, model.looks
-    if any(geometry.choices[place] in pool for pool in geometry.pools):
-        return None
     options, chosen = geometry.options(place), geometry.chosen(place, looks.levels)[looks.candidate]
     columns = np.column_stack([np.ones(len(chosen)), looks.mean - looks.centre, chosen])
     white = linalg.solve_triangular(model.factor[0], columns, lower=True)
     level, rest = white[:, 0], white[:, 1:]
     rest = rest - np.outer(level, level @ rest) / (level @ level)
-    target, half = rest[:, 0], rest[:, 1:]
-    information, directions = np.linalg.eigh(half.T @ half)
-    told = information > 1e-9 * information[-1]
-    along = options @ directions[:, told]
-    mean = along @ (directions[:, told].T @ (half.T @ target) / information[told])
+    left, strength, directions = linalg.svd(rest[:, 1:], full_matrices=False)
+    told = strength > 1e-5 * strength[0]
+    strength, directions = strength[told], directions[told]
+    along = options @ directions.T
+    mean = along @ (left[:, told].T @ rest[:, 0] / strength)
     # The covariance of the looks holds what the choice was expected to add: that is taken out again.
-    variance = np.maximum(1 / information[told] - model.variances.choices[place], 0)
+    variance = np.maximum(strength**-2.0 - _expected_variance(model, place), 0)
     spread = np.sqrt((along**2) @ variance)
     tried = np.isin(np.arange(len(options)), looks.levels[:, geometry.choices[place]])
-    unknown = ~tried & (np.abs(options @ directions[:, ~told]) > 1e-6).any(axis=1)
+    unknown = ~tried & (np.abs(options - along @ directions).max(axis=1) > 1e-6)
     unknown |= tried.sum() < 2
     return np.where(unknown, np.nan, mean), np.where(unknown, np.nan, spread)
+
+
+def _expected_variance(model: Surrogate, place: int) -> float:
+    """Of what a choice adds before any look: its own variance, and its part of its pool's."""
+    pools = zip(model.geometry.pools, model.variances.pools, strict=True)
+    shared = sum(pooled / len(pool) for pool, pooled in pools if model.geometry.choices[place] in pool)
+    return float(model.variances.choices[place] + shared)
 
 
 def _corrected(found: Sequence[tuple[Floats, Floats]]) -> list[Floats]:
@@ -135,14 +146,12 @@ def _single(model: Surrogate, place: int) -> tuple[Floats, Floats]:
     """The prior covariance of the options' effects with the candidates looked at, and their variances."""
     geometry, given, levels = model.geometry, model.variances, model.looks.levels
     options = geometry.options(place)
-    variance = given.choices[place]
-    covariance = variance * options @ geometry.chosen(place, levels).T
+    covariance = given.choices[place] * options @ geometry.chosen(place, levels).T
     for pool, pooled in zip(geometry.pools, given.pools, strict=True):
         if geometry.choices[place] in pool:
             slots = np.sum([geometry.chosen(geometry.choices.index(column), levels) for column in pool], axis=0)
             covariance += pooled / len(pool) * options @ slots.T
-            variance += pooled / len(pool)
-    return covariance, variance * (options**2).sum(axis=1)
+    return covariance, _expected_variance(model, place) * (options**2).sum(axis=1)
 
 
 def _together(model: Surrogate, first: int, second: int) -> tuple[Floats, Floats]:

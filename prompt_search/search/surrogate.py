@@ -8,7 +8,7 @@ the answer, and is not blamed for hard rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,10 +31,13 @@ PRIOR_SHARES = {"choice": 0.004, "own": 0.006, "rows": 0.15, "noise": 0.85}
 """Before any data: the part of a single score's variance that one choice, what is the candidate's own, the rows'
 difficulty and noise are each expected to explain."""
 
-TOLD_CHOICE_SHARE, COMMON_SPREAD, APART_SPREAD = 0.0007, 2.5, 0.7
-"""For what is told when a search has ended: the part of one choice, and the standard deviations of the logarithms of
-what all choices' variances share and of what sets each apart. A search that expects so little of choices looks around
-too little."""
+TOLD_SHARES, TOLD_SPREADS = PRIOR_SHARES | {"choice": 0.0007}, (2.5, 0.7)
+"""For what is told when a search has ended: the parts, and the standard deviations of the logarithms of what choices'
+variances share and of what sets each apart. A search that expects so little of choices looks around too little."""
+
+FREE_SHARES, FREE_SPREADS = PRIOR_SHARES | {"choice": 0.003, "own": 0.003}, (10.0, 1.2)
+"""The same where nothing is to be expected of how much candidates differ: what is their own shares in the scale of the
+choices, and that can be anything."""
 
 MEASURED_SPREAD = {"rows": 0.3, "noise": 0.05}
 """Standard deviations of the logarithms of these variances once single scores have told them: rows are few."""
@@ -273,11 +276,11 @@ class Prior:
     precision: Floats
 
     @classmethod
-    def of(cls, geometry: Geometry, looks: Looks, choice_share: float = PRIOR_SHARES["choice"]) -> Prior:
+    def of(cls, geometry: Geometry, looks: Looks, shares: Mapping[str, float] = PRIOR_SHARES) -> Prior:
         """While a search goes on: each for itself."""
         choices = len(geometry.choices) + len(geometry.pools)
         kinds = ["choice"] * choices + ["own", "interaction", "rows", "noise"]
-        shares = PRIOR_SHARES | {"choice": choice_share, "interaction": PRIOR_INTERACTION / looks.scale**2}
+        shares = {**shares, "interaction": PRIOR_INTERACTION / looks.scale**2}
         mean = np.log([shares[kind] * looks.scale for kind in kinds])
         return cls(mean, np.diag([PRIOR_SPREAD[kind] ** -2 for kind in kinds]))
 
@@ -285,15 +288,29 @@ class Prior:
     def told(cls, geometry: Geometry, looks: Looks, rows: float, noise: float) -> Prior:
         """When a search has ended: the variances of choices have a scale in common, those of rows and of noise are as
         `row_variances` has them."""
-        prior = cls.of(geometry, looks, TOLD_CHOICE_SHARE)
-        choices = len(geometry.choices) + len(geometry.pools)
-        apart = APART_SPREAD**2 * np.eye(choices) + COMMON_SPREAD**2
-        prior.precision[:choices, :choices] = np.linalg.inv(apart)
+        prior = cls.of(geometry, looks, TOLD_SHARES)
+        prior._share_scale(len(geometry.choices) + len(geometry.pools), *TOLD_SPREADS)
+        prior._measured(rows, noise)
+        return prior
+
+    @classmethod
+    def free(cls, geometry: Geometry, looks: Looks, rows: float, noise: float) -> Prior:
+        """As `told`, with nothing expected of how much candidates differ, only of how that is shared out."""
+        prior = cls.of(geometry, looks, FREE_SHARES)
+        prior._share_scale(len(geometry.choices) + len(geometry.pools) + 1, *FREE_SPREADS)
+        prior._measured(rows, noise)
+        return prior
+
+    def _share_scale(self, count: int, common: float, apart: float) -> None:
+        """Expect that the first of the variances have a scale in common."""
+        self.precision[:count, :count] = np.linalg.inv(common**2 + apart**2 * np.eye(count))
+
+    def _measured(self, rows: float, noise: float) -> None:
+        """Expect of the last two, those of rows and noise, what was measured; nothing else where that is NaN."""
         total = rows + noise
         if total > 0:
-            prior.mean[-2:] = np.log([max(rows, 0.02 * total), max(noise, 0.2 * total)])
-            prior.precision[[-2, -1], [-2, -1]] = [MEASURED_SPREAD[kind] ** -2 for kind in ("rows", "noise")]
-        return prior
+            self.mean[-2:] = np.log([max(rows, 0.02 * total), max(noise, 0.2 * total)])
+            self.precision[[-2, -1], [-2, -1]] = [MEASURED_SPREAD[kind] ** -2 for kind in ("rows", "noise")]
 
 
 @dataclass(frozen=True)
