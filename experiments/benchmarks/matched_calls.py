@@ -25,6 +25,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -369,6 +370,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, *PEERS], help="default: all that can run")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--calls", nargs="+", type=int, default=[500])
+    parser.add_argument("--at-once", type=int, default=1, help="lines measured at the same time (default 1)")
     parser.add_argument("--held-out", type=int, default=150, help="rows of the final score (default 150)")
     parser.add_argument("--model", default="local")
     parser.add_argument("--base-url")
@@ -391,15 +393,20 @@ def main() -> None:
         stored = pd.read_csv(arguments.output, dtype={"error": str, "note": str}).fillna({"error": "", "note": ""})
         records = [{str(column): value for column, value in line.items()} for line in stored.to_dict("records")]
     there = {tuple(record[column] for column in KEY) for record in records}
-    for name, seed, calls, method in product(arguments.sets, arguments.seeds, arguments.calls, methods):
-        key = (name, method, seed, calls, model.name, arguments.held_out)
-        if key in there:
-            continue
+    cells = product(arguments.sets, arguments.seeds, arguments.calls, methods)
+    keys = [(name, method, seed, calls, model.name, arguments.held_out) for name, seed, calls, method in cells]
+    writing = threading.Lock()
+
+    def add(key: tuple[Any, ...]) -> None:
         line = measure(dict(zip(KEY, key, strict=True)), model, endpoint, arguments)
-        records.append(line)
-        pd.DataFrame(records).to_csv(arguments.output, index=False)
         shown = line["error"] or f"{line['score']:.3f} ({line['low']:.3f} to {line['high']:.3f})"
-        print(f"{name} {method} seed {seed}: {line['requests']} of {calls} requests, {shown}", flush=True)
+        with writing:
+            records.append(line)
+            pd.DataFrame(records).to_csv(arguments.output, index=False)
+            print(f"{key[0]} {key[1]} seed {key[2]}: {line['requests']} of {key[3]} requests, {shown}", flush=True)
+
+    with ThreadPoolExecutor(arguments.at_once) as pool:
+        list(pool.map(add, [key for key in keys if key not in there]))
     frame = pd.DataFrame(records).query("model == @model.name and held_out == @arguments.held_out")
     print(f"\n{tables(frame)}")
     if arguments.plot:

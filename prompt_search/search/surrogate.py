@@ -288,29 +288,30 @@ class Prior:
     def told(cls, geometry: Geometry, looks: Looks, rows: float, noise: float) -> Prior:
         """When a search has ended: the variances of choices have a scale in common, those of rows and of noise are as
         `row_variances` has them."""
-        prior = cls.of(geometry, looks, TOLD_SHARES)
-        prior._share_scale(len(geometry.choices) + len(geometry.pools), *TOLD_SPREADS)
-        prior._measured(rows, noise)
-        return prior
+        choices = len(geometry.choices) + len(geometry.pools)
+        return cls.of(geometry, looks, TOLD_SHARES)._of_one_scale(choices, *TOLD_SPREADS)._measured(rows, noise)
 
     @classmethod
     def free(cls, geometry: Geometry, looks: Looks, rows: float, noise: float) -> Prior:
         """As `told`, with nothing expected of how much candidates differ, only of how that is shared out."""
-        prior = cls.of(geometry, looks, FREE_SHARES)
-        prior._share_scale(len(geometry.choices) + len(geometry.pools) + 1, *FREE_SPREADS)
-        prior._measured(rows, noise)
-        return prior
+        apart = len(geometry.choices) + len(geometry.pools) + 1
+        return cls.of(geometry, looks, FREE_SHARES)._of_one_scale(apart, *FREE_SPREADS)._measured(rows, noise)
 
-    def _share_scale(self, count: int, common: float, apart: float) -> None:
+    def _of_one_scale(self, count: int, common: float, apart: float) -> Prior:
         """Expect that the first of the variances have a scale in common."""
-        self.precision[:count, :count] = np.linalg.inv(common**2 + apart**2 * np.eye(count))
+        precision = self.precision.copy()
+        precision[:count, :count] = np.linalg.inv(common**2 + apart**2 * np.eye(count))
+        return replace(self, precision=precision)
 
-    def _measured(self, rows: float, noise: float) -> None:
+    def _measured(self, rows: float, noise: float) -> Prior:
         """Expect of the last two, those of rows and noise, what was measured; nothing else where that is NaN."""
         total = rows + noise
-        if total > 0:
-            self.mean[-2:] = np.log([max(rows, 0.02 * total), max(noise, 0.2 * total)])
-            self.precision[[-2, -1], [-2, -1]] = [MEASURED_SPREAD[kind] ** -2 for kind in ("rows", "noise")]
+        if not total > 0:
+            return self
+        mean, precision = self.mean.copy(), self.precision.copy()
+        mean[-2:] = np.log([max(rows, 0.02 * total), max(noise, 0.2 * total)])
+        precision[[-2, -1], [-2, -1]] = [MEASURED_SPREAD[kind] ** -2 for kind in ("rows", "noise")]
+        return Prior(mean, precision)
 
 
 @dataclass(frozen=True)
