@@ -60,8 +60,8 @@ def effects(model: Surrogate) -> list[Effects]:
     """The effects of every choice with more than one option, in the order of the factors.
 
     The choice in question is a fixed effect, of which nothing is expected, all else is random: generalised least
-    squares with the surrogate's covariance (Henderson 1975; Robinson 1991). So the intervals do not rest on how much
-    choices were expected to do. Choices that draw from one pool, of which few options are tried, have the posterior's.
+    squares with the surrogate's covariance (Henderson 1975; Robinson 1991). How much candidates differ is learned
+    anew for that, from the scores alone, so that the intervals do not rest on what was expected.
     """
     places, free = range(len(model.geometry.choices)), _free(model)
     expected = [_posterior(model, *_single(model, place)) for place in places]
