@@ -56,15 +56,17 @@ def test_effect_is_the_mean_over_all_other_choices(factors: list[Factor]) -> Non
         chosen = space[:, effect.choice][None] == np.arange(len(factors[effect.choice].options))[:, None]
         weights = chosen / chosen.sum(axis=1, keepdims=True) - 1 / len(space)
         assert effect.expected == pytest.approx(weights @ mean, abs=1e-6)
-        assert np.nansum(effect.mean) == pytest.approx(0, abs=1e-9)
+        known = ~np.isnan(effect.mean)
+        assert known.all() if factors is FACTORS else known.sum() > 1
+        assert effect.mean[known].sum() == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
     ("factors", "place"), [(FACTORS, 0), (FACTORS, 2), (SLOTS, 1)], ids=["instruction", "cue", "slot"]
 )
 def test_effects_rest_on_the_scores_alone(factors: list[Factor], place: int) -> None:
-    """Effects and intervals are the same whatever was expected of choices; what is expected is nearer to 0, on
-    the whole."""
+    """Effects and intervals are the same whatever was expected of choices; what is expected is nearer to 0, of slots
+    on the whole, as what their pool adds is expected of them too."""
     model = fitted(factors, *seen_of(factors, 30 if factors is SLOTS else 13))
     found = []
     for expected in (-9.0, -6.0, 2.0):
@@ -74,7 +76,8 @@ def test_effects_rest_on_the_scores_alone(factors: list[Factor], place: int) -> 
     for effect in found:
         assert effect.mean == pytest.approx(found[0].mean, nan_ok=True)
         assert effect.low == pytest.approx(found[0].low, nan_ok=True)
-    assert np.abs(found[0].expected).sum() < np.nansum(np.abs(found[0].mean))
+    nearer = np.abs(found[0].expected) < np.abs(found[0].mean)
+    assert nearer.sum() >= len(nearer) - 1 if factors is SLOTS else nearer.all()
 
 
 @pytest.mark.parametrize(("factors", "place"), [(FACTORS, 0), (SLOTS, 0)], ids=["instruction", "slot"])
@@ -83,17 +86,20 @@ def test_effect_is_that_of_an_indifferent_posterior(factors: list[Factor], place
     space = everything(factors)
     looks = fitted(factors, space, 0.4 + 0.1 * (space[:, 0] == 1) + 0.02 * np.sin(np.arange(len(space)))).looks
     geometry = Geometry(factors)
-    free = Surrogate.learn(geometry, looks, Prior.free(geometry, looks, 0.03, 0.17))
-    logs = free.logs.copy()
-    logs[place], logs[-3] = 9.0, -60.0  # without pairs, as their variance has the choice's in it
-    indifferent = Surrogate(geometry, looks, logs, free.level)
+    learned = Surrogate.learn(geometry, looks, Prior.free(geometry, looks, 0.03, 0.17))
+    logs = learned.logs.copy()
+    logs[-4:-2] = -30.0, -60.0  # own and pairs are part of the means over candidates, and no part of a choice
+    free = replace(learned, logs=logs.copy())
+    logs[place] = 9.0
+    indifferent = replace(learned, logs=logs)
     chosen = space[:, place][None] == np.arange(len(factors[place].options))[:, None]
     weights = chosen / chosen.sum(axis=1, keepdims=True) - 1 / len(space)
     mean, covariance = indifferent.posterior(space)
     spread = np.sqrt(np.einsum("oc,cd,od->o", weights, covariance, weights))
-    effect, deviation = _fixed(replace(free, logs=np.concatenate([free.logs[:-3], [-60.0], free.logs[-2:]])), place)
+    effect, deviation = _fixed(free, place)
     assert effect == pytest.approx(weights @ mean, abs=1e-3)
-    assert deviation == pytest.approx(spread, rel=0.05)
+    # What a slot shares with the others of its pool is taken out as if it were its own.
+    assert deviation == pytest.approx(spread, rel=5e-3 if factors is SLOTS else 1e-3)
 
 
 def test_option_that_was_not_tried_has_no_effect_to_tell() -> None:

@@ -400,10 +400,11 @@ def main() -> None:
     def add(key: tuple[Any, ...]) -> None:
         line = measure(dict(zip(KEY, key, strict=True)), model, endpoint, arguments)
         shown = line["error"] or f"{line['score']:.3f} ({line['low']:.3f} to {line['high']:.3f})"
+        name, method, seed, calls, *_ = key
         with writing:
             records.append(line)
             pd.DataFrame(records).to_csv(arguments.output, index=False)
-            print(f"{key[0]} {key[1]} seed {key[2]}: {line['requests']} of {key[3]} requests, {shown}", flush=True)
+            print(f"{name} {method} seed {seed}: {line['requests']} of {calls} requests, {shown}", flush=True)
 
     with ThreadPoolExecutor(arguments.at_once) as pool:
         list(pool.map(add, [key for key in keys if key not in there]))
