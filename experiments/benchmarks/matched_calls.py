@@ -48,6 +48,7 @@ from experiments.public_sets.run import CONTEXT, make
 
 PEERS = ("mipro", "gepa", "capo", "evoprompt")
 ROWS = 20  # a candidate, in the plain searches
+REQUESTS = 16  # in flight for final scores, over all lines: a slow server would let more of them time out
 PEER_SECONDS = 12 * 3600.0
 KEY = ["set", "method", "seed", "calls", "model", "held_out"]
 
@@ -243,7 +244,7 @@ class Sent(ps.Prompt):
         return tuple(Message(message["role"], message["content"]) for message in row["messages"])
 
 
-def score_sent(task: Task, model: ps.Model, storage: str) -> list[float]:
+def score_sent(task: Task, model: ps.Model, storage: str, at_once: int) -> list[float]:
     """Our scores of what a peer asked for the held-out rows: the same messages and parameters, read by us."""
     study, sent, form = task.study, task.run.sent, task.study.answers[0]
     if len(sent) < len(study.test_rows):
@@ -265,6 +266,7 @@ def score_sent(task: Task, model: ps.Model, storage: str) -> list[float]:
             answer=form if isinstance(form, ps.Label) else text,
             metric=study.metric,
             storage=storage,
+            max_concurrency=at_once,
         ).scores
     return scores
 
@@ -272,6 +274,7 @@ def score_sent(task: Task, model: ps.Model, storage: str) -> list[float]:
 def measure(key: dict[str, Any], model: ps.Model, endpoint: Endpoint, arguments: argparse.Namespace) -> dict[str, Any]:
     """One line of the csv."""
     name, method, limit, storage = key["set"], key["method"], key["calls"], arguments.storage
+    at_once = max(1, REQUESTS // arguments.at_once)
     run_id = f"{name}-{method}-{key['seed']}-{limit}"
     url = f"{endpoint.url}/{run_id}"
     counted = ps.Model(model.name, base_url=f"{url}/v1")
@@ -293,12 +296,16 @@ def measure(key: dict[str, Any], model: ps.Model, endpoint: Endpoint, arguments:
         if method in PEERS:
             text = peer(task, method, stem, arguments)
             seconds = time.monotonic() - started
-            scores = score_sent(task, model, storage)
+            scores = score_sent(task, model, storage, at_once)
         else:
             prompt = METHODS[method](task)
             text, seconds = prompt.text, time.monotonic() - started
             rows, metric = study.test_rows, study.metric
-            scores = ps.evaluate(prompt, study.data, model=model, metric=metric, rows=rows, storage=storage).scores
+            asked = {"model": model, "metric": metric, "storage": storage, "max_concurrency": at_once}
+            scores = ps.evaluate(prompt, study.data, rows=rows, **asked).scores
+        if missing := len(study.test_rows) - len(scores):
+            scores = []
+            raise RuntimeError(f"no answer to {missing} of {len(study.test_rows)} held-out rows")
     except Exception as failure:  # told in the csv as what it is; the other methods go on
         error = str(failure) if type(failure) is RuntimeError else f"{type(failure).__name__}: {failure}"
     stem.with_name(f"{run_id}.txt").write_text(text or error, encoding="utf-8")
