@@ -244,8 +244,11 @@ class Sent(ps.Prompt):
         return tuple(Message(message["role"], message["content"]) for message in row["messages"])
 
 
-def score_sent(task: Task, model: ps.Model, storage: str, at_once: int) -> list[float]:
-    """Our scores of what a peer asked for the held-out rows: the same messages and parameters, read by us."""
+def score_sent(task: Task, **asked: Any) -> list[float]:
+    """Our scores of what a peer asked for the held-out rows: the same messages and parameters, read by us.
+
+    ``asked`` goes to `prompt_search.evaluate`.
+    """
     study, sent, form = task.study, task.run.sent, task.study.answers[0]
     if len(sent) < len(study.test_rows):
         raise RuntimeError(f"its prompt asked something for {len(sent)} of {len(study.test_rows)} held-out rows only")
@@ -262,19 +265,15 @@ def score_sent(task: Task, model: ps.Model, storage: str, at_once: int) -> list[
         scores += ps.evaluate(
             Sent(source="", parameters=json.loads(parameters)),
             ps.Dataset(pd.DataFrame(records), target="target"),
-            model=model,
             answer=form if isinstance(form, ps.Label) else text,
-            metric=study.metric,
-            storage=storage,
-            max_concurrency=at_once,
+            **asked,
         ).scores
     return scores
 
 
 def measure(key: dict[str, Any], model: ps.Model, endpoint: Endpoint, arguments: argparse.Namespace) -> dict[str, Any]:
     """One line of the csv."""
-    name, method, limit, storage = key["set"], key["method"], key["calls"], arguments.storage
-    at_once = max(1, REQUESTS // arguments.at_once)
+    name, method, limit = key["set"], key["method"], key["calls"]
     run_id = f"{name}-{method}-{key['seed']}-{limit}"
     url = f"{endpoint.url}/{run_id}"
     counted = ps.Model(model.name, base_url=f"{url}/v1")
@@ -289,6 +288,8 @@ def measure(key: dict[str, Any], model: ps.Model, endpoint: Endpoint, arguments:
     task = Task(study=study, run=run, url=url)
     stem = arguments.output.with_name(f"{arguments.output.stem}_logs") / run_id
     stem.parent.mkdir(parents=True, exist_ok=True)
+    asked = {"model": model, "metric": study.metric, "storage": arguments.storage}
+    asked["max_concurrency"] = max(1, REQUESTS // arguments.at_once)
     scores: Sequence[float] = []
     error, text, started = "", "", time.monotonic()
     seconds = None
@@ -296,13 +297,11 @@ def measure(key: dict[str, Any], model: ps.Model, endpoint: Endpoint, arguments:
         if method in PEERS:
             text = peer(task, method, stem, arguments)
             seconds = time.monotonic() - started
-            scores = score_sent(task, model, storage, at_once)
+            scores = score_sent(task, **asked)
         else:
             prompt = METHODS[method](task)
             text, seconds = prompt.text, time.monotonic() - started
-            rows, metric = study.test_rows, study.metric
-            asked = {"model": model, "metric": metric, "storage": storage, "max_concurrency": at_once}
-            scores = ps.evaluate(prompt, study.data, rows=rows, **asked).scores
+            scores = ps.evaluate(prompt, study.data, rows=study.test_rows, **asked).scores
         if missing := len(study.test_rows) - len(scores):
             scores = []
             raise RuntimeError(f"no answer to {missing} of {len(study.test_rows)} held-out rows")
