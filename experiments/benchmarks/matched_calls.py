@@ -362,7 +362,8 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     cells = frame.groupby(["method", "calls", "set"], sort=False).score.mean()
     for method, line in cells.unstack("set").mean(axis=1, skipna=False).unstack("method").sort_index().items():
-        axes.plot(line.index, line, marker="o", label=method)
+        label = method if line.notna().any() else f"{method}: no score"
+        axes.plot(line.index, line, marker="o", label=label)
     axes.set(xlabel="requests", ylabel="mean score on held-out rows")
     axes.legend()
     figure.savefig(path, dpi=150)
