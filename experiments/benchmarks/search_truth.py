@@ -64,6 +64,10 @@ class Setting:
 
     ``bias`` is the standard deviation between candidates of what they lean towards the first of two labels, on the
     same scale: with much of it most candidates give one label to (nearly) every row, as small models do.
+
+    ``gates``: a candidate is worth something only with one option of the shortest choice and one of two of the next,
+    and then the longest choice matters much: as the way to read an answer, shots as turns, and which shots do for
+    small models.
     """
 
     choices: float = 0.45
@@ -77,6 +81,7 @@ class Setting:
     pooled: float = 0.5
     conditional: bool = False
     bias: float = 0.0
+    gates: bool = False
 
 
 SETTINGS = {
@@ -90,7 +95,10 @@ SETTINGS = {
     "conditional": Setting(conditional=True),
     "mostly own": Setting(choices=0.25, shots=0.05, pairs=0.10, own=0.60),
     "label bias": Setting(level=1.0, difficulty=1.0, bias=5.0),
+    "gates": Setting(level=0.85, gates=True),
 }
+SHUT, LEFT = 2.0, 0.3
+"""Where a gate is shut: what a candidate loses, and the part that is left of what sets candidates apart (logits)."""
 
 
 class Truth:
@@ -122,6 +130,14 @@ class Truth:
         self.label = np.resize([1.0, -1.0], ROWS)
         shares = generator.dirichlet(np.full(plain, 1.5)) * setting.bias**2 * (1 - setting.own)
         self.leanings = [generator.normal(0, share**0.5, n) for share, n in zip(shares, self.options, strict=False)]
+        self.gates: list[tuple[int, NDArray[np.bool_]]] = []
+        if setting.gates:
+            generator = np.random.default_rng([seed, 11])
+            shortest, second, *_, longest = np.argsort(self.options[:plain], kind="stable").tolist()
+            for index, ways in ((shortest, 1), (second, 2)):
+                self.gates.append((index, generator.permutation(np.arange(self.options[index]) < ways)))
+            effect = generator.normal(0, 0.5, self.options[longest])
+            self.effects[longest] = effect - effect.mean()
 
     @property
     def space(self) -> SearchSpace:
@@ -150,14 +166,22 @@ class Truth:
     def _own(self, levels: Levels) -> np.random.Generator:
         return np.random.default_rng([self.seed, *(level + 1 for level in levels)])
 
+    def open(self, levels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether no gate is shut, for rows of levels."""
+        found = np.full(len(levels), True)
+        for index, ways in self.gates:
+            found &= ways[levels[:, index]]
+        return found
+
     def structured(self, levels: NDArray[np.int64]) -> Floats:
         """The part that options and pairs explain, on the logit scale, for rows of levels."""
-        total = np.full(len(levels), self.setting.level)
+        level = self.setting.level
+        total = np.full(len(levels), level)
         for index, effect in enumerate(self.effects):
             total += np.append(effect, 0.0)[levels[:, index]]
         for a, b, table in self.pairs:
             total += np.pad(table, ((0, 1), (0, 1)))[levels[:, a], levels[:, b]]
-        return total
+        return np.where(self.open(levels), total, level + LEFT * (total - level) - SHUT)
 
     def leaning(self, levels: NDArray[np.int64]) -> Floats:
         """The part of the bias that options explain, for rows of levels."""
@@ -168,11 +192,12 @@ class Truth:
 
     def _logits(self, levels: Levels, generator: np.random.Generator) -> tuple[float, float]:
         """Of rows with the first and with the second label."""
-        own = self.setting.own**0.5
-        logit = self.structured(np.array([levels]))[0] + own * self.setting.spread * generator.normal()
+        own, rows = self.setting.own**0.5, np.array([levels])
+        own *= 1 if self.open(rows)[0] else LEFT
+        logit = self.structured(rows)[0] + own * self.setting.spread * generator.normal()
         if not self.setting.bias:
             return float(logit), float(logit)
-        lean = self.leaning(np.array([levels]))[0] + own * self.setting.bias * generator.normal()
+        lean = self.leaning(rows)[0] + own * self.setting.bias * generator.normal()
         return float(logit + lean), float(logit - lean)
 
     def _accuracy(self, logits: Floats) -> Floats:
