@@ -288,8 +288,12 @@ def measure(key: dict[str, Any], model: ps.Model, endpoint: Endpoint, arguments:
     task = Task(study=study, run=run, url=url)
     stem = arguments.output.with_name(f"{arguments.output.stem}_logs") / run_id
     stem.parent.mkdir(parents=True, exist_ok=True)
-    asked = {"model": model, "metric": study.metric, "storage": arguments.storage}
-    asked["max_concurrency"] = max(1, REQUESTS // arguments.at_once)
+    asked = {
+        "model": model,
+        "metric": study.metric,
+        "storage": arguments.storage,
+        "max_concurrency": max(1, REQUESTS // arguments.at_once),
+    }
     scores: Sequence[float] = []
     error, text, started = "", "", time.monotonic()
     seconds = None

@@ -192,8 +192,8 @@ class Truth:
 
     def _logits(self, levels: Levels, generator: np.random.Generator) -> tuple[float, float]:
         """Of rows with the first and with the second label."""
-        own, rows = self.setting.own**0.5, np.array([levels])
-        own *= 1 if self.open(rows)[0] else LEFT
+        rows = np.array([levels])
+        own = self.setting.own**0.5 * (1 if self.open(rows)[0] else LEFT)
         logit = self.structured(rows)[0] + own * self.setting.spread * generator.normal()
         if not self.setting.bias:
             return float(logit), float(logit)
