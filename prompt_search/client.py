@@ -24,9 +24,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from .completion import Request, Response, TopLogprobs, Usage
-from .errors import BudgetExceeded, InputError, RequestRefused, ServerUnreachable
-from .pacing import LONGEST_RETRY_AFTER_S, Pace, Slots, check_limits
+from prompt_search.completion import Request, Response, TopLogprobs, Usage
+from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, ServerUnreachable
+from prompt_search.pacing import LONGEST_RETRY_AFTER_S, Pace, Slots, check_limits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -135,7 +135,7 @@ class Model:
         >>> Model.local()
         Model('SmolLM2-135M-Instruct', gguf='SmolLM2-135M-Instruct')
         """
-        from . import local
+        from prompt_search import local
 
         if gguf is None:
             return cls(local.BUILT_IN, gguf=local.BUILT_IN)
@@ -168,7 +168,7 @@ class Model:
         user, password and query. May fetch the weights of a model from Hugging Face."""
         if self.gguf is None:
             return public_url(self._url())
-        from . import local
+        from prompt_search import local
 
         if self.gguf == local.BUILT_IN:
             return f"local:{local.BUILT_IN_SHA256}"
@@ -698,7 +698,7 @@ def _json(answer: object) -> str:
 
 
 def _serve(model: Model) -> Any:
-    from . import local
+    from prompt_search import local
 
     return local.serve(local.resolve(model.gguf), alias=model.name)
 

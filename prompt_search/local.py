@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from .errors import InputError, MissingExtra, RunError
+from prompt_search.errors import InputError, MissingExtra, RunError
 
 BUILT_IN: Final = "SmolLM2-135M-Instruct"
 """Name of the model that ``fetch`` gets: 135 million parameters, English, Apache-2.0, 98 MB."""
