@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 from jinja2 import nodes
 
-from prompt_search import markup
+from prompt_search import _html
 from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import nearest
@@ -282,11 +282,11 @@ class Prompt:
     def _repr_html_(self) -> str:
         settings = {"model": self.model, **self.parameters}
         sent = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
-        chosen = markup.table("", ("choice", "option"), self.choices.items())
-        return markup.block(
-            markup.fill("<div><b>{}</b> <small>{}</small></div>", self.name, sent),
-            markup.messages(self.turns),
-            markup.details("choices", chosen) if self.choices else "",
+        chosen = _html.table("", ("choice", "option"), self.choices.items())
+        return _html.block(
+            _html.fill("<div><b>{}</b> <small>{}</small></div>", self.name, sent),
+            _html.messages(self.turns),
+            _html.details("choices", chosen) if self.choices else "",
         )
 
 

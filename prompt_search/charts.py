@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from prompt_search.markup import Markup, fill, join
+from prompt_search._html import Markup, fill, join
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 42

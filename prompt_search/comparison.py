@@ -9,7 +9,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from prompt_search import markup, tables
+from prompt_search import _html, tables
 from prompt_search.errors import InputError
 from prompt_search.result import Evaluation, Result, Verdict, score_text, shown_text
 from prompt_search.statistics import mean_interval, paired_difference
@@ -125,15 +125,15 @@ class Comparison:
         ``target``, ``first``, ``second``: the answers."""
         frame = self._rows[self._rows["outcome"].isin(["won", "lost"])].head(most)
         texts = {
-            new: frame[old].map(lambda value: "" if value is None else markup.clipped(tables.answer_text(value), width))
+            new: frame[old].map(lambda value: "" if value is None else _html.clipped(tables.answer_text(value), width))
             for new, old in (("target", "target"), ("first", "first_answer"), ("second", "second_answer"))
         }
         return frame[["row", "outcome", "change"]].assign(**texts)
 
     def _repr_html_(self) -> str:
-        ends = markup.scale(*zip(*((low, high) for _, low, high, _ in self.scores.values()), strict=True))
+        ends = _html.scale(*zip(*((low, high) for _, low, high, _ in self.scores.values()), strict=True))
         scores = [
-            (name, f"{mean:.3f}", markup.bar(mean, low, high, **ends), f"{low:.2f} to {high:.2f}", rows)
+            (name, f"{mean:.3f}", _html.bar(mean, low, high, **ends), f"{low:.2f} to {high:.2f}", rows)
             for name, (mean, low, high, rows) in self.scores.items()
         ]
         changed = self.changed(width=200)
@@ -141,11 +141,11 @@ class Comparison:
             (row, outcome, f"{change:+.3f}", *rest) for row, outcome, change, *rest in changed.itertuples(index=False)
         ]
         columns = ("row", "outcome", "change", "target", *self.names)
-        return markup.block(
-            markup.said(self.verdict, self.headline),
-            markup.table("", ("prompt", "score", "", "95% interval", "rows"), scores, ("score", "rows")),
-            markup.table("rows won and lost", columns, lines, ("row", "change")) if lines else "",
-            markup.fill("<div><b>what differs in the prompts</b></div>{}", markup.diff(self.diff)),
+        return _html.block(
+            _html.said(self.verdict, self.headline),
+            _html.table("", ("prompt", "score", "", "95% interval", "rows"), scores, ("score", "rows")),
+            _html.table("rows won and lost", columns, lines, ("row", "change")) if lines else "",
+            _html.fill("<div><b>what differs in the prompts</b></div>{}", _html.diff(self.diff)),
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from prompt_search.stored import read
+from prompt_search._json import read
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from prompt_search import markup
+from prompt_search import _html
 from prompt_search.errors import DataError, InputError, MissingExtra
 
 if TYPE_CHECKING:
@@ -433,13 +433,13 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         names = [*self.fields, self.target]
-        lines = [[markup.clipped(str(row[name]), 200) for name in names] for row in self.rows[:5]]
+        lines = [[_html.clipped(str(row[name]), 200) for name in names] for row in self.rows[:5]]
         more = "" if len(self.rows) <= len(lines) else f"the first {len(lines)} of {len(self.rows):,} rows"
         counted = Counter(str(row.target) for row in self.rows).most_common() if self.is_categorical else []
-        return markup.block(
-            markup.fill("<div>{}</div>", repr(self)),
-            markup.table(more, names, lines),
-            markup.details("rows by target", markup.table("", (self.target, "rows"), counted, ["rows"]))
+        return _html.block(
+            _html.fill("<div>{}</div>", repr(self)),
+            _html.table(more, names, lines),
+            _html.details("rows by target", _html.table("", (self.target, "rows"), counted, ["rows"]))
             if counted
             else "",
         )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from prompt_search import markup
+from prompt_search import _html
 from prompt_search.budget import ANSWER_LIMITS, Budget, Price, most_used
 from prompt_search.completion import Request, Usage
 from prompt_search.records import Call
@@ -54,7 +54,7 @@ class Estimate:
         return "\n".join([f"estimate for {self.study!r}:", *(f"  {name:<15}{text}" for name, text in self._lines)])
 
     def _repr_html_(self) -> str:
-        return markup.block(markup.table(f"estimate for {self.study}", ("estimated", "value"), self._lines))
+        return _html.block(_html.table(f"estimate for {self.study}", ("estimated", "value"), self._lines))
 
 
 def estimated(

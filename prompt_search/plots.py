@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from prompt_search import tables
+from prompt_search._html import clipped
 from prompt_search.errors import InputError, MissingExtra
-from prompt_search.markup import clipped
 
 if TYPE_CHECKING:
     from prompt_search.dataset import Dataset, Row

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_search import markup
+from prompt_search import _html
 from prompt_search.budget import Budget
 from prompt_search.evaluation import Contender, Evaluator, Outcome
 from prompt_search.records import Call
@@ -112,9 +112,9 @@ class Preflight:
         return "\n".join([head, *measured, *self.advice])
 
     def _repr_html_(self) -> str:
-        return markup.block(
-            markup.table(f"preflight of {self.study}: {self.calls} calls", ("measured", "value"), self._measured),
-            markup.join(markup.fill("<p>{}</p>", line) for line in self.advice),
+        return _html.block(
+            _html.table(f"preflight of {self.study}: {self.calls} calls", ("measured", "value"), self._measured),
+            _html.join(_html.fill("<p>{}</p>", line) for line in self.advice),
         )
 
 

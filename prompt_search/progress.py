@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from prompt_search import markup
+from prompt_search import _html
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
@@ -171,11 +171,11 @@ class _Sparse:
 
 def _cell(snapshot: Snapshot) -> dict[str, Any]:
     """What a notebook shows, as HTML and as text."""
-    bar = markup.Markup("<progress></progress>")
+    bar = _html.Markup("<progress></progress>")
     if not math.isinf(snapshot.limit):
-        bar = markup.fill('<progress max="{}" value="{}"></progress>', round(snapshot.limit), snapshot.calls)
+        bar = _html.fill('<progress max="{}" value="{}"></progress>', round(snapshot.limit), snapshot.calls)
     return {
-        "text/html": markup.block(markup.fill("{}<div>{}</div>", bar, describe(snapshot))),
+        "text/html": _html.block(_html.fill("{}<div>{}</div>", bar, describe(snapshot))),
         "text/plain": describe(snapshot),
     }
 

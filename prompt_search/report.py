@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 
-from prompt_search import charts, markup, tables
+from prompt_search import _html, charts, tables
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
@@ -197,9 +197,9 @@ class _Report:
         lines = [
             (
                 line["choice"],
-                markup.clipped(line["option"], 120),
+                _html.clipped(line["option"], 120),
                 _number(line["effect"], "+.3f"),
-                markup.bar(line["effect"], line["effect_low"], line["effect_high"], least=-most, most=most),
+                _html.bar(line["effect"], line["effect_low"], line["effect_high"], least=-most, most=most),
                 _range(line["effect_low"], line["effect_high"], "+.2f"),
                 f"{line['estimate']:+.3f}",
                 line["trials"],
@@ -226,20 +226,20 @@ class _Report:
         said = (
             f"The choice that is expected to matter most is {top['choice']}: by itself it explains "
             f"{top['importance']:.0%} of what differs between prompts. Its best option is expected to be "
-            f"“{markup.clipped(top['option'], 80)}” ({top['estimate']:+.3f})."
+            f"“{_html.clipped(top['option'], 80)}” ({top['estimate']:+.3f})."
         )
         shown = tables.shown_to_matter(frame)
         if shown.empty:
             return f"{said} But so few answers show of no option that it matters by itself."
-        named = shown["choice"] + " “" + shown["option"].map(lambda option: markup.clipped(option, 40)) + "”"
+        named = shown["choice"] + " “" + shown["option"].map(lambda option: _html.clipped(option, 40)) + "”"
         return f"{said} Shown to matter, of {len(frame)} options: {', '.join(named)}."
 
     @property
     def interactions(self) -> Listing:
         lines = [
             (
-                f"{line['choice']}={markup.clipped(line['option'], 60)}",
-                f"{line['other_choice']}={markup.clipped(line['other_option'], 60)}",
+                f"{line['choice']}={_html.clipped(line['option'], 60)}",
+                f"{line['other_choice']}={_html.clipped(line['other_option'], 60)}",
                 f"{line['effect']:+.3f}",
                 _range(line["effect_low"], line["effect_high"], "+.2f"),
             )
@@ -315,11 +315,11 @@ class _Report:
         frame = self.result.labels_df() if self.by_target else pd.DataFrame(columns=list(tables.LABEL_COLUMNS))
         lines = [
             (
-                markup.clipped(line["label"], 80),
+                _html.clipped(line["label"], 80),
                 line["rows"],
                 line["answered"],
                 _number(line["recall"], ".2f"),
-                markup.bar(line["recall"], line["recall_low"], line["recall_high"]),
+                _html.bar(line["recall"], line["recall_low"], line["recall_high"]),
                 _number(line["precision"], ".2f"),
                 f"{line['bias']:+.2f}",
             )
@@ -425,17 +425,17 @@ def html_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
     report = _Report(result, slices)
     files = resources.files("prompt_search") / "_report"
     environment = jinja2.Environment(
-        autoescape=True, finalize=markup.text, undefined=jinja2.StrictUndefined, trim_blocks=True
+        autoescape=True, finalize=_html.text, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.globals.update(table=markup.table, details=markup.details)
+    environment.globals.update(table=_html.table, details=_html.details)
     page = environment.from_string((files / "report.html.j2").read_text("utf-8"))
-    css = markup.STYLE + (files / "report.css").read_text("utf-8")
+    css = _html.STYLE + (files / "report.css").read_text("utf-8")
     js = (files / "report.js").read_text("utf-8")
     known = len(report.trials) > 0
     columns, ranking = _ranking(report)
     return page.render(
-        css=markup.Markup(css),
-        js=markup.Markup(js),
+        css=_html.Markup(css),
+        js=_html.Markup(js),
         name=result.name,
         badge=report.result.verdict if result.finished and report.winner else "",
         verdict=report.verdict,
@@ -446,7 +446,7 @@ def html_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
         titles=SECTIONS,
         winner=_winner(report) if known else None,
         export=report.export,
-        difference=markup.diff(result.baseline.diff(result.best)) if report.winner else "",
+        difference=_html.diff(result.baseline.diff(result.best)) if report.winner else "",
         simplest=report.simplest,
         columns=columns,
         ranking=ranking,
@@ -467,7 +467,7 @@ def html_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
         failures=[{name: _shortened(value) for name, value in line.items()} for line in report.failures]
         if known
         else [],
-        reproduce=[markup.fill("<code>{}</code>", line) for line in report.reproduce],
+        reproduce=[_html.fill("<code>{}</code>", line) for line in report.reproduce],
         identity=report.identity,
     )
 
@@ -482,8 +482,8 @@ def _winner(report: _Report) -> dict[str, Any]:
         "trial": report.winner,
         "length": f"{len(prompt.text):,}",
         "settings": "".join(f", {name} {value}" for name, value in settings.items() if value is not None),
-        "messages": markup.messages(prompt.turns),
-        "sent": markup.join(markup.messages(turns) for turns in sent.values()),
+        "messages": _html.messages(prompt.turns),
+        "sent": _html.join(_html.messages(turns) for turns in sent.values()),
         "row": answered["row"].sum(),
         "choices": (("choice", "option"), list(prompt.choices.items())),
     }
@@ -506,17 +506,17 @@ def _ranking(report: _Report) -> tuple[list[tuple[str, str]], list[dict[str, Any
         "errors": frame["errors"] if frame["errors"].any() else None,
     }
     numbers = {name: [str(value) for value in values] for name, values in columns.items() if values is not None}
-    ends = markup.scale(frame["score_low"], frame["score_high"])
+    ends = _html.scale(frame["score_low"], frame["score_high"])
     lines = [
         {
             "winner": trial == report.winner,
             "numbers": cells,
             "low": _number(low),
-            "bar": markup.bar(score, low, high, **ends),
+            "bar": _html.bar(score, low, high, **ends),
             "interval": _range(low, high),
             "state": state,
             "choices": report.result.compared_html(trial),
-            "prompt": markup.messages(report.result.prompt(trial).turns) if rank < WITH_PROMPT else "",
+            "prompt": _html.messages(report.result.prompt(trial).turns) if rank < WITH_PROMPT else "",
         }
         for rank, (trial, state, score, low, high, *cells) in enumerate(
             zip(*(frame[name] for name in ("trial", "state", "score", "score_low", "score_high")), *numbers.values(),
@@ -526,7 +526,7 @@ def _ranking(report: _Report) -> tuple[list[tuple[str, str]], list[dict[str, Any
     return [*((name, "n") for name in numbers), ("95% interval", "n"), ("state", ""), ("choices", "")], lines
 
 
-def _charts(report: _Report) -> list[tuple[markup.Markup, str]]:
+def _charts(report: _Report) -> list[tuple[_html.Markup, str]]:
     trials = tables.with_costs(report.trials)
     trials = trials.merge(report.fronts[["trial", *tables.FRONTS]], on="trial", how="left")
     made = []
@@ -558,7 +558,7 @@ def _confusion(report: _Report) -> dict[str, Any] | None:
     most = max(1, int(frame.to_numpy().max()))
     lines = [
         {
-            "target": markup.clipped(target, 60),
+            "target": _html.clipped(target, 60),
             "cells": [
                 {"count": count, "share": round(60 * count / most), "right": answer == target}
                 for answer, count in zip(frame.columns, counts, strict=True)
@@ -566,7 +566,7 @@ def _confusion(report: _Report) -> dict[str, Any] | None:
         }
         for target, counts in zip(frame.index, frame.to_numpy().tolist(), strict=True)
     ]
-    return {"answers": [markup.clipped(answer, 60) for answer in frame.columns], "lines": lines}
+    return {"answers": [_html.clipped(answer, 60) for answer in frame.columns], "lines": lines}
 
 
 def _groups(frame: pd.DataFrame) -> list[str]:
@@ -575,14 +575,14 @@ def _groups(frame: pd.DataFrame) -> list[str]:
 
 def _slice(frame: pd.DataFrame, winner: int) -> Listing:
     groups = _groups(frame)
-    ends = markup.scale(frame["score_low"], frame["score_high"])
+    ends = _html.scale(frame["score_low"], frame["score_high"])
     lines = [
         (
-            *(markup.clipped(tables.answer_text(line[name]), 80) for name in groups),
+            *(_html.clipped(tables.answer_text(line[name]), 80) for name in groups),
             "winner" if line["trial"] == winner else "default" if line["trial"] == 0 else f"trial {line['trial']}",
             line["rows"],
             _number(line["score"]),
-            markup.bar(line["score"], line["score_low"], line["score_high"], **ends),
+            _html.bar(line["score"], line["score_low"], line["score_high"], **ends),
             _range(line["score_low"], line["score_high"]),
         )
         for line in frame.to_dict("records")
@@ -594,7 +594,7 @@ def _shortened(value: Any) -> Any:
     """A long text with its end on demand."""
     if not isinstance(value, str) or len(value) <= LONG:
         return value
-    return markup.text(value[:LONG] + "…") + markup.details(f"all {len(value):,} characters", markup.exact(value))
+    return _html.text(value[:LONG] + "…") + _html.details(f"all {len(value):,} characters", _html.exact(value))
 
 
 def markdown_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
@@ -627,7 +627,7 @@ def markdown_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
         parts.append(tables.markdown(report.confusion.reset_index()))
     parts += [f"## {SECTIONS['failures']}", _inline(report.failing)]
     if len(report.trials) and report.failures:
-        failed = [{name: markup.clipped(str(value), LONG) for name, value in line.items()} for line in report.failures]
+        failed = [{name: _html.clipped(str(value), LONG) for name, value in line.items()} for line in report.failures]
         parts.append(tables.markdown(pd.DataFrame(failed)))
     parts += [f"## {SECTIONS['reproduce']}", _fenced("\n".join(report.reproduce)), _listed(report.identity)]
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
@@ -638,7 +638,7 @@ def _listed(listing: Listing) -> str:
     columns, lines, _ = listing
     if not lines:
         return ""
-    kept = [index for index, name in enumerate(columns) if name or not isinstance(lines[0][index], markup.Markup)]
+    kept = [index for index, name in enumerate(columns) if name or not isinstance(lines[0][index], _html.Markup)]
     frame = pd.DataFrame([[line[index] for index in kept] for line in lines], dtype=object)
     return tables.markdown(frame.set_axis([columns[index] for index in kept], axis=1))
 

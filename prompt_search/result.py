@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from prompt_search import markup, tables
+from prompt_search import _html, tables
+from prompt_search._json import Summary, checked, reading
 from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.records import StudyRecord, TrialRecord
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.store import Store, shown_url
-from prompt_search.stored import Summary, checked, reading
 
 if TYPE_CHECKING:
     import optuna
@@ -486,7 +486,7 @@ class Result:
         """A trial's choices that differ from the default's, each shortened to ``width`` characters."""
         default = self._trial(0).choices
         chosen = self._trial(trial).choices
-        shown = [f"{name}={markup.clipped(text, width)}" for name, text in chosen.items() if default.get(name) != text]
+        shown = [f"{name}={_html.clipped(text, width)}" for name, text in chosen.items() if default.get(name) != text]
         return ", ".join(shown) or "(the default prompt)"
 
     def compared(self, trial: int, width: int = 60) -> list[tuple[str, str, bool]]:
@@ -499,21 +499,21 @@ class Result:
         return [
             (
                 name,
-                markup.clipped(chosen[name], width) if name in chosen else "(none)",
+                _html.clipped(chosen[name], width) if name in chosen else "(none)",
                 chosen.get(name) != winner.get(name),
             )
             for name in names
         ]
 
-    def compared_html(self, trial: int) -> markup.Markup:
+    def compared_html(self, trial: int) -> _html.Markup:
         """`compared` in a line, what differs from the winner marked."""
         if self._trial(trial).choices == self._trial(0).choices:
-            return markup.text("(the default prompt)")
+            return _html.text("(the default prompt)")
         shown = (
-            markup.fill("<mark>{}</mark>" if other else "{}", f"{name}={option}")
+            _html.fill("<mark>{}</mark>" if other else "{}", f"{name}={option}")
             for name, option, other in self.compared(trial)
         )
-        return markup.join(shown, ", ")
+        return _html.join(shown, ", ")
 
     @property
     def tested(self) -> dict[str, int]:
@@ -527,17 +527,17 @@ class Result:
         return {name: trial for name, trial in named.items() if self.test_score(trial)[3]}
 
     def _repr_html_(self) -> str:
-        head = markup.said(self.verdict if self.finished else "", self.headline)
+        head = _html.said(self.verdict if self.finished else "", self.headline)
         if not len(self._trials):
-            return markup.block(head)
+            return _html.block(head)
         ranked = self.ranking().head(RANKED)
-        ends = markup.scale(ranked["score_low"], ranked["score_high"])
+        ends = _html.scale(ranked["score_low"], ranked["score_high"])
         lines = [
             (
                 rank,
                 record["trial"],
                 f"{record['score']:.3f}",
-                markup.bar(record["score"], record["score_low"], record["score_high"], **ends),
+                _html.bar(record["score"], record["score_low"], record["score_high"], **ends),
                 f"{record['score_low']:.2f} to {record['score_high']:.2f}",
                 record["search_rows"],
                 self.compared_html(record["trial"]),
@@ -546,12 +546,12 @@ class Result:
         ]
         columns = ("rank", "trial", "score", "", "95% interval", "rows", "differs from default or winner")
         numbers = ("rank", "trial", "score", "95% interval", "rows")
-        return markup.block(
+        return _html.block(
             head,
             _tested_table(self) if self.finished else "",
-            markup.table("prompts as the search ranks them", columns, lines, numbers),
-            markup.details("the winner's prompt", markup.messages(self.best.turns)),
-            markup.details("what the winner changes in the default prompt", markup.diff(self.baseline.diff(self.best)))
+            _html.table("prompts as the search ranks them", columns, lines, numbers),
+            _html.details("the winner's prompt", _html.messages(self.best.turns)),
+            _html.details("what the winner changes in the default prompt", _html.diff(self.baseline.diff(self.best)))
             if self.best_trial
             else "",
         )
@@ -571,16 +571,16 @@ class Result:
         return write_report(self, path, slices)
 
 
-def _tested_table(result: Result) -> markup.Markup:
+def _tested_table(result: Result) -> _html.Markup:
     scores = {name: result.test_score(trial) for name, trial in result.tested.items()}
-    ends = markup.scale([low for _, low, _, _ in scores.values()], [high for _, _, high, _ in scores.values()])
+    ends = _html.scale([low for _, low, _, _ in scores.values()], [high for _, _, high, _ in scores.values()])
     lines = [
-        (name, f"{mean:.3f}", markup.bar(mean, low, high, **ends), f"{low:.2f} to {high:.2f}", rows)
+        (name, f"{mean:.3f}", _html.bar(mean, low, high, **ends), f"{low:.2f} to {high:.2f}", rows)
         for name, (mean, low, high, rows) in scores.items()
     ]
     columns = ("prompt", "score", "", "95% interval", "rows")
     title = f"on rows that the search never saw ({result.opened})"
-    return markup.table(title, columns, lines, ("score", "95% interval", "rows")) if lines else markup.Markup()
+    return _html.table(title, columns, lines, ("score", "95% interval", "rows")) if lines else _html.Markup()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -674,10 +674,10 @@ class CrossFit:
             for record in self.folds_df().to_dict("records")
         ]
         columns = ("search", "rows", "default", "its winner", "its winner differs from the default in")
-        return markup.block(
-            markup.said(self.verdict, self.headline),
-            markup.table("each search, tested on rows that it never saw", columns, lines, columns[1:4]),
-            markup.details("the prompt to ship", markup.messages(self.best.turns)),
+        return _html.block(
+            _html.said(self.verdict, self.headline),
+            _html.table("each search, tested on rows that it never saw", columns, lines, columns[1:4]),
+            _html.details("the prompt to ship", _html.messages(self.best.turns)),
         )
 
 
@@ -748,18 +748,18 @@ class Evaluation:
         frame = self.samples_df()
         failed = frame[(frame["score"] < 1) | frame["score"].isna()].sort_values("score", na_position="first")
         lines = [
-            (record["row"], markup.clipped(tables.answer_text(record["target"]), 200),
-             "(none)" if record["answer"] is None else markup.clipped(tables.answer_text(record["answer"]), 200),
-             f"{record['score']:.3f}", markup.clipped(record["error"] or record["response"], 200))
+            (record["row"], _html.clipped(tables.answer_text(record["target"]), 200),
+             "(none)" if record["answer"] is None else _html.clipped(tables.answer_text(record["answer"]), 200),
+             f"{record['score']:.3f}", _html.clipped(record["error"] or record["response"], 200))
             for record in failed.head(FAILED).to_dict("records")
         ]  # fmt: skip
         low, high = self.interval
         title = f"the worst of {len(failed)} rows with less than full score"
         columns = ("row", "target", "answer", "score", "response or error")
-        return markup.block(
-            markup.fill("<div>{} {}</div>", repr(self), markup.bar(self.score, low, high)),
-            markup.table(title, columns, lines, ("row", "score")) if lines else "",
-            markup.details("the prompt", markup.messages(self.prompt.turns)),
+        return _html.block(
+            _html.fill("<div>{} {}</div>", repr(self), _html.bar(self.score, low, high)),
+            _html.table(title, columns, lines, ("row", "score")) if lines else "",
+            _html.details("the prompt", _html.messages(self.prompt.turns)),
         )
 
     def __repr__(self) -> str:

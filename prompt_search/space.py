@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from prompt_search import markup
+from prompt_search import _html
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
@@ -303,13 +303,13 @@ class SearchSpace:
             (
                 factor.name,
                 factor.kind,
-                _listed([markup.clipped(text, 200) for text in factor.texts]),
+                _listed([_html.clipped(text, 200) for text in factor.texts]),
                 record["exists_when"],
             )
             for factor, record in zip(self.factors, self.describe(), strict=True)
         ]
         columns = ("choice", "kind", "options, the default first", "exists when")
-        return markup.block(markup.fill("<div>{}</div>", self._headline), markup.table("", columns, lines))
+        return _html.block(_html.fill("<div>{}</div>", self._headline), _html.table("", columns, lines))
 
     def __repr__(self) -> str:
         lines = [self._headline]
@@ -320,13 +320,13 @@ class SearchSpace:
         return "\n".join(lines)
 
 
-def _listed(texts: list[str]) -> markup.Markup:
+def _listed(texts: list[str]) -> _html.Markup:
     """A choice's options for a notebook: short ones in a line, long ones below each other, many cut off."""
     more = [f"and {len(texts) - SHOWN:,} more"] if len(texts) > SHOWN else []
     shown = texts[:SHOWN] + more
     if sum(map(len, shown)) <= 60:
-        return markup.text(" | ".join(shown))
-    return markup.join(markup.fill("<div>{}</div>", text) for text in shown)
+        return _html.text(" | ".join(shown))
+    return _html.join(_html.fill("<div>{}</div>", text) for text in shown)
 
 
 _Consult = Callable[[Mapping[str, Any]], Mapping[str, Factor]]

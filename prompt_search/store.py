@@ -28,6 +28,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from prompt_search import schema
+from prompt_search._json import Identity, checked, read, reading
 from prompt_search.budget import Budget, Spending
 from prompt_search.completion import Response, Shown
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
@@ -42,7 +43,6 @@ from prompt_search.records import (
     TrialRecord,
     storable,
 )
-from prompt_search.stored import Identity, checked, read, reading
 from prompt_search.writer import Writer
 
 if TYPE_CHECKING:

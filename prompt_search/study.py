@@ -10,7 +10,7 @@ from hashlib import sha256
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from prompt_search import markup, metrics
+from prompt_search import _html, metrics
 from prompt_search.answers import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.candidate import Prompt
@@ -633,9 +633,7 @@ class Study:
             "choices": ", ".join(factor.name for factor in self.space().factors),
             "candidates": f"{self.space().size()[0]:,}",
         }
-        return markup.block(
-            markup.table(f"{self.name}: not run in this session", ("setting", "value"), settings.items())
-        )
+        return _html.block(_html.table(f"{self.name}: not run in this session", ("setting", "value"), settings.items()))
 
 
 class _Run:

@@ -15,7 +15,7 @@ from typing import Any
 
 from jinja2 import meta, nodes
 
-from prompt_search import markup
+from prompt_search import _html
 from prompt_search.analysis import (
     Dependence,
     choice_lines,
@@ -266,21 +266,21 @@ class Template:
         return f"Template({self.name!r}, choices: {', '.join(self.names) or 'none'})"
 
     def _repr_html_(self) -> str:
-        return markup.block(
-            markup.fill("<div><b>{}</b> <small>{}</small></div>", self.name, f"{len(self.names)} choices"),
-            markup.fill('<pre dir="auto">\n{}</pre>', self._marked),
+        return _html.block(
+            _html.fill("<div><b>{}</b> <small>{}</small></div>", self.name, f"{len(self.names)} choices"),
+            _html.fill('<pre dir="auto">\n{}</pre>', self._marked),
         )
 
     @property
-    def _marked(self) -> markup.Markup:
+    def _marked(self) -> _html.Markup:
         """The source with every choice function and its choice's name marked."""
-        parts: list[markup.Markup] = []
+        parts: list[_html.Markup] = []
         end = 0
         for tag in _TAG.finditer(self.source):
             for call in _CALL.finditer(self.source, *tag.span()):
-                parts += [markup.text(self.source[end : call.start()]), markup.fill("<mark>{}</mark>", call[0])]
+                parts += [_html.text(self.source[end : call.start()]), _html.fill("<mark>{}</mark>", call[0])]
                 end = call.end()
-        return markup.join([*parts, self.source[end:]])
+        return _html.join([*parts, self.source[end:]])
 
 
 def shipped_templates() -> list[Any]:

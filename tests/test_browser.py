@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
 from tests.conftest import FakeModel
-from tests.test_markup import HOSTILE
+from tests.test_html import HOSTILE
 from tests.test_report import LONG, finished, hostile_study, result
 
 __all__ = ["finished", "result"]  # fixtures

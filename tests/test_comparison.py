@@ -12,7 +12,7 @@ import prompt_search as ps
 from prompt_search.comparison import COMPARED_COLUMNS
 from prompt_search.completion import Response
 from tests.conftest import FakeModel, prompt_of
-from tests.test_markup import HOSTILE, Page
+from tests.test_html import HOSTILE, Page
 from tests.test_plots import result as result  # a fixture
 from tests.test_result import data, truth
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prompt_search._html import STYLE
 from prompt_search.dataset import Dataset, Row, Splits
 from prompt_search.errors import DataError, InputError, MissingExtra
-from prompt_search.markup import STYLE
 
 Write = Callable[[str, str | bytes], Path]
 

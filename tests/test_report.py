@@ -16,7 +16,7 @@ from experiments.benchmarks.tables import made_up
 from prompt_search.completion import Response
 from prompt_search.errors import RequestRefused
 from tests.conftest import FakeModel
-from tests.test_markup import HOSTILE, Page
+from tests.test_html import HOSTILE, Page
 from tests.test_result import data, study, truth
 
 LONG = "word " * 2000 + HOSTILE

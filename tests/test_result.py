@@ -25,7 +25,7 @@ from prompt_search.tables import (
     scored_frame,
 )
 from tests.conftest import Body, FakeModel, call_columns, prompt_of
-from tests.test_markup import Page
+from tests.test_html import Page
 
 HOSTILE = ["plain", "[brackets] <script>alert(1)</script> {{ x }} \N{GRINNING FACE}\r\n\"quoted\" & 'care'"]
 
