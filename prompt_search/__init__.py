@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from prompt_search.candidate import Candidate, Prompt
     from prompt_search.client import Client, Model, Price
     from prompt_search.comparison import Comparison, compare
-    from prompt_search.dataset import Dataset
+    from prompt_search.data.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.metrics import Score
     from prompt_search.result import Result, open_result
@@ -27,7 +27,7 @@ _HOMES = {
     "Candidate": "candidate",
     "Client": "client",
     "Comparison": "comparison",
-    "Dataset": "dataset",
+    "Dataset": "data.dataset",
     "InputError": "errors",
     "Json": "answers",
     "Label": "answers",

@@ -19,7 +19,7 @@ from prompt_search.errors import InputError
 from prompt_search.labels import begins, folded, mention, spaced
 
 if TYPE_CHECKING:
-    from prompt_search.dataset import Dataset
+    from prompt_search.data.dataset import Dataset
 
 TOP_LOGPROBS = 20
 """How many tokens are asked for with their log-probabilities: the most that OpenAI's API gives."""

@@ -6,7 +6,7 @@ from importlib import resources
 
 from prompt_search.answers import Label
 from prompt_search.client import Model
-from prompt_search.dataset import Dataset
+from prompt_search.data.dataset import Dataset
 from prompt_search.space import choice
 from prompt_search.study import Study
 from prompt_search.template import Template

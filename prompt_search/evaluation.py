@@ -18,7 +18,7 @@ from prompt_search.budget import Ledger, Spending
 from prompt_search.candidate import Prompt
 from prompt_search.completion import Request, Response
 from prompt_search.corpus import Corpus
-from prompt_search.dataset import Row
+from prompt_search.data.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.metrics import Comparison, Metric, margin, score
 from prompt_search.pacing import Slots

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from prompt_search.answers import Unparsed, number_in
 from prompt_search.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews
 from prompt_search.corpus import WorstSlice as WorstSlice
-from prompt_search.dataset import Row, references
+from prompt_search.data.dataset import Row, references
 from prompt_search.errors import InputError, MissingExtra, PromptSearchError
 
 MOST_MARGIN = 6.0

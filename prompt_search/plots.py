@@ -19,7 +19,7 @@ from prompt_search._html import clipped
 from prompt_search.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
-    from prompt_search.dataset import Dataset, Row
+    from prompt_search.data.dataset import Dataset, Row
     from prompt_search.result import Result
 
 BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"

@@ -24,7 +24,7 @@ from prompt_search.store import Store, shown_url
 if TYPE_CHECKING:
     import optuna
 
-    from prompt_search.dataset import Dataset, Row
+    from prompt_search.data.dataset import Dataset, Row
 
 RANKED = 10
 """How many prompts a printed ranking shows."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from prompt_search.budget import Budget, unpriced
 from prompt_search.client import Client, Model
 from prompt_search.completion import Usage
-from prompt_search.dataset import Dataset
+from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation import Completer, Evaluator, Outcome
 from prompt_search.executor import DaskExecutor

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prompt_search.answers import Label
 from prompt_search.client import Model
-from prompt_search.dataset import Dataset
+from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.rendering import literal
 from prompt_search.study import Study

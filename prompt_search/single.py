@@ -18,7 +18,7 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.candidate import Prompt
 from prompt_search.client import Model
 from prompt_search.corpus import Corpus
-from prompt_search.dataset import Dataset
+from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation import Contender, Outcome
 from prompt_search.executor import DaskExecutor

@@ -17,8 +17,8 @@ from prompt_search.candidate import Prompt
 from prompt_search.client import Model
 from prompt_search.completion import Request, Response, Usage
 from prompt_search.corpus import Corpus
-from prompt_search.dataset import Dataset, Row
-from prompt_search.duplicates import near_duplicates
+from prompt_search.data.dataset import Dataset, Row
+from prompt_search.data.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
 from prompt_search.estimate import Estimate, estimated
 from prompt_search.evaluation import Contender, Evaluator, Outcome

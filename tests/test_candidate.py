@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search.candidate import Prompt
-from prompt_search.dataset import Row
+from prompt_search.data.dataset import Row
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import ExamplePool
 from prompt_search.template import Template

@@ -15,7 +15,7 @@ import prompt_search as ps
 from prompt_search import metrics
 from prompt_search.answers import Unparsed
 from prompt_search.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews, WorstSlice
-from prompt_search.dataset import Row
+from prompt_search.data.dataset import Row
 from prompt_search.statistics import mean_interval
 from tests.conftest import Body, FakeModel, prompt_of
 

@@ -19,7 +19,7 @@ from prompt_search.budget import Budget, Ledger, Spending
 from prompt_search.candidate import Prompt
 from prompt_search.client import Client
 from prompt_search.completion import Response
-from prompt_search.dataset import Row
+from prompt_search.data.dataset import Row
 from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
 from prompt_search.evaluation import (
     CONTENT_FREE,

@@ -13,7 +13,7 @@ import pytest
 from prompt_search import metrics
 from prompt_search.answers import Label, Number, Text
 from prompt_search.cli import load_study
-from prompt_search.dataset import Dataset
+from prompt_search.data.dataset import Dataset
 from prompt_search.errors import DataError, InputError
 from prompt_search.scaffold import scaffold
 from prompt_search.study import Study

@@ -39,7 +39,7 @@ from scipy import stats
 import prompt_search as ps
 from prompt_search import local, metrics
 from prompt_search.completion import Message, Response
-from prompt_search.dataset import Row
+from prompt_search.data.dataset import Row
 from prompt_search.space import Candidate
 from prompt_search.statistics import mean_interval
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["prompt_search"]):
-    from prompt_search.dataset import Dataset
+    from prompt_search.data.dataset import Dataset
     from prompt_search.errors import PromptSearchError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")

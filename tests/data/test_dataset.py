@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search._html import STYLE
-from prompt_search.dataset import Dataset, Row, Splits
+from prompt_search.data.dataset import Dataset, Row, Splits
 from prompt_search.errors import DataError, InputError, MissingExtra
 
 Write = Callable[[str, str | bytes], Path]
@@ -532,6 +532,6 @@ def test_reading_a_csv_does_not_import_pandas(write: Write) -> None:
     import subprocess
 
     path = write("a.csv", "text,label\na,x\n")
-    code = "import sys; from prompt_search.dataset import Dataset; Dataset.read(sys.argv[1], target='label')"
+    code = "import sys; from prompt_search.data.dataset import Dataset; Dataset.read(sys.argv[1], target='label')"
     code += "; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.duplicates import near_duplicates
+from prompt_search.data.duplicates import near_duplicates
 
 texts = st.lists(st.text(alphabet="ab c\n", max_size=30), max_size=12)
 

@@ -1,0 +1,1 @@
+"""What the user labelled: rows, files, splits."""
