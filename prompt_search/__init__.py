@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from prompt_search.answers import Json, Label, Number, Regex, Text, Unparsed
     from prompt_search.budget import Budget
     from prompt_search.candidate import Candidate, Prompt
-    from prompt_search.client import Client, Model, Price
     from prompt_search.comparison import Comparison, compare
     from prompt_search.data.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
+    from prompt_search.llm.client import Client, Model, Price
     from prompt_search.metrics import Score
     from prompt_search.result import Result, open_result
     from prompt_search.search.sampler import SurrogateSampler
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "Budget": "budget",
     "Candidate": "candidate",
-    "Client": "client",
+    "Client": "llm.client",
     "Comparison": "comparison",
     "Dataset": "data.dataset",
     "InputError": "errors",
     "Json": "answers",
     "Label": "answers",
-    "Model": "client",
+    "Model": "llm.client",
     "Number": "answers",
-    "Price": "client",
+    "Price": "llm.client",
     "Prompt": "candidate",
     "PromptSearchError": "errors",
     "Regex": "answers",

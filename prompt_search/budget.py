@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from prompt_search.completion import Request, Response, Usage
 from prompt_search.errors import BudgetExceeded, InputError
+from prompt_search.llm.messages import Request, Response, Usage
 
 ANSWER_LIMITS = ("max_completion_tokens", "max_tokens")
 """The request parameters that bound an answer."""
@@ -115,7 +115,7 @@ def most_used(request: Request) -> Usage | None:
     No token of a byte-level tokenizer is shorter than a byte of UTF-8, so the bytes of the messages bound their tokens;
     roles, separators and a server's own preamble are allowed for.
 
-    >>> from prompt_search.completion import Message
+    >>> from prompt_search.llm.messages import Message
     >>> asked = {"endpoint": "e", "model": "m", "messages": (Message("user", "hi"),)}
     >>> most_used(Request(**asked, parameters={"max_tokens": 16})).completion_tokens
     16

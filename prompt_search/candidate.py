@@ -20,9 +20,9 @@ import jinja2
 from jinja2 import nodes
 
 from prompt_search import _html
-from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import nearest
+from prompt_search.llm.messages import Message
 from prompt_search.python_export import python_source
 from prompt_search.rendering import FUNCTIONS, compile_source, environment, literal, render_messages
 from prompt_search.space import Candidate

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from prompt_search.budget import Budget
-    from prompt_search.client import Model
     from prompt_search.comparison import Comparison
+    from prompt_search.llm.client import Model
     from prompt_search.progress import Display
     from prompt_search.result import Evaluation, Result
     from prompt_search.space import Factor, SearchSpace
@@ -431,7 +431,7 @@ def model_pull() -> None:
 @model_app.command("path")
 def model_path(spec: Annotated[str | None, typer.Argument(help="As for serve.")] = None) -> None:
     """Print where its weights are; fetch them when missing."""
-    from prompt_search import local
+    from prompt_search.llm import local
 
     typer.echo(_pull() if spec is None else local.resolve(spec))
 
@@ -444,14 +444,14 @@ def model_serve(
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)] = 8080,
 ) -> None:
     """Serve a model over HTTP until Ctrl-C, for --base-url."""
-    from prompt_search import local
+    from prompt_search.llm import local
 
     local.serve_forever(_pull() if spec is None else local.resolve(spec), port)
 
 
 def _pull() -> Path:
     """The embedded model's weights, fetched with progress when missing."""
-    from prompt_search import local
+    from prompt_search.llm import local
 
     if local.built_in_path().exists():
         return local.fetch()
@@ -521,7 +521,7 @@ def _model(study: Study, name: str | None, base_url: str | None) -> Model:
     """The study's model, or another one, at another address."""
     from dataclasses import replace
 
-    from prompt_search.client import Model
+    from prompt_search.llm.client import Model
 
     if name is not None:
         return Model.parse(name, base_url=base_url)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 
 from prompt_search.answers import Label
-from prompt_search.client import Model
 from prompt_search.data.dataset import Dataset
+from prompt_search.llm.client import Model
 from prompt_search.space import choice
 from prompt_search.study import Study
 from prompt_search.template import Template

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prompt_search.budget import Spending
-from prompt_search.completion import Request, Response
+from prompt_search.llm.messages import Request, Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context, Macro
 
-from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
+from prompt_search.llm.messages import Message
 from prompt_search.sandbox import Sandbox, allowance, refusing
 
 FUNCTIONS = ("choice", "flag", "integer", "order", "examples")

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 from prompt_search.answers import Label
-from prompt_search.client import Model
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
+from prompt_search.llm.client import Model
 from prompt_search.rendering import literal
 from prompt_search.study import Study
 from prompt_search.template import Template

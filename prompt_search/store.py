@@ -30,9 +30,9 @@ from sqlalchemy.engine import make_url
 from prompt_search import schema
 from prompt_search._json import Identity, checked, read, reading
 from prompt_search.budget import Budget, Spending
-from prompt_search.completion import Response, Shown
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
 from prompt_search.lease import Owner
+from prompt_search.llm.messages import Response, Shown
 from prompt_search.records import (
     CacheStats,
     Call,

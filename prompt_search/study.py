@@ -14,8 +14,6 @@ from prompt_search import _html, metrics
 from prompt_search.answers import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.candidate import Prompt
-from prompt_search.client import Model
-from prompt_search.completion import Request, Response, Usage
 from prompt_search.corpus import Corpus
 from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
@@ -23,8 +21,10 @@ from prompt_search.errors import InputError, RunError, StudyError
 from prompt_search.estimate import Estimate, estimated
 from prompt_search.evaluation import Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
-from prompt_search.executor import DaskExecutor
 from prompt_search.lease import Lease
+from prompt_search.llm.client import Model
+from prompt_search.llm.dask_executor import DaskExecutor
+from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.metrics import Metric
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import DONE, Snapshot, in_notebook

@@ -26,10 +26,10 @@ from prompt_search.analysis import (
     row_fields_only,
     row_fields_used,
 )
-from prompt_search.completion import Message
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.examples import ExamplePool
 from prompt_search.filling import Filler, list_at_top, segments, stored_names
+from prompt_search.llm.messages import Message
 from prompt_search.recording import AnyRow, Recorder, check_same
 from prompt_search.rendering import FUNCTIONS, MESSAGES, compile_source, environment, literal, render_messages
 from prompt_search.sandbox import refusing

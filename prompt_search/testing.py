@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from prompt_search.client import Model
 from prompt_search.errors import InputError
+from prompt_search.llm.client import Model
 
 PATH: Final = "/v1/chat/completions"
 

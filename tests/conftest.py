@@ -14,9 +14,9 @@ import pytest
 from hypothesis import settings
 
 from prompt_search.candidate import Prompt
-from prompt_search.client import Model
-from prompt_search.completion import Request, Response, Usage
 from prompt_search.errors import RequestRefused
+from prompt_search.llm.client import Model
+from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.records import Call
 from prompt_search.store import COUNTS, SHOWN, Columns
 from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from prompt_search.answers import Answer, Json, Label, Number, Regex, Text, Unparsed, from_dict, number_in
-from prompt_search.completion import Response
 from prompt_search.errors import InputError
+from prompt_search.llm.messages import Response
 
 WORDS = st.lists(st.text(st.characters(categories=["Ll"]), min_size=1, max_size=8), min_size=2, max_size=5)
 THREE = st.lists(st.floats(0.001, 1.0), min_size=3, max_size=3)

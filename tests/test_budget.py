@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.budget import PER_MESSAGE, PER_REQUEST, Budget, Ledger, Spending, most_used
-from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import BudgetExceeded, InputError
+from prompt_search.llm.messages import Message, Request, Response, Usage
 
 OVERHEAD = PER_MESSAGE + PER_REQUEST
 

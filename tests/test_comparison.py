@@ -10,7 +10,7 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.comparison import COMPARED_COLUMNS
-from prompt_search.completion import Response
+from prompt_search.llm.messages import Response
 from tests.conftest import FakeModel, prompt_of
 from tests.test_html import HOSTILE, Page
 from tests.test_plots import result as result  # a fixture

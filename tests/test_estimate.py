@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import prompt_search as ps
-from prompt_search.completion import Response, Usage
 from prompt_search.errors import InputError
+from prompt_search.llm.messages import Response, Usage
 from tests.conftest import Body, FakeModel, prompt_of
 from tests.test_study import DATA, study, truth
 

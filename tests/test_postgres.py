@@ -22,9 +22,9 @@ from sqlalchemy.engine import make_url
 
 import prompt_search as ps
 from prompt_search import schema
-from prompt_search.completion import Response
 from prompt_search.errors import StudyError
 from prompt_search.lease import Owner
+from prompt_search.llm.messages import Response
 from prompt_search.store import Store
 from tests.conftest import FakeModel
 from tests.test_lease import ELSEWHERE

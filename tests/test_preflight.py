@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import prompt_search as ps
-from prompt_search.completion import Response
 from prompt_search.errors import RequestRefused
+from prompt_search.llm.messages import Response
 from prompt_search.preflight import MOST_CALLS, SIGNIFICANT, Preflight, blocks_of, part_of
 from prompt_search.store import Store
 from tests.conftest import Body, FakeModel, prompt_of

@@ -13,8 +13,8 @@ import pytest
 
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
-from prompt_search.completion import Response
 from prompt_search.errors import RequestRefused
+from prompt_search.llm.messages import Response
 from tests.conftest import FakeModel
 from tests.test_html import HOSTILE, Page
 from tests.test_result import data, study, truth

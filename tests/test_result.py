@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import prompt_search as ps
-from prompt_search.completion import Response
 from prompt_search.errors import RequestRefused, StorageError, StudyError
+from prompt_search.llm.messages import Response
 from prompt_search.result import Evaluation, Verdict, shown_text
 from prompt_search.statistics import paired_difference
 from prompt_search.tables import (

@@ -14,8 +14,8 @@ import sqlalchemy as sql
 
 from prompt_search import schema
 from prompt_search.budget import Budget, Spending
-from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import StorageError
+from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.records import Saved
 from prompt_search.store import Store
 

@@ -20,9 +20,9 @@ from scipy import stats
 
 from prompt_search.answers import Label, Regex
 from prompt_search.budget import Budget, Ledger
-from prompt_search.completion import Response
 from prompt_search.data.dataset import Dataset
 from prompt_search.evaluation import Evaluator, Outcome
+from prompt_search.llm.messages import Response
 from prompt_search.search.loop import BLOCK, FINALISTS, PER_ROUND, Race, Racer, common_order, pooled_width, smoothed
 from prompt_search.search.stock import Told, proposals, stops
 from prompt_search.space import Factor, SearchSpace, choice

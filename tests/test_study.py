@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 import prompt_search as ps
 from prompt_search import schema
-from prompt_search.completion import Response, Usage
 from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
+from prompt_search.llm.messages import Response, Usage
 from prompt_search.progress import Snapshot
 from prompt_search.store import Store
 from tests.conftest import Body, FakeModel, FakeServer, failure, prompt_of
@@ -709,7 +709,7 @@ def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeyp
     """Every retry is a call; run again with the same budget nothing more is sent."""
     import functools
 
-    from prompt_search.client import Client
+    from prompt_search.llm.client import Client
 
     async def no_sleep(seconds: float) -> None: ...
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.completion import Response, Usage
 from prompt_search.errors import InputError, MissingExtra
+from prompt_search.llm.messages import Response, Usage
 from prompt_search.records import Call, SampleRecord, TrialRecord
 from prompt_search.statistics import mean_interval
 from prompt_search.tables import (

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from jinja2 import meta
 
 from prompt_search.candidate import Prompt
-from prompt_search.completion import Message
 from prompt_search.examples import ExamplePool, nearest
+from prompt_search.llm.messages import Message
 from prompt_search.rendering import FUNCTIONS, compile_source, environment, render_messages
 from prompt_search.space import Candidate, Factor, SearchSpace
 from prompt_search.template import Template, shipped_templates

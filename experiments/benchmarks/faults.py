@@ -21,7 +21,7 @@ from unittest.mock import patch
 import pandas as pd
 
 import prompt_search as ps
-from prompt_search.client import Client
+from prompt_search.llm.client import Client
 from prompt_search.testing import FakeServer, Faults, chance, truth_model
 
 FAULTS = Faults(

@@ -10,7 +10,7 @@ For each setting, through the package's own server and client:
 - the same with 8 shots before each row: requests/s, and the prompt tokens sent and really processed;
 - generation of 32 tokens: requests/s.
 
-A setting is a list of arguments of ``prompt_search.local.serve`` and ``in_flight``, the requests at once;
+A setting is a list of arguments of ``prompt_search.llm.local.serve`` and ``in_flight``, the requests at once;
 ``busy=N`` runs N processes beside it that spin on a core each.
 """
 
@@ -29,9 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prompt_search import local
-from prompt_search.client import Client, Model
-from prompt_search.completion import Message, Request, Response
+from prompt_search.llm import local
+from prompt_search.llm.client import Client, Model
+from prompt_search.llm.messages import Message, Request, Response
 
 DEFAULT_SETTINGS = ("", "slots=2", "slots=4", "busy=1")
 INSTRUCTION = "Classify the sentiment of this movie review as positive or negative."

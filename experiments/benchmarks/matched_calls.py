@@ -37,9 +37,10 @@ import pandas as pd
 from scipy import stats
 
 import prompt_search as ps
-from prompt_search import local, metrics
-from prompt_search.completion import Message, Response
+from prompt_search import metrics
 from prompt_search.data.dataset import Row
+from prompt_search.llm import local
+from prompt_search.llm.messages import Message, Response
 from prompt_search.space import Candidate
 from prompt_search.statistics import mean_interval
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import prompt_search as ps
-from prompt_search.completion import Message, Request, Response, Usage
+from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.store import Store
 
 LABELS = ("negative", "positive")

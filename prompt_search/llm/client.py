@@ -24,9 +24,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from prompt_search.completion import Request, Response, TopLogprobs, Usage
 from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, ServerUnreachable
-from prompt_search.pacing import LONGEST_RETRY_AFTER_S, Pace, Slots, check_limits
+from prompt_search.llm.messages import Request, Response, TopLogprobs, Usage
+from prompt_search.llm.rate_limit import LONGEST_RETRY_AFTER_S, Pace, Slots, check_limits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -135,7 +135,7 @@ class Model:
         >>> Model.local()
         Model('SmolLM2-135M-Instruct', gguf='SmolLM2-135M-Instruct')
         """
-        from prompt_search import local
+        from prompt_search.llm import local
 
         if gguf is None:
             return cls(local.BUILT_IN, gguf=local.BUILT_IN)
@@ -168,7 +168,7 @@ class Model:
         user, password and query. May fetch the weights of a model from Hugging Face."""
         if self.gguf is None:
             return public_url(self._url())
-        from prompt_search import local
+        from prompt_search.llm import local
 
         if self.gguf == local.BUILT_IN:
             return f"local:{local.BUILT_IN_SHA256}"
@@ -387,9 +387,9 @@ class Client:
     errors, timeouts, malformed answers and the status codes 408, 409, 429 and 500 and above are tried up to
     ``max_attempts`` times in all, after ``Retry-After`` or an exponentially growing, jittered wait.
     A ``Retry-After`` holds back all requests of the client, the status codes 429, 503 and 529 let fewer of them out
-    at a time, and the model's limits for a minute are kept: see `prompt_search.pacing.Pace`.
+    at a time, and the model's limits for a minute are kept: see `prompt_search.llm.rate_limit.Pace`.
     ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request before every
-    attempt takes its turn, and may raise ``BudgetExceeded``. With an ``executor`` (see `prompt_search.executor`)
+    attempt takes its turn, and may raise ``BudgetExceeded``. With an ``executor`` (see `prompt_search.llm.dask_executor`)
     attempts are sent by other processes, each of which may have ``max_concurrency`` in flight; ``on_capacity`` is told
     how many that are in all.
 
@@ -698,7 +698,7 @@ def _json(answer: object) -> str:
 
 
 def _serve(model: Model) -> Any:
-    from prompt_search import local
+    from prompt_search.llm import local
 
     return local.serve(local.resolve(model.gguf), alias=model.name)
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_search.completion import Message, Request, Usage
 from prompt_search.errors import InputError
-from prompt_search.pacing import DECREASE, Pace
+from prompt_search.llm.messages import Message, Request, Usage
+from prompt_search.llm.rate_limit import DECREASE, Pace
 
 T = TypeVar("T")
 

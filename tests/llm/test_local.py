@@ -22,10 +22,10 @@ from typing import Any
 
 import pytest
 
-from prompt_search import local
-from prompt_search.client import Client, Model
-from prompt_search.completion import Message, Request, Response
 from prompt_search.errors import InputError, MissingExtra, RunError
+from prompt_search.llm import local
+from prompt_search.llm.client import Client, Model
+from prompt_search.llm.messages import Message, Request, Response
 
 needs_llama = pytest.mark.skipif(
     importlib.util.find_spec("xllamacpp") is None,
@@ -422,7 +422,7 @@ def test_exit_is_clean(weights: Path) -> None:
     code = f"""
 import os, threading
 from pathlib import Path
-from prompt_search import local
+from prompt_search.llm import local
 thread = threading.Thread(target=lambda: local.serve(Path({str(weights)!r}), context=256))
 thread.start(); thread.join()
 child = os.fork()

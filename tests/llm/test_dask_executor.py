@@ -24,14 +24,14 @@ from werkzeug import Response as ServerResponse
 
 import prompt_search as ps
 from experiments.benchmarks.cluster import Cluster, Proxy, free_port, tables
-from prompt_search import executor
-from prompt_search.client import Client
-from prompt_search.completion import Message, Request, Response
 from prompt_search.errors import InputError, MissingExtra, RunError, ServerUnreachable
-from prompt_search.executor import DaskExecutor, DaskTransport, Parcel, attempt
+from prompt_search.llm import dask_executor
+from prompt_search.llm.client import Client
+from prompt_search.llm.dask_executor import DaskExecutor, DaskTransport, Parcel, attempt
+from prompt_search.llm.messages import Message, Request, Response
 from tests.conftest import Body, FakeServer, prompt_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KEY = "worker-MARKED-0123456789"
 NO_SETTINGS = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "WORKER_KEY": KEY}
 """The environment of workers: the key that this process lacks, and nothing of the person who runs the tests."""
@@ -265,8 +265,8 @@ def test_scheduler_stays_away(
     server: FakeServer, cluster: Cluster, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run whose scheduler does not come back ends with a line that says so; what was answered is kept."""
-    monkeypatch.setattr(executor, "SCHEDULER_PATIENCE_S", 3.0)
-    monkeypatch.setattr(executor, "SCHEDULER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(dask_executor, "SCHEDULER_PATIENCE_S", 3.0)
+    monkeypatch.setattr(dask_executor, "SCHEDULER_TIMEOUT_S", 1.0)
     on_request(server, 20, proxy.cut)
 
     with pytest.raises(RunError, match=r"Dask's scheduler at tcp://127.0.0.1:\d+ has been away for 0.05 minutes"):
@@ -293,7 +293,7 @@ def test_worker_that_joins(server: FakeServer, caplog: pytest.LogCaptureFixture)
 
 def test_worker_that_hangs(server: FakeServer, own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker does not answer in time is sent by another one; it gets nothing more until it answers."""
-    monkeypatch.setattr(executor, "GRACE_S", 1.0)
+    monkeypatch.setattr(dask_executor, "GRACE_S", 1.0)
     stopped = own_cluster.workers[0]
     on_request(server, 10, lambda: stopped.send_signal(signal.SIGSTOP))
 
@@ -383,7 +383,7 @@ def test_closed_client(server: FakeServer, cluster: Cluster) -> None:
 
 def test_scheduler_is_not_there(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong address ends the run in one line, before any request."""
-    monkeypatch.setattr(executor, "SCHEDULER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(dask_executor, "SCHEDULER_TIMEOUT_S", 0.5)
 
     with pytest.raises(ServerUnreachable, match=r"no answer from Dask's scheduler at tcp://127.0.0.1:\d+: .*; check"):
         make(server, f"tcp://127.0.0.1:{free_port()}").run(100)

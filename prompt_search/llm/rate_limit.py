@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final
 
-from prompt_search.completion import Request, Usage
 from prompt_search.errors import InputError
+from prompt_search.llm.messages import Request, Usage
 
 MINUTE_S: Final = 60.0
 

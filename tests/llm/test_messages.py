@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.completion import Message, Request, Response, Usage
+from prompt_search.llm.messages import Message, Request, Response, Usage
 
 texts = st.text(st.characters(exclude_categories=[]), max_size=20)  # half surrogate pairs too
 numbers = st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False)

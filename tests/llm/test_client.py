@@ -23,9 +23,9 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request as ServerRequest
 from werkzeug import Response as ServerResponse
 
-from prompt_search.client import Client, Model, Price, public_url, published_cost, redact
-from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, RunError, ServerUnreachable
+from prompt_search.llm.client import Client, Model, Price, public_url, published_cost, redact
+from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.testing import Body, FakeServer, Reply, failure
 
 KEY = "sk-test-MARKED0123456789abcdef"
@@ -897,7 +897,7 @@ def test_reserved_parameters(httpserver: HTTPServer, name: str) -> None:
 def test_import_is_light() -> None:
     """Importing the module loads neither openai nor anything heavy."""
     code = (
-        "import sys, prompt_search.client; heavy = {'openai', 'httpx2', 'aiohttp', 'tenacity', 'pydantic', "
+        "import sys, prompt_search.llm.client; heavy = {'openai', 'httpx2', 'aiohttp', 'tenacity', 'pydantic', "
         "'genai_prices', 'xllamacpp'}; print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from prompt_search.client import HttpTransport, Model, Reply
 from prompt_search.errors import InputError, MissingExtra, RunError, ServerUnreachable
+from prompt_search.llm.client import HttpTransport, Model, Reply
 
 if TYPE_CHECKING:
     import distributed

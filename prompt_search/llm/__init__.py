@@ -1,0 +1,1 @@
+"""One request and its answer: models, client, rate limits, executors."""
