@@ -9,22 +9,22 @@ if TYPE_CHECKING:
     from prompt_search import metrics, plots
     from prompt_search.answers import Json, Label, Number, Regex, Text, Unparsed
     from prompt_search.budget import Budget
-    from prompt_search.candidate import Candidate, Prompt
     from prompt_search.comparison import Comparison, compare
     from prompt_search.data.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.llm.client import Client, Model, Price
     from prompt_search.metrics import Score
+    from prompt_search.prompts.prompt import Candidate, Prompt
+    from prompt_search.prompts.space import SearchSpace, choice
+    from prompt_search.prompts.template import Template
     from prompt_search.result import Result, open_result
     from prompt_search.search.sampler import SurrogateSampler
     from prompt_search.single import evaluate
-    from prompt_search.space import SearchSpace, choice
     from prompt_search.study import Study
-    from prompt_search.template import Template
 
 _HOMES = {
     "Budget": "budget",
-    "Candidate": "candidate",
+    "Candidate": "prompts.prompt",
     "Client": "llm.client",
     "Comparison": "comparison",
     "Dataset": "data.dataset",
@@ -34,19 +34,19 @@ _HOMES = {
     "Model": "llm.client",
     "Number": "answers",
     "Price": "llm.client",
-    "Prompt": "candidate",
+    "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
     "Regex": "answers",
     "Result": "result",
     "RunError": "errors",
     "Score": "metrics",
-    "SearchSpace": "space",
+    "SearchSpace": "prompts.space",
     "Study": "study",
     "SurrogateSampler": "search.sampler",
-    "Template": "template",
+    "Template": "prompts.template",
     "Text": "answers",
     "Unparsed": "answers",
-    "choice": "space",
+    "choice": "prompts.space",
     "compare": "comparison",
     "evaluate": "single",
     "metrics": "",

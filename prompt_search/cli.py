@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from prompt_search.comparison import Comparison
     from prompt_search.llm.client import Model
     from prompt_search.progress import Display
+    from prompt_search.prompts.space import Factor, SearchSpace
+    from prompt_search.prompts.template import Template
     from prompt_search.result import Evaluation, Result
-    from prompt_search.space import Factor, SearchSpace
     from prompt_search.store import Store
     from prompt_search.study import Study
-    from prompt_search.template import Template
 
 USAGE = 2
 BELOW_MIN_SCORE = 3
@@ -532,7 +532,7 @@ def _model(study: Study, name: str | None, base_url: str | None) -> Model:
 
 def _template(file: str) -> Template:
     """A template without a study: the labels, which a study knows from its data, are stood in for."""
-    from prompt_search.template import Template
+    from prompt_search.prompts.template import Template
 
     return Template.read(file).with_context({"labels": ["{label 1}", "{label 2}"]})
 

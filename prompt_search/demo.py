@@ -7,9 +7,9 @@ from importlib import resources
 from prompt_search.answers import Label
 from prompt_search.data.dataset import Dataset
 from prompt_search.llm.client import Model
-from prompt_search.space import choice
+from prompt_search.prompts.space import choice
+from prompt_search.prompts.template import Template
 from prompt_search.study import Study
-from prompt_search.template import Template
 
 DEMO_CALLS = 300
 DEMO_SEED = 1

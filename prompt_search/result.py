@@ -15,8 +15,8 @@ import pandas as pd
 
 from prompt_search import _html, tables
 from prompt_search._json import Summary, checked, reading
-from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StorageError, StudyError
+from prompt_search.prompts.prompt import Prompt
 from prompt_search.records import StudyRecord, TrialRecord
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.store import Store, shown_url

@@ -11,9 +11,9 @@ from prompt_search.answers import Label
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.llm.client import Model
-from prompt_search.rendering import literal
+from prompt_search.prompts.environment import literal
+from prompt_search.prompts.template import Template
 from prompt_search.study import Study
-from prompt_search.template import Template
 
 _STUDY = '''"""The search for the prompt to ship. Run it with: prompt-search run {file}"""
 

@@ -48,7 +48,7 @@ from prompt_search.writer import Writer
 if TYPE_CHECKING:
     import optuna
 
-    from prompt_search.space import SearchSpace
+    from prompt_search.prompts.space import SearchSpace
 
 T = TypeVar("T")
 

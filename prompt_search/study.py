@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prompt_search import _html, metrics
 from prompt_search.answers import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
-from prompt_search.candidate import Prompt
 from prompt_search.corpus import Corpus
 from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
 from prompt_search.estimate import Estimate, estimated
 from prompt_search.evaluation import Contender, Evaluator, Outcome
-from prompt_search.examples import ExamplePool
 from prompt_search.lease import Lease
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
@@ -28,15 +26,17 @@ from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.metrics import Metric
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import DONE, Snapshot, in_notebook
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.space import Candidate, Factor, Kind, Options, SearchSpace
+from prompt_search.prompts.template import Template
 from prompt_search.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
 from prompt_search.result import CrossFit, Result
 from prompt_search.running import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.search.stock import proposals, stops
-from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
 from prompt_search.store import Store, changes, shown_url
-from prompt_search.template import Template
 
 if TYPE_CHECKING:
     import distributed

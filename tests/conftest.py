@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from prompt_search.candidate import Prompt
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.client import Model
 from prompt_search.llm.messages import Request, Response, Usage
+from prompt_search.prompts.prompt import Prompt
 from prompt_search.records import Call
 from prompt_search.store import COUNTS, SHOWN, Columns
 from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from prompt_search import schema
 from prompt_search.answers import Answer, Label, Text
 from prompt_search.budget import Budget, Ledger, Spending
-from prompt_search.candidate import Prompt
 from prompt_search.data.dataset import Row
 from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
 from prompt_search.evaluation import (
@@ -32,6 +31,7 @@ from prompt_search.lease import Owner
 from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Response
 from prompt_search.metrics import Metric, exact
+from prompt_search.prompts.prompt import Prompt
 from prompt_search.store import Store
 from tests.conftest import Body, FakeClient, FakeModel, FakeServer, completion, failure, prompt_of
 

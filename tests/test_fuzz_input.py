@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import prompt_search as ps
-from prompt_search.candidate import Prompt
 from prompt_search.errors import PromptSearchError
-from prompt_search.examples import ExamplePool
-from prompt_search.template import Template
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.template import Template
 from tests.conftest import FakeModel
 from tests.test_result import study, truth
 

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from prompt_search.template import Template
+from prompt_search.prompts.template import Template
 from tests.conftest import FakeServer
 
 ROOT = Path(__file__).parent.parent

@@ -23,12 +23,12 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.evaluation import Evaluator, Outcome
 from prompt_search.llm.messages import Response
+from prompt_search.prompts.space import Factor, SearchSpace, choice
+from prompt_search.prompts.template import Template
 from prompt_search.search.loop import BLOCK, FINALISTS, PER_ROUND, Race, Racer, common_order, pooled_width, smoothed
 from prompt_search.search.stock import Told, proposals, stops
-from prompt_search.space import Factor, SearchSpace, choice
 from prompt_search.store import Store
 from prompt_search.study import Study
-from prompt_search.template import Template
 from tests.conftest import Body, FakeClient, FakeModel, prompt_of
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Say it.", "Decide with care.", "Which?"]) }}

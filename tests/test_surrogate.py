@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
+from prompt_search.prompts.space import Factor, Kind, SearchSpace
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.surrogate import (
     Floats,
@@ -20,7 +21,6 @@ from prompt_search.search.surrogate import (
     row_variances,
     similarity,
 )
-from prompt_search.space import Factor, Kind, SearchSpace
 
 POOL = tuple(f"shot {index}" for index in range(10))
 

@@ -19,10 +19,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from prompt_search.answers import Text
-from prompt_search.candidate import Prompt
 from prompt_search.evaluation import Contender, Outcome
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.space import Candidate, Factor, SearchSpace
 from prompt_search.search.loop import Race, Racer
-from prompt_search.space import Candidate, Factor, SearchSpace
 
 ROWS = 1000
 

@@ -45,11 +45,11 @@ from scipy import stats
 from scipy.special import expit
 
 from prompt_search.answers import Text
-from prompt_search.candidate import Prompt
 from prompt_search.evaluation import Contender, Outcome
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.space import Candidate, Factor, SearchSpace
 from prompt_search.search.loop import Race
 from prompt_search.search.stock import proposals
-from prompt_search.space import Candidate, Factor, SearchSpace
 
 Floats = NDArray[np.float64]
 Levels = tuple[int, ...]

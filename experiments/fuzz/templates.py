@@ -11,10 +11,10 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["prompt_search", "jinja2"]):
-    from prompt_search.candidate import Prompt
     from prompt_search.errors import PromptSearchError
-    from prompt_search.examples import ExamplePool
-    from prompt_search.template import Template
+    from prompt_search.prompts.few_shot import ExamplePool
+    from prompt_search.prompts.prompt import Prompt
+    from prompt_search.prompts.template import Template
 
 ROW = {"text": "some text", "n": 3}
 POOL = ExamplePool(tuple({"text": f"text {i}", "n": i, "label": "ab"[i % 2]} for i in range(6)), "label")

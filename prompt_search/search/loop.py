@@ -22,12 +22,12 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from prompt_search.evaluation import Contender, Outcome
+from prompt_search.prompts.space import Candidate, SearchSpace
 from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.effects import Effects, Interaction, effects, interactions
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.stock import Propose, Stop, Told
 from prompt_search.search.surrogate import MOST_LEARNED, Floats, Geometry, Looks, Prior, Surrogate, row_variances
-from prompt_search.space import Candidate, SearchSpace
 
 BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
 """Rows of one look at a candidate, and fewer for a search of fewer calls."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prompt_search.space import SearchSpace
+from prompt_search.prompts.space import SearchSpace
 
 if TYPE_CHECKING:
     import optuna

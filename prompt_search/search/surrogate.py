@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
+from prompt_search.prompts.space import Factor
 from prompt_search.search.encoding import Levels
-from prompt_search.space import Factor
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prompt_search.errors import InputError
-from prompt_search.examples import ExamplePool, nearest
-from prompt_search.rendering import FUNCTIONS
-from prompt_search.space import Factor, Kind, check_options
+from prompt_search.prompts.environment import FUNCTIONS
+from prompt_search.prompts.few_shot import ExamplePool, nearest
+from prompt_search.prompts.space import Factor, Kind, check_options
 
 ORDERS = ("as picked", "reversed")
 MOST_INTEGERS = 1_000

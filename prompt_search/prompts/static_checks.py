@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from jinja2 import nodes
 
 from prompt_search.errors import TemplateError
-from prompt_search.rendering import FUNCTIONS
+from prompt_search.prompts.environment import FUNCTIONS
 
 RESERVED = frozenset(
     {

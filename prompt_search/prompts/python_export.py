@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prompt_search.answers import Label, from_dict
-from prompt_search.examples import nearest
 from prompt_search.labels import begins, folded, mention, needs_boundary, spaced, whole
-from prompt_search.rendering import finalize
+from prompt_search.prompts.environment import finalize
+from prompt_search.prompts.few_shot import nearest
 
 
 def python_source(

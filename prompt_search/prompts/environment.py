@@ -14,7 +14,7 @@ from jinja2.runtime import Context, Macro
 
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
-from prompt_search.sandbox import Sandbox, allowance, refusing
+from prompt_search.prompts.sandbox import Sandbox, allowance, refusing
 
 FUNCTIONS = ("choice", "flag", "integer", "order", "examples")
 """The choice functions of a template."""

@@ -12,9 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search.errors import InputError, TemplateError
-from prompt_search.examples import ExamplePool
-from prompt_search.space import Candidate, Condition, Factor, SearchSpace, check_options, choice, discover, option_id
-from prompt_search.template import Template
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.space import (
+    Candidate,
+    Condition,
+    Factor,
+    SearchSpace,
+    check_options,
+    choice,
+    discover,
+    option_id,
+)
+from prompt_search.prompts.template import Template
 
 ROW = {"text": "some text"}
 

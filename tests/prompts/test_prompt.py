@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_search.candidate import Prompt
 from prompt_search.data.dataset import Row
 from prompt_search.errors import InputError, TemplateError
-from prompt_search.examples import ExamplePool
-from prompt_search.template import Template
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.template import Template
 from tests.conftest import executed
 
 PIECES = [

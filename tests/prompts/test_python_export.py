@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.answers import Answer, Label, Number, Unparsed
-from prompt_search.candidate import Prompt
 from prompt_search.llm.messages import Response
+from prompt_search.prompts.prompt import Prompt
 from tests.conftest import executed
 
 LABELS = ("card payment", "Card_arrival", "C++", "情感")

@@ -16,7 +16,15 @@ from typing import Any
 from jinja2 import meta, nodes
 
 from prompt_search import _html
-from prompt_search.analysis import (
+from prompt_search.errors import InputError, TemplateError
+from prompt_search.llm.messages import Message
+from prompt_search.prompts.choice_functions import AnyRow, Recorder, check_same
+from prompt_search.prompts.environment import FUNCTIONS, MESSAGES, compile_source, environment, literal, render_messages
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.sandbox import refusing
+from prompt_search.prompts.space import Factor, SearchSpace, discover
+from prompt_search.prompts.specialize import Filler, list_at_top, segments, stored_names
+from prompt_search.prompts.static_checks import (
     Dependence,
     choice_lines,
     first_line,
@@ -26,14 +34,6 @@ from prompt_search.analysis import (
     row_fields_only,
     row_fields_used,
 )
-from prompt_search.errors import InputError, TemplateError
-from prompt_search.examples import ExamplePool
-from prompt_search.filling import Filler, list_at_top, segments, stored_names
-from prompt_search.llm.messages import Message
-from prompt_search.recording import AnyRow, Recorder, check_same
-from prompt_search.rendering import FUNCTIONS, MESSAGES, compile_source, environment, literal, render_messages
-from prompt_search.sandbox import refusing
-from prompt_search.space import Factor, SearchSpace, discover
 
 _TAG = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _CALL = re.compile(rf"\b(?:{'|'.join(FUNCTIONS)})\(\s*(?:\"[^\"]*\"|'[^']*')?")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, TemplateError
-from prompt_search.sandbox import MOST_STEPS, allowance, cost, spend
-from prompt_search.template import Template
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.sandbox import MOST_STEPS, allowance, cost, spend
+from prompt_search.prompts.template import Template
 
 ROW = {"text": "some text", "long": "word " * 20_000}
 

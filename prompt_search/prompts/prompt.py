@@ -21,11 +21,11 @@ from jinja2 import nodes
 
 from prompt_search import _html
 from prompt_search.errors import InputError, TemplateError
-from prompt_search.examples import nearest
 from prompt_search.llm.messages import Message
-from prompt_search.python_export import python_source
-from prompt_search.rendering import FUNCTIONS, compile_source, environment, literal, render_messages
-from prompt_search.space import Candidate
+from prompt_search.prompts.environment import FUNCTIONS, compile_source, environment, literal, render_messages
+from prompt_search.prompts.few_shot import nearest
+from prompt_search.prompts.python_export import python_source
+from prompt_search.prompts.space import Candidate
 
 __all__ = ["Candidate", "Prompt"]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from jinja2 import meta, nodes
 
-from prompt_search.analysis import choice_name
 from prompt_search.errors import TemplateError
-from prompt_search.recording import ORDERS, Recorder
-from prompt_search.rendering import FUNCTIONS, environment, finalize, literal
-from prompt_search.sandbox import spend
+from prompt_search.prompts.choice_functions import ORDERS, Recorder
+from prompt_search.prompts.environment import FUNCTIONS, environment, finalize, literal
+from prompt_search.prompts.sandbox import spend
+from prompt_search.prompts.static_checks import choice_name
 
 if TYPE_CHECKING:
-    from prompt_search.template import Template
+    from prompt_search.prompts.template import Template
 
 
 _Token = tuple[str, str]

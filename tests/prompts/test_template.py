@@ -12,10 +12,18 @@ from jinja2 import nodes
 
 from prompt_search.data.dataset import Row
 from prompt_search.errors import InputError, TemplateError
-from prompt_search.examples import ExamplePool, nearest
-from prompt_search.rendering import FUNCTIONS, ROLES, compile_source, environment, finalize, literal, render_messages
-from prompt_search.space import Factor
-from prompt_search.template import Template, shipped_templates
+from prompt_search.prompts.environment import (
+    FUNCTIONS,
+    ROLES,
+    compile_source,
+    environment,
+    finalize,
+    literal,
+    render_messages,
+)
+from prompt_search.prompts.few_shot import ExamplePool, nearest
+from prompt_search.prompts.space import Factor
+from prompt_search.prompts.template import Template, shipped_templates
 
 ROW = {"text": "some text"}
 

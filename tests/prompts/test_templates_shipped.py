@@ -21,12 +21,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2 import meta
 
-from prompt_search.candidate import Prompt
-from prompt_search.examples import ExamplePool, nearest
 from prompt_search.llm.messages import Message
-from prompt_search.rendering import FUNCTIONS, compile_source, environment, render_messages
-from prompt_search.space import Candidate, Factor, SearchSpace
-from prompt_search.template import Template, shipped_templates
+from prompt_search.prompts.environment import FUNCTIONS, compile_source, environment, render_messages
+from prompt_search.prompts.few_shot import ExamplePool, nearest
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.space import Candidate, Factor, SearchSpace
+from prompt_search.prompts.template import Template, shipped_templates
 
 LABEL_FORMS = ("label", "label_logprobs", "label_logprobs_calibrated", "label_json")
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.examples import ExamplePool, nearest
+from prompt_search.prompts.few_shot import ExamplePool, nearest
 
 SUBJECTS = ["cats and dogs", "the weather", "a long train ride", "soup", "money", "old books", "rain", "football"]
 
@@ -60,7 +60,7 @@ def test_numbers_tell_sets_apart_and_default_to_one() -> None:
 def test_pickers_are_the_same_in_every_process() -> None:
     """A stored study means the same examples after a restart, whatever the hash seed."""
     code = """
-        from prompt_search.examples import ExamplePool
+        from prompt_search.prompts.few_shot import ExamplePool
         rows = tuple({"text": f"word{i % 7} text {i}", "label": "abc"[i % 3]} for i in range(30))
         pool = ExamplePool(rows, "label")
         print([[row["text"] for row in pool.pick(p, 5)] for p in pool.pickers() if p != "nearest"])

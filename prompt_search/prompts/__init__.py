@@ -1,0 +1,1 @@
+"""The template language: choices, spaces, candidates, and the exact prompt that ships."""
