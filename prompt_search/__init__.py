@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompt_search import metrics, plots
-    from prompt_search.answers import Json, Label, Number, Regex, Text, Unparsed
+    from prompt_search.answers.forms import Json, Label, Number, Regex, Text, Unparsed
     from prompt_search.budget import Budget
     from prompt_search.comparison import Comparison, compare
     from prompt_search.data.dataset import Dataset
@@ -29,14 +29,14 @@ _HOMES = {
     "Comparison": "comparison",
     "Dataset": "data.dataset",
     "InputError": "errors",
-    "Json": "answers",
-    "Label": "answers",
+    "Json": "answers.forms",
+    "Label": "answers.forms",
     "Model": "llm.client",
-    "Number": "answers",
+    "Number": "answers.forms",
     "Price": "llm.client",
     "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
-    "Regex": "answers",
+    "Regex": "answers.forms",
     "Result": "result",
     "RunError": "errors",
     "Score": "metrics",
@@ -44,8 +44,8 @@ _HOMES = {
     "Study": "study",
     "SurrogateSampler": "search.sampler",
     "Template": "prompts.template",
-    "Text": "answers",
-    "Unparsed": "answers",
+    "Text": "answers.forms",
+    "Unparsed": "answers.forms",
     "choice": "prompts.space",
     "compare": "comparison",
     "evaluate": "single",

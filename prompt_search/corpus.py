@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar
 
-from prompt_search.answers import Unparsed
+from prompt_search.answers.forms import Unparsed
 from prompt_search.data.dataset import Row, references
 from prompt_search.errors import InputError, MissingExtra
 

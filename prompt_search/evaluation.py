@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_search.answers import Answer, Unparsed
+from prompt_search.answers.forms import Answer, Unparsed
 from prompt_search.budget import Ledger, Spending
 from prompt_search.corpus import Corpus
 from prompt_search.data.dataset import Row

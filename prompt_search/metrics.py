@@ -21,7 +21,7 @@ from functools import lru_cache, partial
 from numbers import Real
 from typing import Any, ClassVar
 
-from prompt_search.answers import Unparsed, number_in
+from prompt_search.answers.forms import Unparsed, number_in
 from prompt_search.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews
 from prompt_search.corpus import WorstSlice as WorstSlice
 from prompt_search.data.dataset import Row, references

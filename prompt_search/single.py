@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from prompt_search import metrics
-from prompt_search.answers import Answer, default_answer, from_dict
+from prompt_search.answers.forms import Answer, default_answer, from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.corpus import Corpus
 from prompt_search.data.dataset import Dataset

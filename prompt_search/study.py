@@ -11,7 +11,7 @@ from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import _html, metrics
-from prompt_search.answers import Answer, default_answer
+from prompt_search.answers.forms import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.corpus import Corpus
 from prompt_search.data.dataset import Dataset, Row

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from prompt_search.answers.label_matching import begins, folded, mention, spaced
 from prompt_search.errors import InputError
-from prompt_search.labels import begins, folded, mention, spaced
 from prompt_search.llm.messages import Response, TopLogprobs
 
 if TYPE_CHECKING:

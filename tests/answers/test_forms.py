@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from prompt_search.answers import Answer, Json, Label, Number, Regex, Text, Unparsed, from_dict, number_in
+from prompt_search.answers.forms import Answer, Json, Label, Number, Regex, Text, Unparsed, from_dict, number_in
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
