@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.llm.client import Client, Model, Price
-    from prompt_search.metrics import Score
+    from prompt_search.metrics.row import Score
     from prompt_search.prompts.prompt import Candidate, Prompt
     from prompt_search.prompts.space import SearchSpace, choice
     from prompt_search.prompts.template import Template
@@ -39,7 +39,7 @@ _HOMES = {
     "Regex": "answers.forms",
     "Result": "result",
     "RunError": "errors",
-    "Score": "metrics",
+    "Score": "metrics.row",
     "SearchSpace": "prompts.space",
     "Study": "study",
     "SurrogateSampler": "search.sampler",

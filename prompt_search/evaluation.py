@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from prompt_search.answers.forms import Answer, Unparsed
 from prompt_search.budget import Ledger, Spending
-from prompt_search.corpus import Corpus
 from prompt_search.data.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.llm.messages import Request, Response
 from prompt_search.llm.rate_limit import Slots
-from prompt_search.metrics import Comparison, Metric, margin, score
+from prompt_search.metrics.corpus import Corpus
+from prompt_search.metrics.row import Comparison, Metric, margin, score
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.records import Call, Found, Saved
 from prompt_search.store import Store, batched

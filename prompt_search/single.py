@@ -15,13 +15,13 @@ import pandas as pd
 from prompt_search import metrics
 from prompt_search.answers.forms import Answer, default_answer, from_dict
 from prompt_search.budget import Budget, Ledger
-from prompt_search.corpus import Corpus
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation import Contender, Outcome
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
-from prompt_search.metrics import Metric
+from prompt_search.metrics.corpus import Corpus
+from prompt_search.metrics.row import Metric
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.records import SampleRecord
 from prompt_search.result import Evaluation, evaluated

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prompt_search import _html, metrics
 from prompt_search.answers.forms import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
-from prompt_search.corpus import Corpus
 from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
@@ -23,7 +22,8 @@ from prompt_search.lease import Lease
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Request, Response, Usage
-from prompt_search.metrics import Metric
+from prompt_search.metrics.corpus import Corpus
+from prompt_search.metrics.row import Metric
 from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.progress import DONE, Snapshot, in_notebook
 from prompt_search.prompts.few_shot import ExamplePool

@@ -4,7 +4,7 @@ It may be ``async``. The ones here compare with the row's target, or another ``c
 list holds several accepted answers, of which the best match counts. All of them lie between 0 and 1.
 
 ``macro_f1``, ``matthews``, ``kappa``, ``corpus_bleu`` and ``WorstSlice(metric, by=column)`` are metrics of all rows
-together (`prompt_search.corpus`): the score of a row is then what it adds, so that means are the metric.
+together (`prompt_search.metrics.corpus`): the score of a row is then what it adds, so that means are the metric.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from prompt_search.answers.forms import Unparsed, number_in
-from prompt_search.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews
-from prompt_search.corpus import WorstSlice as WorstSlice
 from prompt_search.data.dataset import Row, references
 from prompt_search.errors import InputError, MissingExtra, PromptSearchError
+from prompt_search.metrics.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews
+from prompt_search.metrics.corpus import WorstSlice as WorstSlice
 
 MOST_MARGIN = 6.0
 

@@ -18,6 +18,7 @@ from prompt_search.answers.forms import Unparsed
 from prompt_search.data.dataset import Row
 from prompt_search.errors import InputError, MissingExtra, RunError
 from prompt_search.metrics import Bleu, Chrf, Exact, Includes, Numeric, Score, TokenF1
+from prompt_search.metrics.row import _sacrebleu
 
 BUILT_IN = [
     metrics.exact,
@@ -155,7 +156,7 @@ class TestTranslation:
 
     def test_without_sacrebleu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A missing package is found before the run and names the extra."""
-        metrics._sacrebleu.cache_clear()
+        _sacrebleu.cache_clear()
         monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
         with pytest.raises(MissingExtra, match=r"the metric bleu needs the package 'sacrebleu'.*\[text\]"):
             metrics.check(metrics.bleu, ["text"])
