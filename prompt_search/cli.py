@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from prompt_search.prompts.space import Factor, SearchSpace
     from prompt_search.prompts.template import Template
     from prompt_search.result import Evaluation, Result
-    from prompt_search.store import Store
+    from prompt_search.storage.store import Store
     from prompt_search.study import Study
 
 USAGE = 2
@@ -584,7 +584,7 @@ def _where(file: Path, error: Exception) -> str:
 
 def _store(storage: str | None) -> Store:
     """The storage to read from; unlike for a run, an SQLite file that is missing is not made."""
-    from prompt_search.store import Store
+    from prompt_search.storage.store import Store
 
     url = storage or DEFAULT_STORAGE
     path = _sqlite_file(url)
@@ -672,7 +672,7 @@ def _run(
 
 def _resume_line(arguments: Sequence[str]) -> str:
     """The command that was given, without the passwords in it."""
-    from prompt_search.store import shown_url
+    from prompt_search.storage.store import shown_url
 
     shown = (shown_url(argument) if "://" in argument else argument for argument in arguments)
     return shlex.join(["prompt-search", *shown])
@@ -695,7 +695,7 @@ def _print_result(result: Result, storage: str) -> None:
 
 
 def _print_export(result: Result, storage: str) -> None:
-    from prompt_search.store import shown_url
+    from prompt_search.storage.store import shown_url
 
     option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
     if len(result.ranking()):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from prompt_search import _html
 from prompt_search.budget import ANSWER_LIMITS, Budget, Price, most_used
 from prompt_search.llm.messages import Request, Usage
-from prompt_search.records import Call
+from prompt_search.storage.records import Call
 
 BYTES_PER_TOKEN = 4.0
 """Of English text, roughly; other scripts and numbers take more tokens."""

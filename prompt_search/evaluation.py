@@ -22,8 +22,8 @@ from prompt_search.llm.rate_limit import Slots
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.row import Comparison, Metric, margin, score
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.records import Call, Found, Saved
-from prompt_search.store import Store, batched
+from prompt_search.storage.records import Call, Found, Saved
+from prompt_search.storage.store import Store, batched
 
 Floats = NDArray[np.float64]
 

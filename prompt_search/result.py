@@ -17,9 +17,9 @@ from prompt_search import _html, tables
 from prompt_search._json import Summary, checked, reading
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.records import StudyRecord, TrialRecord
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
-from prompt_search.store import Store, shown_url
+from prompt_search.storage.records import StudyRecord, TrialRecord
+from prompt_search.storage.store import Store, shown_url
 
 if TYPE_CHECKING:
     import optuna

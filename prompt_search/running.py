@@ -13,13 +13,13 @@ from prompt_search.budget import Budget, unpriced
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation import Completer, Evaluator, Outcome
-from prompt_search.lease import Lease
 from prompt_search.llm.client import Client, Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Usage
 from prompt_search.llm.rate_limit import Slots
-from prompt_search.records import SampleRecord
-from prompt_search.store import Store
+from prompt_search.storage.lease import Lease
+from prompt_search.storage.records import SampleRecord
+from prompt_search.storage.store import Store
 
 T = TypeVar("T")
 

@@ -23,10 +23,10 @@ from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.row import Metric
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.records import SampleRecord
 from prompt_search.result import Evaluation, evaluated
 from prompt_search.running import check_priced, evaluator_for, in_own_thread, opened, sample_record
-from prompt_search.store import Store
+from prompt_search.storage.records import SampleRecord
+from prompt_search.storage.store import Store
 
 if TYPE_CHECKING:
     import distributed

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 
 from prompt_search.errors import InputError, MissingExtra
-from prompt_search.records import SampleRecord, TrialRecord
 from prompt_search.statistics import mean_interval, mean_intervals
-from prompt_search.store import COUNTS, Columns
+from prompt_search.storage.records import SampleRecord, TrialRecord
+from prompt_search.storage.store import COUNTS, Columns
 
 TRIAL_COLUMNS = (
     "trial", "state", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens",

@@ -17,8 +17,8 @@ from prompt_search.errors import RequestRefused
 from prompt_search.llm.client import Model
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.records import Call
-from prompt_search.store import COUNTS, SHOWN, Columns
+from prompt_search.storage.records import Call
+from prompt_search.storage.store import COUNTS, SHOWN, Columns
 from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of
 
 __all__ = ["Body", "FakeServer", "completion", "failure", "prompt_of"]

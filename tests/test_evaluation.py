@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prompt_search import schema
 from prompt_search.answers.forms import Answer, Label, Text
 from prompt_search.budget import Budget, Ledger, Spending
 from prompt_search.data.dataset import Row
@@ -27,12 +26,13 @@ from prompt_search.evaluation import (
     Evaluator,
     Outcome,
 )
-from prompt_search.lease import Owner
 from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Response
 from prompt_search.metrics import Metric, exact
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.store import Store
+from prompt_search.storage import schema
+from prompt_search.storage.lease import Owner
+from prompt_search.storage.store import Store
 from tests.conftest import Body, FakeClient, FakeModel, FakeServer, completion, failure, prompt_of
 
 LABELS = ("positive", "negative")

@@ -27,7 +27,7 @@ from prompt_search.prompts.space import Factor, SearchSpace, choice
 from prompt_search.prompts.template import Template
 from prompt_search.search.loop import BLOCK, FINALISTS, PER_ROUND, Race, Racer, common_order, pooled_width, smoothed
 from prompt_search.search.stock import Told, proposals, stops
-from prompt_search.store import Store
+from prompt_search.storage.store import Store
 from prompt_search.study import Study
 from tests.conftest import Body, FakeClient, FakeModel, prompt_of
 

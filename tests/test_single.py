@@ -11,7 +11,7 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import StorageError, TemplateError
-from prompt_search.store import Store
+from prompt_search.storage.store import Store
 from tests.conftest import FakeModel, prompt_of
 from tests.test_study import DATA, leaning, study, truth
 

@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import prompt_search as ps
-from prompt_search import schema
 from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
 from prompt_search.llm.messages import Response, Usage
 from prompt_search.progress import Snapshot
-from prompt_search.store import Store
+from prompt_search.storage import schema
+from prompt_search.storage.store import Store
 from tests.conftest import Body, FakeModel, FakeServer, failure, prompt_of
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Decide with care.", "Which?"]) }}
@@ -342,7 +342,7 @@ def test_study_that_is_running_is_not_run_twice(fake: FakeModel, storage: str) -
 
 def test_study_that_was_taken_over_stops(fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that slept until another one took its study sends nothing more, and says why."""
-    monkeypatch.setattr("prompt_search.lease.RENEWED_S", 0.01)
+    monkeypatch.setattr("prompt_search.storage.lease.RENEWED_S", 0.01)
     fake.answer = truth
     fake.latency = lambda body: 0.02
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.llm.messages import Response, Usage
-from prompt_search.records import Call, SampleRecord, TrialRecord
 from prompt_search.statistics import mean_interval
+from prompt_search.storage.records import Call, SampleRecord, TrialRecord
 from prompt_search.tables import (
     CALL_COLUMNS,
     EFFECT_COLUMNS,

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import prompt_search as ps
 from prompt_search.llm.messages import Message, Request, Response, Usage
-from prompt_search.store import Store
+from prompt_search.storage.store import Store
 
 LABELS = ("negative", "positive")
 OPTIONS = {"instruction": 40, "cue": 8, "layout": 3, "shots": 9}

@@ -27,13 +27,14 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from prompt_search import schema
 from prompt_search._json import Identity, checked, read, reading
 from prompt_search.budget import Budget, Spending
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
-from prompt_search.lease import Owner
 from prompt_search.llm.messages import Response, Shown
-from prompt_search.records import (
+from prompt_search.storage import schema
+from prompt_search.storage.group_commit import Writer
+from prompt_search.storage.lease import Owner
+from prompt_search.storage.records import (
     CacheStats,
     Call,
     Found,
@@ -43,7 +44,6 @@ from prompt_search.records import (
     TrialRecord,
     storable,
 )
-from prompt_search.writer import Writer
 
 if TYPE_CHECKING:
     import optuna

@@ -19,8 +19,8 @@ from prompt_search.budget import Spending
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.prompts.space import Factor, SearchSpace
-from prompt_search.records import SampleRecord, Saved, TrialRecord
-from prompt_search.store import Store
+from prompt_search.storage.records import SampleRecord, Saved, TrialRecord
+from prompt_search.storage.store import Store
 from tests.conftest import call_columns
 
 LONE = "half a pair: \ud83d"

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sql
 
-from prompt_search import schema
 from prompt_search.budget import Budget, Spending
 from prompt_search.errors import StorageError
 from prompt_search.llm.messages import Message, Request, Response, Usage
-from prompt_search.records import Saved
-from prompt_search.store import Store
+from prompt_search.storage import schema
+from prompt_search.storage.records import Saved
+from prompt_search.storage.store import Store
 
 VERSION_1 = """
 CREATE TABLE prompt_search_about (schema_version INTEGER NOT NULL);

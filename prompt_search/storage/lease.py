@@ -57,7 +57,7 @@ class Owner:
 
 
 class Leases(Protocol):
-    """What a lease needs of `prompt_search.store.Store`."""
+    """What a lease needs of `prompt_search.storage.store.Store`."""
 
     def take_lease(self, study: str, owner: str, process: Owner, seconds: float) -> None: ...
 

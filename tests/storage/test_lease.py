@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from prompt_search import lease as module
 from prompt_search.errors import RunError, StudyError
-from prompt_search.lease import LEASE_S, Lease, Owner
-from prompt_search.store import Store
+from prompt_search.storage.lease import LEASE_S, Lease, Owner
+from prompt_search.storage.store import Store
 
 HERE = Owner.here()
 ELSEWHERE = Owner(host="far", machine="far", process=1, started="1")

@@ -21,14 +21,14 @@ import sqlalchemy as sql
 from sqlalchemy.engine import make_url
 
 import prompt_search as ps
-from prompt_search import schema
 from prompt_search.errors import StudyError
-from prompt_search.lease import Owner
 from prompt_search.llm.messages import Response
-from prompt_search.store import Store
+from prompt_search.storage import schema
+from prompt_search.storage.lease import Owner
+from prompt_search.storage.store import Store
 from tests.conftest import FakeModel
-from tests.test_lease import ELSEWHERE
-from tests.test_store import LONE, keep, request, sample, trial
+from tests.storage.test_lease import ELSEWHERE
+from tests.storage.test_store import LONE, keep, request, sample, trial
 from tests.test_study import assert_equal_results, study, truth
 
 pytest.importorskip("psycopg", reason="needs the extra `postgres`")

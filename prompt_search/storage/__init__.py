@@ -1,0 +1,1 @@
+"""What is kept in a database: responses, budgets, leases, studies."""
