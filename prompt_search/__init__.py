@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prompt_search.comparison import Comparison, compare
     from prompt_search.data.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
+    from prompt_search.evaluation.evaluate import evaluate
     from prompt_search.llm.client import Client, Model, Price
     from prompt_search.metrics.row import Score
     from prompt_search.prompts.prompt import Candidate, Prompt
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from prompt_search.prompts.template import Template
     from prompt_search.result import Result, open_result
     from prompt_search.search.sampler import SurrogateSampler
-    from prompt_search.single import evaluate
     from prompt_search.study import Study
 
 _HOMES = {
@@ -48,7 +48,7 @@ _HOMES = {
     "Unparsed": "answers.forms",
     "choice": "prompts.space",
     "compare": "comparison",
-    "evaluate": "single",
+    "evaluate": "evaluation.evaluate",
     "metrics": "",
     "open_result": "result",
     "plots": "",

@@ -17,7 +17,8 @@ from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
 from prompt_search.estimate import Estimate, estimated
-from prompt_search.evaluation import Contender, Evaluator, Outcome
+from prompt_search.evaluation.evaluator import Contender, Evaluator, Outcome
+from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Request, Response, Usage
@@ -30,7 +31,6 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.prompts.template import Template
 from prompt_search.result import CrossFit, Result
-from prompt_search.running import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.search.stock import proposals, stops
 from prompt_search.statistics import mean_interval

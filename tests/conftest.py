@@ -131,7 +131,7 @@ class FakeClient:
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     """A fresh fake model that studies and evaluations ask without HTTP."""
     made = FakeModel()
-    monkeypatch.setattr("prompt_search.running.Client", made.client)
+    monkeypatch.setattr("prompt_search.evaluation.session.Client", made.client)
     return made
 
 

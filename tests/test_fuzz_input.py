@@ -231,7 +231,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fake = FakeModel()
     fake.answer = truth
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.running.Client", fake.client)
+        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
         study(fake, f"sqlite:///{folder}/live.db").run(200)
     live, copy = sqlite3.connect(folder / "live.db"), sqlite3.connect(folder / "study.db")
     live.backup(copy)  # with what is in the log only

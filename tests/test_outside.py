@@ -26,7 +26,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> ps.Result:
     template = ps.Template('{{ choice("c", ["care", "plain"]) }} {{ row.text }}', name=EVIL)
     storage = f"sqlite:///{tmp_path_factory.mktemp('evil')}/study.db"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.running.Client", fake.client)
+        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
         return study(fake, storage, template=template, name=EVIL).run(120)
 
 

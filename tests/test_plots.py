@@ -22,7 +22,7 @@ def result() -> Iterator[ps.Result]:
     fake = FakeModel()
     fake.answer = truth
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.running.Client", fake.client)
+        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
         yield study(fake).run(200)
 
 

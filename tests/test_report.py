@@ -48,7 +48,7 @@ def finished() -> Iterator[tuple[ps.Result, FakeModel]]:
     fake = FakeModel()
     fake.answer = hostile_truth
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.running.Client", fake.client)
+        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
         yield hostile_study(fake).run(200), fake
 
 

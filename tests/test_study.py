@@ -187,9 +187,9 @@ def test_resumed_study_equals_the_uninterrupted_one(
     whole, broken = FakeModel(), FakeModel()
     whole.answer = broken.answer = truth
     with tempfile.TemporaryDirectory() as folder:
-        monkeypatch.setattr("prompt_search.running.Client", whole.client)
+        monkeypatch.setattr("prompt_search.evaluation.session.Client", whole.client)
         expected = study(whole, f"sqlite:///{folder}/whole.db").run(70)
-        monkeypatch.setattr("prompt_search.running.Client", broken.client)
+        monkeypatch.setattr("prompt_search.evaluation.session.Client", broken.client)
         storage = f"sqlite:///{folder}/broken.db"
         answered = 0
         for stop in stops:
@@ -273,7 +273,7 @@ def test_raised_budget_pays_for_the_difference_alone(
     sealed test of what was left, and interrupted on the way it ends as it would have without."""
     fake = FakeModel()
     fake.answer = truth
-    monkeypatch.setattr("prompt_search.running.Client", fake.client)
+    monkeypatch.setattr("prompt_search.evaluation.session.Client", fake.client)
 
     def raised(storage: str, interrupted: bool) -> ps.Result:
         fake.bodies.clear()
@@ -549,7 +549,7 @@ def test_each_model_has_its_own_price(fake: FakeModel) -> None:
         return client(model, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.running.Client", clients)
+        patch.setattr("prompt_search.evaluation.session.Client", clients)
         study(fake, model=ps.choice([fake.model("one"), fake.model("two")])).run(80)
     assert made == ["one", "two"]
     assert {body["model"] for body in fake.bodies} == {"one", "two"}
@@ -663,7 +663,7 @@ def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, con
     """Search and sealed test together stay within the limit, whatever it is."""
     fake = FakeModel()
     fake.answer = truth
-    monkeypatch.setattr("prompt_search.running.Client", fake.client)
+    monkeypatch.setattr("prompt_search.evaluation.session.Client", fake.client)
     result = study(fake, max_concurrency=concurrency).run(calls)
     assert fake.count == result.summary["calls"] <= calls
 
@@ -695,7 +695,7 @@ def test_server_never_sees_more_than_any_limit(
 
     price = ps.Price(prompt=1_000, completion=2_000)
     fake.answer, fake.latency = answer, lambda body: latency
-    monkeypatch.setattr("prompt_search.running.Client", fake.client)
+    monkeypatch.setattr("prompt_search.evaluation.session.Client", fake.client)
     result = study(fake, model=fake.model(price=price), max_concurrency=concurrency).run(ps.Budget(**limits))
     seen = {"calls": fake.count, "tokens": tokens, "usd": usd}
     assert all(seen[name] <= limit * (1 + 1e-9) for name, limit in limits.items())
@@ -722,7 +722,7 @@ def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeyp
         return failure(503, "busy") if first and zlib.crc32(prompt.encode()) % 3 == 0 else truth(body)
 
     server.answer = answer
-    monkeypatch.setattr("prompt_search.running.Client", functools.partial(Client, sleep=no_sleep))
+    monkeypatch.setattr("prompt_search.evaluation.session.Client", functools.partial(Client, sleep=no_sleep))
     result = study(server, storage).run(50)
     assert server.count <= 50
     assert result.calls_df()["attempts"].sum() == server.count

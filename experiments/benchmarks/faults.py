@@ -75,7 +75,7 @@ class Run:
         quick = functools.partial(Client, request_timeout=REQUEST_TIMEOUT_S)
         with (
             FakeServer(truth, latency=LATENCY_S, faults=faults) as server,
-            patch("prompt_search.running.Client", quick),
+            patch("prompt_search.evaluation.session.Client", quick),
         ):
             self.study = study(server, rows, storage, concurrency)
             # Retries count as calls: a budget that binds would leave the faulty run with fewer requests.

@@ -17,14 +17,14 @@ from prompt_search.answers.forms import Answer, default_answer, from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
-from prompt_search.evaluation import Contender, Outcome
+from prompt_search.evaluation.evaluator import Contender, Outcome
+from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.row import Metric
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.result import Evaluation, evaluated
-from prompt_search.running import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.storage.records import SampleRecord
 from prompt_search.storage.store import Store
 

@@ -17,7 +17,7 @@ from prompt_search.answers.forms import Answer, Label, Text
 from prompt_search.budget import Budget, Ledger, Spending
 from prompt_search.data.dataset import Row
 from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
-from prompt_search.evaluation import (
+from prompt_search.evaluation.evaluator import (
     CONTENT_FREE,
     HOPELESS_AFTER,
     HOPELESS_IN_A_ROW,

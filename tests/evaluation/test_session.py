@@ -11,7 +11,7 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import InputError, StudyError
-from prompt_search.running import check_priced, in_own_thread, opened
+from prompt_search.evaluation.session import check_priced, in_own_thread, opened
 
 
 def test_work_has_a_loop_of_its_own() -> None:

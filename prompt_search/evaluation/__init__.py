@@ -1,0 +1,1 @@
+"""Prompts scored on rows."""
