@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prompt_search.prompts.space import SearchSpace, choice
     from prompt_search.prompts.template import Template
     from prompt_search.result import Result, open_result
-    from prompt_search.search.sampler import SurrogateSampler
+    from prompt_search.search.optuna_sampler import SurrogateSampler
     from prompt_search.study import Study
 
 _HOMES = {
@@ -42,7 +42,7 @@ _HOMES = {
     "Score": "metrics.row",
     "SearchSpace": "prompts.space",
     "Study": "study",
-    "SurrogateSampler": "search.sampler",
+    "SurrogateSampler": "search.optuna_sampler",
     "Template": "prompts.template",
     "Text": "answers.forms",
     "Unparsed": "answers.forms",

@@ -36,7 +36,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from prompt_search.search.loop import DEFAULT_TRIAL, Race
+from prompt_search.search.race import DEFAULT_TRIAL, Race
 from prompt_search.statistics import mcnemar_power, mean_interval, not_worse, paired_difference
 from prompt_search.study import TEST_SHARE
 from prompt_search.tables import SHOWN_P

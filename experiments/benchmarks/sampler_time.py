@@ -22,7 +22,7 @@ from prompt_search.answers.forms import Text
 from prompt_search.evaluation.evaluator import Contender, Outcome
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace
-from prompt_search.search.loop import Race, Racer
+from prompt_search.search.race import Race, Racer
 
 ROWS = 1000
 

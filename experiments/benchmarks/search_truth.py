@@ -12,7 +12,7 @@ over the whole population of rows: mean over the seeds and its standard error. A
 
 Strategies:
 
-- ours: `prompt_search.search.loop.Race` as a study runs it;
+- ours: `prompt_search.search.race.Race` as a study runs it;
 - ours-soft: the same, told also by how much each answer was right or wrong, as label log-probabilities do;
 - random: 20 rows each, the best mean;
 - tpe: Optuna's default sampler, 20 rows each, the best mean; tpe-100: 100 rows each;
@@ -48,8 +48,8 @@ from prompt_search.answers.forms import Text
 from prompt_search.evaluation.evaluator import Contender, Outcome
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace
-from prompt_search.search.loop import Race
-from prompt_search.search.stock import proposals
+from prompt_search.search.optuna_adapter import proposals
+from prompt_search.search.race import Race
 
 Floats = NDArray[np.float64]
 Levels = tuple[int, ...]

@@ -7,7 +7,7 @@ import random
 import optuna
 import pytest
 
-from prompt_search.search.sampler import RANDOM_FIRST, SurrogateSampler
+from prompt_search.search.optuna_sampler import RANDOM_FIRST, SurrogateSampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

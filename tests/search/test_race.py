@@ -25,8 +25,8 @@ from prompt_search.evaluation.evaluator import Evaluator, Outcome
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.space import Factor, SearchSpace, choice
 from prompt_search.prompts.template import Template
-from prompt_search.search.loop import BLOCK, FINALISTS, PER_ROUND, Race, Racer, common_order, pooled_width, smoothed
-from prompt_search.search.stock import Told, proposals, stops
+from prompt_search.search.optuna_adapter import Told, proposals, stops
+from prompt_search.search.race import BLOCK, FINALISTS, PER_ROUND, Race, Racer, common_order, pooled_width, smoothed
 from prompt_search.storage.store import Store
 from prompt_search.study import Study
 from tests.conftest import Body, FakeClient, FakeModel, prompt_of

@@ -26,7 +26,7 @@ from prompt_search.prompts.space import Candidate, SearchSpace
 from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.effects import Effects, Interaction, effects, interactions
 from prompt_search.search.encoding import Encoding, Levels
-from prompt_search.search.stock import Propose, Stop, Told
+from prompt_search.search.optuna_adapter import Propose, Stop, Told
 from prompt_search.search.surrogate import MOST_LEARNED, Floats, Geometry, Looks, Prior, Surrogate, row_variances
 
 BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
