@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from prompt_search import metrics, plots
     from prompt_search.answers.forms import Json, Label, Number, Regex, Text, Unparsed
     from prompt_search.budget import Budget
-    from prompt_search.comparison import Comparison, compare
     from prompt_search.data.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.evaluation.evaluate import evaluate
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from prompt_search.prompts.prompt import Candidate, Prompt
     from prompt_search.prompts.space import SearchSpace, choice
     from prompt_search.prompts.template import Template
-    from prompt_search.result import Result, open_result
+    from prompt_search.results.comparison import Comparison, compare
+    from prompt_search.results.result import Result, open_result
     from prompt_search.search.optuna_sampler import SurrogateSampler
     from prompt_search.study import Study
 
@@ -26,7 +26,7 @@ _HOMES = {
     "Budget": "budget",
     "Candidate": "prompts.prompt",
     "Client": "llm.client",
-    "Comparison": "comparison",
+    "Comparison": "results.comparison",
     "Dataset": "data.dataset",
     "InputError": "errors",
     "Json": "answers.forms",
@@ -37,7 +37,7 @@ _HOMES = {
     "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
     "Regex": "answers.forms",
-    "Result": "result",
+    "Result": "results.result",
     "RunError": "errors",
     "Score": "metrics.row",
     "SearchSpace": "prompts.space",
@@ -47,10 +47,10 @@ _HOMES = {
     "Text": "answers.forms",
     "Unparsed": "answers.forms",
     "choice": "prompts.space",
-    "compare": "comparison",
+    "compare": "results.comparison",
     "evaluate": "evaluation.evaluate",
     "metrics": "",
-    "open_result": "result",
+    "open_result": "results.result",
     "plots": "",
 }
 

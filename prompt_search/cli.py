@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from prompt_search.budget import Budget
-    from prompt_search.comparison import Comparison
     from prompt_search.llm.client import Model
     from prompt_search.progress import Display
     from prompt_search.prompts.space import Factor, SearchSpace
     from prompt_search.prompts.template import Template
-    from prompt_search.result import Evaluation, Result
+    from prompt_search.results.comparison import Comparison
+    from prompt_search.results.result import Evaluation, Result
     from prompt_search.storage.store import Store
     from prompt_search.study import Study
 
@@ -283,7 +283,7 @@ def show(
         raise InputError(f"there is no table {table!r}; give one of {', '.join(TABLES)}")
     with _opened(name, storage) as result:
         if table is not None:
-            from prompt_search.tables import markdown, write_frame
+            from prompt_search.results.tables import markdown, write_frame
 
             frame = getattr(result, f"{table}_df")()
             typer.echo(f"wrote {write_frame(frame, output)}" if output else markdown(frame), nl=output is not None)
@@ -318,7 +318,7 @@ def compare(
     """Compare two stored prompts on the rows that both were scored on."""
     from rich.text import Text
 
-    from prompt_search.comparison import compare as compared
+    from prompt_search.results.comparison import compare as compared
 
     with closing(_store(storage)) as store:
         found = compared(*(_chosen(store, each) for each in (first, second)))
@@ -337,7 +337,7 @@ def compare(
 @app.command(name="list")
 def list_studies(storage: Storage = None) -> None:
     """List the stored studies."""
-    from prompt_search.result import Result
+    from prompt_search.results.result import Result
 
     with closing(_store(storage)) as store:
         for record in store.studies():
@@ -601,7 +601,7 @@ def _sqlite_file(url: str) -> str | None:
 
 def _chosen(store: Store, spec: str) -> Result | Evaluation:
     """The stored study of that name, or of ``NAME:TRIAL`` that trial."""
-    from prompt_search.result import Result
+    from prompt_search.results.result import Result
 
     name, _, trial = spec.rpartition(":")
     names = [record.study for record in store.studies()]
@@ -613,7 +613,7 @@ def _chosen(store: Store, spec: str) -> Result | Evaluation:
 @contextmanager
 def _opened(name: str | None, storage: str | None) -> Iterator[Result]:
     """The stored study of that name, or the only one."""
-    from prompt_search.result import Result
+    from prompt_search.results.result import Result
 
     with closing(_store(storage)) as store:
         stored = [record.study for record in store.studies()]
@@ -636,7 +636,7 @@ def _run(
     report_to: Path | None = None,
 ) -> None:
     from prompt_search.progress import shown
-    from prompt_search.result import CrossFit
+    from prompt_search.results.result import CrossFit
 
     try:
         with shown(display) as progress:
@@ -706,8 +706,8 @@ def _ranked(result: Result) -> Table:
     """The best prompts in a table; a column that says nothing about any of them is left out."""
     from rich.text import Text
 
-    from prompt_search.result import RANKED
-    from prompt_search.tables import with_costs
+    from prompt_search.results.result import RANKED
+    from prompt_search.results.tables import with_costs
 
     records = with_costs(result.ranking().head(RANKED)).to_dict("records")
     columns = {
@@ -754,7 +754,7 @@ def _mattered(result: Result) -> RenderableType:
     """The options that are shown to do something, the strongest first."""
     from rich.text import Text
 
-    from prompt_search.tables import shown_to_matter
+    from prompt_search.results.tables import shown_to_matter
 
     shown = shown_to_matter(result.effects_df())
     if not len(shown):

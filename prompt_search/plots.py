@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from prompt_search import tables
 from prompt_search._html import clipped
 from prompt_search.errors import InputError, MissingExtra
+from prompt_search.results import tables
 
 if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset, Row
-    from prompt_search.result import Result
+    from prompt_search.results.result import Result
 
 BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"
 

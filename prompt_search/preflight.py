@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prompt_search import _html
 from prompt_search.budget import Budget
 from prompt_search.evaluation.evaluator import Contender, Evaluator, Outcome
-from prompt_search.statistics import detectable_difference, mean_interval, own_row_test
+from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
 from prompt_search.storage.records import Call
 
 Floats = NDArray[np.float64]

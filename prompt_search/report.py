@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 
-from prompt_search import _html, charts, tables
+from prompt_search import _html, charts
 from prompt_search.errors import InputError
+from prompt_search.results import tables
 
 if TYPE_CHECKING:
-    from prompt_search.result import Result
+    from prompt_search.results.result import Result
 
 WORST = 20
 """How many of the winner's worst rows are listed."""

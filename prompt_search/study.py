@@ -30,10 +30,10 @@ from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.prompts.template import Template
-from prompt_search.result import CrossFit, Result
+from prompt_search.results.result import CrossFit, Result
+from prompt_search.results.statistics import mean_interval
 from prompt_search.search.optuna_adapter import proposals, stops
 from prompt_search.search.race import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
-from prompt_search.statistics import mean_interval
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
 from prompt_search.storage.store import Store, changes, shown_url

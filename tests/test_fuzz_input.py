@@ -20,7 +20,7 @@ from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
 from tests.conftest import FakeModel
-from tests.test_result import study, truth
+from tests.results.test_result import study, truth
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 

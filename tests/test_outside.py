@@ -13,7 +13,7 @@ import prompt_search as ps
 from prompt_search import cli
 from prompt_search.errors import InputError, TemplateError
 from tests.conftest import FakeModel
-from tests.test_result import study, truth
+from tests.results.test_result import study, truth
 
 EVIL = "../../evil"
 

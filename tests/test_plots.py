@@ -13,7 +13,7 @@ import pytest
 import prompt_search as ps
 from prompt_search import plots
 from tests.conftest import FakeModel
-from tests.test_result import HOSTILE, data, study, truth
+from tests.results.test_result import HOSTILE, data, study, truth
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from experiments.benchmarks.tables import made_up
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.messages import Response
 from tests.conftest import FakeModel
+from tests.results.test_result import data, study, truth
 from tests.test_html import HOSTILE, Page
-from tests.test_result import data, study, truth
 
 LONG = "word " * 2000 + HOSTILE
 OPTIONS = ["plain", f"care: {HOSTILE}", f"{LONG}"]

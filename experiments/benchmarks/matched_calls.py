@@ -42,7 +42,7 @@ from prompt_search.data.dataset import Row
 from prompt_search.llm import local
 from prompt_search.llm.messages import Message, Response
 from prompt_search.prompts.space import Candidate
-from prompt_search.statistics import mean_interval
+from prompt_search.results.statistics import mean_interval
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.public_sets.run import CONTEXT, make

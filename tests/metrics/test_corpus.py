@@ -16,7 +16,7 @@ from prompt_search import metrics
 from prompt_search.answers.forms import Unparsed
 from prompt_search.data.dataset import Row
 from prompt_search.metrics.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews, WorstSlice
-from prompt_search.statistics import mean_interval
+from prompt_search.results.statistics import mean_interval
 from tests.conftest import Body, FakeModel, prompt_of
 
 UNREAD = Unparsed("nothing")

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 import prompt_search as ps
-from prompt_search.comparison import COMPARED_COLUMNS
 from prompt_search.llm.messages import Response
+from prompt_search.results.comparison import COMPARED_COLUMNS
 from tests.conftest import FakeModel, prompt_of
+from tests.results.test_result import data, truth
 from tests.test_html import HOSTILE, Page
 from tests.test_plots import result as result  # a fixture
-from tests.test_result import data, truth
 
 
 def scored(fake: FakeModel, source: str, rows: int = 40, **settings: Any) -> Any:

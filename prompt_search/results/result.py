@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from prompt_search import _html, tables
+from prompt_search import _html
 from prompt_search._json import Summary, checked, reading
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
+from prompt_search.results import tables
+from prompt_search.results.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.storage.records import StudyRecord, TrialRecord
 from prompt_search.storage.store import Store, shown_url
 

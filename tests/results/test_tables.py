@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.llm.messages import Response, Usage
-from prompt_search.statistics import mean_interval
-from prompt_search.storage.records import Call, SampleRecord, TrialRecord
-from prompt_search.tables import (
+from prompt_search.results.statistics import mean_interval
+from prompt_search.results.tables import (
     CALL_COLUMNS,
     EFFECT_COLUMNS,
     LABEL_COLUMNS,
@@ -47,6 +46,7 @@ from prompt_search.tables import (
     trials_frame,
     write_frame,
 )
+from prompt_search.storage.records import Call, SampleRecord, TrialRecord
 from tests.conftest import call_columns
 
 

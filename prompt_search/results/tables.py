@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from prompt_search.errors import InputError, MissingExtra
-from prompt_search.statistics import mean_interval, mean_intervals
+from prompt_search.results.statistics import mean_interval, mean_intervals
 from prompt_search.storage.records import SampleRecord, TrialRecord
 from prompt_search.storage.store import COUNTS, Columns
 

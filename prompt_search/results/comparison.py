@@ -9,10 +9,11 @@ from functools import cached_property
 
 import pandas as pd
 
-from prompt_search import _html, tables
+from prompt_search import _html
 from prompt_search.errors import InputError
-from prompt_search.result import Evaluation, Result, Verdict, score_text, shown_text
-from prompt_search.statistics import mean_interval, paired_difference
+from prompt_search.results import tables
+from prompt_search.results.result import Evaluation, Result, Verdict, score_text, shown_text
+from prompt_search.results.statistics import mean_interval, paired_difference
 
 COMPARED_COLUMNS = (
     "row", "target", "outcome", "change", "first_score", "second_score", "first_answer", "second_answer",

@@ -13,9 +13,9 @@ import pytest
 import prompt_search as ps
 from prompt_search.errors import RequestRefused, StorageError, StudyError
 from prompt_search.llm.messages import Response
-from prompt_search.result import Evaluation, Verdict, shown_text
-from prompt_search.statistics import paired_difference
-from prompt_search.tables import (
+from prompt_search.results.result import Evaluation, Verdict, shown_text
+from prompt_search.results.statistics import paired_difference
+from prompt_search.results.tables import (
     CALL_COLUMNS,
     EFFECT_COLUMNS,
     INTERACTION_COLUMNS,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prompt_search.statistics import (
+from prompt_search.results.statistics import (
     POWER,
     mcnemar_power,
     mean_interval,
