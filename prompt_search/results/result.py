@@ -567,7 +567,7 @@ class Result:
         Raises:
             InputError: another suffix, or the file cannot be written.
         """
-        from prompt_search.report import write_report
+        from prompt_search.report.content import write_report
 
         return write_report(self, path, slices)
 

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 
-from prompt_search import _html, charts
+from prompt_search import _html
 from prompt_search.errors import InputError
+from prompt_search.report import charts
 from prompt_search.results import tables
 
 if TYPE_CHECKING:
@@ -424,7 +425,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens")
 def html_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
     """The report as one HTML page."""
     report = _Report(result, slices)
-    files = resources.files("prompt_search") / "_report"
+    files = resources.files("prompt_search.report")
     environment = jinja2.Environment(
         autoescape=True, finalize=_html.text, undefined=jinja2.StrictUndefined, trim_blocks=True
     )

@@ -17,8 +17,8 @@ from selenium.webdriver.common.keys import Keys
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
 from tests.conftest import FakeModel
+from tests.report.test_report import LONG, finished, hostile_study, result
 from tests.test_html import HOSTILE
-from tests.test_report import LONG, finished, hostile_study, result
 
 __all__ = ["finished", "result"]  # fixtures
 

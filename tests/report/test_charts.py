@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search import charts
+from prompt_search.report import charts
 
 
 def points(*lines: tuple[int, float, float, bool]) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""One file that has all that is needed to decide."""
