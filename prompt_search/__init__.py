@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prompt_search.results.comparison import Comparison, compare
     from prompt_search.results.result import Result, open_result
     from prompt_search.search.optuna_sampler import SurrogateSampler
-    from prompt_search.study import Study
+    from prompt_search.study.study import Study
 
 _HOMES = {
     "Budget": "budget",
@@ -41,7 +41,7 @@ _HOMES = {
     "RunError": "errors",
     "Score": "metrics.row",
     "SearchSpace": "prompts.space",
-    "Study": "study",
+    "Study": "study.study",
     "SurrogateSampler": "search.optuna_sampler",
     "Template": "prompts.template",
     "Text": "answers.forms",

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from prompt_search.budget import Budget
     from prompt_search.llm.client import Model
-    from prompt_search.progress import Display
     from prompt_search.prompts.space import Factor, SearchSpace
     from prompt_search.prompts.template import Template
     from prompt_search.results.comparison import Comparison
     from prompt_search.results.result import Evaluation, Result
     from prompt_search.storage.store import Store
-    from prompt_search.study import Study
+    from prompt_search.study.progress import Display
+    from prompt_search.study.study import Study
 
 USAGE = 2
 BELOW_MIN_SCORE = 3
@@ -110,7 +110,7 @@ def demo(
     """
     from prompt_search.budget import Budget
     from prompt_search.demo import DEMO_CALLS, DEMO_SEED, demo_study
-    from prompt_search.progress import choose_display
+    from prompt_search.study.progress import choose_display
 
     shown_as = choose_display(display)
     _pull()
@@ -184,7 +184,7 @@ def run(
 
     On a terminal it tells what it will take and asks first, unless the model is served here or nothing is left to pay.
     """
-    from prompt_search.progress import choose_display
+    from prompt_search.study.progress import choose_display
 
     budget = _budget(calls, tokens, usd, seconds)
     shown_as = choose_display(display)
@@ -543,7 +543,7 @@ def load_study(spec: str) -> Study:
     Raises:
         StudyError: no such file, no such study, or the file raises; with file and line.
     """
-    from prompt_search.study import Study
+    from prompt_search.study.study import Study
 
     path, _, name = spec.partition(".py:")
     file = Path(f"{path}.py" if name else spec)
@@ -635,8 +635,8 @@ def _run(
     min_score: float | None = None,
     report_to: Path | None = None,
 ) -> None:
-    from prompt_search.progress import shown
     from prompt_search.results.result import CrossFit
+    from prompt_search.study.progress import shown
 
     try:
         with shown(display) as progress:

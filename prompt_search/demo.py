@@ -9,7 +9,7 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.llm.client import Model
 from prompt_search.prompts.space import choice
 from prompt_search.prompts.template import Template
-from prompt_search.study import Study
+from prompt_search.study.study import Study
 
 DEMO_CALLS = 300
 DEMO_SEED = 1

@@ -13,7 +13,7 @@ from prompt_search.errors import InputError
 from prompt_search.llm.client import Model
 from prompt_search.prompts.environment import literal
 from prompt_search.prompts.template import Template
-from prompt_search.study import Study
+from prompt_search.study.study import Study
 
 _STUDY = '''"""The search for the prompt to ship. Run it with: prompt-search run {file}"""
 

@@ -16,7 +16,7 @@ from prompt_search.cli import load_study
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import DataError, InputError
 from prompt_search.scaffold import scaffold
-from prompt_search.study import Study
+from prompt_search.study.study import Study
 
 
 @pytest.fixture(autouse=True)

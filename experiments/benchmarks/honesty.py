@@ -39,7 +39,7 @@ from scipy.special import expit
 from prompt_search.results.statistics import mcnemar_power, mean_interval, not_worse, paired_difference
 from prompt_search.results.tables import SHOWN_P
 from prompt_search.search.race import DEFAULT_TRIAL, Race
-from prompt_search.study import TEST_SHARE
+from prompt_search.study.study import TEST_SHARE
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.search_truth import QUADRATURE, ROWS, SETTINGS, Counter, Levels, Setting, Truth

@@ -69,7 +69,7 @@ def started(*arguments: object) -> BaseProcess:
     """The study in a process of its own, forked from one that has imported everything: a kill should hit the study."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["experiments.benchmarks.kills", "prompt_search.study", "optuna", "openai", "aiohttp"]
+        ["experiments.benchmarks.kills", "prompt_search.study.study", "optuna", "openai", "aiohttp"]
     )
     process = context.Process(target=work, args=arguments)
     process.start()

@@ -28,7 +28,7 @@ from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import Told, proposals, stops
 from prompt_search.search.race import BLOCK, FINALISTS, PER_ROUND, Race, Racer, common_order, pooled_width, smoothed
 from prompt_search.storage.store import Store
-from prompt_search.study import Study
+from prompt_search.study.study import Study
 from tests.conftest import Body, FakeClient, FakeModel, prompt_of
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Say it.", "Decide with care.", "Which?"]) }}

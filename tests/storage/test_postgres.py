@@ -29,7 +29,7 @@ from prompt_search.storage.store import Store
 from tests.conftest import FakeModel
 from tests.storage.test_lease import ELSEWHERE
 from tests.storage.test_store import LONE, keep, request, sample, trial
-from tests.test_study import assert_equal_results, study, truth
+from tests.study.test_study import assert_equal_results, study, truth
 
 pytest.importorskip("psycopg", reason="needs the extra `postgres`")
 

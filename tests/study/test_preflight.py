@@ -13,8 +13,8 @@ import pytest
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.messages import Response
-from prompt_search.preflight import MOST_CALLS, SIGNIFICANT, Preflight, blocks_of, part_of
 from prompt_search.storage.store import Store
+from prompt_search.study.preflight import MOST_CALLS, SIGNIFICANT, Preflight, blocks_of, part_of
 from tests.conftest import Body, FakeModel, prompt_of
 
 KINDS = [("bad", "negative"), ("good", "positive")]

@@ -16,7 +16,6 @@ from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
-from prompt_search.estimate import Estimate, estimated
 from prompt_search.evaluation.evaluator import Contender, Evaluator, Outcome
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
@@ -24,8 +23,6 @@ from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.row import Metric
-from prompt_search.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
-from prompt_search.progress import DONE, Snapshot, in_notebook
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, Kind, Options, SearchSpace
@@ -37,6 +34,9 @@ from prompt_search.search.race import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
 from prompt_search.storage.store import Store, changes, shown_url
+from prompt_search.study.estimate import Estimate, estimated
+from prompt_search.study.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
+from prompt_search.study.progress import DONE, Snapshot, in_notebook
 
 if TYPE_CHECKING:
     import distributed

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 import prompt_search as ps
 from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
 from prompt_search.llm.messages import Response, Usage
-from prompt_search.progress import Snapshot
 from prompt_search.storage import schema
 from prompt_search.storage.store import Store
+from prompt_search.study.progress import Snapshot
 from tests.conftest import Body, FakeModel, FakeServer, failure, prompt_of
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Decide with care.", "Which?"]) }}

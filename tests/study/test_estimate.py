@@ -12,7 +12,7 @@ import prompt_search as ps
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response, Usage
 from tests.conftest import Body, FakeModel, prompt_of
-from tests.test_study import DATA, study, truth
+from tests.study.test_study import DATA, study, truth
 
 PRICE = ps.Price(prompt=10, completion=40)
 

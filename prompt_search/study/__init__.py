@@ -1,0 +1,1 @@
+"""A study: its settings, and what can be done with it."""
