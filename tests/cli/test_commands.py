@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import prompt_search as ps
-from prompt_search import cli
+from prompt_search.cli import commands
 from tests.conftest import FakeServer, failure
 
 # The package is found from any working directory, installed or not.
@@ -79,7 +79,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setattr(sys, "argv", ["prompt-search", *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            commands.main()
         assert ended.value.code is None or isinstance(ended.value.code, int)
         out, err = capsys.readouterr()
         return Ran(ended.value.code or 0, out, err)
@@ -686,7 +686,7 @@ def test_report_is_written_and_opened(
     assert "got '.pdf'" in command("report", "-o", "x.pdf").told(2)
 
 
-@pytest.mark.parametrize("table", cli.TABLES)
+@pytest.mark.parametrize("table", commands.TABLES)
 def test_tables_are_shown_and_written(command: Callable[..., Ran], project: Path, table: str) -> None:
     """Each table as Markdown, and in a file of every kind."""
     command("run", "study.py", "--calls", str(CALLS))

@@ -12,10 +12,10 @@ import pytest
 
 from prompt_search import metrics
 from prompt_search.answers.forms import Label, Number, Text
-from prompt_search.cli import load_study
+from prompt_search.cli.commands import load_study
+from prompt_search.cli.scaffold import scaffold
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import DataError, InputError
-from prompt_search.scaffold import scaffold
 from prompt_search.study.study import Study
 
 

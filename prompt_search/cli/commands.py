@@ -109,7 +109,7 @@ def demo(
     288 customer messages in 6 intents, which come with the package.
     """
     from prompt_search.budget import Budget
-    from prompt_search.demo import DEMO_CALLS, DEMO_SEED, demo_study
+    from prompt_search.cli.demo import DEMO_CALLS, DEMO_SEED, demo_study
     from prompt_search.study.progress import choose_display
 
     shown_as = choose_display(display)
@@ -127,7 +127,7 @@ def init(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write study.py and template.j2.")] = Path(),
 ) -> None:
     """Write a study and a template to start from."""
-    from prompt_search.scaffold import scaffold
+    from prompt_search.cli.scaffold import scaffold
 
     study_file, template_file = scaffold(data, target, output)
     typer.echo(f"wrote {study_file} and {template_file}")
