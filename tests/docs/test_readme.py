@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from prompt_search.prompts.template import Template
 from tests.conftest import FakeServer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

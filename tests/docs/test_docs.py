@@ -10,7 +10,7 @@ import pytest
 import prompt_search as ps
 from tests.conftest import FakeServer, prompt_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = [
     path
     for path in sorted((ROOT / "docs").glob("*.md"))

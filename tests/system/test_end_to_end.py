@@ -15,7 +15,7 @@ import pytest
 import prompt_search as ps
 from experiments.public_sets.run import CONTEXT, make
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PUBLIC_SETS = Path(os.environ.get("PROMPT_SEARCH_DATA_DIR", ROOT.parent / "shared" / "data"))
 CALLS = 40
 

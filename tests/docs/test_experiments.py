@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 from experiments.make_notebooks import STORIES, cells
 
-ROOT = Path(__file__).parent.parent / "experiments"
+ROOT = Path(__file__).parents[2] / "experiments"
 CALLS = 20
 
 
