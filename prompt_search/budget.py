@@ -105,7 +105,7 @@ class Spending:
         return Spending(calls=self.calls * factor, tokens=self.tokens * factor, usd=self.usd * factor)
 
 
-Price = Callable[[Request, Usage], float]
+CostOf = Callable[[Request, Usage], float]
 """US dollars that a request with such usage costs; NaN when unknown."""
 
 
@@ -172,7 +172,7 @@ class Ledger:
         *,
         former: Spending = Spending(),
         before: Spending = Spending(),
-        price: Price = lambda request, usage: math.nan,
+        price: CostOf = lambda request, usage: math.nan,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prompt_search.answers.forms import Text
-from prompt_search.evaluation.evaluator import Contender, Outcome
+from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace
 from prompt_search.search.race import Race, Racer
@@ -53,24 +53,24 @@ class Endpoint:
         self.idle = 0.0
         self._idle_since = time.perf_counter()
 
-    def enter(self, candidate: Candidate) -> tuple[Contender, range]:
+    def enter(self, candidate: Candidate) -> tuple[PreparedPrompt, range]:
         chosen = [index for _, index in candidate.positions]
         rate = 0.5 + sum(effect[index] for effect, index in zip(self.effects, chosen, strict=True))
         prompt = Prompt(source=f"{rate} {chosen}")
-        return Contender(prompt=prompt, answer=Text(), model="timed", endpoint="timed"), range(ROWS)
+        return PreparedPrompt(prompt=prompt, answer=Text(), model="timed", endpoint="timed"), range(ROWS)
 
-    def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
+    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
 
-    async def read_anew(
-        self, contender: Contender, outcomes: Sequence[Outcome], split: str
-    ) -> tuple[Contender, list[Outcome]]:
-        return contender, list(outcomes)
+    async def reparse(
+        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
+    ) -> tuple[PreparedPrompt, list[Outcome]]:
+        return prepared, list(outcomes)
 
-    async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
-        return list(await asyncio.gather(*(self._answer(contender, row) for contender, row in jobs)))
+    async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
+        return list(await asyncio.gather(*(self._answer(prepared, row) for prepared, row in jobs)))
 
-    async def _answer(self, contender: Contender, row: int) -> Outcome:
+    async def _answer(self, prepared: PreparedPrompt, row: int) -> Outcome:
         async with self.gate:
             if not self.busy:
                 self.idle += time.perf_counter() - self._idle_since
@@ -80,8 +80,8 @@ class Endpoint:
             self.busy -= 1
             if not self.busy:
                 self._idle_since = time.perf_counter()
-        rate = float(contender.prompt.source.split()[0])
-        right = np.random.default_rng([row, abs(hash(contender.prompt.source))]).random() < rate
+        rate = float(prepared.prompt.source.split()[0])
+        right = np.random.default_rng([row, abs(hash(prepared.prompt.source))]).random() < rate
         return Outcome(
             row=row,
             key="",

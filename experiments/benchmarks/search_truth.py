@@ -45,7 +45,7 @@ from scipy import stats
 from scipy.special import expit
 
 from prompt_search.answers.forms import Text
-from prompt_search.evaluation.evaluator import Contender, Outcome
+from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace
 from prompt_search.search.optuna_adapter import proposals
@@ -272,24 +272,24 @@ class Counter:
         self.spent += max(0, stop - start)
         return (self.margins(levels)[start:stop] > 0).astype(float)
 
-    def enter(self, candidate: Candidate) -> tuple[Contender, range]:
+    def enter(self, candidate: Candidate) -> tuple[PreparedPrompt, range]:
         prompt = Prompt(source=repr(self.levels(candidate)))
-        return Contender(prompt=prompt, answer=Text(), model="truth", endpoint="truth"), range(ROWS)
+        return PreparedPrompt(prompt=prompt, answer=Text(), model="truth", endpoint="truth"), range(ROWS)
 
-    def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
+    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
 
-    async def read_anew(
-        self, contender: Contender, outcomes: Sequence[Outcome], split: str
-    ) -> tuple[Contender, list[Outcome]]:
-        return contender, list(outcomes)
+    async def reparse(
+        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
+    ) -> tuple[PreparedPrompt, list[Outcome]]:
+        return prepared, list(outcomes)
 
-    async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
+    async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
         self.spent += len(jobs)
-        return [self._outcome(contender, row) for contender, row in jobs]
+        return [self._outcome(prepared, row) for prepared, row in jobs]
 
-    def _outcome(self, contender: Contender, row: int) -> Outcome:
-        levels = tuple(int(level) for level in contender.prompt.source.strip("(,)").split(","))
+    def _outcome(self, prepared: PreparedPrompt, row: int) -> Outcome:
+        levels = tuple(int(level) for level in prepared.prompt.source.strip("(,)").split(","))
         margin = float(self.margins(levels)[row])
         return Outcome(
             row=row,

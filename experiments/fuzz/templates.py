@@ -45,7 +45,7 @@ def try_template(data: bytes) -> None:
         template = Template(source_of(data), context={"labels": ["a", "b"]})
         template.space(ROW, pool=POOL)
         messages = template.render({}, ROW, pool=POOL)
-        prompt = Prompt(source=template.fix({}, ROW, pool=POOL))
+        prompt = Prompt(source=template.specialize({}, ROW, pool=POOL))
         shipped = prompt.messages(ROW)
         _ = prompt.text, prompt.to_dict()
     except PromptSearchError as error:

@@ -17,7 +17,7 @@ from prompt_search.answers.forms import Answer, default_answer, from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
-from prompt_search.evaluation.evaluator import Contender, Outcome
+from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
@@ -83,9 +83,9 @@ def evaluate(
     outside = [row for row in chosen if not 0 <= row < len(data)]
     if outside:
         raise InputError(f"rows are positions from 0 to {len(data) - 1}, got {outside[0]}; correct it")
-    contender = _contender(prompt, asked, answer, data)
+    prepared = _contender(prompt, asked, answer, data)
     for row in chosen[:1]:
-        contender.request(data.rows[row].fields)  # a prompt that does not fit the data is told before any call
+        prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is told before any call
     limit = budget or Budget(calls=10 * len(chosen) + 100)
     check_priced(limit, asked)
     ledger = Ledger(limit, price=lambda request, usage: asked.cost(usage))
@@ -106,11 +106,11 @@ def evaluate(
                 max_concurrency=max_concurrency,
                 priced=False,
             ) as evaluator:
-                read_by, jobs = contender, ((contender, row) for row in chosen)
-                if contender.answer.needs_rows or isinstance(metric, Corpus):  # rows are scored together
+                read_by, jobs = prepared, ((prepared, row) for row in chosen)
+                if prepared.answer.needs_rows or isinstance(metric, Corpus):  # rows are scored together
                     found = await evaluator.evaluate(list(jobs), "evaluation")
                     outcomes = [outcome for outcome in found if outcome is not None]
-                    read_by, outcomes = await evaluator.read_anew(contender, outcomes, "evaluation")
+                    read_by, outcomes = await evaluator.reparse(prepared, outcomes, "evaluation")
                     for number, outcome in enumerate(outcomes):
                         await kept.add(number, outcome)
                 else:
@@ -156,10 +156,10 @@ class _Kept:
 
     async def flush(self) -> None:
         records, self._waiting = self._waiting, []
-        await self._store.aside(self._store.save_trials, self._label, [], records)
+        await self._store.in_thread(self._store.save_trials, self._label, [], records)
 
 
-def _contender(prompt: Prompt, model: Model, answer: Answer | None, data: Dataset) -> Contender:
+def _contender(prompt: Prompt, model: Model, answer: Answer | None, data: Dataset) -> PreparedPrompt:
     """An exported prompt is asked as it was scored; another answer form brings its own parameters."""
     before = from_dict(prompt.answer) if prompt.answer else None
     read = answer or before or default_answer(data)
@@ -170,4 +170,4 @@ def _contender(prompt: Prompt, model: Model, answer: Answer | None, data: Datase
         kept = {key: value for key, value in parameters.items() if key not in before.parameters}
         parameters = {**read.parameters, **kept}
     sent = replace(prompt, parameters=parameters, answer=read.to_dict(), model=model.name)
-    return Contender(prompt=sent, answer=read, model=model.name, endpoint=model.endpoint)
+    return PreparedPrompt(prompt=sent, answer=read, model=model.name, endpoint=model.endpoint)

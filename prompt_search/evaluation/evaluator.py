@@ -20,7 +20,7 @@ from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.llm.messages import Request, Response
 from prompt_search.llm.rate_limit import Slots
 from prompt_search.metrics.corpus import Corpus
-from prompt_search.metrics.row import Comparison, Metric, margin, score
+from prompt_search.metrics.row import Metric, ReferenceMetric, margin, score
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import Call, Found, Saved
 from prompt_search.storage.store import Store, batched
@@ -59,7 +59,7 @@ class Completer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
+class PreparedPrompt:
     """A prompt together with how it is asked and read."""
 
     prompt: Prompt
@@ -80,7 +80,7 @@ class Contender:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Equal for contenders that are asked and read alike."""
+        """Equal for prepared prompts that are asked and read alike."""
         parameters = sorted((name, repr(value)) for name, value in self.prompt.parameters.items())
         return (self.prompt.source, tuple(parameters), repr(self.answer), self.model, self.endpoint)
 
@@ -95,7 +95,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one contender made of one row.
+    """What one prepared prompt made of one row.
 
     ``score`` is None when the request failed (``error`` says why); an answer that could not be read scores 0
     and is ``unparsed``. ``margin`` is by how much the answer is right (above 0) or wrong, where the response
@@ -129,7 +129,7 @@ class _Block:
 
 
 class Evaluator:
-    """Scores contenders on rows, spending nothing twice.
+    """Scores prepared prompts on rows, spending nothing twice.
 
     Args:
         study: under which name calls are kept.
@@ -197,20 +197,20 @@ class Evaluator:
         for, only those of which a block may not know that they are stored."""
         self._flying: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
 
-    def price(self, contender: Contender, rows: Sequence[int]) -> list[int]:
+    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         """Calls that each row would add to what is spent, in order: requests that this run had no need of yet, nor an
         earlier budget."""
         here: set[str] = set()
         prices = []
         for row in rows:
-            keys = {request.key for request in contender.requests(self._rows[row])} - here - self._free
+            keys = {request.key for request in prepared.requests(self._rows[row])} - here - self._free
             new = {key for key in keys if key not in self._used and key not in self._flying}
             here |= new
             prices.append(len(new))
         return prices
 
-    async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]:
-        """The outcomes of (contender, row) pairs, in their order; None where the budget left no room.
+    async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
+        """The outcomes of (prepared prompt, row) pairs, in their order; None where the budget left no room.
 
         Whatever happens, requests in flight are waited for and stored: they have been paid for.
 
@@ -227,7 +227,7 @@ class Evaluator:
 
     async def each(
         self,
-        jobs: Iterable[tuple[Contender, int]],
+        jobs: Iterable[tuple[PreparedPrompt, int]],
         split: str,
         done: Callable[[int, Outcome], Awaitable[None]],
     ) -> None:
@@ -237,7 +237,7 @@ class Evaluator:
         pending: set[asyncio.Task[None]] = set()
         blocks: list[_Block] = []
 
-        async def measure(place: int, job: tuple[Contender, int], asked: Sequence[_Asked], block: _Block) -> None:
+        async def measure(place: int, job: tuple[PreparedPrompt, int], asked: Sequence[_Asked], block: _Block) -> None:
             try:
                 with self._stopping():
                     await done(place, await self._outcome(*job, asked, split, block))
@@ -252,7 +252,7 @@ class Evaluator:
                     _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 if failures:
                     break
-                asked = [[(r, r.key) for r in contender.requests(self._rows[row])] for _, (contender, row) in some]
+                asked = [[(r, r.key) for r in prepared.requests(self._rows[row])] for _, (prepared, row) in some]
                 block = await self._block(dict(pair[::-1] for pairs in asked for pair in pairs))
                 blocks = [*(each for each in blocks if each.claimed or each.others), block]
                 pending |= {
@@ -275,7 +275,7 @@ class Evaluator:
         if not self._priced:  # what was answered before the block before this one, both will find stored
             self._used.maps[:] = [{}, self._used.maps[0]]
         keys = [key for key in requests if key not in self._flying]
-        block = _Block(await self._store.aside(self._store.find, self._study, keys))
+        block = _Block(await self._store.in_thread(self._store.find, self._study, keys))
         missing = {key for key in keys if key not in block.found.responses and self._is_to_send(block, key)}
         if self._owner is not None and missing:
             await self._claim(block, missing)
@@ -302,9 +302,9 @@ class Evaluator:
     async def _claim(self, block: _Block, keys: Collection[str]) -> None:
         """Claim requests, and take note of those that were answered just before."""
         assert self._owner is not None
-        claimed = await self._store.aside(self._store.claim, self._owner, keys)
+        claimed = await self._store.in_thread(self._store.claim, self._owner, keys)
         block.claimed |= claimed
-        answered = (await self._store.aside(self._store.find, self._study, claimed)).responses
+        answered = (await self._store.in_thread(self._store.find, self._study, claimed)).responses
         block.found.responses.update(answered)
 
     async def _watch(self, block: _Block) -> None:
@@ -316,7 +316,7 @@ class Evaluator:
                 wait = min(2 * wait, LONGEST_POLL_S)
                 self._ledger.check()
                 block.found.responses.update(
-                    (await self._store.aside(self._store.find, self._study, waiting)).responses
+                    (await self._store.in_thread(self._store.find, self._study, waiting)).responses
                 )
                 left = [key for key in waiting if key not in block.found.responses]
                 await self._claim(block, left)
@@ -340,40 +340,40 @@ class Evaluator:
         claimed = {key for block in blocks for key in block.claimed}
         if claimed:
             assert self._owner is not None
-            await self._store.aside(self._store.end_claims, self._owner, claimed)
+            await self._store.in_thread(self._store.end_claims, self._owner, claimed)
 
-    def learned(self, contender: Contender, outcomes: Sequence[Outcome]) -> Contender:
-        """The contender as it reads after these outcomes of its own; itself where its form has nothing to learn."""
-        if not contender.answer.learns:
-            return contender
+    def learned(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> PreparedPrompt:
+        """The prepared prompt with its answer form calibrated on these outcomes, where it learns."""
+        if not prepared.answer.learns:
+            return prepared
         answered = [outcome for outcome in outcomes if outcome.error is None]
         responses = self._responses([outcome.key for outcome in answered])
-        answer = contender.answer.learned(
+        answer = prepared.answer.learned(
             [responses[outcome.key] for outcome in answered],
             [self._rows[outcome.row].target for outcome in answered],
         )
-        if answer is contender.answer:
-            return contender
-        return replace(contender, answer=answer, prompt=replace(contender.prompt, answer=answer.to_dict()))
+        if answer is prepared.answer:
+            return prepared
+        return replace(prepared, answer=answer, prompt=replace(prepared.prompt, answer=answer.to_dict()))
 
     def _responses(self, keys: Collection[str]) -> dict[str, Response]:
         """Responses that this run had need of."""
         return {key: call.response for key, call in self._store.find(self._study, keys).calls.items()}
 
-    async def read_anew(
-        self, contender: Contender, outcomes: Sequence[Outcome], split: str
-    ) -> tuple[Contender, list[Outcome]]:
-        """The contender as it reads after these outcomes of its own, and the outcomes as it reads them then; no call
-        is made for that. Metrics of all rows together are of these rows then."""
-        learned = self.learned(contender, outcomes)
-        if learned is contender:
-            return contender, self.together(outcomes)
-        read = await self.evaluate([(learned, outcome.row) for outcome in outcomes], split)
-        return learned, self.together([outcome for outcome in read if outcome is not None])
+    async def reparse(
+        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
+    ) -> tuple[PreparedPrompt, list[Outcome]]:
+        """Calibrate the answer form on these outcomes and parse their stored responses again, without a call.
 
-    def together(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """One contender's outcomes with the scores that they have together, which differ where the metric is one of
-        all rows together."""
+        Corpus metrics are computed over exactly these rows."""
+        learned = self.learned(prepared, outcomes)
+        if learned is prepared:
+            return prepared, self.with_corpus_scores(outcomes)
+        read = await self.evaluate([(learned, outcome.row) for outcome in outcomes], split)
+        return learned, self.with_corpus_scores([outcome for outcome in read if outcome is not None])
+
+    def with_corpus_scores(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """One prepared prompt's outcomes, with scores computed over all of them where the metric is a corpus metric."""
         if not isinstance(self._metric, Corpus):
             return list(outcomes)
         scored = [outcome for outcome in outcomes if outcome.score is not None]
@@ -382,21 +382,21 @@ class Evaluator:
         influence = dict(zip([outcome.row for outcome in scored], self._metric.influences(pairs), strict=True))
         return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]
 
-    def crossed(self, contender: Contender, outcomes: Sequence[Outcome]) -> Floats | None:
+    def crossed(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> Floats | None:
         """How well the answers of some outcomes fit each of their rows, of shape (n, n); no call is made for that.
 
         Where label probabilities are known, the logarithm of the row's own label's. None for a metric that is not
         from `prompt_search.metrics`: it may cost money, and is not called more than once a row.
         """
-        if not isinstance(self._metric, Comparison):
+        if not isinstance(self._metric, ReferenceMetric):
             return None
         rows = [self._rows[outcome.row] for outcome in outcomes]
-        asked = [[request.key for request in contender.requests(row)] for row in rows]
+        asked = [[request.key for request in prepared.requests(row)] for row in rows]
         responses = self._responses({key for keys in asked for key in keys})
         table = []
         for outcome, (*before, key) in zip(outcomes, asked, strict=True):
             baseline = responses[before[0]] if before else None
-            chances = contender.answer.probabilities(responses[key], baseline)
+            chances = prepared.answer.probabilities(responses[key], baseline)
             if chances is None:
                 table.append([0.0 if outcome.unparsed else self._metric(outcome.answer, row) for row in rows])
             else:
@@ -416,24 +416,24 @@ class Evaluator:
             raise
 
     async def _outcome(
-        self, contender: Contender, index: int, requests: Sequence[_Asked], split: str, block: _Block
+        self, prepared: PreparedPrompt, index: int, requests: Sequence[_Asked], split: str, block: _Block
     ) -> Outcome:
         row = self._rows[index]
         baseline: Response | None = None
         *before, (asked, key) = requests
         for request, blank in before:
-            baseline, cached = await self._respond(contender, request, blank, split, block)
+            baseline, cached = await self._respond(prepared, request, blank, split, block)
             if baseline.error is not None:
                 return _failed(index, blank, baseline.error, cached)
-        response, cached = await self._respond(contender, asked, key, split, block)
+        response, cached = await self._respond(prepared, asked, key, split, block)
         if response.error is not None:
             return _failed(index, key, response.error, cached)
-        answer = contender.answer.parse(response, baseline)
+        answer = prepared.answer.parse(response, baseline)
         result = await score(self._metric, answer, row)
         unparsed = isinstance(answer, Unparsed)
         by = result.margin
         if by is None and not unparsed:
-            by = margin(self._metric, contender.answer.probabilities(response, baseline), row)
+            by = margin(self._metric, prepared.answer.probabilities(response, baseline), row)
         return Outcome(
             row=index,
             key=key,
@@ -447,7 +447,7 @@ class Evaluator:
         )
 
     async def _respond(
-        self, contender: Contender, request: Request, key: str, split: str, block: _Block
+        self, prepared: PreparedPrompt, request: Request, key: str, split: str, block: _Block
     ) -> tuple[Response, bool]:
         """The response to a request, and whether it cost nothing now; asked once however many rows need it."""
         if key in self._used:
@@ -455,14 +455,14 @@ class Evaluator:
             response = call.response if call else self._responses([key])[key]
             return response, self._used[key]
         if key not in self._flying:
-            self._flying[key] = asyncio.ensure_future(self._obtain(contender, request, key, split, block))
+            self._flying[key] = asyncio.ensure_future(self._obtain(prepared, request, key, split, block))
         return await asyncio.shield(self._flying[key])
 
     async def _obtain(
-        self, contender: Contender, request: Request, key: str, split: str, block: _Block
+        self, prepared: PreparedPrompt, request: Request, key: str, split: str, block: _Block
     ) -> tuple[Response, bool]:
         with self._stopping():  # here already: those who wait for the same request hear of it a step later
-            response, cached = await self._answer(contender, request, key, split, block)
+            response, cached = await self._answer(prepared, request, key, split, block)
         self._used[key] = cached
         del self._flying[key]  # a response is in the store; one that failed for the budget stays, and fails again
         if self._on_response is not None:
@@ -470,7 +470,7 @@ class Evaluator:
         return response, cached
 
     async def _answer(
-        self, contender: Contender, request: Request, key: str, split: str, block: _Block
+        self, prepared: PreparedPrompt, request: Request, key: str, split: str, block: _Block
     ) -> tuple[Response, bool]:
         call = block.found.calls.get(key)
         if call is not None and self._is_of_this_run(key, call):
@@ -500,7 +500,7 @@ class Evaluator:
         block.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
             raise BudgetExceeded(response.error)
-        self._check_hopeless(response, contender)
+        self._check_hopeless(response, prepared)
         return response, False
 
     async def _send(self, request: Request) -> Response:
@@ -515,7 +515,7 @@ class Evaluator:
                 raise BudgetExceeded(error) from None
             return Response(error=error, attempts=sent, lost=1)
 
-    def _check_hopeless(self, response: Response, contender: Contender) -> None:
+    def _check_hopeless(self, response: Response, prepared: PreparedPrompt) -> None:
         """Stop a run in which nothing is answered, from its beginning or any more.
 
         Raises:
@@ -527,7 +527,7 @@ class Evaluator:
             self._failing.clear()
             return
         self._failures += 1
-        self._failing.add(contender.prompt.source)
+        self._failing.add(prepared.prompt.source)
         if not self._answered:
             if self._failures >= HOPELESS_AFTER:
                 raise RequestRefused(f"the first {self._failures} requests all failed, the last with {response.error}")

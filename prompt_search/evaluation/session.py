@@ -103,7 +103,7 @@ def opened(storage: str | None, name: str) -> Iterator[tuple[Store, Lease | None
 async def evaluator_for(
     models: Sequence[Model], executor: DaskExecutor | None, *, max_concurrency: int, seed: int = 0, **settings: Any
 ) -> AsyncIterator[Evaluator]:
-    """What scores contenders, with a client for each model; settings as for `Evaluator`."""
+    """What scores prepared prompts, with a client for each model; settings as for `Evaluator`."""
     async with AsyncExitStack() as stack:
         clients: dict[tuple[str, str], Completer] = {}
         places: dict[tuple[str, str], Slots] = {}

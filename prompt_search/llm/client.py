@@ -264,7 +264,7 @@ had sent it was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class HttpReply:
     """What one attempt came to: an HTTP status with the raw answer, or a ``failure`` with what is known of it.
 
     ``headers`` are those that say when to ask again, with names in lower case. ``latency_s`` is in seconds, measured
@@ -282,7 +282,7 @@ class Reply:
 class Transport(Protocol):
     """Makes attempts, one HTTP request each; knows nothing of retries, budgets and limits."""
 
-    async def send(self, body: Mapping[str, Any]) -> Reply: ...
+    async def send(self, body: Mapping[str, Any]) -> HttpReply: ...
 
     async def close(self) -> None: ...
 
@@ -353,8 +353,8 @@ class HttpTransport:
 
         _ = aiohttp.ClientSession, openai.AsyncOpenAI
 
-    async def send(self, body: Mapping[str, Any]) -> Reply:
-        """One request; whatever comes of it is a ``Reply``. Errors and failures do not quote the key."""
+    async def send(self, body: Mapping[str, Any]) -> HttpReply:
+        """One request; whatever comes of it is a ``HttpReply``. Errors and failures do not quote the key."""
         import aiohttp
 
         start = time.monotonic()
@@ -364,11 +364,11 @@ class HttpTransport:
                 content = await answer.read()
         except (TimeoutError, aiohttp.ClientError) as error:
             why = redact(_root_message(error), self._secrets)
-            return Reply(failure=_failure_of(error), why=why, latency_s=time.monotonic() - start)
+            return HttpReply(failure=_failure_of(error), why=why, latency_s=time.monotonic() - start)
         if answer.status >= 400 or b'"choices"' not in content:  # it will be told, maybe where the key is not known
             content = redact(content.decode("utf-8", "replace"), self._secrets).encode()
         headers = ((name.lower(), value) for name, value in answer.headers.items())
-        return Reply(
+        return HttpReply(
             status=answer.status,
             headers={name: value for name, value in headers if name.startswith("retry-after")},
             content=content,
@@ -389,8 +389,9 @@ class Client:
     A ``Retry-After`` holds back all requests of the client, the status codes 429, 503 and 529 let fewer of them out
     at a time, and the model's limits for a minute are kept: see `prompt_search.llm.rate_limit.Pace`.
     ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request before every
-    attempt takes its turn, and may raise ``BudgetExceeded``. With an ``executor`` (see `prompt_search.llm.dask_executor`)
-    attempts are sent by other processes, each of which may have ``max_concurrency`` in flight; ``on_capacity`` is told
+    attempt takes its turn, and may raise ``BudgetExceeded``. With an ``executor`` (see
+    `prompt_search.llm.dask_executor`) attempts are sent by other processes, each of which may have
+    ``max_concurrency`` in flight; ``on_capacity`` is told
     how many that are in all.
 
     Use as ``async with Client(model) as client``.

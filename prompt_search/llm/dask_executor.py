@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from prompt_search.errors import InputError, MissingExtra, RunError, ServerUnreachable
-from prompt_search.llm.client import HttpTransport, Model, Reply
+from prompt_search.llm.client import HttpReply, HttpTransport, Model
 
 if TYPE_CHECKING:
     import distributed
@@ -76,11 +76,11 @@ async def greet(sender: str, model: Model, request_timeout: float) -> None:
         _transports[sender] = await HttpTransport.open(model._url(), model._key(), request_timeout)
 
 
-async def attempt(parcel: Parcel) -> Reply:
+async def attempt(parcel: Parcel) -> HttpReply:
     """Runs on a worker: makes one attempt."""
     transport = _transports.get(parcel.sender)
     if transport is None:  # the task outlived the worker that it was meant for, which may have sent it
-        return Reply(failure="lost", why="its worker was started anew")
+        return HttpReply(failure="lost", why="its worker was started anew")
     _leave_thread(parcel.key)
     return await transport.send(parcel.body)
 
@@ -116,7 +116,7 @@ class _Waiting:
     """An attempt that no worker has yet."""
 
     body: Mapping[str, Any]
-    reply: asyncio.Future[Reply]
+    reply: asyncio.Future[HttpReply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +241,7 @@ class DaskTransport:
                         await self._dask.run(part, self._sender, workers=list(self._workers), on_error="ignore")
             await self._dask.close()  # type: ignore[no-untyped-call]
 
-    async def send(self, body: Mapping[str, Any]) -> Reply:
+    async def send(self, body: Mapping[str, Any]) -> HttpReply:
         """The reply, from whichever worker has room first.
 
         Raises:
@@ -421,7 +421,7 @@ class DaskTransport:
                 reply = result.result()
             else:
                 why = "is gone" if worker.gone.done() else "does not answer"
-                reply = Reply(failure="lost", why=f"Dask's worker {worker.address} {why}")
+                reply = HttpReply(failure="lost", why=f"Dask's worker {worker.address} {why}")
             if reply.failure == "lost" and self._workers.get(worker.address) is worker:
                 self._forget(worker.address)  # it may be another one by now: the next look greets it
             _set(one.reply, reply)
@@ -435,18 +435,18 @@ class DaskTransport:
             self._hand_out_soon()
 
 
-async def _result(future: distributed.Future[Any]) -> Reply:
+async def _result(future: distributed.Future[Any]) -> HttpReply:
     from distributed import CancelledError, KilledWorker
 
     try:
-        reply: Reply = await future
+        reply: HttpReply = await future
     # With the connection to the scheduler, or when someone restarts the cluster; OSError: while the reply was fetched.
     except (CancelledError, KilledWorker, OSError) as error:
-        return Reply(failure="lost", why=str(error))
+        return HttpReply(failure="lost", why=str(error))
     return reply
 
 
-def _set(reply: asyncio.Future[Reply], value: Reply | BaseException) -> None:
+def _set(reply: asyncio.Future[HttpReply], value: HttpReply | BaseException) -> None:
     if reply.done():  # cancelled: nobody waits for it any more
         return
     if isinstance(value, BaseException):

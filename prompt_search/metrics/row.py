@@ -114,7 +114,7 @@ def check(metric: Metric, fields: Collection[str]) -> None:
     """
     if not callable(metric):
         raise InputError(f"a metric must be callable as metric(answer, row), not {metric!r}; give a function")
-    if isinstance(metric, (Comparison, Corpus)):
+    if isinstance(metric, (ReferenceMetric, Corpus)):
         metric.validate(fields)
 
 
@@ -130,7 +130,7 @@ def _finite(value: Any, name: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(ABC):
+class ReferenceMetric(ABC):
     """Compares the answer with each accepted one in ``column`` (the target if ``None``); the best counts."""
 
     name: ClassVar[str]
@@ -163,7 +163,7 @@ class Comparison(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Exact(Comparison):
+class Exact(ReferenceMetric):
     """1 if the answer is the same, else 0: numbers by value, text without regard to white space and case.
 
     >>> row = Row({"question": "?", "answer": ["New York", "NYC"]}, target="answer")
@@ -178,7 +178,7 @@ class Exact(Comparison):
     def _best(self, answer: Any, expected: Any) -> float:
         # A JSON answer can itself be a list.
         same_list = isinstance(answer, list) and answer == expected
-        return 1.0 if same_list else Comparison._best(self, answer, expected)
+        return 1.0 if same_list else ReferenceMetric._best(self, answer, expected)
 
     def _compare(self, answer: Any, expected: Any) -> float:
         if isinstance(answer, (dict, list)) or isinstance(expected, (dict, list)):
@@ -191,7 +191,7 @@ class Exact(Comparison):
 
 
 @dataclass(frozen=True, slots=True)
-class Includes(Comparison):
+class Includes(ReferenceMetric):
     """1 if the expected text occurs in the answer, within a word too, else 0; compared as in ``Exact``.
 
     >>> Includes()("It is Paris.", Row({"country": "France", "capital": "Paris"}, target="capital"))
@@ -207,7 +207,7 @@ class Includes(Comparison):
 
 
 @dataclass(frozen=True, slots=True)
-class Numeric(Comparison):
+class Numeric(ReferenceMetric):
     """1 if the numbers differ by at most ``tolerance``, or ``relative`` times the expected one, else 0.
 
     Text is read as ``answers.Number`` does; an answer without a number scores 0, a target without one is an
@@ -235,7 +235,7 @@ class Numeric(Comparison):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenF1(Comparison):
+class TokenF1(ReferenceMetric):
     """F1 of the words shared, without case, punctuation and articles (Rajpurkar et al. 2016, SQuAD).
 
     >>> TokenF1()("the cat sat", Row({"q": "?", "a": "A cat sat down"}, target="a"))
@@ -253,9 +253,9 @@ class TokenF1(Comparison):
 
 
 @dataclass(frozen=True, slots=True)
-class _Translation(Comparison):
+class _Translation(ReferenceMetric):
     def validate(self, fields: Collection[str]) -> None:
-        Comparison.validate(self, fields)
+        ReferenceMetric.validate(self, fields)
         _sacrebleu(self.name)
 
     def _best(self, answer: Any, expected: Any) -> float:

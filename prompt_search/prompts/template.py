@@ -239,7 +239,7 @@ class Template:
         """The examples that a rendering shows, of all its lists."""
         return [shot for shown in self._trace(choices, row, pool)[1].shown.values() for shot in shown]
 
-    def fix(self, choices: Mapping[str, Any], row: Any = None, *, pool: ExamplePool | None = None) -> str:
+    def specialize(self, choices: Mapping[str, Any], row: Any = None, *, pool: ExamplePool | None = None) -> str:
         """The same template with the choices filled in: Jinja without search functions, self-contained.
 
         Branches that a choice decides are resolved, option lists disappear, labels and other context that is

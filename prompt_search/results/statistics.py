@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-Verdict = Literal["better", "not shown", "worse"]
+VerdictWord = Literal["better", "not shown", "worse"]
 
 POWER = 0.8
 """How often a difference must be shown to count as one that the rows can detect (Cohen 1988)."""
@@ -87,7 +87,7 @@ class Difference:
     rows: int
     won: int
     lost: int
-    verdict: Verdict
+    verdict: VerdictWord
     detectable: float
 
 
@@ -125,7 +125,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
         deviation = float(change.std(ddof=1))
         half = float(stats.t.ppf((1 + level) / 2, rows - 1)) * deviation / math.sqrt(rows)
         low, high = mean - half, mean + half
-    verdict: Verdict = "not shown" if not p < 1 - level or not mean else "better" if mean > 0 else "worse"
+    verdict: VerdictWord = "not shown" if not p < 1 - level or not mean else "better" if mean > 0 else "worse"
     return Difference(
         difference=mean,
         low=low,

@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from prompt_search.evaluation.evaluator import Contender, Outcome
+from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
 from prompt_search.prompts.space import Candidate, SearchSpace
 from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.effects import Effects, Interaction, effects, interactions
@@ -71,7 +71,7 @@ class Racer:
     candidate: Candidate
     positions: Mapping[str, int]
     levels: Levels
-    contender: Contender
+    prepared: PreparedPrompt
     rows: Sequence[int]
     outcomes: list[Outcome] = field(default_factory=list)
     state: str = "running"
@@ -102,20 +102,20 @@ class Look:
     """A racer after a round: how it is read now, and all its outcomes."""
 
     racer: Racer
-    contender: Contender
+    prepared: PreparedPrompt
     outcomes: list[Outcome]
 
 
 class Scores(Protocol):
     """What a race needs of `prompt_search.evaluation.Evaluator`."""
 
-    def price(self, contender: Contender, rows: Sequence[int]) -> list[int]: ...
+    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]: ...
 
-    async def evaluate(self, jobs: Sequence[tuple[Contender, int]], split: str) -> list[Outcome | None]: ...
+    async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]: ...
 
-    async def read_anew(
-        self, contender: Contender, outcomes: Sequence[Outcome], split: str
-    ) -> tuple[Contender, list[Outcome]]: ...
+    async def reparse(
+        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
+    ) -> tuple[PreparedPrompt, list[Outcome]]: ...
 
 
 class Race:
@@ -141,7 +141,7 @@ class Race:
         self,
         *,
         space: SearchSpace,
-        enter: Callable[[Candidate], tuple[Contender, Sequence[int]]],
+        enter: Callable[[Candidate], tuple[PreparedPrompt, Sequence[int]]],
         order: Sequence[int],
         evaluator: Scores,
         limit: Callable[[], float],
@@ -236,13 +236,16 @@ class Race:
         return sorted(self.racers, key=place)
 
     def racer(
-        self, trial: int, candidate: Candidate, contender: Contender, rows: Sequence[int], positions: Mapping[str, int]
+        self,
+        trial: int,
+        candidate: Candidate,
+        prepared: PreparedPrompt,
+        rows: Sequence[int],
+        positions: Mapping[str, int],
     ) -> Racer:
         """A candidate as it enters a race."""
         (levels,) = self._encoding.encode([candidate])
-        return Racer(
-            trial=trial, candidate=candidate, positions=positions, levels=levels, contender=contender, rows=rows
-        )
+        return Racer(trial=trial, candidate=candidate, positions=positions, levels=levels, prepared=prepared, rows=rows)
 
     @property
     def hand_written(self) -> Racer | None:
@@ -358,14 +361,14 @@ class Race:
         candidate = self._space.candidate(positions)
         if candidate in self._entered or len(self.racers) >= self._most_trials:
             return None
-        contender, rows = self._enter(candidate)
+        prepared, rows = self._enter(candidate)
         self._entered.add(candidate)
-        if contender.identity in self._entered:
+        if prepared.identity in self._entered:
             return None
-        self._entered.add(contender.identity)
+        self._entered.add(prepared.identity)
         flat = {factor.name: positions.get(factor.name, 0) for factor in self._space.factors}
         trial = self.racers[-1].trial + 1 if self.racers else DEFAULT_TRIAL
-        self.racers.append(self.racer(trial, candidate, contender, rows, flat))
+        self.racers.append(self.racer(trial, candidate, prepared, rows, flat))
         return self.racers[-1]
 
     def _picks(self, number: int) -> list[Racer]:
@@ -478,18 +481,18 @@ class Race:
         room = until - self._spent()
         for racer in racers:
             wanted = list(racer.unseen[:rows])
-            for row, price in zip(wanted, self._evaluator.price(racer.contender, wanted), strict=True):
+            for row, price in zip(wanted, self._evaluator.price(racer.prepared, wanted), strict=True):
                 if price > room:
                     break
                 room -= price
                 jobs.append((racer, row))
-        outcomes = await self._evaluator.evaluate([(racer.contender, row) for racer, row in jobs], "search")
+        outcomes = await self._evaluator.evaluate([(racer.prepared, row) for racer, row in jobs], "search")
         new: dict[Racer, list[Outcome]] = {}
         for (racer, _), outcome in zip(jobs, outcomes, strict=True):
             if outcome is not None:
                 new.setdefault(racer, []).append(outcome)
         return [
-            Look(racer, *await self._evaluator.read_anew(racer.contender, [*racer.outcomes, *found], "search"))
+            Look(racer, *await self._evaluator.reparse(racer.prepared, [*racer.outcomes, *found], "search"))
             for racer, found in new.items()
         ]
 
@@ -497,7 +500,7 @@ class Race:
         """Take down what a round measured, and how much that was."""
         before = sum(len(look.racer.outcomes) for look in looks)
         for look in looks:
-            look.racer.contender, look.racer.outcomes = look.contender, look.outcomes
+            look.racer.prepared, look.racer.outcomes = look.prepared, look.outcomes
         self._on_round(self)
         return sum(len(look.outcomes) for look in looks) - before
 

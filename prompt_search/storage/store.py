@@ -122,7 +122,7 @@ class Store:
 
         return (sqlite if self.url.get_backend_name() == "sqlite" else postgresql).insert(table)
 
-    async def aside(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call something that waits for the database without stopping the event loop.
 
         What is in memory takes no time, and has one connection, which is used by one thread at a time.
@@ -498,7 +498,7 @@ class Store:
                 f"give it another name or storage, or start anew with fresh=True (--fresh)"
             )
 
-    def open_sealed(self, sealed: str, prompt: str, study: str) -> None:
+    def record_test_use(self, sealed: str, prompt: str, study: str) -> None:
         """Note that a winner is about to be tested on sealed rows; one that was tested on them before opens nothing.
 
         Args:

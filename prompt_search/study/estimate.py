@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prompt_search import _html
-from prompt_search.budget import ANSWER_LIMITS, Budget, Price, most_used
+from prompt_search.budget import ANSWER_LIMITS, Budget, CostOf, most_used
 from prompt_search.llm.messages import Request, Usage
 from prompt_search.storage.records import Call
 
@@ -66,7 +66,7 @@ def estimated(
     calls: Mapping[str, Call],
     stored: int,
     in_flight: int,
-    price: Price,
+    price: CostOf,
 ) -> Estimate:
     """An estimate from what is known.
 

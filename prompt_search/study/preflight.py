@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from prompt_search import _html
 from prompt_search.budget import Budget
-from prompt_search.evaluation.evaluator import Contender, Evaluator, Outcome
+from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
 from prompt_search.storage.records import Call
 
@@ -176,9 +176,9 @@ def _for_default(blocks: int) -> int:
 
 async def probe(
     evaluator: Evaluator,
-    default: Contender,
+    default: PreparedPrompt,
     blocks: Sequence[Sequence[int]],
-    others: Sequence[tuple[Contender, Collection[int]]],
+    others: Sequence[tuple[PreparedPrompt, Collection[int]]],
 ) -> Probe:
     """Ask each other prompt about a block of rows, the default about the first half of them, and about some again.
 
@@ -193,25 +193,24 @@ async def probe(
     asking = list(zip(others, blocks, strict=False))
     rows = [row for block in blocks[: _for_default(len(blocks))] for row in block]
 
-    async def asked(contender: Contender, about: Sequence[int]) -> list[Outcome]:
-        found = await evaluator.evaluate([(contender, row) for row in about], "preflight")
+    async def asked(prepared: PreparedPrompt, about: Sequence[int]) -> list[Outcome]:
+        found = await evaluator.evaluate([(prepared, row) for row in about], "preflight")
         return [outcome for outcome in found if outcome is not None]
 
-    async def learned(contender: Contender, outcomes: list[Outcome]) -> list[Outcome]:
+    async def learned(prepared: PreparedPrompt, outcomes: list[Outcome]) -> list[Outcome]:
         """As it reads them after having seen them, where it learns from rows."""
-        return (await evaluator.read_anew(contender, outcomes, "preflight"))[1]
+        return (await evaluator.reparse(prepared, outcomes, "preflight"))[1]
 
     first = await asked(default, rows)
     second = [
-        (contender, await asked(contender, [row for row in block if row in able]))
-        for (contender, able), block in asking
+        (prepared, await asked(prepared, [row for row in block if row in able])) for (prepared, able), block in asking
     ]
     again = await asked(replace(default, sample=1), rows[: max(1, len(rows) // 4)])
     crossed = []
-    for contender, outcomes in second:
+    for prepared, outcomes in second:
         scored = {outcome.row for outcome in outcomes if outcome.score is not None}
         paired = [outcome for outcome in first if outcome.row in scored and outcome.score is not None]
-        pairs = [(contender, [outcome for outcome in outcomes if outcome.row in scored])]
+        pairs = [(prepared, [outcome for outcome in outcomes if outcome.row in scored])]
         pairs += [(default, paired)] if len(paired) == len(scored) else []
         tables = [evaluator.crossed(asker, found) for asker, found in pairs]
         known = [table for table in tables if table is not None]
@@ -219,7 +218,7 @@ async def probe(
             crossed.append(np.array(known))
     return Probe(
         default=await learned(default, first),
-        others=[await learned(contender, found) for contender, found in second],
+        others=[await learned(prepared, found) for prepared, found in second],
         repeats=list(zip(first, again, strict=False)),
         crossed=crossed,
     )

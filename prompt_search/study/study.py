@@ -16,7 +16,7 @@ from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
-from prompt_search.evaluation.evaluator import Contender, Evaluator, Outcome
+from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
@@ -207,7 +207,7 @@ class Study:
         """The fields of a row to render with where the result must not depend on which."""
         return self.data.rows[self.search_rows[0]].fields
 
-    def contender(self, candidate: Candidate) -> Contender:
+    def prepared(self, candidate: Candidate) -> PreparedPrompt:
         """How a candidate is asked and read."""
         space = self.space()
         values, texts = space.values(candidate), space.texts(candidate)
@@ -215,7 +215,7 @@ class Study:
         model: Model = values.get("model", self.models[0])
         given = {key: values.get(key, _options(value)[0]) for key, value in self.request.items()}
         parameters = {"temperature": 0, **answer.parameters, **given}
-        source = self.template.fix(self._template_choices(candidate), self._any_row, pool=self.pool)
+        source = self.template.specialize(self._template_choices(candidate), self._any_row, pool=self.pool)
         prompt = Prompt(
             source=source,
             choices=texts,
@@ -224,9 +224,9 @@ class Study:
             model=model.name,
             name=self.template.name,
         )
-        return Contender(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
+        return PreparedPrompt(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
 
-    def reader(self, trial: TrialRecord, stored: StudyRecord) -> Contender:
+    def reader(self, trial: TrialRecord, stored: StudyRecord) -> PreparedPrompt:
         """A stored trial's prompt, read as this study reads.
 
         Raises:
@@ -238,15 +238,15 @@ class Study:
         answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
         prompt = replace(Prompt(**trial.prompt), answer=answer.to_dict())
         endpoint = dict(stored.identity["models"])[prompt.model]
-        return Contender(prompt=prompt, answer=answer, model=str(prompt.model), endpoint=endpoint)
+        return PreparedPrompt(prompt=prompt, answer=answer, model=str(prompt.model), endpoint=endpoint)
 
-    def check_sent(self, contender: Contender, sample: SampleRecord) -> None:
+    def check_sent(self, prepared: PreparedPrompt, sample: SampleRecord) -> None:
         """
         Raises:
             StudyError: a stored response is not that to a prompt with this row.
         """
         inside = sample.row < len(self.data)
-        if not inside or contender.request(self.data.rows[sample.row].fields).key != sample.key:
+        if not inside or prepared.request(self.data.rows[sample.row].fields).key != sample.key:
             raise StudyError(
                 f"row {sample.row} is not the one that was asked about; rescore with the rows of the stored study, of "
                 f"which the target alone may be corrected"
@@ -264,7 +264,7 @@ class Study:
 
     def prompt(self, choices: Mapping[str, Any] | None = None) -> Prompt:
         """The prompt of some choices (option or its text by name; missing ones: the first option)."""
-        return self.contender(self.space().candidate_of(choices or {})).prompt
+        return self.prepared(self.space().candidate_of(choices or {})).prompt
 
     def _rows_for(self, candidate: Candidate) -> list[int]:
         """The rows a candidate may be scored on: all but those that it shows as examples."""
@@ -407,10 +407,10 @@ class Study:
         budget = Budget(calls=budget) if isinstance(budget, int) else budget
         space = self.space()
         self._check(budget)
-        contenders = [self.contender(candidate) for candidate in self._first_candidates]
+        prepared_prompts = [self.prepared(candidate) for candidate in self._first_candidates]
         rows = self.search_rows[:BLOCK]
-        requests = [contender.requests(self.data.rows[row])[-1] for contender in contenders for row in rows]
-        for_each = max(len(contender.requests(self.data.rows[rows[0]])) for contender in contenders)
+        requests = [prepared.requests(self.data.rows[row])[-1] for prepared in prepared_prompts for row in rows]
+        for_each = max(len(prepared.requests(self.data.rows[rows[0]])) for prepared in prepared_prompts)
         store = Store(self.storage or "sqlite://")
         try:
             own = store.calls(self.name)
@@ -540,7 +540,7 @@ class Study:
 
             async def main() -> Probe:
                 async with self._evaluating(label, store, ledger, lease) as evaluator:
-                    return await probe(evaluator, self.contender(default), blocks, others)
+                    return await probe(evaluator, self.prepared(default), blocks, others)
 
             store.delete_study(label)
             found = in_own_thread(main, lambda: ledger.stop("interrupted"))
@@ -552,12 +552,12 @@ class Study:
                 sealed=len(self.test_rows),
                 share=TEST_SHARE / self._most_tested,
                 repeating=self._near_duplicates(),
-                bounded=isinstance(self.metric, (metrics.Comparison, Corpus)),
+                bounded=isinstance(self.metric, (metrics.ReferenceMetric, Corpus)),
             )
             store.close()
             return told
 
-    def _telling(self, candidates: Sequence[Candidate]) -> list[tuple[Contender, list[int]]]:
+    def _telling(self, candidates: Sequence[Candidate]) -> list[tuple[PreparedPrompt, list[int]]]:
         """Candidates with the rows that they may be asked about, those first from which few answers tell most.
 
         A label's probability tells more than a label, an answer after examples more than one without (rows that they
@@ -565,12 +565,12 @@ class Study:
         """
         texts = self.space().texts
 
-        def telling(other: tuple[Candidate, Contender, list[int]]) -> tuple[bool, bool, int]:
-            candidate, contender, rows = other
+        def telling(other: tuple[Candidate, PreparedPrompt, list[int]]) -> tuple[bool, bool, int]:
+            candidate, prepared, rows = other
             apart = min(_differing(texts(candidate), texts(before)) for before in taken)
-            return contender.answer.has_probabilities, len(rows) < len(self.search_rows), apart
+            return prepared.answer.has_probabilities, len(rows) < len(self.search_rows), apart
 
-        left = [(candidate, self.contender(candidate), self._rows_for(candidate)) for candidate in candidates]
+        left = [(candidate, self.prepared(candidate), self._rows_for(candidate)) for candidate in candidates]
         taken, found = [self.space().candidate({})], []
         while left:
             best = max(left, key=telling)
@@ -597,7 +597,7 @@ class Study:
     def _evaluating(
         self, name: str, store: Store, ledger: Ledger, lease: Lease | None, **settings: Any
     ) -> AbstractAsyncContextManager[Evaluator]:
-        """What scores this study's contenders; calls are kept under a name."""
+        """What scores this study's prepared prompts; calls are kept under a name."""
         if lease is not None:
             lease.on_lost = lambda: ledger.stop("another process took the study over")
         return evaluator_for(
@@ -654,7 +654,7 @@ class _Run:
         self.ledger = ledger
         self.progress = progress
         self.tested = study._most_tested if test else 0
-        self.saved: dict[int, tuple[Contender, str, Mapping[int, Outcome]]] = {}
+        self.saved: dict[int, tuple[PreparedPrompt, str, Mapping[int, Outcome]]] = {}
         self.cached = self.responses = self.errors = self.unparsed = self.trials = 0
         self.best: tuple[float, float, float] | None = None
         self.phase = "starting"
@@ -679,7 +679,7 @@ class _Run:
         study = self.study
         return Race(
             space=study.space(),
-            enter=lambda candidate: (study.contender(candidate), study._rows_for(candidate)),
+            enter=lambda candidate: (study.prepared(candidate), study._rows_for(candidate)),
             order=order,
             evaluator=evaluator,
             limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
@@ -710,19 +710,21 @@ class _Run:
         race = self.race(evaluator, sorted(set(order), key=_place_in(study.search_rows)))
         tested: list[SampleRecord] = []
         for trial in trials:
-            contender = study.reader(trial, before)
+            prepared = study.reader(trial, before)
             found = sorted((s for s in samples if s.trial == trial.trial), key=lambda sample: sample.row)
             for sample in found:
-                study.check_sent(contender, sample)
-            searched = [(contender, sample.row) for sample in found if sample.split == "search"]
+                study.check_sent(prepared, sample)
+            searched = [(prepared, sample.row) for sample in found if sample.split == "search"]
             outcomes = [outcome for outcome in await evaluator.evaluate(searched, "search") if outcome is not None]
-            contender, outcomes = await evaluator.read_anew(contender, outcomes, "search")
-            racer = race.racer(trial.trial, study.space().candidate(trial.positions), contender, [], trial.positions)
+            prepared, outcomes = await evaluator.reparse(prepared, outcomes, "search")
+            racer = race.racer(trial.trial, study.space().candidate(trial.positions), prepared, [], trial.positions)
             racer.outcomes, racer.state, racer.reason = outcomes, trial.state, trial.reason
             race.racers.append(racer)
-            sealed = [(contender, sample.row) for sample in found if sample.split == "test"]
+            sealed = [(prepared, sample.row) for sample in found if sample.split == "test"]
             outcomes = [outcome for outcome in await evaluator.evaluate(sealed, "test") if outcome is not None]
-            tested += [sample_record(trial.trial, "test", each, study.data) for each in evaluator.together(outcomes)]
+            tested += [
+                sample_record(trial.trial, "test", each, study.data) for each in evaluator.with_corpus_scores(outcomes)
+            ]
         race.conclude()
         self.on_round(race)
         self.store.save_trials(study.name, [], tested)
@@ -757,18 +759,21 @@ class _Run:
         most = int((affordable + self.ledger.former.calls) * TEST_SHARE / self.tested) if self.tested else 0
         rows: list[int] = []
         for row in self.study.test_rows[:most]:
-            room -= sum(evaluator.price(racer.contender, [row])[0] for racer in racers)
+            room -= sum(evaluator.price(racer.prepared, [row])[0] for racer in racers)
             if room < 0:
                 break
             rows.append(row)
         if rows:
-            identity = repr(winner.contender.identity).encode("utf-8", "surrogatepass")
-            self.store.open_sealed(self.study.sealed, sha256(identity).hexdigest(), self.study.name)
-        jobs = [(racer.contender, row) for racer in racers for row in rows]
+            identity = repr(winner.prepared.identity).encode("utf-8", "surrogatepass")
+            self.store.record_test_use(self.study.sealed, sha256(identity).hexdigest(), self.study.name)
+        jobs = [(racer.prepared, row) for racer in racers for row in rows]
         outcomes = iter(await evaluator.evaluate(jobs, "test"))
         for racer in racers:
             found = [outcome for outcome in islice(outcomes, len(rows)) if outcome is not None]
-            samples = [sample_record(racer.trial, "test", each, self.study.data) for each in evaluator.together(found)]
+            samples = [
+                sample_record(racer.trial, "test", each, self.study.data)
+                for each in evaluator.with_corpus_scores(found)
+            ]
             self.store.save_trials(self.study.name, [], samples)
 
     def finish(self, race: Race, winner: Racer, known: Mapping[str, Any] | None = None) -> None:
@@ -860,15 +865,15 @@ class _Run:
         for racer in race.racers:
             if not racer.outcomes and racer.trial != DEFAULT_TRIAL:
                 continue  # entered, but not looked at yet
-            contender, state, before = self.saved.get(racer.trial, (None, "", {}))
-            if contender is not racer.contender or state != racer.state:
+            prepared, state, before = self.saved.get(racer.trial, (None, "", {}))
+            if prepared is not racer.prepared or state != racer.state:
                 trials.append(self.trial(racer))
             samples += [
                 sample_record(racer.trial, "search", outcome, self.study.data)
                 for outcome in racer.outcomes
                 if before.get(outcome.row) != outcome  # new, or read anew
             ]
-            self.saved[racer.trial] = racer.contender, racer.state, {o.row: o for o in racer.outcomes}
+            self.saved[racer.trial] = racer.prepared, racer.state, {o.row: o for o in racer.outcomes}
         self.store.save_trials(self.study.name, trials, samples)
         leader = race.leader
         if leader is not None and leader.scores:
@@ -880,7 +885,7 @@ class _Run:
         self.tell()
 
     def trial(self, racer: Racer) -> TrialRecord:
-        prompt = racer.contender.prompt
+        prompt = racer.prepared.prompt
         stopped = self.ledger.stopped is not None  # then the race ended early and decided nothing
         return TrialRecord(
             trial=racer.trial,

@@ -22,9 +22,9 @@ from prompt_search.evaluation.evaluator import (
     HOPELESS_AFTER,
     HOPELESS_IN_A_ROW,
     JOBS_AT_ONCE,
-    Contender,
     Evaluator,
     Outcome,
+    PreparedPrompt,
 )
 from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Response
@@ -40,9 +40,9 @@ ROWS = [Row({"text": f"text {index}", "label": LABELS[index % 2]}, target="label
 TEXT = Label(LABELS)
 
 
-def contender(model: Any, source: str = "Judge {{ row.text }}", answer: Answer = TEXT) -> Contender:
+def prepared(model: Any, source: str = "Judge {{ row.text }}", answer: Answer = TEXT) -> PreparedPrompt:
     prompt = Prompt(source=source, parameters=answer.parameters)
-    return Contender(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
+    return PreparedPrompt(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
 
 
 class Setting:
@@ -74,7 +74,7 @@ class Setting:
             on_response=lambda response, cached: self.told.append((response, cached)),
         )
 
-    def run(self, *jobs: tuple[Contender, int]) -> list[Outcome | None]:
+    def run(self, *jobs: tuple[PreparedPrompt, int]) -> list[Outcome | None]:
         return asyncio.run(self.evaluator.evaluate(jobs, "search"))
 
 
@@ -87,7 +87,7 @@ def test_right_and_wrong_are_scored(fake: FakeModel) -> None:
     """Outcomes come in the order of the jobs, whatever order the responses come in."""
     fake.latency = lambda body: 0.01 if "text 0" in prompt_of(body) else 0.0
     setting = Setting(fake)
-    asked = contender(fake.model())
+    asked = prepared(fake.model())
     outcomes = setting.run(*((asked, row) for row in (3, 0, 1)))
     assert [(o.row, o.score, o.answer) for o in outcomes if o] == [
         (3, 0.0, "positive"),
@@ -101,7 +101,7 @@ def test_same_request_is_asked_once(fake: FakeModel) -> None:
     """Rows, candidates and rounds that ask the same share one call, also while it is on its way."""
     fake.latency = lambda body: 0.005
     setting = Setting(fake)
-    first, second = contender(fake.model()), contender(fake.model(), "Judge {{ row.text }}{# again #}")
+    first, second = prepared(fake.model()), prepared(fake.model(), "Judge {{ row.text }}{# again #}")
     outcomes = setting.run((first, 0), (second, 0), (first, 0))
     setting.run((first, 0))
     assert fake.count == 1
@@ -112,7 +112,7 @@ def test_same_request_is_asked_once(fake: FakeModel) -> None:
 def test_response_is_stored_before_it_counts(fake: FakeModel) -> None:
     """When a progress display is told of a response, it is committed already."""
     setting = Setting(fake)
-    asked = contender(fake.model())
+    asked = prepared(fake.model())
     seen: list[bool] = []
     setting.evaluator._on_response = lambda response, cached: seen.append(
         setting.store.response(asked.request(ROWS[0].fields).key) == response
@@ -127,14 +127,14 @@ def test_error_is_data_without_a_score(fake: FakeModel) -> None:
     fake.answer = lambda body: (
         Response(error="timeout: 120 s", attempts=6) if "text 1" in prompt_of(body) else "negative"
     )
-    outcomes = Setting(fake).run(*((contender(fake.model()), row) for row in (0, 1, 3)))
+    outcomes = Setting(fake).run(*((prepared(fake.model()), row) for row in (0, 1, 3)))
     assert [(o.score, o.error) for o in outcomes if o] == [(0.0, None), (None, "timeout: 120 s"), (1.0, None)]
 
 
 def test_unparsed_answer_scores_zero_and_is_counted(fake: FakeModel) -> None:
     """What cannot be read is wrong, and told apart from a wrong answer."""
     fake.answer = lambda body: "I cannot say"
-    (outcome,) = Setting(fake).run((contender(fake.model()), 0))
+    (outcome,) = Setting(fake).run((prepared(fake.model()), 0))
     assert outcome is not None
     assert (outcome.score, outcome.unparsed, outcome.answer, outcome.error) == (0.0, True, None, None)
     assert outcome.explanation.startswith("unparsed: no label in")
@@ -142,7 +142,7 @@ def test_unparsed_answer_scores_zero_and_is_counted(fake: FakeModel) -> None:
 
 def test_budget_leaves_rows_out(fake: FakeModel) -> None:
     """Rows for which no call is left are None, neither scored nor failed."""
-    outcomes = Setting(fake, limit=3).run(*((contender(fake.model()), row) for row in range(8)))
+    outcomes = Setting(fake, limit=3).run(*((prepared(fake.model()), row) for row in range(8)))
     assert [o is None for o in outcomes] == [False] * 3 + [True] * 5
     assert fake.count == 3
 
@@ -153,7 +153,7 @@ def test_limit_is_kept_at_any_concurrency(limit: int, jobs: list[int], concurren
     """As many different requests are sent as the limit allows and not one more."""
     fake = FakeModel()
     setting = Setting(fake, limit=limit, concurrency=concurrency)
-    asked = contender(fake.model())
+    asked = prepared(fake.model())
     assert sum(setting.evaluator.price(asked, jobs)) == len(set(jobs))
     outcomes = setting.run(*((asked, row) for row in jobs))
     assert fake.count == setting.ledger.paid.calls == min(limit, len(set(jobs)))
@@ -164,7 +164,7 @@ def test_limit_is_kept_at_any_concurrency(limit: int, jobs: list[int], concurren
 def test_price_is_that_of_what_was_not_asked_yet(fake: FakeModel, storage: str) -> None:
     """What this run had need of already is free, and nothing else is, stored or not: runs do not depend on that."""
     store = Store(storage)
-    asked = contender(fake.model())
+    asked = prepared(fake.model())
     setting = Setting(fake, store=store)
     setting.run((asked, 0), (asked, 1))
     assert setting.evaluator.price(asked, [0, 1, 2, 2]) == [0, 0, 1, 0]
@@ -178,7 +178,7 @@ def test_replay_spends_nothing(fake: FakeModel) -> None:
         Response(error="timeout: 120 s", attempts=3) if "text 1" in prompt_of(body) else "positive"
     )
     first = Setting(fake)
-    jobs = [(contender(fake.model()), row) for row in range(4)]
+    jobs = [(prepared(fake.model()), row) for row in range(4)]
     before = first.run(*jobs)
     second = Setting(fake, store=first.store, resumed=True)
     after = second.run(*jobs)
@@ -192,10 +192,10 @@ def test_call_cut_short_goes_on_and_counts(fake: FakeModel) -> None:
     """A request whose retries the budget ended is no outcome; another run sends it again, its attempts counted."""
     fake.answer = lambda body: Response(error="budget: used up", attempts=2)
     first = Setting(fake)
-    assert first.run((contender(fake.model()), 0)) == [None]
+    assert first.run((prepared(fake.model()), 0)) == [None]
     fake.answer = lambda body: "positive"
     second = Setting(fake, store=first.store, resumed=True)
-    (outcome,) = second.run((contender(fake.model()), 0))
+    (outcome,) = second.run((prepared(fake.model()), 0))
     assert outcome is not None
     assert outcome.score == 1.0
     assert (second.ledger.before.calls, second.ledger.spent) == (2, 3)
@@ -230,7 +230,7 @@ def test_content_free_request_is_asked_once_for_a_prompt(server: FakeServer) -> 
                 store=store,
                 ledger=ledger,
             )
-            asked = contender(model, answer=CALIBRATED)
+            asked = prepared(model, answer=CALIBRATED)
             assert evaluator.price(asked, [0, 1, 2]) == [2, 1, 1]
             return await evaluator.evaluate([(asked, row) for row in (0, 1, 2)], "search")
 
@@ -244,7 +244,7 @@ def test_failed_calibration_is_an_error_and_sends_no_row(fake: FakeModel) -> Non
     """Without the content-free response a row cannot be read, so it is not asked."""
     fake.answer = lambda body: Response(error="server: 500") if CONTENT_FREE in prompt_of(body) else "positive"
     setting = Setting(fake)
-    outcomes = setting.run(*((contender(fake.model(), answer=CALIBRATED), row) for row in (0, 1)))
+    outcomes = setting.run(*((prepared(fake.model(), answer=CALIBRATED), row) for row in (0, 1)))
     assert [(o.score, o.error) for o in outcomes if o] == [(None, "server: 500")] * 2
     assert fake.count == 1
     assert all(o and o.key in setting.store.calls("s") for o in outcomes)
@@ -263,7 +263,7 @@ def test_form_learns_from_what_was_answered(fake: FakeModel) -> None:
 
     fake.answer = answer
     setting = Setting(fake)
-    asked = contender(fake.model(), answer=Label(LABELS, "logprobs", calibrate="rows"))
+    asked = prepared(fake.model(), answer=Label(LABELS, "logprobs", calibrate="rows"))
     rows = (0, 1, 2, 3, 4, 5)
     before = [outcome for outcome in setting.run(*((asked, row) for row in rows)) if outcome]
     assert [o.score for o in before] == [1, 0, 1, None, 1, 0]
@@ -274,7 +274,7 @@ def test_form_learns_from_what_was_answered(fake: FakeModel) -> None:
     after = setting.run(*((learned, row) for row in rows))
     assert [o.score for o in after if o] == [1, 1, 1, None, 1, 1]
     assert fake.count == 6
-    assert setting.evaluator.learned(contender(fake.model()), before).answer is TEXT
+    assert setting.evaluator.learned(prepared(fake.model()), before).answer is TEXT
 
 
 # What ends a run
@@ -297,7 +297,7 @@ def test_fatal_error_stops_what_waits_and_keeps_what_was_answered(server: FakeSe
                 store=store,
                 ledger=ledger,
             )
-            await evaluator.evaluate([(contender(model), row) for row in range(30)], "search")
+            await evaluator.evaluate([(prepared(model), row) for row in range(30)], "search")
 
     with pytest.raises(RequestRefused, match="401 for fake: this key has been revoked"):
         asyncio.run(main())
@@ -311,14 +311,14 @@ def test_run_without_any_answer_is_ended(fake: FakeModel, limit: int) -> None:
     """When the first ten requests all fail, the run is not worth its budget."""
     fake.answer = lambda body: Response(error="bad_request: no such parameter")
     with pytest.raises(RequestRefused, match="the first 10 requests all failed, the last with bad_request: no such"):
-        Setting(fake, concurrency=1, limit=limit).run(*((contender(fake.model()), row) for row in range(40)))
+        Setting(fake, concurrency=1, limit=limit).run(*((prepared(fake.model()), row) for row in range(40)))
     assert fake.count == HOPELESS_AFTER
 
 
 def test_failures_after_an_answer_do_not_end_a_run(fake: FakeModel) -> None:
     """One answer shows that the endpoint works, and a single prompt may be too long for every row."""
     fake.answer = lambda body: "positive" if "text 0" in prompt_of(body) else Response(error="bad_request: too long")
-    outcomes = Setting(fake, concurrency=1).run(*((contender(fake.model()), row) for row in range(40)))
+    outcomes = Setting(fake, concurrency=1).run(*((prepared(fake.model()), row) for row in range(40)))
     assert sum(o is not None and o.error is not None for o in outcomes) == 39
 
 
@@ -333,7 +333,7 @@ def test_server_that_dies_for_good_ends_the_run(fake: FakeModel, error: str) -> 
     fake.answer = failing_from(5, fake, error)
     setting = Setting(fake, concurrency=1)
     with pytest.raises(RequestRefused, match=r"the last 20 requests all failed, the last with .*; what was"):
-        setting.run(*((contender(fake.model()), row) for row in range(40)))
+        setting.run(*((prepared(fake.model()), row) for row in range(40)))
     assert fake.count == 5 + HOPELESS_IN_A_ROW
     assert setting.ledger.stopped is not None
     assert sum(call.response.error is None for call in setting.store.calls("s").values()) == 5
@@ -342,7 +342,7 @@ def test_server_that_dies_for_good_ends_the_run(fake: FakeModel, error: str) -> 
 def test_endpoint_that_refuses_everything_from_now_on_ends_the_run(fake: FakeModel) -> None:
     """Twenty refusals in a row of three prompts' requests are not the fault of one prompt."""
     fake.answer = failing_from(5, fake, "bad_request: no such parameter")
-    prompts = [contender(fake.model(), f"{number} {{{{ row.text }}}}") for number in range(4)]
+    prompts = [prepared(fake.model(), f"{number} {{{{ row.text }}}}") for number in range(4)]
     with pytest.raises(RequestRefused, match="the last 20 requests all failed"):
         Setting(fake, concurrency=1).run(*((prompts[row % 4], row) for row in range(40)))
     assert fake.count == 5 + HOPELESS_IN_A_ROW
@@ -355,7 +355,7 @@ def test_run_with_answers_in_between_goes_on(fails: list[bool]) -> None:
     fake = FakeModel()
     pattern = [fail and number % 10 != 0 for number, fail in enumerate(fails)]
     fake.answer = lambda body: Response(error="server: 500") if pattern[(fake.count - 1) % len(pattern)] else "positive"
-    outcomes = Setting(fake, concurrency=1).run(*((contender(fake.model()), row) for row in range(40)))
+    outcomes = Setting(fake, concurrency=1).run(*((prepared(fake.model()), row) for row in range(40)))
     assert None not in outcomes
 
 
@@ -374,7 +374,7 @@ def test_broken_metric_ends_the_run(fake: FakeModel, metric: Callable[[Any, Row]
     """A metric that raises or gives NaN is told at once, and what was answered is kept."""
     setting = Setting(fake, metric=metric, concurrency=1)
     with pytest.raises(InputError, match=message):
-        setting.run(*((contender(fake.model()), row) for row in range(20)))
+        setting.run(*((prepared(fake.model()), row) for row in range(20)))
     assert fake.count < 20
     assert len(setting.store.calls("s")) == fake.count
 
@@ -382,7 +382,7 @@ def test_broken_metric_ends_the_run(fake: FakeModel, metric: Callable[[Any, Row]
 def test_row_that_a_prompt_cannot_render_ends_the_run(fake: FakeModel) -> None:
     """A missing field is an error of the template, not of a request."""
     with pytest.raises(TemplateError, match="undefined variable"):
-        Setting(fake).run((contender(fake.model(), "{{ row.nothing }}"), 0))
+        Setting(fake).run((prepared(fake.model(), "{{ row.nothing }}"), 0))
     assert fake.count == 0
 
 
@@ -394,7 +394,7 @@ def test_error_of_a_client_ends_the_run(fake: FakeModel) -> None:
 
     fake.answer = answer
     with pytest.raises(RunError, match="the server is gone"):
-        Setting(fake).run((contender(fake.model(), answer=Text()), 0))
+        Setting(fake).run((prepared(fake.model(), answer=Text()), 0))
 
 
 def test_server_errors_are_retried_by_the_client_alone(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,7 +422,7 @@ def test_server_errors_are_retried_by_the_client_alone(server: FakeServer, monke
                 store=store,
                 ledger=ledger,
             )
-            return await evaluator.evaluate([(contender(model), row) for row in range(4)], "search")
+            return await evaluator.evaluate([(prepared(model), row) for row in range(4)], "search")
 
     outcomes = asyncio.run(main())
     assert server.count == 5  # two answered with two calls each, the third cut short, the fourth never sent
@@ -463,7 +463,7 @@ class Shared:
         await asyncio.sleep(0.01)
 
     def run(self, rows: Mapping[str, Sequence[int]]) -> dict[str, list[Outcome | None]]:
-        asked = contender(self.fake.model())
+        asked = prepared(self.fake.model())
 
         async def main() -> list[list[Outcome | None]]:
             work = [self.evaluators[name].evaluate([(asked, row) for row in of], "search") for name, of in rows.items()]
@@ -517,7 +517,7 @@ def test_claims_of_a_study_that_sends_nothing_are_given_up(fake: FakeModel, stor
 def test_waiting_for_others_ends_with_the_run(fake: FakeModel, storage: str) -> None:
     """A study that is interrupted while it waits does not wait on, and its answer is none."""
     shared = Shared(fake, storage)
-    shared.stores["a"].claim("a", [contender(fake.model()).request(ROWS[0].fields).key])
+    shared.stores["a"].claim("a", [prepared(fake.model()).request(ROWS[0].fields).key])
 
     async def sleep(seconds: float) -> None:
         shared.ledgers["b"].stop("interrupted")
@@ -532,7 +532,7 @@ def test_time_ends_requests_on_their_way(fake: FakeModel) -> None:
     fake.latency = lambda body: 30.0
     setting = Setting(fake)
     setting.ledger.budget = Budget(seconds=1.0)
-    assert setting.run(*((contender(fake.model()), row) for row in range(12))) == [None] * 12
+    assert setting.run(*((prepared(fake.model()), row) for row in range(12))) == [None] * 12
     assert fake.count == setting.ledger.paid.calls == 8
     calls = setting.store.calls("s").values()
     assert [(call.cut_short, call.attempts) for call in calls] == [(True, 1)] * 8
@@ -552,6 +552,6 @@ def test_memory_holds_a_window_of_a_long_block(fake: FakeModel) -> None:
         return "positive"
 
     fake.answer = answer
-    outcomes = setting.run(*((contender(fake.model()), row) for row in range(len(rows))))
+    outcomes = setting.run(*((prepared(fake.model()), row) for row in range(len(rows))))
     assert sum(outcome.score or 0 for outcome in outcomes if outcome) == len(rows)
     assert most <= 2 * (2 * JOBS_AT_ONCE) + 10

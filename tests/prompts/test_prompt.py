@@ -82,7 +82,7 @@ def pool(*texts: str) -> ExamplePool:
 
 def fixed(template: Template, choices: Mapping[str, Any], examples: ExamplePool | None = None, **more: Any) -> Prompt:
     row = {"text": "some text", "other field": "more"}
-    return Prompt(source=template.fix(choices, row, pool=examples), choices={}, **more)
+    return Prompt(source=template.specialize(choices, row, pool=examples), choices={}, **more)
 
 
 @settings(max_examples=60)
@@ -118,7 +118,7 @@ def test_hostile_text_survives_every_export(
     examples = pool(*(f"{shot}{index}" for index, shot in enumerate(shots)))
     row = {"text": text}
     prompt = Prompt(
-        source=template.fix(choices, row, pool=examples),
+        source=template.specialize(choices, row, pool=examples),
         choices={"instruction": instruction, "question": question},
         parameters={"stop": [label], "temperature": 0},
         answer={"kind": "label", "labels": [f"x{label}", "b"]},

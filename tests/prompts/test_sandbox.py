@@ -162,7 +162,7 @@ def test_loops_within_loops_are_not_written_out_without_end() -> None:
     template = Template(loops + "{{ x }}" + "{% endfor %}" * 4, name="bad.j2")
 
     with pytest.raises(InputError, match=r"steps"):
-        template.fix({}, ROW)
+        template.specialize({}, ROW)
 
 
 def test_honest_work_is_far_below_the_allowance() -> None:

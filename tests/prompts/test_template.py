@@ -457,7 +457,7 @@ def test_a_choice_may_depend_on_other_choices_and_context(case: str) -> None:
     assert len(candidates) == len(set(candidates)) == space.size()[0]
     for candidate in candidates:
         values = space.values(candidate)
-        assert rendered(template.fix(values, ROW, pool=pool)) == template.render(values, ROW, pool=pool)
+        assert rendered(template.specialize(values, ROW, pool=pool)) == template.render(values, ROW, pool=pool)
 
 
 # Examples in a template
@@ -491,7 +491,7 @@ def test_nearest_looks_only_at_the_fields_the_template_reads() -> None:
     with_secret = template.render(choices, {"text": "text 0", "secret": "cats"}, pool=pool)
 
     assert with_secret == template.render(choices, {"text": "text 0", "secret": "x"}, pool=pool)
-    assert rendered(template.fix(choices, ROW, pool=pool), {"text": "text 0"}) == with_secret
+    assert rendered(template.specialize(choices, ROW, pool=pool), {"text": "text 0"}) == with_secret
     assert Template(SHOTS).row_fields == ("text",)
     assert Template("{{ row }}{{ row.text }}").row_fields is None
 
@@ -502,7 +502,7 @@ def test_shots_are_written_out(picker: str, order: str) -> None:
     """Fixed shots become text, nearest keeps its pool; every row gives the bytes that were scored."""
     template, pool = Template(SHOTS), pool_of(8)
     choices = {"shots": 3, "shots.picker": picker, "shots.order": order}
-    source = template.fix(choices, {"text": "text 1 cats"}, pool=pool)
+    source = template.specialize(choices, {"text": "text 1 cats"}, pool=pool)
 
     for row in ({"text": "dogs"}, {"text": "text 1 cats"}, {"text": "text 7 cats"}):
         assert rendered(source, row) == template.render(choices, row, pool=pool)
@@ -521,14 +521,14 @@ def test_without_a_row_nearest_still_has_a_space() -> None:
 def test_shots_cannot_be_written_out_without_a_pool() -> None:
     """There is nothing to show."""
     with pytest.raises(TemplateError, match="line 1: 2 examples need rows to be taken from; pass pool="):
-        Template(SHOTS).fix({"shots": 2})
+        Template(SHOTS).specialize({"shots": 2})
 
 
 # Writing a candidate out
 
 
 def fixed(source: str, choices: dict[str, Any] | None = None, **context: Any) -> str:
-    return Template(source, context=context).fix(choices or {}, ROW)
+    return Template(source, context=context).specialize(choices or {}, ROW)
 
 
 def test_a_fixed_prompt_reads_as_the_prompt_it_makes() -> None:
@@ -592,7 +592,9 @@ def test_context_that_is_still_needed_is_set_at_the_top() -> None:
         "{% if row.text in labels %}known{% endif %}{{ answer }}{{ unused }}{{ row.text | replace(unused, answer) }}"
     )
 
-    written = Template(source, context={"labels": ["a"], "unused": "u", "never": 1}).fix({"answer": "label"}, ROW)
+    written = Template(source, context={"labels": ["a"], "unused": "u", "never": 1}).specialize(
+        {"answer": "label"}, ROW
+    )
 
     assert written.splitlines()[:3] == [
         '{% set answer = "label" %}',
@@ -641,7 +643,7 @@ def test_a_candidate_written_out_renders_to_the_same_bytes(source: str) -> None:
     space = template.space(ROW)
     for candidate in space.candidates():
         values = space.values(candidate)
-        written = template.fix(values, ROW)
+        written = template.specialize(values, ROW)
         for row in (ROW, {"text": ""}, {"text": "{{ x }} {% if %}", "no": 1}):
             assert rendered(written, row) == template.render(values, row), (values, written)
         names = {node.name for node in environment().parse(written).find_all(nodes.Name)}
@@ -702,12 +704,14 @@ def test_any_template_written_out_renders_to_the_same_bytes(source: str, flag: b
         return
     choices = {"f": flag, "c": ["x", "", "\n y", "z {"][c], "v": "12"[v]}
     known = {name: value for name, value in choices.items() if name in template.names}
-    written = template.fix(known, {"text": "ab"})
+    written = template.specialize(known, {"text": "ab"})
 
     for row in ({"text": "ab"}, {"text": ""}, {"text": " \n{{ x"}):
         assert rendered(written, row) == template.render(known, row)
     assert Template(written).names == ()
-    assert Template(written).fix({}, ROW) == written or rendered(Template(written).fix({}, ROW)) == rendered(written)
+    assert Template(written).specialize({}, ROW) == written or rendered(
+        Template(written).specialize({}, ROW)
+    ) == rendered(written)
 
 
 @settings(max_examples=60, deadline=None)
@@ -723,7 +727,7 @@ def test_hostile_text_stays_text(row_text: str, options: list[str], label: str) 
         messages = template.render({"c": option}, {"text": row_text})
 
         assert text(messages) == f"> {option}{label}{''.join(options)} {row_text} <"
-        assert rendered(template.fix({"c": option}, ROW), {"text": row_text}) == messages
+        assert rendered(template.specialize({"c": option}, ROW), {"text": row_text}) == messages
 
 
 VALUES = st.recursive(
@@ -766,8 +770,8 @@ def test_the_answer_form_decides_branches_of_a_fixed_prompt() -> None:
     source = '{% set as_json = "json" in answer %}{% if as_json %}As JSON.{% else %}As text.{% endif %} {{ row.text }}'
     template = Template(source)
 
-    assert template.fix({"answer": "label"}, ROW) == "As text. {{ row.text }}"
-    assert template.fix({"answer": "label_json"}, ROW) == "As JSON. {{ row.text }}"
+    assert template.specialize({"answer": "label"}, ROW) == "As text. {{ row.text }}"
+    assert template.specialize({"answer": "label_json"}, ROW) == "As JSON. {{ row.text }}"
 
 
 def test_the_answer_form_is_consulted_by_its_name() -> None:

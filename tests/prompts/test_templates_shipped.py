@@ -196,7 +196,7 @@ def test_written_out_every_candidate_is_the_same_prompt(name: str) -> None:
     others = [row(name), dict(SHIPPED[name].shots[0]), row(name, "Another {{ text }}\nwith lines")]
     for candidate in sampled(name):
         values = {"answer": SHIPPED[name].answers[0], **space(name).values(candidate)}
-        source = template(name).fix(values, row(name), pool=pool(name))
+        source = template(name).specialize(values, row(name), pool=pool(name))
         compiled = compile_source(source, "written")
 
         assert not re.search(rf"\b({'|'.join(FUNCTIONS)})\(", source)
@@ -233,7 +233,7 @@ def written(name: str) -> list[tuple[dict[str, Any], jinja2.Template]]:
     chosen += [space(name).values(space(name).sample(generator)) for _ in range(5)]
     chosen = [{"answer": SHIPPED[name].answers[-1], **choices} for choices in chosen]
     return [
-        (choices, compile_source(template(name).fix(choices, row(name), pool=pool(name)), "written"))
+        (choices, compile_source(template(name).specialize(choices, row(name), pool=pool(name)), "written"))
         for choices in chosen
     ]
 
@@ -271,7 +271,7 @@ def test_any_example_gives_the_same_bytes_from_the_written_source(name: str, tex
     hostile = ExamplePool(tuple({**shot, case.target: text} for shot in shots), case.target)
     for picker in ("random 2", "nearest"):
         choices = {"shots": 3, "shot_style": style, "shots.picker": picker, "answer": case.answers[-1]}
-        source = template(name).fix(choices, row(name), pool=hostile)
+        source = template(name).specialize(choices, row(name), pool=hostile)
 
         messages = rendered(compile_source(source, "written"), row(name))
 
@@ -286,7 +286,7 @@ def test_random_candidates_come_back_from_their_files(name: str, tmp_path: Path)
     for _ in range(170):
         choices = space(name).values(space(name).sample(generator))
         answer = {"answer": generator.choice(SHIPPED[name].answers)}
-        prompt = Prompt(source=template(name).fix({**answer, **choices}, row(name), pool=pool(name)))
+        prompt = Prompt(source=template(name).specialize({**answer, **choices}, row(name), pool=pool(name)))
         given = row(name, generator.choice(HOSTILE))
 
         again = Prompt.read(prompt.export(tmp_path / generator.choice(["prompt.j2", "prompt.json"])))

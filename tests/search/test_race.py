@@ -98,7 +98,7 @@ class Setting:
         )
         self.race = Race(
             space=self.study.space(),
-            enter=lambda candidate: (self.study.contender(candidate), self.study._rows_for(candidate)),
+            enter=lambda candidate: (self.study.prepared(candidate), self.study._rows_for(candidate)),
             order=self.study.search_rows,
             evaluator=self.evaluator,
             limit=lambda: self.limit,
@@ -206,8 +206,8 @@ def test_search_finds_the_best_prompt() -> None:
     found = []
     for seed in range(3):
         setting = Setting(limit=400, seed=seed, data=data(400))
-        found.append(quality(setting.run().contender.prompt.text))
-        assert quality(setting.race.racers[0].contender.prompt.text) == pytest.approx(0.4)
+        found.append(quality(setting.run().prepared.prompt.text))
+        assert quality(setting.race.racers[0].prepared.prompt.text) == pytest.approx(0.4)
     assert np.mean(found) >= 0.9
     assert min(found) >= 0.8 - 1e-9
 
@@ -281,7 +281,7 @@ def test_rows_shown_as_shots_are_never_scored() -> None:
         for racer in setting.race.racers:
             for outcome in racer.outcomes:
                 row = rows.rows[outcome.row]
-                prompt = racer.contender.prompt.messages(row.fields)[0]["content"]
+                prompt = racer.prepared.prompt.messages(row.fields)[0]["content"]
                 assert prompt.count(f"{row.text} is") == 1
 
 
@@ -299,7 +299,7 @@ def test_shots_of_one_answer_form_are_not_scored_either() -> None:
     assert len(shown.rows) == len(setting.study.search_rows) - 4
     for row in shown.rows:
         fields = setting.data.rows[row].fields
-        assert shown.contender.prompt.messages(fields)[0]["content"].count(f"{fields.text} is") == 1
+        assert shown.prepared.prompt.messages(fields)[0]["content"].count(f"{fields.text} is") == 1
 
 
 # Failures
@@ -322,7 +322,7 @@ def test_failing_default_does_not_win() -> None:
     setting = Setting(answer=lambda body: answer(body), limit=60, settings={"metric": lambda a, row: 1.0})
     setting.evaluator._answered = True
     winner = setting.run()
-    assert "Classify." not in winner.contender.prompt.text
+    assert "Classify." not in winner.prepared.prompt.text
     assert setting.race.racers[0].state == "failed"
 
 

@@ -188,7 +188,7 @@ def test_overlapping_claims_and_answers_at_once(storage: str) -> None:
         thread.join()
     with closing(Store(storage)) as store:
         assert len(store.find("none", keys).responses) == 60
-        asyncio.run(store.aside(store.end_lease, "w0"))
+        asyncio.run(store.in_thread(store.end_lease, "w0"))
 
 
 def test_owner_on_another_machine_holds_its_lease(storage: str) -> None:

@@ -217,8 +217,8 @@ def test_openings_are_counted_by_winner_and_outlive_their_study(store: Store) ->
     store.open_study("first", {})
     assert store.openings("rows") == 0
     for study, prompt in [("first", "a"), ("first", "a"), ("second", "a"), ("second", "b")]:
-        store.open_sealed("rows", prompt, study)
-    store.open_sealed("other rows", "c", "first")
+        store.record_test_use("rows", prompt, study)
+    store.record_test_use("other rows", "c", "first")
     store.delete_study("first")
     assert store.openings("rows") == 2
 

@@ -101,7 +101,7 @@ def use_template(source: str) -> None:
     told(lambda: template.check(["text", "n"], None))
     told(lambda: template.space(ROW, pool=POOL))
     messages = told(lambda: template.render({}, ROW, pool=POOL))
-    fixed = told(lambda: template.fix({}, ROW, pool=POOL))
+    fixed = told(lambda: template.specialize({}, ROW, pool=POOL))
     if messages is None or fixed is None:
         return
     prompt = Prompt(source=fixed)
