@@ -24,8 +24,8 @@ import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.counting_server import PRICE, Server, serving
-from prompt_search import study as study_module
 from prompt_search.llm.client import Client
+from prompt_search.study import study as study_module
 
 WORKERS = (0, 0, 1, 2, 4)
 

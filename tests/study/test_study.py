@@ -209,7 +209,7 @@ def test_resumed_study_equals_the_uninterrupted_one(
 @pytest.mark.parametrize("after", [1, 25, 45])
 def test_interrupted_study_goes_on(fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Ctrl-C at any time: what is in flight is kept, the result says unfinished, and the same line goes on."""
-    from prompt_search import study as module
+    from prompt_search.study import study as module
 
     fake.answer = truth
     expected = study(fake).run(60)
