@@ -438,7 +438,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.model
 def test_serve_forever_ends_with_ctrl_c(weights: Path) -> None:
     """It prints the base URL alone, answers there, and ends with status 0 at Ctrl-C."""
-    code = f"from pathlib import Path; from prompt_search import local; local.serve_forever(Path({str(weights)!r}))"
+    code = f"from pathlib import Path; from prompt_search.llm import local; local.serve_forever(Path({str(weights)!r}))"
     with subprocess.Popen(
         [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
