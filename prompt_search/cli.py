@@ -58,6 +58,9 @@ EFFECTS_SHOWN = 8
 OPTIONS_SHOWN = 20
 """How many options of one choice `space` prints."""
 
+_models: list[Model] = []
+"""The models of the study files that were read: their keys must not be printed."""
+
 app = typer.Typer(
     name="prompt-search",
     help="Find the prompt to ship: search the named choices of one Jinja template on your labelled rows.",
@@ -512,6 +515,7 @@ def _changed(
         changes["data"] = study.data.limit(limit)
     changes["storage"] = storage or study.storage or DEFAULT_STORAGE
     study = study.replace(**changes)
+    _models.extend(study.models)
     if any(each.is_local and each.gguf == each.name for each in study.models):
         _pull()
     return study
@@ -560,6 +564,7 @@ def load_study(spec: str) -> Study:
         raise StudyError(f"{file}: the study file ended the program with {error.code!r}; remove that") from None
     studies = {key: value for key, value in names.items() if isinstance(value, Study)}
     chosen = name or ("study" if "study" in studies or len(studies) != 1 else next(iter(studies)))
+    _models.extend(model for each in studies.values() for model in each.models)
     if chosen in studies:
         return studies[chosen]
     if not studies:
@@ -649,7 +654,7 @@ def _run(
             }
             found = study.run(budget, **how) if folds is None else study.cross_fit(budget, folds, **how)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted: everything answered is stored; go on with: {_resume_line(sys.argv[1:])}", err=True)
+        _complain(f"interrupted: everything answered is stored; go on with: {_resume_line(sys.argv[1:])}")
         raise typer.Exit(INTERRUPTED) from None
     except RunError as error:
         raise RunError(f"{error}; everything answered is stored, the same command goes on from there") from None
@@ -838,24 +843,31 @@ def _print(renderable: RenderableType) -> None:
 
 def main() -> None:
     """The console script: errors raised on purpose become one line and an exit code."""
+    _models.clear()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # prompts hold characters that a terminal may not know
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="prompt-search", standalone_mode=False)
     except PromptSearchError as error:
-        key = os.environ.get("OPENAI_API_KEY") or "no key"  # a study file may put it into what it raises
-        typer.echo(f"prompt-search: {' '.join(str(error).split()).replace(key, '[key]')}", err=True)
+        _complain(f"prompt-search: {' '.join(str(error).split())}")
         code = error.exit_code
     except typer.Abort:  # Ctrl-C, or the end of the input, where a question was asked
-        typer.echo("prompt-search: nothing was done", err=True)
+        _complain("prompt-search: nothing was done")
         code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer does not export the base class of its usage errors
             raise
-        typer.echo(_usage(error), err=True)
+        _complain(_usage(error))
         code = USAGE
     sys.exit(code)
+
+
+def _complain(text: str) -> None:
+    """Write to standard error, without keys: a study file or a metric may put one into what it raises."""
+    from prompt_search.client import known_secrets, redact
+
+    typer.echo(redact(text, known_secrets(_models)), err=True)
 
 
 def _usage(error: Any) -> str:

@@ -973,6 +973,64 @@ def test_help_imports_nothing_heavy() -> None:
     assert ran.stdout.splitlines()[-1] == "set()"
 
 
+OPENAI = ("-m", "gpt-4o-mini", "--base-url", "https://api.openai.com/v1")
+NO_KEY = (
+    "prompt-search: no key for the model gpt-4o-mini on https://api.openai.com/v1; set OPENAI_API_KEY, give a base "
+    "URL, or use --model local"
+)
+
+
+def test_first_error_without_a_key_is_told_whole(
+    command: Callable[..., Ran], project: Path, server: FakeServer
+) -> None:
+    """Who has no key yet reads what to do about it, word for word."""
+    assert command("run", "study.py", "--calls", "30", *OPENAI).told(2) == NO_KEY
+
+
+@pytest.mark.parametrize("key", ["", " ", "s", "no"])
+def test_short_dummy_key_does_not_garble_errors(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """A local server's key of one letter is no secret, and words that hold it stay as they are."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert command("space", "nothere.py").told(2) == (
+        "prompt-search: nothere.py: there is no such study file; make one with: prompt-search init DATA --target COLUMN"
+    )
+
+
+def test_keys_of_all_models_are_in_no_error(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study file or a metric that quotes a key brings it into no line, whatever its variable is called."""
+    monkeypatch.setenv("TOKEN_OF_MINE", "hidden-MARKED")
+    monkeypatch.setenv("OTHER_API_KEY", "other-MARKED")
+    edit(project / "study.py", 'Model("fake",', 'Model("fake", api_key_env="TOKEN_OF_MINE",')
+    edit(project / "study.py", 'name="reviews",', 'name="reviews", metric=quoting,')
+    quoting = "import os\n\n\ndef quoting(answer, row):\n    raise ValueError(os.environ['TOKEN_OF_MINE'])\n"
+    edit(project / "study.py", "HERE =", f"{quoting}\n\nHERE =")
+    assert command("run", "study.py", "--calls", "30").told(2) == (
+        "prompt-search: the metric quoting raised ValueError: [key]; correct the metric"
+    )
+    edit(project / "study.py", "HERE =", "raise ValueError(os.environ['OTHER_API_KEY'])\n\nHERE =")
+    assert command("space", "study.py").told(2) == "prompt-search: study.py line 12: ValueError: [key]"
+
+
+def test_secrets_of_a_base_url_are_not_in_the_line_to_go_on_with(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that is printed after Ctrl-C holds neither password nor key of the address that was given."""
+
+    def interrupted(study: ps.Study, budget: ps.Budget, **how: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ps.Study, "run", interrupted)
+    url = "https://me:hidden-MARKED@example.org/v1?code=query-MARKED"
+    assert command("run", "study.py", "--calls", "30", "--base-url", url).told(130) == (
+        "interrupted: everything answered is stored; go on with: prompt-search run study.py --calls 30 --base-url "
+        "'https://me:***@example.org/v1?code=[key]'"
+    )
+
+
 def test_key_and_password_never_appear(
     command: Callable[..., Ran], project: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
