@@ -343,8 +343,12 @@ def list_studies(storage: Storage = None) -> None:
     from prompt_search.result import Result
 
     with closing(_store(storage)) as store:
-        for record in store.studies():
-            typer.echo(Result(store, record.study).headline.splitlines()[0])
+        for name in store.study_names():
+            try:
+                line = Result(store, name).headline.splitlines()[0]
+            except StorageError as error:  # the others can be read all the same
+                line = f"{name}: damaged: {error}"
+            typer.echo(line)
 
 
 @app.command()
@@ -609,7 +613,7 @@ def _chosen(store: Store, spec: str) -> Result | Evaluation:
     from prompt_search.result import Result
 
     name, _, trial = spec.rpartition(":")
-    names = [record.study for record in store.studies()]
+    names = store.study_names()
     if spec in names or name not in names or not trial.isdecimal():
         return Result(store, spec)  # says which there are, where there is none of that name
     return Result(store, name).evaluation(int(trial))
@@ -621,7 +625,7 @@ def _opened(name: str | None, storage: str | None) -> Iterator[Result]:
     from prompt_search.result import Result
 
     with closing(_store(storage)) as store:
-        stored = [record.study for record in store.studies()]
+        stored = store.study_names()
         if name is None and len(stored) != 1:
             there = f"name one of {', '.join(stored)}" if stored else "run a study first"
             raise StudyError(f"the storage holds {len(stored)} studies; {there}")

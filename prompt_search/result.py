@@ -19,7 +19,7 @@ from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.records import StudyRecord, TrialRecord
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.store import Store, shown_url
-from prompt_search.stored import Summary, checked, reading
+from prompt_search.stored import ELSEWHERE, Summary, checked, reading
 
 if TYPE_CHECKING:
     import optuna
@@ -137,11 +137,12 @@ class Result:
     def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """What was sent, by request key: (role, content) of each message. Requests that failed are not kept."""
         found = self._store.requests(self.name, keys)
-        return {
-            key: [(message["role"], message["content"]) for message in json.loads(found[key])["messages"]]
-            for key in keys
-            if key in found
-        }
+        with reading(f"a request of study {self.name!r}", ELSEWHERE):
+            return {
+                key: [(message["role"], message["content"]) for message in json.loads(found[key])["messages"]]
+                for key in keys
+                if key in found
+            }
 
     def _of(self, trial: int, split: str | None = None) -> pd.DataFrame:
         """What is known of a trial's rows."""
@@ -772,7 +773,7 @@ class Evaluation:
 
 def stored_calls(store: Store, study: str) -> pd.DataFrame:
     """The stored calls of a study; see `tables.calls_frame`."""
-    with reading(f"the calls of study {study!r}"):
+    with reading(f"the calls of study {study!r}", ELSEWHERE):
         return tables.calls_frame(store.call_columns(study))
 
 

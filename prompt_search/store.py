@@ -42,7 +42,7 @@ from prompt_search.records import (
     TrialRecord,
     storable,
 )
-from prompt_search.stored import Identity, checked, read, reading
+from prompt_search.stored import ELSEWHERE, Identity, checked, read, reading
 from prompt_search.writer import Writer
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class Store:
         query = query.select_from(c.outerjoin(r, c.c.key == r.c.key))
         own = ("key", "number", "role", "split", "attempts")
         columns: Columns = {name: [] for name in (*own, *SHOWN, *COUNTS)}
-        with self.engine.connect() as connection, _uncollected(), reading(f"a call of study {study!r}"):
+        with self.engine.connect() as connection, _uncollected(), reading(f"a call of study {study!r}", ELSEWHERE):
             for rows in _fetched(connection, query.where(_is_of(connection, c, study))):
                 *values, failures, responses = zip(*rows, strict=True)
                 for name, each in zip(own, values, strict=True):
@@ -267,7 +267,9 @@ class Store:
         query = query.where(of.study == study, of.attempts > 0).group_by(of.budget)
         with self.engine.begin() as connection:
             which = schema.studies.c.study == study
-            known = json.loads(connection.execute(sql.select(schema.studies.c.budgets).where(which)).scalar_one())
+            text = connection.execute(sql.select(schema.studies.c.budgets).where(which)).scalar_one()
+            with reading(f"the budgets of study {study!r}"):
+                known = checked(list[dict[str, Any]], json.loads(text))
             paid = {
                 number: Spending(calls=int(calls), tokens=int(tokens), usd=math.nan if cost is None else cost)
                 for number, calls, tokens, cost in connection.execute(query)
@@ -387,8 +389,7 @@ class Store:
         found: dict[tuple[str, str], list[int]] = {}
         needed = self._needed()
         for key, request, response in self._stored():
-            asked = json.loads(request)
-            sums = found.setdefault((asked["endpoint"], asked["model"]), [0, 0, 0])
+            sums = found.setdefault(_server(request), [0, 0, 0])
             for place, count in enumerate((1, key in needed, len(request.encode()) + len(response.encode()))):
                 sums[place] += count
         return [
@@ -464,11 +465,23 @@ class Store:
         Raises:
             StudyError: there is none of that name; the message lists those there are.
         """
-        for record in self.studies():
-            if record.study == name:
-                return record
-        names = ", ".join(repr(record.study) for record in self.studies()) or "none"
+        record = self._stored_study(name)
+        if record is not None:
+            return record
+        names = ", ".join(map(repr, self.study_names())) or "none"
         raise StudyError(f"there is no study {name!r} in {shown_url(self.url)}; stored: {names}")
+
+    def _stored_study(self, name: str) -> StudyRecord | None:
+        """A stored study if there is one of that name; what is wrong with another one is no matter."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sql.select(schema.studies).where(schema.studies.c.study == name)).one_or_none()
+        return None if row is None else _study(row)
+
+    def study_names(self) -> list[str]:
+        """The names of all stored studies, oldest first; also of those that cannot be read."""
+        query = sql.select(schema.studies.c.study).order_by(schema.studies.c.created)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
 
     def studies(self) -> list[StudyRecord]:
         """All stored studies, oldest first."""
@@ -482,10 +495,9 @@ class Store:
         Raises:
             StudyError: the stored study differs; the message says in what.
         """
-        stored = {record.study: record for record in self.studies()}.get(name)
-        if stored is not None and fresh:
+        if fresh and name in self.study_names():
             self.delete_study(name)
-            stored = None
+        stored = self._stored_study(name)
         if stored is None:
             with self.engine.begin() as connection:
                 connection.execute(
@@ -713,6 +725,15 @@ def _study(row: Any) -> StudyRecord:
         return StudyRecord(study=row.study, created=float(row.created), identity=identity, summary=summary)
 
 
+def _server(request: str) -> tuple[str, str]:
+    """Endpoint and model of a stored request."""
+    try:
+        asked = json.loads(request)
+        return str(asked["endpoint"]), str(asked["model"])
+    except (LookupError, RecursionError, TypeError, ValueError):
+        return "", "(cannot be read)"
+
+
 def _call(row: Any, text: str) -> Call:
     return Call(
         key=row.key,
@@ -728,7 +749,7 @@ def _call(row: Any, text: str) -> Call:
 
 
 def _response(key: str, text: str) -> Response:
-    with reading(f"the response {key!r}"):
+    with reading(f"the response {key!r}", ELSEWHERE):
         return Response.from_json(text)
 
 

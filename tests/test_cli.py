@@ -394,6 +394,29 @@ def test_show_list_and_export(command: Callable[..., Ran], project: Path) -> Non
     assert ps.Prompt.read(project / "default.j2").messages(row)[0]["content"].startswith("Judge the [review].")
 
 
+def test_broken_study_is_listed_as_such(command: Callable[..., Ran], project: Path) -> None:
+    """A study that cannot be read is one line of the list; the others are listed, shown and run as ever."""
+    command("run", "study.py", "--calls", "30", "--name", "half")
+    ran = command("run", "study.py", "--calls", "30", "--name", "good")
+    with sqlite3.connect(project / "prompt_search.db") as connection:
+        connection.execute("UPDATE prompt_search_studies SET summary = '[1]' WHERE study = 'half'")
+    connection.close()
+    told = (
+        "study 'half' cannot be read: TypeError: its summary is no object; restore the storage, or run the study anew "
+        "with fresh=True (--fresh)"
+    )
+    listed = command("list")
+    assert (listed.code, listed.out.splitlines()[0]) == (0, f"half: damaged: {told}")
+    assert listed.out.splitlines()[1].startswith("good: ")
+    assert command("show", "good").out.startswith(ran.out)
+    assert command("show", "half").told(2) == f"prompt-search: {told}"
+    assert command("run", "study.py", "--calls", "30", "--name", "half").told(2) == f"prompt-search: {told}"
+    anew = command("run", "study.py", "--calls", "30", "--name", "half", "--fresh")
+    assert anew.code == ran.code
+    assert [line.partition(":")[0] for line in command("list").out.splitlines()] == ["good", "half"]
+    assert "damaged" not in command("list").out
+
+
 def test_storage_option_is_in_the_export_line(command: Callable[..., Ran], project: Path) -> None:
     """The printed export command finds the study again, whatever its name and storage are."""
     storage = f"sqlite:///{project / 'my studies.db'}"
