@@ -36,6 +36,7 @@ from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
 from prompt_search.store import Store, changes, shown_url
+from prompt_search.stored import checked, reading
 from prompt_search.template import Template
 
 if TYPE_CHECKING:
@@ -232,12 +233,13 @@ class Study:
         Raises:
             StudyError: the stored study had another number of answer forms to choose from.
         """
-        forms, count = self.answers, len(stored.identity["answers"])
+        forms, count = self.answers, len(stored.identity.get("answers", ()))
         if len(forms) not in (1, count):
             raise StudyError(f"study {stored.study!r} had {count} answer forms, not {len(forms)}; give one, or as many")
-        answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
-        prompt = replace(Prompt(**trial.prompt), answer=answer.to_dict())
-        endpoint = dict(stored.identity["models"])[prompt.model]
+        with reading(f"trial {trial.trial} of study {stored.study!r}"):
+            answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
+            prompt = replace(checked(Prompt, trial.prompt), answer=answer.to_dict())
+            endpoint = dict(stored.identity["models"])[prompt.model]
         return Contender(prompt=prompt, answer=answer, model=str(prompt.model), endpoint=endpoint)
 
     def check_sent(self, contender: Contender, sample: SampleRecord) -> None:
@@ -489,17 +491,23 @@ class Study:
             a stored study of its own, named after ``of`` with " rescored".
 
         Raises:
-            StudyError: there is no such study, or the rows or the space are not those of it.
+            StudyError: there is no such study, it is unfinished, or the rows or the space are not those of it.
             InputError: the metric raises, or the storage cannot be opened.
         """
         of = of or self.name
         study = self.replace(name=f"{of} rescored")
         store = Store(self.storage or "sqlite://")
         try:
+            if not Result(store, of).finished:
+                raise StudyError(
+                    f"study {of!r} cannot be rescored, for it is unfinished; run the same line that began it to go on, "
+                    f"and rescore then"
+                )
             before = store.study(of)
             identity = self.identity()
-            if len(self.models) == len(before.identity["models"]) == 1:  # whichever it was: none is asked
-                identity["models"] = before.identity["models"]
+            asked = before.identity.get("models", [])
+            if len(self.models) == len(asked) == 1:  # whichever it was: none is asked
+                identity["models"] = asked
             changed = changes(before.identity, identity, but=CHANGED_BY_RESCORING)
             if changed:
                 raise StudyError(

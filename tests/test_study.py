@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import prompt_search as ps
 from prompt_search import schema
 from prompt_search.completion import Response, Usage
-from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
+from prompt_search.errors import InputError, RequestRefused, RunError, StorageError, StudyError, TemplateError
 from prompt_search.progress import Snapshot
 from prompt_search.store import Store
 from tests.conftest import Body, FakeModel, FakeServer, failure, prompt_of
@@ -932,6 +932,37 @@ def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
     forms = ps.choice({"a": ps.Text(), "b": ps.Text(max_tokens=3), "c": ps.Text(max_tokens=4)})
     with pytest.raises(StudyError, match="had 1 answer forms, not 3; give one, or as many"):
         study(fake, storage, answer=forms).rescore()
+
+
+@pytest.mark.parametrize("calls", [0, 40])
+def test_rescoring_refuses_an_unfinished_study(fake: FakeModel, storage: str, calls: int) -> None:
+    """A study without trials, or cut off, has no winner yet; nothing is written, and after its end it is rescored."""
+    fake.answer, fake.fail_after = truth, calls
+    with pytest.raises(RequestRefused):
+        study(fake, storage).run(100)
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage).rescore()
+    assert str(caught.value) == (
+        "study 'study' cannot be rescored, for it is unfinished; run the same line that began it to go on, and rescore "
+        "then"
+    )
+    assert [record.study for record in Store(storage).studies()] == ["study"]
+    fake.fail_after = None
+    study(fake, storage).run(100)
+    assert study(fake, storage).rescore().finished
+
+
+@pytest.mark.parametrize("prompt", [{}, {"source": 3}, {"source": "x", "model": "another"}])
+def test_rescoring_tells_a_trial_that_cannot_be_read(fake: FakeModel, storage: str, prompt: dict[str, Any]) -> None:
+    """A stored prompt that is none is one line with the remedy."""
+    fake.answer = truth
+    study(fake, storage).run(100)
+    store = Store(storage)
+    store.save_trials("study", [dataclasses.replace(store.trials("study")[1], prompt=prompt)], [])
+    with pytest.raises(
+        StorageError, match=r"^trial 1 of study 'study' cannot be read: [^\n]*; restore the storage, or"
+    ):
+        study(fake, storage).rescore()
 
 
 def test_rescoring_needs_no_model(fake: FakeModel, storage: str) -> None:
