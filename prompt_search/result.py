@@ -376,9 +376,19 @@ class Result:
         Its values are what the surrogate expects of each trial. Optuna's importances mislead on a searched study.
 
         Raises:
-            KeyError: the study is unfinished.
+            StudyError: the study is unfinished, or its Optuna study was deleted.
         """
-        return self._store.optuna_study(self.name)
+        if not self.finished:
+            raise StudyError(
+                f"the study {self.name!r} is unfinished and has no Optuna study yet; run the same line to go on"
+            )
+        try:
+            return self._store.optuna_study(self.name)
+        except KeyError:
+            raise StudyError(
+                f"the Optuna study {self.name!r} is not in {self.storage} any more; run the same line again, which "
+                f"writes it anew and sends nothing"
+            ) from None
 
     @property
     def headline(self) -> str:

@@ -86,7 +86,7 @@ class Store:
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._mirrored: optuna.Study | None = None
+        self._mirrored: dict[str, optuna.Study] = {}  # by name, where the database is in memory
         self._clock = clock
         try:
             self.url = make_url(url)
@@ -644,7 +644,7 @@ class Store:
         if isinstance(storage, optuna.storages.RDBStorage):
             _close_optuna(storage)
         else:
-            self._mirrored = study
+            self._mirrored[name] = study
 
     def optuna_study(self, name: str) -> optuna.Study:
         """What `mirror` wrote.
@@ -655,8 +655,8 @@ class Store:
         first_import_of_optuna()
         import optuna
 
-        if self._mirrored is not None:
-            return self._mirrored
+        if self.in_memory:
+            return self._mirrored[name]
         return optuna.load_study(study_name=name, storage=self.url.render_as_string(hide_password=False))
 
 

@@ -157,6 +157,8 @@ class Study:
         self._space: SearchSpace | None = None
         self._enqueued: list[Mapping[str, Any]] = []
         self._result: Result | None = None
+        self._memory: Store | None = None
+        """What a run without a storage kept, for `rescore`."""
 
     def enqueue(self, choices: Mapping[str, Any]) -> None:
         """Have a candidate raced in any case, right after the default (as Optuna's ``enqueue_trial``).
@@ -190,6 +192,7 @@ class Study:
         study = Study(**{**self._settings, **changes})
         for choices in self._enqueued:
             study.enqueue(choices)
+        study._memory = self._memory
         return study
 
     def space(self) -> SearchSpace:
@@ -371,6 +374,7 @@ class Study:
                 raise RunError(f"the study {self.name!r} was taken over while this process gave no sign of life")
             store.end_writing()
             self._result = Result(store, self.name)
+            self._memory = store if store.in_memory else None
             return self._result
 
     def _check(self, budget: Budget) -> None:
@@ -481,7 +485,8 @@ class Study:
         """Read and score the stored responses of a study anew, by this study's answer form and metric; no request.
 
         Answer, metric and the rows' targets may be others than they were; prompts, model, rows and responses are those
-        that are stored. The winner stays the one that was tested on sealed rows: whether another is expected to be
+        that are stored (without a storage those of this study's last run, or of the study that it was made of by
+        `replace`). The winner stays the one that was tested on sealed rows: whether another is expected to be
         better now is said.
 
         Args:
@@ -496,7 +501,7 @@ class Study:
         """
         of = of or self.name
         study = self.replace(name=f"{of} rescored")
-        store = Store(self.storage or "sqlite://")
+        store = self._store_to_rescore()
         try:
             if not Result(store, of).finished:
                 raise StudyError(
@@ -520,8 +525,21 @@ class Study:
             in_own_thread(lambda: run.rescore(before, store.trials(of), store.samples(of)), lambda: None)
             return Result(store, study.name)
         except BaseException:
-            store.close()
+            if store is not self._memory:
+                store.close()
             raise
+
+    def _store_to_rescore(self) -> Store:
+        store = Store(self.storage or "sqlite://")
+        if not store.in_memory:
+            return store
+        store.close()
+        if self._memory is None:
+            raise StudyError(
+                f"study {self.name!r} has no storage, so only what it ran itself can be rescored, and it has not run; "
+                f"call run() first, or give storage= to both"
+            )
+        return self._memory
 
     def preflight(self, budget: Budget | int | None = None) -> Preflight:
         """A few dozen calls that tell whether a search can pay: at most 60, and at most 5% of the budget.

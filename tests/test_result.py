@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 
@@ -244,6 +245,33 @@ def test_mirrored_optuna_study_can_be_loaded(result: ps.Result) -> None:
     assert len(mirrored.trials) == len(result.trials_df())
     assert mirrored.trials[0].params == {"instruction": "0 plain", "cue": "0"}
     assert mirrored.best_trial.params["instruction"].startswith("1 brackets script")
+
+
+@pytest.mark.parametrize("calls", [0, 70])
+def test_unfinished_study_has_no_optuna_study(fake: FakeModel, storage: str, calls: int) -> None:
+    """Before its end nothing is written for Optuna, and the message says how to get there."""
+    fake.answer, fake.fail_after = truth, calls
+    with pytest.raises(RequestRefused):
+        study(fake, storage).run(150)
+    with pytest.raises(StudyError) as caught:
+        _ = ps.open_result(storage, "<b>my study</b>").optuna_study
+    assert str(caught.value) == (
+        "the study '<b>my study</b>' is unfinished and has no Optuna study yet; run the same line to go on"
+    )
+
+
+def test_deleted_optuna_study_is_told(result: ps.Result, fake: FakeModel, storage: str) -> None:
+    """Who deletes it in Optuna's dashboard is told how it comes back, which it does."""
+    optuna.delete_study(study_name="<b>my study</b>", storage=storage)
+    with pytest.raises(StudyError) as caught:
+        _ = result.optuna_study
+    assert str(caught.value) == (
+        f"the Optuna study '<b>my study</b>' is not in {storage} any more; run the same line again, which writes it "
+        f"anew and sends nothing"
+    )
+    sent = fake.count
+    again = study(fake, storage).run(int(result.summary["budget"]["calls"]))
+    assert (len(again.optuna_study.trials), fake.count) == (len(result.trials_df()), sent)
 
 
 def test_default_that_stays_is_said(fake: FakeModel) -> None:

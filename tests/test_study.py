@@ -934,6 +934,35 @@ def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
         study(fake, storage, answer=forms).rescore()
 
 
+def test_rescoring_without_a_storage(fake: FakeModel) -> None:
+    """What a run kept in memory is rescored by the same study and by those made of it; nothing is sent."""
+    fake.answer = truth
+    made = study(fake)
+    before = made.run(100)
+    sent, headline, mirrored = fake.count, before.headline, before.optuna_study.trials
+    same = made.rescore()
+    assert same.samples_df()["score"].tolist() == before.samples_df()["score"].tolist()
+    other = made.replace(metric=lambda answer, row: answer != row.target).rescore()
+    assert (other.samples_df()["score"] == 1 - before.samples_df()["score"]).all()
+    assert (fake.count, before.headline) == (sent, headline)
+    assert [trial.value for trial in before.optuna_study.trials] == [trial.value for trial in mirrored]
+    assert [trial.value for trial in other.optuna_study.trials] != [trial.value for trial in mirrored]
+    with pytest.raises(StudyError, match="there is no study 'other' in sqlite://; stored: 'study', 'study rescored'"):
+        made.rescore("other")
+    assert made.rescore().finished
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite://", "sqlite:///:memory:"])
+def test_rescoring_without_a_storage_before_a_run(fake: FakeModel, storage: str | None) -> None:
+    """That there is nothing in memory yet is said, with what to do."""
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage).rescore()
+    assert str(caught.value) == (
+        "study 'study' has no storage, so only what it ran itself can be rescored, and it has not run; call run() "
+        "first, or give storage= to both"
+    )
+
+
 @pytest.mark.parametrize("calls", [0, 40])
 def test_rescoring_refuses_an_unfinished_study(fake: FakeModel, storage: str, calls: int) -> None:
     """A study without trials, or cut off, has no winner yet; nothing is written, and after its end it is rescored."""
