@@ -114,12 +114,13 @@ def demo(
     from prompt_search.budget import Budget
     from prompt_search.demo import DEMO_CALLS, DEMO_SEED, demo_study
     from prompt_search.progress import choose_display
+    from prompt_search.store import sqlite_file
 
     shown_as = choose_display(display)
     _pull()
     url = storage or DEMO_STORAGE
     study = demo_study(seed=DEMO_SEED if seed is None else seed, storage=url)
-    beside = Path(_sqlite_file(url) or DEMO_REPORT).with_suffix(".html")
+    beside = (sqlite_file(url) or Path(DEMO_REPORT)).with_suffix(".html")
     _run(study, Budget(calls=calls or DEMO_CALLS), shown_as, fresh=fresh, report_to=beside)
 
 
@@ -425,8 +426,10 @@ def cache_export(
 
 def _on_disk(storage: str | None) -> str:
     """How large a storage's file is, as the end of a sentence."""
-    path = Path(_sqlite_file(storage or DEFAULT_STORAGE) or "")
-    return f"; {path} has {path.stat().st_size / 1000:,.1f} kB" if path.is_file() else ""
+    from prompt_search.store import sqlite_file
+
+    path = sqlite_file(storage or DEFAULT_STORAGE)
+    return "" if path is None or not path.is_file() else f"; {path} has {path.stat().st_size / 1000:,.1f} kB"
 
 
 @model_app.command("pull")
@@ -593,19 +596,9 @@ def _where(file: Path, error: Exception) -> str:
 
 def _store(storage: str | None) -> Store:
     """The storage to read from; unlike for a run, an SQLite file that is missing is not made."""
-    from prompt_search.store import Store
+    from prompt_search.store import open_to_read
 
-    url = storage or DEFAULT_STORAGE
-    path = _sqlite_file(url)
-    if path is not None and not Path(path).exists():
-        raise StorageError(f"{path}: there is no such database; run a study first, or give its --storage")
-    return Store(url)
-
-
-def _sqlite_file(url: str) -> str | None:
-    """The file of an SQLite URL, None for another or one in memory."""
-    path = url.removeprefix("sqlite:///").partition("?")[0]
-    return None if path == url or path in ("", ":memory:") else path
+    return open_to_read(storage or DEFAULT_STORAGE)
 
 
 def _chosen(store: Store, spec: str) -> Result | Evaluation:

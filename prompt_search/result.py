@@ -18,7 +18,7 @@ from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.records import StudyRecord, TrialRecord
 from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
-from prompt_search.store import Store, shown_url
+from prompt_search.store import Store, open_to_read, shown_url
 from prompt_search.stored import ELSEWHERE, Summary, checked, reading
 
 if TYPE_CHECKING:
@@ -800,7 +800,7 @@ def evaluated(storage: str | Store, name: str, rows: int) -> pd.DataFrame:
         StorageError: not so many rows are there.
     """
     if isinstance(storage, str):
-        with closing(Store(storage)) as store:
+        with closing(open_to_read(storage, "evaluate again")) as store:
             return evaluated(store, name, rows)
     scored = stored_rows(storage, name, stored_calls(storage, name))
     if len(scored) < rows:
@@ -815,10 +815,10 @@ def open_result(storage: str, name: str) -> Result:
     """Open a stored study.
 
     Raises:
-        StorageError: the storage cannot be opened.
+        StorageError: the storage is not there or cannot be opened.
         StudyError: there is no study of that name.
     """
-    return Result(Store(storage), name)
+    return Result(open_to_read(storage), name)
 
 
 def _score(scores: Sequence[float]) -> Score:

@@ -21,6 +21,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import islice, takewhile
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sql
@@ -699,6 +700,30 @@ def shown_url(url: Any) -> str:
         return "***" if re.search("@|pass", str(url)) else str(url)
     hidden = dict.fromkeys((name for name in made.query if "pass" in name), "hidden")
     return str(made.update_query_dict(hidden).render_as_string(hide_password=True))
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL; None for another database, one in memory, and what is no URL."""
+    try:
+        made = make_url(url)
+    except (sql.exc.ArgumentError, ValueError):
+        return None
+    if made.get_backend_name() != "sqlite" or _is_in_memory(made):
+        return None
+    path = str(made.database)
+    return None if path.startswith("file:") else Path(path)  # SQLite's own URLs say what is made and what is not
+
+
+def open_to_read(url: str, remedy: str = "run a study first, or give its --storage") -> Store:
+    """The storage to read from; unlike for a run, an SQLite file that is missing is not made.
+
+    Raises:
+        StorageError: there is none, or it cannot be opened.
+    """
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        raise StorageError(f"{path}: there is no such database; {remedy}")
+    return Store(url)
 
 
 def _why_closed(url: str, error: Exception) -> str:

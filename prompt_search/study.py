@@ -35,7 +35,7 @@ from prompt_search.search.loop import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race
 from prompt_search.search.stock import proposals, stops
 from prompt_search.space import Candidate, Factor, Kind, Options, SearchSpace
 from prompt_search.statistics import mean_interval
-from prompt_search.store import Store, changes, shown_url
+from prompt_search.store import Store, changes, open_to_read, shown_url, sqlite_file
 from prompt_search.stored import checked, reading
 from prompt_search.template import Template
 
@@ -417,7 +417,9 @@ class Study:
         rows = self.search_rows[:BLOCK]
         requests = [contender.requests(self.data.rows[row])[-1] for contender in contenders for row in rows]
         for_each = max(len(contender.requests(self.data.rows[rows[0]])) for contender in contenders)
-        store = Store(self.storage or "sqlite://")
+        path = None if self.storage is None else sqlite_file(self.storage)
+        missing = path is not None and path.parent.is_dir() and not path.exists()  # then nothing is stored
+        store = Store("sqlite://" if missing else self.storage or "sqlite://")
         try:
             own = store.calls(self.name)
             known = own or store.calls(PREFLIGHT.format(self.name))
@@ -530,7 +532,7 @@ class Study:
             raise
 
     def _store_to_rescore(self) -> Store:
-        store = Store(self.storage or "sqlite://")
+        store = open_to_read(self.storage or "sqlite://")
         if not store.in_memory:
             return store
         store.close()

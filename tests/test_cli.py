@@ -660,8 +660,11 @@ def test_bad_command_line(
 
 def test_reading_commands_make_no_database(command: Callable[..., Ran], project: Path) -> None:
     """Looking for a study where there is none leaves no file behind."""
-    for arguments in (["show"], ["list"], ["export"]):
+    for arguments in (["show"], ["list"], ["export"], ["rescore", "study.py"], ["cache", "stats"]):
         assert command(*arguments).code == 2
+    assert command("estimate", "study.py", "--calls", "30").code == 0
+    assert command("run", "study.py", "--calls", "30", "--dry-run").code == 0
+    assert command("list", "--storage", "sqlite+pysqlite:///prompt_search.db").code == 2
     assert not list(project.glob("*.db*"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,26 @@ def test_study_is_opened_again(result: ps.Result, storage: str) -> None:
         ps.open_result(storage, "other")
     with pytest.raises(StorageError, match="cannot be opened"):
         ps.open_result("nothing", "other")
+
+
+def test_reading_makes_no_database(fake: FakeModel, storage: str, tmp_path: Path) -> None:
+    """A storage that is not there, or not any more, is told, and stays away."""
+    file = tmp_path / "study.db"
+    told = f"{file}: there is no such database; "
+    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), data(4), model=fake.model(), storage=storage)
+    for each in tmp_path.iterdir():
+        each.unlink()
+    run_first = "run a study first, or give its --storage"
+    uses: list[tuple[Callable[[], object], str]] = [
+        (lambda: ps.open_result(storage, "x"), run_first),
+        (lambda: study(fake, storage).rescore(), run_first),
+        (found.samples_df, "evaluate again"),
+    ]
+    for read, remedy in uses:
+        with pytest.raises(StorageError) as caught:
+            read()
+        assert str(caught.value) == told + remedy
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_mirrored_optuna_study_can_be_loaded(result: ps.Result) -> None:

@@ -20,7 +20,7 @@ from prompt_search.completion import Message, Request, Response, Usage
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.records import SampleRecord, Saved, TrialRecord
 from prompt_search.space import Factor, SearchSpace
-from prompt_search.store import Store
+from prompt_search.store import Store, sqlite_file
 from tests.conftest import call_columns
 
 LONE = "half a pair: \ud83d"
@@ -360,6 +360,25 @@ def test_memory_is_not_mirrored(url: str) -> None:
 
 
 # URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///a.db", Path("a.db")),
+        ("sqlite:////x/a.db?timeout=5", Path("/x/a.db")),
+        ("sqlite+pysqlite:///a.db", Path("a.db")),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file:a.db?mode=ro&uri=true", None),
+        ("postgresql://u:p@h/db", None),
+        ("study.db", None),
+        ("postgresql://u:p@h:port/db", None),
+    ],
+)
+def test_file_of_a_url(url: str, file: Path | None) -> None:
+    """Only SQLite in a file has one."""
+    assert sqlite_file(url) == file
 
 
 @pytest.mark.parametrize(
