@@ -335,11 +335,8 @@ class _Report:
 
     @cached_property
     def worst(self) -> pd.DataFrame:
-        """The winner's rows below its best score, the worst first; failed requests before them."""
-        rows = self.result.trial_samples(self.winner)
-        below = rows["score"].isna() | (rows["score"] < max(rows["score"].max(), 1.0))
-        found: pd.DataFrame = rows[below].sort_values(["score", "row"], na_position="first")
-        return found
+        """The winner's rows with less than full score, see `tables.below_full_score`."""
+        return tables.below_full_score(self.result.trial_samples(self.winner))
 
     @property
     def failing(self) -> str:

@@ -756,8 +756,7 @@ class Evaluation:
         return tables.samples_frame(self.scored)
 
     def _repr_html_(self) -> str:
-        frame = self.samples_df()
-        failed = frame[(frame["score"] < 1) | frame["score"].isna()].sort_values("score", na_position="first")
+        failed = tables.below_full_score(self.samples_df())
         lines = [
             (record["row"], markup.clipped(tables.answer_text(record["target"]), 200),
              "(none)" if record["answer"] is None else markup.clipped(tables.answer_text(record["answer"]), 200),

@@ -125,6 +125,22 @@ def test_every_trial_is_in_the_table(result: ps.Result, page: str) -> None:
     assert table.index('<tr class="winner">') < table.index("<tr>", table.index("<tbody>"))
 
 
+@pytest.mark.parametrize(("most", "failing"), [(1.0, 80), (10.0, 80), (0.5, 160)])
+def test_notebook_and_report_list_the_same_failing_rows(
+    fake: FakeModel, tmp_path: Path, most: float, failing: int
+) -> None:
+    """Full score is 1, or the highest where a metric gives more; half of it is no full score in either place."""
+    made = study(fake, data=data(160), metric=lambda answer, row: most if row["text"].startswith("good") else most / 2)
+    found = made.run(100)
+    text = found.report(tmp_path / "report.md").read_text("utf-8")
+    rows = found.trial_samples(found.best_trial)
+    below = int((rows["score"] < max(most, 1)).sum())
+    assert below > 0
+    assert f"{below} of {len(rows)} rows have less than full score." in text
+    whole = ps.evaluate(found.best, data(160), model=fake.model(), metric=made.metric)
+    assert f"the worst of {failing} rows with less than full score" in whole._repr_html_()
+
+
 def test_failing_rows_are_shown_with_their_responses(fake: FakeModel, tmp_path: Path) -> None:
     """What was sent, target, answer and response of the winner's worst rows; an error where there is one."""
     fake.answer = lambda body: (
