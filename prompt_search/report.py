@@ -409,9 +409,17 @@ class _Report:
             "metric": identity.get("metric", ""),
             "seed": identity.get("seed", ""),
             "sampler": identity.get("sampler", ""),
-            "prompt_search": metadata.version("prompt_search"),
+            "prompt_search": _release(),
         }
         return ("what", "value"), [(name, value) for name, value in facts.items() if value != ""], ()
+
+
+def _release() -> str:
+    """This package's version; nothing where it is not installed but found in a source tree."""
+    try:
+        return metadata.version("prompt_search")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 _TOKENS = ("prompt_tokens", "completion_tokens")

@@ -455,10 +455,11 @@ class Store:
             .join(schema.calls, schema.calls.c.key == schema.responses.c.key)
             .where(schema.calls.c.study == study)
         )
+        queries = [query]
         if keys is not None:
-            query = query.where(schema.responses.c.key.in_(list(keys)))
+            queries = [query.where(schema.responses.c.key.in_(some)) for some in batched(keys, KEYS_AT_ONCE)]
         with self.engine.connect() as connection:
-            return {row.key: row.request for row in connection.execute(query)}
+            return {row.key: row.request for each in queries for row in connection.execute(each)}
 
     def study(self, name: str) -> StudyRecord:
         """A stored study.

@@ -582,8 +582,8 @@ class Study:
                 repeating=self._near_duplicates(),
                 bounded=isinstance(self.metric, (metrics.Comparison, Corpus)),
             )
-            store.close()
-            return told
+        store.close()  # after the lease, which is ended by a connection of it
+        return told
 
     def _telling(self, candidates: Sequence[Candidate]) -> list[tuple[Contender, list[int]]]:
         """Candidates with the rows that they may be asked about, those first from which few answers tell most.

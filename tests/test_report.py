@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,21 @@ def test_notebook_and_report_list_the_same_failing_rows(
     assert f"{below} of {len(rows)} rows have less than full score." in text
     whole = ps.evaluate(found.best, data(160), model=fake.model(), metric=made.metric)
     assert f"the worst of {failing} rows with less than full score" in whole._repr_html_()
+
+
+def test_report_of_a_package_that_is_not_installed(
+    result: ps.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a source tree on the path the version is not known; the report is the same otherwise."""
+    installed = result.report(tmp_path / "report.md").read_text("utf-8")
+
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    lines = [line for line in installed.splitlines() if not line.startswith("| prompt_search |")]
+    assert len(lines) == len(installed.splitlines()) - 1
+    assert result.report(tmp_path / "report.md").read_text("utf-8").splitlines() == lines
 
 
 def test_failing_rows_are_shown_with_their_responses(fake: FakeModel, tmp_path: Path) -> None:

@@ -161,6 +161,14 @@ def test_requests_of_some_keys(store: Store) -> None:
     assert store.requests("s", keys[:1]) == {keys[0]: request("a").to_json()}
 
 
+def test_requests_of_more_keys_than_one_query_takes(store: Store) -> None:
+    """SQLite takes a quarter of a million values in a query; more are asked for in several."""
+    key = keep(store, Response(text="x", latency_s=0, cost_usd=0))
+    keys = [*map(str, range(300_000)), key]
+    assert list(store.requests("s", keys)) == [key]
+    assert store.requests("s", []) == {}
+
+
 def test_memory_is_shared_between_threads() -> None:
     """A store in memory is one database for the thread that opened it and for the one that runs the study."""
     store = Store("sqlite://")
