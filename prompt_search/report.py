@@ -624,7 +624,7 @@ def markdown_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
     parts += [part for listing, caption in report.slices for part in (_inline(f"{caption}:"), _listed(listing))]
     parts.append(_listed(report.labels))
     if report.confusion is not None:
-        parts.append(tables.markdown(report.confusion.reset_index()))
+        parts.append(tables.markdown(report.confusion))
     parts += [f"## {SECTIONS['failures']}", _inline(report.failing)]
     if len(report.trials) and report.failures:
         failed = [{name: markup.clipped(str(value), LONG) for name, value in line.items()} for line in report.failures]

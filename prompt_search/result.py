@@ -327,7 +327,7 @@ class Result:
 
         Raises:
             StudyError: these are not the study's data.
-            InputError: there is no such column.
+            InputError: there is no such column, it is given twice, or the table has a column of that name.
         """
         if data.fingerprint != self._study.identity["data"]:
             raise StudyError(f"these are not the data of the study {self.name!r}; give those that it was run on")
@@ -336,6 +336,7 @@ class Result:
         if unknown:
             there = ", ".join([*data.fields, data.target])
             raise InputError(f"there is no column {unknown[0]!r} to group by; there are: {there}")
+        _check_groups(names)
         trials = dict.fromkeys([0, self.best_trial])
         scored = pd.concat([self._told(trial) for trial in trials])
         groups = {
@@ -569,6 +570,19 @@ class Result:
         from prompt_search.report import write_report
 
         return write_report(self, path, slices)
+
+
+def _check_groups(names: Sequence[str]) -> None:
+    """Refuse columns to group by that would be lost in a table of slices."""
+    for name in names:
+        if list(names).count(name) > 1:
+            raise InputError(f"rows are grouped by each column once, but {name!r} is given twice; give it once")
+        if name in tables.SLICE_COLUMNS:
+            values = ", ".join(f"row[{each!r}]" for each in names)
+            values = values if len(names) == 1 else f"({values})"
+            raise InputError(
+                f"a table of slices has a column {name!r} of its own; group by a function, by=lambda row: {values}"
+            )
 
 
 def _tested_table(result: Result) -> markup.Markup:

@@ -11,6 +11,7 @@ from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import markup, metrics
+from prompt_search.analysis import RESERVED
 from prompt_search.answers import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.candidate import Prompt
@@ -19,7 +20,7 @@ from prompt_search.completion import Request, Response, Usage
 from prompt_search.corpus import Corpus
 from prompt_search.dataset import Dataset, Row
 from prompt_search.duplicates import near_duplicates
-from prompt_search.errors import InputError, RunError, StudyError
+from prompt_search.errors import InputError, RunError, StudyError, TemplateError
 from prompt_search.estimate import Estimate, estimated
 from prompt_search.evaluation import Contender, Evaluator, Outcome
 from prompt_search.examples import ExamplePool
@@ -134,6 +135,7 @@ class Study:
         known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
         self.template = template.with_context({**known, **(context or {})})
         self.template.check(data.fields, data.target)
+        _check_apart(self.template, self.request)
 
         targets = [str(row.target) for row in data.rows]
         self.search_rows = common_order(
@@ -955,8 +957,24 @@ def _checked_request(request: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in request.items():
         if key in ("answer", "messages", "model", "stream"):
             raise StudyError(f"request[{key!r}] cannot be given here; use the template, model= or answer=")
+        if key in RESERVED and len(_options(value)) > 1:
+            raise StudyError(
+                f"request[{key!r}] cannot be a choice, because the result tables have a column of that name; give it "
+                f"one value"
+            )
         try:
             json.dumps(_options(value), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise StudyError(f"request[{key!r}] must be JSON: {error}; got {value!r}") from None
     return dict(request)
+
+
+def _check_apart(template: Template, request: Mapping[str, Any]) -> None:
+    """Refuse a choice of the template that is called like a request parameter: one value would be taken for both."""
+    for name, line in template.lines.items():
+        if name in request:
+            raise TemplateError(
+                f"{name!r} is a choice here and in the study's settings; rename this one",
+                template=template.name,
+                line=line,
+            )
