@@ -22,6 +22,7 @@ import pandas as pd
 
 from prompt_search import charts, markup, tables
 from prompt_search.errors import InputError
+from prompt_search.statistics import MARGIN
 
 if TYPE_CHECKING:
     from prompt_search.result import Result
@@ -181,10 +182,11 @@ class _Report:
     def simplest(self) -> str:
         if not self.result.finished or (trial := self.result.simplest_trial()) == self.winner:
             return ""
-        size = self.trials.set_index("trial")["prompt"].str.len()
+        sizes, unit = tables.prompt_sizes(self.trials)
+        form = ",.1f" if unit == "prompt tokens" else ",.0f"
         return (
-            f"A shorter prompt will do: trial {trial} has {size[trial]:,} characters instead of {size[self.winner]:,}, "
-            f"and is all but surely no more than 0.02 worse."
+            f"A shorter prompt will do: trial {trial} has {sizes[trial]:{form}} {unit} instead of "
+            f"{sizes[self.winner]:{form}}, and is all but surely no more than {MARGIN:g} worse."
         )
 
     # Tables, as (columns, lines, which columns are numbers)

@@ -17,7 +17,7 @@ from prompt_search import markup, tables
 from prompt_search.candidate import Prompt
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.records import StudyRecord, TrialRecord
-from prompt_search.statistics import Difference, mean_interval, not_worse, paired_difference
+from prompt_search.statistics import MARGIN, Difference, mean_interval, not_worse, paired_difference
 from prompt_search.store import Store, shown_url
 from prompt_search.stored import Summary, checked, reading
 
@@ -37,9 +37,6 @@ FINALISTS = 10
 
 Score = tuple[float, float, float, int]
 """Mean, the ends of its 95% interval, number of rows."""
-
-MARGIN = 0.02
-"""How much worse than the winner a simpler prompt may be."""
 
 
 class Verdict(str):
@@ -195,9 +192,7 @@ class Result:
         """
         if not self.finished:
             raise StudyError(f"the study {self.name!r} is unfinished; run the same line to go on")
-        frame = self.trials_df().set_index("trial")
-        known = frame["prompt_tokens"].notna().all()
-        sizes = frame["prompt_tokens"] if known else frame["prompt"].str.len()
+        sizes, _ = tables.prompt_sizes(self._table)
         winner = self._trial(self.best_trial)
         near = [winner.trial]
         for trial in self._trials:

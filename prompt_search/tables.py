@@ -225,6 +225,15 @@ def with_costs(trials: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def prompt_sizes(trials: pd.DataFrame) -> tuple[pd.Series[float], str]:
+    """How long each prompt of `trials_frame` is, by trial, and the unit: the mean prompt tokens of a request, or
+    characters where the tokens of some trial are not known."""
+    frame = trials.set_index("trial")
+    if frame["prompt_tokens"].notna().all():
+        return frame["prompt_tokens"], "prompt tokens"
+    return frame["prompt"].str.len().astype("float64"), "characters"
+
+
 def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
     """What was spent on what: one row per role.
 
