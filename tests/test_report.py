@@ -15,7 +15,7 @@ import prompt_search as ps
 from experiments.benchmarks.tables import made_up
 from prompt_search.completion import Response, Usage
 from prompt_search.errors import RequestRefused
-from prompt_search.result import MARGIN
+from prompt_search.statistics import MARGIN
 from tests.conftest import FakeModel, prompt_of
 from tests.test_markup import HOSTILE, Page
 from tests.test_result import data, study, truth
