@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from prompt_search.answers.forms import Answer, Unparsed
 from prompt_search.budget import Ledger, Spending
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.llm.messages import Request, Response
 from prompt_search.llm.rate_limit import Slots

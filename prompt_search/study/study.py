@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prompt_search import _html, metrics
 from prompt_search.answers.forms import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
-from prompt_search.data.dataset import Dataset, Row
+from prompt_search.data.dataset import Dataset
 from prompt_search.data.duplicates import near_duplicates
+from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, RunError, StudyError
 from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record

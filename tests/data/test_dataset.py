@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search._html import STYLE
-from prompt_search.data.dataset import Dataset, Row, Splits
+from prompt_search.data.dataset import Dataset, Splits
+from prompt_search.data.rows import Row
 from prompt_search.errors import DataError, InputError, MissingExtra
 
 Write = Callable[[str, str | bytes], Path]
