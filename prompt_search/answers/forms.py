@@ -74,17 +74,17 @@ class Answer(ABC):
         return False
 
     @property
-    def needs_rows(self) -> bool:
-        """Whether it first has to learn from responses, by ``learned``, to read them as it should."""
+    def needs_calibration(self) -> bool:
+        """Whether ``calibrated`` has to be called before ``parse`` reads as the settings say."""
         return False
 
     @property
-    def learns(self) -> bool:
-        """Whether ``learned`` can be another form."""
+    def calibrates_on_rows(self) -> bool:
+        """Whether ``calibrated`` can return another form than this one."""
         return False
 
-    def learned(self, responses: Sequence[Response], targets: Sequence[Any]) -> Answer:
-        """The form as it reads after these responses to rows with these targets; itself where it learns nothing."""
+    def calibrated(self, responses: Sequence[Response], targets: Sequence[Any]) -> Answer:
+        """The form calibrated on responses to rows with these targets; itself where there is nothing to fit."""
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -213,15 +213,15 @@ class Label(Answer):
         return self.mode == "logprobs"
 
     @property
-    def needs_rows(self) -> bool:
-        return self.learns and not self.weights
+    def needs_calibration(self) -> bool:
+        return self.calibrates_on_rows and not self.weights
 
     @property
-    def learns(self) -> bool:
+    def calibrates_on_rows(self) -> bool:
         return self.calibrate == "rows"
 
-    def learned(self, responses: Sequence[Response], targets: Sequence[Any]) -> Label:
-        if not self.learns:
+    def calibrated(self, responses: Sequence[Response], targets: Sequence[Any]) -> Label:
+        if not self.calibrates_on_rows:
             return self
         plain = replace(self, weights=())
         read = [plain.probabilities(response) for response in responses]

@@ -176,8 +176,6 @@ class Dataset:
         first._sides = self._sides[:n]
         return first
 
-    limit = head
-
     def frame(self) -> pd.DataFrame:
         """A new DataFrame, one row per row: the fields, the target, and the split column if one was given."""
         import pandas as pd

@@ -155,35 +155,35 @@ class TestLabelLogprobs:
         """A label that is likely on every row weighs less, one weight per label (worked by hand)."""
         label = Label(["yes", "no"], mode="logprobs", calibrate="rows")
         response = listed(yes=0.65, no=0.35)
-        assert label.needs_rows
+        assert label.needs_calibration
         assert label.parse(response) == "yes"
-        learned = label.learned([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"])
-        assert isinstance(learned, Label)
-        assert learned.weights == (0.7143, 1.667)  # a half by 0.7, a half by 0.3
-        assert not learned.needs_rows
-        assert learned.parse(response) == "no"
-        assert learned.learned([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"]) == learned
+        calibrated = label.calibrated([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"])
+        assert isinstance(calibrated, Label)
+        assert calibrated.weights == (0.7143, 1.667)  # a half by 0.7, a half by 0.3
+        assert not calibrated.needs_calibration
+        assert calibrated.parse(response) == "no"
+        assert calibrated.calibrated([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"]) == calibrated
 
     def test_rows_calibration_leaves_a_right_model_alone(self) -> None:
         """Where the model expects the labels as often as they are, rare ones too, next to nothing changes."""
         label = Label(["yes", "no"], mode="logprobs", calibrate="rows")
-        learned = label.learned([listed(yes=0.9, no=0.1)] * 1000, ["yes"] * 900 + ["no"] * 100)
-        assert isinstance(learned, Label)
-        assert learned.weights == pytest.approx((1, 1), rel=0.01)
+        calibrated = label.calibrated([listed(yes=0.9, no=0.1)] * 1000, ["yes"] * 900 + ["no"] * 100)
+        assert isinstance(calibrated, Label)
+        assert calibrated.weights == pytest.approx((1, 1), rel=0.01)
 
     def test_rows_calibration_without_log_probabilities_learns_nothing(self) -> None:
         """What cannot be read is left out, and a label that was never listed has nothing to weigh."""
         label = Label(["yes", "no", "maybe"], mode="logprobs", calibrate="rows")
-        assert label.learned([Response(text="yes"), listed(The=0.5)], ["yes", "no"]) is label
-        learned = label.learned([listed(yes=0.5, no=0.5), Response(text="yes")], ["yes", "no"])
-        assert learned == Label(label.labels, mode="logprobs", calibrate="rows", weights=(1.0, 0.5, 1.0))
+        assert label.calibrated([Response(text="yes"), listed(The=0.5)], ["yes", "no"]) is label
+        calibrated = label.calibrated([listed(yes=0.5, no=0.5), Response(text="yes")], ["yes", "no"])
+        assert calibrated == Label(label.labels, mode="logprobs", calibrate="rows", weights=(1.0, 0.5, 1.0))
 
     def test_only_rows_calibration_learns(self) -> None:
         """Every other form stays what it is."""
         for answer in ANSWERS:
             if not isinstance(answer, Label) or answer.calibrate != "rows":
-                assert answer.learned([listed(yes=0.9, no=0.1)], ["no"]) is answer
-                assert not answer.needs_rows
+                assert answer.calibrated([listed(yes=0.9, no=0.1)], ["no"]) is answer
+                assert not answer.needs_calibration
 
     @given(THREE, THREE)
     def test_probabilities_sum_to_one_and_contain_the_answer(self, given: list[float], base: list[float]) -> None:

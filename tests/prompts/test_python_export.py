@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.answers.forms import Answer, Label, Number, Unparsed
+from prompt_search.answers import Answer, Label, Number, Unparsed
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.prompt import Prompt
 from tests.conftest import executed
