@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompt_search import metrics, plots
-    from prompt_search.answers.forms import Json, Label, Number, Regex, Text, Unparsed
+    from prompt_search.answers import Json, Label, Number, Regex, Text, Unparsed
     from prompt_search.budget import Budget
     from prompt_search.data.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.evaluation.evaluate import evaluate
     from prompt_search.llm.client import Client, Model, Price
-    from prompt_search.metrics.row import Score
+    from prompt_search.metrics import Score
     from prompt_search.prompts.prompt import Candidate, Prompt
     from prompt_search.prompts.space import SearchSpace, choice
     from prompt_search.prompts.template import Template
@@ -29,23 +29,23 @@ _HOMES = {
     "Comparison": "results.comparison",
     "Dataset": "data.dataset",
     "InputError": "errors",
-    "Json": "answers.forms",
-    "Label": "answers.forms",
+    "Json": "answers",
+    "Label": "answers",
     "Model": "llm.client",
-    "Number": "answers.forms",
+    "Number": "answers",
     "Price": "llm.client",
     "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
-    "Regex": "answers.forms",
+    "Regex": "answers",
     "Result": "results.result",
     "RunError": "errors",
-    "Score": "metrics.row",
+    "Score": "metrics",
     "SearchSpace": "prompts.space",
     "Study": "study.study",
     "SurrogateSampler": "search.optuna_sampler",
     "Template": "prompts.template",
-    "Text": "answers.forms",
-    "Unparsed": "answers.forms",
+    "Text": "answers",
+    "Unparsed": "answers",
     "choice": "prompts.space",
     "compare": "results.comparison",
     "evaluate": "evaluation.evaluate",

@@ -19,7 +19,8 @@ from prompt_search.errors import InputError, MissingExtra
 from prompt_search.results import tables
 
 if TYPE_CHECKING:
-    from prompt_search.data.dataset import Dataset, Row
+    from prompt_search.data.dataset import Dataset
+    from prompt_search.data.rows import Row
     from prompt_search.results.result import Result
 
 BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"

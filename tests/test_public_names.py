@@ -35,7 +35,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 @pytest.mark.parametrize("line", ["import prompt_search", "import prompt_search; dir(prompt_search)"])
 def test_import_is_light(line: str) -> None:
     """Importing the package loads none of the heavy packages."""
-    heavy = ["openai", "optuna", "pandas", "scipy", "sqlalchemy"]
+    heavy = ["jsonschema", "openai", "optuna", "pandas", "scipy", "sqlalchemy"]
     code = f"{line}; import sys; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

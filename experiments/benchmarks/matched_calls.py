@@ -38,7 +38,7 @@ from scipy import stats
 
 import prompt_search as ps
 from prompt_search import metrics
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 from prompt_search.llm import local
 from prompt_search.llm.messages import Message, Response
 from prompt_search.prompts.space import Candidate

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
-from prompt_search.answers.forms import Text
+from prompt_search.answers import Text
 from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace

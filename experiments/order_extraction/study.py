@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import prompt_search as ps
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 
 HERE = Path(__file__).parent
 

@@ -12,6 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from prompt_search.answers.label_matching import begins, folded, mention, spaced
@@ -19,6 +20,10 @@ from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response, TopLogprobs
 
 if TYPE_CHECKING:
+    from jsonschema.exceptions import SchemaError, ValidationError
+    from jsonschema.protocols import Validator
+    from referencing import Specification
+
     from prompt_search.data.dataset import Dataset
 
 TOP_LOGPROBS = 20
@@ -74,17 +79,17 @@ class Answer(ABC):
         return False
 
     @property
-    def needs_rows(self) -> bool:
-        """Whether it first has to learn from responses, by ``learned``, to read them as it should."""
+    def needs_calibration(self) -> bool:
+        """Whether ``calibrated`` has to be called before ``parse`` reads as the settings say."""
         return False
 
     @property
-    def learns(self) -> bool:
-        """Whether ``learned`` can be another form."""
+    def calibrates_on_rows(self) -> bool:
+        """Whether ``calibrated`` can return another form than this one."""
         return False
 
-    def learned(self, responses: Sequence[Response], targets: Sequence[Any]) -> Answer:
-        """The form as it reads after these responses to rows with these targets; itself where it learns nothing."""
+    def calibrated(self, responses: Sequence[Response], targets: Sequence[Any]) -> Answer:
+        """The form calibrated on responses to rows with these targets; itself where there is nothing to fit."""
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -213,15 +218,15 @@ class Label(Answer):
         return self.mode == "logprobs"
 
     @property
-    def needs_rows(self) -> bool:
-        return self.learns and not self.weights
+    def needs_calibration(self) -> bool:
+        return self.calibrates_on_rows and not self.weights
 
     @property
-    def learns(self) -> bool:
+    def calibrates_on_rows(self) -> bool:
         return self.calibrate == "rows"
 
-    def learned(self, responses: Sequence[Response], targets: Sequence[Any]) -> Label:
-        if not self.learns:
+    def calibrated(self, responses: Sequence[Response], targets: Sequence[Any]) -> Label:
+        if not self.calibrates_on_rows:
             return self
         plain = replace(self, weights=())
         read = [plain.probabilities(response) for response in responses]
@@ -407,12 +412,12 @@ class Json(Answer):
     """A JSON value by ``response_format``; usually a dict. A fenced code block around it is tolerated.
 
     ``schema`` is a pydantic model class, which validates and fills defaults (the answer is its
-    ``model_dump(mode="json")``), or a JSON schema, of which types, enumerations, required and additional
-    properties, items, sizes, ranges, patterns, references and combinations are checked. The server is asked
-    to be strict if the schema meets OpenAI's rules for it: every property required, no others allowed.
-    A response cut off at ``max_tokens`` is ``Unparsed``.
+    ``model_dump(mode="json")``), or a JSON schema, which the library ``jsonschema`` checks by Draft 2020-12 or by
+    the draft that its ``$schema`` names; ``format`` is a remark there, and is not checked. Nothing is fetched: a
+    ``$ref`` leads to a place in the schema. The server is asked to be strict if the schema meets OpenAI's rules for
+    it: every property required, no others allowed. A response cut off at ``max_tokens`` is ``Unparsed``.
 
-    Raises ``InputError`` for a schema that is neither, or has an unknown type, reference or a bad pattern.
+    Raises ``InputError`` for a schema that is neither, or is invalid, or refers to what is not in it.
     """
 
     kind: ClassVar[str] = "json"
@@ -426,7 +431,7 @@ class Json(Answer):
         if isinstance(self.schema, Mapping):
             try:
                 copied = json.loads(json.dumps(self.schema))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, RecursionError) as error:
                 raise InputError(f"the JSON schema is not JSON: {error}; correct it") from None
             _check_schema(copied)
             object.__setattr__(self, "schema", copied)
@@ -461,7 +466,7 @@ class Json(Answer):
         if isinstance(value, Unparsed):
             return value
         if isinstance(self.schema, dict):
-            violation = _violation(value, self.schema, self.schema)
+            violation = _violation(value, self.schema)
             return value if violation is None else Unparsed(f"the JSON breaks its schema: {violation}")
         try:
             return self.schema.model_validate(value).model_dump(mode="json")
@@ -553,9 +558,12 @@ def _first_word(text: str) -> str:
     return match.group() if match else text
 
 
-def _shortened(text: str, length: int = 60) -> str:
-    text = " ".join(text.split())
-    return repr(text if len(text) <= length else text[: length - 1] + "…")
+def _shortened(text: str) -> str:
+    return repr(_clipped(" ".join(text.split())))
+
+
+def _clipped(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _quoted(labels: tuple[str, ...]) -> str:
@@ -588,34 +596,97 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _parts(schema: Any) -> Iterator[dict[str, Any]]:
-    """A schema and every schema in it."""
-    if isinstance(schema, list):
-        for member in schema:
-            yield from _parts(member)
-    elif isinstance(schema, dict):
-        yield schema
-        for name, value in schema.items():
-            if name in ("properties", "$defs", "definitions"):
-                # The keys of these are names of the user's, not words of the schema language.
-                yield from _parts(list(value.values()))
-            elif name not in ("enum", "const", "default", "examples"):
-                yield from _parts(value)
+def _parts(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A schema and every schema in it, which names of properties, constants and unknown words are not."""
+    from referencing.jsonschema import DRAFT202012
+
+    waiting = [DRAFT202012.create_resource(schema)]
+    while waiting:
+        part = waiting.pop()
+        waiting += part.subresources()
+        if isinstance(part.contents, dict):
+            yield part.contents
 
 
 def _check_schema(schema: dict[str, Any]) -> None:
-    for part in _parts(schema):
-        kinds = part.get("type", [])
-        for kind in [kinds] if isinstance(kinds, str) else kinds:
-            if kind not in _TYPES:
-                raise InputError(f"the JSON schema has the type {kind!r}; use one of {', '.join(_TYPES)}")
-        try:
-            re.compile(part.get("pattern", ""))
-            _referenced(part.get("$ref", ""), schema)
-        except re.error as error:
-            raise InputError(f"the JSON schema has the pattern {part['pattern']!r}: {error}; correct it") from None
-        except LookupError:
-            raise InputError(f"the JSON schema refers to {part['$ref']!r}, which is not in it; add it") from None
+    try:
+        validator = _validator(json.dumps(schema))
+        _check_references(schema, validator)
+        next(validator.iter_errors(None), None)
+    except RecursionError:
+        raise InputError(
+            "the JSON schema refers to itself without end, or is nested too deeply; take a reference out, or it apart"
+        ) from None
+
+
+@lru_cache(maxsize=64)
+def _validator(text: str) -> Validator:
+    """What checks values by a JSON schema. It has no way to fetch other schemas."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    schema = json.loads(text)
+    _dialect(schema)
+    kind = validator_for(schema, default=Draft202012Validator)
+    _check_valid(schema, kind)
+    registry: Registry[Any] = Registry()
+    return kind(schema, registry=registry)
+
+
+def _dialect(schema: dict[str, Any]) -> Specification[Any]:
+    """The draft of a schema."""
+    from referencing.jsonschema import DRAFT202012, UnknownDialect, specification_with
+
+    dialect = schema.get("$schema")
+    try:
+        return DRAFT202012 if dialect is None else specification_with(str(dialect))
+    except UnknownDialect:
+        raise InputError(
+            f"the JSON schema has the $schema {dialect!r}, which is no known draft; leave it out for Draft 2020-12"
+        ) from None
+
+
+def _check_valid(schema: Any, kind: type[Validator], where: str = "$") -> None:
+    """Refuse what is no schema by the rules of its draft."""
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        found = error.context[0] if error.context else error  # the only alternatives in there are those of `type`
+        raise InputError(
+            f"the JSON schema is invalid at {where}{found.json_path[1:]}: {_explained(found)}; correct it"
+        ) from None
+
+
+def _check_references(schema: dict[str, Any], validator: Validator) -> None:
+    """Refuse references to what is not in the schema, also in parts that only references lead to."""
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    draft = _dialect(schema)
+    root = draft.create_resource(schema)
+    registry: Registry[Any] = Registry()
+    waiting, seen = [(root, registry.resolver_with_root(root))], set()
+    while waiting:
+        part, resolver = waiting.pop()
+        if id(part.contents) in seen or not isinstance(part.contents, dict):
+            continue
+        seen.add(id(part.contents))
+        waiting += [(inner, resolver.in_subresource(inner)) for inner in part.subresources()]
+        for word in ("$ref", "$dynamicRef", "$recursiveRef"):
+            reference = part.contents.get(word)
+            if reference is None:
+                continue
+            try:
+                found = resolver.lookup(reference)
+            except (Unresolvable, ValueError):
+                raise InputError(
+                    f"the JSON schema refers to {reference!r}, which is not in it and is not fetched; add it to $defs"
+                ) from None
+            _check_valid(found.contents, type(validator), where=reference)
+            waiting.append((draft.create_resource(found.contents), found.resolver))
 
 
 def _is_strict(schema: dict[str, Any]) -> bool:
@@ -626,85 +697,24 @@ def _is_strict(schema: dict[str, Any]) -> bool:
     )
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
+def _violation(value: Any, schema: dict[str, Any]) -> str | None:
+    """The rule of a JSON schema that a value breaks, with its place, or the one that tells most; None for none."""
+    from jsonschema.exceptions import best_match
+
+    try:
+        error = best_match(_validator(json.dumps(schema)).iter_errors(value))
+    except OverflowError:
+        return "a number in it is too large to be checked"
+    except RecursionError:
+        return "it is nested too deeply to be checked, or the schema refers to itself without end"
+    return None if error is None else f"{error.json_path}: {_explained(error)}"
 
 
-def _violation(value: Any, schema: Any, root: dict[str, Any], where: str = "$") -> str | None:
-    """The first rule of a JSON schema that a value breaks, with its place; ``None`` if it breaks none."""
-    if not isinstance(schema, dict):
-        return f"{where} is not allowed" if schema is False else None
-    if "$ref" in schema:
-        return _violation(value, _referenced(schema["$ref"], root), root, where)
-    if "type" in schema and not _has_type(value, schema["type"]):
-        return f"{where} must be {schema['type']}, not {_shortened(json.dumps(value))}"
-    if "enum" in schema and value not in schema["enum"]:
-        return f"{where} must be one of {schema['enum']}, not {_shortened(json.dumps(value))}"
-    if "const" in schema and value != schema["const"]:
-        return f"{where} must be {schema['const']!r}, not {_shortened(json.dumps(value))}"
-    for part in schema.get("allOf", ()):
-        if (violation := _violation(value, part, root, where)) is not None:
-            return violation
-    for options in (schema.get("anyOf"), schema.get("oneOf")):
-        if options and all(_violation(value, option, root, where) is not None for option in options):
-            return f"{where} fits none of the alternatives"
-    if isinstance(value, dict):
-        return _object_violation(value, schema, root, where)
-    if isinstance(value, list):
-        for position, item in enumerate(value):
-            if (violation := _violation(item, schema.get("items"), root, f"{where}[{position}]")) is not None:
-                return violation
-        return _range_violation(len(value), schema, "minItems", "maxItems", f"the length of {where}")
-    if isinstance(value, str):
-        if "pattern" in schema and not re.search(schema["pattern"], value):
-            return f"{where} must match {schema['pattern']!r}"
-        return _range_violation(len(value), schema, "minLength", "maxLength", f"the length of {where}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _range_violation(value, schema, "minimum", "maximum", where)
-    return None
-
-
-def _referenced(reference: str, root: dict[str, Any]) -> Any:
-    part: Any = root
-    for name in reference.removeprefix("#").strip("/").split("/"):
-        part = part[name.replace("~1", "/").replace("~0", "~")] if name else part
-    return part
-
-
-def _has_type(value: Any, wanted: str | list[str]) -> bool:
-    names = [wanted] if isinstance(wanted, str) else wanted
-    if isinstance(value, bool):
-        return "boolean" in names
-    if isinstance(value, float) and value.is_integer() and "integer" in names:
-        return True
-    return any(isinstance(value, _TYPES[name]) for name in names)
-
-
-def _object_violation(value: dict[str, Any], schema: dict[str, Any], root: dict[str, Any], where: str) -> str | None:
-    properties = schema.get("properties", {})
-    for name in schema.get("required", ()):
-        if name not in value:
-            return f"{where} has no {name!r}"
-    for name, member in value.items():
-        rule = properties.get(name, schema.get("additionalProperties"))
-        if (violation := _violation(member, rule, root, f"{where}.{name}")) is not None:
-            return violation
-    return None
-
-
-def _range_violation(number: float, schema: dict[str, Any], low: str, high: str, what: str) -> str | None:
-    if low in schema and number < schema[low]:
-        return f"{what} must be at least {schema[low]}, not {number}"
-    if high in schema and number > schema[high]:
-        return f"{what} must be at most {schema[high]}, not {number}"
-    return None
+def _explained(error: ValidationError | SchemaError) -> str:
+    """The library's words, shortened, and the value that they begin with as JSON in place of Python."""
+    rest = error.message.removeprefix(repr(error.instance))
+    value = "" if rest == error.message else _clipped(json.dumps(error.instance, ensure_ascii=False))
+    return f"{value}{_clipped(rest, 200)}".encode("utf-8", "backslashreplace").decode()
 
 
 def default_answer(data: Dataset) -> Answer:

@@ -519,7 +519,7 @@ def _changed(
     if model is not None or base_url is not None:
         changes["model"] = _model(study, model, base_url)
     if limit is not None:
-        changes["data"] = study.data.limit(limit)
+        changes["data"] = study.data.head(limit)
     changes["storage"] = storage or study.storage or DEFAULT_STORAGE
     study = study.replace(**changes)
     _models.extend(study.models)

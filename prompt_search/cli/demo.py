@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from prompt_search.answers.forms import Label
+from prompt_search.answers import Label
 from prompt_search.data.dataset import Dataset
 from prompt_search.llm.client import Model
 from prompt_search.prompts.space import choice

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from prompt_search.answers.forms import Label
+from prompt_search.answers import Label
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.llm.client import Model

@@ -13,12 +13,13 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
+from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import DataError, InputError, MissingExtra
 
 if TYPE_CHECKING:
@@ -29,93 +30,6 @@ MINIMUM_ROWS = 4
 
 MAXIMUM_CLASSES = 50
 """A target with more distinct values than this is not treated as a class when splitting."""
-
-
-class Row:
-    """One row: column names to plain Python values (str, int, float, bool, None, list, dict). Immutable.
-
-    A value is reached as ``row["text"]`` or ``row.text``; any column name works, ``items`` and ``keys`` too,
-    because a row has no methods. Two attributes come first: ``target``, the label, and ``fields``, the row
-    without it (in ``row.fields``, which is what a template sees, columns of those two names are reached too).
-
-    >>> row = Row({"text": "fine", "label": "positive"}, target="label")
-    >>> row.text, row.target, row["label"], list(row)
-    ('fine', 'positive', 'positive', ['text', 'label'])
-    >>> row.fields
-    Row(text='fine')
-    """
-
-    __slots__ = ("_target", "_values")
-    _values: dict[str, Any]
-    _target: str | None
-
-    def __init__(self, values: Mapping[str, Any], *, target: str | None = None) -> None:
-        if target is not None and target not in values:
-            raise InputError(f"the target {target!r} is not a column of the row; there are: {_listed(values)}")
-        object.__setattr__(self, "_values", dict(values))
-        object.__setattr__(self, "_target", target)
-
-    @property
-    def target(self) -> Any:
-        """The label; ``AttributeError`` for a row without one."""
-        if self._target is None:
-            raise AttributeError("this row has no target")
-        return self._values[self._target]
-
-    @property
-    def fields(self) -> Row:
-        """The row with every column but the target, and no target."""
-        if self._target is not None:
-            return Row({name: value for name, value in self._values.items() if name != self._target})
-        if "fields" in self._values:
-            # Python then asks __getattr__, which finds the column.
-            raise AttributeError("fields")
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        # The slots themselves are asked for here only while an instance is half built (copy, pickle).
-        if name not in Row.__slots__ and name in self._values:
-            return self._values[name]
-        known = "" if name in Row.__slots__ else f"; there are: {_listed(self._values)}"
-        raise AttributeError(f"the row has no column {name!r}{known}")
-
-    def __getitem__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise KeyError(f"the row has no column {name!r}; there are: {_listed(self._values)}") from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Row):
-            return NotImplemented
-        return self._values == other._values and self._target == other._target
-
-    def __hash__(self) -> int:
-        return hash((_frozen(self._values), self._target))
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a row is immutable; cannot set {name!r}")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a row is immutable; cannot delete {name!r}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _row, (self._values, self._target)
-
-    def __repr__(self) -> str:
-        return f"Row({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +108,7 @@ class Dataset:
         sources = _renamed(table, columns)
         for role, column in (("target", target), ("split", split)):
             if column is not None and column not in sources:
-                raise DataError(f"there is no {role} column {column!r}; there are: {_listed(sources)}", file=table.file)
+                raise DataError(f"there is no {role} column {column!r}; there are: {listed(sources)}", file=table.file)
         if split == target:
             raise DataError(f"the column {target!r} cannot be both target and split; name two", file=table.file)
         self.fields = [field for field in sources if field not in (target, split)]
@@ -261,8 +175,6 @@ class Dataset:
         first.rows = self.rows[:n]
         first._sides = self._sides[:n]
         return first
-
-    limit = head
 
     def frame(self) -> pd.DataFrame:
         """A new DataFrame, one row per row: the fields, the target, and the split column if one was given."""
@@ -445,29 +357,6 @@ class Dataset:
         )
 
 
-def references(target: Any) -> list[Any]:
-    """The accepted answers of a target: its members if it is a list, else itself.
-
-    >>> references("a"), references(["a", "b"])
-    (['a'], ['a', 'b'])
-    """
-    return list(target) if isinstance(target, (list, tuple)) else [target]
-
-
-def _row(values: dict[str, Any], target: str | None) -> Row:
-    return Row(values, target=target)
-
-
-def _listed(names: Mapping[str, Any] | list[str]) -> str:
-    return ", ".join(map(str, names)) or "none"
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return frozenset((name, _frozen(member)) for name, member in value.items())
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
 def _is_missing(value: Any, *, text: bool) -> bool:
     """Whether a target is empty; ``text``: from a file of text only, where NaN is a word."""
     if isinstance(value, str):
@@ -558,7 +447,7 @@ def _renamed(table: _Table, columns: Mapping[str, str]) -> dict[str, str]:
         if source not in table.names:
             raise DataError(
                 f"columns= takes the field {field!r} from the column {source!r}, which is not there; "
-                f"there are: {_listed(table.names)}",
+                f"there are: {listed(table.names)}",
                 file=table.file,
             )
     names: dict[str, str] = {}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from prompt_search import metrics
-from prompt_search.answers.forms import Answer, default_answer, from_dict
+from prompt_search.answers import Answer, default_answer, from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
@@ -21,8 +21,7 @@ from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
-from prompt_search.metrics.corpus import Corpus
-from prompt_search.metrics.row import Metric
+from prompt_search.metrics import Corpus, Metric
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results.result import Evaluation, evaluated
 from prompt_search.storage.records import SampleRecord
@@ -107,7 +106,7 @@ def evaluate(
                 priced=False,
             ) as evaluator:
                 read_by, jobs = prepared, ((prepared, row) for row in chosen)
-                if prepared.answer.needs_rows or isinstance(metric, Corpus):  # rows are scored together
+                if prepared.answer.needs_calibration or isinstance(metric, Corpus):  # rows are scored together
                     found = await evaluator.evaluate(list(jobs), "evaluation")
                     outcomes = [outcome for outcome in found if outcome is not None]
                     read_by, outcomes = await evaluator.reparse(prepared, outcomes, "evaluation")

@@ -13,14 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_search.answers.forms import Answer, Unparsed
+from prompt_search.answers import Answer, Unparsed
 from prompt_search.budget import Ledger, Spending
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.llm.messages import Request, Response
 from prompt_search.llm.rate_limit import Slots
-from prompt_search.metrics.corpus import Corpus
-from prompt_search.metrics.row import Metric, ReferenceMetric, margin, score
+from prompt_search.metrics import Corpus, Metric, ReferenceMetric, margin, score
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import Call, Found, Saved
 from prompt_search.storage.store import Store, batched
@@ -344,11 +343,11 @@ class Evaluator:
 
     def learned(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> PreparedPrompt:
         """The prepared prompt with its answer form calibrated on these outcomes, where it learns."""
-        if not prepared.answer.learns:
+        if not prepared.answer.calibrates_on_rows:
             return prepared
         answered = [outcome for outcome in outcomes if outcome.error is None]
         responses = self._responses([outcome.key for outcome in answered])
-        answer = prepared.answer.learned(
+        answer = prepared.answer.calibrated(
             [responses[outcome.key] for outcome in answered],
             [self._rows[outcome.row].target for outcome in answered],
         )

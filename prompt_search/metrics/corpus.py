@@ -16,7 +16,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar
 
 from prompt_search.answers.forms import Unparsed
-from prompt_search.data.dataset import Row, references
+from prompt_search.data.rows import Row, references
 from prompt_search.errors import InputError, MissingExtra
 
 Counts = Counter[Hashable]

@@ -22,7 +22,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from prompt_search.answers.forms import Unparsed, number_in
-from prompt_search.data.dataset import Row, references
+from prompt_search.data.rows import Row, references
 from prompt_search.errors import InputError, MissingExtra, PromptSearchError
 from prompt_search.metrics.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews
 from prompt_search.metrics.corpus import WorstSlice as WorstSlice

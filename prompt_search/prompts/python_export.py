@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prompt_search.answers.forms import Label, from_dict
+from prompt_search.answers import Label, from_dict
 from prompt_search.answers.label_matching import begins, folded, mention, needs_boundary, spaced, whole
 from prompt_search.prompts.environment import finalize
 from prompt_search.prompts.few_shot import nearest

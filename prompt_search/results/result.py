@@ -25,7 +25,8 @@ from prompt_search.storage.store import Store, open_to_read, shown_url
 if TYPE_CHECKING:
     import optuna
 
-    from prompt_search.data.dataset import Dataset, Row
+    from prompt_search.data.dataset import Dataset
+    from prompt_search.data.rows import Row
 
 RANKED = 10
 """How many prompts a printed ranking shows."""

@@ -14,16 +14,16 @@ from prompt_search import _html, metrics
 from prompt_search._json import checked, reading
 from prompt_search.answers.forms import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
-from prompt_search.data.dataset import Dataset, Row
+from prompt_search.data.dataset import Dataset
 from prompt_search.data.duplicates import near_duplicates
+from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, RunError, StudyError, TemplateError
 from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Request, Response, Usage
-from prompt_search.metrics.corpus import Corpus
-from prompt_search.metrics.row import Metric
+from prompt_search.metrics import Corpus, Metric
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, Kind, Options, SearchSpace

@@ -155,35 +155,35 @@ class TestLabelLogprobs:
         """A label that is likely on every row weighs less, one weight per label (worked by hand)."""
         label = Label(["yes", "no"], mode="logprobs", calibrate="rows")
         response = listed(yes=0.65, no=0.35)
-        assert label.needs_rows
+        assert label.needs_calibration
         assert label.parse(response) == "yes"
-        learned = label.learned([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"])
-        assert isinstance(learned, Label)
-        assert learned.weights == (0.7143, 1.667)  # a half by 0.7, a half by 0.3
-        assert not learned.needs_rows
-        assert learned.parse(response) == "no"
-        assert learned.learned([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"]) == learned
+        calibrated = label.calibrated([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"])
+        assert isinstance(calibrated, Label)
+        assert calibrated.weights == (0.7143, 1.667)  # a half by 0.7, a half by 0.3
+        assert not calibrated.needs_calibration
+        assert calibrated.parse(response) == "no"
+        assert calibrated.calibrated([listed(yes=0.8, no=0.2), listed(yes=0.6, no=0.4)], ["yes", "no"]) == calibrated
 
     def test_rows_calibration_leaves_a_right_model_alone(self) -> None:
         """Where the model expects the labels as often as they are, rare ones too, next to nothing changes."""
         label = Label(["yes", "no"], mode="logprobs", calibrate="rows")
-        learned = label.learned([listed(yes=0.9, no=0.1)] * 1000, ["yes"] * 900 + ["no"] * 100)
-        assert isinstance(learned, Label)
-        assert learned.weights == pytest.approx((1, 1), rel=0.01)
+        calibrated = label.calibrated([listed(yes=0.9, no=0.1)] * 1000, ["yes"] * 900 + ["no"] * 100)
+        assert isinstance(calibrated, Label)
+        assert calibrated.weights == pytest.approx((1, 1), rel=0.01)
 
     def test_rows_calibration_without_log_probabilities_learns_nothing(self) -> None:
         """What cannot be read is left out, and a label that was never listed has nothing to weigh."""
         label = Label(["yes", "no", "maybe"], mode="logprobs", calibrate="rows")
-        assert label.learned([Response(text="yes"), listed(The=0.5)], ["yes", "no"]) is label
-        learned = label.learned([listed(yes=0.5, no=0.5), Response(text="yes")], ["yes", "no"])
-        assert learned == Label(label.labels, mode="logprobs", calibrate="rows", weights=(1.0, 0.5, 1.0))
+        assert label.calibrated([Response(text="yes"), listed(The=0.5)], ["yes", "no"]) is label
+        calibrated = label.calibrated([listed(yes=0.5, no=0.5), Response(text="yes")], ["yes", "no"])
+        assert calibrated == Label(label.labels, mode="logprobs", calibrate="rows", weights=(1.0, 0.5, 1.0))
 
     def test_only_rows_calibration_learns(self) -> None:
         """Every other form stays what it is."""
         for answer in ANSWERS:
             if not isinstance(answer, Label) or answer.calibrate != "rows":
-                assert answer.learned([listed(yes=0.9, no=0.1)], ["no"]) is answer
-                assert not answer.needs_rows
+                assert answer.calibrated([listed(yes=0.9, no=0.1)], ["no"]) is answer
+                assert not answer.needs_calibration
 
     @given(THREE, THREE)
     def test_probabilities_sum_to_one_and_contain_the_answer(self, given: list[float], base: list[float]) -> None:
@@ -456,21 +456,22 @@ class TestJson:
             ),
             ({"n": None, "either": "s", "both": 5}, None),
             ({"n": 2.0}, None),
-            ([], r"$ must be object, not '[]'"),
-            ({}, "$ has no 'n'"),
-            ({"n": 1, "m": 1}, "$.m is not allowed"),
-            ({"n": True}, "$.n must be ['integer', 'null'], not 'true'"),
-            ({"n": 1.5}, "$.n must be ['integer', 'null']"),
-            ({"n": 0}, "$.n must be at least 1, not 0"),
-            ({"n": 10}, "$.n must be at most 9, not 10"),
-            ({"n": 1, "properties": "a"}, "the length of $.properties must be at least 2, not 1"),
-            ({"n": 1, "properties": "baa"}, "$.properties must match '^a'"),
-            ({"n": 1, "kind": "r"}, "$.kind must be one of ['p', 'q']"),
-            ({"n": 1, "version": 2}, "$.version must be 1"),
-            ({"n": 1, "tags": []}, "the length of $.tags must be at least 1"),
-            ({"n": 1, "tags": ["a", 1]}, "$.tags[1] must be string"),
-            ({"n": 1, "either": 1}, "$.either fits none of the alternatives"),
-            ({"n": 1, "both": 4}, "$.both must be at least 5"),
+            ([], "$: [] is not of type 'object'"),
+            ({}, "$: 'n' is a required property"),
+            ({"n": 1, "m": 1}, "$: Additional properties are not allowed ('m' was unexpected)"),
+            ({"n": True}, "$.n: true is not of type 'integer', 'null'"),
+            ({"n": 1.5}, "$.n: 1.5 is not of type 'integer', 'null'"),
+            ({"n": 0}, "$.n: 0 is less than the minimum of 1"),
+            ({"n": 10}, "$.n: 10 is greater than the maximum of 9"),
+            ({"n": 1, "properties": "a"}, '$.properties: "a" is too short'),
+            ({"n": 1, "properties": "baa"}, "$.properties: \"baa\" does not match '^a'"),
+            ({"n": 1, "kind": "r"}, "$.kind: \"r\" is not one of ['p', 'q']"),
+            ({"n": 1, "version": 2}, "$.version: 1 was expected"),
+            ({"n": 1, "tags": []}, "$.tags: [] should be non-empty"),
+            ({"n": 1, "tags": ["a", 1]}, "$.tags[1]: 1 is not of type 'string'"),
+            ({"n": 1, "either": 1}, "$.either: 1 is not valid under any of the given schemas"),
+            ({"n": 1, "both": 4}, "$.both: 4 is less than the minimum of 5"),
+            ({"n": 0, "kind": "r", "m": 1}, "$: Additional properties are not allowed ('m' was unexpected)"),
         ],
     )
     def test_a_schema_is_checked(self, value: Any, why: str | None) -> None:
@@ -479,7 +480,66 @@ class TestJson:
         if why is None:
             assert answer == value
         else:
-            assert reason(answer).startswith(f"the JSON breaks its schema: {why}")
+            assert reason(answer) == f"the JSON breaks its schema: {why}"
+
+    @pytest.mark.parametrize(
+        ("schema", "text", "why"),
+        [
+            (
+                {"properties": {"n": {"exclusiveMinimum": 0}}},
+                '{"n": -3}',
+                "$.n: -3 is less than or equal to the minimum",
+            ),
+            ({"exclusiveMaximum": 3}, "3", "$: 3 is greater than or equal to the maximum of 3"),
+            ({"multipleOf": 2}, "3", "$: 3 is not a multiple of 2"),
+            ({"not": {"type": "null"}}, "null", "$: null should not be valid under {'type': 'null'}"),
+            ({"oneOf": [{"type": "integer"}, {"minimum": 2}]}, "3", "$: 3 is valid under each of"),
+            ({"uniqueItems": True}, "[1, 1]", "$: [1, 1] has non-unique elements"),
+            ({"prefixItems": [{"type": "string"}]}, "[1]", "$[0]: 1 is not of type 'string'"),
+            ({"contains": {"const": 1}}, "[2]", "$: [2] does not contain items matching the given schema"),
+            ({"minProperties": 1}, "{}", "$: {} should be non-empty"),
+            ({"propertyNames": {"maxLength": 1}}, '{"ab": 1}', '$: "ab" is too long'),
+            ({"patternProperties": {"^a": {"type": "null"}}}, '{"ab": 1}', "$.ab: 1 is not of type 'null'"),
+            ({"dependentRequired": {"a": ["b"]}}, '{"a": 1}', "$: 'b' is a dependency of 'a'"),
+            ({"if": {"minimum": 5}, "then": {"multipleOf": 5}}, "6", "$: 6 is not a multiple of 5"),
+            ({"unevaluatedProperties": False}, '{"a": 1}', "$: Unevaluated properties are not allowed"),
+            (
+                {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 0, "exclusiveMinimum": True},
+                "0",
+                "$: 0",
+            ),
+        ],
+    )
+    def test_every_word_of_a_schema_counts(self, schema: dict[str, Any], text: str, why: str) -> None:
+        """No rule is passed over, whichever part of the language it is of; a draft that the schema names is used."""
+        assert reason(Json(schema).parse(Response(text=text))).startswith(f"the JSON breaks its schema: {why}")
+
+    def test_reason_stays_short(self) -> None:
+        """Long values and rules are cut, half a surrogate pair is written out, the same reason comes each time."""
+        form = Json({"enum": ["x" * 1000]})
+        first, second = (reason(form.parse(Response(text=json.dumps("é\n" * 500)))) for _ in range(2))
+        assert first == second
+        assert first.startswith('the JSON breaks its schema: $: "é\\né\\n')
+        assert len(first) < 300
+        assert reason(form.parse(Response(text='"\\ud800"'))).startswith(
+            'the JSON breaks its schema: $: "\\ud800" is not'
+        )
+
+    @pytest.mark.parametrize(
+        ("schema", "text", "why"),
+        [
+            ({"multipleOf": 0.01}, "1e400", "a number in it is too large to be checked"),
+            ({"multipleOf": 0.01}, "1" + 400 * "0", "a number in it is too large to be checked"),
+            (
+                {"items": {"$ref": "#"}},
+                "[" * 400 + "]" * 400,
+                "it is nested too deeply to be checked, or the schema refers to itself without end",
+            ),
+        ],
+    )
+    def test_what_cannot_be_checked_is_unparsed(self, schema: dict[str, Any], text: str, why: str) -> None:
+        """Numbers and depths beyond Python's limits are no answer, and raise nothing."""
+        assert reason(Json(schema).parse(Response(text=text))) == f"the JSON breaks its schema: {why}"
 
     @pytest.mark.parametrize(
         ("text", "finish_reason", "why"),
@@ -499,15 +559,60 @@ class TestJson:
         [
             ("object", "must be a pydantic model class or a JSON schema .*, not 'object'"),
             ({"enum": [object()]}, "the JSON schema is not JSON: .*; correct it"),
-            ({"type": "text"}, "has the type 'text'; use one of object, array"),
-            ({"properties": {"a": {"pattern": "("}}}, r"has the pattern '\('"),
-            ({"items": {"$ref": "#/$defs/a"}}, r"refers to '#/\$defs/a', which is not in it"),
+            ({"type": "text"}, r"is invalid at \$.type: \"text\" is not one of \['array', .*'string'\]; correct it"),
+            (
+                {"properties": {"a": {"pattern": "("}}},
+                r"is invalid at \$.properties.a.pattern: \"\(\" is not a 'regex'",
+            ),
+            ({"required": "n"}, r"is invalid at \$.required: \"n\" is not of type 'array'; correct it"),
+            (
+                {"exclusiveMinimum": True},
+                r"is invalid at \$.exclusiveMinimum: true is not of type 'number'; correct it",
+            ),
+            (
+                {"items": {"$ref": "#/$defs/a"}},
+                r"refers to '#/\$defs/a', which is not in it and is not fetched; add it",
+            ),
+            ({"$ref": "#/x", "x": {"$ref": "#/y"}}, "refers to '#/y', which is not in it"),
+            ({"$ref": "#/x", "x": {"type": "text"}}, r"is invalid at #/x.type: \"text\" is not one of"),
+            ({"$ref": "#"}, "refers to itself without end, or is nested too deeply; take a reference out, or it apart"),
+            ({"$schema": "mine"}, r"has the \$schema 'mine', which is no known draft; leave it out for Draft 2020-12"),
         ],
     )
     def test_wrong_schemas(self, schema: Any, message: str) -> None:
         """A schema that cannot be checked is refused at once."""
         with pytest.raises(InputError, match=message):
             Json(schema)
+
+    @pytest.mark.parametrize("word", ["$ref", "$dynamicRef"])
+    @pytest.mark.parametrize("address", ["https://json-schema.org/draft/2020-12/schema", "http://[", "other.json"])
+    def test_nothing_is_fetched(self, word: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A reference to an address or a file is refused, wherever it stands, and nothing is opened for it."""
+        opened: list[Any] = []
+        monkeypatch.setattr("urllib.request.urlopen", opened.append)
+        monkeypatch.setattr("socket.socket.connect", lambda *address: opened.append(address))
+        for schema in ({word: address}, {"properties": {"a": {"anyOf": [{"items": {word: address}}]}}}):
+            with pytest.raises(InputError) as caught:
+                Json(schema)
+            assert str(caught.value) == (
+                f"the JSON schema refers to {address!r}, which is not in it and is not fetched; add it to $defs"
+            )
+        assert Json({"enum": [{word: address}]}).parse(Response(text=json.dumps({word: address}))) == {word: address}
+        assert not opened
+
+    def test_names_of_the_user_are_no_words_of_the_schema(self) -> None:
+        """A property called as a word of the language, and what stands under an unknown word, are not read as rules."""
+        schema = {
+            "type": "object",
+            "properties": {"$ref": {"type": "string"}, "properties": {"type": "number"}},
+            "patternProperties": {"properties": {"type": "number"}},
+            "required": ["$ref", "properties"],
+            "additionalProperties": False,
+            "x-note": {"properties": 3, "type": "object"},
+        }
+        form = Json(schema)
+        assert form.parameters["response_format"]["json_schema"]["strict"] is True
+        assert form.parse(Response(text='{"$ref": "a", "properties": 1}')) == {"$ref": "a", "properties": 1}
 
     def test_does_not_follow_later_changes(self) -> None:
         """The schema is copied, so changing the caller's dict changes nothing."""

@@ -993,7 +993,8 @@ def test_help_imports_nothing_heavy() -> None:
     program = (
         "import sys; from prompt_search.cli import main; sys.argv = ['prompt-search', '--help']\n"
         "try: main()\n"
-        "except SystemExit: print({'openai', 'optuna', 'pandas', 'sqlalchemy', 'numpy', 'jinja2'} & set(sys.modules))"
+        "except SystemExit: print({'jsonschema', 'openai', 'optuna', 'pandas', 'sqlalchemy', 'numpy', 'jinja2'}"
+        " & set(sys.modules))"
     )
     ran = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "set()"

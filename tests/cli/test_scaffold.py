@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from prompt_search import metrics
-from prompt_search.answers.forms import Label, Number, Text
+from prompt_search.answers import Label, Number, Text
 from prompt_search.cli.commands import load_study
 from prompt_search.cli.scaffold import scaffold
 from prompt_search.data.dataset import Dataset

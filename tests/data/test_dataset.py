@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search._html import STYLE
-from prompt_search.data.dataset import Dataset, Row, Splits
+from prompt_search.data.dataset import Dataset, Splits
+from prompt_search.data.rows import Row
 from prompt_search.errors import DataError, InputError, MissingExtra
 
 Write = Callable[[str, str | bytes], Path]
@@ -369,10 +370,10 @@ class TestTable:
         assert len({base, *(other.fingerprint for other in others)}) == 5
 
     def test_head_takes_the_first_rows(self) -> None:
-        """head and limit give the first rows and leave the data set as it was."""
+        """head gives the first rows and leaves the data set as it was."""
         data = make(["a", "b", "c"], ["x", "y", "x"])
         assert [row.text for row in data.head(2).rows] == ["a", "b"]
-        assert len(data.limit(9)) == len(data) == 3
+        assert len(data.head(9)) == len(data) == 3
         with pytest.raises(InputError, match="must be at least 1, not 0"):
             data.head(0)
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prompt_search.answers.forms import Answer, Label, Text
+from prompt_search.answers import Answer, Label, Text
 from prompt_search.budget import Budget, Ledger, Spending
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
 from prompt_search.evaluation.evaluator import (
     CONTENT_FREE,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import prompt_search as ps
 from prompt_search import metrics
 from prompt_search.answers.forms import Unparsed
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 from prompt_search.metrics.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews, WorstSlice
 from prompt_search.results.statistics import mean_interval
 from tests.conftest import Body, FakeModel, prompt_of

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from prompt_search import metrics
 from prompt_search.answers.forms import Unparsed
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, MissingExtra, RunError
 from prompt_search.metrics import Bleu, Chrf, Exact, Includes, Numeric, Score, TokenF1
 from prompt_search.metrics.row import _sacrebleu

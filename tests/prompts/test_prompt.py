@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.answers.forms import Answer, Label, Number, Unparsed
+from prompt_search.answers import Answer, Json, Label, Number, Unparsed
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.prompt import Prompt
 from tests.conftest import executed
@@ -19,6 +19,7 @@ LABELS = ("card payment", "Card_arrival", "C++", "情感")
 WORDS = st.sampled_from(
     ["card", "Card", " payment", "_arrival", "C", "++", "情感", "Ａ", "x", "", " ", "-", "cardpayment"]
 )
+SCHEMA = Json({"type": "object", "properties": {"n": {"exclusiveMinimum": 0}}})
 TOKENS = st.lists(st.tuples(WORDS, st.floats(-20, 0)), max_size=8)
 
 
@@ -34,7 +35,7 @@ def completion(text: str = "", tokens: list[tuple[str, float]] | None = None) ->
 
 
 @pytest.mark.parametrize("source", ["{{ row.text }}", "{{ nearest([{'text': 'a'}], row, 1) }}"])
-@pytest.mark.parametrize("answer", [None, Label(LABELS), Label(["yes", "no"], mode="logprobs"), Number()])
+@pytest.mark.parametrize("answer", [None, Label(LABELS), Label(["yes", "no"], mode="logprobs"), Number(), SCHEMA])
 def test_holds_nothing_of_this_package(answer: Answer | None, source: str) -> None:
     """The file carries what it needs, no remark for our tools, and two blank lines between functions."""
     code = export(answer, source)._as_python()
@@ -72,3 +73,8 @@ def test_reads_log_probabilities_as_the_search_did(tokens: list[tuple[str, float
 def test_reads_only_what_one_response_tells(options: dict[str, Any]) -> None:
     """JSON is read by whoever asks, and a content-free calibration needs a second response: no ``read``."""
     assert "read" not in executed(export(Label(["yes", "no"], **options)))
+
+
+def test_checks_no_schema() -> None:
+    """An answer with a schema comes without ``read``: nothing is accepted that the search would have refused."""
+    assert "read" not in executed(export(SCHEMA))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import nodes
 
-from prompt_search.data.dataset import Row
+from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.prompts.environment import (
     FUNCTIONS,

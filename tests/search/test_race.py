@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from prompt_search.answers.forms import Label, Regex
+from prompt_search.answers import Label, Regex
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.evaluation.evaluator import Evaluator, Outcome
