@@ -28,7 +28,7 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from prompt_search._json import ELSEWHERE, Identity, checked, read, reading
+from prompt_search._json import ELSEWHERE, checked, read, reading
 from prompt_search.budget import Budget, Spending
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
 from prompt_search.llm.messages import Response, Shown
@@ -45,6 +45,7 @@ from prompt_search.storage.records import (
     TrialRecord,
     storable,
 )
+from prompt_search.storage.summary import Identity, Summary
 
 if TYPE_CHECKING:
     import optuna
@@ -539,10 +540,11 @@ class Store:
                 connection.execute(table.delete().where(table.c.study == name))
         self._delete_optuna_study(name)
 
-    def save_summary(self, study: str, summary: Mapping[str, Any]) -> None:
+    def save_summary(self, study: str, summary: Summary) -> None:
+        """Write down the outcome of a study, which makes it a finished one."""
         with self.engine.begin() as connection:
             connection.execute(
-                schema.studies.update().where(schema.studies.c.study == study).values(summary=_json(summary))
+                schema.studies.update().where(schema.studies.c.study == study).values(summary=_json(summary.to_dict()))
             )
 
     def save_trials(self, study: str, trials: Iterable[TrialRecord], samples: Iterable[SampleRecord]) -> None:
@@ -744,11 +746,11 @@ def _why_unwritten(url: sql.URL, error: Exception) -> str:
 
 def _study(row: Any) -> StudyRecord:
     with reading(f"study {row.study!r}"):
-        identity, summary = json.loads(row.identity), json.loads(row.summary) if row.summary else {}
+        identity, created = json.loads(row.identity), float(row.created)
         checked(Identity, identity)
-        if not isinstance(summary, dict):
-            raise TypeError("its summary is no object")
-        return StudyRecord(study=row.study, created=float(row.created), identity=identity, summary=summary)
+    with reading(f"the summary of study {row.study!r}"):
+        summary = read(Summary, row.summary) if row.summary else None
+    return StudyRecord(study=row.study, created=created, identity=identity, summary=summary)
 
 
 def _server(request: str) -> tuple[str, str]:

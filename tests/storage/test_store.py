@@ -22,6 +22,7 @@ from prompt_search.prompts.space import Factor, SearchSpace
 from prompt_search.storage.records import SampleRecord, Saved, TrialRecord
 from prompt_search.storage.store import Store, sqlite_file
 from tests.conftest import call_columns
+from tests.storage.test_summary import summary
 
 LONE = "half a pair: \ud83d"
 
@@ -213,10 +214,10 @@ def test_fresh_study_forgets_all_but_the_responses(store: Store) -> None:
     store.open_study("s", {"seed": 0})
     key = keep(store, Response(text="yes", latency_s=0, cost_usd=0))
     store.save_trials("s", [trial()], [sample()])
-    store.save_summary("s", {"winner": 0})
+    store.save_summary("s", summary())
     store.open_study("s", {"seed": 1}, fresh=True)
     assert (store.calls("s"), store.trials("s"), store.samples("s")) == ({}, [], [])
-    assert (store.study("s").identity, store.study("s").summary) == ({"seed": 1}, {})
+    assert (store.study("s").identity, store.study("s").summary) == ({"seed": 1}, None)
     assert store.response(key) is not None
 
 
@@ -254,7 +255,7 @@ def test_broken_study_leaves_the_others_alone(store: Store, column: str, text: s
             use()
         assert str(caught.value) == told
     store.open_study("half", {"seed": 1}, fresh=True)
-    assert (store.study("half").identity, store.study("half").summary) == ({"seed": 1}, {})
+    assert (store.study("half").identity, store.study("half").summary) == ({"seed": 1}, None)
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "[1]", "null"])
