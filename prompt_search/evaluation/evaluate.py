@@ -17,7 +17,7 @@ from prompt_search.answers.forms import Answer, default_answer, from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
-from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor

@@ -8,20 +8,20 @@ from collections import ChainMap
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_search.answers.forms import Answer, Unparsed
+from prompt_search.answers.forms import Unparsed
 from prompt_search.budget import Ledger, Spending
 from prompt_search.data.dataset import Row
 from prompt_search.errors import BudgetExceeded, RequestRefused
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.llm.messages import Request, Response
 from prompt_search.llm.rate_limit import Slots
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.row import Metric, ReferenceMetric, margin, score
-from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import Call, Found, Saved
 from prompt_search.storage.store import Store, batched
 
@@ -29,9 +29,6 @@ Floats = NDArray[np.float64]
 
 LEAST_CHANCE = 1e-4
 """Of a label that the server did not list among the likeliest tokens."""
-
-CONTENT_FREE = "N/A"
-"""What stands in the fields of the content-free row that calibration asks about (Zhao et al. 2021)."""
 
 HOPELESS_AFTER = 10
 """A run whose first requests all fail, this many of them, is ended instead of using up its budget."""
@@ -56,61 +53,6 @@ class Completer(Protocol):
     """What `Evaluator` needs of a client."""
 
     async def complete(self, request: Request) -> Response: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedPrompt:
-    """A prompt together with how it is asked and read."""
-
-    prompt: Prompt
-    answer: Answer
-    model: str
-    endpoint: str
-    sample: int = 0
-
-    def request(self, row: Any) -> Request:
-        """The request for one row's fields."""
-        return Request(
-            endpoint=self.endpoint,
-            model=self.model,
-            messages=self.prompt.render(row),
-            parameters=self.prompt.parameters,
-            sample=self.sample,
-        )
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """Equal for prepared prompts that are asked and read alike."""
-        parameters = sorted((name, repr(value)) for name, value in self.prompt.parameters.items())
-        return (self.prompt.source, tuple(parameters), repr(self.answer), self.model, self.endpoint)
-
-    def requests(self, row: Row) -> list[Request]:
-        """Every request that a row needs: the content-free one first where the answer is calibrated."""
-        asked = [self.request(row.fields)]
-        if self.answer.needs_baseline:
-            blank = {name: CONTENT_FREE if isinstance(row[name], str) else row[name] for name in row.fields}
-            asked.insert(0, self.request(Row(blank)))
-        return asked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one prepared prompt made of one row.
-
-    ``score`` is None when the request failed (``error`` says why); an answer that could not be read scores 0
-    and is ``unparsed``. ``margin`` is by how much the answer is right (above 0) or wrong, where the response
-    tells.
-    """
-
-    row: int
-    key: str
-    answer: Any
-    score: float | None
-    explanation: str
-    unparsed: bool
-    error: str | None
-    cached: bool
-    margin: float | None = None
 
 
 _Asked = tuple[Request, str]
@@ -424,10 +366,10 @@ class Evaluator:
         for request, blank in before:
             baseline, cached = await self._respond(prepared, request, blank, split, block)
             if baseline.error is not None:
-                return _failed(index, blank, baseline.error, cached)
+                return Outcome.failed(index, blank, baseline.error, cached)
         response, cached = await self._respond(prepared, asked, key, split, block)
         if response.error is not None:
-            return _failed(index, key, response.error, cached)
+            return Outcome.failed(index, key, response.error, cached)
         answer = prepared.answer.parse(response, baseline)
         result = await score(self._metric, answer, row)
         unparsed = isinstance(answer, Unparsed)
@@ -556,16 +498,3 @@ class Evaluator:
         )
         self._number += 1
         await self._store.save_call(saved)
-
-
-def _failed(row: int, key: str, error: str, cached: bool) -> Outcome:
-    return Outcome(
-        row=row,
-        key=key,
-        answer=None,
-        score=None,
-        explanation="",
-        unparsed=False,
-        error=error,
-        cached=cached,
-    )

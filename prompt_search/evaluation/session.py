@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from prompt_search.budget import Budget, unpriced
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
-from prompt_search.evaluation.evaluator import Completer, Evaluator, Outcome
+from prompt_search.evaluation.evaluator import Completer, Evaluator
+from prompt_search.evaluation.outcome import Outcome
 from prompt_search.llm.client import Client, Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Usage

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from prompt_search import _html
 from prompt_search.budget import Budget
-from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
 from prompt_search.storage.records import Call
 

@@ -16,7 +16,8 @@ from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
-from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor

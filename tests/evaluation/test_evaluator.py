@@ -17,15 +17,8 @@ from prompt_search.answers.forms import Answer, Label, Text
 from prompt_search.budget import Budget, Ledger, Spending
 from prompt_search.data.dataset import Row
 from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
-from prompt_search.evaluation.evaluator import (
-    CONTENT_FREE,
-    HOPELESS_AFTER,
-    HOPELESS_IN_A_ROW,
-    JOBS_AT_ONCE,
-    Evaluator,
-    Outcome,
-    PreparedPrompt,
-)
+from prompt_search.evaluation.evaluator import HOPELESS_AFTER, HOPELESS_IN_A_ROW, JOBS_AT_ONCE, Evaluator
+from prompt_search.evaluation.outcome import CONTENT_FREE, Outcome, PreparedPrompt
 from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Response
 from prompt_search.metrics import Metric, exact

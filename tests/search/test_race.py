@@ -21,7 +21,8 @@ from scipy import stats
 from prompt_search.answers.forms import Label, Regex
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
-from prompt_search.evaluation.evaluator import Evaluator, Outcome
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import Outcome
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.space import Factor, SearchSpace, choice
 from prompt_search.prompts.template import Template
