@@ -213,7 +213,7 @@ async def probe(
         paired = [outcome for outcome in first if outcome.row in scored and outcome.score is not None]
         pairs = [(prepared, [outcome for outcome in outcomes if outcome.row in scored])]
         pairs += [(default, paired)] if len(paired) == len(scored) else []
-        tables = [evaluator.crossed(asker, found) for asker, found in pairs]
+        tables = [evaluator.pairing_scores(asker, found) for asker, found in pairs]
         known = [table for table in tables if table is not None]
         if scored and known:
             crossed.append(np.array(known))
