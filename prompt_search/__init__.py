@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from prompt_search.evaluation.evaluate import evaluate
     from prompt_search.llm.client import Client, Model, Price
     from prompt_search.metrics import Score
-    from prompt_search.prompts.prompt import Candidate, Prompt
-    from prompt_search.prompts.space import SearchSpace, choice
+    from prompt_search.prompts.prompt import Prompt
+    from prompt_search.prompts.space import Candidate, SearchSpace, choice
     from prompt_search.prompts.template import Template
     from prompt_search.results.comparison import Comparison, compare
     from prompt_search.results.result import Result, open_result

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prompt_search.answers import Text
-from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace
 from prompt_search.search.race import Race

@@ -45,7 +45,7 @@ from scipy import stats
 from scipy.special import expit
 
 from prompt_search.answers import Text
-from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace
 from prompt_search.search.optuna_adapter import proposals

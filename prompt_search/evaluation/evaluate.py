@@ -17,8 +17,9 @@ from prompt_search.answers import Answer, default_answer, from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
-from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
-from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.evaluation.session import check_priced, connected_evaluator, in_own_thread, opened, sample_record
+from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.metrics import Corpus, Metric
@@ -93,9 +94,7 @@ def evaluate(
         kept = _Kept(store, label, data, len(chosen))
 
         async def main() -> Prompt:
-            async with evaluator_for(
-                [asked],
-                sent_by,
+            settings = EvaluationSettings(
                 study=label,
                 rows=data.rows,
                 metric=metric,
@@ -103,8 +102,9 @@ def evaluate(
                 ledger=ledger,
                 owner=lease.owner if lease else None,
                 max_concurrency=max_concurrency,
-                priced=False,
-            ) as evaluator:
+                tracks_price=False,
+            )
+            async with connected_evaluator(settings, [asked], sent_by) as evaluator:
                 read_by, jobs = prepared, ((prepared, row) for row in chosen)
                 if prepared.answer.needs_calibration or isinstance(metric, Corpus):  # rows are scored together
                     found = await evaluator.evaluate(list(jobs), "evaluation")

@@ -12,7 +12,10 @@ from typing import Any, TypeVar
 from prompt_search.budget import Budget, unpriced
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
-from prompt_search.evaluation.evaluator import Completer, Evaluator, Outcome
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import Outcome
+from prompt_search.evaluation.responder import Completer
+from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client, Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Usage
@@ -100,25 +103,25 @@ def opened(storage: str | None, name: str) -> Iterator[tuple[Store, Lease | None
 
 
 @asynccontextmanager
-async def evaluator_for(
-    models: Sequence[Model], executor: DaskExecutor | None, *, max_concurrency: int, seed: int = 0, **settings: Any
+async def connected_evaluator(
+    settings: EvaluationSettings, models: Sequence[Model], executor: DaskExecutor | None
 ) -> AsyncIterator[Evaluator]:
-    """What scores prepared prompts, with a client for each model; settings as for `Evaluator`."""
+    """An evaluator with an open client for each model."""
     async with AsyncExitStack() as stack:
         clients: dict[tuple[str, str], Completer] = {}
-        places: dict[tuple[str, str], Slots] = {}
+        slots: dict[tuple[str, str], Slots] = {}
         for model in models:
-            place = places[model.endpoint, model.name] = Slots(max_concurrency)
+            of_model = slots[model.endpoint, model.name] = Slots(settings.max_concurrency)
             client = Client(
                 model,
-                max_concurrency=max_concurrency,
-                on_attempt=settings["ledger"].reserve,
-                seed=seed,
+                max_concurrency=settings.max_concurrency,
+                on_attempt=settings.ledger.reserve,
+                seed=settings.seed,
                 executor=executor,
-                on_capacity=place.resize if executor else None,
+                on_capacity=of_model.resize if executor else None,
             )
             clients[model.endpoint, model.name] = await stack.enter_async_context(client)
-        yield Evaluator(clients=clients, places=places, **settings)
+        yield Evaluator(settings, clients, slots)
 
 
 def sample_record(trial: int, split: str, outcome: Outcome, data: Dataset) -> SampleRecord:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.space import Candidate
 from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.effects import Effects, Interaction, effects, interactions

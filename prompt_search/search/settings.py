@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.space import Candidate, SearchSpace
 from prompt_search.search.optuna_adapter import Propose, Stop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prompt_search.evaluation.evaluator import Outcome, PreparedPrompt
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.space import Candidate
 from prompt_search.search.encoding import Levels
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from prompt_search import _html
 from prompt_search.budget import Budget
-from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
 from prompt_search.storage.records import Call
 
@@ -212,7 +213,7 @@ async def probe(
         paired = [outcome for outcome in first if outcome.row in scored and outcome.score is not None]
         pairs = [(prepared, [outcome for outcome in outcomes if outcome.row in scored])]
         pairs += [(default, paired)] if len(paired) == len(scored) else []
-        tables = [evaluator.crossed(asker, found) for asker, found in pairs]
+        tables = [evaluator.pairing_scores(asker, found) for asker, found in pairs]
         known = [table for table in tables if table is not None]
         if scored and known:
             crossed.append(np.array(known))

@@ -19,8 +19,16 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, RunError, StudyError, TemplateError
-from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
-from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.evaluation.session import (
+    check_priced,
+    connected_evaluator,
+    in_own_thread,
+    opened,
+    sample_record,
+)
+from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Request, Response, Usage
@@ -366,16 +374,14 @@ class Study:
             store.clear_trials(self.name)
             ledger = Ledger(budget, former=former, before=before, price=self._price)
             run = _Run(self, store, ledger, progress or in_notebook(), test, n_trials)
-            evaluating = self._evaluating(
-                self.name,
-                store,
-                ledger,
-                lease,
+            settings = replace(
+                self._evaluation_settings(self.name, store, ledger, lease),
                 budget=number,
-                free=store.paid_before(self.name, number),
+                paid_before=store.paid_before(self.name, number),
                 retry_errors=retry_errors,
                 on_response=run.on_response,
             )
+            evaluating = connected_evaluator(settings, self.models, self._executor)
             in_own_thread(lambda: run.main(evaluating), lambda: ledger.stop("interrupted"))
             if lease is not None and lease.lost:
                 raise RunError(f"the study {self.name!r} was taken over while this process gave no sign of life")
@@ -574,7 +580,8 @@ class Study:
         with opened(self.storage, label) as (store, lease):
 
             async def main() -> Probe:
-                async with self._evaluating(label, store, ledger, lease) as evaluator:
+                settings = self._evaluation_settings(label, store, ledger, lease)
+                async with connected_evaluator(settings, self.models, self._executor) as evaluator:
                     return await probe(evaluator, self.prepared(default), blocks, others)
 
             store.delete_study(label)
@@ -629,15 +636,11 @@ class Study:
         """How many prompts are tested on the sealed rows, at most: winner, default, the best written by hand."""
         return 3 if self._enqueued else 2
 
-    def _evaluating(
-        self, name: str, store: Store, ledger: Ledger, lease: Lease | None, **settings: Any
-    ) -> AbstractAsyncContextManager[Evaluator]:
-        """What scores this study's prepared prompts; calls are kept under a name."""
+    def _evaluation_settings(self, name: str, store: Store, ledger: Ledger, lease: Lease | None) -> EvaluationSettings:
+        """How this study's prompts are scored; calls are kept under a name."""
         if lease is not None:
             lease.on_lost = lambda: ledger.stop("another process took the study over")
-        return evaluator_for(
-            self.models,
-            self._executor,
+        return EvaluationSettings(
             study=name,
             rows=self.data.rows,
             metric=self.metric,
@@ -646,7 +649,6 @@ class Study:
             owner=lease.owner if lease else None,
             max_concurrency=self.max_concurrency,
             seed=self.seed,
-            **settings,
         )
 
     def __repr__(self) -> str:
@@ -741,14 +743,10 @@ class _Run:
     ) -> None:
         """Write down stored trials as this study reads and scores their responses."""
         study = self.study
-        evaluator = Evaluator(
-            study=study.name,
-            rows=study.data.rows,
-            metric=study.metric,
-            clients={},  # every response is there
-            store=self.store,
-            ledger=self.ledger,
+        settings = EvaluationSettings(
+            study=study.name, rows=study.data.rows, metric=study.metric, store=self.store, ledger=self.ledger
         )
+        evaluator = Evaluator(settings, clients={})  # every response is there
         order = [sample.row for sample in samples if sample.split == "search"]
         race = self.race(evaluator, sorted(set(order), key=_place_in(study.search_rows)))
         tested: list[SampleRecord] = []

@@ -17,15 +17,10 @@ from prompt_search.answers import Answer, Label, Text
 from prompt_search.budget import Budget, Ledger, Spending
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, RequestRefused, RunError, TemplateError
-from prompt_search.evaluation.evaluator import (
-    CONTENT_FREE,
-    HOPELESS_AFTER,
-    HOPELESS_IN_A_ROW,
-    JOBS_AT_ONCE,
-    Evaluator,
-    Outcome,
-    PreparedPrompt,
-)
+from prompt_search.evaluation.evaluator import JOBS_PER_BATCH, Evaluator
+from prompt_search.evaluation.failure_limit import MAX_CONSECUTIVE_FAILURES, MAX_INITIAL_FAILURES
+from prompt_search.evaluation.outcome import CONTENT_FREE, Outcome, PreparedPrompt
+from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Response
 from prompt_search.metrics import Metric, exact
@@ -57,6 +52,8 @@ class Setting:
         metric: Metric = exact,
         concurrency: int = 8,
         resumed: bool = False,
+        rows: Sequence[Row] = ROWS,
+        on_response: Callable[[Response, bool], None] | None = None,
     ) -> None:
         self.store = store or Store("sqlite://")
         calls = self.store.calls("s").values() if resumed else ()
@@ -64,15 +61,16 @@ class Setting:
         self.ledger = Ledger(Budget(calls=limit), before=before)
         self.told: list[tuple[Response, bool]] = []
         model = fake.model()
-        self.evaluator = Evaluator(
+        settings = EvaluationSettings(
             study="s",
-            rows=ROWS,
+            rows=rows,
             metric=metric,
-            clients={(model.endpoint, model.name): FakeClient(fake, concurrency, self.ledger.reserve)},
             store=self.store,
             ledger=self.ledger,
-            on_response=lambda response, cached: self.told.append((response, cached)),
+            on_response=on_response or (lambda response, cached: self.told.append((response, cached))),
         )
+        clients = {(model.endpoint, model.name): FakeClient(fake, concurrency, self.ledger.reserve)}
+        self.evaluator = Evaluator(settings, clients)
 
     def run(self, *jobs: tuple[PreparedPrompt, int]) -> list[Outcome | None]:
         return asyncio.run(self.evaluator.evaluate(jobs, "search"))
@@ -111,12 +109,13 @@ def test_same_request_is_asked_once(fake: FakeModel) -> None:
 
 def test_response_is_stored_before_it_counts(fake: FakeModel) -> None:
     """When a progress display is told of a response, it is committed already."""
-    setting = Setting(fake)
     asked = prepared(fake.model())
     seen: list[bool] = []
-    setting.evaluator._on_response = lambda response, cached: seen.append(
-        setting.store.response(asked.request(ROWS[0].fields).key) == response
-    )
+
+    def on_response(response: Response, cached: bool) -> None:
+        seen.append(setting.store.response(asked.request(ROWS[0].fields).key) == response)
+
+    setting = Setting(fake, on_response=on_response)
     fake.answer = lambda body: Response(text="positive", latency_s=0.5, cost_usd=0.0)
     setting.run((asked, 0))
     assert seen == [True]
@@ -222,14 +221,8 @@ def test_content_free_request_is_asked_once_for_a_prompt(server: FakeServer) -> 
 
     async def main() -> list[Outcome | None]:
         async with Client(model, on_attempt=ledger.reserve) as client:
-            evaluator = Evaluator(
-                study="s",
-                rows=ROWS,
-                metric=exact,
-                clients={(model.endpoint, model.name): client},
-                store=store,
-                ledger=ledger,
-            )
+            settings = EvaluationSettings(study="s", rows=ROWS, metric=exact, store=store, ledger=ledger)
+            evaluator = Evaluator(settings, {(model.endpoint, model.name): client})
             asked = prepared(model, answer=CALIBRATED)
             assert evaluator.price(asked, [0, 1, 2]) == [2, 1, 1]
             return await evaluator.evaluate([(asked, row) for row in (0, 1, 2)], "search")
@@ -267,14 +260,14 @@ def test_form_learns_from_what_was_answered(fake: FakeModel) -> None:
     rows = (0, 1, 2, 3, 4, 5)
     before = [outcome for outcome in setting.run(*((asked, row) for row in rows)) if outcome]
     assert [o.score for o in before] == [1, 0, 1, None, 1, 0]
-    learned = setting.evaluator.learned(asked, before)
+    learned = setting.evaluator.calibrated(asked, before)
     assert learned.prompt.answer == learned.answer.to_dict()
     assert learned.prompt.messages({"text": "x"}) == asked.prompt.messages({"text": "x"})
     assert setting.evaluator.price(learned, rows) == [0] * 6
     after = setting.run(*((learned, row) for row in rows))
     assert [o.score for o in after if o] == [1, 1, 1, None, 1, 1]
     assert fake.count == 6
-    assert setting.evaluator.learned(prepared(fake.model()), before).answer is TEXT
+    assert setting.evaluator.calibrated(prepared(fake.model()), before).answer is TEXT
 
 
 # What ends a run
@@ -289,14 +282,8 @@ def test_fatal_error_stops_what_waits_and_keeps_what_was_answered(server: FakeSe
 
     async def main() -> None:
         async with Client(model, on_attempt=ledger.reserve, max_concurrency=2) as client:
-            evaluator = Evaluator(
-                study="s",
-                rows=ROWS,
-                metric=exact,
-                clients={(model.endpoint, model.name): client},
-                store=store,
-                ledger=ledger,
-            )
+            settings = EvaluationSettings(study="s", rows=ROWS, metric=exact, store=store, ledger=ledger)
+            evaluator = Evaluator(settings, {(model.endpoint, model.name): client})
             await evaluator.evaluate([(prepared(model), row) for row in range(30)], "search")
 
     with pytest.raises(RequestRefused, match="401 for fake: this key has been revoked"):
@@ -306,13 +293,13 @@ def test_fatal_error_stops_what_waits_and_keeps_what_was_answered(server: FakeSe
     assert ledger.stopped is not None
 
 
-@pytest.mark.parametrize("limit", [HOPELESS_AFTER, 40])
+@pytest.mark.parametrize("limit", [MAX_INITIAL_FAILURES, 40])
 def test_run_without_any_answer_is_ended(fake: FakeModel, limit: int) -> None:
     """When the first ten requests all fail, the run is not worth its budget."""
     fake.answer = lambda body: Response(error="bad_request: no such parameter")
     with pytest.raises(RequestRefused, match="the first 10 requests all failed, the last with bad_request: no such"):
         Setting(fake, concurrency=1, limit=limit).run(*((prepared(fake.model()), row) for row in range(40)))
-    assert fake.count == HOPELESS_AFTER
+    assert fake.count == MAX_INITIAL_FAILURES
 
 
 def test_failures_after_an_answer_do_not_end_a_run(fake: FakeModel) -> None:
@@ -334,7 +321,7 @@ def test_server_that_dies_for_good_ends_the_run(fake: FakeModel, error: str) -> 
     setting = Setting(fake, concurrency=1)
     with pytest.raises(RequestRefused, match=r"the last 20 requests all failed, the last with .*; what was"):
         setting.run(*((prepared(fake.model()), row) for row in range(40)))
-    assert fake.count == 5 + HOPELESS_IN_A_ROW
+    assert fake.count == 5 + MAX_CONSECUTIVE_FAILURES
     assert setting.ledger.stopped is not None
     assert sum(call.response.error is None for call in setting.store.calls("s").values()) == 5
 
@@ -345,7 +332,7 @@ def test_endpoint_that_refuses_everything_from_now_on_ends_the_run(fake: FakeMod
     prompts = [prepared(fake.model(), f"{number} {{{{ row.text }}}}") for number in range(4)]
     with pytest.raises(RequestRefused, match="the last 20 requests all failed"):
         Setting(fake, concurrency=1).run(*((prompts[row % 4], row) for row in range(40)))
-    assert fake.count == 5 + HOPELESS_IN_A_ROW
+    assert fake.count == 5 + MAX_CONSECUTIVE_FAILURES
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=120))
@@ -414,14 +401,8 @@ def test_server_errors_are_retried_by_the_client_alone(server: FakeServer, monke
 
     async def main() -> list[Outcome | None]:
         async with Client(model, on_attempt=ledger.reserve, max_concurrency=1, sleep=no_sleep) as client:
-            evaluator = Evaluator(
-                study="s",
-                rows=ROWS,
-                metric=exact,
-                clients={(model.endpoint, model.name): client},
-                store=store,
-                ledger=ledger,
-            )
+            settings = EvaluationSettings(study="s", rows=ROWS, metric=exact, store=store, ledger=ledger)
+            evaluator = Evaluator(settings, {(model.endpoint, model.name): client})
             return await evaluator.evaluate([(prepared(model), row) for row in range(4)], "search")
 
     outcomes = asyncio.run(main())
@@ -446,20 +427,19 @@ class Shared:
             store.take_lease(name, name, Owner.here(), 60)
         self.evaluators = {
             name: Evaluator(
-                study=name,
-                rows=ROWS,
-                metric=exact,
-                clients={(model.endpoint, model.name): FakeClient(fake, 4, self.ledgers[name].reserve)},
-                store=store,
-                ledger=self.ledgers[name],
-                owner=name,
+                EvaluationSettings(
+                    study=name, rows=ROWS, metric=exact, store=store, ledger=self.ledgers[name], owner=name
+                ),
+                {(model.endpoint, model.name): FakeClient(fake, 4, self.ledgers[name].reserve)},
                 sleep=self.sleep,
             )
             for name, store in self.stores.items()
         }
+        self.on_sleep: Callable[[], None] = lambda: None
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.on_sleep()
         await asyncio.sleep(0.01)
 
     def run(self, rows: Mapping[str, Sequence[int]]) -> dict[str, list[Outcome | None]]:
@@ -518,11 +498,7 @@ def test_waiting_for_others_ends_with_the_run(fake: FakeModel, storage: str) -> 
     """A study that is interrupted while it waits does not wait on, and its answer is none."""
     shared = Shared(fake, storage)
     shared.stores["a"].claim("a", [prepared(fake.model()).request(ROWS[0].fields).key])
-
-    async def sleep(seconds: float) -> None:
-        shared.ledgers["b"].stop("interrupted")
-
-    shared.evaluators["b"]._sleep = sleep
+    shared.on_sleep = lambda: shared.ledgers["b"].stop("interrupted")
     assert shared.run({"b": [0]}) == {"b": [None]}
     assert fake.count == 0
 
@@ -541,10 +517,11 @@ def test_time_ends_requests_on_their_way(fake: FakeModel) -> None:
 
 def test_memory_holds_a_window_of_a_long_block(fake: FakeModel) -> None:
     """However many jobs there are, a bounded number is looked up and waited for at a time."""
-    setting = Setting(fake, limit=10_000)
     most = 0
-    rows = [Row({"text": f"long {number}", "label": "positive"}, target="label") for number in range(4 * JOBS_AT_ONCE)]
-    setting.evaluator._rows = rows
+    rows = [
+        Row({"text": f"long {number}", "label": "positive"}, target="label") for number in range(4 * JOBS_PER_BATCH)
+    ]
+    setting = Setting(fake, limit=10_000, rows=rows)
 
     def answer(body: Body) -> str:
         nonlocal most
@@ -554,4 +531,4 @@ def test_memory_holds_a_window_of_a_long_block(fake: FakeModel) -> None:
     fake.answer = answer
     outcomes = setting.run(*((prepared(fake.model()), row) for row in range(len(rows))))
     assert sum(outcome.score or 0 for outcome in outcomes if outcome) == len(rows)
-    assert most <= 2 * (2 * JOBS_AT_ONCE) + 10
+    assert most <= 2 * (2 * JOBS_PER_BATCH) + 10

@@ -21,7 +21,9 @@ from scipy import stats
 from prompt_search.answers import Label, Regex
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
-from prompt_search.evaluation.evaluator import Evaluator, Outcome
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import Outcome
+from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.space import Factor, SearchSpace, choice
 from prompt_search.prompts.template import Template
@@ -90,15 +92,17 @@ class Setting:
         self.rounds: list[int] = []
         self.ledger = Ledger(Budget(calls=self.limit))
         self.evaluator = Evaluator(
-            study="s",
-            rows=self.data.rows,
-            metric=self.study.metric,
+            EvaluationSettings(
+                study="s",
+                rows=self.data.rows,
+                metric=self.study.metric,
+                store=Store("sqlite://"),
+                ledger=self.ledger,
+            ),
             clients={
                 (model.endpoint, model.name): FakeClient(self.fake, self.concurrency, self.ledger.reserve)
                 for model in self.study.models
             },
-            store=Store("sqlite://"),
-            ledger=self.ledger,
         )
         space = self.study.space()
         self.race = Race(
@@ -333,7 +337,8 @@ def test_failing_default_does_not_win() -> None:
         return Response(error="bad_request: too long") if "Classify." in prompt_of(body) else "positive"
 
     setting = Setting(answer=lambda body: answer(body), limit=60, settings={"metric": lambda a, row: 1.0})
-    setting.evaluator._answered = True
+    other = setting.study.prepared(setting.study.space().candidate_of({"instruction": "Read."}))
+    asyncio.run(setting.evaluator.evaluate([(other, setting.study.search_rows[0])], "search"))
     winner = setting.run()
     assert "Classify." not in winner.prepared.prompt.text
     assert setting.race.trials[0].state == "failed"

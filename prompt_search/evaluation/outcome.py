@@ -1,0 +1,79 @@
+"""What is scored, and what came of it: a prompt that is ready to be sent, and its outcome on one row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prompt_search.answers.forms import Answer
+from prompt_search.data.rows import Row
+from prompt_search.llm.messages import Request
+from prompt_search.prompts.prompt import Prompt
+
+CONTENT_FREE = "N/A"
+"""Text in every field of the content-free row, whose response calibrates the others (Zhao et al. 2021)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedPrompt:
+    """A prompt, the model that it is sent to, and the answer form that reads its responses.
+
+    Prompts that differ in ``sample`` alone are the same request sent again: their responses are stored apart.
+    """
+
+    prompt: Prompt
+    answer: Answer
+    model: str
+    endpoint: str
+    sample: int = 0
+
+    def request(self, row: Any) -> Request:
+        """The request for one row's fields."""
+        return Request(
+            endpoint=self.endpoint,
+            model=self.model,
+            messages=self.prompt.render(row),
+            parameters=self.prompt.parameters,
+            sample=self.sample,
+        )
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """A value that is equal for prepared prompts that send the same requests and read responses alike."""
+        parameters = sorted((name, repr(value)) for name, value in self.prompt.parameters.items())
+        return (self.prompt.source, tuple(parameters), repr(self.answer), self.model, self.endpoint)
+
+    def requests(self, row: Row) -> list[Request]:
+        """Every request that a row needs; where the answer is calibrated the content-free request comes first."""
+        requests = [self.request(row.fields)]
+        if self.answer.needs_baseline:
+            blank = {name: CONTENT_FREE if isinstance(row[name], str) else row[name] for name in row.fields}
+            requests.insert(0, self.request(Row(blank)))
+        return requests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The result of one prepared prompt on one row.
+
+    ``score`` is None when the request failed (``error`` says why); an answer that could not be read scores 0
+    and is ``unparsed``. ``cached`` says whether the response cost nothing in this run. ``margin`` is by how much the
+    answer is right (above 0) or wrong (below 0), where the response has probabilities.
+    """
+
+    row: int
+    key: str
+    answer: Any
+    score: float | None
+    explanation: str
+    unparsed: bool
+    error: str | None
+    cached: bool
+    margin: float | None = None
+
+    @classmethod
+    def failed(cls, row: int, key: str, error: str, cached: bool) -> Outcome:
+        """The outcome of a request that failed."""
+        return cls(
+            row=row, key=key, answer=None, score=None, explanation="", unparsed=False, error=error, cached=cached
+        )

@@ -1,0 +1,219 @@
+"""One response for each request: from the store, from a study that asks at the same time, or from the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from prompt_search.budget import Spending
+from prompt_search.errors import BudgetExceeded
+from prompt_search.evaluation.failure_limit import FailureLimit
+from prompt_search.evaluation.request_batch import RequestBatch, RequestClaims
+from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.llm.messages import Request, Response
+from prompt_search.llm.rate_limit import Slots
+from prompt_search.storage.records import Call, Found, Saved
+
+
+class Completer(Protocol):
+    """What sends requests to one model; `prompt_search.llm.client.Client` is one."""
+
+    async def complete(self, request: Request) -> Response: ...
+
+
+class Responder:
+    """Gets the response to each request, and pays for none of them twice.
+
+    Args:
+        settings: see `EvaluationSettings`.
+        clients: what sends, by endpoint and model.
+        slots: bounds of how many requests to a model are in flight, by endpoint and model; default:
+            ``settings.max_concurrency`` for each.
+        sleep: waits for others to answer what they claimed.
+    """
+
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        clients: Mapping[tuple[str, str], Completer],
+        slots: Mapping[tuple[str, str], Slots] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._store = settings.store
+        self._ledger = settings.ledger
+        self._clients = clients
+        self._slots = slots or {model: Slots(settings.max_concurrency) for model in clients}
+        self._claims = RequestClaims(settings.study, settings.store, settings.ledger, settings.owner, sleep)
+        self._first_number, answered = settings.store.numbered(settings.study)
+        self._next_number = self._first_number
+        self._failure_limit = FailureLimit(answered=answered)
+        # Where the server refused everything, the same line tries again.
+        self._retry_errors = settings.retry_errors or not answered
+        self._used: ChainMap[str, bool] = ChainMap({}, {})
+        """Keys of the requests whose response this run has used, each with whether the response cost nothing; without
+        ``tracks_price`` those of the last two batches alone."""
+        self._in_flight: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
+
+    def is_new(self, key: str) -> bool:
+        """Whether a response to this request would add to what is spent: neither this run nor an earlier budget has
+        needed it yet."""
+        return key not in self._used and key not in self._in_flight and key not in self._settings.paid_before
+
+    async def open_batch(self, keys: Collection[str]) -> RequestBatch:
+        """Look up requests, and claim those that must be sent."""
+        if not self._settings.tracks_price:
+            # Two batches are worked on at a time; what was answered before them is found in the store.
+            self._used.maps[:] = [{}, self._used.maps[0]]
+        return await self._claims.open([key for key in keys if key not in self._in_flight], self._is_to_send)
+
+    async def close_batches(self, batches: Sequence[RequestBatch]) -> None:
+        """Let others send what was claimed and not sent."""
+        await self._claims.close(batches)
+
+    def responses(self, keys: Collection[str]) -> dict[str, Response]:
+        """The responses to requests that this run has used."""
+        return {key: call.response for key, call in self._store.find(self._settings.study, keys).calls.items()}
+
+    @contextmanager
+    def stopping_on_error(self) -> Iterator[None]:
+        """A context in which an error stops all requests that still wait for their turn."""
+        try:
+            yield
+        except BudgetExceeded:
+            raise
+        except BaseException as error:
+            self._ledger.stop(str(error))
+            raise
+
+    async def respond(
+        self, request: Request, key: str, *, prompt: str, split: str, batch: RequestBatch
+    ) -> tuple[Response, bool]:
+        """The response to a request, and whether it cost nothing now.
+
+        A request is sent once, however many rows and prompts need it at the same time.
+
+        Args:
+            request: the request.
+            key: its key, which takes as long to compute as the request is.
+            prompt: source of the prompt that the request is made of.
+            split: what the call is used for.
+            batch: the batch that has the request.
+
+        Raises:
+            BudgetExceeded: the budget has no room for it.
+            RunError: nothing is answered any more.
+        """
+        if key in self._used:
+            call = batch.found.calls.get(key)
+            response = call.response if call else self.responses([key])[key]
+            return response, self._used[key]
+        if key not in self._in_flight:
+            obtaining = self._obtain(request, key, prompt, split, batch)
+            self._in_flight[key] = asyncio.ensure_future(obtaining)
+        return await asyncio.shield(self._in_flight[key])
+
+    async def _obtain(
+        self, request: Request, key: str, prompt: str, split: str, batch: RequestBatch
+    ) -> tuple[Response, bool]:
+        with self.stopping_on_error():  # here already: the jobs that wait for this request continue one step later
+            response = await self._stored(request, key, split, batch)
+            cached = response is not None
+            if response is None:
+                response = await self._send(request, key, prompt, split, batch)
+        self._used[key] = cached
+        # The response is in the store now. A request that failed for the budget stays here, and fails again.
+        del self._in_flight[key]
+        if self._settings.on_response is not None:
+            self._settings.on_response(response, cached)
+        return response, cached
+
+    async def _stored(self, request: Request, key: str, split: str, batch: RequestBatch) -> Response | None:
+        """The response to a request that need not be sent, counted as if it had been; None where it must be sent."""
+        call = batch.found.calls.get(key)
+        replayed = None if call is None else self._replayed(key, call)
+        if replayed is not None:
+            return replayed
+        if key in batch.others:
+            await batch.others[key]
+        response = batch.found.responses.get(key)
+        if response is None and call is not None and call.response.error is None:
+            response = call.response  # an earlier budget of the study found it stored, and counted it
+        if response is not None:
+            spending = await self._ledger.reuse(request, response)
+            await self._save(request, key, response, spending, split, paid=False)
+        return response
+
+    def _replayed(self, key: str, call: Call) -> Response | None:
+        """The response of a call that this study has made, counted as it was then; None where the call is no answer
+        to the request now."""
+        if self._is_of_this_run(key, call):
+            return call.response
+        free_of_charge = call.attempts > 0 and call.budget < self._settings.budget
+        if self._is_retried(call) or not (free_of_charge or call.budget == self._settings.budget):
+            return None
+        if not free_of_charge:
+            self._ledger.replay(call.spending, reused=not call.attempts)
+        return None if call.cut_short else call.response
+
+    async def _send(self, request: Request, key: str, prompt: str, split: str, batch: RequestBatch) -> Response:
+        """The server's response, saved."""
+        async with self._slots[request.endpoint, request.model]:
+            try:
+                response = await self._complete(request)
+            except BaseException:
+                self._ledger.release(request)
+                raise
+            await self._save(request, key, response, self._ledger.settle(request, response), split, paid=True)
+        batch.claimed.discard(key)
+        if response.error and response.error.startswith("budget"):
+            raise BudgetExceeded(response.error)
+        self._failure_limit.check(response, prompt)
+        return response
+
+    async def _complete(self, request: Request) -> Response:
+        """The server's response, awaited for as long as the budget has time."""
+        try:
+            async with asyncio.timeout(self._ledger.remaining_s):
+                return await self._clients[request.endpoint, request.model].complete(request)
+        except TimeoutError:
+            error = f"budget: the {self._ledger.budget.seconds:g} seconds were over before the answer came"
+            sent = self._ledger.attempts(request)
+            if not sent:
+                raise BudgetExceeded(error) from None
+            return Response(error=error, attempts=sent, lost=1)
+
+    async def _save(
+        self, request: Request, key: str, response: Response, spending: Spending, split: str, *, paid: bool
+    ) -> None:
+        saved = Saved(
+            study=self._settings.study,
+            key=key,
+            request=request,
+            response=response,
+            split=split,
+            number=self._next_number,
+            paid=paid,
+            spending=spending,
+            role=self._settings.role,
+            budget=self._settings.budget,
+        )
+        self._next_number += 1
+        await self._store.save_call(saved)
+
+    def _is_to_send(self, found: Found, key: str) -> bool:
+        """Whether a request without a stored response must be sent."""
+        call = found.calls.get(key)
+        if call is None:
+            return True
+        return not self._is_of_this_run(key, call) and (call.cut_short or self._is_retried(call))
+
+    def _is_of_this_run(self, key: str, call: Call) -> bool:
+        """Whether this run has used the call, so that it is counted and is not sent again."""
+        return key in self._used or call.number >= self._first_number
+
+    def _is_retried(self, call: Call) -> bool:
+        return self._retry_errors and call.response.error is not None and not call.cut_short

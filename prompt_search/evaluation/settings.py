@@ -1,0 +1,51 @@
+"""What scoring prompts on rows depends on, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+
+from prompt_search.budget import Ledger
+from prompt_search.data.rows import Row
+from prompt_search.llm.messages import Response
+from prompt_search.metrics.row import Metric
+from prompt_search.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSettings:
+    """Settings of an `Evaluator`, apart from the clients that it sends with.
+
+    Attributes:
+        study: name under which the store keeps the calls.
+        rows: all rows of the data, by position.
+        metric: see `prompt_search.metrics`.
+        store: where responses are looked up, and saved before they count.
+        ledger: where each request is reserved before it is sent, and settled afterwards.
+        max_concurrency: requests to one model that are in flight, or answered and not saved yet: what a crash can
+            lose.
+        owner: owner of the lease that claims on requests belong to; None where nobody else uses the store.
+        budget: number of the study's budget that calls count against.
+        paid_before: keys of the requests that earlier budgets of the study paid for, and that are free now.
+        role: purpose of the calls, as the ledger's table shows it.
+        tracks_price: whether `Evaluator.price` is called. If not, only the request keys of the last two batches are
+            kept, so that memory does not grow with the rows.
+        retry_errors: whether requests that failed in an earlier run are sent again.
+        on_response: called after every response, with whether it cost nothing in this run.
+        seed: for the random part of the waits between attempts.
+    """
+
+    study: str
+    rows: Sequence[Row]
+    metric: Metric
+    store: Store
+    ledger: Ledger
+    max_concurrency: int = 16
+    owner: str | None = None
+    budget: int = 0
+    paid_before: Set[str] = frozenset()
+    role: str = "task"
+    tracks_price: bool = True
+    retry_errors: bool = False
+    on_response: Callable[[Response, bool], None] | None = None
+    seed: int = 0
