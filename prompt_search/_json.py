@@ -52,18 +52,20 @@ class Identity:
     models: list[tuple[str, str]] = field(default_factory=list)
 
 
+ANEW = "run the study anew with fresh=True (--fresh)"
+ELSEWHERE = "use another one (--storage)"
+"""What helps against a broken response: a study that is run anew finds it again."""
+
+
 @contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Whatever is wrong with a record is a `StorageError` that names it."""
+def reading(what: str, remedy: str = ANEW) -> Iterator[None]:
+    """Whatever is wrong with a record is a `StorageError` that names it, and what to do."""
     try:
         yield
     except PromptSearchError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise StorageError(
-            f"{what} cannot be read: {_reason(error)}; restore the storage, or run the study anew with fresh=True "
-            f"(--fresh)"
-        ) from None
+        raise StorageError(f"{what} cannot be read: {_reason(error)}; restore the storage, or {remedy}") from None
 
 
 def _reason(error: Exception) -> str:

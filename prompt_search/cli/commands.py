@@ -58,6 +58,9 @@ EFFECTS_SHOWN = 8
 OPTIONS_SHOWN = 20
 """How many options of one choice `space` prints."""
 
+_models: list[Model] = []
+"""The models of the study files that were read: their keys must not be printed."""
+
 app = typer.Typer(
     name="prompt-search",
     help="Find the prompt to ship: search the named choices of one Jinja template on your labelled rows.",
@@ -110,13 +113,14 @@ def demo(
     """
     from prompt_search.budget import Budget
     from prompt_search.cli.demo import DEMO_CALLS, DEMO_SEED, demo_study
+    from prompt_search.storage.store import sqlite_file
     from prompt_search.study.progress import choose_display
 
     shown_as = choose_display(display)
     _pull()
     url = storage or DEMO_STORAGE
     study = demo_study(seed=DEMO_SEED if seed is None else seed, storage=url)
-    beside = Path(_sqlite_file(url) or DEMO_REPORT).with_suffix(".html")
+    beside = (sqlite_file(url) or Path(DEMO_REPORT)).with_suffix(".html")
     _run(study, Budget(calls=calls or DEMO_CALLS), shown_as, fresh=fresh, report_to=beside)
 
 
@@ -340,8 +344,12 @@ def list_studies(storage: Storage = None) -> None:
     from prompt_search.results.result import Result
 
     with closing(_store(storage)) as store:
-        for record in store.studies():
-            typer.echo(Result(store, record.study).headline.splitlines()[0])
+        for name in store.study_names():
+            try:
+                line = Result(store, name).headline.splitlines()[0]
+            except StorageError as error:  # the others can be read all the same
+                line = f"{name}: damaged: {error}"
+            typer.echo(line)
 
 
 @app.command()
@@ -418,8 +426,10 @@ def cache_export(
 
 def _on_disk(storage: str | None) -> str:
     """How large a storage's file is, as the end of a sentence."""
-    path = Path(_sqlite_file(storage or DEFAULT_STORAGE) or "")
-    return f"; {path} has {path.stat().st_size / 1000:,.1f} kB" if path.is_file() else ""
+    from prompt_search.storage.store import sqlite_file
+
+    path = sqlite_file(storage or DEFAULT_STORAGE)
+    return "" if path is None or not path.is_file() else f"; {path} has {path.stat().st_size / 1000:,.1f} kB"
 
 
 @model_app.command("pull")
@@ -512,6 +522,7 @@ def _changed(
         changes["data"] = study.data.limit(limit)
     changes["storage"] = storage or study.storage or DEFAULT_STORAGE
     study = study.replace(**changes)
+    _models.extend(study.models)
     if any(each.is_local and each.gguf == each.name for each in study.models):
         _pull()
     return study
@@ -560,6 +571,7 @@ def load_study(spec: str) -> Study:
         raise StudyError(f"{file}: the study file ended the program with {error.code!r}; remove that") from None
     studies = {key: value for key, value in names.items() if isinstance(value, Study)}
     chosen = name or ("study" if "study" in studies or len(studies) != 1 else next(iter(studies)))
+    _models.extend(model for each in studies.values() for model in each.models)
     if chosen in studies:
         return studies[chosen]
     if not studies:
@@ -584,19 +596,9 @@ def _where(file: Path, error: Exception) -> str:
 
 def _store(storage: str | None) -> Store:
     """The storage to read from; unlike for a run, an SQLite file that is missing is not made."""
-    from prompt_search.storage.store import Store
+    from prompt_search.storage.store import open_to_read
 
-    url = storage or DEFAULT_STORAGE
-    path = _sqlite_file(url)
-    if path is not None and not Path(path).exists():
-        raise StorageError(f"{path}: there is no such database; run a study first, or give its --storage")
-    return Store(url)
-
-
-def _sqlite_file(url: str) -> str | None:
-    """The file of an SQLite URL, None for another or one in memory."""
-    path = url.removeprefix("sqlite:///").partition("?")[0]
-    return None if path == url or path in ("", ":memory:") else path
+    return open_to_read(storage or DEFAULT_STORAGE)
 
 
 def _chosen(store: Store, spec: str) -> Result | Evaluation:
@@ -604,7 +606,7 @@ def _chosen(store: Store, spec: str) -> Result | Evaluation:
     from prompt_search.results.result import Result
 
     name, _, trial = spec.rpartition(":")
-    names = [record.study for record in store.studies()]
+    names = store.study_names()
     if spec in names or name not in names or not trial.isdecimal():
         return Result(store, spec)  # says which there are, where there is none of that name
     return Result(store, name).evaluation(int(trial))
@@ -616,7 +618,7 @@ def _opened(name: str | None, storage: str | None) -> Iterator[Result]:
     from prompt_search.results.result import Result
 
     with closing(_store(storage)) as store:
-        stored = [record.study for record in store.studies()]
+        stored = store.study_names()
         if name is None and len(stored) != 1:
             there = f"name one of {', '.join(stored)}" if stored else "run a study first"
             raise StudyError(f"the storage holds {len(stored)} studies; {there}")
@@ -649,7 +651,7 @@ def _run(
             }
             found = study.run(budget, **how) if folds is None else study.cross_fit(budget, folds, **how)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted: everything answered is stored; go on with: {_resume_line(sys.argv[1:])}", err=True)
+        _complain(f"interrupted: everything answered is stored; go on with: {_resume_line(sys.argv[1:])}")
         raise typer.Exit(INTERRUPTED) from None
     except RunError as error:
         raise RunError(f"{error}; everything answered is stored, the same command goes on from there") from None
@@ -838,24 +840,31 @@ def _print(renderable: RenderableType) -> None:
 
 def main() -> None:
     """The console script: errors raised on purpose become one line and an exit code."""
+    _models.clear()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # prompts hold characters that a terminal may not know
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="prompt-search", standalone_mode=False)
     except PromptSearchError as error:
-        key = os.environ.get("OPENAI_API_KEY") or "no key"  # a study file may put it into what it raises
-        typer.echo(f"prompt-search: {' '.join(str(error).split()).replace(key, '[key]')}", err=True)
+        _complain(f"prompt-search: {' '.join(str(error).split())}")
         code = error.exit_code
     except typer.Abort:  # Ctrl-C, or the end of the input, where a question was asked
-        typer.echo("prompt-search: nothing was done", err=True)
+        _complain("prompt-search: nothing was done")
         code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer does not export the base class of its usage errors
             raise
-        typer.echo(_usage(error), err=True)
+        _complain(_usage(error))
         code = USAGE
     sys.exit(code)
+
+
+def _complain(text: str) -> None:
+    """Write to standard error, without keys: a study file or a metric may put one into what it raises."""
+    from prompt_search.llm.client import known_secrets, redact
+
+    typer.echo(redact(text, known_secrets(_models)), err=True)
 
 
 def _usage(error: Any) -> str:

@@ -124,7 +124,7 @@ def evaluate(
             read: Callable[[], pd.DataFrame] = lambda: scored  # noqa: E731
         else:
             read = partial(evaluated, storage, label, kept.rows)
-        store.close()
+    store.close()  # after the lease, which is ended by a connection of it
     return Evaluation(
         prompt=sent,
         scores=kept.scores[~np.isnan(kept.scores)].tolist(),

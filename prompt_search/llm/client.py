@@ -17,6 +17,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -656,6 +657,18 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "[key]")
     return _KEY_PATTERN.sub("[key]", text)
+
+
+def known_secrets(models: Iterable[Model] = ()) -> tuple[str, ...]:
+    """The keys and passwords that no message may hold: those of the environment (``…API_KEY``, ``OPENAI_BASE_URL``) and
+    of the models."""
+    asked = [model for model in models if not model.is_local]
+    names = {name for name in os.environ if name.endswith("API_KEY")} | {model._key_name() for model in asked}
+    found = [secret for name in names for secret in _secrets("", os.environ.get(name, "").strip() or "unused")]
+    for url in {os.environ.get("OPENAI_BASE_URL", "").strip(), *(model.base_url or "" for model in asked)}:
+        with suppress(ValueError):  # what is no URL has no password that is told from the rest
+            found += _secrets(url, "unused")
+    return tuple(found)
 
 
 def _basic_auth(url: str) -> dict[str, str]:

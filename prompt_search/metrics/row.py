@@ -166,6 +166,9 @@ class ReferenceMetric(ABC):
 class Exact(ReferenceMetric):
     """1 if the answer is the same, else 0: numbers by value, text without regard to white space and case.
 
+    Where one of the two is a number, text that is written as one counts as it; commas may part groups of three digits
+    before the point (``1,234.5``), and stand nowhere else.
+
     >>> row = Row({"question": "?", "answer": ["New York", "NYC"]}, target="answer")
     >>> Exact()("new  york", row), Exact(casefold=False)("nyc", row)
     (1.0, 0.0)
@@ -315,12 +318,19 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+_GROUPED = re.compile(r"\s*[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:e[-+]?\d+)?\s*", re.IGNORECASE)
+"""A number whose digits before the point are in groups of three: ``1,234`` is one, ``1,2`` and ``0,123`` are not."""
+
+
 def _number(value: Any) -> float | None:
     """The value as a number if it is one or is written as one, else ``None``."""
     if _is_number(value):
         return float(value)
+    text = str(value)
+    if _GROUPED.fullmatch(text):
+        text = text.replace(",", "")
     try:
-        return float(str(value).replace(",", ""))
+        return None if "_" in text else float(text)  # Python alone groups digits by underscores
     except ValueError:
         return None
 

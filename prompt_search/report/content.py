@@ -337,11 +337,8 @@ class _Report:
 
     @cached_property
     def worst(self) -> pd.DataFrame:
-        """The winner's rows below its best score, the worst first; failed requests before them."""
-        rows = self.result.trial_samples(self.winner)
-        below = rows["score"].isna() | (rows["score"] < max(rows["score"].max(), 1.0))
-        found: pd.DataFrame = rows[below].sort_values(["score", "row"], na_position="first")
-        return found
+        """The winner's rows with less than full score, see `tables.below_full_score`."""
+        return tables.below_full_score(self.result.trial_samples(self.winner))
 
     @property
     def failing(self) -> str:
@@ -414,9 +411,17 @@ class _Report:
             "metric": identity.get("metric", ""),
             "seed": identity.get("seed", ""),
             "sampler": identity.get("sampler", ""),
-            "prompt_search": metadata.version("prompt_search"),
+            "prompt_search": _release(),
         }
         return ("what", "value"), [(name, value) for name, value in facts.items() if value != ""], ()
+
+
+def _release() -> str:
+    """This package's version; nothing where it is not installed but found in a source tree."""
+    try:
+        return metadata.version("prompt_search")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 _TOKENS = ("prompt_tokens", "completion_tokens")

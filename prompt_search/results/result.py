@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from prompt_search import _html
-from prompt_search._json import Summary, checked, reading
+from prompt_search._json import ELSEWHERE, Summary, checked, reading
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables
 from prompt_search.results.statistics import Difference, mean_interval, not_worse, paired_difference
 from prompt_search.storage.records import StudyRecord, TrialRecord
-from prompt_search.storage.store import Store, shown_url
+from prompt_search.storage.store import Store, open_to_read, shown_url
 
 if TYPE_CHECKING:
     import optuna
@@ -138,11 +138,12 @@ class Result:
     def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """What was sent, by request key: (role, content) of each message. Requests that failed are not kept."""
         found = self._store.requests(self.name, keys)
-        return {
-            key: [(message["role"], message["content"]) for message in json.loads(found[key])["messages"]]
-            for key in keys
-            if key in found
-        }
+        with reading(f"a request of study {self.name!r}", ELSEWHERE):
+            return {
+                key: [(message["role"], message["content"]) for message in json.loads(found[key])["messages"]]
+                for key in keys
+                if key in found
+            }
 
     def _of(self, trial: int, split: str | None = None) -> pd.DataFrame:
         """What is known of a trial's rows."""
@@ -376,9 +377,19 @@ class Result:
         Its values are what the surrogate expects of each trial. Optuna's importances mislead on a searched study.
 
         Raises:
-            KeyError: the study is unfinished.
+            StudyError: the study is unfinished, or its Optuna study was deleted.
         """
-        return self._store.optuna_study(self.name)
+        if not self.finished:
+            raise StudyError(
+                f"the study {self.name!r} is unfinished and has no Optuna study yet; run the same line to go on"
+            )
+        try:
+            return self._store.optuna_study(self.name)
+        except KeyError:
+            raise StudyError(
+                f"the Optuna study {self.name!r} is not in {self.storage} any more; run the same line again, which "
+                f"writes it anew and sends nothing"
+            ) from None
 
     @property
     def headline(self) -> str:
@@ -746,8 +757,7 @@ class Evaluation:
         return tables.samples_frame(self.scored)
 
     def _repr_html_(self) -> str:
-        frame = self.samples_df()
-        failed = frame[(frame["score"] < 1) | frame["score"].isna()].sort_values("score", na_position="first")
+        failed = tables.below_full_score(self.samples_df())
         lines = [
             (record["row"], _html.clipped(tables.answer_text(record["target"]), 200),
              "(none)" if record["answer"] is None else _html.clipped(tables.answer_text(record["answer"]), 200),
@@ -773,7 +783,7 @@ class Evaluation:
 
 def stored_calls(store: Store, study: str) -> pd.DataFrame:
     """The stored calls of a study; see `tables.calls_frame`."""
-    with reading(f"the calls of study {study!r}"):
+    with reading(f"the calls of study {study!r}", ELSEWHERE):
         return tables.calls_frame(store.call_columns(study))
 
 
@@ -790,7 +800,7 @@ def evaluated(storage: str | Store, name: str, rows: int) -> pd.DataFrame:
         StorageError: not so many rows are there.
     """
     if isinstance(storage, str):
-        with closing(Store(storage)) as store:
+        with closing(open_to_read(storage, "evaluate again")) as store:
             return evaluated(store, name, rows)
     scored = stored_rows(storage, name, stored_calls(storage, name))
     if len(scored) < rows:
@@ -805,10 +815,10 @@ def open_result(storage: str, name: str) -> Result:
     """Open a stored study.
 
     Raises:
-        StorageError: the storage cannot be opened.
+        StorageError: the storage is not there or cannot be opened.
         StudyError: there is no study of that name.
     """
-    return Result(Store(storage), name)
+    return Result(open_to_read(storage), name)
 
 
 def _score(scores: Sequence[float]) -> Score:

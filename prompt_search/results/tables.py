@@ -492,6 +492,14 @@ def markdown_text(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def below_full_score(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with less than full score, the worst first, failed requests before them. Full is 1, or the highest score
+    where a metric gives more."""
+    full = max(1.0, rows["score"].max())
+    below: pd.DataFrame = rows[rows["score"].isna() | (rows["score"] < full)]
+    return below.sort_values(["score", "row"], na_position="first")
+
+
 def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
     """A table in GitHub's Markdown; texts are one line each, and nothing in them ends a cell or begins a tag."""
 

@@ -156,19 +156,21 @@ def _from_1(connection: sql.Connection) -> None:
         .values(tokens=sql.bindparam("of_tokens"), usd=sql.bindparam("of_usd"))
     )
     for rows in connection.execute(query).partitions(_MIGRATING):
-        used = [{"of_study": row.study, "of_key": row.key, **_used(json.loads(row.text))} for row in rows]
+        used = [{"of_study": row.study, "of_key": row.key, **_used(row.text)} for row in rows]
         connection.execute(update, used)
 
 
-def _used(response: Mapping[str, object]) -> dict[str, object]:
-    usage = response["usage"]
-    assert isinstance(usage, dict)
-    failed = response["error"] is not None
-    usd = response["cost_usd"]
-    return {
-        "of_tokens": (usage["prompt_tokens"] or 0) + (usage["completion_tokens"] or 0),
-        "of_usd": 0.0 if usd is None and failed else usd,
-    }
+def _used(text: str | None) -> dict[str, object]:
+    """What a stored response used. One that is broken must not keep the whole storage closed: what it used is unknown,
+    and it is an error where it is read."""
+    try:
+        response = json.loads(text or "")
+        usage, usd = response["usage"], response["cost_usd"]
+        tokens = int(usage["prompt_tokens"] or 0) + int(usage["completion_tokens"] or 0)
+        usd = 0.0 if usd is None and response["error"] is not None else usd
+        return {"of_tokens": tokens, "of_usd": None if usd is None else float(usd)}
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        return {"of_tokens": 0, "of_usd": None}
 
 
 _MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1}

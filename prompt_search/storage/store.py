@@ -21,13 +21,14 @@ from dataclasses import asdict
 from functools import partial
 from itertools import islice, takewhile
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from prompt_search._json import Identity, checked, read, reading
+from prompt_search._json import ELSEWHERE, Identity, checked, read, reading
 from prompt_search.budget import Budget, Spending
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
 from prompt_search.llm.messages import Response, Shown
@@ -86,7 +87,7 @@ class Store:
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._mirrored: optuna.Study | None = None
+        self._mirrored: dict[str, optuna.Study] = {}  # by name, where the database is in memory
         self._clock = clock
         try:
             self.url = make_url(url)
@@ -228,7 +229,7 @@ class Store:
         query = query.select_from(c.outerjoin(r, c.c.key == r.c.key))
         own = ("key", "number", "role", "split", "attempts")
         columns: Columns = {name: [] for name in (*own, *SHOWN, *COUNTS)}
-        with self.engine.connect() as connection, _uncollected(), reading(f"a call of study {study!r}"):
+        with self.engine.connect() as connection, _uncollected(), reading(f"a call of study {study!r}", ELSEWHERE):
             for rows in _fetched(connection, query.where(_is_of(connection, c, study))):
                 *values, failures, responses = zip(*rows, strict=True)
                 for name, each in zip(own, values, strict=True):
@@ -267,7 +268,9 @@ class Store:
         query = query.where(of.study == study, of.attempts > 0).group_by(of.budget)
         with self.engine.begin() as connection:
             which = schema.studies.c.study == study
-            known = json.loads(connection.execute(sql.select(schema.studies.c.budgets).where(which)).scalar_one())
+            text = connection.execute(sql.select(schema.studies.c.budgets).where(which)).scalar_one()
+            with reading(f"the budgets of study {study!r}"):
+                known = checked(list[dict[str, Any]], json.loads(text))
             paid = {
                 number: Spending(calls=int(calls), tokens=int(tokens), usd=math.nan if cost is None else cost)
                 for number, calls, tokens, cost in connection.execute(query)
@@ -387,8 +390,7 @@ class Store:
         found: dict[tuple[str, str], list[int]] = {}
         needed = self._needed()
         for key, request, response in self._stored():
-            asked = json.loads(request)
-            sums = found.setdefault((asked["endpoint"], asked["model"]), [0, 0, 0])
+            sums = found.setdefault(_server(request), [0, 0, 0])
             for place, count in enumerate((1, key in needed, len(request.encode()) + len(response.encode()))):
                 sums[place] += count
         return [
@@ -453,10 +455,11 @@ class Store:
             .join(schema.calls, schema.calls.c.key == schema.responses.c.key)
             .where(schema.calls.c.study == study)
         )
+        queries = [query]
         if keys is not None:
-            query = query.where(schema.responses.c.key.in_(list(keys)))
+            queries = [query.where(schema.responses.c.key.in_(some)) for some in batched(keys, KEYS_AT_ONCE)]
         with self.engine.connect() as connection:
-            return {row.key: row.request for row in connection.execute(query)}
+            return {row.key: row.request for each in queries for row in connection.execute(each)}
 
     def study(self, name: str) -> StudyRecord:
         """A stored study.
@@ -464,11 +467,23 @@ class Store:
         Raises:
             StudyError: there is none of that name; the message lists those there are.
         """
-        for record in self.studies():
-            if record.study == name:
-                return record
-        names = ", ".join(repr(record.study) for record in self.studies()) or "none"
+        record = self._stored_study(name)
+        if record is not None:
+            return record
+        names = ", ".join(map(repr, self.study_names())) or "none"
         raise StudyError(f"there is no study {name!r} in {shown_url(self.url)}; stored: {names}")
+
+    def _stored_study(self, name: str) -> StudyRecord | None:
+        """A stored study if there is one of that name; what is wrong with another one is no matter."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sql.select(schema.studies).where(schema.studies.c.study == name)).one_or_none()
+        return None if row is None else _study(row)
+
+    def study_names(self) -> list[str]:
+        """The names of all stored studies, oldest first; also of those that cannot be read."""
+        query = sql.select(schema.studies.c.study).order_by(schema.studies.c.created)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
 
     def studies(self) -> list[StudyRecord]:
         """All stored studies, oldest first."""
@@ -482,10 +497,9 @@ class Store:
         Raises:
             StudyError: the stored study differs; the message says in what.
         """
-        stored = {record.study: record for record in self.studies()}.get(name)
-        if stored is not None and fresh:
+        if fresh and name in self.study_names():
             self.delete_study(name)
-            stored = None
+        stored = self._stored_study(name)
         if stored is None:
             with self.engine.begin() as connection:
                 connection.execute(
@@ -632,7 +646,7 @@ class Store:
         if isinstance(storage, optuna.storages.RDBStorage):
             _close_optuna(storage)
         else:
-            self._mirrored = study
+            self._mirrored[name] = study
 
     def optuna_study(self, name: str) -> optuna.Study:
         """What `mirror` wrote.
@@ -643,8 +657,8 @@ class Store:
         first_import_of_optuna()
         import optuna
 
-        if self._mirrored is not None:
-            return self._mirrored
+        if self.in_memory:
+            return self._mirrored[name]
         return optuna.load_study(study_name=name, storage=self.url.render_as_string(hide_password=False))
 
 
@@ -689,6 +703,30 @@ def shown_url(url: Any) -> str:
     return str(made.update_query_dict(hidden).render_as_string(hide_password=True))
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL; None for another database, one in memory, and what is no URL."""
+    try:
+        made = make_url(url)
+    except (sql.exc.ArgumentError, ValueError):
+        return None
+    if made.get_backend_name() != "sqlite" or _is_in_memory(made):
+        return None
+    path = str(made.database)
+    return None if path.startswith("file:") else Path(path)  # SQLite's own URLs say what is made and what is not
+
+
+def open_to_read(url: str, remedy: str = "run a study first, or give its --storage") -> Store:
+    """The storage to read from; unlike for a run, an SQLite file that is missing is not made.
+
+    Raises:
+        StorageError: there is none, or it cannot be opened.
+    """
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        raise StorageError(f"{path}: there is no such database; {remedy}")
+    return Store(url)
+
+
 def _why_closed(url: str, error: Exception) -> str:
     reason = " ".join(str(getattr(error, "orig", None) or error).split())
     remedy = "give an SQLAlchemy URL such as sqlite:///study.db"
@@ -713,6 +751,15 @@ def _study(row: Any) -> StudyRecord:
         return StudyRecord(study=row.study, created=float(row.created), identity=identity, summary=summary)
 
 
+def _server(request: str) -> tuple[str, str]:
+    """Endpoint and model of a stored request."""
+    try:
+        asked = json.loads(request)
+        return str(asked["endpoint"]), str(asked["model"])
+    except (LookupError, RecursionError, TypeError, ValueError):
+        return "", "(cannot be read)"
+
+
 def _call(row: Any, text: str) -> Call:
     return Call(
         key=row.key,
@@ -728,7 +775,7 @@ def _call(row: Any, text: str) -> Call:
 
 
 def _response(key: str, text: str) -> Response:
-    with reading(f"the response {key!r}"):
+    with reading(f"the response {key!r}", ELSEWHERE):
         return Response.from_json(text)
 
 

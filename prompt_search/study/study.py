@@ -11,6 +11,7 @@ from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import _html, metrics
+from prompt_search._json import checked, reading
 from prompt_search.answers.forms import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset, Row
@@ -33,7 +34,7 @@ from prompt_search.search.optuna_adapter import proposals, stops
 from prompt_search.search.race import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
-from prompt_search.storage.store import Store, changes, shown_url
+from prompt_search.storage.store import Store, changes, open_to_read, shown_url, sqlite_file
 from prompt_search.study.estimate import Estimate, estimated
 from prompt_search.study.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.study.progress import DONE, Snapshot, in_notebook
@@ -156,6 +157,8 @@ class Study:
         self._space: SearchSpace | None = None
         self._enqueued: list[Mapping[str, Any]] = []
         self._result: Result | None = None
+        self._memory: Store | None = None
+        """What a run without a storage kept, for `rescore`."""
 
     def enqueue(self, choices: Mapping[str, Any]) -> None:
         """Have a candidate raced in any case, right after the default (as Optuna's ``enqueue_trial``).
@@ -189,6 +192,7 @@ class Study:
         study = Study(**{**self._settings, **changes})
         for choices in self._enqueued:
             study.enqueue(choices)
+        study._memory = self._memory
         return study
 
     def space(self) -> SearchSpace:
@@ -232,12 +236,13 @@ class Study:
         Raises:
             StudyError: the stored study had another number of answer forms to choose from.
         """
-        forms, count = self.answers, len(stored.identity["answers"])
+        forms, count = self.answers, len(stored.identity.get("answers", ()))
         if len(forms) not in (1, count):
             raise StudyError(f"study {stored.study!r} had {count} answer forms, not {len(forms)}; give one, or as many")
-        answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
-        prompt = replace(Prompt(**trial.prompt), answer=answer.to_dict())
-        endpoint = dict(stored.identity["models"])[prompt.model]
+        with reading(f"trial {trial.trial} of study {stored.study!r}"):
+            answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
+            prompt = replace(checked(Prompt, trial.prompt), answer=answer.to_dict())
+            endpoint = dict(stored.identity["models"])[prompt.model]
         return PreparedPrompt(prompt=prompt, answer=answer, model=str(prompt.model), endpoint=endpoint)
 
     def check_sent(self, prepared: PreparedPrompt, sample: SampleRecord) -> None:
@@ -369,6 +374,7 @@ class Study:
                 raise RunError(f"the study {self.name!r} was taken over while this process gave no sign of life")
             store.end_writing()
             self._result = Result(store, self.name)
+            self._memory = store if store.in_memory else None
             return self._result
 
     def _check(self, budget: Budget) -> None:
@@ -411,7 +417,9 @@ class Study:
         rows = self.search_rows[:BLOCK]
         requests = [prepared.requests(self.data.rows[row])[-1] for prepared in prepared_prompts for row in rows]
         for_each = max(len(prepared.requests(self.data.rows[rows[0]])) for prepared in prepared_prompts)
-        store = Store(self.storage or "sqlite://")
+        path = None if self.storage is None else sqlite_file(self.storage)
+        missing = path is not None and path.parent.is_dir() and not path.exists()  # then nothing is stored
+        store = Store("sqlite://" if missing else self.storage or "sqlite://")
         try:
             own = store.calls(self.name)
             known = own or store.calls(PREFLIGHT.format(self.name))
@@ -479,7 +487,8 @@ class Study:
         """Read and score the stored responses of a study anew, by this study's answer form and metric; no request.
 
         Answer, metric and the rows' targets may be others than they were; prompts, model, rows and responses are those
-        that are stored. The winner stays the one that was tested on sealed rows: whether another is expected to be
+        that are stored (without a storage those of this study's last run, or of the study that it was made of by
+        `replace`). The winner stays the one that was tested on sealed rows: whether another is expected to be
         better now is said.
 
         Args:
@@ -489,17 +498,23 @@ class Study:
             a stored study of its own, named after ``of`` with " rescored".
 
         Raises:
-            StudyError: there is no such study, or the rows or the space are not those of it.
+            StudyError: there is no such study, it is unfinished, or the rows or the space are not those of it.
             InputError: the metric raises, or the storage cannot be opened.
         """
         of = of or self.name
         study = self.replace(name=f"{of} rescored")
-        store = Store(self.storage or "sqlite://")
+        store = self._store_to_rescore()
         try:
+            if not Result(store, of).finished:
+                raise StudyError(
+                    f"study {of!r} cannot be rescored, for it is unfinished; run the same line that began it to go on, "
+                    f"and rescore then"
+                )
             before = store.study(of)
             identity = self.identity()
-            if len(self.models) == len(before.identity["models"]) == 1:  # whichever it was: none is asked
-                identity["models"] = before.identity["models"]
+            asked = before.identity.get("models", [])
+            if len(self.models) == len(asked) == 1:  # whichever it was: none is asked
+                identity["models"] = asked
             changed = changes(before.identity, identity, but=CHANGED_BY_RESCORING)
             if changed:
                 raise StudyError(
@@ -512,8 +527,21 @@ class Study:
             in_own_thread(lambda: run.rescore(before, store.trials(of), store.samples(of)), lambda: None)
             return Result(store, study.name)
         except BaseException:
-            store.close()
+            if store is not self._memory:
+                store.close()
             raise
+
+    def _store_to_rescore(self) -> Store:
+        store = open_to_read(self.storage or "sqlite://")
+        if not store.in_memory:
+            return store
+        store.close()
+        if self._memory is None:
+            raise StudyError(
+                f"study {self.name!r} has no storage, so only what it ran itself can be rescored, and it has not run; "
+                f"call run() first, or give storage= to both"
+            )
+        return self._memory
 
     def preflight(self, budget: Budget | int | None = None) -> Preflight:
         """A few dozen calls that tell whether a search can pay: at most 60, and at most 5% of the budget.
@@ -554,8 +582,8 @@ class Study:
                 repeating=self._near_duplicates(),
                 bounded=isinstance(self.metric, (metrics.ReferenceMetric, Corpus)),
             )
-            store.close()
-            return told
+        store.close()  # after the lease, which is ended by a connection of it
+        return told
 
     def _telling(self, candidates: Sequence[Candidate]) -> list[tuple[PreparedPrompt, list[int]]]:
         """Candidates with the rows that they may be asked about, those first from which few answers tell most.

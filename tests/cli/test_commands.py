@@ -394,6 +394,29 @@ def test_show_list_and_export(command: Callable[..., Ran], project: Path) -> Non
     assert ps.Prompt.read(project / "default.j2").messages(row)[0]["content"].startswith("Judge the [review].")
 
 
+def test_broken_study_is_listed_as_such(command: Callable[..., Ran], project: Path) -> None:
+    """A study that cannot be read is one line of the list; the others are listed, shown and run as ever."""
+    command("run", "study.py", "--calls", "30", "--name", "half")
+    ran = command("run", "study.py", "--calls", "30", "--name", "good")
+    with sqlite3.connect(project / "prompt_search.db") as connection:
+        connection.execute("UPDATE prompt_search_studies SET summary = '[1]' WHERE study = 'half'")
+    connection.close()
+    told = (
+        "study 'half' cannot be read: TypeError: its summary is no object; restore the storage, or run the study anew "
+        "with fresh=True (--fresh)"
+    )
+    listed = command("list")
+    assert (listed.code, listed.out.splitlines()[0]) == (0, f"half: damaged: {told}")
+    assert listed.out.splitlines()[1].startswith("good: ")
+    assert command("show", "good").out.startswith(ran.out)
+    assert command("show", "half").told(2) == f"prompt-search: {told}"
+    assert command("run", "study.py", "--calls", "30", "--name", "half").told(2) == f"prompt-search: {told}"
+    anew = command("run", "study.py", "--calls", "30", "--name", "half", "--fresh")
+    assert anew.code == ran.code
+    assert [line.partition(":")[0] for line in command("list").out.splitlines()] == ["good", "half"]
+    assert "damaged" not in command("list").out
+
+
 def test_storage_option_is_in_the_export_line(command: Callable[..., Ran], project: Path) -> None:
     """The printed export command finds the study again, whatever its name and storage are."""
     storage = f"sqlite:///{project / 'my studies.db'}"
@@ -637,8 +660,11 @@ def test_bad_command_line(
 
 def test_reading_commands_make_no_database(command: Callable[..., Ran], project: Path) -> None:
     """Looking for a study where there is none leaves no file behind."""
-    for arguments in (["show"], ["list"], ["export"]):
+    for arguments in (["show"], ["list"], ["export"], ["rescore", "study.py"], ["cache", "stats"]):
         assert command(*arguments).code == 2
+    assert command("estimate", "study.py", "--calls", "30").code == 0
+    assert command("run", "study.py", "--calls", "30", "--dry-run").code == 0
+    assert command("list", "--storage", "sqlite+pysqlite:///prompt_search.db").code == 2
     assert not list(project.glob("*.db*"))
 
 
@@ -971,6 +997,64 @@ def test_help_imports_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "set()"
+
+
+OPENAI = ("-m", "gpt-4o-mini", "--base-url", "https://api.openai.com/v1")
+NO_KEY = (
+    "prompt-search: no key for the model gpt-4o-mini on https://api.openai.com/v1; set OPENAI_API_KEY, give a base "
+    "URL, or use --model local"
+)
+
+
+def test_first_error_without_a_key_is_told_whole(
+    command: Callable[..., Ran], project: Path, server: FakeServer
+) -> None:
+    """Who has no key yet reads what to do about it, word for word."""
+    assert command("run", "study.py", "--calls", "30", *OPENAI).told(2) == NO_KEY
+
+
+@pytest.mark.parametrize("key", ["", " ", "s", "no"])
+def test_short_dummy_key_does_not_garble_errors(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """A local server's key of one letter is no secret, and words that hold it stay as they are."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert command("space", "nothere.py").told(2) == (
+        "prompt-search: nothere.py: there is no such study file; make one with: prompt-search init DATA --target COLUMN"
+    )
+
+
+def test_keys_of_all_models_are_in_no_error(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study file or a metric that quotes a key brings it into no line, whatever its variable is called."""
+    monkeypatch.setenv("TOKEN_OF_MINE", "hidden-MARKED")
+    monkeypatch.setenv("OTHER_API_KEY", "other-MARKED")
+    edit(project / "study.py", 'Model("fake",', 'Model("fake", api_key_env="TOKEN_OF_MINE",')
+    edit(project / "study.py", 'name="reviews",', 'name="reviews", metric=quoting,')
+    quoting = "import os\n\n\ndef quoting(answer, row):\n    raise ValueError(os.environ['TOKEN_OF_MINE'])\n"
+    edit(project / "study.py", "HERE =", f"{quoting}\n\nHERE =")
+    assert command("run", "study.py", "--calls", "30").told(2) == (
+        "prompt-search: the metric quoting raised ValueError: [key]; correct the metric"
+    )
+    edit(project / "study.py", "HERE =", "raise ValueError(os.environ['OTHER_API_KEY'])\n\nHERE =")
+    assert command("space", "study.py").told(2) == "prompt-search: study.py line 12: ValueError: [key]"
+
+
+def test_secrets_of_a_base_url_are_not_in_the_line_to_go_on_with(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that is printed after Ctrl-C holds neither password nor key of the address that was given."""
+
+    def interrupted(study: ps.Study, budget: ps.Budget, **how: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ps.Study, "run", interrupted)
+    url = "https://me:hidden-MARKED@example.org/v1?code=query-MARKED"
+    assert command("run", "study.py", "--calls", "30", "--base-url", url).told(130) == (
+        "interrupted: everything answered is stored; go on with: prompt-search run study.py --calls 30 --base-url "
+        "'https://me:***@example.org/v1?code=[key]'"
+    )
 
 
 def test_key_and_password_never_appear(

@@ -92,6 +92,30 @@ def test_table_is_read_from_the_storage_when_it_is_asked_for(fake: FakeModel, st
     assert found.score == pytest.approx(186 / 1299)
 
 
+def test_lease_ends_before_the_storage_is_closed(
+    fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evaluation and preflight leave no connection open: nothing uses the storage after it is closed."""
+    order: list[str] = []
+    ended, closed = Store.end_lease, Store.close
+
+    def end_lease(store: Store, owner: str) -> None:
+        order.append("lease")
+        ended(store, owner)
+
+    def close(store: Store) -> None:
+        order.append("store")
+        closed(store)
+        assert store.engine.pool.checkedin() == 0  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Store, "end_lease", end_lease)
+    monkeypatch.setattr(Store, "close", close)
+    ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), storage=storage)
+    assert order == ["lease", "store"]
+    study(fake, storage).preflight()
+    assert order == ["lease", "store"] * 2
+
+
 def test_prompt_that_does_not_fit_the_data_is_told(fake: FakeModel) -> None:
     """A field that the rows lack is an error before any call."""
     with pytest.raises(TemplateError, match="undefined variable"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,37 @@ def test_every_trial_is_in_the_table(result: ps.Result, page: str) -> None:
     lines = table.split("<tbody>")[1].count("<tr")
     assert lines == len(result.trials_df())
     assert table.index('<tr class="winner">') < table.index("<tr>", table.index("<tbody>"))
+
+
+@pytest.mark.parametrize(("most", "failing"), [(1.0, 80), (10.0, 80), (0.5, 160)])
+def test_notebook_and_report_list_the_same_failing_rows(
+    fake: FakeModel, tmp_path: Path, most: float, failing: int
+) -> None:
+    """Full score is 1, or the highest where a metric gives more; half of it is no full score in either place."""
+    made = study(fake, data=data(160), metric=lambda answer, row: most if row["text"].startswith("good") else most / 2)
+    found = made.run(100)
+    text = found.report(tmp_path / "report.md").read_text("utf-8")
+    rows = found.trial_samples(found.best_trial)
+    below = int((rows["score"] < max(most, 1)).sum())
+    assert below > 0
+    assert f"{below} of {len(rows)} rows have less than full score." in text
+    whole = ps.evaluate(found.best, data(160), model=fake.model(), metric=made.metric)
+    assert f"the worst of {failing} rows with less than full score" in whole._repr_html_()
+
+
+def test_report_of_a_package_that_is_not_installed(
+    result: ps.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a source tree on the path the version is not known; the report is the same otherwise."""
+    installed = result.report(tmp_path / "report.md").read_text("utf-8")
+
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    lines = [line for line in installed.splitlines() if not line.startswith("| prompt_search |")]
+    assert len(lines) == len(installed.splitlines()) - 1
+    assert result.report(tmp_path / "report.md").read_text("utf-8").splitlines() == lines
 
 
 def test_failing_rows_are_shown_with_their_responses(fake: FakeModel, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 
@@ -238,12 +240,59 @@ def test_study_is_opened_again(result: ps.Result, storage: str) -> None:
         ps.open_result("nothing", "other")
 
 
+def test_reading_makes_no_database(fake: FakeModel, storage: str, tmp_path: Path) -> None:
+    """A storage that is not there, or not any more, is told, and stays away."""
+    file = tmp_path / "study.db"
+    told = f"{file}: there is no such database; "
+    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), data(4), model=fake.model(), storage=storage)
+    for each in tmp_path.iterdir():
+        each.unlink()
+    run_first = "run a study first, or give its --storage"
+    uses: list[tuple[Callable[[], object], str]] = [
+        (lambda: ps.open_result(storage, "x"), run_first),
+        (lambda: study(fake, storage).rescore(), run_first),
+        (found.samples_df, "evaluate again"),
+    ]
+    for read, remedy in uses:
+        with pytest.raises(StorageError) as caught:
+            read()
+        assert str(caught.value) == told + remedy
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_mirrored_optuna_study_can_be_loaded(result: ps.Result) -> None:
     """Optuna's own tools find the trials with their estimates and choices."""
     mirrored = result.optuna_study
     assert len(mirrored.trials) == len(result.trials_df())
     assert mirrored.trials[0].params == {"instruction": "0 plain", "cue": "0"}
     assert mirrored.best_trial.params["instruction"].startswith("1 brackets script")
+
+
+@pytest.mark.parametrize("calls", [0, 70])
+def test_unfinished_study_has_no_optuna_study(fake: FakeModel, storage: str, calls: int) -> None:
+    """Before its end nothing is written for Optuna, and the message says how to get there."""
+    fake.answer, fake.fail_after = truth, calls
+    with pytest.raises(RequestRefused):
+        study(fake, storage).run(150)
+    with pytest.raises(StudyError) as caught:
+        _ = ps.open_result(storage, "<b>my study</b>").optuna_study
+    assert str(caught.value) == (
+        "the study '<b>my study</b>' is unfinished and has no Optuna study yet; run the same line to go on"
+    )
+
+
+def test_deleted_optuna_study_is_told(result: ps.Result, fake: FakeModel, storage: str) -> None:
+    """Who deletes it in Optuna's dashboard is told how it comes back, which it does."""
+    optuna.delete_study(study_name="<b>my study</b>", storage=storage)
+    with pytest.raises(StudyError) as caught:
+        _ = result.optuna_study
+    assert str(caught.value) == (
+        f"the Optuna study '<b>my study</b>' is not in {storage} any more; run the same line again, which writes it "
+        f"anew and sends nothing"
+    )
+    sent = fake.count
+    again = study(fake, storage).run(int(result.summary["budget"]["calls"]))
+    assert (len(again.optuna_study.trials), fake.count) == (len(result.trials_df()), sent)
 
 
 def test_default_that_stays_is_said(fake: FakeModel) -> None:

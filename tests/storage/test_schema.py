@@ -112,7 +112,7 @@ def test_migrated_tables_are_those_of_a_new_storage(old: Path, tmp_path: Path) -
 def test_migration_that_fails_leaves_the_old_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error, or a kill, in the middle leaves version 1 as it was."""
 
-    def fails(response: Any) -> dict[str, object]:
+    def fails(text: Any) -> dict[str, object]:
         raise ValueError("no such thing")
 
     def dump() -> list[str]:
@@ -127,6 +127,21 @@ def test_migration_that_fails_leaves_the_old_file(old: Path, monkeypatch: pytest
     monkeypatch.undo()
     Store(f"sqlite:///{old}").close()
     assert version(old) == 2
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"usage": 1, "error": null, "cost_usd": null}', "3"])
+def test_broken_response_does_not_keep_an_old_storage_closed(old: Path, text: str) -> None:
+    """What a broken response used is unknown; other studies can be read, and its own says what is wrong."""
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("UPDATE prompt_search_responses SET response = ? WHERE key = 'a'", [text])
+        connection.execute("INSERT INTO prompt_search_calls VALUES ('old', 'gone', 3, 'search', 1, NULL)")
+        connection.execute("INSERT INTO prompt_search_calls VALUES ('other', 'b', 0, 'search', 1, NULL)")
+    store = Store(f"sqlite:///{old}")
+    assert [(call.key, call.tokens) for call in store.calls("other").values()] == [("b", 32)]
+    with pytest.raises(
+        StorageError, match=r"^the response 'a' cannot be read: .*; restore the storage, or use another"
+    ):
+        store.calls("old")
 
 
 def test_later_version_is_refused_and_left_alone(old: Path) -> None:

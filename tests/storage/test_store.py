@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.budget import Spending
+from prompt_search.budget import Budget, Spending
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.prompts.space import Factor, SearchSpace
 from prompt_search.storage.records import SampleRecord, Saved, TrialRecord
-from prompt_search.storage.store import Store
+from prompt_search.storage.store import Store, sqlite_file
 from tests.conftest import call_columns
 
 LONE = "half a pair: \ud83d"
@@ -161,6 +161,14 @@ def test_requests_of_some_keys(store: Store) -> None:
     assert store.requests("s", keys[:1]) == {keys[0]: request("a").to_json()}
 
 
+def test_requests_of_more_keys_than_one_query_takes(store: Store) -> None:
+    """SQLite takes a quarter of a million values in a query; more are asked for in several."""
+    key = keep(store, Response(text="x", latency_s=0, cost_usd=0))
+    keys = [*map(str, range(300_000)), key]
+    assert list(store.requests("s", keys)) == [key]
+    assert store.requests("s", []) == {}
+
+
 def test_memory_is_shared_between_threads() -> None:
     """A store in memory is one database for the thread that opened it and for the one that runs the study."""
     store = Store("sqlite://")
@@ -210,6 +218,66 @@ def test_fresh_study_forgets_all_but_the_responses(store: Store) -> None:
     assert (store.calls("s"), store.trials("s"), store.samples("s")) == ({}, [], [])
     assert (store.study("s").identity, store.study("s").summary) == ({"seed": 1}, {})
     assert store.response(key) is not None
+
+
+def broken(store: Store, column: str, text: str) -> None:
+    """A stored study 'half' of which one column holds something else."""
+    store.open_study("half", {"seed": 0})
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE prompt_search_studies SET {column} = '{text}' WHERE study = 'half'")
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "why"),
+    [
+        (
+            "summary",
+            "{",
+            "JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
+        ("summary", "[1]", "TypeError: its summary is no object"),
+        ("identity", "", "JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
+    ],
+)
+def test_broken_study_leaves_the_others_alone(store: Store, column: str, text: str, why: str) -> None:
+    """One study that cannot be read is told when it is opened itself, and started anew with `fresh`."""
+    broken(store, column, text)
+    store.open_study("good", {"seed": 0})
+    store.open_study("good", {"seed": 0})
+    assert store.study("good").identity == {"seed": 0}
+    assert store.study_names() == ["half", "good"]
+    with pytest.raises(StudyError, match=r"there is no study 'x' in .*; stored: 'half', 'good'$"):
+        store.study("x")
+    told = f"study 'half' cannot be read: {why}; restore the storage, or run the study anew with fresh=True (--fresh)"
+    for use in (lambda: store.study("half"), lambda: store.open_study("half", {"seed": 0})):
+        with pytest.raises(StorageError) as caught:
+            use()
+        assert str(caught.value) == told
+    store.open_study("half", {"seed": 1}, fresh=True)
+    assert (store.study("half").identity, store.study("half").summary) == ({"seed": 1}, {})
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[1]", "null"])
+def test_broken_budgets_are_told(store: Store, text: str) -> None:
+    """What was allowed earlier cannot be made up; `fresh` forgets it."""
+    broken(store, "budgets", text)
+    with pytest.raises(StorageError, match=r"^the budgets of study 'half' cannot be read: .*run the study anew with"):
+        store.open_budget("half", Budget(calls=20))
+    store.open_study("half", {"seed": 0}, fresh=True)
+    assert store.open_budget("half", Budget(calls=20))[0] == 0
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", "3"])
+def test_broken_request_is_counted_apart(store: Store, text: str) -> None:
+    """What is stored can be counted although nobody knows any more whom one of the requests asked."""
+    keep(store, Response(text="yes", latency_s=0, cost_usd=0))
+    key = keep(store, Response(text="no", latency_s=0, cost_usd=0), request("other"))
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE prompt_search_responses SET request = '{text}' WHERE key = '{key}'")
+    assert [(each.endpoint, each.model, each.responses) for each in store.stats()] == [
+        ("", "(cannot be read)", 1),
+        ("e", "m", 1),
+    ]
 
 
 def test_openings_are_counted_by_winner_and_outlive_their_study(store: Store) -> None:
@@ -300,6 +368,25 @@ def test_memory_is_not_mirrored(url: str) -> None:
 
 
 # URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///a.db", Path("a.db")),
+        ("sqlite:////x/a.db?timeout=5", Path("/x/a.db")),
+        ("sqlite+pysqlite:///a.db", Path("a.db")),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file:a.db?mode=ro&uri=true", None),
+        ("postgresql://u:p@h/db", None),
+        ("study.db", None),
+        ("postgresql://u:p@h:port/db", None),
+    ],
+)
+def test_file_of_a_url(url: str, file: Path | None) -> None:
+    """Only SQLite in a file has one."""
+    assert sqlite_file(url) == file
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
 import prompt_search as ps
-from prompt_search.errors import InputError
+from prompt_search.errors import InputError, StorageError
 from prompt_search.llm.messages import Response, Usage
 from tests.conftest import Body, FakeModel, prompt_of
 from tests.study.test_study import DATA, study, truth
@@ -85,6 +86,14 @@ def test_unknown_stays_unknown(fake: FakeModel) -> None:
     assert repr(estimate).count("unknown") == 3
     with pytest.raises(InputError, match="price of fake is unknown"):
         study(fake).estimate(ps.Budget(usd=1))
+
+
+def test_estimate_makes_no_database(fake: FakeModel, storage: str, tmp_path: Path) -> None:
+    """Where nothing is stored it is the one without a storage; a storage that cannot be made is still told."""
+    assert repr(study(fake, storage).estimate(50)) == repr(study(fake).estimate(50))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StorageError, match="unable to open database file; make its folder first"):
+        study(fake, f"sqlite:///{tmp_path}/nowhere/study.db").estimate(50)
 
 
 def test_reprs_show_every_line(fake: FakeModel) -> None:

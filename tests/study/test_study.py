@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import prompt_search as ps
-from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
+from prompt_search.errors import InputError, RequestRefused, RunError, StorageError, StudyError, TemplateError
 from prompt_search.llm.messages import Response, Usage
 from prompt_search.storage import schema
 from prompt_search.storage.store import Store
@@ -932,6 +932,66 @@ def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
     forms = ps.choice({"a": ps.Text(), "b": ps.Text(max_tokens=3), "c": ps.Text(max_tokens=4)})
     with pytest.raises(StudyError, match="had 1 answer forms, not 3; give one, or as many"):
         study(fake, storage, answer=forms).rescore()
+
+
+def test_rescoring_without_a_storage(fake: FakeModel) -> None:
+    """What a run kept in memory is rescored by the same study and by those made of it; nothing is sent."""
+    fake.answer = truth
+    made = study(fake)
+    before = made.run(100)
+    sent, headline, mirrored = fake.count, before.headline, before.optuna_study.trials
+    same = made.rescore()
+    assert same.samples_df()["score"].tolist() == before.samples_df()["score"].tolist()
+    other = made.replace(metric=lambda answer, row: answer != row.target).rescore()
+    assert (other.samples_df()["score"] == 1 - before.samples_df()["score"]).all()
+    assert (fake.count, before.headline) == (sent, headline)
+    assert [trial.value for trial in before.optuna_study.trials] == [trial.value for trial in mirrored]
+    assert [trial.value for trial in other.optuna_study.trials] != [trial.value for trial in mirrored]
+    with pytest.raises(StudyError, match="there is no study 'other' in sqlite://; stored: 'study', 'study rescored'"):
+        made.rescore("other")
+    assert made.rescore().finished
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite://", "sqlite:///:memory:"])
+def test_rescoring_without_a_storage_before_a_run(fake: FakeModel, storage: str | None) -> None:
+    """That there is nothing in memory yet is said, with what to do."""
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage).rescore()
+    assert str(caught.value) == (
+        "study 'study' has no storage, so only what it ran itself can be rescored, and it has not run; call run() "
+        "first, or give storage= to both"
+    )
+
+
+@pytest.mark.parametrize("calls", [0, 40])
+def test_rescoring_refuses_an_unfinished_study(fake: FakeModel, storage: str, calls: int) -> None:
+    """A study without trials, or cut off, has no winner yet; nothing is written, and after its end it is rescored."""
+    fake.answer, fake.fail_after = truth, calls
+    with pytest.raises(RequestRefused):
+        study(fake, storage).run(100)
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage).rescore()
+    assert str(caught.value) == (
+        "study 'study' cannot be rescored, for it is unfinished; run the same line that began it to go on, and rescore "
+        "then"
+    )
+    assert [record.study for record in Store(storage).studies()] == ["study"]
+    fake.fail_after = None
+    study(fake, storage).run(100)
+    assert study(fake, storage).rescore().finished
+
+
+@pytest.mark.parametrize("prompt", [{}, {"source": 3}, {"source": "x", "model": "another"}])
+def test_rescoring_tells_a_trial_that_cannot_be_read(fake: FakeModel, storage: str, prompt: dict[str, Any]) -> None:
+    """A stored prompt that is none is one line with the remedy."""
+    fake.answer = truth
+    study(fake, storage).run(100)
+    store = Store(storage)
+    store.save_trials("study", [dataclasses.replace(store.trials("study")[1], prompt=prompt)], [])
+    with pytest.raises(
+        StorageError, match=r"^trial 1 of study 'study' cannot be read: [^\n]*; restore the storage, or"
+    ):
+        study(fake, storage).rescore()
 
 
 def test_rescoring_needs_no_model(fake: FakeModel, storage: str) -> None:
