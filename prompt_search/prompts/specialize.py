@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from jinja2 import meta, nodes
 
-from prompt_search.errors import TemplateError
+from prompt_search.errors import InputError, TemplateError
 from prompt_search.prompts.choice_functions import ORDERS, Recorder
 from prompt_search.prompts.environment import FUNCTIONS, environment, finalize, literal
 from prompt_search.prompts.sandbox import spend
@@ -35,6 +35,7 @@ class _Segment:
 
     kind: str
     tokens: tuple[_Token, ...]
+    line: int | None = None
 
     @property
     def inner(self) -> list[_Token]:
@@ -59,9 +60,22 @@ class _Segment:
         """The source between the delimiters."""
         return "".join(value for _, value in self.tokens[1:-1])
 
-    def before(self, word: str) -> list[_Token]:
-        """The tokens of a tag between its keyword and the first ``word``."""
-        return self.inner[1 : [value for _, value in self.inner].index(word)]
+    @property
+    def loop_parts(self) -> tuple[str, str, str]:
+        """The source of a ``for`` tag in parts: the names that it assigns, what it goes over, and the condition that
+        an item has to meet, which is empty without one. An ``if`` outside all brackets begins the condition."""
+        parts, depth, previous, words = [""], 0, "", ["for", "in", "if"]
+        for kind, value in self.tokens[1:-1]:
+            if kind == "operator":
+                depth += (value in "([{") - (value in ")]}")
+            if [value] == words[:1] and kind == "name" and depth == 0 and previous != ".":
+                words.pop(0)
+                parts.append("")
+            else:
+                parts[-1] += value
+            previous = previous if kind == "whitespace" else value
+        _, target, over, test = [*parts, ""][:4]
+        return target, over, test
 
     def after(self, word: str) -> str:
         """The source of a tag behind the first ``word``."""
@@ -88,40 +102,44 @@ Tree = list[_Segment | _Block]
 
 def segments(source: str) -> Tree:
     """The source as a tree of segments, choice calls folded to one token each, comments left out."""
-    tokens = [(kind, value) for _, kind, value in environment().lexer.tokeniter(source, None)]
-    return _tree(iter(list(_grouped(_folded(tokens)))))[0]
+    lexed = list(environment().lexer.tokeniter(source, None))
+    tokens = [(kind, value) for _, kind, value in lexed]
+    return _tree(iter(list(_grouped(_folded(tokens), [line for line, _, _ in lexed]))))[0]
 
 
-def _grouped(tokens: Iterable[_Token]) -> Iterator[_Segment]:
+def _grouped(tokens: Iterable[tuple[int, _Token]], lines: Sequence[int]) -> Iterator[_Segment]:
     current: list[_Token] = []
-    for kind, value in tokens:
+    line = None
+    for index, (kind, value) in tokens:
+        line = line if current else lines[index]
         current.append((kind, value))
         opened = current[0][0]
         if opened == "data":
-            yield _Segment("data", tuple(current))
+            yield _Segment("data", tuple(current), line)
         elif kind == "raw_end":
-            yield _Segment("data", (("data", "".join(value for token, value in current if token == "data")),))
+            yield _Segment("data", (("data", "".join(value for token, value in current if token == "data")),), line)
         elif kind.endswith("_end") and opened != "comment_begin":
-            yield _Segment(opened.removesuffix("_begin"), tuple(current))
+            yield _Segment(opened.removesuffix("_begin"), tuple(current), line)
         elif not kind.endswith("_end"):
             continue
         current = []
 
 
-def _folded(tokens: list[_Token]) -> Iterator[_Token]:
+def _folded(tokens: list[_Token]) -> Iterator[tuple[int, _Token]]:
+    """The tokens, each with its place in the list, and one token for a whole choice call."""
     index = 0
     while index < len(tokens):
         end = _call_end(tokens, index)
         if end is None:
-            yield tokens[index]
+            yield index, tokens[index]
             index += 1
             continue
         text = "".join(value for _, value in tokens[index:end])
         call = environment().parse(f"{{{{ {text} }}}}").find(nodes.Call)
         assert call is not None
-        yield _CALL, f"{tokens[index][1]}:{choice_name(call)}"
+        yield index, (_CALL, f"{tokens[index][1]}:{choice_name(call)}")
         if end < len(tokens) and tokens[end][0] == "name":  # flag("x")and …
-            yield "whitespace", " "
+            yield index, ("whitespace", " ")
         index = end
 
 
@@ -168,6 +186,8 @@ _OPENING = frozenset({"if", "for", "macro", "chat", "call", "filter", "with", "b
 _SCOPED = frozenset({"set", "macro", "call", "with", "block"})
 """Tags that give names values, or may be met once only: a loop around them stays a loop."""
 _MOST_UNROLLED = 64
+_PLACES = frozenset({"index", "index0", "length", "first", "last"})
+"""What is known of ``loop`` in a loop that is written out."""
 _ITERABLES = (list, tuple, dict, KeysView, ValuesView, ItemsView)
 _PLAIN = (str, int, float, list, tuple, dict, type(None))
 
@@ -185,11 +205,14 @@ def _flat(tree: Tree) -> Iterator[_Segment]:
 class _SomeShots:
     """Stands for examples picked by the row: that there are some is all that is known."""
 
-    def __iter__(self) -> Iterator[Any]:
+    def __bool__(self) -> bool:
+        return True
+
+    def _unknown(self, *_: Any) -> Any:
         raise RuntimeError("only the row decides which")
 
-    def __getitem__(self, index: Any) -> Any:
-        raise RuntimeError("only the row decides which")
+    __iter__ = __getitem__ = __len__ = __eq__ = __str__ = __repr__ = _unknown
+    __hash__ = None  # type: ignore[assignment]
 
 
 @lru_cache(maxsize=4096)
@@ -200,6 +223,43 @@ def _expression(text: str) -> tuple[frozenset[str], Callable[..., Any]] | None:
         return frozenset(names), environment().compile_expression(text, undefined_to_none=False)
     except jinja2.TemplateSyntaxError:  # `for … in items recursive`
         return None
+
+
+@lru_cache(maxsize=4096)
+def _target(text: str) -> nodes.Node:
+    """What a loop assigns its items to: a name, or several of them in a tuple."""
+    loop = environment().parse(f"{{% for {text} in [] %}}{{% endfor %}}").find(nodes.For)
+    assert loop is not None
+    return loop.target
+
+
+def _assigned(target: nodes.Node, item: Any) -> dict[str, Any] | None:
+    """The names of a target with their values from an item; None where it cannot be taken apart so."""
+    if isinstance(target, nodes.Name):
+        return {target.name: item}
+    parts = list(item) if isinstance(item, (str, *_ITERABLES)) else []
+    if not isinstance(target, nodes.Tuple) or len(parts) != len(target.items):
+        return None
+    found: dict[str, Any] = {}
+    for inner, part in zip(target.items, parts, strict=True):
+        values = _assigned(inner, part)
+        if values is None:
+            return None
+        found |= values
+    return found
+
+
+def _only_places(body: Tree) -> bool:
+    """Whether a loop's body asks its ``loop`` for nothing but what `Filler._unroll` knows of it."""
+    for segment in _flat(body):
+        inner = [] if segment.kind == "data" else segment.inner
+        for index, (kind, value) in enumerate(inner):
+            if (kind, value) != ("name", "loop") or (index and inner[index - 1][1] == "."):
+                continue
+            after = [value for _, value in inner[index + 1 : index + 3]]
+            if len(after) < 2 or after[0] != "." or after[1] not in _PLACES:
+                return False
+    return True
 
 
 class Filler:
@@ -221,9 +281,15 @@ class Filler:
         self.kept: list[_Segment] = []
         self.constants: dict[int, str] = {}
         self.depth = 0
+        self.line: int | None = None
 
     def source(self) -> str:
-        self._walk(self.template._segments)
+        try:
+            self._walk(self.template._segments)
+        except TemplateError:
+            raise
+        except InputError as error:
+            raise TemplateError(str(error), template=self.template.name, line=self.line) from None
         self._drop_unused()
         body = self._written()
         used = {name for segment in self.kept for name in segment.names}
@@ -264,12 +330,12 @@ class Filler:
     def _walk_for(self, block: _Block) -> None:
         (opening, body), *otherwise = block.branches
         loop = self._filled(opening)
-        targets = [name for kind, name in loop.before("in") if kind == "name"]
-        items = self._constant(loop.after("in"))
-        items = list(items) if isinstance(items, _ITERABLES) else None
+        target = _target(loop.loop_parts[0])
+        targets = [name.name for name in (target, *target.find_all(nodes.Name)) if isinstance(name, nodes.Name)]
+        items = self._items(loop, targets)
         if items == []:
             self._walk(otherwise[0][1] if otherwise else [])
-        elif not (items and len(items) <= _MOST_UNROLLED and self._unroll(targets, items, body)):
+        elif not (items and len(items) <= _MOST_UNROLLED and self._unroll(target, targets, items, body)):
             self._keep(loop)
             with self._knowing(dict.fromkeys([*targets, "loop"], _UNDECIDED)):
                 self._walk(body)
@@ -278,16 +344,32 @@ class Filler:
                 self._walk(instead)
             self._keep(block.end)
 
-    def _unroll(self, targets: list[str], items: list[Any], body: Tree) -> bool:
+    def _items(self, loop: _Segment, targets: list[str]) -> list[Any] | None:
+        """What a loop goes over; None where that is not constant, or the loop has a condition that is not met always.
+
+        A condition that names an item is about the item, also where something outside has the same name.
+        """
+        _, over, test = loop.loop_parts
+        if test:
+            parsed = _expression(test)
+            holds = None if parsed is None or parsed[0] & {*targets, "loop"} else self._constant(test)
+            if holds is _UNDECIDED or not holds:
+                return None
+        items = self._constant(over)
+        return list(items) if isinstance(items, _ITERABLES) else None
+
+    def _unroll(self, target: nodes.Node, targets: list[str], items: list[Any], body: Tree) -> bool:
         """Write a loop over constants out; False, and nothing written, where the body needs the loop."""
-        if any(segment.keyword in _SCOPED for segment in _flat(body)):
+        if any(segment.keyword in _SCOPED for segment in _flat(body)) or not _only_places(body):
+            return False
+        assigned = [_assigned(target, item) for item in items]
+        if None in assigned:  # the loop stays in the source, so that a rendering that gets there tells
             return False
         start = len(self.kept)
-        for index, item in enumerate(items):
-            values = [item] if len(targets) == 1 else list(item)
+        for index, values in enumerate(assigned):
             place = {"index": index + 1, "index0": index, "length": len(items)}
             ends = {"first": index == 0, "last": index == len(items) - 1}
-            with self._knowing({**dict(zip(targets, values, strict=False)), "loop": {**place, **ends}}):
+            with self._knowing({**(values or {}), "loop": {**place, **ends}}):
                 self._walk(body)
         if any(name in (*targets, "loop") for segment in self.kept[start:] for name in segment.names):
             del self.kept[start:]
@@ -367,15 +449,19 @@ class Filler:
 
     def _filled(self, segment: _Segment) -> _Segment:
         """A segment with literals for choice calls, and as text where it is constant."""
+        self.line = segment.line
         spend(10)  # loops within loops are written out
         if any(kind == _CALL for kind, _ in segment.tokens):
-            segment = _Segment(segment.kind, tuple(map(self._token, segment.tokens)))
+            segment = _Segment(segment.kind, tuple(map(self._token, segment.tokens)), segment.line)
         if segment.kind != "variable":
             return segment
         value = self._constant(segment.source)
         if value is _UNDECIDED or not isinstance(value, _PLAIN):
             return segment
-        text = str(finalize(value))
+        try:
+            text = str(finalize(value))
+        except Exception:  # stays in the source, so that a rendering that gets there tells
+            return segment
         if not re.search(r"[\x00-\x08\x0b-\x1f]|\{[{%#]|\{\Z", text):
             return _Segment("data", (("data", text),))
         return _Segment(
@@ -386,7 +472,11 @@ class Filler:
         kind, call = token
         if kind != _CALL:
             return token
-        return self._shots(call) if call.startswith("examples:") else ("literal", literal(self._value(call)))
+        return self._shots(call) if call.startswith("examples:") else ("literal", self._literal(call))
+
+    def _literal(self, call: str) -> str:
+        function, name = call.split(":")
+        return literal(self._value(call), where=f"{function} {name!r}")
 
     def _value(self, call: str) -> Any:
         function, name = call.split(":")

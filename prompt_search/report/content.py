@@ -24,6 +24,7 @@ from prompt_search import _html
 from prompt_search.errors import InputError
 from prompt_search.report import charts
 from prompt_search.results import tables
+from prompt_search.results.statistics import MARGIN
 
 if TYPE_CHECKING:
     from prompt_search.results.result import Result
@@ -183,10 +184,11 @@ class _Report:
     def simplest(self) -> str:
         if not self.result.finished or (trial := self.result.simplest_trial()) == self.winner:
             return ""
-        size = self.trials.set_index("trial")["prompt"].str.len()
+        sizes, unit = tables.prompt_sizes(self.trials)
+        form = ",.1f" if unit == "prompt tokens" else ",.0f"
         return (
-            f"A shorter prompt will do: trial {trial} has {size[trial]:,} characters instead of {size[self.winner]:,}, "
-            f"and is all but surely no more than 0.02 worse."
+            f"A shorter prompt will do: trial {trial} has {sizes[trial]:{form}} {unit} instead of "
+            f"{sizes[self.winner]:{form}}, and is all but surely no more than {MARGIN:g} worse."
         )
 
     # Tables, as (columns, lines, which columns are numbers)
@@ -631,7 +633,7 @@ def markdown_report(result: Result, slices: Sequence[pd.DataFrame] = ()) -> str:
     parts += [part for listing, caption in report.slices for part in (_inline(f"{caption}:"), _listed(listing))]
     parts.append(_listed(report.labels))
     if report.confusion is not None:
-        parts.append(tables.markdown(report.confusion.reset_index()))
+        parts.append(tables.markdown(report.confusion))
     parts += [f"## {SECTIONS['failures']}", _inline(report.failing)]
     if len(report.trials) and report.failures:
         failed = [{name: _html.clipped(str(value), LONG) for name, value in line.items()} for line in report.failures]

@@ -18,7 +18,7 @@ from prompt_search._json import ELSEWHERE, Summary, checked, reading
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables
-from prompt_search.results.statistics import Difference, mean_interval, not_worse, paired_difference
+from prompt_search.results.statistics import MARGIN, Difference, mean_interval, not_worse, paired_difference
 from prompt_search.storage.records import StudyRecord, TrialRecord
 from prompt_search.storage.store import Store, open_to_read, shown_url
 
@@ -38,9 +38,6 @@ FINALISTS = 10
 
 Score = tuple[float, float, float, int]
 """Mean, the ends of its 95% interval, number of rows."""
-
-MARGIN = 0.02
-"""How much worse than the winner a simpler prompt may be."""
 
 
 class Verdict(str):
@@ -197,9 +194,7 @@ class Result:
         """
         if not self.finished:
             raise StudyError(f"the study {self.name!r} is unfinished; run the same line to go on")
-        frame = self.trials_df().set_index("trial")
-        known = frame["prompt_tokens"].notna().all()
-        sizes = frame["prompt_tokens"] if known else frame["prompt"].str.len()
+        sizes, _ = tables.prompt_sizes(self._table)
         winner = self._trial(self.best_trial)
         near = [winner.trial]
         for trial in self._trials:
@@ -329,7 +324,7 @@ class Result:
 
         Raises:
             StudyError: these are not the study's data.
-            InputError: there is no such column.
+            InputError: there is no such column, it is given twice, or the table has a column of that name.
         """
         if data.fingerprint != self._study.identity["data"]:
             raise StudyError(f"these are not the data of the study {self.name!r}; give those that it was run on")
@@ -338,6 +333,7 @@ class Result:
         if unknown:
             there = ", ".join([*data.fields, data.target])
             raise InputError(f"there is no column {unknown[0]!r} to group by; there are: {there}")
+        _check_groups(names)
         trials = dict.fromkeys([0, self.best_trial])
         scored = pd.concat([self._told(trial) for trial in trials])
         groups = {
@@ -581,6 +577,19 @@ class Result:
         from prompt_search.report.content import write_report
 
         return write_report(self, path, slices)
+
+
+def _check_groups(names: Sequence[str]) -> None:
+    """Refuse columns to group by that would be lost in a table of slices."""
+    for name in names:
+        if list(names).count(name) > 1:
+            raise InputError(f"rows are grouped by each column once, but {name!r} is given twice; give it once")
+        if name in tables.SLICE_COLUMNS:
+            values = ", ".join(f"row[{each!r}]" for each in names)
+            values = values if len(names) == 1 else f"({values})"
+            raise InputError(
+                f"a table of slices has a column {name!r} of its own; group by a function, by=lambda row: {values}"
+            )
 
 
 def _tested_table(result: Result) -> _html.Markup:

@@ -234,6 +234,10 @@ def t_power(rows: int, deviation: float, difference: float, level: float = 0.95)
     return float(stats.nct.sf(critical, rows - 1, difference * math.sqrt(rows) / deviation))
 
 
+MARGIN = 0.02
+"""How much worse than the winner a simpler prompt may be."""
+
+
 def not_worse(difference: float, deviation: float, margin: float, level: float = 0.95) -> bool:
     """Whether something is no more than ``margin`` worse with probability ``level`` (a one-sided test of
     non-inferiority; Blackwelder 1982).

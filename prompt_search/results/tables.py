@@ -215,13 +215,23 @@ def pareto_frame(trials: pd.DataFrame) -> pd.DataFrame:
 
 def with_costs(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials (`trials_frame`) with ``value``, the score that they are compared by: ``estimate`` where it is known, else
-    ``score``; and with ``usd_per_1000_rows``, US dollars. Costs and times that differ by rounding alone are equal."""
+    ``score``; and with ``usd_per_1000_rows``, US dollars. Costs and times that differ by rounding alone are equal.
+    The columns of choices are left out, because a choice may have any name that is added here or later."""
     rows = trials["rows"].where(trials["rows"] > 0)
-    return trials.assign(
+    return trials[list(TRIAL_COLUMNS)].assign(
         value=trials["estimate"].fillna(trials["score"]),
         usd_per_1000_rows=(1000 * trials["cost_usd"] / rows).round(12),
         latency_s=trials["latency_s"].round(9),
     )
+
+
+def prompt_sizes(trials: pd.DataFrame) -> tuple[pd.Series[float], str]:
+    """How long each prompt of `trials_frame` is, by trial, and the unit: the mean prompt tokens of a request, or
+    characters where the tokens of some trial are not known."""
+    frame = trials.set_index("trial")
+    if frame["prompt_tokens"].notna().all():
+        return frame["prompt_tokens"], "prompt tokens"
+    return frame["prompt"].str.len().astype("float64"), "characters"
 
 
 def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
@@ -460,6 +470,18 @@ def answer_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table with its index as columns, if that has a name; it gets another one where a column has the same.
+
+    The columns of a confusion table are called as the labels are, and a label may be called ``target``.
+    """
+    if all(name is None for name in frame.index.names):
+        return frame
+    taken = set(map(str, frame.columns))
+    names = [f"{name} (index)" if name in taken else name for name in frame.index.names]
+    return frame.reset_index(names=names)
+
+
 def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write a table as ``.csv``, ``.jsonl`` (one object a line), ``.parquet`` or ``.md``.
 
@@ -473,8 +495,7 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
     writers = {".csv": _csv, ".jsonl": _jsonl, ".md": _markdown_bytes, ".parquet": _parquet}
     if file.suffix not in writers:
         raise InputError(f"{path}: a table is written as {', '.join(writers)}, got {file.suffix or 'no suffix'!r}")
-    whole = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
-    content = writers[file.suffix](whole)
+    content = writers[file.suffix](with_index(frame))
     try:
         file.write_bytes(content)
     except OSError as error:
@@ -509,6 +530,7 @@ def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
         value = value.item() if isinstance(value, np.generic) else value
         return f"{value:.{digits}f}" if isinstance(value, float) else markdown_text(answer_text(value))
 
+    frame = with_index(frame)
     head = [cell(str(name)) for name in frame.columns]
     rule = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame.columns]
     body = [[cell(value) for value in values] for values in frame.itertuples(index=False, name=None)]

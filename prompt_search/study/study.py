@@ -16,7 +16,7 @@ from prompt_search.answers.forms import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
-from prompt_search.errors import InputError, RunError, StudyError
+from prompt_search.errors import InputError, RunError, StudyError, TemplateError
 from prompt_search.evaluation.evaluator import Evaluator, Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, evaluator_for, in_own_thread, opened, sample_record
 from prompt_search.llm.client import Model
@@ -27,6 +27,7 @@ from prompt_search.metrics.row import Metric
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, Kind, Options, SearchSpace
+from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
 from prompt_search.results.result import CrossFit, Result
 from prompt_search.results.statistics import mean_interval
@@ -135,6 +136,7 @@ class Study:
         known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
         self.template = template.with_context({**known, **(context or {})})
         self.template.check(data.fields, data.target)
+        _check_apart(self.template, self.request)
 
         targets = [str(row.target) for row in data.rows]
         self.search_rows = common_order(
@@ -986,8 +988,24 @@ def _checked_request(request: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in request.items():
         if key in ("answer", "messages", "model", "stream"):
             raise StudyError(f"request[{key!r}] cannot be given here; use the template, model= or answer=")
+        if key in RESERVED and len(_options(value)) > 1:
+            raise StudyError(
+                f"request[{key!r}] cannot be a choice, because the result tables have a column of that name; give it "
+                f"one value"
+            )
         try:
             json.dumps(_options(value), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise StudyError(f"request[{key!r}] must be JSON: {error}; got {value!r}") from None
     return dict(request)
+
+
+def _check_apart(template: Template, request: Mapping[str, Any]) -> None:
+    """Refuse a choice of the template that is called like a request parameter: one value would be taken for both."""
+    for name, line in template.lines.items():
+        if name in request:
+            raise TemplateError(
+                f"{name!r} is a choice here and in the study's settings; rename this one",
+                template=template.name,
+                line=line,
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -635,6 +637,14 @@ def test_context_that_is_still_needed_is_set_at_the_top() -> None:
         '{{ order("o", [1, "b", [2]]) }}{{ order("o", [1, "b", [2]])[0] }}',
         '{% for i in range(integer("n", 0, 2)) %}{{ i }}{{ row.text }}{% endfor %}.',
         "\n\n  lead {{ flag('a') }} trail \n\n",
+        '{% for x in ["a", "b"] %}{% for x in ["c", "d"] if x != "c" %}{{ x }}{% endfor %}|{% endfor %}',
+        '{% for x in [1, 2] %}{% for y in [3, 4] if y > x + 1 %}{{ x }}{{ y }}{% endfor %}{% endfor %}{{ flag("f") }}',
+        '{% for x in [1, 2] if true if flag("f") else false %}{{ x }}{% endfor %}.',
+        '{% for (a, b), c in [[[1, 2], 3]] %}{{ a }}{% endfor %}{{ flag("f") }}',
+        '{% for a in ["x", "y"] %}{{ a }}{% if loop.nextitem is defined %}, {% endif %}{% endfor %}{{ flag("f") }}',
+        '{% for a in [1, 2] %}{{ loop.previtem | default("-") }}{{ loop | length }}{% endfor %}',
+        '{% for a in {"if": [1, 2], "in": 3}.if %}{{ a }}{{ flag("f") }}{% endfor %}',
+        "{% if row.no %}{{ {1: 2} }}{{ [1e999] }}{% endif %}{{ flag('f') }}".replace("row.no", "row.no is defined"),
     ],
 )
 def test_a_candidate_written_out_renders_to_the_same_bytes(source: str) -> None:
@@ -712,6 +722,112 @@ def test_any_template_written_out_renders_to_the_same_bytes(source: str, flag: b
     assert Template(written).specialize({}, ROW) == written or rendered(
         Template(written).specialize({}, ROW)
     ) == rendered(written)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{% for a, b in [1, 2] %}{{ a }}{% endfor %}", "TypeError: cannot unpack non-iterable int object"),
+        ("{% for a, b in [[1, 2, 3]] %}{{ a }}{% endfor %}", r"ValueError: too many values to unpack \(expected 2"),
+        ("{{ [labels[9]] }}", "undefined variable: list object has no element 9; pass it in context= or correct"),
+        ("{{ {(1, 2): 3} }}", "TypeError: keys must be str, int, float, bool or None, not tuple"),
+    ],
+)
+def test_a_fault_that_the_first_row_does_not_reach_is_told_by_a_row_that_does(line: str, message: str) -> None:
+    """A prompt is written out around the fault, and the row that gets there has the same error from both."""
+    template = Template(f'{{% if row.text == "q" %}}\n{line}\n{{% endif %}}.', name="bad.j2", context={"labels": []})
+    written = template.specialize({}, {"text": "p"})
+    assert text(rendered(written, {"text": "p"})) == text(template.render({}, {"text": "p"})) == "."
+    with pytest.raises(TemplateError, match=rf"^bad\.j2 line 2: {message}"):
+        template.render({}, {"text": "q"})
+    with pytest.raises(TemplateError, match=rf"^exported line \d: {message}"):
+        rendered(written, {"text": "q"})
+
+
+@pytest.mark.parametrize("option", ["namespace()", "'a'.upper"])
+def test_an_option_that_a_prompt_cannot_carry_is_refused_with_its_line(option: str) -> None:
+    """What has no literal cannot be written out, and the error names the choice's line."""
+    with pytest.raises(TemplateError, match=r"^bad\.j2 line 3: choice 'c': a prompt can carry text, finite numbers"):
+        Template(on_line_3(f"{{{{ choice('c', [{option}]) }}}}"), name="bad.j2").specialize({}, ROW)
+
+
+@pytest.mark.parametrize("shown", ["[shown]", "shown ~ ''", "shown | string", '{"a": shown}', "shown == []"])
+def test_examples_that_the_row_picks_are_never_printed_before(shown: str) -> None:
+    """A list of nearest examples is no constant, whatever holds it."""
+    template = Template(f'{{% set shown = examples("s", max=2) %}}{{{{ {shown} }}}}{{{{ row.text }}}}')
+    choices = {"s": 2, "s.picker": "nearest"}
+    written = template.specialize(choices, ROW, pool=pool_of(4))
+    for row in (ROW, {"text": "text 1 cats"}):
+        assert rendered(written, row) == template.render(choices, row, pool=pool_of(4))
+
+
+LOOP_TARGETS = ["x", "y", "x, y", "(x, y), z", "x, (y, z)"]
+LOOP_ITEMS = [
+    *("[1, 2]", '["a", "b"]', "[[1, 2], [3, 4]]", "[[[1, 2], 3]]", "[[1, [2, 3]], 4]", '["ab", [1, 2]]', "[]"),
+    *("x", "[x, y]", "[[x, 1], [2, y]]", '{"ab": 1, "cd": 2}', '{"a": 1}.items()', "row.text", "[row.text]", "3"),
+    *("([1, 2] if f else [3])", "nothing", "shown", "[shown, 1]", '[{"if": [1], "in": 2}]'),
+]
+LOOP_TESTS = [
+    *("", "if x", "if x != 1", 'if y == "b"', "if z is defined", "if row.text", "if f", "if true if x else y"),
+    *("if loop.first", "if 1 in [x]", "recursive"),
+]
+LOOP_BODIES = [
+    *("{{ x }};", "{{ y }}", "{{ z }}", "{{ [x, y] }}", "{{ x is defined }}", "{{ row.text }}", "w"),
+    *(
+        "{{ loop.index }}",
+        "{{ loop.last }}",
+        "{{ loop.nextitem is defined }}",
+        "{{ loop | length }}",
+        "{{ loop.depth }}",
+    ),
+    *("{{ loop.changed(x) }}", '{{ loop.cycle("p", "q") }}', "{{ loop.previtem }}", "{% set x = 7 %}", "{{ x / y }}"),
+    *("{{ x.in }}{{ x.if }}", "{{ [shown] }}", "{{ shown | length }}", '{{ x ~ "" }}'),
+]
+
+
+def loops() -> st.SearchStrategy[str]:
+    """Loops within loops and conditions, with names that hide each other, conditions, and items of any shape."""
+
+    def wrap(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        parts = st.lists(inner, min_size=1, max_size=3).map("".join)
+        loop = st.builds(
+            "{{% for {} in {} {} %}}{}{}{{% endfor %}}|".format,
+            st.sampled_from(LOOP_TARGETS),
+            st.sampled_from(LOOP_ITEMS),
+            st.sampled_from(LOOP_TESTS),
+            parts,
+            st.just("") | inner.map("{{% else %}}e{}".format),
+        )
+        return loop | parts.map('{{% if row.text == "q" %}}{}{{% endif %}}'.format)
+
+    return st.recursive(st.sampled_from(LOOP_BODIES), wrap, max_leaves=8)
+
+
+@settings(max_examples=300, deadline=None)
+@given(loops(), st.booleans(), st.sampled_from(["random 1", "nearest"]))
+def test_any_loop_written_out_renders_to_the_same_bytes(source: str, flag: bool, picker: str) -> None:
+    """For every row a loop of the template and the loop that ships give the same text, or both are an error that names
+    template and line."""
+    template = Template('{% set f = flag("f") %}{% set shown = examples("s", max=1) %}.' + source, name="any.j2")
+    choices = {"f": flag, "s": 1, "s.picker": picker}
+
+    rows = [{"text": "p"}, {"text": "q"}, {"text": ""}]
+    written = _outcome(lambda: template.specialize(choices, rows[0], pool=pool_of(3)))
+    for row in rows[:1] if written == FAULT else rows:
+        expected = _outcome(lambda row=row: template.render(choices, row, pool=pool_of(3)))  # type: ignore[misc]
+        shipped = _outcome(lambda row=row: rendered(written, row))  # type: ignore[misc]
+        assert expected == (FAULT if written == FAULT else shipped), written
+
+
+FAULT = "an error with its line"
+
+
+def _outcome(function: Callable[[], Any]) -> Any:
+    """What a function gives, or `FAULT` where that is an error with template and line."""
+    try:
+        return function()
+    except TemplateError as error:
+        return re.sub(r"^\S+ line \d+: .*", FAULT, str(error))
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,8 +15,9 @@ import pytest
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.messages import Response
-from tests.conftest import FakeModel
+from prompt_search.llm.messages import Response, Usage
+from prompt_search.results.statistics import MARGIN
+from tests.conftest import FakeModel, prompt_of
 from tests.results.test_result import data, study, truth
 from tests.test_html import HOSTILE, Page
 
@@ -222,6 +223,30 @@ def test_other_outcomes_are_said(fake: FakeModel, tmp_path: Path) -> None:
     fake.answer = truth
     untested = study(fake).run(100, test=False).report(tmp_path / "r.html").read_text("utf-8")
     assert "nothing was tested on rows that the search never saw" in untested
+
+
+@pytest.mark.parametrize(
+    ("counted", "options", "sizes"),
+    [
+        (True, ["a b c d", "supercalifragilistic"], "5.0 prompt tokens instead of 8.0"),
+        (False, ["supercalifragilistic", "a b c d"], "22 characters instead of 35"),
+    ],
+)
+def test_shorter_prompt_is_measured_as_it_was_found(
+    fake: FakeModel, tmp_path: Path, counted: bool, options: list[str], sizes: str
+) -> None:
+    """Both sizes are in tokens where the server counts them, else in characters, and the smaller one is the first."""
+
+    def right(body: Any) -> Response:
+        usage = Usage(prompt_tokens=len(prompt_of(body).split()), completion_tokens=1) if counted else Usage()
+        return Response(text="positive" if "good thing" in prompt_of(body) else "negative", usage=usage)
+
+    fake.answer = right
+    template = ps.Template('{{ choice("instruction", options) }} {{ row.text }}', context={"options": options})
+    result = study(fake, template=template, data=data(400)).run(800)
+    assert (result.best_trial, result.simplest_trial()) == (0, 1)
+    said = f"A shorter prompt will do: trial 1 has {sizes}, and is all but surely no more than {MARGIN} worse."
+    assert said in result.report(tmp_path / "report.md").read_text("utf-8").splitlines()
 
 
 def test_metric_on_another_scale_is_shown(fake: FakeModel, tmp_path: Path) -> None:

@@ -199,6 +199,54 @@ def test_slices_of_other_data_are_refused(result: ps.Result) -> None:
         result.slices_df(data(), "length")
 
 
+def test_slices_by_a_column_that_the_table_has_are_refused(fake: FakeModel) -> None:
+    """A column called as one of the table's is refused with the way around it; other groups keep their values."""
+    fake.answer = truth
+    frame = data().frame()
+    frame = frame.assign(rows=frame.index % 2, score=frame.index % 3, level=frame.index % 3)
+    made = study(fake, data=ps.Dataset(frame, target="label"), test=40)
+    result = made.run(100)
+    with pytest.raises(ps.InputError) as caught:
+        result.slices_df(made.data, "rows")
+    assert str(caught.value) == (
+        "a table of slices has a column 'rows' of its own; group by a function, by=lambda row: row['rows']"
+    )
+    with pytest.raises(ps.InputError) as caught:
+        result.slices_df(made.data, ["level", "score"])
+    assert str(caught.value) == (
+        "a table of slices has a column 'score' of its own; group by a function, "
+        "by=lambda row: (row['level'], row['score'])"
+    )
+    with pytest.raises(ps.InputError) as caught:
+        result.slices_df(made.data, ["level", "level"])
+    assert str(caught.value) == "rows are grouped by each column once, but 'level' is given twice; give it once"
+    levels = result.slices_df(made.data, "level")
+    scores = result.slices_df(made.data, lambda row: row["score"])
+    assert {*map(repr, levels["level"])} == {*map(repr, scores["group"])} == {"0", "1", "2"}
+    assert levels.drop(columns="level").equals(scores.drop(columns="group"))
+
+
+@pytest.mark.parametrize("name", ["value", "usd_per_1000_rows", "front_tokens"])
+def test_choice_called_as_a_column_of_another_table(fake: FakeModel, tmp_path: Path, name: str) -> None:
+    """Reports, fronts and rankings do not mistake a choice for one of their columns."""
+    fake.answer = truth
+    source = f'{{{{ choice("{name}", options) }}}} {{{{ row.text }}}}'
+    result = study(fake, template=ps.Template(source, context={"options": HOSTILE})).run(100)
+    assert set(result.trials_df()[name]) == {"plain", HOSTILE[1]}
+    assert result.pareto_df()["front_tokens"].any()
+    for suffix in ("html", "md"):
+        assert result.report(tmp_path / f"report.{suffix}").exists()
+
+
+def test_report_of_labels_called_as_the_confusion_table_is(fake: FakeModel, tmp_path: Path) -> None:
+    """A label may be called ``target``: its column and the targets are both in the report."""
+    fake.answer = lambda body: "target" if "good thing" in prompt_of(body) else "other"
+    frame = data().frame().replace({"label": {"positive": "target", "negative": "other"}})
+    result = study(fake, data=ps.Dataset(frame, target="label")).run(100)
+    report = result.report(tmp_path / "report.md").read_text("utf-8")
+    assert "| target (index) | other | target |" in report.splitlines()
+
+
 def test_ranking_begins_with_the_winner(result: ps.Result) -> None:
     """Every trial once, the winner first."""
     ranking = result.ranking()

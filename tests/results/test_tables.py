@@ -398,7 +398,24 @@ def test_index_with_a_name_is_written(tmp_path: Path) -> None:
     """A confusion table keeps its targets."""
     frame = confusion_frame(scored(READ, READ_CALLS))
     assert write_frame(frame, tmp_path / "x.csv").read_text().splitlines()[0] == "target,no,yes,(unparsed)"
-    assert markdown(frame.reset_index()).splitlines()[2] == "| no | 2 | 0 | 1 |"
+    assert markdown(frame).splitlines()[0] == "| target | no | yes | (unparsed) |"
+    assert markdown(frame).splitlines()[2] == "| no | 2 | 0 | 1 |"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".md", ".parquet"])
+def test_index_called_as_a_column_is_written(tmp_path: Path, suffix: str) -> None:
+    """A confusion table of a label called ``target`` keeps both the targets and that label's answers."""
+    samples = [sample(0, 0, "a", target="target", answer="target"), sample(0, 1, "b", target="no", answer="target")]
+    content = write_frame(confusion_frame(scored(samples, READ_CALLS)), tmp_path / f"x{suffix}")
+    if suffix == ".parquet":
+        assert pd.read_parquet(content).to_dict("list") == {"target (index)": ["no", "target"], "target": [1, 1]}
+    else:
+        expected = {
+            ".csv": "target (index),target\nno,1\ntarget,1\n",
+            ".jsonl": '{"target (index)": "no", "target": 1}\n{"target (index)": "target", "target": 1}\n',
+            ".md": "| target (index) | target |\n| --- | ---: |\n| no | 1 |\n| target | 1 |\n",
+        }
+        assert content.read_text() == expected[suffix]
 
 
 def test_table_that_cannot_be_written(hostile: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

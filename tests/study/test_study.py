@@ -779,10 +779,18 @@ def test_answers_without_a_bound_are_refused(fake: FakeModel, budget: ps.Budget)
         ({"request": {"messages": []}}, r"request\['messages'\] cannot be given here"),
         ({"request": {"temperature": float("nan")}}, r"request\['temperature'\] must be JSON: .*; got nan"),
         ({"request": {"stop": {1, 2}}}, r"request\['stop'\] must be JSON"),
+        (
+            {"request": {"rows": ps.choice([1, 2])}},
+            r"request\['rows'\] cannot be a choice, because the result tables have a column of that name; give it one",
+        ),
         ({"model": ps.choice({"a": "m", "b": "m2"}), "metric": 3}, "a metric must be callable"),
         ({"metric": ps.metrics.Exact(column="x")}, "needs the column 'x'"),
         ({"template": ps.Template("{{ row.nothing }}")}, "the rows have no field 'nothing'; they have text"),
         ({"template": ps.Template("{{ row.label }}")}, r"row\.label is the target"),
+        (
+            {"template": ps.Template('{{ flag("top_p") }} {{ row.text }}'), "request": {"top_p": 0.5}},
+            "template line 1: 'top_p' is a choice here and in the study's settings; rename this one",
+        ),
         ({"template": ps.Template("{{ instructions }} {{ row.text }}")}, "undefined variable 'instructions'"),
         (
             {"answer": ps.choice([ps.Label(["a", "b"]), ps.Label(["c", "d"])])},
@@ -800,9 +808,8 @@ def test_wrong_settings_are_told_before_any_call(fake: FakeModel, change: dict[s
 def test_choice_in_template_and_settings_is_refused(fake: FakeModel) -> None:
     """One name cannot be two dimensions."""
     template = ps.Template('{{ choice("temperature", ["a", "b"]) }} {{ row.text }}')
-    made = study(fake, template=template, request={"temperature": ps.choice([0, 1])})
     with pytest.raises(TemplateError, match="'temperature' is a choice here and in the study's settings"):
-        made.run(10)
+        study(fake, template=template, request={"temperature": ps.choice([0, 1])})
 
 
 # Keys
