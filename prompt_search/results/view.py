@@ -1,0 +1,171 @@
+"""A table as people read it: made once, then shown in a terminal, a notebook, an HTML report or Markdown.
+
+A `View` holds values, not text, so that each renderer can align, sort and draw them: a number has the format of its
+column, a score bar is drawn in HTML and written as an interval elsewhere. Renderers for HTML, Markdown and plain text
+are here; the one for the terminal is in the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prompt_search import _html, _numbers
+from prompt_search.results.tables import markdown_text
+
+Kind = Literal["text", "number", "bar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a `View`.
+
+    Args:
+        title: what stands above it.
+        kind: ``text``; ``number``, aligned to the right; ``bar``, a mean with its interval.
+        form: the format of its numbers; one that begins with ``+`` also centres bars on 0.
+    """
+
+    title: str
+    kind: Kind = "text"
+    form: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A mean with its 95% interval: a picture in HTML, the interval's ends elsewhere."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A text of several pieces, some of which are marked.
+
+    Args:
+        parts: (text, whether it is marked).
+    """
+
+    parts: tuple[tuple[str, bool], ...]
+
+    def __str__(self) -> str:
+        return ", ".join(text for text, _ in self.parts)
+
+
+Cell = str | int | float | Bar | Pieces | None
+"""The value in a cell; None and NaN are unknown numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A table as people read it.
+
+    Args:
+        title: what the table shows.
+        columns: its columns.
+        rows: one cell per column each.
+        highlighted: the places of rows that stand out.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    highlighted: frozenset[int] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """Every cell as one text, row by row."""
+        return [[cell_text(*pair) for pair in zip(self.columns, row, strict=True)] for row in self.rows]
+
+    def head(self, rows: int) -> View:
+        """The first rows alone."""
+        return dataclasses.replace(self, rows=self.rows[:rows])
+
+    def without(self, *titles: str) -> View:
+        """Without the columns of these titles, where there are such."""
+        kept = [place for place, column in enumerate(self.columns) if column.title not in titles]
+        return dataclasses.replace(
+            self,
+            columns=tuple(self.columns[place] for place in kept),
+            rows=tuple(tuple(row[place] for place in kept) for row in self.rows),
+        )
+
+
+def cell_text(column: Column, cell: Cell) -> str:
+    """A cell as text, in the format of its column."""
+    if isinstance(cell, Bar):
+        return _numbers.interval(cell.low, cell.high, column.form or ".2f")
+    if cell is None or isinstance(cell, int | float):
+        return _numbers.number(cell, column.form)
+    return str(cell)
+
+
+def scale(column: Column, cells: Sequence[Cell]) -> dict[str, float]:
+    """The ends of the bars of a column: 0 and 1, or wider where intervals reach further; symmetric around 0 for
+    differences."""
+    bars = [cell for cell in cells if isinstance(cell, Bar)]
+    if not column.form.startswith("+"):
+        return _html.scale([bar.low for bar in bars], [bar.high for bar in bars])
+    known = [abs(end) for bar in bars for end in (bar.low, bar.high) if not math.isnan(end)]
+    most = max(known, default=1.0)
+    return {"least": -most, "most": most}
+
+
+def html_cell(column: Column, cell: Cell, ends: dict[str, float]) -> Any:
+    """What stands in a cell of an HTML table."""
+    if isinstance(cell, Bar):
+        shown = _html.bar(cell.mean, cell.low, cell.high, **ends)
+        return _html.fill("{}<small> {}</small>", shown, cell_text(column, cell))
+    if isinstance(cell, Pieces):
+        return _html.join(
+            (_html.fill("<mark>{}</mark>" if marked else "{}", text) for text, marked in cell.parts), ", "
+        )
+    return cell_text(column, cell)
+
+
+def html_rows(view: View) -> list[list[Any]]:
+    """Every cell as HTML."""
+    places = range(len(view.columns))
+    ends = [scale(view.columns[place], [row[place] for row in view.rows]) for place in places]
+    return [[html_cell(view.columns[place], row[place], ends[place]) for place in places] for row in view.rows]
+
+
+def to_html(view: View) -> _html.Markup:
+    """The table in HTML; nothing for a table without rows."""
+    if not view.rows:
+        return _html.Markup()
+    numbers = [column.title for column in view.columns if column.kind != "text"]
+    return _html.table(view.title, [column.title for column in view.columns], html_rows(view), numbers)
+
+
+def to_markdown(view: View) -> str:
+    """The table in GitHub's Markdown, without its title; nothing for a table without rows."""
+    if not view.rows:
+        return ""
+    head = [markdown_text(column.title) for column in view.columns]
+    rule = ["---" if column.kind == "text" else "---:" for column in view.columns]
+    body = [[markdown_text(text) for text in row] for row in view.texts]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *body]) + "\n"
+
+
+def to_text(view: View) -> str:
+    """The table in a fixed-width font, without its title; the last column is not padded."""
+    lines = [[column.title for column in view.columns], *view.texts]
+    widths = [max(map(len, texts)) for texts in zip(*lines, strict=True)]
+    left = [column.kind == "text" for column in view.columns]
+    padded = (
+        [
+            text.ljust(width) if to_left else text.rjust(width)
+            for text, width, to_left in zip(line, widths, left, strict=True)
+        ]
+        for line in lines
+    )
+    return "\n".join("  ".join(line).rstrip() for line in padded)

@@ -1,0 +1,213 @@
+"""The tables that terminal, notebook and both forms of the report share, each made in one place from a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from prompt_search import _html
+from prompt_search.results import tables
+from prompt_search.results.result import Result
+from prompt_search.results.view import Bar, Cell, Column, Pieces, View
+
+SHOWN_PROMPTS = 10
+"""Number of prompts that a printed ranking shows."""
+
+SHOWN_EFFECTS = 10
+"""Number of effects that a printed result shows."""
+
+SHOWN_INTERACTIONS = 10
+"""Number of pairs of options that a report shows."""
+
+INTERVAL = "95% interval"
+
+
+def ranking_view(result: Result, limit: int | None = SHOWN_PROMPTS, *, width: int = 24, detailed: bool = False) -> View:
+    """The prompts in the order in which the search ranks them.
+
+    Columns that say nothing about any prompt (no unparsed response, no error, no cost) are left out.
+
+    Args:
+        result: a study, finished or not.
+        limit: number of prompts; None for all.
+        width: number of characters that each option is shortened to.
+        detailed: with the corrected score, seconds and state as well, and with the options that differ from the winner
+            marked.
+    """
+    frame = tables.with_costs(result.ranking())
+    frame = frame if limit is None else frame.head(limit)
+    shown: list[tuple[Column, Iterable[Any]]] = [
+        (Column("rank", "number"), range(1, len(frame) + 1)),
+        (Column("trial", "number"), frame["trial"]),
+        (Column("score", "number", ".3f"), frame["score"]),
+        (Column(INTERVAL, "bar", ".2f"), _bars(frame, "score")),
+    ]
+    if detailed:
+        shown.append((Column("corrected", "number", ".3f"), frame["estimate"]))
+    shown += [
+        (Column("rows", "number"), frame["search_rows"]),
+        (Column("tokens", "number", ".0f"), frame["prompt_tokens"]),
+    ]
+    if detailed:
+        shown.append((Column("seconds", "number", ".2f"), frame["latency_s"]))
+    shown += [(Column(name, "number"), frame[name]) for name in ("unparsed", "errors") if frame[name].any()]
+    if frame["cost_usd"].gt(0).any():
+        shown.append((Column("USD per 1,000 rows", "number", ",.4f"), frame["usd_per_1000_rows"]))
+    if detailed:
+        shown.append((Column("state"), frame["state"]))
+        shown.append(
+            (Column("differs from default or winner"), [_compared(result, trial, width) for trial in frame["trial"]])
+        )
+    else:
+        shown.append(
+            (Column("differs from the default in"), [result.changes(trial, width) for trial in frame["trial"]])
+        )
+    winner = [place for place, trial in enumerate(frame["trial"]) if trial == result.best_trial]
+    view = _view("prompts as the search ranks them: a score on few rows counts for less", shown)
+    return View(title=view.title, columns=view.columns, rows=view.rows, highlighted=frozenset(winner))
+
+
+def tested_view(result: Result) -> View:
+    """The scores on the test rows: of the default prompt, the best prompt written by hand and the winner."""
+    scores = [(name, trial, result.test_score(trial)) for name, trial in result.tested.items()]
+    return View(
+        title=f"on rows that the search never saw ({result.opened})" if result.finished else "",
+        columns=(
+            Column("prompt"),
+            Column("trial", "number"),
+            Column("score", "number", ".3f"),
+            Column(INTERVAL, "bar", ".2f"),
+            Column("rows", "number"),
+        ),
+        rows=tuple((name, trial, mean, Bar(mean, low, high), rows) for name, trial, (mean, low, high, rows) in scores),
+    )
+
+
+def effects_view(result: Result, limit: int | None = SHOWN_EFFECTS, *, shown_only: bool = True) -> View:
+    """The effects of options on the true score, the strongest first.
+
+    Args:
+        result: a finished study.
+        limit: number of options; None for all.
+        shown_only: only options whose effect is shown (`tables.shown_to_matter`); else all options, the most important
+            choice first, with the expected effect and the importance of the choice.
+    """
+    frame = result.effects_df()
+    if shown_only:
+        frame = tables.shown_to_matter(frame).sort_values("effect", key=abs, ascending=False)
+    frame = frame if limit is None else frame.head(limit)
+    shown: list[tuple[Column, Iterable[Any]]] = [
+        (Column("choice"), frame["choice"]),
+        (Column("option"), frame["option"].map(lambda option: _html.clipped(option, 120))),
+        (Column("effect", "number", "+.3f"), frame["effect"]),
+        (Column(INTERVAL, "bar", "+.2f"), _bars(frame, "effect")),
+    ]
+    if not shown_only:
+        shown.append((Column("expected", "number", "+.3f"), frame["estimate"]))
+    shown.append((Column("trials", "number"), frame["trials"]))
+    if not shown_only:
+        shown.append((Column("importance", "number", ".0%"), frame["importance"]))
+    return _view("effects of options on the true score that are shown", shown)
+
+
+def interactions_view(result: Result, limit: int | None = SHOWN_INTERACTIONS) -> View:
+    """Pairs of options whose joint effect differs from the sum of their effects, the strongest first."""
+    frame = result.interactions_df()
+    frame = frame if limit is None else frame.head(limit)
+    return _view(
+        "pairs of options with an effect beyond what each adds by itself",
+        [
+            (Column("option"), _options(frame, "choice", "option")),
+            (Column("with"), _options(frame, "other_choice", "other_option")),
+            (Column("effect", "number", "+.3f"), frame["effect"]),
+            (Column(INTERVAL, "bar", "+.2f"), _bars(frame, "effect")),
+        ],
+    )
+
+
+def pareto_view(result: Result, limit: int | None = None) -> View:
+    """The prompts that no other beats both in score and in tokens, cost or latency."""
+    frame = result.pareto_df()
+    frame = frame if limit is None else frame.head(limit)
+    names = {column: column.removeprefix("front_") for column in tables.FRONTS}
+    fronts = [", ".join(names[column] for column in names if line[column]) for line in frame.to_dict("records")]
+    return _view(
+        "prompts that no other beats both in score and in tokens, cost or latency",
+        [
+            (Column("trial", "number"), frame["trial"]),
+            (Column("corrected score", "number", ".3f"), frame["estimate"].fillna(frame["score"])),
+            (Column("prompt tokens", "number", ",.0f"), frame["prompt_tokens"]),
+            (Column("USD per 1,000 rows", "number", ",.4f"), frame["usd_per_1000_rows"]),
+            (Column("seconds", "number", ".2f"), frame["latency_s"]),
+            (Column("nothing better by"), fronts),
+        ],
+    )
+
+
+def ledger_view(result: Result) -> View:
+    """What the study spent, by role."""
+    frame = result.ledger_df()
+    whole = ("calls", "reused", "prompt_tokens", "completion_tokens")
+    titles = dict(zip(whole, ("calls sent", "reused", "prompt tokens", "completion tokens"), strict=True))
+    return _view(
+        "what the study itself spent, by role",
+        [
+            (Column("role"), frame["role"]),
+            *((Column(titles[name], "number", ",.0f"), frame[name]) for name in whole),
+            (Column("USD", "number", ",.4f"), frame["cost_usd"]),
+            (Column("seconds", "number", ",.0f"), frame["seconds"]),
+            (Column("errors", "number"), frame["errors"]),
+        ],
+    )
+
+
+def labels_view(result: Result, trial: int | None = None) -> View:
+    """How a trial's prompt (default: the winner's) does on each label."""
+    frame = result.labels_df(trial)
+    return _view(
+        "answers by label; a label with a bias above 0 is answered too often",
+        [
+            (Column("label"), frame["label"].map(lambda label: _html.clipped(label, 80))),
+            (Column("rows", "number"), frame["rows"]),
+            (Column("answered", "number"), frame["answered"]),
+            (Column("recall", "number", ".2f"), frame["recall"]),
+            (Column(INTERVAL, "bar", ".2f"), _bars(frame, "recall")),
+            (Column("precision", "number", ".2f"), frame["precision"]),
+            (Column("bias", "number", "+.2f"), frame["bias"]),
+        ],
+    )
+
+
+def _view(title: str, shown: Iterable[tuple[Column, Iterable[Any]]]) -> View:
+    """A table of columns with their values."""
+    columns, values = zip(*shown, strict=True)
+    rows = tuple(tuple(map(_cell, row)) for row in zip(*values, strict=True))
+    return View(title=title, columns=columns, rows=rows)
+
+
+def _cell(value: Any) -> Cell:
+    """A value of a frame as what a view holds."""
+    if value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    kept: Cell = value.item() if hasattr(value, "item") else value
+    return kept
+
+
+def _bars(frame: pd.DataFrame, mean: str) -> list[Bar]:
+    """Means with their intervals."""
+    ends = (frame[name].astype("float64").tolist() for name in (mean, f"{mean}_low", f"{mean}_high"))
+    return [Bar(*bar) for bar in zip(*ends, strict=True)]
+
+
+def _options(frame: pd.DataFrame, choice: str, option: str) -> list[str]:
+    return [f"{name}={_html.clipped(text, 60)}" for name, text in zip(frame[choice], frame[option], strict=True)]
+
+
+def _compared(result: Result, trial: int, width: int) -> Pieces | str:
+    """The choices in which a trial differs from the default or the winner; marked where the winner has another."""
+    if result.changes(trial) == "(the default prompt)":
+        return "(the default prompt)"
+    return Pieces(tuple((f"{name}={option}", marked) for name, option, marked in result.compared(trial, width)))
