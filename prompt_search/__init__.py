@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from prompt_search.evaluation.evaluate import evaluate
     from prompt_search.llm.client import Client, Model, Price
     from prompt_search.metrics import Score
+    from prompt_search.prompts.factors import Candidate, choice
     from prompt_search.prompts.prompt import Prompt
-    from prompt_search.prompts.space import Candidate, SearchSpace, choice
+    from prompt_search.prompts.space import SearchSpace
     from prompt_search.prompts.template import Template
     from prompt_search.results.comparison import Comparison, compare
     from prompt_search.results.result import Result, open_result

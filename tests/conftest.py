@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def executed(prompt: Prompt) -> dict[str, Any]:
     """A `.py` export, executed where only jinja2 and the standard library can be imported."""
 
     def guarded(name: str, *rest: Any) -> Any:
-        allowed = ("jinja2", "json", "math", "re", "unicodedata", "functools")
+        allowed = {"jinja2", *sys.stdlib_module_names}
         assert name.split(".")[0] in allowed, f"the export imports {name}"
         return builtins.__import__(name, *rest)
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from prompt_search.budget import Budget
     from prompt_search.llm.client import Model
-    from prompt_search.prompts.space import Factor, SearchSpace
+    from prompt_search.prompts.factors import Factor
+    from prompt_search.prompts.space import SearchSpace
     from prompt_search.prompts.template import Template
     from prompt_search.results.comparison import Comparison
     from prompt_search.results.result import Evaluation, Result

@@ -11,8 +11,7 @@ from typing import Any
 
 from prompt_search.answers import Label, from_dict
 from prompt_search.answers.label_matching import begins, folded, mention, needs_boundary, spaced, whole
-from prompt_search.prompts.environment import finalize
-from prompt_search.prompts.few_shot import nearest
+from prompt_search.prompts.prompt_runtime import finalize, nearest
 
 
 def python_source(

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from prompt_search.prompts.space import Candidate, Factor, SearchSpace
+from prompt_search.prompts.factors import Candidate, Factor
+from prompt_search.prompts.space import SearchSpace
 
 Levels = NDArray[np.int64]
 """One row per candidate, one column per factor: the position of the option, -1 where the factor is inactive."""

@@ -13,7 +13,8 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from prompt_search.prompts.space import Factor, SearchSpace
+from prompt_search.prompts.factors import Factor
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.surrogate import Geometry, Looks, Surrogate

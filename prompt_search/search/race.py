@@ -20,7 +20,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.prompts.space import Candidate
+from prompt_search.prompts.factors import Candidate
 from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.effects import Effects, Interaction, effects, interactions
 from prompt_search.search.encoding import Encoding, Levels

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
-from prompt_search.prompts.space import Factor
+from prompt_search.prompts.factors import Factor
 from prompt_search.search.encoding import Levels
 
 Floats = NDArray[np.float64]

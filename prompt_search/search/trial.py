@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.prompts.space import Candidate
+from prompt_search.prompts.factors import Candidate
 from prompt_search.search.encoding import Levels
 
 DEFAULT_TRIAL = 0

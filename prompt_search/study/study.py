@@ -33,9 +33,10 @@ from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.metrics import Corpus, Metric
+from prompt_search.prompts.factors import Candidate, Factor, Kind, Options
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import Candidate, Factor, Kind, Options, SearchSpace
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
 from prompt_search.results.result import CrossFit, Result

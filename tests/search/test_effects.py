@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from prompt_search.prompts.space import Factor
+from prompt_search.prompts.factors import Factor
 from prompt_search.search.effects import _fixed, effects, interactions
 from prompt_search.search.encoding import Levels
 from prompt_search.search.surrogate import Floats, Geometry, Looks, Prior, Surrogate

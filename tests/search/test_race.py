@@ -25,7 +25,8 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import Outcome
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.messages import Response
-from prompt_search.prompts.space import Factor, SearchSpace, choice
+from prompt_search.prompts.factors import Factor, choice
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import ObservedTrial, proposals, stops
 from prompt_search.search.order import common_order

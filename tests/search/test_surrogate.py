@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
-from prompt_search.prompts.space import Factor, Kind, SearchSpace
+from prompt_search.prompts.factors import Factor, Kind
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.surrogate import (
     Floats,

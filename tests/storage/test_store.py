@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from prompt_search.budget import Budget, Spending
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Message, Request, Response, Usage
-from prompt_search.prompts.space import Factor, SearchSpace
+from prompt_search.prompts.factors import Factor
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.storage.records import SampleRecord, Saved, TrialRecord
 from prompt_search.storage.store import Store, sqlite_file
 from tests.conftest import call_columns
