@@ -1,0 +1,116 @@
+"""Tables become labelled rows of plain values, or are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prompt_search.data.dataset import Dataset
+from prompt_search.data.rows import Row
+from prompt_search.errors import DataError
+from tests.data.conftest import make
+
+
+def test_values_become_plain_python() -> None:
+    """NumPy scalars, arrays, missing values and dates arrive as plain Python."""
+    frame = pd.DataFrame(
+        {
+            "n": np.array([1, 2]),
+            "x": [1.5, np.nan],
+            "flag": np.array([True, False]),
+            "list": [np.array([1, 2]), (3,)],
+            "when": [pd.Timestamp("2024-01-02"), pd.NaT],
+            "maybe": pd.array([1, None], dtype="Int64"),
+            "label": ["a", "b"],
+        }
+    )
+    first, second = Dataset(frame, target="label").rows
+    assert first.fields == Row(
+        {"n": 1, "x": 1.5, "flag": True, "list": [1, 2], "when": "2024-01-02T00:00:00", "maybe": 1}
+    )
+    assert second.fields == Row({"n": 2, "x": None, "flag": False, "list": [3], "when": None, "maybe": None})
+    assert [type(first[name]) for name in ("n", "x", "flag")] == [int, float, bool]
+
+
+def test_decimals_become_floats() -> None:
+    """A Decimal, as parquet gives them, is a float."""
+    from decimal import Decimal
+
+    assert make(["a"], [Decimal("1.5")]).rows[0].target == 1.5
+
+
+def test_anything_with_to_pandas_is_taken() -> None:
+    """A Hugging Face table is taken by its to_pandas."""
+
+    class Table:
+        def to_pandas(self) -> pd.DataFrame:
+            return pd.DataFrame({"text": ["a"], "label": ["x"]})
+
+    assert Dataset(Table(), target="label").rows[0].text == "a"
+
+
+def test_columns_are_renamed() -> None:
+    """columns= maps a field to its source; swapping two names works."""
+    frame = pd.DataFrame({"body": ["b"], "text": ["t"], "label": ["x"]})
+    data = Dataset(frame, target="intent", columns={"text": "body", "body": "text", "intent": "label"})
+    assert data.rows[0] == Row({"text": "b", "body": "t", "intent": "x"}, target="intent")
+    assert data.fields == ["text", "body"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "message"),
+    [
+        ({"a": [1]}, {}, "must be a DataFrame or have to_pandas.., not dict"),
+        (pd.DataFrame({"text": [], "label": []}), {}, "tickets: there are no rows"),
+        (pd.DataFrame([["a", "x"]], columns=["text", "text"]), {}, "the column 'text' appears twice"),
+        (
+            pd.DataFrame({"text": ["a"], "label": [np.nan]}),
+            {},
+            r"tickets: row 0 \(the first is 0\): the target",
+        ),
+        (pd.DataFrame({"text": ["a"], "label": [" "]}), {}, "the target 'label' is empty"),
+        (pd.DataFrame({"text": ["a"], "label": [[]]}), {}, "the target 'label' is empty"),
+        (
+            pd.DataFrame({"text": [object()], "label": ["x"]}),
+            {},
+            "the value of 'text' has the type object; make it",
+        ),
+        (
+            pd.DataFrame({"text": ["a"]}),
+            {"columns": {"body": "txt"}},
+            "'body' from the column 'txt', which is not",
+        ),
+        (
+            pd.DataFrame({"text": ["a"], "b": ["c"]}),
+            {"columns": {"text": "b"}},
+            "two columns are called 'text'",
+        ),
+        (
+            pd.DataFrame({"text": ["a"], "label": ["x"]}),
+            {"split": "side"},
+            "no split column 'side'; there are",
+        ),
+        (
+            pd.DataFrame({"text": ["a"], "label": ["x"]}),
+            {"split": "label"},
+            "cannot be both target and split",
+        ),
+        (
+            pd.DataFrame({"text": ["a"], "label": ["x"], "side": ["train"]}),
+            {"split": "side"},
+            "row 0 .* the split column 'side' must hold 'search' or 'test', not 'train'",
+        ),
+    ],
+)
+def test_broken_tables(frame: Any, options: dict[str, Any], message: str) -> None:
+    """Every broken table is a DataError that says which rule it breaks."""
+    with pytest.raises(DataError, match=message):
+        Dataset(frame, target="label", name="tickets", **options)
+
+
+def test_a_word_nan_in_a_table_is_a_label() -> None:
+    """Only a file of text can mean a missing number by the word NaN; a table has a real one."""
+    assert make(["a"], ["nan"]).labels == ["nan"]
