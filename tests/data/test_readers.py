@@ -100,14 +100,18 @@ def test_every_format_gives_the_same_rows(write: Write, tmp_path: Path) -> None:
         (
             "a.csv",
             "text,label\na,b,x\n",
-            "a.csv line 2: the header has 2 fields but this row has 3; add the missing ones, or quote a "
-            "field that contains ','",
+            (
+                "a.csv line 2: the header has 2 fields but this row has 3; add the missing ones, or quote a "
+                "field that contains ','"
+            ),
         ),
         (
             "a.csv",
             "text,label\na\n",
-            "a.csv line 2: the header has 2 fields but this row has 1; add the missing ones, or quote a "
-            "field that contains ','",
+            (
+                "a.csv line 2: the header has 2 fields but this row has 1; add the missing ones, or quote a "
+                "field that contains ','"
+            ),
         ),
         ("a.csv", "text,text\na,x\n", "a.csv line 1: the column 'text' appears twice; rename one"),
         (
@@ -141,8 +145,10 @@ def test_every_format_gives_the_same_rows(write: Write, tmp_path: Path) -> None:
         (
             "a.jsonl",
             '{"text": "\\ud800", "label": 1}',
-            "a.jsonl line 1: the value of 'text' holds half of a surrogate pair, which no request can "
-            "carry; correct the text",
+            (
+                "a.jsonl line 1: the value of 'text' holds half of a surrogate pair, which no request can "
+                "carry; correct the text"
+            ),
         ),
         ("a.jsonl", "[" * 100_000, "a.jsonl line 1: not valid JSON (*); correct it"),
         (

@@ -66,8 +66,10 @@ def test_columns_are_renamed() -> None:
         (
             {"a": [1]},
             {},
-            "tickets: a table must be a DataFrame or have to_pandas(), not dict; convert it, choose one "
-            "split of it, or use Dataset.read for a file",
+            (
+                "tickets: a table must be a DataFrame or have to_pandas(), not dict; convert it, choose one "
+                "split of it, or use Dataset.read for a file"
+            ),
         ),
         (pd.DataFrame({"text": [], "label": []}), {}, "tickets: there are no rows; at least one is needed"),
         (
@@ -93,8 +95,10 @@ def test_columns_are_renamed() -> None:
         (
             pd.DataFrame({"text": [object()], "label": ["x"]}),
             {},
-            "tickets: row 0 (the first is 0): the value of 'text' has the type object; make it text, a "
-            "number, a truth value, a list or a dict",
+            (
+                "tickets: row 0 (the first is 0): the value of 'text' has the type object; make it text, a "
+                "number, a truth value, a list or a dict"
+            ),
         ),
         (
             pd.DataFrame({"text": ["a"]}),
@@ -119,8 +123,10 @@ def test_columns_are_renamed() -> None:
         (
             pd.DataFrame({"text": ["a"], "label": ["x"], "side": ["train"]}),
             {"split": "side"},
-            "tickets: row 0 (the first is 0): the split column 'side' must hold 'search' or 'test', not "
-            "'train'; correct it",
+            (
+                "tickets: row 0 (the first is 0): the split column 'side' must hold 'search' or 'test', not "
+                "'train'; correct it"
+            ),
         ),
     ],
 )
