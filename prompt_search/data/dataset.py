@@ -149,7 +149,7 @@ class Dataset:
         return first
 
     def frame(self) -> pd.DataFrame:
-        """A new DataFrame with one line per row; columns: the fields, the target, and the split column if there is one."""
+        """A new DataFrame, one line per row; columns: the fields, the target, and the split column if there is one."""
         import pandas as pd
 
         columns = {name: [row[name] for row in self.rows] for name in [*self.fields, self.target]}
