@@ -30,14 +30,14 @@ ROWS = 1000
 
 
 class Timed(Race):
-    """A race that takes down how long it decides."""
+    """A race that measures the processor time of its decisions."""
 
     deciding = 0.0
 
-    def _picks(self, number: int) -> list[Trial]:
+    def _decide(self, number: int) -> list[Trial]:
         started = time.thread_time()
         try:
-            return super()._picks(number)
+            return super()._decide(number)
         finally:
             self.deciding += time.thread_time() - started
 
