@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def stopped_early(rows: int, leader: int, probability: float) -> str:
     """The reason of a trial that is almost certainly not better than the leader."""
-    return f"stopped after {rows} rows: better than trial {leader} with probability {probability:.1%}"
+    return f"stopped after {rows} rows: its probability of being better than trial {leader} is {probability:.1%}"
 
 
 def stopped_by_pruner(rows: int) -> str:
@@ -15,7 +15,7 @@ def stopped_by_pruner(rows: int) -> str:
 
 def enough_rows(rows: int) -> str:
     """The reason of a trial that got all the rows that one trial gets in a search with a pruner."""
-    return f"{rows} rows"
+    return f"reached {rows} rows"
 
 
 def failed(rows: int, error: str | None) -> str:
@@ -35,8 +35,8 @@ def left_finals(estimate: float, rows: int) -> str:
 
 def finished_finals(rows: int) -> str:
     """The reason of the last finalist."""
-    return f"to the end of the finals, {rows} rows"
+    return f"reached the end of the finals after {rows} rows"
 
 
 def _estimated(estimate: float, rows: int) -> str:
-    return f"estimated {estimate:.3f} after {rows} rows"
+    return f"estimated score {estimate:.3f} after {rows} rows"

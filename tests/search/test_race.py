@@ -347,10 +347,13 @@ def test_pruned_trials_rank_behind_finalists() -> None:
     states = [trial.state for trial in ranked]
     assert states == sorted(states)  # complete before pruned
     assert ranked[0] is winner
-    assert winner.reason == f"to the end of the finals, {len(winner.outcomes)} rows"
+    assert winner.reason == f"reached the end of the finals after {len(winner.outcomes)} rows"
     finalists = [trial for trial in ranked if trial.state == "complete"]
     assert len(finalists) == FINALIST_COUNT
-    assert all(trial.reason.startswith("left the finals: estimated") for trial in finalists[1:])
+    for trial in finalists[1:]:
+        assert re.fullmatch(
+            rf"left the finals: estimated score \d\.\d{{3}} after {len(trial.outcomes)} rows", trial.reason
+        )
     assert all(trial.reason for trial in setting.race.trials)
 
 
@@ -417,5 +420,6 @@ def test_bad_candidates_are_stopped_with_a_reason() -> None:
     stopped = [trial for trial in setting.race.trials if trial.reason.startswith("stopped after")]
     assert stopped
     for trial in stopped:
-        assert re.fullmatch(r"stopped after \d+ rows: better than trial \d+ with probability 0\.\d%", trial.reason)
+        reason = r"stopped after \d+ rows: its probability of being better than trial \d+ is 0\.\d%"
+        assert re.fullmatch(reason, trial.reason)
         assert np.mean(trial.scores) < np.mean(winner.scores)
