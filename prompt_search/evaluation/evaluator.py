@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_search._iteration import batched
 from prompt_search.answers.forms import Answer, Unparsed
 from prompt_search.budget import Ledger, Spending
 from prompt_search.data.dataset import Row
@@ -23,7 +24,7 @@ from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.row import Metric, ReferenceMetric, margin, score
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import Call, Found, Saved
-from prompt_search.storage.store import Store, batched
+from prompt_search.storage.store import Store
 
 Floats = NDArray[np.float64]
 
@@ -186,7 +187,7 @@ class Evaluator:
         self._priced = priced
         self._on_response = on_response
         self._sleep = sleep
-        self._first, self._answered = store.numbered(study)
+        self._first, self._answered = store.next_call_number(study), store.has_answers(study)
         self._number = self._first
         # Where the server refused everything, the same line tries again.
         self._retry_errors = retry_errors or not self._answered

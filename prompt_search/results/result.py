@@ -436,7 +436,7 @@ class Result:
         Whoever goes on searching after a look at the test and tests again chooses by the test: after the first
         opening its intervals and p are too good.
         """
-        return self._store.openings(self._study.summary.sealed) if self._study.summary else 0
+        return self._store.test_uses(self._study.summary.sealed) if self._study.summary else 0
 
     @property
     def opened(self) -> str:

@@ -11,6 +11,15 @@ from prompt_search.budget import Spending
 from prompt_search.llm.messages import Request, Response
 from prompt_search.storage.summary import Summary
 
+Columns = dict[str, list[Any]]
+"""A table as lists of equal length by column name."""
+
+USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+"""The fields of a response's usage that tables show as they are."""
+
+RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason")
+"""The fields of a response that tables show as they are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:

@@ -216,12 +216,12 @@ def test_fresh_study_forgets_all_but_the_responses(store: Store) -> None:
 def test_openings_are_counted_by_winner_and_outlive_their_study(store: Store) -> None:
     """Each winner tested on the same sealed rows counts once, whichever study tests it, and none is forgotten."""
     store.open_study("first", {})
-    assert store.openings("rows") == 0
+    assert store.test_uses("rows") == 0
     for study, prompt in [("first", "a"), ("first", "a"), ("second", "a"), ("second", "b")]:
         store.record_test_use("rows", prompt, study)
     store.record_test_use("other rows", "c", "first")
     store.delete_study("first")
-    assert store.openings("rows") == 2
+    assert store.test_uses("rows") == 2
 
 
 def test_unknown_study_lists_those_there_are(store: Store) -> None:
