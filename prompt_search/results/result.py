@@ -23,9 +23,8 @@ from prompt_search.storage.records import StudyRecord, TrialRecord
 from prompt_search.storage.store import Store, shown_url
 
 if TYPE_CHECKING:
-    import optuna
-
     from prompt_search.data.dataset import Dataset, Row
+    from prompt_search.storage.optuna_mirror import OptunaStudy
 
 RANKED = 10
 """How many prompts a printed ranking shows."""
@@ -373,15 +372,16 @@ class Result:
         return frame.sort_values("trial", key=lambda trials: trials.map(order), ignore_index=True)
 
     @property
-    def optuna_study(self) -> optuna.Study:
+    def optuna_study(self) -> OptunaStudy:
         """The trials as an Optuna study, which its plots, its dashboard and ``trials_dataframe`` take.
 
+        It is written into the study's storage when it is asked for, and each later run there brings its own up to date.
         Its values are what the surrogate expects of each trial. Optuna's importances mislead on a searched study.
 
         Raises:
-            KeyError: the study is unfinished.
+            StudyError: the study is unfinished.
         """
-        return self._store.optuna_study(self.name)
+        return self._store.optuna_study(self.name, lambda: Result(self._store, self.name).headline)
 
     @property
     def headline(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prompt_search._json import storable
 from prompt_search.budget import Spending
 from prompt_search.llm.messages import Request, Response
 from prompt_search.storage.summary import Summary
@@ -145,11 +146,6 @@ class StudyRecord:
     created: float
     identity: Mapping[str, Any]
     summary: Summary | None = None
-
-
-def storable(text: str) -> str:
-    """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def none_if_nan(value: float) -> float | None:

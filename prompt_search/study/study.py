@@ -802,8 +802,9 @@ class _Run:
         ]
         self.store.save_trials(self.study.name, trials, [])
         self.store.save_summary(self.study.name, summary)
-        note = Result(self.store, self.study.name).headline
-        self.store.mirror(self.study.name, self.study.space(), trials, note)
+        if self.store.optuna_mirror.is_kept(self.study.name):
+            note = Result(self.store, self.study.name).headline
+            self.store.optuna_mirror.mirror(self.study.name, self.study.space(), trials, note)
         self.phase = DONE
         self.tell()
 
