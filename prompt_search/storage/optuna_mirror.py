@@ -1,7 +1,7 @@
 """A stored study as a normal Optuna study, for Optuna's plots and for optuna-dashboard.
 
 Optuna's tables are made by the first use of a study's `optuna_study`, not by every run: making and migrating them takes
-as long as a small study. Once they are there, each run that ends brings its own study in them up to date.
+about as long as a small study. Once they are there, each run that ends brings its own study in them up to date.
 """
 
 from __future__ import annotations
