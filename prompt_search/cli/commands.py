@@ -114,7 +114,7 @@ def demo(
     """
     from prompt_search.budget import Budget
     from prompt_search.cli.demo import DEMO_CALLS, DEMO_SEED, demo_study
-    from prompt_search.storage.store import sqlite_file
+    from prompt_search.storage.database import sqlite_file
     from prompt_search.study.progress import choose_display
 
     shown_as = choose_display(display)
@@ -427,7 +427,7 @@ def cache_export(
 
 def _on_disk(storage: str | None) -> str:
     """How large a storage's file is, as the end of a sentence."""
-    from prompt_search.storage.store import sqlite_file
+    from prompt_search.storage.database import sqlite_file
 
     path = sqlite_file(storage or DEFAULT_STORAGE)
     return "" if path is None or not path.is_file() else f"; {path} has {path.stat().st_size / 1000:,.1f} kB"
@@ -675,7 +675,7 @@ def _run(
 
 def _resume_line(arguments: Sequence[str]) -> str:
     """The command that was given, without the passwords in it."""
-    from prompt_search.storage.store import shown_url
+    from prompt_search.storage.database import shown_url
 
     shown = (shown_url(argument) if "://" in argument else argument for argument in arguments)
     return shlex.join(["prompt-search", *shown])
@@ -698,7 +698,7 @@ def _print_result(result: Result, storage: str) -> None:
 
 
 def _print_export(result: Result, storage: str) -> None:
-    from prompt_search.storage.store import shown_url
+    from prompt_search.storage.database import shown_url
 
     option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
     if len(result.ranking()):

@@ -46,10 +46,11 @@ from prompt_search.search.order import common_order, design
 from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, SEARCH_VERSION, CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
+from prompt_search.storage.database import shown_url, sqlite_file
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
-from prompt_search.storage.store import Store, changes, open_to_read, shown_url, sqlite_file
-from prompt_search.storage.summary import Summary
+from prompt_search.storage.store import Store, open_to_read
+from prompt_search.storage.summary import Summary, changes
 from prompt_search.study.estimate import Estimate, estimated
 from prompt_search.study.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.study.progress import DONE, Snapshot, in_notebook
@@ -834,8 +835,9 @@ class _Run:
         ]
         self.store.save_trials(self.study.name, trials, [])
         self.store.save_summary(self.study.name, summary)
-        note = Result(self.store, self.study.name).headline
-        self.store.mirror(self.study.name, self.study.space(), trials, note)
+        if self.store.optuna_mirror.is_kept(self.study.name):
+            note = Result(self.store, self.study.name).headline
+            self.store.optuna_mirror.mirror(self.study.name, self.study.space(), trials, note)
         self.phase = DONE
         self.tell()
 
