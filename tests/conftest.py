@@ -15,8 +15,8 @@ import pytest
 from hypothesis import settings
 
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.client import Model
 from prompt_search.llm.messages import Request, Response, Usage
+from prompt_search.llm.model import Model
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns
 from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of

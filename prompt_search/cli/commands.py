@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from prompt_search.budget import Budget
-    from prompt_search.llm.client import Model
+    from prompt_search.llm.model import Model
     from prompt_search.prompts.factors import Factor
     from prompt_search.prompts.space import SearchSpace
     from prompt_search.prompts.template import Template
@@ -533,7 +533,7 @@ def _model(study: Study, name: str | None, base_url: str | None) -> Model:
     """The study's model, or another one, at another address."""
     from dataclasses import replace
 
-    from prompt_search.llm.client import Model
+    from prompt_search.llm.model import Model
 
     if name is not None:
         return Model.parse(name, base_url=base_url)
@@ -863,7 +863,8 @@ def main() -> None:
 
 def _complain(text: str) -> None:
     """Write to standard error, without keys: a study file or a metric may put one into what it raises."""
-    from prompt_search.llm.client import known_secrets, redact
+    from prompt_search.llm.model import known_secrets
+    from prompt_search.llm.redaction import redact
 
     typer.echo(redact(text, known_secrets(_models)), err=True)
 

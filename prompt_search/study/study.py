@@ -29,9 +29,9 @@ from prompt_search.evaluation.session import (
     sample_record,
 )
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Request, Response, Usage
+from prompt_search.llm.model import Model
 from prompt_search.metrics import Corpus, Metric
 from prompt_search.prompts.factors import Candidate, Factor, Kind, Options
 from prompt_search.prompts.few_shot import ExamplePool
