@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
     from prompt_search.errors import InputError, PromptSearchError, RunError
     from prompt_search.evaluation.evaluate import evaluate
-    from prompt_search.llm.client import Client, Model, Price
+    from prompt_search.llm.client import Client
+    from prompt_search.llm.model import Model
+    from prompt_search.llm.price import Price
     from prompt_search.metrics import Score
+    from prompt_search.prompts.factors import Candidate, choice
     from prompt_search.prompts.prompt import Prompt
-    from prompt_search.prompts.space import Candidate, SearchSpace, choice
+    from prompt_search.prompts.space import SearchSpace
     from prompt_search.prompts.template import Template
     from prompt_search.results.comparison import Comparison, compare
     from prompt_search.results.result import Result, open_result
@@ -31,9 +34,9 @@ _HOMES = {
     "InputError": "errors",
     "Json": "answers",
     "Label": "answers",
-    "Model": "llm.client",
+    "Model": "llm.model",
     "Number": "answers",
-    "Price": "llm.client",
+    "Price": "llm.price",
     "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
     "Regex": "answers",

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.errors import InputError
-from prompt_search.testing import FakeServer, Faults, Reply, completion, failure, prompt_of, truth_model
+from prompt_search.testing import FakeResponse, FakeServer, Faults, completion, failure, prompt_of, truth_model
 
 TARGETS = {"it was great": "positive", "it was dull": "negative", "so so": "neutral"}
 
@@ -55,7 +55,7 @@ def test_answer_sees_one_body() -> None:
         server.answer = completion("whole", "two words")
         ((status, text),) = ask(server, [body_of("hi")])
         assert (status, json.loads(text)["usage"]) == (200, {"prompt_tokens": 2, "completion_tokens": 1})
-        server.answer = lambda body: Reply(status=418, body="tea", headers={"X-Kind": "green"})
+        server.answer = lambda body: FakeResponse(status=418, body="tea", headers={"X-Kind": "green"})
         assert ask(server, [body_of("hi")]) == [(418, "tea")]
         assert (server.count, server.answered, server.tokens) == (4, 3, 2 + 2 + 3)
         assert server.statuses == {200: 3, 418: 1}

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from prompt_search.llm.client import Price
 from prompt_search.llm.messages import Usage
+from prompt_search.llm.price import Price
 
 PRICE = Price(prompt=1_000.0, completion=5_000.0)
 """US dollars for a million tokens: a thousandth and five for each, so that small studies cost something."""

@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from prompt_search.llm import local
-from prompt_search.llm.client import Client, Model
+from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Message, Request, Response
+from prompt_search.llm.model import Model
 
 DEFAULT_SETTINGS = ("", "slots=2", "slots=4", "busy=1")
 INSTRUCTION = "Classify the sentiment of this movie review as positive or negative."

@@ -81,7 +81,7 @@ def export(
 
 def _on_disk(storage: str | None) -> str:
     """The size of a storage's file, as the end of a sentence; nothing for another database."""
-    from prompt_search.storage.store import sqlite_file
+    from prompt_search.storage.database import sqlite_file
 
     path = sqlite_file(storage or DEFAULT_STORAGE)
     return "" if path is None or not path.is_file() else f"; {path} has {path.stat().st_size / 1000:,.1f} kB"

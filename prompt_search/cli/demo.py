@@ -45,7 +45,7 @@ def demo(
     The data are 288 customer messages with 6 intents, which come with the package.
     """
     from prompt_search.budget import Budget
-    from prompt_search.storage.store import sqlite_file
+    from prompt_search.storage.database import sqlite_file
     from prompt_search.study.progress import choose_display
 
     settings = RunSettings(budget=Budget(calls=calls or DEMO_CALLS), display=choose_display(display), fresh=fresh)
@@ -64,8 +64,8 @@ def demo_study(*, seed: int = DEMO_SEED, storage: str | None = None) -> Study:
 
     from prompt_search.answers import Label
     from prompt_search.data.dataset import Dataset
-    from prompt_search.llm.client import Model
-    from prompt_search.prompts.space import choice
+    from prompt_search.llm.model import Model
+    from prompt_search.prompts.factors import choice
     from prompt_search.prompts.template import Template
     from prompt_search.study.study import Study
 

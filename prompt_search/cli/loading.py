@@ -15,7 +15,7 @@ from prompt_search.cli.terminal import hide_keys
 from prompt_search.errors import InputError, PromptSearchError, StudyError
 
 if TYPE_CHECKING:
-    from prompt_search.llm.client import Model
+    from prompt_search.llm.model import Model
     from prompt_search.prompts.template import Template
     from prompt_search.results.result import Evaluation, Result
     from prompt_search.storage.store import Store
@@ -102,7 +102,7 @@ def _model(study: Study, given: Overrides) -> Model | None:
     """The model of the command line, or the study's at another address; None where neither is given."""
     from dataclasses import replace
 
-    from prompt_search.llm.client import Model
+    from prompt_search.llm.model import Model
 
     if given.model is not None:
         return Model.parse(given.model, base_url=given.base_url)

@@ -326,7 +326,7 @@ def _ask(study: Study, budget: Budget, yes: bool) -> None:
 
 def _resume_command(arguments: Sequence[str]) -> str:
     """The command that was given, without the passwords in it."""
-    from prompt_search.storage.store import shown_url
+    from prompt_search.storage.database import shown_url
 
     shown = (shown_url(argument) if "://" in argument else argument for argument in arguments)
     return shlex.join(["prompt-search", *shown])

@@ -10,7 +10,7 @@ from pathlib import Path
 from prompt_search.answers import Label
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
-from prompt_search.llm.client import Model
+from prompt_search.llm.model import Model
 from prompt_search.prompts.environment import literal
 from prompt_search.prompts.template import Template
 from prompt_search.study.study import Study

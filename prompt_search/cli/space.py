@@ -10,7 +10,8 @@ from prompt_search.cli.loading import load_study, load_template
 from prompt_search.cli.terminal import print_view
 
 if TYPE_CHECKING:
-    from prompt_search.prompts.space import Factor, SearchSpace
+    from prompt_search.prompts.factors import Factor
+    from prompt_search.prompts.space import SearchSpace
     from prompt_search.results.view import View
 
 OPTIONS_SHOWN = 20

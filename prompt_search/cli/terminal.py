@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from prompt_search.llm.client import Model
+    from prompt_search.llm.model import Model
     from prompt_search.results.result import Result
     from prompt_search.results.view import Cell, Column, View
 
@@ -51,7 +51,8 @@ def hide_keys(models: Iterable[Model]) -> None:
 
 def complain(text: str) -> None:
     """Write to standard error without keys, because a study file or a metric may raise an error that quotes one."""
-    from prompt_search.llm.client import known_secrets, redact
+    from prompt_search.llm.model import known_secrets
+    from prompt_search.llm.redaction import redact
 
     typer.echo(redact(text, known_secrets(_models.get())), err=True)
 
@@ -129,7 +130,7 @@ def print_result(result: Result, storage: str) -> None:
 
 def print_export_command(result: Result, storage: str) -> None:
     """Print the command that exports the winner, where there is one."""
-    from prompt_search.storage.store import shown_url
+    from prompt_search.storage.database import shown_url
 
     if len(result.ranking()):
         option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"

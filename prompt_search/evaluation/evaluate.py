@@ -20,8 +20,8 @@ from prompt_search.errors import InputError
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, connected_evaluator, in_own_thread, opened, sample_record
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.client import Model
 from prompt_search.llm.dask_executor import DaskExecutor
+from prompt_search.llm.model import Model
 from prompt_search.metrics import Corpus, Metric
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results.result import Evaluation, evaluated

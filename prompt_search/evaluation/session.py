@@ -16,9 +16,10 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import Outcome
 from prompt_search.evaluation.responder import Completer
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.client import Client, Model
+from prompt_search.llm.client import Client
 from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Usage
+from prompt_search.llm.model import Model
 from prompt_search.llm.rate_limit import Slots
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord

@@ -21,10 +21,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from prompt_search.errors import InputError, MissingExtra, RunError, ServerUnreachable
-from prompt_search.llm.client import HttpReply, HttpTransport, Model
+from prompt_search.llm.client import import_http_packages, open_connections
+from prompt_search.llm.model import Model, api_key, server_url
+from prompt_search.llm.transport import Executor, HttpReply, HttpTransport
 
 if TYPE_CHECKING:
     import distributed
+
+    AnyExecutor = Executor | distributed.Client | str
+else:
+    AnyExecutor = Any
 
 GATHERED_S: Final = 0.003
 """Seconds for which attempts are gathered that travel to a worker together: a message of its own for each costs
@@ -71,9 +77,9 @@ async def greet(sender: str, model: Model, request_timeout: float) -> None:
     Raises:
         InputError: the worker has no key.
     """
-    await asyncio.to_thread(HttpTransport.load)
+    await asyncio.to_thread(import_http_packages)
     if sender not in _transports:
-        _transports[sender] = await HttpTransport.open(model._url(), model._key(), request_timeout)
+        _transports[sender] = await open_connections(server_url(model), api_key(model), request_timeout)
 
 
 async def attempt(parcel: Parcel) -> HttpReply:
@@ -175,10 +181,21 @@ class DaskExecutor:
             ServerUnreachable: the scheduler does not answer.
             InputError: a worker lacks the key or this package.
         """
-        sent = replace(model, base_url=model._url())  # a worker's own default may be another
+        sent = replace(model, base_url=server_url(model))  # a worker's own default may be another
         transport = DaskTransport(self, sent, max_concurrency, request_timeout, on_capacity)
         await transport.open()
         return transport
+
+
+def executor_of(given: AnyExecutor | None, label: str, models: Sequence[Model]) -> Executor | None:
+    """The executor that a user gives: one as it is, a Dask client or a scheduler's address as a `DaskExecutor`.
+
+    Raises:
+        MissingExtra, InputError: as `DaskExecutor.of`.
+    """
+    if given is None or isinstance(given, Executor):
+        return given
+    return DaskExecutor.of(given, label, models)
 
 
 class DaskTransport:

@@ -19,14 +19,14 @@ from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables
 from prompt_search.results.statistics import MARGIN, Difference, mean_interval, not_worse, paired_difference
+from prompt_search.storage.database import shown_url
 from prompt_search.storage.records import StudyRecord, TrialRecord
-from prompt_search.storage.store import Store, open_to_read, shown_url
+from prompt_search.storage.store import Store, open_to_read
 
 if TYPE_CHECKING:
-    import optuna
-
     from prompt_search.data.dataset import Dataset
     from prompt_search.data.rows import Row
+    from prompt_search.storage.optuna_mirror import OptunaStudy
 
 RANKED = 10
 """How many prompts a printed ranking shows."""
@@ -371,25 +371,16 @@ class Result:
         return frame.sort_values("trial", key=lambda trials: trials.map(order), ignore_index=True)
 
     @property
-    def optuna_study(self) -> optuna.Study:
+    def optuna_study(self) -> OptunaStudy:
         """The trials as an Optuna study, which its plots, its dashboard and ``trials_dataframe`` take.
 
+        It is written into the study's storage when it is asked for, and each later run there brings its own up to date.
         Its values are what the surrogate expects of each trial. Optuna's importances mislead on a searched study.
 
         Raises:
-            StudyError: the study is unfinished, or its Optuna study was deleted.
+            StudyError: the study is unfinished.
         """
-        if not self.finished:
-            raise StudyError(
-                f"the study {self.name!r} is unfinished and has no Optuna study yet; run the same line to go on"
-            )
-        try:
-            return self._store.optuna_study(self.name)
-        except KeyError:
-            raise StudyError(
-                f"the Optuna study {self.name!r} is not in {self.storage} any more; run the same line again, which "
-                f"writes it anew and sends nothing"
-            ) from None
+        return self._store.optuna_study(self.name, lambda: Result(self._store, self.name).headline)
 
     @property
     def headline(self) -> str:
@@ -444,7 +435,7 @@ class Result:
         Whoever goes on searching after a look at the test and tests again chooses by the test: after the first
         opening its intervals and p are too good.
         """
-        return self._store.openings(self._study.summary.sealed) if self._study.summary else 0
+        return self._store.test_uses(self._study.summary.sealed) if self._study.summary else 0
 
     @property
     def opened(self) -> str:

@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prompt_search._json import storable
 from prompt_search.budget import Spending
 from prompt_search.llm.messages import Request, Response
 from prompt_search.storage.summary import Summary
+
+Columns = dict[str, list[Any]]
+"""A table as lists of equal length by column name."""
+
+USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+"""The fields of a response's usage that tables show as they are."""
+
+RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason")
+"""The fields of a response that tables show as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +146,6 @@ class StudyRecord:
     created: float
     identity: Mapping[str, Any]
     summary: Summary | None = None
-
-
-def storable(text: str) -> str:
-    """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def none_if_nan(value: float) -> float | None:

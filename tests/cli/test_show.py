@@ -12,7 +12,7 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.cli.show import TABLES
-from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, edit, started
+from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, started
 from tests.conftest import FakeServer
 
 SHOWN = {

@@ -24,9 +24,12 @@ from werkzeug import Request as ServerRequest
 from werkzeug import Response as ServerResponse
 
 from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, RunError, ServerUnreachable
-from prompt_search.llm.client import Client, Model, Price, public_url, published_cost, redact
+from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Message, Request, Response, Usage
-from prompt_search.testing import Body, FakeServer, Reply, failure
+from prompt_search.llm.model import Model
+from prompt_search.llm.price import Price, published_cost
+from prompt_search.llm.redaction import public_url, redact
+from prompt_search.testing import Body, FakeResponse, FakeServer, failure
 
 KEY = "sk-test-MARKED0123456789abcdef"
 PATH = "/v1/chat/completions"
@@ -195,7 +198,7 @@ def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_redirect_elsewhere_gets_no_key(httpserver: HTTPServer) -> None:
     """A server that sends a request on to another one does not send the key there, neither header nor query."""
     httpserver.expect_request("/elsewhere", method="POST").respond_with_json(answer())
-    with FakeServer(Reply(status=307, headers={"Location": httpserver.url_for("/elsewhere")})) as server:
+    with FakeServer(FakeResponse(status=307, headers={"Location": httpserver.url_for("/elsewhere")})) as server:
         assert complete(Model("tiny", base_url=f"{server.url}?key=querykey")).text == "positive"
     sent, _ = httpserver.log[0]
     assert "Authorization" not in sent.headers
@@ -640,7 +643,7 @@ def together(client_settings: dict[str, Any], model: Model, count: int) -> list[
 def test_retry_after_holds_back_every_request() -> None:
     """While the server asks for peace, requests that it has not refused are not sent either."""
 
-    def busy(body: Body) -> Reply | str:
+    def busy(body: Body) -> FakeResponse | str:
         first = len(server.arrivals) == 1
         return failure(429, "peace", Retry_After="0.5") if first else "positive"
 

@@ -24,8 +24,9 @@ import pytest
 
 from prompt_search.errors import InputError, MissingExtra, RunError
 from prompt_search.llm import local
-from prompt_search.llm.client import Client, Model
+from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Message, Request, Response
+from prompt_search.llm.model import Model
 
 needs_llama = pytest.mark.skipif(
     importlib.util.find_spec("xllamacpp") is None,

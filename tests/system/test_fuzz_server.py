@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from prompt_search.errors import PromptSearchError
-from prompt_search.llm.client import Client, Model, Price
+from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Message, Request, Response
+from prompt_search.llm.model import Model
+from prompt_search.llm.price import Price
 from prompt_search.testing import completion
 
 KEY = "sk-fuzz-MARKED0123456789abcdef"

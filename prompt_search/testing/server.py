@@ -8,172 +8,21 @@ server counts can be held against what a study says it paid.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import math
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import Any, Final
 
 from aiohttp import web
 
-from prompt_search.errors import InputError
-from prompt_search.llm.client import Model
+from prompt_search.llm.model import Model
+from prompt_search.testing.faults import SPOILED, Faults, chance
+from prompt_search.testing.responses import Answering, Body, FakeResponse, answer_to, failure
 
 PATH: Final = "/v1/chat/completions"
-
-Body = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """An HTTP response: ``body`` is sent as it is, or as JSON where it is no text."""
-
-    status: int = 200
-    body: str | bytes | Mapping[str, Any] = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Answer = str | Mapping[str, Any] | Reply
-"""The text of an answer, a whole chat completion, or any HTTP response."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """Which shares of all attempts go wrong, each from 0 to 1, at most 1 together.
-
-    ``rate_limited`` is a 429 without and ``retry_after`` one with a Retry-After of ``retry_after_s`` seconds;
-    ``server_error`` a 500; ``hang`` no answer for ``hang_s`` seconds; ``cut`` a connection that breaks, half of them
-    amid the answer; ``not_json`` an answer that is no JSON; ``truncated`` half of one; ``no_choices`` one without
-    choices; ``content_filter`` a withheld answer; ``length`` one that breaks off after half of its text.
-
-    >>> Faults(server_error=0.9, cut=0.2)
-    Traceback (most recent call last):
-    prompt_search.errors.InputError: shares of faults are 0 or more, and at most 1 together; got 1.1
-    """
-
-    rate_limited: float = 0.0
-    retry_after: float = 0.0
-    server_error: float = 0.0
-    hang: float = 0.0
-    cut: float = 0.0
-    not_json: float = 0.0
-    truncated: float = 0.0
-    no_choices: float = 0.0
-    content_filter: float = 0.0
-    length: float = 0.0
-    retry_after_s: float = 0.1
-    hang_s: float = 3600.0
-
-    def __post_init__(self) -> None:
-        shares = self.shares.values()
-        if min(shares) < 0 or sum(shares) > 1:
-            raise InputError(f"shares of faults are 0 or more, and at most 1 together; got {sum(shares):g}")
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Share by kind of fault."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if not f.name.endswith("_s")}
-
-    def drawn(self, chance: float) -> str | None:
-        """The fault that a number from 0 to 1 stands for."""
-        for name, share in self.shares.items():
-            if chance < share:
-                return name
-            chance -= share
-        return None
-
-
-def prompt_of(body: Body) -> str:
-    """All messages of a request as one text."""
-    return "\n".join(str(message["content"]) for message in body["messages"])
-
-
-def chance(*what: object) -> float:
-    """A number from 0 up to 1 that depends on nothing but ``what``.
-
-    >>> chance("seed", 1) == chance("seed", 1) != chance("seed", 2)
-    True
-    """
-    digest = hashlib.blake2b(repr(what).encode("utf-8", "backslashreplace"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
-
-
-def completion(
-    text: str, prompt: str = "", logprobs: Mapping[str, float] | None = None, finish_reason: str = "stop"
-) -> dict[str, Any]:
-    """A chat completion as servers send it, a word being a token; ``logprobs`` are those of the first token."""
-    choice: dict[str, Any] = {
-        "index": 0,
-        "finish_reason": finish_reason,
-        "message": {"role": "assistant", "content": text},
-    }
-    if logprobs is not None:
-        top = [{"token": token, "logprob": value} for token, value in logprobs.items()]
-        choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
-    usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
-    return {"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage}
-
-
-def failure(status: int, message: str, **headers: str) -> Reply:
-    """An error as OpenAI sends it; ``Retry_After="1"`` makes a header ``Retry-After``."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status=status, body={"error": {"message": message}}, headers=named)
-
-
-def truth_model(
-    targets: Mapping[str, str],
-    accuracy: float | Callable[[str], float] = 0.8,
-    *,
-    seed: int = 0,
-) -> Callable[[Body], Answer]:
-    """A model that knows the right answers and gives them as often as it should.
-
-    Which row is asked about is told by the last message: its last line that is one of the texts in ``targets``, else
-    the text that ends last in it. The same prompt with the same row is answered alike every time. A request for
-    log-probabilities gets those of all labels.
-
-    Args:
-        targets: right answer by the row's text.
-        accuracy: how often it is given: a number from 0 to 1, or one for each prompt (its messages without the row's
-            text, as one text).
-        seed: for which rows each prompt is right on.
-
-    >>> model = truth_model({"It was great": "positive", "It was dull": "negative"}, accuracy=1.0)
-    >>> model({"messages": [{"role": "user", "content": "Judge the text.\\nText: It was dull"}]})
-    'negative'
-    """
-    labels = sorted(set(targets.values()))
-
-    def row_of(text: str) -> str:
-        for line in reversed(text.splitlines()):
-            if line in targets:
-                return line
-        found = [row for row in targets if row in text]
-        if not found:
-            raise InputError(f"the request has the text of no row that the truth model knows: {text[-200:]}")
-        return max(found, key=lambda row: (text.rfind(row) + len(row), len(row)))
-
-    def answer(body: Body) -> Answer:
-        prompt = prompt_of(body)
-        row = row_of(str(body["messages"][-1]["content"]))
-        wording = prompt.replace(row, "")
-        right = accuracy(wording) if callable(accuracy) else accuracy
-        others = [label for label in labels if label != targets[row]]
-        text = targets[row]
-        if others and chance(seed, wording, row) >= right:
-            text = others[int(chance("which", seed, wording, row) * len(others))]
-        if not body.get("logprobs"):
-            return text
-        rest = math.log(0.1 / max(len(labels) - 1, 1))
-        logprobs = {text: math.log(0.9), **{label: rest for label in labels if label != text}}
-        return completion(text, prompt, logprobs)
-
-    return answer
 
 
 class FakeServer:
@@ -183,7 +32,7 @@ class FakeServer:
     ``with`` block ends.
 
     Args:
-        answer: what to say: always the same, or a function of the body of the request; see `Answer` and `truth_model`.
+        answer: the answer to every request, or a function of the request's body; see `FakeAnswer` and `truth_model`.
         latency: seconds that an answer takes, or a function of the body.
         faults: what goes wrong how often; see `Faults`.
         requests_per_minute: how many requests of the last minute it takes; what is above gets a 429 with Retry-After.
@@ -215,7 +64,7 @@ class FakeServer:
 
     def __init__(
         self,
-        answer: Answer | Callable[[Body], Answer] = "positive",
+        answer: Answering = "positive",
         *,
         latency: float | Callable[[Body], float] = 0.0,
         faults: Faults | None = None,
@@ -336,7 +185,7 @@ class FakeServer:
         try:
             refused = self.fail_after is not None and self.count > self.fail_after
             answer = failure(401, "this key has been revoked") if refused else self._answer(body)
-            if not isinstance(answer, Reply):
+            if not isinstance(answer, FakeResponse):
                 return await self._respond(request, body, answer, chance(self.seed, text, attempt))
             await asyncio.sleep(self._latency(body))
             return self._sent(answer)
@@ -346,13 +195,12 @@ class FakeServer:
     def _latency(self, body: Body) -> float:
         return self.latency(body) if callable(self.latency) else self.latency
 
-    def _answer(self, body: Body) -> Mapping[str, Any] | Reply:
+    def _answer(self, body: Body) -> Mapping[str, Any] | FakeResponse:
         try:
-            answer = self.answer(body) if callable(self.answer) else self.answer
+            return answer_to(body, self.answer)
         except Exception as error:  # raised where the server is stopped
             self._problems.append(error)
             return failure(400, f"the fake server's answer raised {error!r}")
-        return completion(answer, prompt_of(body)) if isinstance(answer, str) else answer
 
     async def _respond(
         self, request: web.BaseRequest, body: Body, answer: Mapping[str, Any], drawn: float
@@ -375,11 +223,11 @@ class FakeServer:
         if fault in (None, "hang"):
             self.answered += 1
             self.tokens += tokens
-            return self._sent(Reply(body=answer))
+            return self._sent(FakeResponse(body=answer))
         whole = json.dumps(answer).encode()
         if fault == "cut":
             return await self._cut(request, whole, amid=int(drawn * 1e9) % 2 == 0)
-        return self._sent(Reply(body=_SPOILED[fault](answer, whole)))
+        return self._sent(FakeResponse(body=SPOILED[fault](answer, whole)))
 
     def _full_for(self, tokens: int) -> float:
         """Seconds until the last minute has room for a request of so many tokens, which is counted if it is now."""
@@ -396,7 +244,7 @@ class FakeServer:
         taken.append((now, tokens))
         return 0.0
 
-    def _error(self, fault: str) -> Reply:
+    def _error(self, fault: str) -> FakeResponse:
         if fault == "server_error":
             return failure(500, "the server stumbled")
         if fault == "retry_after":
@@ -413,31 +261,10 @@ class FakeServer:
             request.transport.abort()
         return response
 
-    def _sent(self, reply: Reply) -> web.Response:
+    def _sent(self, reply: FakeResponse) -> web.Response:
         self.statuses[reply.status] += 1
-        body = json.dumps(reply.body) if isinstance(reply.body, Mapping) else reply.body
         return web.Response(
             status=reply.status,
-            body=body.encode() if isinstance(body, str) else body,
+            body=reply.content,
             headers={"Content-Type": "application/json", **reply.headers},
         )
-
-
-def _changed(answer: Mapping[str, Any], finish_reason: str, text: str) -> dict[str, Any]:
-    choice = answer["choices"][0]
-    message = {**choice["message"], "content": text}
-    return {**answer, "choices": [{**choice, "finish_reason": finish_reason, "message": message}]}
-
-
-def _half(answer: Mapping[str, Any]) -> str:
-    text = str(answer["choices"][0]["message"]["content"])
-    return text[: len(text) // 2]
-
-
-_SPOILED: Final[Mapping[str, Callable[[Mapping[str, Any], bytes], bytes | Mapping[str, Any]]]] = {
-    "not_json": lambda answer, whole: b"<html>upstream is busy</html>",
-    "truncated": lambda answer, whole: whole[: len(whole) // 2],
-    "no_choices": lambda answer, whole: {**answer, "choices": []},
-    "content_filter": lambda answer, whole: _changed(answer, "content_filter", ""),
-    "length": lambda answer, whole: _changed(answer, "length", _half(answer)),
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -37,14 +38,29 @@ def completion(text: str = "", tokens: list[tuple[str, float]] | None = None) ->
 @pytest.mark.parametrize("source", ["{{ row.text }}", "{{ nearest([{'text': 'a'}], row, 1) }}"])
 @pytest.mark.parametrize("answer", [None, Label(LABELS), Label(["yes", "no"], mode="logprobs"), Number(), SCHEMA])
 def test_holds_nothing_of_this_package(answer: Answer | None, source: str) -> None:
-    """The file carries what it needs, no remark for our tools, and two blank lines between functions."""
+    """The file has what it needs and no more, no comment for our tools, and two blank lines between functions."""
     code = export(answer, source)._as_python()
-    assert ("def nearest(pool, row, count):\n" in code) == ("nearest" in source)
-    assert ("def read(completion):" in code) == isinstance(answer, Label)
+    defined = {node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)}
+    assert {"messages", "chat_messages", "finalize"} <= defined
+    assert ("nearest" in defined) == ("nearest" in source)
+    assert ("read" in defined) == ("spaced" in defined) == isinstance(answer, Label)
     assert "import prompt_search" not in code
+    assert "from prompt_search" not in code
     assert "type: ignore" not in code
-    assert "# its source" not in code
+    assert "noqa" not in code
     assert "\n\n\n\n" not in code
+
+
+@pytest.mark.parametrize("answer", [None, Label(LABELS), Label(["yes", "no"], mode="logprobs")])
+def test_has_the_names_that_its_first_lines_import(answer: Answer | None) -> None:
+    """The names in the example at the top of the file are defined in it."""
+    code = export(answer)._as_python()
+    names = code.split("import ", 1)[1].split("\n", 1)[0].split(", ")
+    file = executed(export(answer))
+    assert names == ["messages", *(["read"] if answer else []), "MODEL", "PARAMETERS"]
+    assert file["messages"]({"text": "a"}) == [{"role": "user", "content": "a"}]
+    assert (file["MODEL"], file["PARAMETERS"], file["CHOICES"]) == (None, {"max_tokens": 1}, {})
+    assert set(names) <= set(file)
 
 
 @given(st.lists(WORDS, max_size=6).map("".join))

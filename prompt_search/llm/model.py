@@ -1,0 +1,175 @@
+"""Models: what a server calls them, where it is, which environment variable holds its key, what its tokens cost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from prompt_search.errors import InputError
+from prompt_search.llm.messages import Usage
+from prompt_search.llm.price import Price, published_cost
+from prompt_search.llm.rate_limit import check_limits
+from prompt_search.llm.redaction import NO_KEY, check_url, public_url, secrets_in
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Model:
+    """A model and where it is served.
+
+    ``name`` is what the server calls it. ``base_url`` defaults to ``OPENAI_BASE_URL``, then to OpenAI's.
+    ``api_key_env`` names the environment variable that holds the key (default ``OPENAI_API_KEY``): the key
+    itself is never kept here. ``gguf`` is set for the embedded model: see ``Model.local``. ``price``
+    replaces the published price. ``requests_per_minute`` and ``tokens_per_minute`` are the limits of your account,
+    which are kept over any 60 seconds; they do not belong to the settings of a study, so they may change between its
+    runs.
+
+    >>> Model("gpt-4o-mini", base_url="https://user:secret@example.org/v1/?key=secret").endpoint
+    'https://example.org/v1'
+    """
+
+    name: str
+    base_url: str | None = field(default=None, kw_only=True)
+    api_key_env: str | None = field(default=None, kw_only=True)
+    gguf: str | None = field(default=None, kw_only=True)
+    price: Price | None = field(default=None, kw_only=True)
+    requests_per_minute: int | None = field(default=None, kw_only=True)
+    tokens_per_minute: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise InputError("a model needs a name, got an empty one; for example gpt-4o-mini, or local")
+        if self.gguf is not None and (self.base_url is not None or self.api_key_env is not None):
+            raise InputError("an embedded model has no base_url and no key; give either gguf or base_url")
+        if self.base_url is not None:
+            check_url(self.base_url, "base_url")
+        check_limits(self.requests_per_minute, self.tokens_per_minute)
+
+    def __repr__(self) -> str:
+        shown = {
+            "base_url": None if self.base_url is None else public_url(self.base_url),
+            "api_key_env": self.api_key_env,
+            "gguf": self.gguf,
+            "price": self.price,
+            "requests_per_minute": self.requests_per_minute,
+            "tokens_per_minute": self.tokens_per_minute,
+        }
+        parts = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
+        return f"Model({', '.join([repr(self.name), *parts])})"
+
+    @classmethod
+    def local(cls, gguf: str | None = None) -> Model:
+        """The embedded model, or another GGUF file by path or Hugging Face name (see ``local_weights.resolve``).
+
+        >>> Model.local()
+        Model('SmolLM2-135M-Instruct', gguf='SmolLM2-135M-Instruct')
+        """
+        from prompt_search.llm import local
+
+        if gguf is None:
+            return cls(local.BUILT_IN, gguf=local.BUILT_IN)
+        return cls(Path(gguf).name.removesuffix(".gguf"), gguf=gguf)
+
+    @classmethod
+    def parse(cls, text: str, *, base_url: str | None = None, api_key_env: str | None = None) -> Model:
+        """A model as the command line names it: ``gpt-4o-mini``, ``local`` or ``local:FILE_OR_REPOSITORY``.
+
+        >>> Model.parse("local:models/tiny.gguf")
+        Model('tiny', gguf='models/tiny.gguf')
+        """
+        prefix, colon, gguf = text.partition(":")
+        if prefix != "local":
+            return cls(text, base_url=base_url, api_key_env=api_key_env)
+        if base_url is not None or api_key_env is not None:
+            raise InputError(f"the model {text} is served in this process; leave out the base URL and the key")
+        if colon and not gguf:
+            raise InputError("local: names no file; write local, or local:FILE.gguf")
+        return cls.local(gguf or None)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this process serves the model itself."""
+        return self.gguf is not None
+
+    @property
+    def endpoint(self) -> str:
+        """Identity of the server in request keys: ``local:<sha256 of the weights>``, or the base URL without
+        user, password and query. May fetch the weights of a model from Hugging Face."""
+        if self.gguf is None:
+            return public_url(server_url(self))
+        from prompt_search.llm import local
+
+        if self.gguf == local.BUILT_IN:
+            return f"local:{local.BUILT_IN_SHA256}"
+        return f"local:{local.sha256(local.resolve(self.gguf))}"
+
+    def cost(self, usage: Usage) -> float:
+        """US dollars for ``usage``; NaN when the price or the number of tokens is unknown."""
+        if self.is_local:
+            return 0.0
+        if self.price is not None:
+            return self.price.cost(usage)
+        return published_cost(self.name, public_url(server_url(self)), usage)
+
+
+def server_url(model: Model) -> str:
+    """The base URL of a model's server, with the password and the query that it may hold.
+
+    Raises:
+        InputError: ``OPENAI_BASE_URL`` is not a URL.
+    """
+    if model.base_url is not None:
+        return model.base_url
+    url = os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
+    check_url(url, "OPENAI_BASE_URL")
+    return url
+
+
+def key_variable(model: Model) -> str:
+    """The environment variable that holds the key of a model."""
+    return model.api_key_env or "OPENAI_API_KEY"
+
+
+def api_key(model: Model) -> str:
+    """The key of a model's server, or `NO_KEY` for a server that may need none.
+
+    Raises:
+        InputError: the key is needed and its variable is not set.
+    """
+    key = _environment_key(model)
+    if key:
+        return key
+    if model.api_key_env is not None:
+        raise InputError(f"the environment variable {model.api_key_env} is not set; set it to the key of {model.name}")
+    if public_url(server_url(model)) == OPENAI_URL:
+        raise InputError(
+            f"no key for the model {model.name} on {OPENAI_URL}; set OPENAI_API_KEY, give a base URL, "
+            "or use --model local"
+        )
+    return NO_KEY
+
+
+def _environment_key(model: Model) -> str:
+    return os.environ.get(key_variable(model), "").strip()
+
+
+def model_secrets(model: Model) -> tuple[str, ...]:
+    """The key, password and query values with which this process asks a model."""
+    return () if model.is_local else secrets_in(server_url(model), _environment_key(model))
+
+
+def known_secrets(models: Iterable[Model] = ()) -> tuple[str, ...]:
+    """The keys and passwords that no message may hold: those of the environment (``…API_KEY``, ``OPENAI_BASE_URL``) and
+    of the models."""
+    remote = [model for model in models if not model.is_local]
+    names = {name for name in os.environ if name.endswith("API_KEY")} | {key_variable(model) for model in remote}
+    secrets = [secret for name in names for secret in secrets_in("", os.environ.get(name, "").strip())]
+    for url in {os.environ.get("OPENAI_BASE_URL", "").strip(), *(model.base_url or "" for model in remote)}:
+        with suppress(ValueError):  # in a text that is no URL a password cannot be told from the rest
+            secrets += secrets_in(url)
+    return tuple(secrets)

@@ -1,0 +1,61 @@
+"""A fake model that knows the right answers and gives them as often as it should."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from prompt_search.errors import InputError
+from prompt_search.testing.faults import chance
+from prompt_search.testing.responses import Body, FakeAnswer, completion, prompt_of
+
+
+def truth_model(
+    targets: Mapping[str, str],
+    accuracy: float | Callable[[str], float] = 0.8,
+    *,
+    seed: int = 0,
+) -> Callable[[Body], FakeAnswer]:
+    """A model that knows the right answers and gives them as often as it should.
+
+    Which row is asked about is told by the last message: its last line that is one of the texts in ``targets``, else
+    the text that ends last in it. The same prompt with the same row is answered alike every time. A request for
+    log-probabilities gets those of all labels.
+
+    Args:
+        targets: right answer by the row's text.
+        accuracy: how often it is given: a number from 0 to 1, or one for each prompt (its messages without the row's
+            text, as one text).
+        seed: for which rows each prompt is right on.
+
+    >>> model = truth_model({"It was great": "positive", "It was dull": "negative"}, accuracy=1.0)
+    >>> model({"messages": [{"role": "user", "content": "Judge the text.\\nText: It was dull"}]})
+    'negative'
+    """
+    labels = sorted(set(targets.values()))
+
+    def row_of(text: str) -> str:
+        for line in reversed(text.splitlines()):
+            if line in targets:
+                return line
+        found = [row for row in targets if row in text]
+        if not found:
+            raise InputError(f"the request has the text of no row that the truth model knows: {text[-200:]}")
+        return max(found, key=lambda row: (text.rfind(row) + len(row), len(row)))
+
+    def answer(body: Body) -> FakeAnswer:
+        prompt = prompt_of(body)
+        row = row_of(str(body["messages"][-1]["content"]))
+        wording = prompt.replace(row, "")
+        right = accuracy(wording) if callable(accuracy) else accuracy
+        others = [label for label in labels if label != targets[row]]
+        text = targets[row]
+        if others and chance(seed, wording, row) >= right:
+            text = others[int(chance("which", seed, wording, row) * len(others))]
+        if not body.get("logprobs"):
+            return text
+        rest = math.log(0.1 / max(len(labels) - 1, 1))
+        logprobs = {text: math.log(0.9), **{label: rest for label in labels if label != text}}
+        return completion(text, prompt, logprobs)
+
+    return answer
