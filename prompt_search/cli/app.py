@@ -46,7 +46,8 @@ def _exit_code() -> int | None:
     except PromptSearchError as error:
         complain(f"prompt-search: {' '.join(str(error).split())}")
         return error.exit_code
-    except typer.Abort:  # Ctrl-C, or the end of the input, at a question
+    except typer.Abort:  # Ctrl-C, or the end of the input, at a question, whose line is not ended
+        typer.echo(err=True)
         complain("prompt-search: aborted; nothing was done")
         return INTERRUPTED
     except Exception as error:

@@ -92,7 +92,7 @@ def run(
     folds: Annotated[
         int | None,
         typer.Option(
-            "--folds", help="For few rows: test every row, by a search that did not use it; the number of folds."
+            "--folds", help="Number of folds; each row is tested by a search that did not use it. For few rows."
         ),
     ] = None,
     min_score: Annotated[

@@ -98,6 +98,11 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
+def unpadded(text: str) -> str:
+    """Text without spaces at the ends of lines, with which tables are padded."""
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
 def stored_responses(folder: Path) -> int:
     """The number of responses in the default storage."""
     with sqlite3.connect(folder / "prompt_search.db") as connection:

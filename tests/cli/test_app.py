@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import prompt_search as ps
+from prompt_search.cli.loading import load_study
+from prompt_search.cli.options import Overrides
 from prompt_search.errors import PromptSearchError
 from prompt_search.storage.store import Store
+from prompt_search.study.progress import choose_display
 from tests.cli.helpers import CALLS, ENVIRONMENT, Ran, edit, finished, started
 from tests.conftest import FakeServer, failure
 
@@ -20,23 +23,95 @@ KEY = "sk-test-MARKED-1234567890"
 
 
 @pytest.fixture
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal of 100 columns."""
-    monkeypatch.setenv("COLUMNS", "100")
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
 
 
 HELP = """\
+Usage: prompt-search [OPTIONS] COMMAND [ARGS]...
+
+  Find the prompt to ship: search the named choices of one Jinja template on
+  labelled rows.
+
+Options:
+  --help  Show this message and exit.
+
+Commands:
+  demo       Run a real search on the embedded model, without a key.
+  init       Write a study file and a template to start from.
+  space      Print the choices, their options and conditions.
+  run        Run a study; the same command resumes it.
+  estimate   Estimate what a run takes, without sending a request.
+  preflight  Check with a few calls whether a search is worth its cost.
+  rescore    Score the stored responses of a study again.
+  show       Print a stored study, or one of its tables.
+  report     Write a report on a stored study to one file.
+  compare    Compare two stored prompts on their common rows.
+  list       List the stored studies, each with its verdict.
+  export     Write the winner's prompt to a file, as it was scored.
+  model      Fetch, locate and serve the embedded model.
+  cache      Count, delete and export stored responses.
 """
 RUN_HELP = """\
+Usage: prompt-search run [OPTIONS] {file}
+
+  Run a study; the same command resumes it.
+
+  On a terminal the command prints an estimate and asks for confirmation
+  first, unless the model runs on this machine or all responses are stored.
+
+Arguments:
+  file <str>  A study file: FILE.py or FILE.py:name.  [required]
+
+Options:
+  --calls <int range>             Largest number of requests to send, retries
+                                  included.  [x>=1]
+  --tokens <int range>            Largest number of tokens, prompts and
+                                  answers together.  [x>=1]
+  --usd <float>                   Largest cost in US dollars.
+  --seconds <float>               Largest duration in seconds.
+  -m, --model <str>               Model to use instead of the study's: a model
+                                  name, local, or local:FILE.gguf.
+  --base-url <str>                URL of an OpenAI-compatible server.
+  -j, --max-concurrency <int range>
+                                  Largest number of requests in flight.
+                                  [x>=1]
+  --seed <int>                    Seed to use instead of the study's.
+  --storage <str>                 SQLAlchemy URL of the storage; default: the
+                                  study's own, else
+                                  sqlite:///prompt_search.db.  [env var:
+                                  PROMPT_SEARCH_STORAGE]
+  --name <str>                    Study name to use instead of the study's.
+  --scheduler <str>               Address of a Dask scheduler,
+                                  tcp://HOST:PORT; its workers send the
+                                  requests.
+  --limit <int range>             Number of rows to use, from the start of the
+                                  data.  [x>=1]
+  -n, --n-trials <int range>      Largest number of candidates to try.  [x>=1]
+  --folds <int>                   Number of folds; each row is tested by a
+                                  search that did not use it. For few rows.
+  --min-score <float>             Exit with code 3 when the winner's test
+                                  score is below this number.
+  --fresh                         Delete the stored study of this name and
+                                  start from the beginning.
+  --retry-errors                  Send failed requests again.
+  --dry-run                       Print the number of candidates and an
+                                  estimate; send nothing.
+  --yes                           Do not ask for confirmation.
+  --display <str>                 Display of the progress: rich, plain or
+                                  none; default: rich on a terminal, else
+                                  plain.
+  --help                          Show this message and exit.
 """
 
 
-def test_help_lists_the_commands(command: Callable[..., Ran], wide: None) -> None:
+def test_help_lists_the_commands(command: Callable[..., Ran], narrow: None) -> None:
     """The help has one whole sentence per command."""
     assert command("--help") == Ran(0, HELP, "")
 
 
-def test_help_of_run_explains_its_options(command: Callable[..., Ran], wide: None) -> None:
+def test_help_of_run_explains_its_options(command: Callable[..., Ran], narrow: None) -> None:
     """Every option is explained in a phrase that can be read alone."""
     assert command("run", "--help") == Ran(0, RUN_HELP, "")
 
@@ -50,14 +125,14 @@ def test_command_without_arguments_shows_its_help(command: Callable[..., Ran], g
 
 
 def test_help_is_quick() -> None:
-    """Help takes less than 0.3 s, the best of five."""
+    """Help takes less than 0.3 s of processor time, the best of five; a busy machine does not count."""
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
-        ran = finished(started("--help"))
-        seconds.append(time.perf_counter() - start)
-        assert ran.code == 0
-    assert min(seconds) < 0.3
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert finished(started("--help")).code == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert 0 < min(seconds) < 0.3
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -76,13 +151,34 @@ def test_help_imports_nothing_heavy() -> None:
     ("arguments", "message"),
     [
         (("nothing",), "No such command 'nothing'; see: prompt-search --help"),
+        (("cache", "nothing"), "No such command 'nothing'; see: prompt-search cache --help"),
+        (("run",), "Missing argument 'file'; see: prompt-search run --help"),
+        (("init", "reviews.csv"), "Missing option '--target'; see: prompt-search init --help"),
+        (
+            ("run", "study.py", "--calls", "-5"),
+            "Invalid value for '--calls': Input should be greater than or equal to 1; see: prompt-search run --help",
+        ),
+        (
+            ("model", "serve", "--port", "70000"),
+            (
+                "Invalid value for '--port': Input should be less than or equal to 65535; see: prompt-search model "
+                "serve --help"
+            ),
+        ),
+        (("run", "study.py", "--colour"), "No such option: --colour; see: prompt-search run --help"),
+        (("show", "a", "b"), "Got unexpected extra argument(s) (b); see: prompt-search show --help"),
+        (("run", "study.py"), "a run needs a budget; give --calls, --tokens, --usd or --seconds"),
+        (
+            ("init", "reviews.csv", "--target", "label"),
+            "study.py: the file exists already; remove it or give another folder with --output",
+        ),
     ],
 )
 def test_fault_of_the_command_line_is_one_line(
     command: Callable[..., Ran],
     project: Path,
     server: FakeServer,
-    wide: None,
+    narrow: None,
     arguments: tuple[str, ...],
     message: str,
 ) -> None:
@@ -94,8 +190,10 @@ def test_fault_of_the_command_line_is_one_line(
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (("--usd", "-1"), lambda: ps.Budget(usd=-1)),
-        (("--seconds", "0"), lambda: ps.Budget(seconds=0)),
+        (("--calls", "30", "--display", "fancy"), lambda: choose_display("fancy")),
+        (("--calls", "30", "--limit", "2"), lambda: load_study("study.py", Overrides(limit=2))),
+        (("--usd", "-1"), lambda: ps.Budget(usd=-1.0)),
+        (("--seconds", "0"), lambda: ps.Budget(seconds=0.0)),
         (("--calls", "30", "-m", " "), lambda: ps.Model(" ")),
         (("--calls", "30", "--base-url", "host:80"), lambda: ps.Model("fake", base_url="host:80").endpoint),
         (("--calls", "30", "--storage", "sqlite:////no/folder/x.db"), lambda: Store("sqlite:////no/folder/x.db")),

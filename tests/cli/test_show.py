@@ -12,7 +12,7 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.cli.show import TABLES
-from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, started
+from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, started, unpadded
 from tests.conftest import FakeServer
 
 SHOWN = {
@@ -60,11 +60,8 @@ row  outcome  change  target    reviews:0  reviews
 
 
 def tables(text: str, count: int) -> str:
-    """The first tables of an output, without spaces at the ends of lines."""
-    return (
-        "\n\n".join("\n".join(line.rstrip() for line in part.splitlines()) for part in text.split("\n\n")[:count])
-        + "\n"
-    )
+    """The first tables of an output."""
+    return "\n\n".join(unpadded(text).split("\n\n")[:count]) + "\n"
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers import Ran
-
-
-def lines(text: str) -> str:
-    """Text without spaces at the ends of lines."""
-    return "\n".join(line.rstrip() for line in text.splitlines())
-
+from tests.cli.helpers import Ran, unpadded
 
 SPACE = """\
 choice       kind    options                           exists when  line
@@ -23,7 +17,8 @@ instruction  choice  - Judge the [review].                             2
 list_labels  flag    no | yes                                          3
 cue          choice  Label: | Answer:                                  7
 
-3 choices, 12 candidates"""
+3 choices, 12 candidates
+"""
 
 
 @pytest.mark.parametrize("file", ["study.py", "study.py:study", "template.j2"])
@@ -31,14 +26,14 @@ def test_space_of_study_and_template(command: Callable[..., Ran], project: Path,
     """The choices, their options and the number of candidates, of a study file and of a template."""
     ran = command("space", file)
     assert ran.code == 0, ran.err
-    assert lines(ran.out) == SPACE
+    assert unpadded(ran.out) == SPACE
 
 
 def test_many_options_are_cut_off(command: Callable[..., Ran], tmp_path: Path) -> None:
     """A choice of 720 orders prints the first 20."""
     template = tmp_path / "orders.j2"
     template.write_text('{{ order("parts", ["a", "b", "c", "d", "e", "f"]) | join }}{{ row.text }}')
-    printed = lines(command("space", str(template)).out).splitlines()
+    printed = unpadded(command("space", str(template)).out).splitlines()
     assert printed[0] == "choice  kind   options                  exists when  line"
     assert printed[1] == "parts   order  - a > b > c > d > e > f                  1"
     assert printed[21:] == ["               - (and 700 more)", "", "1 choice, 720 candidates"]
@@ -49,4 +44,4 @@ def test_columns_that_is_no_number_is_ignored(
 ) -> None:
     """A broken COLUMNS does not break the output."""
     monkeypatch.setenv("COLUMNS", "wide")
-    assert lines(command("space", "study.py").out) == SPACE
+    assert unpadded(command("space", "study.py").out) == SPACE
