@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from prompt_search.prompts.prompt import Candidate, Prompt
     from prompt_search.prompts.space import SearchSpace, choice
     from prompt_search.prompts.template import Template
+    from prompt_search.report.result import Result, open_result
     from prompt_search.results.comparison import Comparison, compare
-    from prompt_search.results.result import Result, open_result
     from prompt_search.search.optuna_sampler import SurrogateSampler
     from prompt_search.study.study import Study
 
@@ -37,7 +37,7 @@ _HOMES = {
     "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
     "Regex": "answers.forms",
-    "Result": "results.result",
+    "Result": "report.result",
     "RunError": "errors",
     "Score": "metrics.row",
     "SearchSpace": "prompts.space",
@@ -50,7 +50,7 @@ _HOMES = {
     "compare": "results.comparison",
     "evaluate": "evaluation.evaluate",
     "metrics": "",
-    "open_result": "results.result",
+    "open_result": "report.result",
     "plots": "",
 }
 
