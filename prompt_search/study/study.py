@@ -39,7 +39,8 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
-from prompt_search.results.result import CrossFit, Result
+from prompt_search.report.cross_fit import CrossFit
+from prompt_search.report.result import Result
 from prompt_search.results.statistics import mean_interval
 from prompt_search.search.optuna_adapter import proposals, stops
 from prompt_search.search.order import common_order, design
