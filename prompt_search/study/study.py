@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import _html, metrics
 from prompt_search._json import checked, reading
-from prompt_search.answers.forms import Answer, default_answer
+from prompt_search.answers.base import Answer
+from prompt_search.answers.forms import default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset
 from prompt_search.data.duplicates import near_duplicates
