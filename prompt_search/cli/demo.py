@@ -55,7 +55,7 @@ def demo(
     print_result(result, url)
     page = (sqlite_file(url) or Path(DEMO_REPORT)).with_suffix(".html")
     typer.echo(f"report: {result.report(page).resolve()}")
-    check_outcome(result.verdict, result.test_score(result.best_trial)[0])
+    check_outcome(result.verdict, result.test_score(result.best_trial).mean)
 
 
 def demo_study(*, seed: int = DEMO_SEED, storage: str | None = None) -> Study:

@@ -17,7 +17,8 @@ from prompt_search.errors import InputError, PromptSearchError, StudyError
 if TYPE_CHECKING:
     from prompt_search.llm.model import Model
     from prompt_search.prompts.template import Template
-    from prompt_search.results.result import Evaluation, Result
+    from prompt_search.report.result import Result
+    from prompt_search.results.evaluation import Evaluation
     from prompt_search.storage.store import Store
     from prompt_search.study.study import Study
 
@@ -137,7 +138,7 @@ def opened_study(name: str | None, storage: str | None) -> Iterator[Result]:
         StorageError: there is no such storage.
         StudyError: there is no such study, or the name is missing where the storage holds several.
     """
-    from prompt_search.results.result import Result
+    from prompt_search.report.result import Result
 
     with opened_storage(storage) as store:
         stored = store.study_names()
@@ -153,7 +154,7 @@ def stored_prompt(store: Store, spec: str) -> Result | Evaluation:
     Raises:
         StudyError: there is no such study or trial; with the names that there are.
     """
-    from prompt_search.results.result import Result
+    from prompt_search.report.result import Result
 
     name, _, trial = spec.rpartition(":")
     names = store.study_names()

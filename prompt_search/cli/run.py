@@ -45,7 +45,9 @@ from prompt_search.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from prompt_search.budget import Budget
-    from prompt_search.results.result import CrossFit, Result, Verdict
+    from prompt_search.report.cross_fit import CrossFit
+    from prompt_search.report.result import Result
+    from prompt_search.results.verdict import Verdict
     from prompt_search.study.progress import Display
     from prompt_search.study.study import Study
 
@@ -143,12 +145,12 @@ def run(
     if folds is None:
         result = run_study(study, settings)
         print_result(result, url)
-        check_outcome(result.verdict, result.test_score(result.best_trial)[0], min_score)
+        check_outcome(result.verdict, result.test_score(result.best_trial).mean, min_score)
     else:
         cross_fit = _cross_fit(study, settings, folds)
         typer.echo(repr(cross_fit))
         print_export_command(cross_fit.result, url)
-        check_outcome(cross_fit.verdict, cross_fit.test_scores[1][0], min_score)
+        check_outcome(cross_fit.verdict, cross_fit.test_scores[1].mean, min_score)
 
 
 @commands.command()

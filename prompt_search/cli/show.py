@@ -51,7 +51,7 @@ def show(
         raise InputError(f"there is no table {table!r}; give one of {', '.join(TABLES)}")
     with opened_study(name, storage) as result:
         if table is not None:
-            from prompt_search.results.tables import markdown, write_frame
+            from prompt_search.results.export import markdown, write_frame
 
             frame = getattr(result, f"{table}_df")()
             if output is None:
@@ -113,7 +113,7 @@ def compare(
 @commands.command(name="list")
 def list_studies(storage: Storage = None) -> None:
     """List the stored studies, each with its verdict."""
-    from prompt_search.results.result import Result
+    from prompt_search.report.result import Result
 
     with opened_storage(storage) as store:
         for name in store.study_names():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from prompt_search.llm.model import Model
-    from prompt_search.results.result import Result
+    from prompt_search.report.result import Result
     from prompt_search.results.view import Cell, Column, View
 
 USAGE = 2
@@ -108,6 +108,7 @@ def _print(renderable: RenderableType) -> None:
 
 def print_result(result: Result, storage: str) -> None:
     """Print a stored study: ranking, test scores, effects, headline and the command that exports the winner."""
+    from prompt_search.results import wording
     from prompt_search.results.views import effects_view, ranking_view, tested_view
 
     if len(result.ranking()):
@@ -122,7 +123,7 @@ def print_result(result: Result, storage: str) -> None:
         if effects.rows:
             print_view(effects)
         else:
-            print_text("no single choice is shown to matter by so few answers")
+            print_text(wording.NO_EFFECT_SHOWN)
     typer.echo()
     print_text(result.headline)
     print_export_command(result, storage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from prompt_search.answers.forms import Answer
+from prompt_search.answers.base import Answer
 from prompt_search.data.rows import Row
 from prompt_search.llm.messages import Request
 from prompt_search.prompts.prompt import Prompt

@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from prompt_search.answers.forms import number_in
+from prompt_search.answers.number import number_in
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric, Metric

@@ -7,6 +7,7 @@ about as long as a small study. Once they are there, each run that ends brings i
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -81,6 +82,7 @@ class OptunaMirror:
         try:
             found = optuna.load_study(study_name=study, storage=storage)
             if NOTE in found.user_attrs:
+                weakref.finalize(found, _close, storage)  # its connections are open for as long as it is there
                 return found
         except KeyError:  # there is none of this name
             pass

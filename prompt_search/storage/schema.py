@@ -1,4 +1,4 @@
-"""The tables of a storage, and how one that an earlier release wrote becomes one of this release.
+"""The tables of a storage, and the migration of a storage that an earlier release wrote.
 
 A migration runs inside one transaction: a storage is of one version or of the other, whatever happens meanwhile.
 """
@@ -144,7 +144,7 @@ def _version(connection: sql.Connection, shown: str) -> int | None:
 
 
 def _from_1(connection: sql.Connection) -> None:
-    """Version 2 keeps under which budget and for whom each call was made, and what it counts in tokens and dollars."""
+    """Migrate to version 2, which keeps the budget and the role of each call, and its tokens and US dollars."""
     preparer = connection.dialect.identifier_preparer
     for table, names in ((studies, ("budgets",)), (calls, ("role", "budget", "tokens", "usd"))):
         for name in names:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import _html, metrics
 from prompt_search._json import checked, reading
-from prompt_search.answers.forms import Answer, default_answer
+from prompt_search.answers.base import Answer
+from prompt_search.answers.forms import default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset
 from prompt_search.data.duplicates import near_duplicates
@@ -39,7 +40,8 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
-from prompt_search.results.result import CrossFit, Result
+from prompt_search.report.cross_fit import CrossFit
+from prompt_search.report.result import Result
 from prompt_search.results.statistics import mean_interval
 from prompt_search.search.optuna_adapter import proposals, stops
 from prompt_search.search.order import common_order, design

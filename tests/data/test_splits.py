@@ -37,7 +37,7 @@ def test_class_with_one_row_is_on_one_side() -> None:
 
 
 def test_is_stratified_and_exact() -> None:
-    """Each class has its share of the test, which has the size asked for."""
+    """Each class has its share of the test, which has the requested size."""
     data = make([f"t{i}" for i in range(100)], ["a"] * 60 + ["b"] * 30 + ["c"] * 10)
     split = data.splits(0.3, 0)
     assert Counter(data.rows[index].target for index in split.test) == {"a": 18, "b": 9, "c": 3}
@@ -132,7 +132,7 @@ def test_folds_refused() -> None:
 
 
 def test_a_given_split_is_kept() -> None:
-    """A split column decides, whatever the size and seed asked for."""
+    """A split column decides, whatever the requested size and seed are."""
     frame = pd.DataFrame({"text": list("abcd"), "label": list("xyxy"), "side": ["search", "Test ", "test", "search"]})
     assert Dataset(frame, target="label", split="side").splits(1, 0) == Splits((0, 3), (1, 2))
 

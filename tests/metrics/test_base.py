@@ -65,7 +65,7 @@ def test_asynchronous_metrics_are_awaited() -> None:
 
 
 def test_unparsed_answers_score_zero_unseen() -> None:
-    """The metric is not asked about an answer that could not be read."""
+    """The metric is not called for an answer that could not be read."""
 
     def never(answer: Any, row: Row) -> bool:
         raise AssertionError("asked")

@@ -100,8 +100,8 @@ def test_stored_space_names_options_as_the_study_does() -> None:
 
 
 def test_runs_make_no_tables_of_optuna_until_they_are_used(fake: FakeModel, storage: str) -> None:
-    """The first use of `optuna_study` makes the tables; from then on each run that ends is mirrored, a longer one of
-    the same study among them, and an earlier study when it is used."""
+    """The first use of `optuna_study` makes the tables; from then on each run that ends is mirrored, also a longer one
+    of the same study, and an earlier study when it is used."""
     fake.answer = truth
     first = study(fake, storage, name="first").run(60)
     before = study(fake, storage, name="before").run(60)
