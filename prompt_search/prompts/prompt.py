@@ -9,9 +9,9 @@ import difflib
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import jinja2
 from jinja2 import nodes
 
 from prompt_search import _html
+from prompt_search._files import write_by_suffix
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.environment import FUNCTIONS, compile_source, environment, literal, render_messages
@@ -244,19 +245,15 @@ class Prompt:
         Raises:
             InputError: another suffix, or the file cannot be written.
         """
-        file = Path(path)
-        writers = {".j2": self._as_j2, ".json": self._as_json, ".txt": self._as_txt, ".py": self._as_python}
-        if file.suffix not in writers:
-            raise InputError(f"{path}: a prompt is written as {', '.join(writers)}, got {file.suffix or 'no suffix'!r}")
-        try:
-            content = writers[file.suffix]().encode("utf-8")
-        except UnicodeEncodeError:
-            raise InputError(f"{path}: the prompt holds half a character (a lone surrogate); remove it") from None
-        try:
-            file.write_bytes(content)
-        except OSError as error:
-            raise InputError(f"{path}: cannot write the prompt: {error.strerror}") from None
-        return file
+
+        def encoded(text: Callable[[], str]) -> bytes:
+            try:
+                return text().encode("utf-8")
+            except UnicodeEncodeError:
+                raise InputError(f"{path}: the prompt holds half a character (a lone surrogate); remove it") from None
+
+        texts = {".j2": self._as_j2, ".json": self._as_json, ".txt": self._as_txt, ".py": self._as_python}
+        return write_by_suffix(path, {suffix: partial(encoded, text) for suffix, text in texts.items()}, "prompt")
 
     def _as_j2(self) -> str:
         body = json.dumps(self._settings, ensure_ascii=False).replace("#}", "#\\u007d")
