@@ -67,7 +67,11 @@ def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int
 
 
 def progress(frame: pd.DataFrame) -> Markup:
-    """A chart of each trial's score by calls, with the best score so far and its interval; see `tables.progress_frame`."""
+    """A chart of each trial's score by calls, with the best score so far and its interval.
+
+    Args:
+        frame: the points, see `tables.progress_frame`.
+    """
     every = math.ceil(len(frame) / MOST_POINTS)
     shown = frame.iloc[::-1].iloc[::every].iloc[::-1]  # the last one is always shown
     scores = pd.concat([shown["score"], shown["best_low"], shown["best_high"]])
