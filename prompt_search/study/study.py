@@ -29,7 +29,7 @@ from prompt_search.evaluation.session import (
     sample_record,
 )
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.dask_executor import DaskExecutor
+from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.llm.model import Model
 from prompt_search.metrics import Corpus, Metric
@@ -54,7 +54,6 @@ from prompt_search.study.preflight import Preflight, Probe, advise, blocks_of, p
 from prompt_search.study.progress import DONE, Snapshot, in_notebook
 
 if TYPE_CHECKING:
-    import distributed
     import optuna
 
 T = TypeVar("T")
@@ -101,7 +100,8 @@ class Study:
             a trial that it does not stop takes a twelfth of the calls, but 20 to 100 rows.
         test: rows kept for the sealed test: a number, a part of all, or their row numbers; default 0.3.
         executor: a ``dask.distributed.Client``, or the address of a Dask scheduler, whose workers send the requests
-            then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md.
+            then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md. Any other
+            `prompt_search.llm.transport.Executor` is taken, too, such as ``prompt_search.testing.InProcessExecutor``.
 
     Raises:
         InputError: anything that is wrong with the above, before any request.
@@ -124,7 +124,7 @@ class Study:
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
         test: int | float | Sequence[int] = HELD_OUT,
-        executor: distributed.Client | str | None = None,
+        executor: AnyExecutor | None = None,
     ) -> None:
         self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not name:
@@ -140,7 +140,7 @@ class Study:
         self.sampler = sampler
         self.pruner = pruner
         self.models = [Model.parse(m) if isinstance(m, str) else m for m in _options(model)]
-        self._executor = None if executor is None else DaskExecutor.of(executor, name, self.models)
+        self._executor = executor_of(executor, name, self.models)
         self.answers: list[Answer] = _options(answer if answer is not None else default_answer(data))
         self.request = _checked_request(request or {})
         self.metric_name = metrics.metric_name(metric)
