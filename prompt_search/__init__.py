@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from prompt_search.llm.model import Model
     from prompt_search.llm.price import Price
     from prompt_search.metrics import Score
+    from prompt_search.prompts.factors import Candidate, choice
     from prompt_search.prompts.prompt import Prompt
-    from prompt_search.prompts.space import Candidate, SearchSpace, choice
+    from prompt_search.prompts.space import SearchSpace
     from prompt_search.prompts.template import Template
+    from prompt_search.report.result import Result, open_result
     from prompt_search.results.comparison import Comparison, compare
-    from prompt_search.results.result import Result, open_result
     from prompt_search.search.optuna_sampler import SurrogateSampler
     from prompt_search.study.study import Study
 
@@ -39,7 +40,7 @@ _HOMES = {
     "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
     "Regex": "answers",
-    "Result": "results.result",
+    "Result": "report.result",
     "RunError": "errors",
     "Score": "metrics",
     "SearchSpace": "prompts.space",
@@ -52,7 +53,7 @@ _HOMES = {
     "compare": "results.comparison",
     "evaluate": "evaluation.evaluate",
     "metrics": "",
-    "open_result": "results.result",
+    "open_result": "report.result",
     "plots": "",
 }
 

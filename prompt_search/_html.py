@@ -168,9 +168,9 @@ def block(*parts: Any) -> str:
     return str(fill('<div class="{}"><style>{}</style>{}</div>', classes, Markup(STYLE), join(parts)))
 
 
-def said(verdict: str, headline: str) -> Markup:
-    """A verdict, where there is one, and the lines that explain it."""
-    first = fill('<div class="verdict"><b>{}</b></div>', verdict) if verdict else Markup()
+def verdict(word: str, headline: str) -> Markup:
+    """The word of a verdict, where there is one, and the lines that explain it."""
+    first = fill('<div class="verdict"><b>{}</b></div>', word) if word else Markup()
     return first + join(fill("<div>{}</div>", line) for line in headline.splitlines())
 
 

@@ -1,4 +1,4 @@
-"""Reading what is stored: a record that is not what this package writes is told as such, before anything uses it."""
+"""JSON of stored records: checked where it is read, and written so that every database takes it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ T = TypeVar("T")
 
 _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
 
-
 ANEW = "run the study anew with fresh=True (--fresh)"
+"""The remedy for a damaged record of a study."""
+
 ELSEWHERE = "use another one (--storage)"
-"""What helps against a broken response: a study that is run anew finds it again."""
+"""The remedy for a damaged response: a study that is run anew finds it again."""
 
 
 @contextmanager
 def reading(what: str, remedy: str = ANEW) -> Iterator[None]:
-    """Whatever is wrong with a record is a `StorageError` that names it, and what to do."""
+    """Turn whatever is wrong with a record into a `StorageError` that names the record and the remedy."""
     try:
         yield
     except PromptSearchError:
@@ -33,15 +34,15 @@ def reading(what: str, remedy: str = ANEW) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    said = " ".join(str(error).split())
-    return said if isinstance(error, msgspec.ValidationError) else f"{type(error).__name__}: {said}"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, msgspec.ValidationError) else f"{type(error).__name__}: {text}"
 
 
 def read(kind: type[T], text: str) -> T:
     """A record stored as JSON, if it has the fields and types of ``kind``.
 
     Raises:
-        ValueError: it has not, or is no JSON.
+        ValueError: it does not have them, or is no JSON.
     """
     decoder = _DECODERS.get(kind) or _DECODERS.setdefault(kind, msgspec.json.Decoder(kind))
     try:
@@ -52,9 +53,19 @@ def read(kind: type[T], text: str) -> T:
 
 
 def checked(kind: type[T], fields: Any) -> T:
-    """A record of fields that were stored, if they are those of ``kind`` and of its types.
+    """A record of stored fields, if they have the names and types of ``kind``.
 
     Raises:
-        msgspec.ValidationError: they are not.
+        msgspec.ValidationError: they do not.
     """
     return msgspec.convert(fields, kind)
+
+
+def storable(text: str) -> str:
+    """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON text that every database takes; tuples and other sequences become lists."""
+    return storable(json.dumps(value, ensure_ascii=False, default=list))

@@ -14,23 +14,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from prompt_search import _numbers
 from prompt_search._html import clipped
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.results import tables
+from prompt_search.results.breakdowns import SLICE_COLUMNS
+from prompt_search.results.frames import answer_text
 
 if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
     from prompt_search.data.rows import Row
-    from prompt_search.results.result import Result
+    from prompt_search.results.stored_study import StoredStudy
 
 BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"
 
 COSTS = {cost: front for front, cost in tables.FRONTS.items()}
+"""The columns with costs that `plot_pareto` takes, and the column that says whether a trial is on that front."""
 
 Cost = Literal["prompt_tokens", "usd_per_1000_rows", "latency_s"]
 
 
-def plot_progress(result: Result) -> Any:
+def plot_progress(result: StoredStudy) -> Any:
     """Each trial's score against calls, with the best so far and its 95% interval.
 
     Raises:
@@ -63,7 +67,7 @@ def plot_progress(result: Result) -> Any:
     return _figure([*ends, trials, best], "calls", "score")
 
 
-def plot_effects(result: Result, most: int = 30) -> Any:
+def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     """What each option adds to the true score, with 95% intervals, the most important choices first.
 
     Args:
@@ -79,7 +83,7 @@ def plot_effects(result: Result, most: int = 30) -> Any:
 
 
 def plot_slices(
-    result: Result, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any], trial: int | None = None
+    result: StoredStudy, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any], trial: int | None = None
 ) -> Any:
     """Scores by group of rows with 95% intervals, of default and winner; see `Result.slices_df`.
 
@@ -96,13 +100,13 @@ def plot_slices(
     frame = result.slices_df(data, by).iloc[::-1]
     if trial is not None:
         frame = frame[frame["trial"] == trial]
-    groups = [name for name in frame.columns if name not in tables.SLICE_COLUMNS]
-    texts = [", ".join(tables.answer_text(value) for value in line) for line in frame[groups].to_numpy().tolist()]
+    groups = [name for name in frame.columns if name not in SLICE_COLUMNS]
+    texts = [", ".join(answer_text(value) for value in line) for line in frame[groups].to_numpy().tolist()]
     names = pd.Series(texts, index=frame.index, dtype=object) + frame["trial"].map(" (trial {})".format)
     return _intervals(frame, names, "score", "score")
 
 
-def plot_pareto(result: Result, against: Cost = "prompt_tokens") -> Any:
+def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
     """Score (corrected where known) against a cost; joined are the trials that no other beats in both.
 
     Args:
@@ -115,9 +119,8 @@ def plot_pareto(result: Result, against: Cost = "prompt_tokens") -> Any:
     """
     if against not in COSTS:
         raise InputError(f"scores are plotted against {', '.join(COSTS)}, got {against!r}; give one of them")
-    trials = tables.with_costs(result.trials_df())
-    front = result.pareto_df()
-    best = trials[trials["trial"].isin(front.loc[front[COSTS[against]], "trial"])].sort_values(against)
+    trials = tables.with_fronts(result.trials_df())
+    best = trials[trials[COSTS[against]]].sort_values(against)
     winner = trials[trials["trial"] == result.best_trial]
     go = _plotly()
 
@@ -137,7 +140,7 @@ def plot_pareto(result: Result, against: Cost = "prompt_tokens") -> Any:
     )
 
 
-def plot_confusion(result: Result, trial: int | None = None) -> Any:
+def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
     """How many rows of each target got each answer; see `Result.confusion_df`.
 
     Raises:
@@ -151,7 +154,7 @@ def plot_confusion(result: Result, trial: int | None = None) -> Any:
     return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category")
 
 
-def plot_difficulty(result: Result, trials: Sequence[int] | None = None) -> Any:
+def plot_difficulty(result: StoredStudy, trials: Sequence[int] | None = None) -> Any:
     """Rows against finalists, the hardest row on top; see `Result.difficulty_df`.
 
     Raises:
@@ -164,14 +167,14 @@ def plot_difficulty(result: Result, trials: Sequence[int] | None = None) -> Any:
     return _figure([heat], "", "").update_yaxes(autorange="reversed")
 
 
-def plot_budget(result: Result) -> Any:
+def plot_budget(result: StoredStudy) -> Any:
     """Calls by role; see `Result.ledger_df`.
 
     Raises:
         MissingExtra: plotly is not installed.
     """
     frame = result.ledger_df()
-    costs = [f"{usd:.4f} US dollars" if usd == usd else "price unknown" for usd in frame["cost_usd"]]
+    costs = [_numbers.dollars(usd) for usd in frame["cost_usd"]]
     bars = _plotly().Bar(x=frame["role"].astype(str), y=frame["calls"], text=costs, marker={"color": BLUE})
     return _figure([bars], "role", "calls")
 
@@ -188,7 +191,7 @@ def _intervals(frame: pd.DataFrame, names: pd.Series[Any], mean: str, title: str
     return _figure([points], title, "").update_yaxes(type="category")
 
 
-def _described(result: Result, trials: pd.Series[int]) -> list[str]:
+def _described(result: StoredStudy, trials: pd.Series[int]) -> list[str]:
     return [f"trial {trial}: {result.changes(trial)}" for trial in trials.tolist()]
 
 

@@ -122,10 +122,10 @@ def test_notebooks_leave_dollars_alone() -> None:
 
 def test_verdict_stands_before_its_headline() -> None:
     """A verdict where there is one, then the headline line by line, escaped."""
-    assert _html.said("better", "<a>\nb") == (
+    assert _html.verdict("better", "<a>\nb") == (
         '<div class="verdict"><b>better</b></div><div>&lt;a&gt;</div><div>b</div>'
     )
-    assert _html.said("", "b") == "<div>b</div>"
+    assert _html.verdict("", "b") == "<div>b</div>"
 
 
 def test_details_open_on_demand() -> None:

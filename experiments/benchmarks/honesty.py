@@ -36,8 +36,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from prompt_search.results.breakdowns import SHOWN_P
 from prompt_search.results.statistics import mcnemar_power, mean_interval, not_worse, paired_difference
-from prompt_search.results.tables import SHOWN_P
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL

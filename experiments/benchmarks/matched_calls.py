@@ -41,7 +41,7 @@ from prompt_search import metrics
 from prompt_search.data.rows import Row
 from prompt_search.llm import local
 from prompt_search.llm.messages import Message, Response
-from prompt_search.prompts.space import Candidate
+from prompt_search.prompts.factors import Candidate
 from prompt_search.results.statistics import mean_interval
 
 sys.path.insert(0, str(Path(__file__).parents[2]))

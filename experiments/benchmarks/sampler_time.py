@@ -1,9 +1,9 @@
-"""How much of a study's time goes into deciding what to ask next, and how its memory grows.
+"""How much of a study's time the decisions of the search take, and how its memory grows.
 
     python experiments/benchmarks/sampler_time.py [--calls 20000] [--latency 0.2] [--in-flight 64]
 
 A race over 30 choices on an endpoint that takes 200 ms a request, with 64 in flight, until about a thousand
-candidates were looked at. Printed every 2,000 calls: candidates, wall time, the time in which nothing was in
+candidates were evaluated. Printed every 2,000 calls: candidates, wall time, the time in which nothing was in
 flight because the next round was not decided (``waiting``), the processor time of the thread that decides
 (``deciding``), both also as shares of the wall time, and the process's memory.
 """
@@ -20,8 +20,9 @@ import numpy as np
 
 from prompt_search.answers import Text
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.prompts.factors import Candidate, Factor
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import Candidate, Factor, SearchSpace
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget, RaceSettings
 from prompt_search.search.trial import Trial
@@ -30,20 +31,20 @@ ROWS = 1000
 
 
 class Timed(Race):
-    """A race that takes down how long it decides."""
+    """A race that measures the processor time of its decisions."""
 
     deciding = 0.0
 
-    def _picks(self, number: int) -> list[Trial]:
+    def _decide(self, number: int) -> list[Trial]:
         started = time.thread_time()
         try:
-            return super()._picks(number)
+            return super()._decide(number)
         finally:
             self.deciding += time.thread_time() - started
 
 
 class Endpoint:
-    """Answers after a while, rightly with a probability that the choices decide."""
+    """A fake endpoint: it answers after the latency, correctly with a probability that the choices decide."""
 
     def __init__(self, latency: float, in_flight: int, options: Sequence[int]) -> None:
         generator = np.random.default_rng(0)
@@ -132,7 +133,7 @@ async def measure(calls: int, latency: float, in_flight: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How much of a study's time goes into deciding what to ask next.")
+    parser = argparse.ArgumentParser(description="How much of a study's time the decisions of the search take.")
     parser.add_argument("--calls", type=int, default=20000)
     parser.add_argument("--latency", type=float, default=0.2)
     parser.add_argument("--in-flight", type=int, default=64)

@@ -46,8 +46,9 @@ from scipy.special import expit
 
 from prompt_search.answers import Text
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.prompts.factors import Candidate, Factor
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import Candidate, Factor, SearchSpace
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import proposals
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget, RaceSettings

@@ -21,9 +21,9 @@ from pathlib import Path
 import pandas as pd
 
 import prompt_search as ps
-from prompt_search.prompts.space import Options
+from prompt_search.prompts.factors import Options
+from prompt_search.results.breakdowns import shown_to_matter
 from prompt_search.results.statistics import paired_difference
-from prompt_search.results.tables import shown_to_matter
 
 HERE = Path(__file__).parent
 

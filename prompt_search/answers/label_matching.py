@@ -1,19 +1,25 @@
-"""Whether a text mentions a label, and whether a token begins one. `python_export` copies these functions' source."""
+"""Finding labels in a text, and tokens that begin a label.
+
+These functions are pasted into exported prompts (`prompt_search.prompts.export.python_source`). Therefore this module
+imports the standard library alone and has no comments for the package's own tools.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 
 def folded(text: str) -> str:
-    """Text as it is searched: case and ways to write one character do not matter."""
+    """The text in the form in which it is searched: without differences of case and of ways to write one character."""
     return unicodedata.normalize("NFKC", text).casefold()
 
 
 def spaced(text: str) -> str:
-    """A label as it is compared: case, and what stands between its words, do not matter.
+    """A label in the form in which it is compared: without differences of case and of separators between words.
 
     >>> spaced(" Card_Payment "), spaced("-1")
     ('card payment', '-1')
@@ -23,30 +29,30 @@ def spaced(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def mention(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    """A pattern that finds any label as whole words in folded text, and the label of each of its groups."""
+    """A pattern that finds any label as whole words in folded text, and the label of each group of the pattern."""
     by_length = sorted(labels, key=lambda label: -len(spaced(label)))
     groups = {f"label{number}": label for number, label in enumerate(by_length)}
     return re.compile("|".join(f"(?P<{group}>{whole(label)})" for group, label in groups.items())), groups
 
 
 def whole(label: str) -> str:
-    """The pattern that finds a label as whole words in folded text."""
+    """The pattern that finds one label as whole words in folded text."""
     words = spaced(label)
     # spaced leaves single spaces between words; re.escape writes each as "\ ".
     pattern = re.sub(r"\\ ", r"[\\s_-]+", re.escape(words))
-    # An underscore is part of a word only if a letter or digit stands beyond it, so that _this_ is mentioned.
+    # An underscore is part of a word only if a letter or digit follows it, so that _this_ is found.
     before = r"(?<![^\W_])(?<![^\W_]_)" if needs_boundary(words[0]) else ""
     after = r"(?!_*[^\W_])" if needs_boundary(words[-1]) else ""
     return f"{before}{pattern}{after}"
 
 
 def needs_boundary(character: str) -> bool:
-    """Whether words in this script stand apart; letters without case (Chinese, Thai) mostly do not."""
+    """Whether the character's script separates words; scripts without case (Chinese, Thai) mostly do not."""
     return character.isalnum() and unicodedata.category(character) != "Lo"
 
 
 def begins(token: str, label: str) -> bool:
-    """Whether a first token begins the label, or is the label and something that is no letter or digit.
+    """Whether a first token begins the label, or is the label followed by something other than a letter or digit.
 
     >>> begins(" Pos", "positive"), begins("A)", "A"), begins("Answer", "A")
     (True, True, False)
@@ -57,3 +63,29 @@ def begins(token: str, label: str) -> bool:
     if words.startswith(begun):
         return True
     return begun.startswith(words) and not (needs_boundary(words[-1]) and begun[len(words)].isalnum())
+
+
+def first_label(text: str, labels: tuple[str, ...]) -> str | None:
+    """The label that a text mentions first, or None without one; of several at one place the longest.
+
+    >>> first_label("It is Positive.", ("positive", "negative"))
+    'positive'
+    """
+    pattern, groups = mention(labels)
+    match = pattern.search(folded(text))
+    return groups[match.lastgroup] if match and match.lastgroup else None
+
+
+def label_masses(tokens: Iterable[tuple[str, float]], labels: Sequence[str]) -> dict[str, float]:
+    """The summed probability of the tokens that begin each label and no other.
+
+    Args:
+        tokens: pairs of a token and its log-probability.
+        labels: the labels that are told apart.
+    """
+    masses = dict.fromkeys(labels, 0.0)
+    for token, logprob in tokens:
+        begun = [label for label in labels if begins(token, label)]
+        if len(begun) == 1:
+            masses[begun[0]] += math.exp(logprob)
+    return masses

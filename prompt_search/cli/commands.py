@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
     from prompt_search.budget import Budget
     from prompt_search.llm.model import Model
-    from prompt_search.prompts.space import Factor, SearchSpace
+    from prompt_search.prompts.factors import Factor
+    from prompt_search.prompts.space import SearchSpace
     from prompt_search.prompts.template import Template
+    from prompt_search.report.result import Result
     from prompt_search.results.comparison import Comparison
-    from prompt_search.results.result import Evaluation, Result
+    from prompt_search.results.evaluation import Evaluation
     from prompt_search.storage.store import Store
     from prompt_search.study.progress import Display
     from prompt_search.study.study import Study
@@ -113,7 +115,7 @@ def demo(
     """
     from prompt_search.budget import Budget
     from prompt_search.cli.demo import DEMO_CALLS, DEMO_SEED, demo_study
-    from prompt_search.storage.store import sqlite_file
+    from prompt_search.storage.database import sqlite_file
     from prompt_search.study.progress import choose_display
 
     shown_as = choose_display(display)
@@ -287,7 +289,7 @@ def show(
         raise InputError(f"there is no table {table!r}; give one of {', '.join(TABLES)}")
     with _opened(name, storage) as result:
         if table is not None:
-            from prompt_search.results.tables import markdown, write_frame
+            from prompt_search.results.export import markdown, write_frame
 
             frame = getattr(result, f"{table}_df")()
             typer.echo(f"wrote {write_frame(frame, output)}" if output else markdown(frame), nl=output is not None)
@@ -341,7 +343,7 @@ def compare(
 @app.command(name="list")
 def list_studies(storage: Storage = None) -> None:
     """List the stored studies."""
-    from prompt_search.results.result import Result
+    from prompt_search.report.result import Result
 
     with closing(_store(storage)) as store:
         for name in store.study_names():
@@ -426,7 +428,7 @@ def cache_export(
 
 def _on_disk(storage: str | None) -> str:
     """How large a storage's file is, as the end of a sentence."""
-    from prompt_search.storage.store import sqlite_file
+    from prompt_search.storage.database import sqlite_file
 
     path = sqlite_file(storage or DEFAULT_STORAGE)
     return "" if path is None or not path.is_file() else f"; {path} has {path.stat().st_size / 1000:,.1f} kB"
@@ -603,7 +605,7 @@ def _store(storage: str | None) -> Store:
 
 def _chosen(store: Store, spec: str) -> Result | Evaluation:
     """The stored study of that name, or of ``NAME:TRIAL`` that trial."""
-    from prompt_search.results.result import Result
+    from prompt_search.report.result import Result
 
     name, _, trial = spec.rpartition(":")
     names = store.study_names()
@@ -615,7 +617,7 @@ def _chosen(store: Store, spec: str) -> Result | Evaluation:
 @contextmanager
 def _opened(name: str | None, storage: str | None) -> Iterator[Result]:
     """The stored study of that name, or the only one."""
-    from prompt_search.results.result import Result
+    from prompt_search.report.result import Result
 
     with closing(_store(storage)) as store:
         stored = store.study_names()
@@ -637,7 +639,7 @@ def _run(
     min_score: float | None = None,
     report_to: Path | None = None,
 ) -> None:
-    from prompt_search.results.result import CrossFit
+    from prompt_search.report.cross_fit import CrossFit
     from prompt_search.study.progress import shown
 
     try:
@@ -674,7 +676,7 @@ def _run(
 
 def _resume_line(arguments: Sequence[str]) -> str:
     """The command that was given, without the passwords in it."""
-    from prompt_search.storage.store import shown_url
+    from prompt_search.storage.database import shown_url
 
     shown = (shown_url(argument) if "://" in argument else argument for argument in arguments)
     return shlex.join(["prompt-search", *shown])
@@ -697,7 +699,7 @@ def _print_result(result: Result, storage: str) -> None:
 
 
 def _print_export(result: Result, storage: str) -> None:
-    from prompt_search.storage.store import shown_url
+    from prompt_search.storage.database import shown_url
 
     option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
     if len(result.ranking()):
@@ -708,10 +710,10 @@ def _ranked(result: Result) -> Table:
     """The best prompts in a table; a column that says nothing about any of them is left out."""
     from rich.text import Text
 
-    from prompt_search.results.result import RANKED
     from prompt_search.results.tables import with_costs
+    from prompt_search.results.views import SHOWN_PROMPTS
 
-    records = with_costs(result.ranking().head(RANKED)).to_dict("records")
+    records = with_costs(result.ranking().head(SHOWN_PROMPTS)).to_dict("records")
     columns = {
         "rank": [str(rank) for rank, _ in enumerate(records, start=1)],
         "trial": [str(record["trial"]) for record in records],
@@ -737,7 +739,9 @@ def _ranked(result: Result) -> Table:
 
 
 def _held_out(result: Result) -> Table:
-    table = _table(f"on rows that the search never saw ({result.opened})")
+    from prompt_search.results.wording import test_uses_text
+
+    table = _table(f"on rows that the search never saw ({test_uses_text(result.test_uses)})")
     for column in ("prompt", "trial", "score", "95% interval", "rows"):
         table.add_column(column, justify="left" if column == "prompt" else "right", no_wrap=True)
     compared = {"baseline (all first options)": 0}
@@ -756,7 +760,7 @@ def _mattered(result: Result) -> RenderableType:
     """The options that are shown to do something, the strongest first."""
     from rich.text import Text
 
-    from prompt_search.results.tables import shown_to_matter
+    from prompt_search.results.breakdowns import shown_to_matter
 
     shown = shown_to_matter(result.effects_df())
     if not len(shown):

@@ -7,7 +7,7 @@ from importlib import resources
 from prompt_search.answers import Label
 from prompt_search.data.dataset import Dataset
 from prompt_search.llm.model import Model
-from prompt_search.prompts.space import choice
+from prompt_search.prompts.factors import choice
 from prompt_search.prompts.template import Template
 from prompt_search.study.study import Study
 

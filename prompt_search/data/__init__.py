@@ -1,1 +1,1 @@
-"""What the user labelled: rows, files, splits."""
+"""Labelled data: rows, the files that they are read from, and how they are split."""

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SHINGLE = 5
+"""Length, in characters, of the runs that two texts are compared by."""
+
 ALIKE = 0.8
+"""The least similarity at which two texts count as near duplicates."""
+
 CHUNK = 256
+"""Number of texts that are compared with all others at a time, to bound the memory."""
 
 
 def near_duplicates(first: Sequence[str], second: Sequence[str], alike: float = ALIKE) -> list[tuple[int, int, float]]:
-    """For each text of ``first`` the most similar one of ``second``, where they are alike: (position in ``first``,
-    position in ``second``, similarity), the most similar first.
+    """For each text of ``first`` the most similar text of ``second``, where their similarity is at least ``alike``.
 
-    The similarity is the share of runs of five characters that both have among those that either has (Broder 1997, On
-    the resemblance and containment of documents); case and white space make no difference.
+    The similarity of two texts, 0 to 1, is the share of common runs of five characters among all runs of both (Broder
+    1997, On the resemblance and containment of documents). Case and white space make no difference.
+
+    Returns:
+        One tuple per text that has a near duplicate: position in ``first``, position in ``second``, similarity rounded
+        to two digits; the most similar first.
 
     >>> near_duplicates(["A cat sat down."], ["Dogs bark.", "a cat  sat down!"], alike=0.7)
     [(0, 1, 0.83)]

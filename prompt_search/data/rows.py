@@ -1,19 +1,23 @@
-"""One row of a data set: the fields that a template sees, and the target."""
+"""A row of a data set: the fields that a template sees, and the target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from prompt_search.errors import InputError
 
 
 class Row:
-    """One row: column names to plain Python values (str, int, float, bool, None, list, dict). Immutable.
+    """A row: column names to plain Python values (str, int, float, bool, None, list, dict). It is immutable.
 
-    A value is reached as ``row["text"]`` or ``row.text``; any column name works, ``items`` and ``keys`` too,
-    because a row has no methods. Two attributes come first: ``target``, the label, and ``fields``, the row
-    without it (in ``row.fields``, which is what a template sees, columns of those two names are reached too).
+    A value is read as ``row["text"]`` or ``row.text``. Any column name works as an attribute, ``items`` and ``keys``
+    too, because a row has no methods. Two attributes take precedence over columns of these names: ``target``, the
+    label, and ``fields``, the row without its target. A template sees ``row.fields``, in which ``target`` and
+    ``fields`` are columns like any other.
+
+    Raises:
+        InputError: the target is not among the columns.
 
     >>> row = Row({"text": "fine", "label": "positive"}, target="label")
     >>> row.text, row.target, row["label"], list(row)
@@ -34,23 +38,27 @@ class Row:
 
     @property
     def target(self) -> Any:
-        """The label; ``AttributeError`` for a row without one."""
+        """The label.
+
+        Raises:
+            AttributeError: the row has no target.
+        """
         if self._target is None:
             raise AttributeError("this row has no target")
         return self._values[self._target]
 
     @property
     def fields(self) -> Row:
-        """The row with every column but the target, and no target."""
+        """A row of all columns but the target, without a target of its own."""
         if self._target is not None:
             return Row({name: value for name, value in self._values.items() if name != self._target})
         if "fields" in self._values:
-            # Python then asks __getattr__, which finds the column.
+            # Python then calls __getattr__, which finds the column.
             raise AttributeError("fields")
         return self
 
     def __getattr__(self, name: str) -> Any:
-        # The slots themselves are asked for here only while an instance is half built (copy, pickle).
+        # Python looks for the slots here only while copy or pickle has half built an instance.
         if name not in Row.__slots__ and name in self._values:
             return self._values[name]
         known = "" if name in Row.__slots__ else f"; there are: {listed(self._values)}"
@@ -96,7 +104,7 @@ class Row:
 
 
 def references(target: Any) -> list[Any]:
-    """The accepted answers of a target: its members if it is a list, else itself.
+    """The accepted answers of a target: its members if it is a list, else the target alone.
 
     >>> references("a"), references(["a", "b"])
     (['a'], ['a', 'b'])
@@ -104,7 +112,8 @@ def references(target: Any) -> list[Any]:
     return list(target) if isinstance(target, (list, tuple)) else [target]
 
 
-def listed(names: Mapping[str, Any] | list[str]) -> str:
+def listed(names: Iterable[object]) -> str:
+    """Names in one line for an error message: ``a, b``, or ``none``."""
     return ", ".join(map(str, names)) or "none"
 
 

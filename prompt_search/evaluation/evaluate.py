@@ -23,7 +23,7 @@ from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.model import Model
 from prompt_search.metrics import Corpus, Metric
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.results.result import Evaluation, evaluated
+from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.records import SampleRecord
 from prompt_search.storage.store import Store
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prompt_search.budget import Ledger
 from prompt_search.data.rows import Row
 from prompt_search.llm.messages import Response
-from prompt_search.metrics.row import Metric
+from prompt_search.metrics.base import Metric
 from prompt_search.storage.store import Store
 
 

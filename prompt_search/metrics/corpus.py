@@ -1,50 +1,54 @@
-"""Metrics of all rows together, such as macro F1, which are no mean over rows.
+"""Metrics of all rows together, such as macro F1, which are not the mean of a score per row.
 
-A search races prompts on few rows, and verdicts compare rows in pairs: both need a number for each row. What a row adds
-to such a metric is its influence: the metric on all rows, plus what the metric loses without this row compared with
-what it loses without another one, as often as there are other rows (the jackknife; Tukey 1958, Efron 1982). The mean of
-these numbers is the metric, and their spread its standard error.
+The search compares prompts on few rows, and a verdict compares them row by row: both need a number for each row. The
+number of a row is its influence, a pseudo-value of the jackknife (Tukey 1958, Efron 1982): the metric on all rows, plus
+n - 1 times the difference between the mean of all leave-one-out values and the value without this row. The mean of the
+influences stands for the metric, and their spread gives its standard error.
 """
 
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar
 
-from prompt_search.answers.forms import Unparsed
-from prompt_search.data.rows import Row, references
+from prompt_search.answers import Unparsed
+from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
+from prompt_search.metrics.base import BuiltInMetric
 
 Counts = Counter[Hashable]
+"""Sums over rows, by the name of what is counted."""
+
 MOST_NGRAM = 4
+"""The longest word sequence that BLEU counts."""
 
 
-class Corpus(ABC):
-    """A metric of all rows together: what is counted on each row adds up, and the metric is a function of the sums."""
+class Corpus(BuiltInMetric):
+    """A metric of all rows together: counts are taken of each row, and the metric is a function of their sums."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def counts(self, answer: Any, row: Row) -> Counts:
-        """What one row adds; ``answer`` may be ``Unparsed``."""
+        """The counts of one row; ``answer`` may be ``Unparsed``."""
 
     @abstractmethod
     def value(self, totals: Counts) -> float:
-        """The metric for the sums over some rows."""
+        """The metric for the sums of counts over some rows."""
 
-    def validate(self, fields: Collection[str]) -> None:  # noqa: B027, most have nothing to check
-        """Check before a run that it can work on rows with these columns; ``InputError`` where it cannot."""
+    def validate(self, fields: Collection[str]) -> None:
+        return  # most corpus metrics need no column but the target
 
     def __call__(self, answer: Any, row: Row) -> float:
         """The metric of a single row."""
         return self.value(self.counts(answer, row))
 
     def influences(self, pairs: Sequence[tuple[Any, Row]]) -> list[float]:
-        """What each of the (answer, row) pairs adds, the mean of which is the metric.
+        """The influence of each (answer, row) pair, in their order; the mean of all is the metric.
 
         >>> rows = [Row({"x": "", "y": label}, target="y") for label in "aab"]
         >>> found = MacroF1().influences(list(zip("aaa", rows)))
@@ -71,7 +75,7 @@ class Corpus(ABC):
 
 @dataclass(frozen=True, slots=True)
 class _Agreement(Corpus):
-    """Counts pairs of target and answer; upper and lower case and white space make no difference."""
+    """A metric of how often each target got each answer. Case and white space make no difference."""
 
     def counts(self, answer: Any, row: Row) -> Counts:
         accepted = [_label(reference) for reference in references(row.target)]
@@ -89,14 +93,14 @@ class _Agreement(Corpus):
 
     @abstractmethod
     def _agreement(self, right: Counter[Any], targets: Counter[Any], answers: Counter[Any]) -> float:
-        """From how often each label is rightly answered, is the target, and is the answer."""
+        """The metric, given how often each label is a right answer, a target, and an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class MacroF1(_Agreement):
-    """The mean over the targets' labels of F1, the harmonic mean of precision and recall; 0 to 1.
+    """The mean of F1, the harmonic mean of precision and recall, over the labels among the targets; 0 to 1.
 
-    Every label counts alike, however rare.
+    All labels count alike, however rare they are.
     """
 
     name: ClassVar[str] = "macro_f1"
@@ -120,7 +124,7 @@ class Matthews(_Agreement):
 
 @dataclass(frozen=True, slots=True)
 class Kappa(_Agreement):
-    """Cohen's kappa (Cohen 1960): agreement beyond that of chance; at most 1, 0 for chance."""
+    """Cohen's kappa (Cohen 1960): agreement beyond the agreement of chance; at most 1, 0 for chance."""
 
     name: ClassVar[str] = "kappa"
 
@@ -132,7 +136,7 @@ class Kappa(_Agreement):
 
 @dataclass(frozen=True, slots=True)
 class CorpusBleu(Corpus):
-    """BLEU of all rows together by sacrebleu (Papineni et al. 2002; Post 2018), 0 to 1. Needs the extra ``text``."""
+    """BLEU of all rows together by sacrebleu (Papineni et al. 2002; Post 2018), 0 to 1. It needs the extra ``text``."""
 
     name: ClassVar[str] = "corpus_bleu"
 
@@ -141,7 +145,9 @@ class CorpusBleu(Corpus):
 
     def counts(self, answer: Any, row: Row) -> Counts:
         given = "" if isinstance(answer, Unparsed) else str(answer)
-        found = _bleu()().sentence_score(given, [str(reference) for reference in references(row.target)])
+        # The effective order does not change the counts; without it sacrebleu logs a warning for each short answer.
+        accepted = [str(reference) for reference in references(row.target)]
+        found = _bleu()(effective_order=True).sentence_score(given, accepted)
         counts: Counts = Counter({"answer": found.sys_len, "reference": found.ref_len})
         for length, (shared, total) in enumerate(zip(found.counts, found.totals, strict=True)):
             counts["shared", length] = shared
@@ -156,11 +162,14 @@ class CorpusBleu(Corpus):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WorstSlice(Corpus):
-    """The lowest mean of a metric over groups of rows, for prompts that leave no group behind.
+    """The mean of a metric over the rows of the group that does worst.
 
     Args:
-        metric: a metric of single rows that is no coroutine.
-        by: the column that groups the rows; the target where it names that.
+        metric: a metric of single rows that is no coroutine function.
+        by: name of the column that groups the rows; it may be the target.
+
+    Raises:
+        InputError: when a run begins: there is no such column, or the metric is a coroutine function.
     """
 
     metric: Callable[[Any, Row], Any]
@@ -168,16 +177,20 @@ class WorstSlice(Corpus):
     name: ClassVar[str] = "worst_slice"
 
     def __repr__(self) -> str:
-        """The same in every process, which a function's own is not."""
+        """A text that is the same in every process. A function's own text holds its address."""
         metric = repr(self.metric) if is_dataclass(self.metric) else getattr(self.metric, "__name__", "metric")
         return f"WorstSlice({metric}, by={self.by!r})"
 
     def validate(self, fields: Collection[str]) -> None:
         if self.by not in fields:
-            there = ", ".join(sorted(fields)) or "none"
-            raise InputError(f"the metric {self.name} groups by the column {self.by!r}; there are: {there}")
+            raise InputError(
+                f"the metric {self.name} groups by the column {self.by!r}, which is not in the data; "
+                f"there are: {listed(sorted(fields))}"
+            )
         if inspect.iscoroutinefunction(self.metric):
-            raise InputError(f"the metric {self.name} needs a metric that is no coroutine; give a plain function")
+            raise InputError(
+                f"the metric {self.name} needs a metric that is no coroutine function; give a plain function"
+            )
 
     def counts(self, answer: Any, row: Row) -> Counts:
         given = 0.0 if isinstance(answer, Unparsed) else self.metric(answer, row)
@@ -187,6 +200,12 @@ class WorstSlice(Corpus):
     def value(self, totals: Counts) -> float:
         groups = [key[1] for key in totals if isinstance(key, tuple) and key[0] == "rows"]
         return min((totals["score", group] / totals["rows", group] for group in groups), default=0.0)
+
+
+macro_f1 = MacroF1()
+matthews = Matthews()
+kappa = Kappa()
+corpus_bleu = CorpusBleu()
 
 
 def _label(value: Any) -> str:

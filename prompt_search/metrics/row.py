@@ -1,151 +1,43 @@
-"""How good an answer is: a metric is any callable ``(answer, row)`` that gives bool, float or Score.
-
-It may be ``async``. The ones here compare with the row's target, or another ``column``; a target that is a
-list holds several accepted answers, of which the best match counts. All of them lie between 0 and 1.
-
-``macro_f1``, ``matthews``, ``kappa``, ``corpus_bleu`` and ``WorstSlice(metric, by=column)`` are metrics of all rows
-together (`prompt_search.metrics.corpus`): the score of a row is then what it adds, so that means are the metric.
-"""
+"""Metrics that compare the answer of a row with its target, or with another column."""
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import string
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
-from functools import lru_cache, partial
-from numbers import Real
+from functools import lru_cache
 from typing import Any, ClassVar
 
-from prompt_search.answers.forms import Unparsed, number_in
-from prompt_search.data.rows import Row, references
-from prompt_search.errors import InputError, MissingExtra, PromptSearchError
-from prompt_search.metrics.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews
-from prompt_search.metrics.corpus import WorstSlice as WorstSlice
+from prompt_search.answers.number import number_in
+from prompt_search.data.rows import Row, listed, references
+from prompt_search.errors import InputError, MissingExtra
+from prompt_search.metrics.base import BuiltInMetric, Metric
 
 MOST_MARGIN = 6.0
+"""Margins lie between minus this and this: a label that the server did not list has no known probability."""
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """A finite number, higher being better, and if one likes, why.
+class ReferenceMetric(BuiltInMetric):
+    """A metric that compares an answer with each accepted one; the best match counts. Its values lie between 0 and 1.
 
-    ``margin`` is for metrics that are either right or wrong: by how much, above 0 where right. The search then
-    needs fewer rows to tell prompts apart; no table or verdict uses it.
+    Attributes:
+        column: the column with the accepted answer, or a list of them; None for the target.
     """
-
-    value: float | bool
-    explanation: str = ""
-    margin: float | None = None
-
-
-Metric = Callable[[Any, Row], "bool | float | Score | Awaitable[bool | float | Score]"]
-
-
-async def score(metric: Metric, answer: Any, row: Row) -> Score:
-    """The metric's score of one answer, as a float. An ``Unparsed`` answer scores 0 and is not shown to it.
-
-    Raises ``InputError`` if the metric raises, or gives NaN, infinity or something that is no number.
-
-    >>> import asyncio
-    >>> asyncio.run(score(exact, "Yes", Row({"text": "?", "label": "yes"}, target="label")))
-    Score(value=1.0, explanation='', margin=None)
-    """
-    if isinstance(answer, Unparsed):
-        return Score(0.0, f"unparsed: {answer.reason}")
-    name = metric_name(metric)
-    try:
-        result = metric(answer, row)
-        if inspect.isawaitable(result):
-            result = await result
-    except PromptSearchError:
-        raise
-    except Exception as error:
-        message = " ".join(str(error).split())
-        raise InputError(f"the metric {name} raised {type(error).__name__}: {message}; correct the metric") from error
-    explained = result if isinstance(result, Score) else Score(result)
-    margin = None if explained.margin is None else _finite(explained.margin, name)
-    return Score(_finite(explained.value, name), explained.explanation, margin)
-
-
-def margin(metric: Metric, probabilities: Mapping[str, float] | None, row: Row) -> float | None:
-    """By how much a label is right: the log-odds of the right labels against the likeliest wrong one, -6 to 6.
-
-    ``None`` for another metric than ``Exact``, and where there are no probabilities.
-
-    >>> round(margin(exact, {"yes": 0.75, "no": 0.25}, Row({"text": "?", "label": "no"}, target="label")), 2)
-    -1.1
-    """
-    if probabilities is None or not isinstance(metric, Exact):
-        return None
-    right = {label for label in probabilities if metric(label, row)}
-    if not 0 < len(right) < len(probabilities):
-        return None
-    likeliest = [
-        max(probability for label, probability in probabilities.items() if (label in right) is wanted)
-        for wanted in (True, False)
-    ]
-    least = math.exp(-MOST_MARGIN)  # a label that the server did not list
-    odds = math.log(max(likeliest[0], least) / max(likeliest[1], least))
-    return max(-MOST_MARGIN, min(MOST_MARGIN, odds))
-
-
-def metric_name(metric: Metric) -> str:
-    """Its ``name``, or that of the function or class.
-
-    >>> metric_name(exact), metric_name(lambda answer, row: True)
-    ('exact', '<lambda>')
-    """
-    if isinstance(metric, partial):
-        return metric_name(metric.func)
-    name = getattr(metric, "name", None)
-    return name if isinstance(name, str) else getattr(metric, "__name__", type(metric).__name__)
-
-
-def check(metric: Metric, fields: Collection[str]) -> None:
-    """Check before a run that a metric can work on rows with these columns; other callables are not asked.
-
-    Raises ``InputError`` for something that is no callable or an unknown column, ``MissingExtra`` for a
-    missing package.
-    """
-    if not callable(metric):
-        raise InputError(f"a metric must be callable as metric(answer, row), not {metric!r}; give a function")
-    if isinstance(metric, (ReferenceMetric, Corpus)):
-        metric.validate(fields)
-
-
-def _finite(value: Any, name: str) -> float:
-    # NumPy's truth values are no Python numbers.
-    plain = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(plain, Real) or not math.isfinite(plain):
-        raise InputError(
-            f"a metric must give a truth value, a finite number or a Score, but {name} gave {value!r}; "
-            "return 0 for a worthless answer"
-        )
-    return float(plain)
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceMetric(ABC):
-    """Compares the answer with each accepted one in ``column`` (the target if ``None``); the best counts."""
 
     name: ClassVar[str]
     _: KW_ONLY
     column: str | None = None
 
     def validate(self, fields: Collection[str]) -> None:
-        """Check before a run that it can work on rows with these columns.
-
-        Raises ``InputError`` for an unknown column and ``MissingExtra`` for a missing package.
-        """
         if self.column is not None and self.column not in fields:
             raise InputError(
                 f"the metric {self.name} needs the column {self.column!r}, which is not in the data; "
-                f"there are: {', '.join(sorted(fields)) or 'none'}"
+                f"there are: {listed(sorted(fields))}"
             )
 
     def __call__(self, answer: Any, row: Row) -> float:
@@ -156,15 +48,21 @@ class ReferenceMetric(ABC):
         return self._best(answer, expected)
 
     def _best(self, answer: Any, expected: Any) -> float:
+        """The value for the accepted answer that matches best, or for all accepted answers together."""
         return max(self._compare(answer, reference) for reference in references(expected))
 
     @abstractmethod
-    def _compare(self, answer: Any, expected: Any) -> float: ...
+    def _compare(self, answer: Any, expected: Any) -> float:
+        """The value of an answer where this one answer is accepted, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exact(ReferenceMetric):
-    """1 if the answer is the same, else 0: numbers by value, text without regard to white space and case.
+    """1 if the answer is the accepted one, else 0.
+
+    Numbers are compared by value, text without regard to white space and, with ``casefold``, case. Where one of the two
+    is a number, text that is written as one counts as it. Commas may part groups of three digits before the point
+    (``1,234.5``), and stand nowhere else.
 
     Where one of the two is a number, text that is written as one counts as it; commas may part groups of three digits
     before the point (``1,234.5``), and stand nowhere else.
@@ -195,7 +93,7 @@ class Exact(ReferenceMetric):
 
 @dataclass(frozen=True, slots=True)
 class Includes(ReferenceMetric):
-    """1 if the expected text occurs in the answer, within a word too, else 0; compared as in ``Exact``.
+    """1 if the accepted text occurs in the answer, within a word too, else 0. Text is compared as in ``Exact``.
 
     >>> Includes()("It is Paris.", Row({"country": "France", "capital": "Paris"}, target="capital"))
     1.0
@@ -211,10 +109,12 @@ class Includes(ReferenceMetric):
 
 @dataclass(frozen=True, slots=True)
 class Numeric(ReferenceMetric):
-    """1 if the numbers differ by at most ``tolerance``, or ``relative`` times the expected one, else 0.
+    """1 if the number differs from the accepted one by at most ``tolerance`` or ``relative`` times that one, else 0.
 
-    Text is read as ``answers.Number`` does; an answer without a number scores 0, a target without one is an
-    ``InputError``, as is a negative tolerance.
+    A number is read from text as ``answers.Number`` does. An answer without a number scores 0.
+
+    Raises:
+        InputError: a tolerance is negative; or, when an answer is scored, its target holds no number.
 
     >>> Numeric(relative=0.01)("about 1,005", Row({"q": "?", "n": 1000}, target="n"))
     1.0
@@ -227,7 +127,7 @@ class Numeric(ReferenceMetric):
     def __post_init__(self) -> None:
         if not (self.tolerance >= 0 and self.relative >= 0):
             raise InputError(
-                f"a tolerance must be 0 or more, not {self.tolerance} and relative {self.relative}; fix it"
+                f"a tolerance must be 0 or more, not {self.tolerance} and relative {self.relative}; correct it"
             )
 
     def _compare(self, answer: Any, expected: Any) -> float:
@@ -239,7 +139,7 @@ class Numeric(ReferenceMetric):
 
 @dataclass(frozen=True, slots=True)
 class TokenF1(ReferenceMetric):
-    """F1 of the words shared, without case, punctuation and articles (Rajpurkar et al. 2016, SQuAD).
+    """F1 of the words that both texts have, without case, punctuation and articles (Rajpurkar et al. 2016, SQuAD).
 
     >>> TokenF1()("the cat sat", Row({"q": "?", "a": "A cat sat down"}, target="a"))
     0.8
@@ -257,6 +157,8 @@ class TokenF1(ReferenceMetric):
 
 @dataclass(frozen=True, slots=True)
 class _Translation(ReferenceMetric):
+    """A metric of sacrebleu."""
+
     def validate(self, fields: Collection[str]) -> None:
         ReferenceMetric.validate(self, fields)
         _sacrebleu(self.name)
@@ -274,7 +176,7 @@ class _Translation(ReferenceMetric):
 class Bleu(_Translation):
     """Sentence BLEU by sacrebleu with effective order (Papineni et al. 2002; Post 2018), 0 to 1.
 
-    Needs the extra ``text``. All accepted answers are its references together.
+    It needs the extra ``text``. All accepted answers together are its references.
     """
 
     name: ClassVar[str] = "bleu"
@@ -282,7 +184,7 @@ class Bleu(_Translation):
 
 @dataclass(frozen=True, slots=True)
 class Chrf(_Translation):
-    """Sentence chrF by sacrebleu (Popović 2015), 0 to 1. Needs the extra ``text``."""
+    """Sentence chrF by sacrebleu (Popović 2015), 0 to 1. It needs the extra ``text``."""
 
     name: ClassVar[str] = "chrf"
 
@@ -293,10 +195,29 @@ numeric = Numeric()
 token_f1 = TokenF1()
 bleu = Bleu()
 chrf = Chrf()
-macro_f1 = MacroF1()
-matthews = Matthews()
-kappa = Kappa()
-corpus_bleu = CorpusBleu()
+
+
+def margin(metric: Metric, probabilities: Mapping[str, float] | None, row: Row) -> float | None:
+    """The log-odds of the likeliest right label against the likeliest wrong one: between -6 and 6, above 0 where the
+    answer is right.
+
+    It is None for another metric than ``Exact``, without probabilities, and where all labels or none are right.
+
+    >>> round(margin(exact, {"yes": 0.75, "no": 0.25}, Row({"text": "?", "label": "no"}, target="label")), 2)
+    -1.1
+    """
+    if probabilities is None or not isinstance(metric, Exact):
+        return None
+    right = {label for label in probabilities if metric(label, row)}
+    if not 0 < len(right) < len(probabilities):
+        return None
+    likeliest = [
+        max(probability for label, probability in probabilities.items() if (label in right) is wanted)
+        for wanted in (True, False)
+    ]
+    least = math.exp(-MOST_MARGIN)  # a label that the server did not list
+    odds = math.log(max(likeliest[0], least) / max(likeliest[1], least))
+    return max(-MOST_MARGIN, min(MOST_MARGIN, odds))
 
 
 @lru_cache(maxsize=2)

@@ -1,69 +1,121 @@
-"""Define-by-run: the choice functions, and what one rendering asked for."""
+"""Define-by-run: the choice functions of a rendering, and the trace of the choices that it made."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from prompt_search.errors import InputError
 from prompt_search.prompts.environment import FUNCTIONS
-from prompt_search.prompts.few_shot import ExamplePool, nearest
-from prompt_search.prompts.space import Factor, Kind, check_options
+from prompt_search.prompts.factors import Factor, Kind, check_options
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.prompt_runtime import nearest
 
 ORDERS = ("as picked", "reversed")
+"""The orders in which shots are shown."""
 MOST_INTEGERS = 1_000
+"""Largest number of options of ``integer``, and of shots."""
 MOST_ORDERED = 6
+"""Largest number of items of ``order``."""
 
 
 class AnyRow:
-    """A stand-in for a row when there is no data: every field reads as its own name in braces."""
+    """A stand-in for a row: every field has its own name as its value.
+
+    Args:
+        pattern: a format string for the name; in braces by default.
+    """
+
+    def __init__(self, pattern: str = "{{{}}}") -> None:
+        self._pattern = pattern
 
     def __getitem__(self, name: str) -> str:
-        return f"{{{name}}}"
+        return self._pattern.format(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
 
 
-@dataclass
-class Recorder:
-    """The choice functions of one rendering, and what it asked for."""
+class AnyExample(AnyRow, dict[str, Any]):
+    """A stand-in for an example, for renderings without a pool."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The choices that a rendering made.
+
+    Attributes:
+        choices: the choices that were given, by name; the others have their first option.
+        factors: the factors that the rendering used, by name, in the order of use.
+        shown: the examples that it showed, by the name of their choice.
+    """
 
     choices: Mapping[str, Any]
-    pool: ExamplePool | None
-    row: Any
-    lines: Mapping[str, int]
-    row_fields: Sequence[str] | None
-    factors: dict[str, Factor] = field(default_factory=dict)
-    shown: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    factors: Mapping[str, Factor]
+    shown: Mapping[str, Sequence[Mapping[str, Any]]]
 
-    def functions(self) -> dict[str, Callable[..., Any]]:
+    def chosen(self, name: str) -> Any:
+        """The option of a factor that the rendering used.
+
+        Raises:
+            InputError: the given choice is no option of the factor.
+        """
+        factor = self.factors[name]
+        return factor.options[factor.position(self.choices[name]) if name in self.choices else 0]
+
+
+class ChoiceFunctions:
+    """The choice functions that a template calls during one rendering; they record the trace.
+
+    Args:
+        choices: option (or its text) by choice name; missing ones take their first option.
+        pool: the examples that shots are taken from; without it shots are stand-ins.
+        row: the row, for examples that it picks.
+        lines: the line of each choice in the template.
+        row_fields: the fields of the row that the template reads, or None if it may read any.
+    """
+
+    def __init__(
+        self,
+        choices: Mapping[str, Any],
+        pool: ExamplePool | None,
+        row: Any,
+        lines: Mapping[str, int],
+        row_fields: Sequence[str] | None,
+    ) -> None:
+        self._pool = pool
+        self._row = row
+        self._lines = lines
+        self._row_fields = row_fields
+        self._factors: dict[str, Factor] = {}
+        self._shown: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self.trace = Trace(choices, self._factors, self._shown)
+
+    def by_name(self) -> dict[str, Callable[..., Any]]:
+        """The functions as variables of a rendering."""
         return {name: getattr(self, name) for name in FUNCTIONS}
 
-    def ask(self, name: str, kind: Kind, options: Sequence[Any]) -> Any:
-        """Record a factor and return the chosen option."""
-        known = self.factors.get(name)
+    def _option(self, name: str, kind: Kind, options: Sequence[Any]) -> Any:
+        """Record a factor and return its chosen option."""
+        known = self._factors.get(name)
         if known is None:
-            line = self.lines.get(name) or self.lines.get(name.split(".")[0])
-            known = Factor(name=name, kind=kind, options=tuple(options), line=line)
-            self.factors[name] = known
+            line = self._lines.get(name) or self._lines.get(name.split(".")[0])
+            self._factors[name] = Factor(name=name, kind=kind, options=tuple(options), line=line)
         else:
             check_same(known, kind, tuple(options))
-        if name in self.choices:
-            return known.options[known.position(self.choices[name])]
-        return known.options[0]
+        return self.trace.chosen(name)
 
     def choice(self, name: str, options: Iterable[Any]) -> Any:
         if isinstance(options, (str, Mapping)) or not isinstance(options, Iterable):
             raise InputError(f"choice {name!r} takes a list of options, got {options!r}")
         listed = list(options)
         check_options(listed, f"choice {name!r}")
-        return self.ask(name, "choice", listed)
+        return self._option(name, "choice", listed)
 
     def flag(self, name: str) -> bool:
-        return bool(self.ask(name, "flag", (False, True)))
+        return bool(self._option(name, "flag", (False, True)))
 
     def integer(self, name: str, low: int, high: int) -> int:
         if low > high:
@@ -73,14 +125,14 @@ class Recorder:
                 f"integer {name!r}: at most {MOST_INTEGERS} values, got {high - low + 1}; offer some of them "
                 f"with choice()"
             )
-        return int(self.ask(name, "integer", range(low, high + 1)))
+        return int(self._option(name, "integer", range(low, high + 1)))
 
     def order(self, name: str, items: Iterable[Any]) -> list[Any]:
         listed = list(items)
         check_options(listed, f"order {name!r}")
         if len(listed) > MOST_ORDERED:
             raise InputError(f"order {name!r}: at most {MOST_ORDERED} items (720 orders), got {len(listed)}")
-        return list(self.ask(name, "order", list(itertools.permutations(listed))))
+        return list(self._option(name, "order", list(itertools.permutations(listed))))
 
     def examples(
         self,
@@ -93,24 +145,24 @@ class Recorder:
             raise InputError(f"examples {name!r}: 0 <= min <= max must hold, got min={min}, max={max}")
         if max > MOST_INTEGERS:
             raise InputError(f"examples {name!r}: at most {MOST_INTEGERS} shots, got max={max}")
-        if self.pool is not None and max > len(self.pool):
+        if self._pool is not None and max > len(self._pool):
             raise InputError(
-                f"examples {name!r}: max={max} shots, but only {len(self.pool)} rows may serve as examples; lower max"
+                f"examples {name!r}: max={max} shots, but only {len(self._pool)} rows may serve as examples; lower max"
             )
         if isinstance(pickers, str):
             raise InputError(f"examples {name!r}: pickers is a list of names, got {pickers!r}")
-        count = self.ask(name, "examples", range(min, max + 1))
+        count = self._option(name, "examples", range(min, max + 1))
         if not count:
             return []
-        offered = (self.pool.pickers() if self.pool else ("random 1",)) if pickers is None else pickers
+        offered = (self._pool.pickers() if self._pool else ("random 1",)) if pickers is None else pickers
         check_options(offered, f"examples {name!r}")
-        picker = self.ask(f"{name}.picker", "choice", offered)
-        order = self.ask(f"{name}.order", "choice", ORDERS) if count > 1 else ORDERS[0]
-        if self.pool is None:
+        picker = self._option(f"{name}.picker", "choice", offered)
+        order = self._option(f"{name}.order", "choice", ORDERS) if count > 1 else ORDERS[0]
+        if self._pool is None:
             return [AnyExample()] * count
-        shots = self._pick(name, self.pool, picker, count)
+        shots = self._pick(name, self._pool, picker, count)
         shots = shots[::-1] if order == "reversed" else shots
-        self.shown[name] = shots
+        self._shown[name] = shots
         return shots
 
     def _pick(self, name: str, pool: ExamplePool, picker: str, count: int) -> list[Mapping[str, Any]]:
@@ -119,30 +171,26 @@ class Recorder:
                 return pool.pick(picker, count)
             except ValueError as error:
                 raise InputError(f"examples {name!r}: {error}") from None
-        if isinstance(self.row, AnyRow):
+        if isinstance(self._row, AnyRow):
             return list(pool.examples[:count])
-        # Alike is judged by what the prompt shows of a row: an exported prompt is given nothing else.
-        seen = self.row if self.row_fields is None else {field: self.row[field] for field in self.row_fields}
-        return list(nearest(pool.examples, seen, count))  # type: ignore[no-untyped-call]
+        # Similarity counts only the fields that the prompt shows, because an exported prompt is given no others.
+        seen = self._row if self._row_fields is None else {field: self._row[field] for field in self._row_fields}
+        return nearest(pool.examples, seen, count)
 
 
 def check_same(known: Factor, kind: Kind, options: tuple[Any, ...]) -> None:
-    """Refuse a name that stands for two lists of options.
+    """Refuse a factor that has other options than before.
 
     Raises:
-        InputError: with both lists.
+        InputError: the options or the kinds differ; the message has both lists.
     """
     if known.options != options or known.kind != kind:
         raise InputError(
             f"one name stands for one list of options, but {known.name!r} has two: {known.kind} "
-            f"{shortened(known.options)} and {kind} {shortened(options)}; rename one"
+            f"{_shortened(known.options)} and {kind} {_shortened(options)}; rename one"
         )
 
 
-def shortened(options: tuple[Any, ...]) -> str:
+def _shortened(options: tuple[Any, ...]) -> str:
     text = repr(list(options))
     return text if len(text) <= 100 else text[:99] + "…"
-
-
-class AnyExample(AnyRow, dict[str, Any]):
-    """A stand-in for an example when there is no data."""

@@ -1,4 +1,4 @@
-"""How templates and prompts become chat messages: the sandboxed Jinja environment and the chat block."""
+"""Rendering templates and prompts to chat messages, in a sandboxed Jinja environment."""
 
 from __future__ import annotations
 
@@ -7,70 +7,46 @@ from functools import lru_cache
 from typing import Any
 
 import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension
-from jinja2.parser import Parser
-from jinja2.runtime import Context, Macro
+from jinja2.runtime import Context
 
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
-from prompt_search.prompts.sandbox import Sandbox, allowance, refusing
+from prompt_search.prompts.prompt_runtime import ChatBlock, finalize
+from prompt_search.prompts.sandbox.jinja_sandbox import Sandbox
+from prompt_search.prompts.sandbox.steps import allowance, refusing
 
 FUNCTIONS = ("choice", "flag", "integer", "order", "examples")
-"""The choice functions of a template."""
+"""Names of the choice functions that a template may call."""
 
 ROLES = ("system", "user", "assistant", "developer", "tool")
+"""Roles that a chat message may have."""
 MESSAGES = "_messages"
-"""Under which name a rendering finds the list that chat blocks fill."""
+"""Name of the variable with the list that chat blocks append messages to."""
 
 
-class ChatExtension(Extension):
-    """``{% chat role="user" %}…{% endchat %}``: one chat message (the tag of the ``banks`` library)."""
+class CheckedChatBlock(ChatBlock):
+    """The chat block, which also checks its role and that no chat block is inside it."""
 
-    tags = {"chat"}  # noqa: RUF012  # jinja2 declares it so
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        if parser.stream.current.test("name:role"):
-            next(parser.stream)
-            parser.stream.expect("assign")
-            role = parser.parse_expression()
-        else:
-            parser.fail('a chat block names its role; write {% chat role="user" %}', line)
-        body = parser.parse_statements(("name:endchat",), drop_needle=True)
-        call = self.call_method("_chat", [role, nodes.ContextReference()], lineno=line)
-        return nodes.CallBlock(call, [], [], body).set_lineno(line)
-
-    def _chat(self, role: str, context: Context, caller: Macro) -> str:
+    def _chat(self, role: str, context: Context, caller: Callable[[], str]) -> str:
         if role not in ROLES:
             raise InputError(f"a chat role is one of {', '.join(ROLES)}, got {role!r}")
-        messages: list[Message] = context[MESSAGES]
+        messages: list[dict[str, str]] = context[MESSAGES]
         before = len(messages)
-        content = caller().strip()
-        if len(messages) != before:
-            raise InputError("a chat block cannot hold another; close the first one")
-        if content:
-            messages.append(Message(role, content))
-        return ""
 
+        def content() -> str:
+            text: str = caller()
+            if len(messages) != before:
+                raise InputError("a chat block cannot hold another; close the first one")
+            return text
 
-def finalize(value: object) -> object:
-    """How ``{{ value }}`` reads: a missing value as nothing, a list or dictionary as JSON rather than Python.
-
-    Its source is copied into exported prompts.
-    """
-    import json
-
-    if isinstance(value, (dict, list, tuple)):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return "" if value is None else value
+        return super()._chat(role, context, content)
 
 
 @lru_cache(maxsize=1)
 def environment() -> Sandbox:
-    """The sandboxed environment that every template and every exported prompt is rendered in."""
+    """The sandboxed environment in which every template and every prompt is rendered."""
     return Sandbox(
-        extensions=[ChatExtension],
+        extensions=[CheckedChatBlock],
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -80,10 +56,10 @@ def environment() -> Sandbox:
 
 
 def compile_source(source: str, name: str) -> jinja2.Template:
-    """Compile for `render_messages`.
+    """Compile source for `render_messages`.
 
     Raises:
-        TemplateError: a syntax error, with its line, or source too large or too deep for Python.
+        TemplateError: the source has a syntax error, or is too large or nested too deeply for Python.
     """
     env = environment()
     with refusing(name):
@@ -98,14 +74,18 @@ def render_messages(
 ) -> tuple[Message, ...]:
     """Render to chat messages; without any chat block the whole text is one user message.
 
-    Empty messages are left out and the text of each is stripped, so that an empty option leaves no trace.
-    ``line_outside`` finds the line of a text that stands outside the chat blocks.
+    Empty messages are left out and each text is stripped, so that an empty option leaves no trace.
+
+    Args:
+        compiled: the result of `compile_source`.
+        variables: the variables of the template.
+        line_outside: a function that finds the line of a text outside the chat blocks.
 
     Raises:
-        TemplateError: with the line, whatever the template's code raised.
+        TemplateError: the rendering raised an error; the message has the line.
     """
     name = compiled.name or "template"
-    messages: list[Message] = []
+    messages: list[dict[str, str]] = []
     try:
         with allowance():
             outside = compiled.render({**variables, MESSAGES: messages}).strip()
@@ -124,7 +104,7 @@ def render_messages(
             template=name,
             line=line_outside(outside),
         )
-    return tuple(messages)
+    return tuple(Message(**message) for message in messages)
 
 
 def _explain(error: Exception) -> str:
@@ -147,10 +127,10 @@ def _line_of(error: BaseException, name: str) -> int | None:
 
 
 def literal(value: Any, where: str = "value") -> str:
-    """A value as a Jinja literal that reads back as the same value (a range as a list).
+    """A value as a Jinja literal, which Jinja reads as the same value (a range as a list).
 
     Raises:
-        InputError: not text, number, boolean, None, list or dictionary with text keys.
+        InputError: the value is no text, number, boolean, None, list or dictionary with text keys.
 
     >>> literal({"a": ['say "hi"\\n', 1.5, True, None]})
     '{"a": ["say \\\\"hi\\\\"\\\\n", 1.5, true, none]}'

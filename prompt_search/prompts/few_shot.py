@@ -1,10 +1,9 @@
-"""Few-shot examples: which rows are shown, and in which order.
+"""Few-shot examples: the pool of rows, and pickers that rank it.
 
-A picker ranks the pool; a prompt with ``n`` shots shows the first ``n``. Fixed pickers (random, balanced,
-diverse) give every scored row the same shots, so that the prefix is shared; ``nearest`` looks at the row.
+A picker ranks the pool, and a prompt with ``n`` shots shows the first ``n`` of the ranking. Fixed pickers (random,
+balanced, diverse) give every row the same shots, so that requests share a prefix. The picker ``nearest``
+(`prompt_runtime.nearest`) picks shots by the row.
 """
-
-# mypy: disable-error-code="no-untyped-call"
 
 from __future__ import annotations
 
@@ -14,49 +13,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from prompt_search.prompts.environment import literal
+
 FIXED_SETS = 3
-"""How many different random, and how many different balanced, sets are offered by default."""
-
-
-def nearest(pool, row, count):  # type: ignore[no-untyped-def]  # its source is copied into exported prompts
-    """The ``count`` examples of ``pool`` most like ``row``, the most alike last.
-
-    Cosine similarity of TF-IDF weights over words (Salton and Buckley 1988). An example whose fields all
-    equal those of the row is the row itself and left out. Pure Python, because exported prompts carry this
-    function.
-    """
-    import math
-    import re
-
-    def words(fields):  # type: ignore[no-untyped-def]
-        return re.findall(r"\w+", " ".join(str(fields[name]) for name in row).casefold())
-
-    others = [example for example in pool if any(example[name] != row[name] for name in row)]
-    texts = [words(example) for example in others]
-    frequency: dict[str, int] = {}
-    for text in texts:
-        for word in set(text):
-            frequency[word] = frequency.get(word, 0) + 1
-
-    def weights(text):  # type: ignore[no-untyped-def]
-        vector: dict[str, float] = {}
-        for word in text:
-            vector[word] = vector.get(word, 0.0) + math.log((1 + len(texts)) / (1 + frequency.get(word, 0))) + 1
-        norm = math.sqrt(sum(weight * weight for weight in vector.values())) or 1.0
-        return {word: weight / norm for word, weight in vector.items()}
-
-    wanted = weights(words(row))
-    scored = []
-    for index, text in enumerate(texts):
-        vector = weights(text)
-        scored.append((sum(weight * vector.get(word, 0.0) for word, weight in wanted.items()), -index))
-    best = sorted(scored, reverse=True)[:count]
-    return [others[-index] for _, index in reversed(best)]
+"""Number of different random sets, and of different balanced sets, among the default pickers."""
 
 
 @dataclass(frozen=True)
 class ExamplePool:
-    """The labelled rows that shots may come from: each a mapping of every field and the target.
+    """The labelled rows that shots may come from, each a mapping with all fields and the target.
 
     Args:
         examples: field name to value, the target among them.
@@ -70,17 +35,23 @@ class ExamplePool:
         return len(self.examples)
 
     @cached_property
+    def source(self) -> str:
+        """The pool as a Jinja list."""
+        return jinja_list(self.examples)
+
+    @cached_property
     def fields(self) -> tuple[str, ...]:
+        """The names of the fields, without the target."""
         return tuple(name for name in self.examples[0] if name != self.target) if self.examples else ()
 
     @cached_property
     def categorical(self) -> bool:
-        """Whether the target has few enough values for a set to hold one of each."""
+        """Whether the target has so few values that a set can hold an example of each."""
         labels = {str(example[self.target]) for example in self.examples}
         return 2 <= len(labels) <= max(2, len(self.examples) // 4)
 
     def pickers(self) -> tuple[str, ...]:
-        """The pickers offered when the template names none."""
+        """The default pickers, for templates that name none."""
         kinds = ("balanced", "random") if self.categorical else ("random",)
         fixed = tuple(f"{kind} {number}" for kind in kinds for number in range(1, FIXED_SETS + 1))
         return (*fixed, "diverse", "nearest")
@@ -89,7 +60,7 @@ class ExamplePool:
         """The first ``count`` examples of a fixed picker.
 
         Raises:
-            ValueError: an unknown picker; the message says which there are.
+            ValueError: the picker is unknown; the message names those that exist.
         """
         kind, _, number = picker.partition(" ")
         ranking = self._farthest_first(count) if kind == "diverse" else self._ranking(kind, number or "1")
@@ -113,7 +84,7 @@ class ExamplePool:
         return self._rankings[kind, number]
 
     def _balanced(self, order: Sequence[int], generator: random.Random) -> list[int]:
-        """One example of each label in turn, the labels in a random order."""
+        """Positions of one example of each label in turn, with the labels in a random order."""
         by_label: dict[str, list[int]] = {}
         for index in order:
             by_label.setdefault(str(self.examples[index][self.target]), []).append(index)
@@ -129,19 +100,25 @@ class ExamplePool:
 
     @cached_property
     def _farthest(self) -> tuple[list[int], list[float]]:
-        """The examples chosen so far, and how far each of all is from the nearest of them."""
+        """The positions chosen so far, and the distance of every example from the nearest chosen one."""
         return [], [2.0] * len(self.examples)
 
     def _farthest_first(self, count: int) -> list[int]:
-        """Farthest-first traversal (Gonzalez 1985) over word sets with Jaccard distance."""
+        """Positions by farthest-first traversal (Gonzalez 1985) over word sets with Jaccard distance."""
         order, distance = self._farthest
         while len(order) < min(count, len(self.examples)):
-            # The first of those that are farthest from all chosen; a chosen one never comes back.
+            # The first of the farthest examples; a chosen one has a negative distance and is not chosen again.
             latest = max(range(len(distance)), key=lambda index: (distance[index], -index))
             order.append(latest)
             for index, words in enumerate(self._words):
                 union = len(self._words[latest] | words)
-                apart = 1 - len(self._words[latest] & words) / union if union else 0.0
-                distance[index] = min(distance[index], apart)
+                jaccard = 1 - len(self._words[latest] & words) / union if union else 0.0
+                distance[index] = min(distance[index], jaccard)
             distance[latest] = -1.0
         return order
+
+
+def jinja_list(examples: Sequence[Mapping[str, Any]]) -> str:
+    """Examples as a Jinja list, one per line."""
+    lines = "".join(f"  {literal(dict(example))},\n" for example in examples)
+    return f"[\n{lines}]"

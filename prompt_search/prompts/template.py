@@ -1,8 +1,8 @@
 """One Jinja template as the whole search space.
 
-The file reads as the prompt it makes; its named choices are the dimensions. `Template.render` is
-define-by-run: the choice functions record what the rendering asked for. `Template.fix` writes the same
-template with the choices filled in: plain Jinja, which is what a candidate is scored with and what ships.
+The file reads as the prompt that it makes, and its named choices are the dimensions of the space. `Template.render` is
+define-by-run: the choice functions record the choices that the rendering uses. `Template.specialize` writes the same
+template with the choices filled in. The result is plain Jinja: a candidate is scored with it, and it ships.
 """
 
 from __future__ import annotations
@@ -13,31 +13,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import meta, nodes
-
 from prompt_search import _html
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
-from prompt_search.prompts.choice_functions import AnyRow, Recorder, check_same
-from prompt_search.prompts.environment import FUNCTIONS, MESSAGES, compile_source, environment, literal, render_messages
+from prompt_search.prompts.choice_functions import AnyRow, ChoiceFunctions, Trace, check_same
+from prompt_search.prompts.discovery import Render, discover
+from prompt_search.prompts.environment import FUNCTIONS, MESSAGES, literal, render_messages
+from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.few_shot import ExamplePool
-from prompt_search.prompts.sandbox import refusing
-from prompt_search.prompts.space import Factor, SearchSpace, discover
-from prompt_search.prompts.specialize import Filler, list_at_top, segments, stored_names
-from prompt_search.prompts.static_checks import (
-    Dependence,
-    choice_lines,
-    first_line,
-    optional_variables,
-    outside_chat,
-    refuse_other_files,
-    row_fields_only,
-    row_fields_used,
-)
+from prompt_search.prompts.sandbox.steps import refusing
+from prompt_search.prompts.space import SearchSpace
+from prompt_search.prompts.specialize.parsed_template import ParsedTemplate
+from prompt_search.prompts.specialize.specializer import Specializer
+from prompt_search.prompts.static_checks import check_row_fields, check_variables, outside_chat
 
 _TAG = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _CALL = re.compile(rf"\b(?:{'|'.join(FUNCTIONS)})\(\s*(?:\"[^\"]*\"|'[^']*')?")
-_DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
 
 
 class Template:
@@ -45,12 +36,12 @@ class Template:
 
     Args:
         source: the template's text.
-        name: shown in error messages, a file name as a rule.
-        context: values for the template's other variables (option lists, labels): text, numbers, booleans,
-            lists and dictionaries, so that an exported prompt can carry them.
+        name: shown in error messages; usually a file name.
+        context: values for the template's other variables, such as option lists and labels. They are text, numbers,
+            booleans, lists or dictionaries, so that an exported prompt can carry them.
 
     Raises:
-        TemplateError: a syntax error, a choice whose name is not a literal, a choice that depends on the row.
+        TemplateError: a syntax error, a choice whose name is not a literal, or a choice that depends on the row.
         InputError: a context value that a prompt cannot carry.
 
     >>> template = Template('{{ choice("greeting", ["Hello", "Hi"]) }} {{ row.name }}')
@@ -66,24 +57,14 @@ class Template:
             if key in ("row", "nearest", MESSAGES, *FUNCTIONS):
                 raise InputError(f"context[{key!r}]: every template has something of that name; rename it")
             literal(value, where=f"context[{key!r}]")
-        with refusing(name):
-            self._ast = environment().parse(source, name)
-            refuse_other_files(self._ast, name)
-            self.lines = choice_lines(self._ast, name)
-            self.row_fields = row_fields_only(self._ast)
-            self._parents = Dependence(self._ast, name).parents
-            self._compiled = compile_source(source, name)
-            self._segments = segments(source)
-            self._stored = stored_names(self._ast)
-            self._names_used = {node.name for node in self._ast.find_all(nodes.Name)}
-        self._pool_written: tuple[str, ExamplePool, str] | None = None
+        self._parsed = ParsedTemplate.parse(source, name)
 
     @classmethod
     def read(cls, path: str | Path, context: Mapping[str, Any] | None = None) -> Template:
-        """Read a file; a bare name that is no file here is looked up among the shipped templates.
+        """Read a template file, or a shipped template if the path is a bare name and no such file exists.
 
         Raises:
-            TemplateError: no such file, or not UTF-8.
+            TemplateError: there is no such file, or it is not UTF-8.
         """
         given = Path(path)
         shipped = {Path(entry.name).stem: entry for entry in shipped_templates()}
@@ -102,44 +83,22 @@ class Template:
         return cls(source, name=given.name, context=context)
 
     def with_context(self, context: Mapping[str, Any]) -> Template:
-        """The same template with more context; what it has already stays."""
+        """The same template with more context; the values that it already has stay."""
         return Template(self.source, name=self.name, context={**context, **self.context})
 
     def check(self, fields: Sequence[str], target: str | None = None, *, known: Iterable[str] = ()) -> None:
-        """Static checks against the data: every variable and every field of the row exists.
+        """Check statically that every variable and every field of the row exists.
+
+        Args:
+            fields: the fields of the rows, the target among them.
+            target: the field that a prompt must not read.
+            known: names of further variables.
 
         Raises:
-            TemplateError: with the line and what there is instead.
+            TemplateError: a variable or a field does not exist; the message has the line and those that exist.
         """
-        offered = {"row", "answer", "nearest", *FUNCTIONS, *self.context, *known}
-        # What is set in every branch of an `if` counts as undeclared too; a rendering tells if one is missing.
-        allowed = {*offered, *optional_variables(self._ast), *self._stored}
-        missing = meta.find_undeclared_variables(self._ast) - allowed
-        for name in sorted(missing):
-            raise TemplateError(
-                f"undefined variable {name!r}; pass it in context=, or use {', '.join(sorted(offered))}",
-                template=self.name,
-                line=first_line(self._ast, name),
-            )
-        for line, column, by_attribute in row_fields_used(self._ast):
-            if column == target:
-                raise TemplateError(
-                    f"row.{column} is the target, which a prompt must not see; use another field",
-                    template=self.name,
-                    line=line,
-                )
-            if column not in fields:
-                raise TemplateError(
-                    f"the rows have no field {column!r}; they have {', '.join(fields)}",
-                    template=self.name,
-                    line=line,
-                )
-            if by_attribute and column in _DICT_METHODS:
-                raise TemplateError(
-                    f'.{column} is a method of dictionaries; write row["{column}"]',
-                    template=self.name,
-                    line=line,
-                )
+        check_variables(self._parsed.ast, self.name, {"row", "answer", "nearest", *FUNCTIONS, *self.context, *known})
+        check_row_fields(self._parsed.ast, self.name, fields, target)
 
     def render(
         self,
@@ -153,14 +112,14 @@ class Template:
         Args:
             choices: option (or its text) by choice name; missing ones take their first option.
             row: field values by name, without the target.
-            pool: where shots come from.
+            pool: the examples that shots are taken from.
 
         Raises:
-            TemplateError: an unknown option or choice, an undefined variable.
+            TemplateError: an option or a choice is unknown, or a variable is undefined.
         """
-        messages, recorder = self._trace(choices or {}, row, pool)
+        messages, trace = self._trace(choices or {}, row, pool)
         for name in choices or {}:
-            if name not in recorder.factors and name.split(".")[0] not in (*self.names, "answer"):
+            if name not in trace.factors and name.split(".")[0] not in (*self.names, "answer"):
                 raise TemplateError(
                     f"there is no choice {name!r}, only {', '.join(self.names) or 'text'}; correct the name",
                     template=self.name,
@@ -168,37 +127,46 @@ class Template:
         return [message.to_dict() for message in messages]
 
     @property
+    def lines(self) -> Mapping[str, int]:
+        """The line of each choice, by name, in the order of the source."""
+        return self._parsed.lines
+
+    @property
+    def row_fields(self) -> tuple[str, ...] | None:
+        """The fields of the row that the template reads, or None if it may read any."""
+        return self._parsed.row_fields
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """The choices that the source mentions, in order."""
+        """The names of the choices in the order of the source."""
         return tuple(self.lines)
 
     def _trace(
         self, choices: Mapping[str, Any], row: Any, pool: ExamplePool | None
-    ) -> tuple[tuple[Message, ...], Recorder]:
+    ) -> tuple[tuple[Message, ...], Trace]:
         row = AnyRow() if row is None else row
-        recorder = Recorder(choices, pool, row, self.lines, self.row_fields)
-        variables = {"answer": choices.get("answer", ""), **self.context, "row": row, **recorder.functions()}
-        return render_messages(self._compiled, variables, self._line_outside), recorder
+        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields)
+        variables = {"answer": choices.get("answer", ""), **self.context, "row": row, **functions.by_name()}
+        return render_messages(self._parsed.compiled, variables, self._line_outside), functions.trace
 
     def _line_outside(self, outside: str) -> int | None:
-        """The line of a text that a rendering left outside the chat blocks."""
-        for data in outside_chat(self._ast):
+        """The line of a text that a rendering has outside the chat blocks."""
+        for data in outside_chat(self._parsed.ast):
             text = data.data.lstrip()
             if text and outside.startswith(text.strip()[:20]):
                 return data.lineno + data.data[: len(data.data) - len(text)].count("\n")
         return None
 
     def space(self, row: Any = None, *, pool: ExamplePool | None = None, extra: Sequence[Factor] = ()) -> SearchSpace:
-        """The dimensions, their options and conditions, found by rendering with one row.
+        """The search space of the template, found by rendering it with one row.
 
         Args:
             row: any row of the data.
-            pool: where shots come from.
+            pool: the examples that shots are taken from.
             extra: factors outside the template (request parameters, model, answer form).
 
         Raises:
-            TemplateError: a choice that cannot be reached, two lists of options under one name, any error of
-                a rendering.
+            TemplateError: a choice cannot be reached, one name has two lists of options, or a rendering fails.
         """
         always = {factor.name: factor for factor in extra}
         for name in always:
@@ -209,23 +177,8 @@ class Template:
                     line=self.lines[name],
                 )
 
-        known: dict[str, Factor] = {}
-
-        def consult(values: Mapping[str, Any]) -> dict[str, Factor]:
-            texts = dict(values)
-            if "answer" in always and "answer" in texts:
-                texts["answer"] = always["answer"].texts[always["answer"].position(texts["answer"])]
-            elif "answer" in always:
-                texts["answer"] = always["answer"].texts[0]
-            found = self._trace(texts, row, pool)[1].factors
-            for name, factor in found.items():
-                try:
-                    check_same(known.setdefault(name, factor), factor.kind, factor.options)
-                except InputError as error:
-                    raise TemplateError(str(error), template=self.name, line=factor.line) from None
-            return {**always, **found}
-
-        space, unreached = discover(self.names, consult, self._parents)
+        render = self._factors_by_rendering(row, pool, always)
+        space, unreached = discover(self.names, render, self._parsed.parents)
         if unreached:
             raise TemplateError(
                 f"the choice {unreached[0]!r} is never reached, whatever the other choices are; remove "
@@ -235,32 +188,47 @@ class Template:
             )
         return space
 
+    def _factors_by_rendering(self, row: Any, pool: ExamplePool | None, always: Mapping[str, Factor]) -> Render:
+        """The function that renders for `discover`; the factors in ``always`` are part of every rendering."""
+        known: dict[str, Factor] = {}
+
+        def render(values: Mapping[str, Any]) -> dict[str, Factor]:
+            choices = dict(values)
+            if "answer" in always:
+                answer = always["answer"]
+                choices["answer"] = answer.texts[answer.position(choices["answer"]) if "answer" in choices else 0]
+            found = self._trace(choices, row, pool)[1].factors
+            for name, factor in found.items():
+                try:
+                    check_same(known.setdefault(name, factor), factor.kind, factor.options)
+                except InputError as error:
+                    raise TemplateError(str(error), template=self.name, line=factor.line) from None
+            return {**always, **found}
+
+        return render
+
     def shots(self, choices: Mapping[str, Any], row: Any, pool: ExamplePool | None) -> list[Mapping[str, Any]]:
-        """The examples that a rendering shows, of all its lists."""
+        """All examples that a rendering shows."""
         return [shot for shown in self._trace(choices, row, pool)[1].shown.values() for shot in shown]
 
     def specialize(self, choices: Mapping[str, Any], row: Any = None, *, pool: ExamplePool | None = None) -> str:
-        """The same template with the choices filled in: Jinja without search functions, self-contained.
+        """The same template with the choices filled in: self-contained Jinja without choice functions.
 
-        Branches that a choice decides are resolved, option lists disappear, labels and other context that is
-        still needed is set at the top, shots are written out (``nearest`` keeps its pool).
+        Branches that a choice decides are resolved and option lists disappear. Labels and other context that is still
+        needed are set at the top, and shots are written out (``nearest`` keeps its pool).
 
         Args:
-            choices, row, pool: as for `render`; the result is the same whatever the row.
+            choices: as for `render`.
+            row: as for `render`; the result is the same for every row.
+            pool: as for `render`.
 
         Raises:
-            TemplateError: as for `render`, and shots without a pool to take them from.
+            TemplateError: as for `render`, and if there are shots but no pool.
         """
-        recorder = self._trace(choices, row, pool)[1]
+        trace = self._trace(choices, row, pool)[1]
+        context = {"answer": choices.get("answer", ""), **self.context}
         with refusing(self.name):
-            return Filler(self, recorder, choices.get("answer", "")).source()
-
-    def _pool_text(self, variable: str, pool: ExamplePool) -> str:
-        """A pool as source; the last one is kept, because every candidate of a study has the same."""
-        kept = self._pool_written
-        if kept is None or kept[0] != variable or kept[1] is not pool:
-            self._pool_written = kept = (variable, pool, list_at_top(variable, pool.examples))
-        return kept[2]
+            return Specializer(self._parsed, context, trace, pool).source()
 
     def __repr__(self) -> str:
         return f"Template({self.name!r}, choices: {', '.join(self.names) or 'none'})"
@@ -273,7 +241,7 @@ class Template:
 
     @property
     def _marked(self) -> _html.Markup:
-        """The source with every choice function and its choice's name marked."""
+        """The source in HTML, with every choice function and its choice's name marked."""
         parts: list[_html.Markup] = []
         end = 0
         for tag in _TAG.finditer(self.source):
@@ -284,6 +252,6 @@ class Template:
 
 
 def shipped_templates() -> list[Any]:
-    """The template files inside the package, by name."""
+    """The template files inside the package, sorted by name."""
     folder = resources.files("prompt_search") / "_templates"
     return sorted((entry for entry in folder.iterdir() if entry.name.endswith(".j2")), key=lambda e: e.name)

@@ -1,4 +1,4 @@
-"""Two prompts on the same rows: by how much one is better, on which rows it won and lost, and what differs in them."""
+"""The comparison of two prompts on the same rows: the difference, rows won and lost, and how the prompts differ."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.errors import InputError
-from prompt_search.results import tables
-from prompt_search.results.result import Evaluation, Result, Verdict, score_text, shown_text
-from prompt_search.results.statistics import mean_interval, paired_difference
+from prompt_search.results import tables, wording
+from prompt_search.results.evaluation import Evaluation
+from prompt_search.results.frames import answer_text
+from prompt_search.results.statistics import paired_difference
+from prompt_search.results.stored_study import StoredStudy
+from prompt_search.results.verdict import MeanScore, Verdict
+from prompt_search.results.view import Bar, Column, View, to_html
 
 COMPARED_COLUMNS = (
     "row", "target", "outcome", "change", "first_score", "second_score", "first_answer", "second_answer",
     "first_response", "second_response",
 )  # fmt: skip
 OUTCOMES = ("won", "lost", "equal", "failed")
-SEALED = ("test", "evaluation")
-"""Rows that neither prompt was chosen by."""
+TEST_SPLITS = ("test", "evaluation")
+"""The splits whose rows no search selected a prompt by."""
 
-SHOWN = 10
-"""How many won and lost rows are printed."""
+SHOWN_ROWS = 10
+"""Number of won and lost rows that a printed comparison shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What `compare` found; the second prompt against the first.
+    """The comparison of a second prompt with a first one; made by `compare`.
 
     Args:
-        first, second: the two, with their samples on the same rows.
-        sealed: whether no prompt was chosen by these rows; else the difference is optimistic.
+        first: the first prompt with its scores on the common rows.
+        second: the second prompt with its scores on the same rows.
+        sealed: whether no search selected a prompt by these rows; else the difference is optimistic.
     """
 
     first: Evaluation
@@ -42,7 +47,8 @@ class Comparison:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Whether the second is better: difference (second minus first), its 95% interval, p, rows won and lost."""
+        """Whether the second is better, with the difference (second minus first), its 95% interval, p, rows won and
+        lost."""
         frame = self.rows_df()
         return Verdict.of(paired_difference(frame["first_score"].tolist(), frame["second_score"].tolist()))
 
@@ -65,14 +71,15 @@ class Comparison:
     def rows_df(self) -> pd.DataFrame:
         """One row per common row of the data, the largest change first.
 
-        Columns: ``row`` position in the data; ``target``; ``outcome`` of the second: won, lost, equal, or failed where
-        a request of either failed; ``change`` of the score, second minus first; both prompts' ``…_score``,
-        ``…_answer``, ``…_response``.
+        Columns: ``row`` position in the data; ``target``; ``outcome`` of the second prompt: won, lost, equal, or failed
+        where a request of either failed; ``change`` of the score, second minus first; ``…_score``, ``…_answer`` and
+        ``…_response`` of both prompts.
         """
         return self._rows.copy()
 
     def choices_df(self) -> pd.DataFrame:
-        """The choices in which they differ: ``choice``, ``first``, ``second``, text of the option, None without it."""
+        """One row per choice in which the prompts differ: ``choice``, ``first`` and ``second`` text of the option, None
+        where the choice is inactive."""
         before, after = self.first.prompt.choices, self.second.prompt.choices
         names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
         lines = [(name, before.get(name), after.get(name)) for name in names]
@@ -80,89 +87,100 @@ class Comparison:
 
     @property
     def diff(self) -> str:
-        """A unified diff from the first prompt's text to the second's; empty where they read the same."""
+        """A unified diff from the first prompt's text to the second's; empty where they are the same."""
         return self.first.prompt.diff(self.second.prompt)
 
     @property
-    def scores(self) -> dict[str, tuple[float, float, float, int]]:
-        """(mean, low, high, rows) of both on the rows where both have a score."""
+    def scores(self) -> dict[str, MeanScore]:
+        """The mean score of both, by name, on the rows where both have a score: (mean, low, high, rows)."""
         frame = self._rows.dropna(subset=["change"])
-        found = {}
-        for name, column in zip(self.names, ("first_score", "second_score"), strict=True):
-            values = frame[column].tolist()
-            found[name] = (frame[column].mean(), *mean_interval(values), len(values))
-        return found
+        columns = ("first_score", "second_score")
+        return {name: MeanScore.of(frame[column].tolist()) for name, column in zip(self.names, columns, strict=True)}
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the two are called; told apart where they have one name."""
+        """The names of the two; with their place where both have the same name."""
         first, second = self.first.name, self.second.name
         return (first, second) if first != second else (f"{first} (first)", f"{second} (second)")
 
     @property
     def headline(self) -> str:
         """The comparison in one or two lines."""
-        first, second = self.names
-        words = {
-            "better": f"{second} is better than {first}",
-            "worse": f"{second} is worse than {first}",
-            "not shown": f"It is not shown that {second} and {first} differ",
-        }[self.verdict]
-        before, after = self.scores.values()
-        said = (
-            f"{words}: {score_text(after)} against {score_text(before)} on {self.verdict.rows} rows, won "
-            f"{self.verdict.won}, lost {self.verdict.lost}; {shown_text(self.verdict)}."
-        )
-        warning = "At least one of them was chosen by its score on these rows: the difference is optimistic."
-        return said if self.sealed else f"{said}\n{warning}"
+        first, second = self.scores.values()
+        sentence = wording.comparison_sentence(self.verdict, self.names, (first, second))
+        return sentence if self.sealed else f"{sentence}\n{wording.CHOSEN_BY_THESE_ROWS}"
 
     def __repr__(self) -> str:
         changed = self.changed()
-        rows = changed.to_string(index=False, float_format="{:+.3f}".format) if len(changed) else "no row differs"
-        return "\n\n".join([self.headline, rows, self.diff or "the prompts read the same"])
+        rows = changed.to_string(index=False, float_format="{:+.3f}".format) if len(changed) else wording.NO_ROW_DIFFERS
+        return "\n\n".join([self.headline, rows, self.diff or wording.SAME_TEXT])
 
-    def changed(self, most: int = SHOWN, width: int = 60) -> pd.DataFrame:
-        """The rows won and lost, the largest changes first, texts on one line: ``row``, ``outcome``, ``change``,
-        ``target``, ``first``, ``second``: the answers."""
+    def changed(self, most: int = SHOWN_ROWS, width: int = 60) -> pd.DataFrame:
+        """The rows won and lost, the largest changes first: ``row``, ``outcome``, ``change``, ``target``, and the
+        answers ``first`` and ``second``; each text is one line of at most ``width`` characters."""
         frame = self._rows[self._rows["outcome"].isin(["won", "lost"])].head(most)
         texts = {
-            new: frame[old].map(lambda value: "" if value is None else _html.clipped(tables.answer_text(value), width))
+            new: frame[old].map(lambda value: "" if value is None else _html.clipped(answer_text(value), width))
             for new, old in (("target", "target"), ("first", "first_answer"), ("second", "second_answer"))
         }
         return frame[["row", "outcome", "change"]].assign(**texts)
 
     def _repr_html_(self) -> str:
-        ends = _html.scale(*zip(*((low, high) for _, low, high, _ in self.scores.values()), strict=True))
-        scores = [
-            (name, f"{mean:.3f}", _html.bar(mean, low, high, **ends), f"{low:.2f} to {high:.2f}", rows)
-            for name, (mean, low, high, rows) in self.scores.items()
-        ]
-        changed = self.changed(width=200)
-        lines = [
-            (row, outcome, f"{change:+.3f}", *rest) for row, outcome, change, *rest in changed.itertuples(index=False)
-        ]
-        columns = ("row", "outcome", "change", "target", *self.names)
         return _html.block(
-            _html.said(self.verdict, self.headline),
-            _html.table("", ("prompt", "score", "", "95% interval", "rows"), scores, ("score", "rows")),
-            _html.table("rows won and lost", columns, lines, ("row", "change")) if lines else "",
+            _html.verdict(self.verdict, self.headline),
+            to_html(scores_view(self)),
+            to_html(changed_view(self, width=200)),
             _html.fill("<div><b>what differs in the prompts</b></div>{}", _html.diff(self.diff)),
         )
 
 
-def compare(first: Result | Evaluation, second: Result | Evaluation) -> Comparison:
+def scores_view(comparison: Comparison) -> View:
+    """The scores of both prompts on the rows that both were scored on."""
+    return View(
+        title=wording.compared_rows_title(comparison.sealed),
+        columns=(
+            Column("prompt"),
+            Column("score", "number", ".3f"),
+            Column("95% interval", "bar", ".2f"),
+            Column("rows", "number"),
+        ),
+        rows=tuple(
+            (name, mean, Bar(mean, low, high), rows) for name, (mean, low, high, rows) in comparison.scores.items()
+        ),
+    )
+
+
+def changed_view(comparison: Comparison, most: int = SHOWN_ROWS, width: int = 60) -> View:
+    """The rows won and lost by the second prompt, the largest changes first; see `Comparison.changed`."""
+    first, second = comparison.names
+    return View(
+        title=wording.changed_rows_title(comparison.verdict),
+        columns=(
+            Column("row", "number"),
+            Column("outcome"),
+            Column("change", "number", "+.3f"),
+            Column("target"),
+            Column(first),
+            Column(second),
+        ),
+        rows=tuple(comparison.changed(most, width).itertuples(index=False, name=None)),
+    )
+
+
+def compare(first: StoredStudy | Evaluation, second: StoredStudy | Evaluation) -> Comparison:
     """Compare two prompts on the rows that both were scored on: the winners of two results, or evaluations.
 
-    Where both were scored on rows that no search saw, those alone count; else all common rows do, and the comparison
-    says that it is optimistic.
+    Rows that no search saw are used alone where both have at least two of them in common; else all common rows are
+    used, and the comparison says that it is optimistic.
 
     Args:
-        first: a finished or unfinished study's result (its winner), ``result.evaluation(trial)``, or what `evaluate`
-            gave.
-        second: the other; the difference is this one minus the first.
+        first: the result of a finished or unfinished study (its winner), ``result.evaluation(trial)``, or the result
+            of `evaluate`.
+        second: the other one; the difference is this one minus the first.
 
     Raises:
-        InputError: something else, fewer than two common rows, other data, or scores by another metric.
+        InputError: an argument is something else, there are fewer than two common rows, or the two have other data or
+            another metric.
     """
     pair = [_evaluation(each) for each in (first, second)]
     metrics = [each.metric for each in pair]
@@ -170,8 +188,8 @@ def compare(first: Result | Evaluation, second: Result | Evaluation) -> Comparis
         raise InputError(
             f"scores by {metrics[0]} and by {metrics[1]} cannot be compared; rescore one study by the other's metric"
         )
-    splits: Collection[str] = SEALED
-    targets = [_targets(each, SEALED) for each in pair]
+    splits: Collection[str] = TEST_SPLITS
+    targets = [_targets(each, TEST_SPLITS) for each in pair]
     sealed = len(targets[0].keys() & targets[1].keys()) >= 2
     if not sealed:
         splits, targets = tables.SPLITS, [_targets(each, tables.SPLITS) for each in pair]
@@ -192,13 +210,13 @@ def compare(first: Result | Evaluation, second: Result | Evaluation) -> Comparis
 
 
 def _targets(evaluation: Evaluation, splits: Collection[str]) -> dict[int, object]:
-    """The targets by row, of the rows of some splits."""
+    """The targets of the rows of some splits, by row."""
     frame = evaluation.scored[evaluation.scored["split"].isin(splits)]
     return dict(zip(frame["row"], frame["target"], strict=True))
 
 
-def _evaluation(given: Result | Evaluation) -> Evaluation:
-    if isinstance(given, Result):
+def _evaluation(given: StoredStudy | Evaluation) -> Evaluation:
+    if isinstance(given, StoredStudy):
         return given.evaluation()
     if isinstance(given, Evaluation):
         return given

@@ -234,8 +234,8 @@ def t_power(rows: int, deviation: float, difference: float, level: float = 0.95)
     return float(stats.nct.sf(critical, rows - 1, difference * math.sqrt(rows) / deviation))
 
 
-MARGIN = 0.02
-"""How much worse than the winner a simpler prompt may be."""
+NON_INFERIORITY_MARGIN = 0.02
+"""The difference to the winner's score that a shorter prompt may have by default."""
 
 
 def not_worse(difference: float, deviation: float, margin: float, level: float = 0.95) -> bool:

@@ -8,13 +8,12 @@ are here; the one for the terminal is in the command line.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from prompt_search import _html, _numbers
-from prompt_search.results.tables import markdown_text
+from prompt_search.results.export import markdown_text
 
 Kind = Literal["text", "number", "bar"]
 
@@ -26,12 +25,14 @@ class Column:
     Args:
         title: what stands above it.
         kind: ``text``; ``number``, aligned to the right; ``bar``, a mean with its interval.
-        form: the format of its numbers; one that begins with ``+`` also centres bars on 0.
+        form: the format of its numbers.
+        ends: the ends of its bars; by default 0 and 1, or wider where intervals reach further.
     """
 
     title: str
     kind: Kind = "text"
     form: str = ""
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +109,12 @@ def cell_text(column: Column, cell: Cell) -> str:
     return str(cell)
 
 
-def scale(column: Column, cells: Sequence[Cell]) -> dict[str, float]:
-    """The ends of the bars of a column: 0 and 1, or wider where intervals reach further; symmetric around 0 for
-    differences."""
+def bar_ends(column: Column, cells: Iterable[Cell]) -> dict[str, float]:
+    """The ends of the bars of a column."""
+    if column.ends is not None:
+        return {"least": column.ends[0], "most": column.ends[1]}
     bars = [cell for cell in cells if isinstance(cell, Bar)]
-    if not column.form.startswith("+"):
-        return _html.scale([bar.low for bar in bars], [bar.high for bar in bars])
-    known = [abs(end) for bar in bars for end in (bar.low, bar.high) if not math.isnan(end)]
-    most = max(known, default=1.0)
-    return {"least": -most, "most": most}
+    return _html.scale([bar.low for bar in bars], [bar.high for bar in bars])
 
 
 def html_cell(column: Column, cell: Cell, ends: dict[str, float]) -> Any:
@@ -134,7 +132,7 @@ def html_cell(column: Column, cell: Cell, ends: dict[str, float]) -> Any:
 def html_rows(view: View) -> list[list[Any]]:
     """Every cell as HTML."""
     places = range(len(view.columns))
-    ends = [scale(view.columns[place], [row[place] for row in view.rows]) for place in places]
+    ends = [bar_ends(view.columns[place], [row[place] for row in view.rows]) for place in places]
     return [[html_cell(view.columns[place], row[place], ends[place]) for place in places] for row in view.rows]
 
 

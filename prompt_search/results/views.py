@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from prompt_search import _html
-from prompt_search.results import tables
-from prompt_search.results.result import Result
+from prompt_search.results import breakdowns, tables, wording
+from prompt_search.results.frames import answer_text
+from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, Pieces, View
 
 SHOWN_PROMPTS = 10
@@ -25,7 +27,14 @@ SHOWN_INTERACTIONS = 10
 INTERVAL = "95% interval"
 
 
-def ranking_view(result: Result, limit: int | None = SHOWN_PROMPTS, *, width: int = 24, detailed: bool = False) -> View:
+def ranking_view(
+    result: StoredStudy,
+    limit: int | None = SHOWN_PROMPTS,
+    *,
+    width: int = 24,
+    detailed: bool = False,
+    marked: bool = False,
+) -> View:
     """The prompts in the order in which the search ranks them.
 
     Columns that say nothing about any prompt (no unparsed response, no error, no cost) are left out.
@@ -34,8 +43,9 @@ def ranking_view(result: Result, limit: int | None = SHOWN_PROMPTS, *, width: in
         result: a study, finished or not.
         limit: number of prompts; None for all.
         width: number of characters that each option is shortened to.
-        detailed: with the corrected score, seconds and state as well, and with the options that differ from the winner
-            marked.
+        detailed: with the corrected score, seconds and state as well.
+        marked: with the choices that differ from the default or the winner, those that differ from the winner marked;
+            else with the choices that differ from the default.
     """
     frame = tables.with_costs(result.ranking())
     frame = frame if limit is None else frame.head(limit)
@@ -58,23 +68,22 @@ def ranking_view(result: Result, limit: int | None = SHOWN_PROMPTS, *, width: in
         shown.append((Column("USD per 1,000 rows", "number", ",.4f"), frame["usd_per_1000_rows"]))
     if detailed:
         shown.append((Column("state"), frame["state"]))
-        shown.append(
-            (Column("differs from default or winner"), [_compared(result, trial, width) for trial in frame["trial"]])
-        )
+    if marked:
+        choices: list[Pieces | str] = [_compared(result, trial, width) for trial in frame["trial"].tolist()]
+        shown.append((Column("differs from default or winner"), choices))
     else:
-        shown.append(
-            (Column("differs from the default in"), [result.changes(trial, width) for trial in frame["trial"]])
-        )
+        changes = [result.changes(trial, width) for trial in frame["trial"].tolist()]
+        shown.append((Column("differs from the default in"), changes))
     winner = [place for place, trial in enumerate(frame["trial"]) if trial == result.best_trial]
     view = _view("prompts as the search ranks them: a score on few rows counts for less", shown)
     return View(title=view.title, columns=view.columns, rows=view.rows, highlighted=frozenset(winner))
 
 
-def tested_view(result: Result) -> View:
+def tested_view(result: StoredStudy) -> View:
     """The scores on the test rows: of the default prompt, the best prompt written by hand and the winner."""
     scores = [(name, trial, result.test_score(trial)) for name, trial in result.tested.items()]
     return View(
-        title=f"on rows that the search never saw ({result.opened})" if result.finished else "",
+        title=f"on test rows that the search never saw ({wording.test_uses_text(result.test_uses)})",
         columns=(
             Column("prompt"),
             Column("trial", "number"),
@@ -86,34 +95,35 @@ def tested_view(result: Result) -> View:
     )
 
 
-def effects_view(result: Result, limit: int | None = SHOWN_EFFECTS, *, shown_only: bool = True) -> View:
+def effects_view(result: StoredStudy, limit: int | None = SHOWN_EFFECTS, *, shown_only: bool = True) -> View:
     """The effects of options on the true score, the strongest first.
 
     Args:
         result: a finished study.
         limit: number of options; None for all.
-        shown_only: only options whose effect is shown (`tables.shown_to_matter`); else all options, the most important
-            choice first, with the expected effect and the importance of the choice.
+        shown_only: only options whose effect is shown (`breakdowns.shown_to_matter`); else all options, the most
+            important choice first, with the expected effect and the importance of the choice.
     """
     frame = result.effects_df()
     if shown_only:
-        frame = tables.shown_to_matter(frame).sort_values("effect", key=abs, ascending=False)
+        frame = breakdowns.shown_to_matter(frame).sort_values("effect", key=abs, ascending=False)
     frame = frame if limit is None else frame.head(limit)
     shown: list[tuple[Column, Iterable[Any]]] = [
         (Column("choice"), frame["choice"]),
         (Column("option"), frame["option"].map(lambda option: _html.clipped(option, 120))),
         (Column("effect", "number", "+.3f"), frame["effect"]),
-        (Column(INTERVAL, "bar", "+.2f"), _bars(frame, "effect")),
+        (Column(INTERVAL, "bar", "+.2f", ends=_symmetric(frame)), _bars(frame, "effect")),
     ]
     if not shown_only:
         shown.append((Column("expected", "number", "+.3f"), frame["estimate"]))
     shown.append((Column("trials", "number"), frame["trials"]))
     if not shown_only:
         shown.append((Column("importance", "number", ".0%"), frame["importance"]))
-    return _view("effects of options on the true score that are shown", shown)
+    title = "options with a shown effect on the true score" if shown_only else "effects of options on the true score"
+    return _view(title, shown)
 
 
-def interactions_view(result: Result, limit: int | None = SHOWN_INTERACTIONS) -> View:
+def interactions_view(result: StoredStudy, limit: int | None = SHOWN_INTERACTIONS) -> View:
     """Pairs of options whose joint effect differs from the sum of their effects, the strongest first."""
     frame = result.interactions_df()
     frame = frame if limit is None else frame.head(limit)
@@ -128,7 +138,7 @@ def interactions_view(result: Result, limit: int | None = SHOWN_INTERACTIONS) ->
     )
 
 
-def pareto_view(result: Result, limit: int | None = None) -> View:
+def pareto_view(result: StoredStudy, limit: int | None = None) -> View:
     """The prompts that no other beats both in score and in tokens, cost or latency."""
     frame = result.pareto_df()
     frame = frame if limit is None else frame.head(limit)
@@ -147,7 +157,7 @@ def pareto_view(result: Result, limit: int | None = None) -> View:
     )
 
 
-def ledger_view(result: Result) -> View:
+def ledger_view(result: StoredStudy) -> View:
     """What the study spent, by role."""
     frame = result.ledger_df()
     whole = ("calls", "reused", "prompt_tokens", "completion_tokens")
@@ -164,7 +174,7 @@ def ledger_view(result: Result) -> View:
     )
 
 
-def labels_view(result: Result, trial: int | None = None) -> View:
+def labels_view(result: StoredStudy, trial: int | None = None) -> View:
     """How a trial's prompt (default: the winner's) does on each label."""
     frame = result.labels_df(trial)
     return _view(
@@ -202,12 +212,39 @@ def _bars(frame: pd.DataFrame, mean: str) -> list[Bar]:
     return [Bar(*bar) for bar in zip(*ends, strict=True)]
 
 
+def _symmetric(effects: pd.DataFrame) -> tuple[float, float]:
+    """Ends of bars that fit every effect, with 0 in the middle."""
+    most = float(np.nanmax(effects[["effect_low", "effect_high"]].abs().to_numpy(), initial=0.0)) or 1.0
+    return (-most, most)
+
+
+def slices_view(frame: pd.DataFrame, winner: int) -> View:
+    """Scores by groups of rows.
+
+    Args:
+        frame: a table of `breakdowns.slices_frame`.
+        winner: the trial that is called the winner.
+    """
+    groups = [str(name) for name in frame.columns if name not in breakdowns.SLICE_COLUMNS]
+    names = {winner: "winner", 0: "default"} if winner else {0: "default"}
+    return _view(
+        f"scores by {', '.join(groups)}",
+        [
+            *((Column(name), [_html.clipped(answer_text(value), 80) for value in frame[name]]) for name in groups),
+            (Column("prompt"), [names.get(trial, f"trial {trial}") for trial in frame["trial"].tolist()]),
+            (Column("rows", "number"), frame["rows"]),
+            (Column("score", "number", ".3f"), frame["score"]),
+            (Column(INTERVAL, "bar", ".2f"), _bars(frame, "score")),
+        ],
+    )
+
+
 def _options(frame: pd.DataFrame, choice: str, option: str) -> list[str]:
     return [f"{name}={_html.clipped(text, 60)}" for name, text in zip(frame[choice], frame[option], strict=True)]
 
 
-def _compared(result: Result, trial: int, width: int) -> Pieces | str:
+def _compared(result: StoredStudy, trial: int, width: int) -> Pieces | str:
     """The choices in which a trial differs from the default or the winner; marked where the winner has another."""
-    if result.changes(trial) == "(the default prompt)":
-        return "(the default prompt)"
+    if result.changes(trial) == wording.DEFAULT_CHOICES:
+        return wording.DEFAULT_CHOICES
     return Pieces(tuple((f"{name}={option}", marked) for name, option, marked in result.compared(trial, width)))

@@ -1,1 +1,1 @@
-"""The search: which candidate is looked at next, on which rows, and which one wins."""
+"""The search: which candidate is evaluated next, on which rows, and which one wins."""

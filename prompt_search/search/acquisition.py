@@ -1,25 +1,37 @@
-"""Where to look next: the candidates that the surrogate thinks most of."""
+"""The acquisition of candidates: which ones the surrogate expects most of."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from prompt_search.search.encoding import Encoding, Levels
-from prompt_search.search.surrogate import Surrogate
+from prompt_search.search.surrogate.model import Surrogate
 
-RANDOM_POOL, CHILDREN_POOL, PARENTS, GENERATIONS, KEPT = 150, 350, 12, 3, 250
-"""Random candidates and children of the best seen, then further generations of children of those that the
-surrogate expects most of, and random ones again."""
+RANDOM_CANDIDATES = 150
+"""Number of random candidates that enter the pool at its start, and again at its end."""
 
-DRAWN_POOL = 800
-"""A joint draw is made over at most this many candidates, those that are expected to be best."""
+FIRST_CHILDREN = 350
+"""Number of children of the best trials that enter the pool at its start."""
 
-SCALE = 0.3
-"""What the spread of draws is multiplied by: candidates are many and calls few, so what is known counts for more."""
+PARENTS = 12
+"""Number of the best trials that become parents of the first children; each later generation has twice as many."""
+
+GENERATIONS = 3
+"""Number of later generations; their parents are the candidates of the pool that the surrogate expects most of."""
+
+GENERATION_SIZE = 250
+"""Number of candidates that the pool keeps from one generation to the next, and number of children of each."""
+
+MAX_SAMPLED = 800
+"""The highest number of candidates in a joint posterior sample: those with the highest posterior means."""
+
+SAMPLE_SPREAD = 0.3
+"""Factor on the posterior standard deviation of the samples. It is below 1 because a budget of a few hundred calls
+does not pay for more exploration among so many candidates."""
 
 
 def unseen(model: Surrogate, encoding: Encoding, seen: Levels, generator: np.random.Generator) -> Levels:
-    """Candidates not among ``seen``, the surrogate's favourites among them; all of a small space."""
+    """Candidates that are not among ``seen``, many of which the surrogate expects much of; all of a small space."""
     known = {tuple(row) for row in seen.tolist()}
 
     def fresh(levels: Levels) -> Levels:
@@ -29,18 +41,18 @@ def unseen(model: Surrogate, encoding: Encoding, seen: Levels, generator: np.ran
     def best(levels: Levels, count: int) -> Levels:
         return levels[np.argsort(-model.mean(levels), kind="stable")[:count]]
 
-    if encoding.everything is not None:
-        return fresh(encoding.everything)
-    children = encoding.children(best(seen, PARENTS), CHILDREN_POOL, generator)
-    pool = fresh(np.vstack([encoding.sample(RANDOM_POOL, generator), children]))
+    if encoding.all_candidates is not None:
+        return fresh(encoding.all_candidates)
+    children = encoding.children(best(seen, PARENTS), FIRST_CHILDREN, generator)
+    pool = fresh(np.vstack([encoding.sample(RANDOM_CANDIDATES, generator), children]))
     for _ in range(GENERATIONS):
-        pool = best(pool, KEPT)
-        pool = fresh(np.vstack([pool, encoding.children(pool[: 2 * PARENTS], KEPT, generator)]))
-    return fresh(np.vstack([pool, encoding.sample(RANDOM_POOL, generator)]))
+        pool = best(pool, GENERATION_SIZE)
+        pool = fresh(np.vstack([pool, encoding.children(pool[: 2 * PARENTS], GENERATION_SIZE, generator)]))
+    return fresh(np.vstack([pool, encoding.sample(RANDOM_CANDIDATES, generator)]))
 
 
 def thompson(model: Surrogate, pool: Levels, count: int, generator: np.random.Generator) -> list[list[int]]:
-    """Positions in the pool, best first, for each of ``count`` joint draws (Thompson 1933)."""
-    likely = np.argsort(-model.mean(pool), kind="stable")[:DRAWN_POOL]
-    draws = model.draw(pool[likely], count, SCALE, generator)
-    return [likely[np.argsort(-draw, kind="stable")].tolist() for draw in draws]
+    """Positions in the pool, best first, by each of ``count`` joint posterior samples (Thompson 1933)."""
+    likely = np.argsort(-model.mean(pool), kind="stable")[:MAX_SAMPLED]
+    samples = model.sample(pool[likely], count, SAMPLE_SPREAD, generator)
+    return [likely[np.argsort(-sample, kind="stable")].tolist() for sample in samples]

@@ -1,7 +1,7 @@
-"""Optuna's samplers and pruners in place of ours.
+"""Samplers and pruners of Optuna in place of ours.
 
-The Optuna study they look at is rebuilt in memory for every round: a finished Optuna trial can neither be told a
-better estimate nor be resumed.
+The Optuna study that they read is rebuilt in memory for every round, because a finished Optuna trial can neither
+receive a better estimate nor be resumed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 class ObservedTrial:
     """What a sampler or pruner of Optuna sees of one trial.
 
-    ``estimate`` is what the surrogate expects, which is steadier than a mean over few rows; ``scores`` are those of
-    the rows in their common order.
+    Args:
+        positions: position of the option of every choice; 0 for inactive choices.
+        state: "running", "complete", "pruned" or "failed".
+        scores: the scores of its rows, in the common order.
+        estimate: the surrogate's posterior mean, which varies less than a mean over few rows.
     """
 
     positions: Mapping[str, int]
@@ -33,14 +36,14 @@ class ObservedTrial:
 
 
 Propose = Callable[[Sequence[ObservedTrial], int], list[Mapping[str, int]]]
-"""From all trials and a count to assignments."""
+"""Takes all trials and a count, returns that many assignments."""
 
 Stop = Callable[[Sequence[ObservedTrial]], list[bool]]
-"""For each of the trials that run, whether it is stopped."""
+"""Takes all trials, returns for each of them whether it is running and should be stopped."""
 
 
 def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> Propose:
-    """What an Optuna sampler proposes."""
+    """A function that asks a copy of an Optuna sampler for assignments."""
     import optuna
 
     given = copy.deepcopy(sampler)  # a second run of the same study starts where the first one did
@@ -54,18 +57,18 @@ def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> Propo
     return propose
 
 
-def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, block: int) -> Stop:
-    """What an Optuna pruner stops.
+def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, batch_rows: int) -> Stop:
+    """A function that asks a copy of an Optuna pruner which trials it stops.
 
-    It sees the running mean after every ``block`` rows; Optuna's Wilcoxon pruner, which compares row by row, each
-    row's score.
+    The pruner sees the running mean after every ``batch_rows`` rows. Optuna's Wilcoxon pruner compares row by row, and
+    sees the score of each row.
     """
     import optuna
 
     given = copy.deepcopy(pruner)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = _distributions(space)
-    every = 1 if isinstance(pruner, optuna.pruners.WilcoxonPruner) else block
+    every = 1 if isinstance(pruner, optuna.pruners.WilcoxonPruner) else batch_rows
 
     def reports(scores: Sequence[float]) -> dict[int, float]:
         if every == 1:

@@ -13,24 +13,30 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from prompt_search.prompts.space import Factor, SearchSpace
+from prompt_search.prompts.factors import Factor
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.encoding import Encoding
-from prompt_search.search.surrogate import Geometry, Looks, Surrogate
+from prompt_search.search.surrogate.geometry import Geometry
+from prompt_search.search.surrogate.model import Surrogate
+from prompt_search.search.surrogate.observations import Observations
 
-RANDOM_FIRST = 10
-MOST_INTEGERS = 100
+RANDOM_TRIALS = 10
+"""Number of random trials before the surrogate makes the first suggestion."""
+
+MAX_INTEGERS = 100
+"""The highest number of values of an integer parameter that the surrogate models; others are sampled at random."""
 
 
 class SurrogateSampler(BaseSampler):
     """Thompson sampling from a Gaussian process over choices, for noisy scores and small budgets.
 
-    What `Study` does inside its race, for Optuna studies of one's own: categorical and integer parameters are
-    modelled together, others drawn at random. A trial may say in the user attribute ``rows`` how many rows its
-    value is the mean of; without it all values are taken as equally exact.
+    It does in any Optuna study what `Study` does in its search. Categorical and integer parameters are modelled
+    together; other parameters are sampled at random. The user attribute ``rows`` of a trial may hold the number of
+    rows that its value is the mean of; without it all values count as equally exact.
 
     Args:
-        seed: for all that is left to chance; suggestions depend on it, the trial's number and the trials seen.
+        seed: seed of the random generator; suggestions depend on it, on the trial's number and on the other trials.
 
     >>> import optuna
     >>> optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -54,11 +60,15 @@ class SurrogateSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Raises ``ValueError`` for a study with several objectives."""
+        """Suggest values for the parameters that every trial has.
+
+        Raises:
+            ValueError: the study has several objectives.
+        """
         self._raise_error_if_multi_objective(study)
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         trials = [past for past in trials if past.value is not None and search_space.keys() <= past.params.keys()]
-        if len(trials) < RANDOM_FIRST or not search_space:
+        if len(trials) < RANDOM_TRIALS or not search_space:
             return {}
         options = {name: _options(distribution) or () for name, distribution in search_space.items()}
         factors = [
@@ -75,15 +85,15 @@ class SurrogateSampler(BaseSampler):
         )
         values = sign * np.array([past.value for past in trials], dtype=float)
         levels, which = np.unique(known[: len(trials)], axis=0, return_inverse=True)
-        looks = Looks(
+        observations = Observations(
             levels=levels,
             candidate=which,
             block=np.zeros(len(trials), dtype=np.int64),
             mean=values,
             rows=np.array([float(past.user_attrs.get("rows", 1)) for past in trials]),
-            spread=float(values.var()),
+            score_variance=float(values.var()),
         )
-        model = Surrogate.learn(Geometry(factors), looks)
+        model = Surrogate.fit(Geometry(factors), observations)
         generator = np.random.default_rng([self._seed, trial.number])
         pool = unseen(model, encoding, known, generator)
         if not len(pool):
@@ -94,18 +104,19 @@ class SurrogateSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        """A random value for any other parameter, and for all of them in the first trials."""
         generator = np.random.default_rng([self._seed, trial.number, zlib.crc32(param_name.encode())])
         sampler = RandomSampler(seed=int(generator.integers(2**31)))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 def _options(distribution: BaseDistribution) -> tuple[Any, ...] | None:
-    """The values of a distribution that the surrogate can take as options."""
+    """The values of a distribution, where the surrogate can model them as options; else None."""
     if isinstance(distribution, CategoricalDistribution):
         return tuple(distribution.choices)
     if isinstance(distribution, IntDistribution):
         values = range(distribution.low, distribution.high + 1, distribution.step)
-        return tuple(values) if len(values) <= MOST_INTEGERS else None
+        return tuple(values) if len(values) <= MAX_INTEGERS else None
     return None
 
 

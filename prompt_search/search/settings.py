@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.prompts.space import Candidate, SearchSpace
+from prompt_search.prompts.factors import Candidate
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import Propose, Stop
 
 SEARCH_VERSION = 8

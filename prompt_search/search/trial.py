@@ -1,13 +1,17 @@
-"""The state of one trial of the race: a candidate, its prompt, and what was measured of it."""
+"""The trials of a race: candidates with their prompts, their states and their outcomes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.prompts.space import Candidate
-from prompt_search.search.encoding import Levels
+from prompt_search.prompts.factors import Candidate
+from prompt_search.search.encoding import Encoding, Levels
+from prompt_search.search.settings import RaceSettings
 
 DEFAULT_TRIAL = 0
 """Number of the trial whose candidate is the default one."""
@@ -19,9 +23,9 @@ class Trial:
 
     Args:
         number: place in the order in which trials entered the race.
-        candidate: what it is made of.
+        candidate: the option of every active choice.
         positions: position of the option of every choice; 0 for choices that are inactive in this candidate.
-        levels: the same as the surrogate reads it; -1 for inactive choices.
+        levels: the same as numbers for the surrogate; -1 for inactive choices.
         prepared: the prompt with its model and answer form.
         rows: the rows that it may be scored on, in the common order.
         outcomes: one for each row that was evaluated, errors included.
@@ -60,6 +64,10 @@ class Trial:
         """Whether the trial may get another evaluation batch."""
         return self.state == "running" and bool(self.scores) and len(self.outcomes) < len(self.rows)
 
+    def end(self, state: str, reason: str) -> None:
+        """Set the final state and the reason for it."""
+        self.state, self.reason = state, reason
+
 
 @dataclass(frozen=True)
 class BatchResult:
@@ -74,3 +82,94 @@ class BatchResult:
     trial: Trial
     prepared: PreparedPrompt
     outcomes: list[Outcome]
+
+
+class Trials:
+    """All trials of a race, and the check whether a candidate may enter.
+
+    Args:
+        settings: the settings of the race.
+        encoding: translates candidates to levels.
+    """
+
+    def __init__(self, settings: RaceSettings, encoding: Encoding) -> None:
+        self._settings = settings
+        self._encoding = encoding
+        self._max = math.inf if settings.max_trials is None else settings.max_trials
+        self._entered: set[object] = set()
+        self.all: list[Trial] = []
+        self.finalists: Sequence[Trial] = ()
+        """The trials that are still in the finals; none before the finals begin."""
+        self.leader: Trial | None = None
+        """The trial that was ranked first at the last decision."""
+
+    def add(self, positions: Mapping[str, int]) -> Trial | None:
+        """Let a candidate enter; None if an equal prompt is in the race, or the number of trials is at its limit."""
+        space = self._settings.space
+        candidate = space.candidate(positions)
+        if candidate in self._entered or len(self.all) >= self._max:
+            return None
+        prepared, rows = self._settings.prepare(candidate)
+        self._entered.add(candidate)
+        if prepared.identity in self._entered:
+            return None
+        self._entered.add(prepared.identity)
+        number = self.all[-1].number + 1 if self.all else DEFAULT_TRIAL
+        self.all.append(self._trial(number, candidate, prepared, rows, positions))
+        return self.all[-1]
+
+    def restore(
+        self,
+        number: int,
+        candidate: Candidate,
+        prepared: PreparedPrompt,
+        outcomes: list[Outcome],
+        state: str,
+        reason: str,
+    ) -> None:
+        """Add a trial of an earlier race, with its outcomes."""
+        trial = self._trial(number, candidate, prepared, [], candidate.to_dict())
+        trial.outcomes, trial.state, trial.reason = outcomes, state, reason
+        self.all.append(trial)
+
+    def drop_empty(self) -> None:
+        """Remove the trials without outcomes, for which no call was left; the default stays, as it is the baseline."""
+        self.all = [trial for trial in self.all if trial.outcomes or trial.number == DEFAULT_TRIAL]
+
+    @property
+    def open(self) -> list[Trial]:
+        """The trials that may get another evaluation batch."""
+        return [trial for trial in self.all if trial.open]
+
+    @property
+    def measured(self) -> list[Trial]:
+        """The trials with at least one score."""
+        return [trial for trial in self.all if trial.scores]
+
+    @property
+    def score_count(self) -> int:
+        """The number of scores of all trials."""
+        return sum(len(trial.scores) for trial in self.all)
+
+    def levels(self, trials: Sequence[Trial]) -> Levels:
+        """The levels of some trials, of shape (trials, factors)."""
+        levels = [trial.levels for trial in trials]
+        return np.array(levels, dtype=np.int64).reshape(len(trials), len(self._settings.space.factors))
+
+    def _trial(
+        self,
+        number: int,
+        candidate: Candidate,
+        prepared: PreparedPrompt,
+        rows: Sequence[int],
+        positions: Mapping[str, int],
+    ) -> Trial:
+        (levels,) = self._encoding.encode([candidate])
+        return Trial(
+            number=number,
+            candidate=candidate,
+            positions={factor.name: positions.get(factor.name, 0) for factor in self._settings.space.factors},
+            levels=levels,
+            prepared=prepared,
+            rows=rows,
+        )

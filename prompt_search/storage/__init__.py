@@ -1,1 +1,1 @@
-"""What is kept in a database: responses, budgets, leases, studies."""
+"""The database: responses, budgets, leases, studies."""

@@ -1,4 +1,4 @@
-"""One writer for a database: what many tasks want to write at a time is committed together."""
+"""One writer for a database: values that many tasks save at the same time are committed together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MOST_AT_ONCE = 1_000
-"""Items in one transaction."""
+"""Largest number of items in one transaction."""
 
 
 class Writer(Generic[T]):
@@ -21,7 +21,7 @@ class Writer(Generic[T]):
     ("group commit"; DeWitt et al. 1984, Implementation Techniques for Main Memory Database Systems).
 
     Args:
-        commit: writes items in one transaction; what it raises is raised where each of them was saved.
+        commit: writes items in one transaction; its exception is raised by the `save` of each of them.
     """
 
     def __init__(self, commit: Callable[[Sequence[T]], None]) -> None:
@@ -49,7 +49,7 @@ class Writer(Generic[T]):
         await item.done
 
     def close(self) -> None:
-        """Commit what waits, and end the thread."""
+        """Commit the values that wait, and end the thread."""
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -69,11 +69,11 @@ class Writer(Generic[T]):
             failure: Exception | None = None
             try:
                 self._commit([item.value for item in items])
-            except Exception as error:  # handed to those who wait
+            except Exception as error:  # raised by each `save`
                 failure = error
             for loop in {item.loop for item in items}:
                 done = [item.done for item in items if item.loop is loop]
-                if not loop.is_closed():  # whoever waited has given up: a run that was interrupted twice
+                if not loop.is_closed():  # it is after a run was interrupted twice: nobody waits any more
                     loop.call_soon_threadsafe(_resolve, done, failure)
             if last:
                 return

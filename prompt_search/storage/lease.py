@@ -1,12 +1,13 @@
-"""Who may run a study: one process at a time, until it ends or dies.
+"""Who may run a study: one process at a time.
 
-A lease is a row of the storage that its owner renews; claims on requests belong to a lease and end with it. An owner
-whose process is gone from this machine is known to be dead at once, one on another machine when its lease runs out.
+A lease is a row of the storage that its owner renews; claims on requests belong to a lease and end with it. Where the
+owner's process has ended on this machine its lease is free at once, on another machine when it expires.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -18,19 +19,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+import psutil
+
 from prompt_search.errors import RunError
 
 LEASE_S = 60.0
-"""After so many seconds without a sign of life an owner counts as dead."""
+"""Seconds after which a lease expires that was not renewed."""
 
 RENEWED_S = 10.0
-"""How often an owner gives one."""
+"""Seconds between two renewals of a lease."""
+
+SAME_START_S = 2.0
+"""The start of one process, measured twice, differs by less: a clock that is being set moves it a little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """A process that runs something: ``machine`` tells whether process numbers of two owners can be compared,
-    ``started`` tells a process from a later one that got its number."""
+    """A process that runs something.
+
+    ``machine`` is the same for two owners whose process numbers can be compared; ``started`` distinguishes a process
+    from a later one that got its number.
+    """
 
     host: str
     machine: str
@@ -40,24 +49,34 @@ class Owner:
     @classmethod
     def here(cls) -> Owner:
         """This process."""
-        return cls(host=socket.gethostname(), machine=_machine(), process=os.getpid(), started=_started(os.getpid()))
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, process: int) -> Owner:
+        """A process of this machine, by its number."""
+        started = f"{_started(psutil.Process(process)):.2f} s"
+        return cls(host=socket.gethostname(), machine=_machine(), process=process, started=started)
 
     @property
     def is_gone(self) -> bool:
         """Whether it is known that the process has ended."""
-        if os.name != "posix" or self.machine != _machine():
+        if self.machine != _machine():
             return False
         try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
+            process = psutil.Process(self.process)
+            if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):  # it has a number, and does nothing
+                return True
+            started = re.fullmatch(r"(\d+\.\d+) s", self.started)
+            # Earlier releases wrote the start in another unit: then only the number can be compared.
+            return started is not None and abs(_started(process) - float(started[1])) > SAME_START_S
+        except psutil.NoSuchProcess:
             return True
-        except PermissionError:  # it is there, and someone else's
-            pass
-        return _started(self.process) != self.started
+        except psutil.AccessDenied:
+            return False
 
 
-class Leases(Protocol):
-    """What a lease needs of `prompt_search.storage.store.Store`."""
+class LeaseStorage(Protocol):
+    """What a lease needs of a storage: see `prompt_search.storage.leases.Leases`."""
 
     def take_lease(self, study: str, owner: str, process: Owner, seconds: float) -> None: ...
 
@@ -72,15 +91,15 @@ class Lease:
 
     Args:
         leases: where it is written.
-        study: what is run.
-        on_lost: told once if somebody else has taken it, as happens to a machine that slept for a minute; ``lost`` is
-            true then.
+        study: the study that is run.
+        on_lost: called once if another process has taken the lease, as happens to a machine that slept for a minute;
+            ``lost`` is true then.
 
     Raises:
-        StudyError: somebody else holds it; says who, and until when.
+        StudyError: another process holds it; says which, and until when.
     """
 
-    leases: Leases
+    leases: LeaseStorage
     study: str
     on_lost: Callable[[], None] = lambda: None
     lost: bool = field(default=False, init=False)
@@ -118,7 +137,11 @@ class Lease:
 
 @cache
 def _machine() -> str:
-    """The same for two processes whose process numbers can be compared: containers may share a host's name."""
+    """The same for two processes whose process numbers can be compared: containers may share a host's name.
+
+    Of the boot and the process namespace Linux has identifiers; the time of the boot, which psutil knows, changes when
+    the clock is set.
+    """
     parts = [socket.gethostname()]
     try:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -128,10 +151,10 @@ def _machine() -> str:
     return " ".join(parts)
 
 
-def _started(process: int) -> str:
-    """When a process began, as the system counts it; empty where it does not tell."""
-    try:
-        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return "ended" if state in ("Z", "X") else fields[18]  # a zombie has a number, and does nothing
-    except OSError:
-        return ""
+def _started(process: psutil.Process) -> float:
+    """When a process began, in seconds that do not change when the clock is set.
+
+    Linux counts them from the boot, and psutil adds its time; other systems keep the time at which it began.
+    """
+    began = process.create_time()
+    return began - psutil.boot_time() if psutil.LINUX else began

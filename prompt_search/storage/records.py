@@ -1,4 +1,4 @@
-"""What a storage keeps, as frozen records."""
+"""Stored rows as frozen records, for all rooms: without SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -7,17 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prompt_search._json import storable
 from prompt_search.budget import Spending
 from prompt_search.llm.messages import Request, Response
 from prompt_search.storage.summary import Summary
 
+Columns = dict[str, list[Any]]
+"""A table as lists of equal length by column name."""
+
+USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+"""The fields of a response's usage that tables show as they are."""
+
+RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason")
+"""The fields of a response that tables show as they are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request that a study used: paid for (``attempts`` > 0) or found stored (0); ``response`` for replay.
+    """A request that a study used: paid for (``attempts`` > 0) or answered from the storage (0).
 
-    ``role`` is what it was for; ``budget`` under which of the study's budgets, by number; ``tokens`` and ``usd`` what
-    it counts in the ledger, which is more than the response says where answers were lost; ``usd`` None: unknown.
+    ``role`` is the purpose of the call, ``budget`` the number of the study's budget that it belongs to. ``tokens`` and
+    ``usd`` are what it counts in the ledger, which is more than the response says where answers were lost; ``usd`` is
+    None where it is unknown.
     """
 
     key: str
@@ -37,14 +48,14 @@ class Call:
 
     @property
     def spending(self) -> Spending:
-        """What it counts; as many calls as the response took where another study paid for it."""
+        """The spending that the call counts; where another study paid for it, as many calls as the response took."""
         usd = math.nan if self.usd is None else self.usd
         return Spending(calls=self.attempts or self.response.attempts, tokens=self.tokens, usd=usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """A call as it is written down."""
+    """A call that is to be stored, with its request."""
 
     study: str
     key: str
@@ -75,7 +86,8 @@ class Saved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
-    """Stored responses of one model: how many, how many of them stored studies need, and their size with requests."""
+    """The stored responses of one model: their number, the number that stored studies need, and their size with the
+    requests."""
 
     endpoint: str
     model: str
@@ -86,7 +98,7 @@ class CacheStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a storage knows of some requests: those that the study used, and responses that others paid for."""
+    """The result of looking requests up: calls that the study made, and responses that other studies paid for."""
 
     calls: dict[str, Call]
     responses: dict[str, Response]
@@ -96,8 +108,8 @@ class Found:
 class TrialRecord:
     """One candidate: its choices as text by name, the fields of its `Prompt`, and how its trial ended.
 
-    Of a finished study also what the surrogate expects of its true score (``estimate``), and the standard deviation
-    of what it knows of the difference to the winner (``uncertainty``); None where the trial has no score.
+    In a finished study ``estimate`` is the surrogate's expectation of the true score, and ``uncertainty`` the standard
+    deviation of the difference to the winner; both are None where the trial has no score.
     """
 
     trial: int
@@ -136,11 +148,6 @@ class StudyRecord:
     created: float
     identity: Mapping[str, Any]
     summary: Summary | None = None
-
-
-def storable(text: str) -> str:
-    """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def none_if_nan(value: float) -> float | None:

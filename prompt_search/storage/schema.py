@@ -1,4 +1,4 @@
-"""The tables of a storage, and how one that an earlier release wrote becomes one of this release.
+"""The tables of a storage, and the migration of a storage that an earlier release wrote.
 
 A migration runs inside one transaction: a storage is of one version or of the other, whatever happens meanwhile.
 """
@@ -63,7 +63,7 @@ samples = sql.Table(
     sql.Column("key", sql.String(64), nullable=False),
     sql.Column("record", sql.Text, nullable=False),
 )
-openings = sql.Table(
+test_uses = sql.Table(
     "prompt_search_openings",
     metadata,
     sql.Column("sealed", sql.String(64), primary_key=True),
@@ -89,11 +89,14 @@ claims = sql.Table(
     sql.Column("owner", sql.String(32), nullable=False, index=True),
 )
 
-_MIGRATING = 5_000
-"""Rows that a migration holds in memory at once."""
+STUDY_TABLES = (calls, trials, samples, studies)
+"""The tables that hold the rows of one study, by its name."""
+
+_ROWS_AT_ONCE = 5_000
+"""Number of rows that a migration holds in memory."""
 
 _ADVISORY_LOCK = 0x70726F6D7074
-"""Which of PostgreSQL's advisory locks keeps two processes from making or migrating the tables at once."""
+"""The number of PostgreSQL's advisory lock that keeps two processes from making or migrating the tables at once."""
 
 
 def open_schema(engine: sql.Engine, shown: str) -> None:
@@ -141,7 +144,7 @@ def _version(connection: sql.Connection, shown: str) -> int | None:
 
 
 def _from_1(connection: sql.Connection) -> None:
-    """Version 2 keeps under which budget and for whom each call was made, and what it counts in tokens and dollars."""
+    """Migrate to version 2, which keeps the budget and the role of each call, and its tokens and US dollars."""
     preparer = connection.dialect.identifier_preparer
     for table, names in ((studies, ("budgets",)), (calls, ("role", "budget", "tokens", "usd"))):
         for name in names:
@@ -155,14 +158,16 @@ def _from_1(connection: sql.Connection) -> None:
         .where(calls.c.study == sql.bindparam("of_study"), calls.c.key == sql.bindparam("of_key"))
         .values(tokens=sql.bindparam("of_tokens"), usd=sql.bindparam("of_usd"))
     )
-    for rows in connection.execute(query).partitions(_MIGRATING):
+    for rows in connection.execute(query).partitions(_ROWS_AT_ONCE):
         used = [{"of_study": row.study, "of_key": row.key, **_used(row.text)} for row in rows]
         connection.execute(update, used)
 
 
 def _used(text: str | None) -> dict[str, object]:
-    """What a stored response used. One that is broken must not keep the whole storage closed: what it used is unknown,
-    and it is an error where it is read."""
+    """What a stored response used; unknown where it is damaged, which is an error only where the response is read.
+
+    One damaged response must not keep a whole storage closed.
+    """
     try:
         response = json.loads(text or "")
         usage, usd = response["usage"], response["cost_usd"]

@@ -33,22 +33,25 @@ from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.llm.model import Model
 from prompt_search.metrics import Corpus, Metric
+from prompt_search.prompts.factors import Candidate, Factor, Kind, Options
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import Candidate, Factor, Kind, Options, SearchSpace
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
-from prompt_search.results.result import CrossFit, Result
+from prompt_search.report.cross_fit import CrossFit
+from prompt_search.report.result import Result
 from prompt_search.results.statistics import mean_interval
 from prompt_search.search.optuna_adapter import proposals, stops
 from prompt_search.search.order import common_order, design
 from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, SEARCH_VERSION, CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
+from prompt_search.storage.database import shown_url, sqlite_file
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
-from prompt_search.storage.store import Store, changes, open_to_read, shown_url, sqlite_file
-from prompt_search.storage.summary import Summary
+from prompt_search.storage.store import Store, open_to_read
+from prompt_search.storage.summary import Summary, changes
 from prompt_search.study.estimate import Estimate, estimated
 from prompt_search.study.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.study.progress import DONE, Snapshot, in_notebook
@@ -833,8 +836,9 @@ class _Run:
         ]
         self.store.save_trials(self.study.name, trials, [])
         self.store.save_summary(self.study.name, summary)
-        note = Result(self.store, self.study.name).headline
-        self.store.mirror(self.study.name, self.study.space(), trials, note)
+        if self.store.optuna_mirror.is_kept(self.study.name):
+            note = Result(self.store, self.study.name).headline
+            self.store.optuna_mirror.mirror(self.study.name, self.study.space(), trials, note)
         self.phase = DONE
         self.tell()
 

@@ -63,11 +63,14 @@ def test_template_snippet_is_a_space(workplace: Path) -> None:
 
 
 def test_test_command_is_what_ci_runs() -> None:
-    """The second command of the README ends in the command that .ci/run ends in."""
-    command = next(block for block in snippets("console") if "pytest" in block)
+    """.ci/run installs what the second command of the README installs, and runs its tests."""
+    (command,) = next(block for block in snippets("console") if "pytest" in block).splitlines()
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
-    assert "'.[dev]'" in command
-    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("python -m pytest")
+    assert "pip install -q -e '.[dev]'" in command
+    assert command.endswith(".venv/bin/python -m pytest")
+    assert "pip install --quiet --disable-pip-version-check -e '.[dev]'" in script
+    assert "python -m pytest" in script
 
 
 def command_lines() -> list[str]:
@@ -83,7 +86,6 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
     server.answer = lambda body: "billing"
     monkeypatch.setenv("OPENAI_BASE_URL", str(server.model().base_url))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-MARKED-1234567890")
-    monkeypatch.setenv("PROMPT_SEARCH_DISPLAY", "none")
     ran = []
     for line in command_lines():
         program, *arguments = shlex.split(line)

@@ -416,7 +416,7 @@ def test_documented_snippets_run(server: FakeServer, tmp_path: Path) -> None:
         )
         assert ran.returncode == 0, ran.stderr
         assert "Traceback" not in ran.stderr
-        assert "on 15 rows that the search never saw" in ran.stdout
+        assert "on 15 test rows that the search never saw" in ran.stdout
         assert "Unclosed" not in ran.stderr
     assert server.count == 100 * len(snippets) > 0
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import prompt_search as ps
 from prompt_search import metrics
-from prompt_search.answers.forms import Unparsed
+from prompt_search.answers import Unparsed
 from prompt_search.data.rows import Row
 from prompt_search.metrics.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews, WorstSlice
 from prompt_search.results.statistics import mean_interval
@@ -62,6 +62,12 @@ def test_corpus_bleu_is_sacrebleus() -> None:
     assert value_of(CorpusBleu(), targets, answers) == pytest.approx(expected)
     assert value_of(CorpusBleu(), targets, targets) == pytest.approx(1)
     assert value_of(CorpusBleu(), targets, [UNREAD] * 4) == 0
+
+
+def test_corpus_bleu_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A short answer is counted without a warning of sacrebleu, of which a study would print one per row."""
+    value_of(CorpusBleu(), ["yes indeed", "no"], ["yes", ""])
+    assert not caplog.records
 
 
 def test_worst_slice_is_the_lowest_mean() -> None:
@@ -120,18 +126,20 @@ def test_representation_is_the_same_in_every_process() -> None:
 
 def test_column_that_is_not_there_is_refused() -> None:
     """A grouping column must be one of the data's, before any request."""
-    with pytest.raises(ps.InputError, match="the metric worst_slice groups by the column 'kind'; there are: text, y"):
+    message = "the metric worst_slice groups by the column 'kind', which is not in the data; there are: text, y"
+    with pytest.raises(ps.InputError, match=f"^{message}$"):
         metrics.check(WorstSlice(metrics.exact, by="kind"), ["text", "y"])
     metrics.check(metrics.macro_f1, ["text", "y"])
 
 
 def test_coroutine_has_no_worst_slice() -> None:
-    """A metric that must be awaited cannot be counted so, and that is said."""
+    """A metric that must be awaited is refused before the run."""
 
     async def judge(answer: Any, row: Row) -> float:
         return 1.0
 
-    with pytest.raises(ps.InputError, match="needs a metric that is no coroutine"):
+    message = "the metric worst_slice needs a metric that is no coroutine function; give a plain function"
+    with pytest.raises(ps.InputError, match=f"^{message}$"):
         metrics.check(WorstSlice(judge, by="y"), ["x", "y"])
 
 

@@ -1,23 +1,18 @@
-"""Metrics: the built-in ones on hand-worked cases, and what any callable may give."""
+"""Metrics of single rows on hand-worked cases."""
 
-import asyncio
 import math
 import sys
 from collections import Counter
-from fractions import Fraction
-from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search import metrics
-from prompt_search.answers.forms import Unparsed
 from prompt_search.data.rows import Row
-from prompt_search.errors import InputError, MissingExtra, RunError
-from prompt_search.metrics import Bleu, Chrf, Exact, Includes, Numeric, Score, TokenF1
+from prompt_search.errors import InputError, MissingExtra
+from prompt_search.metrics import Bleu, Chrf, Exact, Includes, Numeric, TokenF1
 from prompt_search.metrics.row import _sacrebleu
 
 BUILT_IN = [
@@ -31,10 +26,6 @@ BUILT_IN = [
 
 def row(target: Any, **others: Any) -> Row:
     return Row({"text": "?", **others, "answer": target}, target="answer")
-
-
-def scored(metric: Any, answer: Any = "a", target: Any = "a") -> Score:
-    return asyncio.run(metrics.score(metric, answer, row(target)))
 
 
 class TestExact:
@@ -208,95 +199,18 @@ class TestColumns:
         assert metrics.exact(answer, row(target)) >= metrics.exact(answer, row(target[0]))
 
 
-class TestScore:
-    @pytest.mark.parametrize(
-        ("result", "value"),
-        [
-            (True, 1.0),
-            (0, 0.0),
-            (0.25, 0.25),
-            (-3, -3.0),
-            (np.float32(0.5), 0.5),
-            (np.bool_(True), 1.0),
-            (np.array(2), 2.0),
-            (Fraction(1, 4), 0.25),
-            (Score(True), 1.0),
-            (Score(0.5), 0.5),
-        ],
-    )
-    def test_any_number_becomes_a_score(self, result: Any, value: float) -> None:
-        """Truth values, numbers and Scores of either become a Score of a float."""
-        given = scored(lambda answer, row: result)
-        assert given.value == value
-        assert type(given.value) is float
+class TestMargin:
+    def test_is_the_log_odds_of_the_right_labels(self) -> None:
+        """A margin is above 0 where a right label is the likeliest, and at most 6 where the others are not listed."""
+        probabilities = {"yes": 0.6, "Yes": 0.1, "no": 0.3, "maybe": 0.0}
+        assert metrics.margin(metrics.exact, probabilities, row("yes")) == pytest.approx(math.log(2))
+        assert metrics.margin(metrics.exact, probabilities, row(["no", "maybe"])) == pytest.approx(-math.log(2))
+        assert metrics.margin(metrics.exact, {"yes": 1.0, "no": 0.0}, row("yes")) == 6
+        assert metrics.margin(metrics.exact, {"yes": 1.0, "no": 0.0}, row("no")) == -6
 
-    def test_an_explanation_is_kept(self) -> None:
-        """What the metric says about its score stays with it."""
-        assert scored(lambda answer, row: Score(1, "because")) == Score(1.0, "because")
-
-    def test_asynchronous_metrics_are_awaited(self) -> None:
-        """A coroutine function, and an object with an async call, work like plain ones."""
-
-        async def slow(answer: Any, row: Row) -> float:
-            await asyncio.sleep(0)
-            return float(answer == row.target)
-
-        class Judge:
-            async def __call__(self, answer: Any, row: Row) -> Score:
-                return Score(0.5, "so so")
-
-        assert scored(slow) == Score(1.0)
-        assert scored(Judge()) == Score(0.5, "so so")
-
-    def test_unparsed_answers_score_zero_unseen(self) -> None:
-        """The metric is not asked about an answer that could not be read."""
-
-        def never(answer: Any, row: Row) -> bool:
-            raise AssertionError("asked")
-
-        assert scored(never, Unparsed("no label")) == Score(0.0, "unparsed: no label")
-
-    @pytest.mark.parametrize("result", [math.nan, math.inf, "good", None, [1], np.array([1, 2]), Score(math.nan), 1j])
-    def test_anything_else_is_refused(self, result: Any) -> None:
-        """NaN, infinity and what is no number are an error that states the rule."""
-
-        def judge(answer: Any, row: Row) -> Any:
-            return result
-
-        with pytest.raises(InputError, match=r"a metric must give a truth value, a finite number .* but judge gave"):
-            scored(judge)
-
-    def test_a_metric_that_raises_is_named(self) -> None:
-        """The error names the metric and what it raised, in one line, and keeps the cause."""
-
-        def judge(answer: Any, row: Row) -> float:
-            raise KeyError("no\ncolumn")
-
-        with pytest.raises(InputError, match=r"the metric judge raised KeyError: .*; correct the metric") as caught:
-            scored(judge)
-        assert "\n" not in str(caught.value)
-        assert isinstance(caught.value.__cause__, KeyError)
-
-    def test_own_errors_pass_unchanged(self) -> None:
-        """An error of this package, such as an unreachable judge, is not wrapped."""
-
-        def judge(answer: Any, row: Row) -> float:
-            raise RunError("no connection")
-
-        with pytest.raises(RunError, match=r"^no connection$"):
-            scored(judge)
-
-
-def test_names() -> None:
-    """A metric is called by its name, or that of the function or class, through partial too."""
-
-    def mine(answer: Any, row: Row, extra: int) -> float:
-        return 1.0
-
-    class Judge:
-        def __call__(self, answer: Any, row: Row) -> float:
-            return 1.0
-
-    named: list[Any] = [*BUILT_IN, metrics.numeric, partial(mine, extra=1), Judge()]
-    names = [metrics.metric_name(metric) for metric in named]
-    assert names == ["exact", "includes", "token_f1", "bleu", "chrf", "numeric", "mine", "Judge"]
+    def test_is_none_where_there_is_nothing_to_compare(self) -> None:
+        """Without probabilities, with right labels only or none, and for other metrics there is no margin."""
+        assert metrics.margin(metrics.exact, None, row("yes")) is None
+        assert metrics.margin(metrics.exact, {"yes": 0.5, "no": 0.5}, row("perhaps")) is None
+        assert metrics.margin(metrics.exact, {"yes": 0.5, "no": 0.5}, row(["yes", "no"])) is None
+        assert metrics.margin(metrics.includes, {"yes": 0.5, "no": 0.5}, row("yes")) is None

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
 import textwrap
 from collections import Counter
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.prompts.few_shot import ExamplePool, nearest
+from prompt_search.prompts.few_shot import ExamplePool
 
 SUBJECTS = ["cats and dogs", "the weather", "a long train ride", "soup", "money", "old books", "rain", "football"]
 
@@ -121,54 +119,3 @@ def test_an_unknown_picker_is_refused(picker: str) -> None:
     """The error names the pickers there are."""
     with pytest.raises(ValueError, match=r"a picker is 'random 1', 'balanced 1'.*'diverse' or 'nearest', got"):
         pool_of(4).pick(picker, 1)
-
-
-def picked(pool: tuple[Any, ...], row: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    return list(nearest(pool, row, count))  # type: ignore[no-untyped-call]
-
-
-def test_nearest_shows_the_most_alike_last() -> None:
-    """Rare shared words count; the best example stands next to the question."""
-    pool = pool_of(16).examples
-
-    shown = picked(pool, {"text": "is the weather nice"}, 3)
-
-    assert [row["text"] for row in shown[-2:]] == ["the weather number 9", "the weather number 1"]
-
-
-@given(st.integers(0, 15), st.integers(0, 16))
-def test_nearest_never_shows_the_row_itself(index: int, count: int) -> None:
-    """An example whose fields equal the scored row's is left out, also its copies."""
-    pool = (*pool_of(16).examples, *pool_of(16, "ba").examples)
-    row = {"text": pool[index]["text"]}
-
-    shown = picked(pool, row, count)
-
-    assert len(shown) == count
-    assert all(example["text"] != row["text"] for example in shown)
-
-
-def test_nearest_is_nested_and_gives_what_there_is() -> None:
-    """More shots keep the fewer; a pool that is too small gives all of it."""
-    pool, row = pool_of(5).examples, {"text": "soup and money"}
-
-    assert picked(pool, row, 2) == picked(pool, row, 4)[-2:]
-    assert len(picked(pool, row, 9)) == 5
-    assert picked((), row, 3) == []
-
-
-def test_nearest_reads_any_kind_of_value() -> None:
-    """Numbers, missing values and punctuation do not stop it."""
-    pool = ({"a": 1, "b": None, "y": 0}, {"a": 2.5, "b": "…", "y": 1}, {"a": [1, 2], "b": "x", "y": 2})
-
-    assert [row["y"] for row in picked(pool, {"a": 2.5, "b": "x"}, 3)][-2:] in ([1, 2], [2, 1])
-
-
-def test_the_source_of_nearest_needs_only_plain_python() -> None:
-    """An exported prompt carries the function's source; it runs where nothing is installed."""
-    pool, row = [dict(example) for example in pool_of(9).examples], {"text": "old money number 3"}
-    code = f"{inspect.getsource(nearest)}\nprint(nearest({pool!r}, {row!r}, 4))\n"
-
-    out = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
-
-    assert out.stdout.strip() == repr(picked(tuple(pool), row, 4))

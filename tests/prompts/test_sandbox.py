@@ -9,7 +9,7 @@ import pytest
 
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.sandbox import MOST_STEPS, allowance, cost, spend
+from prompt_search.prompts.sandbox.steps import MOST_STEPS, allowance, cost, spend
 from prompt_search.prompts.template import Template
 
 ROW = {"text": "some text", "long": "word " * 20_000}

@@ -12,17 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search.errors import InputError, TemplateError
+from prompt_search.prompts.discovery import discover
+from prompt_search.prompts.factors import Candidate, Condition, Factor, check_options, choice, option_id
 from prompt_search.prompts.few_shot import ExamplePool
-from prompt_search.prompts.space import (
-    Candidate,
-    Condition,
-    Factor,
-    SearchSpace,
-    check_options,
-    choice,
-    discover,
-    option_id,
-)
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.template import Template
 
 ROW = {"text": "some text"}
@@ -95,7 +88,7 @@ def test_an_option_is_found_by_value_before_text() -> None:
 
 
 def test_a_nested_choice_exists_only_in_its_branch() -> None:
-    """Conditions stack, and a candidate holds only what its prompt asked for."""
+    """Conditions stack, and a candidate holds only the choices that its prompt uses."""
     space = space_of(
         """{% if flag("outer") %}{% if choice("middle", ["a", "b", "c"]) == "b" %}
         {{ choice("inner", ["x", "y"]) }}{% endif %}{% endif %}{{ row.text }}"""
@@ -203,7 +196,7 @@ def test_factors_are_listed_as_the_template_mentions_them() -> None:
 
 
 Tree = list[tuple[int, dict[int, "Tree"]]]
-"""Choices in a row: the number of options, and what else is asked under some of them."""
+"""Choices in a row: the number of options, and the choices that exist under some of them."""
 
 
 def trees(depth: int) -> st.SearchStrategy[Tree]:

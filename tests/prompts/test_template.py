@@ -19,12 +19,12 @@ from prompt_search.prompts.environment import (
     ROLES,
     compile_source,
     environment,
-    finalize,
     literal,
     render_messages,
 )
-from prompt_search.prompts.few_shot import ExamplePool, nearest
-from prompt_search.prompts.space import Factor
+from prompt_search.prompts.factors import Factor
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.prompt_runtime import finalize, nearest
 from prompt_search.prompts.template import Template, shipped_templates
 
 ROW = {"text": "some text"}
@@ -137,7 +137,7 @@ def test_without_a_row_fields_read_as_their_names() -> None:
     assert text(template.render()) == "{text} {label}"
 
 
-def test_the_same_choice_may_be_asked_for_twice() -> None:
+def test_the_same_choice_may_be_used_twice() -> None:
     """One name with one list of options is one dimension."""
     template = Template('{{ choice("a", ["x", "y"]) }}{{ choice("a", ["x", "y"]) }}')
 
@@ -890,7 +890,7 @@ def test_the_answer_form_decides_branches_of_a_fixed_prompt() -> None:
     assert template.specialize({"answer": "label_json"}, ROW) == "As JSON. {{ row.text }}"
 
 
-def test_the_answer_form_is_consulted_by_its_name() -> None:
+def test_the_answer_form_is_read_by_its_name() -> None:
     """In the space an answer form is an object; a template sees its name."""
 
     class Form:

@@ -23,9 +23,11 @@ from jinja2 import meta
 
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.environment import FUNCTIONS, compile_source, environment, render_messages
-from prompt_search.prompts.few_shot import ExamplePool, nearest
+from prompt_search.prompts.factors import Candidate, Factor
+from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import Candidate, Factor, SearchSpace
+from prompt_search.prompts.prompt_runtime import nearest
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.template import Template, shipped_templates
 
 LABEL_FORMS = ("label", "label_logprobs", "label_logprobs_calibrated", "label_json")

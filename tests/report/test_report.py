@@ -16,7 +16,7 @@ import prompt_search as ps
 from experiments.benchmarks.tables import made_up
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.messages import Response, Usage
-from prompt_search.results.statistics import MARGIN
+from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
 from tests.conftest import FakeModel, prompt_of
 from tests.results.test_result import data, study, truth
 from tests.test_html import HOSTILE, Page
@@ -78,7 +78,7 @@ def test_report_says_what_to_ship(result: ps.Result, page: str) -> None:
     assert "price unknown" in page
     assert "prompt-search export &#39;&lt;b&gt;my study&lt;/b&gt;&#39;" in page
     assert "The choice that is expected to matter most is instruction" in page
-    assert "Shown to matter, of 5 options: instruction “" in page
+    assert "Options with a shown effect, " in page
 
 
 def test_effects_that_nothing_tells_are_unknown(fake: FakeModel, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_notebook_and_report_list_the_same_failing_rows(
     assert below > 0
     assert f"{below} of {len(rows)} rows have less than full score." in text
     whole = ps.evaluate(found.best, data(160), model=fake.model(), metric=made.metric)
-    assert f"the worst of {failing} rows with less than full score" in whole._repr_html_()
+    assert f"the worst 5 of {failing} rows with less than full score" in whole._repr_html_()
 
 
 def test_report_of_a_package_that_is_not_installed(
@@ -245,8 +245,10 @@ def test_shorter_prompt_is_measured_as_it_was_found(
     template = ps.Template('{{ choice("instruction", options) }} {{ row.text }}', context={"options": options})
     result = study(fake, template=template, data=data(400)).run(800)
     assert (result.best_trial, result.simplest_trial()) == (0, 1)
-    said = f"A shorter prompt will do: trial 1 has {sizes}, and is all but surely no more than {MARGIN} worse."
-    assert said in result.report(tmp_path / "report.md").read_text("utf-8").splitlines()
+    assert (
+        f"A shorter prompt will do: trial 1 has {sizes}, and is with 95% probability no more than "
+        f"{NON_INFERIORITY_MARGIN} worse."
+    ) in result.report(tmp_path / "report.md").read_text("utf-8").splitlines()
 
 
 def test_metric_on_another_scale_is_shown(fake: FakeModel, tmp_path: Path) -> None:

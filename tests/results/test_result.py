@@ -15,17 +15,14 @@ import pytest
 import prompt_search as ps
 from prompt_search.errors import RequestRefused, StorageError, StudyError
 from prompt_search.llm.messages import Response
-from prompt_search.results.result import Evaluation, Verdict, shown_text
+from prompt_search.results.breakdowns import EFFECT_COLUMNS, INTERACTION_COLUMNS
+from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.statistics import paired_difference
-from prompt_search.results.tables import (
-    CALL_COLUMNS,
-    EFFECT_COLUMNS,
-    INTERACTION_COLUMNS,
-    SAMPLE_COLUMNS,
-    TRIAL_COLUMNS,
-    calls_frame,
-    scored_frame,
-)
+from prompt_search.results.tables import CALL_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS, calls_frame, scored_frame
+from prompt_search.results.verdict import Verdict
+from prompt_search.results.view import Pieces
+from prompt_search.results.views import ranking_view
+from prompt_search.results.wording import difference_text
 from tests.conftest import Body, FakeModel, call_columns, prompt_of
 from tests.test_html import Page
 
@@ -68,17 +65,28 @@ def test_headline_says_what_is_shown(result: ps.Result) -> None:
     assert result.finished
     assert result.verdict == "better"
     assert "care" in result.best.text
-    headline, searched, spent = result.headline.split("\n")
-    assert headline.startswith("<b>my study</b>: The winner is better than the default prompt: 1.000 (")
-    assert f"on {result.verdict.rows} rows that the search never saw (opened once), difference +" in headline
-    frame = result.trials_df().set_index("trial")
-    assert f"highest score {frame['score'].max():.3f} on " in searched
-    assert f"both optimistic, being chosen among {len(frame)}. " in searched
-    assert searched.endswith(f"Corrected, the winner's is {frame['estimate'][result.best_trial]:.3f}.")
-    assert spent.startswith(f"{result.summary['calls']} calls of fake (")
-    assert "price unknown" in spent
-    assert "of a budget of calls 200; " in spent
-    assert "of 4 candidates tried." in spent
+    verdict, summary, trials = result.verdict, result.summary, result.trials_df()
+    winner, default = (
+        f"{score.mean:.3f} ({score.low:.3f} to {score.high:.3f})"
+        for score in (result.test_score(result.best_trial), result.test_score(0))
+    )
+    best = trials.sort_values("score", ascending=False, kind="stable").iloc[0]
+    chosen = trials.set_index("trial").loc[result.best_trial]
+    headline, searched, spent = result.headline.splitlines()
+    assert headline == (
+        f"<b>my study</b>: The winner is better than the default prompt: {winner} against {default} on {verdict.rows} "
+        f"test rows that the search never saw (test set used once), difference {verdict.difference:+.3f} "
+        f"({verdict.low:+.3f} to {verdict.high:+.3f}), p = {verdict.p:.2g}."
+    )
+    assert searched == (
+        f"In the search the highest score was {best['score']:.3f} on {best['search_rows']} rows and the winner's "
+        f"{chosen['score']:.3f} on {chosen['search_rows']} rows; both are optimistic, because they were selected among "
+        f"{len(trials)} candidates. The winner's selection-corrected estimate is {chosen['estimate']:.3f}."
+    )
+    assert spent == (
+        f"{summary['calls']} calls of fake ({summary['tokens']:,} tokens, price unknown, {summary['seconds']:.0f} s) "
+        f"were used of a budget of 200 calls; {len(trials)} of 4 candidates were tried."
+    )
 
 
 def test_verdict_carries_its_numbers(result: ps.Result) -> None:
@@ -157,8 +165,13 @@ def test_best_hand_written_prompt_is_tested_too(fake: FakeModel) -> None:
     assert result.hand_written_trial == 1
     other = result.against(1)
     assert (other, other.rows) == ("better", result.verdict.rows)
-    words = f". The winner is better than the best prompt written by hand: {result.test_score(1)[0]:.3f} ("
-    assert words in result.headline
+    score = result.test_score(1)
+    line = (
+        f". The winner is better than the best prompt written by hand: {score.mean:.3f} ({score.low:.3f} to "
+        f"{score.high:.3f}), difference {other.difference:+.3f} ({other.low:+.3f} to {other.high:+.3f}), "
+        f"p = {other.p:.2g}."
+    )
+    assert result.headline.splitlines()[0].endswith(line)
     assert study(fake).run(100).hand_written_trial is None
 
 
@@ -170,7 +183,7 @@ def test_enqueued_prompt_that_wins_is_said(fake: FakeModel) -> None:
     made.enqueue({"instruction": HOSTILE[1]})
     result = made.run(200)
     assert result.hand_written_trial == result.best_trial
-    assert ". It was written by hand.\n" in result.headline
+    assert result.headline.splitlines()[0].endswith(". The winner was written by hand.")
 
 
 def test_slices_and_confusion_are_of_the_sealed_rows(result: ps.Result) -> None:
@@ -329,25 +342,25 @@ def test_unfinished_study_has_no_optuna_study(fake: FakeModel, storage: str, cal
     )
 
 
-def test_deleted_optuna_study_is_told(result: ps.Result, fake: FakeModel, storage: str) -> None:
-    """Who deletes it in Optuna's dashboard is told how it comes back, which it does."""
+def test_deleted_optuna_study_is_written_again(result: ps.Result, storage: str) -> None:
+    """An Optuna study that somebody deleted, in its dashboard say, is back when it is used, with the same trials."""
+    before = result.optuna_study.trials
     optuna.delete_study(study_name="<b>my study</b>", storage=storage)
-    with pytest.raises(StudyError) as caught:
-        _ = result.optuna_study
-    assert str(caught.value) == (
-        f"the Optuna study '<b>my study</b>' is not in {storage} any more; run the same line again, which writes it "
-        f"anew and sends nothing"
-    )
-    sent = fake.count
-    again = study(fake, storage).run(int(result.summary["budget"]["calls"]))
-    assert (len(again.optuna_study.trials), fake.count) == (len(result.trials_df()), sent)
+
+    after = result.optuna_study.trials
+
+    assert [(trial.params, trial.value) for trial in after] == [(trial.params, trial.value) for trial in before]
 
 
 def test_default_that_stays_is_said(fake: FakeModel) -> None:
     """Where no candidate beats the default, the result says so and gives its score."""
     result = study(fake, metric=lambda answer, row: True).run(100)
     assert result.best_trial == 0
-    assert "no candidate was found that beats the default prompt, which scores 1.000 (" in result.headline
+    low, rows = result.test_score(0).low, result.test_score(0).rows
+    assert result.headline.splitlines()[0] == (
+        "<b>my study</b>: No candidate was found that is expected to beat the default prompt, which scores 1.000 "
+        f"({low:.3f} to 1.000) on {rows} test rows."
+    )
     assert result.verdict == "not shown"
 
 
@@ -356,8 +369,10 @@ def test_comparison_that_shows_nothing_says_what_it_could_have_shown(fake: FakeM
     fake.answer = lambda body: ["positive", "negative"][zlib.crc32(prompt_of(body).encode()) % 2]
     result = study(fake).run(200)
     assert (result.verdict, result.best_trial > 0) == ("not shown", True)
-    shown = f"; so many rows show a true difference of {result.verdict.detectable:.2f} four times in five"
-    assert shown in result.headline
+    assert result.headline.splitlines()[0].endswith(
+        f"; with this many test rows a true difference of {result.verdict.detectable:.2f} would be detected with 80% "
+        f"power."
+    )
     assert 0.2 < result.verdict.detectable < 1
 
 
@@ -365,10 +380,14 @@ def test_what_decides_is_said_where_test_and_interval_disagree() -> None:
     """14 rows won and 5 lost of 60: p is above 0.05, the interval leaves out 0; elsewhere there is no word of it."""
     apart = Verdict.of(paired_difference([0] * 14 + [1] * 5 + [1] * 41, [1] * 14 + [0] * 5 + [1] * 41))
     assert (apart, apart.p > 0.05, apart.low > 0) == ("not shown", True, True)
-    assert "p = 0.064 (p decides; the interval is an approximation); so many rows" in shown_text(apart)
+    assert difference_text(apart) == (
+        "difference +0.150 (+0.008 to +0.282), p = 0.064 (p decides, the interval is approximate); with this many rows "
+        "a true difference of 0.21 would be detected with 80% power"
+    )
     for won, lost in ((20, 2), (5, 5)):
         agreed = Verdict.of(paired_difference([0] * won + [1] * lost, [1] * won + [0] * lost))
-        assert agreed.decider == ""
+        assert not agreed.disagrees_with_interval
+        assert "decides" not in difference_text(agreed)
 
 
 def test_failed_test_is_said(fake: FakeModel) -> None:
@@ -382,8 +401,10 @@ def test_failed_test_is_said(fake: FakeModel) -> None:
 
     fake.answer = answer
     result = made.run(100)
-    assert (
-        "requests of the test failed, the first with content_filter: the server withheld the answer" in result.headline
+    failed = int((result.samples_df()["split"] == "test").sum())
+    assert result.headline.splitlines()[0] == (
+        f"<b>my study</b>: There is no verdict, because {failed} of {failed} test requests failed, the first with: "
+        "content_filter: the server withheld the answer."
     )
     assert repr(result)
 
@@ -396,7 +417,10 @@ def test_unfinished_study_has_a_result(fake: FakeModel, storage: str) -> None:
         study(fake, storage).run(150)
     result = ps.open_result(storage, "<b>my study</b>")
     assert not result.finished
-    assert "unfinished after" in result.headline
+    count = len(result.trials_df())
+    assert result.headline == (
+        f"<b>my study</b>: The study is unfinished after {count} candidates; run the same line to go on."
+    )
     assert result.spent == "70 calls so far."
     assert len(result.calls_df()) == 70
     trials = result.trials_df()
@@ -425,7 +449,7 @@ def test_known_prices_are_summed(fake: FakeModel) -> None:
     fake.answer = lambda body: Response(text=truth(body), cost_usd=0.001, latency_s=0.1)
     result = study(fake).run(50)
     assert result.summary["usd"] == pytest.approx(result.summary["calls"] / 1000)
-    assert f"${result.summary['usd']:.4f}" in result.headline
+    assert f" tokens, ${result.summary['usd']:.4f}, " in result.headline.splitlines()[2]
     assert result.trials_df()["cost_usd"].sum() == pytest.approx(result.summary["usd"])
 
 
@@ -442,7 +466,7 @@ def test_evaluation_without_scores() -> None:
     empty = Evaluation.of(ps.Prompt(source="x"), nothing, "evaluation", None)
     assert math.isnan(empty.score)
     assert len(empty.samples_df()) == 0
-    assert repr(empty) == "Evaluation: nan (nan to nan) on 0 rows, 0 unparsed, 0 errors"
+    assert repr(empty) == "Evaluation: unknown (unknown) on 0 rows, 0 unparsed, 0 errors"
 
 
 def test_representations_show_text_as_text(fake: FakeModel) -> None:
@@ -458,7 +482,7 @@ def test_representations_show_text_as_text(fake: FakeModel) -> None:
         assert not {"script", "img", "a"} & set(page.tags)
         assert page.tags.count("style") == 1
     assert HOSTILE[1].splitlines()[0] in " ".join(Page(shown[1]._repr_html_()).texts["td"])
-    assert "the worst of 12 rows with less than full score" in shown[-1]._repr_html_()
+    assert "the worst 5 of 12 rows with less than full score" in shown[-1]._repr_html_()
 
 
 def test_many_options_are_cut_off() -> None:
@@ -469,7 +493,10 @@ def test_many_options_are_cut_off() -> None:
 
 def test_choices_are_marked_where_they_differ_from_the_winner(result: ps.Result) -> None:
     """The winner's own are not marked; the default prompt is called so."""
-    assert result.compared_html(0) == "(the default prompt)"
-    assert "<mark>" not in result.compared_html(result.best_trial)
-    others = [trial for trial in result.trials_df()["trial"] if trial not in (0, result.best_trial)]
-    assert all("<mark>" in result.compared_html(trial) for trial in others)
+    cells = {row[1]: row[-1] for row in ranking_view(result, marked=True).rows}
+    assert cells.pop(0) == "(the default prompt)"
+    winner = cells.pop(result.best_trial)
+    assert isinstance(winner, Pieces)
+    assert not any(marked for _, marked in winner.parts)
+    assert cells
+    assert all(isinstance(cell, Pieces) and any(marked for _, marked in cell.parts) for cell in cells.values())

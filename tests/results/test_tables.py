@@ -18,33 +18,34 @@ from hypothesis import strategies as st
 
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.llm.messages import Response, Usage
-from prompt_search.results.statistics import mean_interval
-from prompt_search.results.tables import (
-    CALL_COLUMNS,
+from prompt_search.results.breakdowns import (
     EFFECT_COLUMNS,
     LABEL_COLUMNS,
-    LEDGER_COLUMNS,
-    PARETO_COLUMNS,
-    PROGRESS_COLUMNS,
-    SAMPLE_COLUMNS,
     SLICE_COLUMNS,
-    TRIAL_COLUMNS,
-    answer_text,
-    calls_frame,
     confusion_frame,
     difficulty_frame,
     effects_frame,
     labels_frame,
+    shown_to_matter,
+    slices_frame,
+)
+from prompt_search.results.export import markdown, write_frame
+from prompt_search.results.frames import answer_text
+from prompt_search.results.statistics import mean_interval
+from prompt_search.results.tables import (
+    CALL_COLUMNS,
+    LEDGER_COLUMNS,
+    PARETO_COLUMNS,
+    PROGRESS_COLUMNS,
+    SAMPLE_COLUMNS,
+    TRIAL_COLUMNS,
+    calls_frame,
     ledger_frame,
-    markdown,
     pareto_frame,
     progress_frame,
     samples_frame,
     scored_frame,
-    shown_to_matter,
-    slices_frame,
     trials_frame,
-    write_frame,
 )
 from prompt_search.storage.records import Call, SampleRecord, TrialRecord
 from tests.conftest import call_columns

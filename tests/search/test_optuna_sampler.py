@@ -7,19 +7,19 @@ import random
 import optuna
 import pytest
 
-from prompt_search.search.optuna_sampler import RANDOM_FIRST, SurrogateSampler
+from prompt_search.search.optuna_sampler import RANDOM_TRIALS, SurrogateSampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 OPTIONS = [f"option {index}" for index in range(6)]
 WORTH = {"a": 4, "b": 1, "c": 5}
-"""Which option of each parameter is worth something."""
+"""The option of each parameter that raises the score."""
 
 
 def accuracy(trial: optuna.Trial) -> float:
-    """The share of 10 rows answered rightly: more for every parameter at its best option."""
+    """The share of 10 rows that are answered correctly, higher for every parameter at its best option."""
     right = sum(trial.suggest_categorical(name, OPTIONS) == OPTIONS[best] for name, best in WORTH.items())
-    for name in ("d", "e"):  # worth nothing
+    for name in ("d", "e"):  # without effect
         trial.suggest_categorical(name, OPTIONS)
     shots: int = trial.suggest_int("shots", 0, 8, step=2)
     rate = 0.2 + 0.2 * right + 0.02 * shots
@@ -35,14 +35,14 @@ def searched(sampler: optuna.samplers.BaseSampler, trials: int = 60, sign: int =
 
 
 def worth(study: optuna.Study) -> float:
-    """How many of the last ten trials' parameters are at their best option, on average."""
+    """Number of parameters at their best option, averaged over the last ten trials."""
     trials = study.trials[-10:]
     found = sum(trial.params[name] == OPTIONS[best] for trial in trials for name, best in WORTH.items())
     return float(found) / len(trials)
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["maximize", "minimize"])
-def test_it_finds_the_options_that_are_worth_something(sign: int) -> None:
+def test_it_finds_the_options_that_raise_the_score(sign: int) -> None:
     """After 60 noisy trials most suggestions have the best options, in either direction."""
     assert worth(searched(SurrogateSampler(seed=1), sign=sign)) > 1.5
     assert worth(searched(optuna.samplers.RandomSampler(seed=1))) < 1
@@ -56,22 +56,22 @@ def test_same_seed_suggests_the_same() -> None:
 
 
 def test_nothing_is_suggested_twice_while_there_is_something_new() -> None:
-    """Trials that are finished or running are not suggested again; when all are, the best is."""
+    """Finished and running trials are not suggested again, until there is no other candidate."""
     study = optuna.create_study(direction="maximize", sampler=SurrogateSampler())
     space: dict[str, optuna.distributions.BaseDistribution] = {
         "a": optuna.distributions.CategoricalDistribution(OPTIONS),
         "b": optuna.distributions.CategoricalDistribution(OPTIONS),
     }
-    for index in range(RANDOM_FIRST):
+    for index in range(RANDOM_TRIALS):
         params = {"a": OPTIONS[index % 6], "b": OPTIONS[index // 6]}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=index / 10))
-    asked = [tuple(study.ask(space).params.values()) for _ in range(36 - RANDOM_FIRST)]
-    assert len(set(asked)) == 36 - RANDOM_FIRST
+    asked = [tuple(study.ask(space).params.values()) for _ in range(36 - RANDOM_TRIALS)]
+    assert len(set(asked)) == 36 - RANDOM_TRIALS
     assert study.ask(space).params["a"] in OPTIONS
 
 
-def test_parameters_of_other_kinds_are_drawn_at_random() -> None:
-    """Floats and parameters that only some trials have do not disturb the others, and differ from one another."""
+def test_parameters_of_other_kinds_are_sampled_at_random() -> None:
+    """Floats, and parameters that only some trials have, do not disturb the others, and are sampled independently."""
 
     def score(trial: optuna.Trial) -> float:
         first, second = trial.suggest_float("first", 0, 1), trial.suggest_float("second", 0, 1)

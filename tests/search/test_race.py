@@ -1,4 +1,4 @@
-"""The race: the same search whatever order responses arrive in, exactly on budget, and it finds what is there."""
+"""The race: it does not depend on the order of responses, spends its budget exactly, and finds good prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,19 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from prompt_search.answers import Label, Regex
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.evaluation.evaluator import Evaluator
-from prompt_search.evaluation.outcome import Outcome
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.messages import Response
-from prompt_search.prompts.space import Factor, SearchSpace, choice
+from prompt_search.prompts.factors import choice
 from prompt_search.prompts.template import Template
-from prompt_search.search.optuna_adapter import ObservedTrial, proposals, stops
-from prompt_search.search.order import common_order
-from prompt_search.search.race import FINALIST_COUNT, MIN_BATCHES_PER_ROUND, Race, pooled_width, smoothed
+from prompt_search.search.finals import FINALIST_COUNT
+from prompt_search.search.optuna_adapter import proposals, stops
+from prompt_search.search.picks import MIN_BATCHES_PER_ROUND
+from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import Trial
 from prompt_search.storage.store import Store
@@ -42,7 +41,7 @@ SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Say it.", "Decide w
 Text: {{ row.text }}
 {{ choice("cue", ["Label:", "Answer:", "", "Sentiment:"]) }}"""
 QUALITY = {"Decide with care.": 0.3, "Labels:": 0.1, "Answer:": 0.2}
-"""What each right choice adds to the 0.4 of the default."""
+"""What each good option adds to the accuracy of 0.4 of the default."""
 
 
 def data(rows: int = 120) -> Dataset:
@@ -56,7 +55,7 @@ def quality(prompt: str) -> float:
 
 
 def truth(body: Body) -> str:
-    """Right as often as the prompt's choices deserve, fixed for each prompt."""
+    """An answer that is right with the probability that the prompt's options give, fixed for each prompt."""
     prompt = prompt_of(body)
     right, wrong = ("positive", "negative") if "good thing" in prompt else ("negative", "positive")
     return right if zlib.crc32(prompt.encode()) % 1000 < 1000 * quality(prompt) - 1e-9 else wrong
@@ -64,7 +63,7 @@ def truth(body: Body) -> str:
 
 @dataclass
 class Setting:
-    """A race on a fake model, and everything that it is made of."""
+    """A race on a fake model, with everything that it needs."""
 
     source: str = SOURCE
     answer: Callable[[Body], str | Response] = truth
@@ -125,7 +124,7 @@ class Setting:
         return asyncio.run(self.race.run())
 
     def record(self) -> list[Any]:
-        """All that a race decided: every trial with its rows, scores and end, and the ranking."""
+        """All decisions of a race: every trial with its rows, scores and reason, and the ranking."""
         self.run()
         trials = [
             (
@@ -144,7 +143,7 @@ class Setting:
 
 
 def test_order_of_responses_and_concurrency_change_nothing() -> None:
-    """Same seed and same responses: same trials, rows, reasons, ranking, whatever arrives first."""
+    """The same seed and responses give the same trials, rows, reasons and ranking, whatever arrives first."""
     expected = Setting(concurrency=1).record()
     assert len(expected[0]) > MIN_BATCHES_PER_ROUND
     for concurrency, latency_seed in ((3, 1), (16, 2), (64, 3)):
@@ -152,7 +151,7 @@ def test_order_of_responses_and_concurrency_change_nothing() -> None:
 
 
 def test_other_seed_is_another_search() -> None:
-    """The seed decides what is left to chance."""
+    """Another seed gives another search."""
     assert Setting(seed=0, limit=60).record() != Setting(seed=1, limit=60).record()
 
 
@@ -162,7 +161,7 @@ def test_other_seed_is_another_search() -> None:
 @settings(max_examples=10)
 @given(limit=st.integers(1, 120), seed=st.integers(0, 5), concurrency=st.integers(1, 32))
 def test_budget_is_exact(limit: int, seed: int, concurrency: int) -> None:
-    """All calls are spent, none too many, where there are more candidates and rows than calls."""
+    """A search spends all its calls and no more, where there are more candidates and rows than calls."""
     setting = Setting(limit=limit, seed=seed, concurrency=concurrency)
     setting.run()
     assert setting.fake.count == setting.ledger.paid.calls <= limit
@@ -172,7 +171,7 @@ def test_budget_is_exact(limit: int, seed: int, concurrency: int) -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 12])
 def test_no_more_candidates_than_asked_for(most: int) -> None:
-    """With a limit to the trials there are so many, and the calls go to their rows."""
+    """A search with a limit has that many trials, and spends the calls on their rows."""
     setting = Setting(limit=150, max_trials=most)
     setting.run()
     assert len(setting.race.trials) == most
@@ -180,8 +179,8 @@ def test_no_more_candidates_than_asked_for(most: int) -> None:
     assert useful - most < setting.fake.count <= useful
 
 
-def test_nothing_is_asked_twice() -> None:
-    """No request is sent a second time, and no row is scored twice for one candidate."""
+def test_no_request_is_sent_twice() -> None:
+    """No request is sent a second time, and no trial is scored twice on a row."""
     setting = Setting(limit=150)
     setting.run()
     assert len({prompt_of(body) for body in setting.fake.bodies}) == setting.fake.count
@@ -198,7 +197,7 @@ def test_all_candidates_see_rows_in_one_order() -> None:
         assert [outcome.row for outcome in trial.outcomes] == setting.study.search_rows[: len(trial.outcomes)]
 
 
-def test_every_trial_was_looked_at() -> None:
+def test_every_trial_was_evaluated() -> None:
     """A candidate for which no call was left is not listed as a trial."""
     for limit in (40, 61):
         setting = Setting(limit=limit)
@@ -207,7 +206,7 @@ def test_every_trial_was_looked_at() -> None:
 
 
 def test_sealed_rows_are_not_searched_on() -> None:
-    """The search asks about none of the rows that are kept for the test."""
+    """The search sends no request about the rows that are kept for the test."""
     setting = Setting(limit=150)
     setting.run()
     sealed = {setting.data.rows[row]["text"] for row in setting.study.test_rows}
@@ -218,7 +217,7 @@ def test_sealed_rows_are_not_searched_on() -> None:
 
 
 def test_search_finds_the_best_prompt() -> None:
-    """Where choices decide, 400 calls find prompts within 0.1 of the best (1.0) on average and 0.2 always, from a
+    """With 400 calls the search finds prompts within 0.1 of the best (1.0) on average and within 0.2 always, from a
     default of 0.4."""
     found = []
     for seed in range(3):
@@ -252,8 +251,8 @@ def test_one_candidate_is_a_search() -> None:
 
 
 @pytest.mark.parametrize("options", [2, 3, 4])
-def test_small_space_is_tried_whole(options: int) -> None:
-    """Where there are fewer candidates than a round takes, all are tried on all rows and the race ends."""
+def test_all_candidates_of_a_small_space_are_raced(options: int) -> None:
+    """If there are fewer candidates than batches in a round, all are scored on all rows and the race ends."""
     listed = ", ".join(f'"{number}"' for number in range(options))
     setting = Setting(source=f'{{{{ choice("a", [{listed}]) }}}} {{{{ row.text }}}}', limit=5_000)
     setting.run()
@@ -263,7 +262,7 @@ def test_small_space_is_tried_whole(options: int) -> None:
 
 
 def test_equal_prompts_are_one_candidate() -> None:
-    """Options that lead to the same prompt are asked about once; answers that read differently are not equal."""
+    """Options that make the same prompt are one candidate, unless their answer forms differ."""
     source = '{% if choice("a", ["x", "y"]) == "z" %}!{% endif %}{% if flag("b") %}Hm. {% endif %}{{ row.text }}'
     setting = Setting(source=source, limit=5_000)
     setting.run()
@@ -275,7 +274,7 @@ def test_equal_prompts_are_one_candidate() -> None:
 
 
 def test_inactive_choices_make_no_other_candidate() -> None:
-    """A choice that a branch leaves out does not multiply the candidates."""
+    """A choice in a branch that is not taken does not multiply the candidates."""
     source = '{% if flag("b") %}{{ choice("c", ["1", "2", "3"]) }} {% endif %}{{ row.text }}'
     setting = Setting(source=source, limit=5_000)
     setting.run()
@@ -283,7 +282,7 @@ def test_inactive_choices_make_no_other_candidate() -> None:
 
 
 def test_rows_shown_as_shots_are_never_scored() -> None:
-    """No candidate is scored on a row that it shows, nor on one with the same text."""
+    """No candidate is scored on a row that it shows as an example, nor on one with the same text."""
     source = """{% for shot in examples("shots", max=3, min=1) %}
 {{ shot.text }} is {{ shot.label }}
 {% endfor %}
@@ -303,7 +302,7 @@ def test_rows_shown_as_shots_are_never_scored() -> None:
 
 
 def test_shots_of_one_answer_form_are_not_scored_either() -> None:
-    """Where only one answer form shows examples, its rows are left out for that form."""
+    """Examples that only one answer form shows are excluded from the rows of that form only."""
     source = """{% if answer == "second" %}{% for shot in examples("shots", max=4, min=4, pickers=["random 1"]) %}
 {{ shot.text }} is {{ shot.label }}
 {% endfor %}{% endif %}
@@ -323,7 +322,7 @@ def test_shots_of_one_answer_form_are_not_scored_either() -> None:
 
 
 def test_all_errors_end_without_a_score() -> None:
-    """Where every request fails, all trials are failed, the default stays, and the reason says so."""
+    """If every request fails, all trials are failed, the default stays, and the reason says so."""
     setting = Setting(answer=lambda body: Response(error="server: 500"), limit=9)
     winner = setting.run()
     assert (winner.number, winner.state, winner.scores) == (0, "failed", [])
@@ -331,7 +330,7 @@ def test_all_errors_end_without_a_score() -> None:
 
 
 def test_failing_default_does_not_win() -> None:
-    """A prompt that was never answered is behind every one that was, the default too."""
+    """A prompt without any answer ranks behind every prompt with one, even if it is the default."""
 
     def answer(body: Body) -> str | Response:
         return Response(error="bad_request: too long") if "Classify." in prompt_of(body) else "positive"
@@ -345,17 +344,20 @@ def test_failing_default_does_not_win() -> None:
 
 
 def test_pruned_trials_rank_behind_finalists() -> None:
-    """Every trial says why it ended; finalists stand before the pruned, the last survivor first."""
+    """Every trial has a reason for its end; finalists rank before pruned trials, the last survivor first."""
     setting = Setting(limit=200)
     winner = setting.run()
     ranked = setting.race.ranked()
     states = [trial.state for trial in ranked]
     assert states == sorted(states)  # complete before pruned
     assert ranked[0] is winner
-    assert winner.reason == f"to the end of the finals, {len(winner.outcomes)} rows"
+    assert winner.reason == f"reached the end of the finals after {len(winner.outcomes)} rows"
     finalists = [trial for trial in ranked if trial.state == "complete"]
     assert len(finalists) == FINALIST_COUNT
-    assert all(trial.reason.startswith("left the finals: estimated") for trial in finalists[1:])
+    for trial in finalists[1:]:
+        assert re.fullmatch(
+            rf"left the finals: estimated score \d\.\d{{3}} after {len(trial.outcomes)} rows", trial.reason
+        )
     assert all(trial.reason for trial in setting.race.trials)
 
 
@@ -366,23 +368,9 @@ def test_pruned_trials_rank_behind_finalists() -> None:
     "sampler", [optuna.samplers.RandomSampler(seed=1), optuna.samplers.TPESampler(seed=1)], ids=["random", "tpe"]
 )
 def test_any_optuna_sampler_can_be_used(sampler: optuna.samplers.BaseSampler) -> None:
-    """A sampler that is passed in proposes, and a second run with the same object proposes the same."""
+    """A race uses the sampler that it is given, and a second race with the same object proposes the same."""
     first, second = Setting(sampler=sampler, limit=100).record(), Setting(sampler=sampler, limit=100).record()
     assert first == second
-
-
-def test_proposals_of_a_sampler_are_repeatable() -> None:
-    """A copy of the sampler is asked, so that a second proposer gives the same."""
-    space = Setting().study.space()
-    sampler = optuna.samplers.TPESampler(seed=3)
-    trials = [
-        ObservedTrial(
-            {factor.name: index % len(factor.options) for factor in space.factors}, "running", [1.0], index / 12
-        )
-        for index in range(12)
-    ]
-    first, second = proposals(space, sampler), proposals(space, sampler)
-    assert [first(trials, 8), first(trials, 8)] == [second(trials, 8), second(trials, 8)]
 
 
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
@@ -397,7 +385,7 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
 @pytest.mark.parametrize("name", PRUNERS)
 @pytest.mark.parametrize("sampler", [None, optuna.samplers.TPESampler(seed=1)], ids=["ours", "tpe"])
 def test_any_optuna_pruner_can_be_used(name: str, sampler: optuna.samplers.BaseSampler | None) -> None:
-    """Trials go on until the pruner stops them or they had rows enough, the same in a second run."""
+    """Trials go on until the pruner stops them or they have enough rows, the same in a second run."""
     pruner = PRUNERS[name]()
     first = Setting(sampler=sampler, pruner=pruner, limit=240)
     assert first.record() == Setting(sampler=sampler, pruner=pruner, limit=240, latency_seed=1).record()
@@ -407,24 +395,11 @@ def test_any_optuna_pruner_can_be_used(name: str, sampler: optuna.samplers.BaseS
     assert any(len(trial.outcomes) >= 2 * BATCH_ROWS for trial in first.race.trials)
 
 
-def test_median_pruner_stops_what_is_worse() -> None:
-    """A pruner sees each trial's running means, so that the median pruner stops trials below the median."""
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=0)
-    trials = [
-        ObservedTrial({"a": 0}, "complete", [1.0] * 20, 1.0),
-        ObservedTrial({"a": 1}, "complete", [0.8, 0.9] * 10, 0.85),
-        ObservedTrial({"a": 2}, "running", [0.0] * 10, 0.1),
-        ObservedTrial({"a": 3}, "running", [1.0] * 10, 0.9),
-    ]
-    space = SearchSpace([Factor(name="a", kind="choice", options=("w", "x", "y", "z"))], lambda values: ["a"])
-    assert stops(space, pruner, BATCH_ROWS)(trials) == [False, False, True, False]
-
-
-# Who is raced in any case
+# The first candidates
 
 
 def test_every_option_is_raced() -> None:
-    """Each option of each choice is looked at, and so are the default and what was enqueued, in that order."""
+    """The default, the enqueued candidate, and every option of every choice are evaluated, the first two first."""
     options = {"instruction": "Which?", "cue": "Sentiment:"}
     setting = Setting(limit=200, enqueued=[options])
     space = setting.study.space()
@@ -439,8 +414,8 @@ def test_every_option_is_raced() -> None:
 # Stopping
 
 
-def test_hopeless_candidates_are_stopped_and_say_why() -> None:
-    """A candidate that is all but surely worse than the leader is stopped with its probability and rows."""
+def test_bad_candidates_are_stopped_with_a_reason() -> None:
+    """A trial that is almost certainly worse than the leader is stopped; the reason has its probability and rows."""
     setting = Setting(
         limit=400,
         answer=lambda body: truth(body) if "Decide" in prompt_of(body) else "neither",
@@ -449,72 +424,6 @@ def test_hopeless_candidates_are_stopped_and_say_why() -> None:
     stopped = [trial for trial in setting.race.trials if trial.reason.startswith("stopped after")]
     assert stopped
     for trial in stopped:
-        assert re.fullmatch(r"stopped after \d+ rows: better than trial \d+ with probability 0\.\d%", trial.reason)
+        reason = r"stopped after \d+ rows: its probability of being better than trial \d+ is 0\.\d%"
+        assert re.fullmatch(reason, trial.reason)
         assert np.mean(trial.scores) < np.mean(winner.scores)
-
-
-# Margins
-
-
-def outcomes_of(margins: Sequence[float]) -> list[Outcome]:
-    return [
-        Outcome(
-            row=row,
-            key="",
-            answer=None,
-            score=float(margin > 0),
-            explanation="",
-            unparsed=False,
-            error=None,
-            cached=False,
-            margin=margin,
-        )
-        for row, margin in enumerate(margins)
-    ]
-
-
-@pytest.mark.parametrize("right", [0.3, 0.5, 0.7, 0.85])
-def test_smoothed_scores_estimate_the_same_with_less_noise(right: float) -> None:
-    """The mean of smoothed scores is the share of right answers, at a smaller variance."""
-    generator = np.random.default_rng(0)
-    studies = generator.normal(stats.norm.ppf(right), 1, (1500, BATCH_ROWS)) * 3
-    smooth = [np.mean(smoothed(outcomes_of(study.tolist()), 3.0)) for study in studies]
-    counted = (studies > 0).mean(axis=1)
-    assert np.mean(smooth) == pytest.approx(right, abs=0.02)
-    assert np.var(smooth) < 0.85 * np.var(counted)
-
-
-def test_scores_without_margins_are_kept() -> None:
-    """Where nothing tells by how much an answer is right, scores are taken as they are."""
-    bare = [replace(outcome, margin=None) for outcome in outcomes_of([1.0, -1.0, 2.0])]
-    assert smoothed(bare, 1.0) == [1.0, 0.0, 1.0]
-    assert smoothed(outcomes_of([1.0, -1.0]), 0.0) == [1.0, 0.0]
-
-
-@given(st.lists(st.floats(-6, 6), min_size=2, max_size=40))
-def test_smoothing_keeps_the_order_of_answers(margins: list[float]) -> None:
-    """An answer that is more right never scores less."""
-    scores = smoothed(outcomes_of(margins), pooled_width([margins]) or 1.0)
-    assert [scores[index] for index in np.argsort(margins, kind="stable")] == sorted(scores)
-
-
-# The common order
-
-
-@given(labels=st.lists(st.sampled_from("abc"), min_size=1, max_size=80), seed=st.integers(0, 9))
-def test_common_order_is_a_permutation(labels: list[str], seed: int) -> None:
-    """Every row once, the same for the same seed."""
-    rows = [3 * index for index in range(len(labels))]
-    order = common_order(labels, rows, seed)
-    assert sorted(order) == rows
-    assert order == common_order(labels, rows, seed)
-    assert sorted(common_order(None, rows, seed)) == rows
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_common_order_keeps_proportions(seed: int) -> None:
-    """Each look holds the labels nearly as all rows do, though the rows are sorted by label."""
-    labels = ["a"] * 90 + ["b"] * 30
-    order = common_order(labels, range(120), seed)
-    for start in range(0, 120, BATCH_ROWS):
-        assert 1 <= sum(labels[row] == "b" for row in order[start : start + BATCH_ROWS]) <= 5

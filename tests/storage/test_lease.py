@@ -1,13 +1,15 @@
-"""Leases and claims: one owner at a time, until it ends, dies, or gives no sign of life."""
+"""Leases and claims: one owner at a time, until it ends, its process ends, or its lease expires."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import threading
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from prompt_search.storage.lease import LEASE_S, Lease, Owner
 from prompt_search.storage.store import Store
 
 HERE = Owner.here()
-ELSEWHERE = Owner(host="far", machine="far", process=1, started="1")
+ELSEWHERE = Owner(host="far", machine="far", process=1, started="1.00 s")
 
 
 class Clock:
@@ -43,7 +45,7 @@ def store(storage: str, clock: Clock) -> Store:
 def killed() -> Owner:
     """A process of this machine that is gone."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    owner = dataclasses.replace(HERE, process=process.pid, started=module._started(process.pid))
+    owner = Owner.of(process.pid)
     assert not owner.is_gone
     process.kill()
     process.communicate()
@@ -84,12 +86,56 @@ def test_owner_killed_on_this_machine_is_followed_at_once(store: Store) -> None:
 
 def test_number_of_a_dead_process_that_another_one_got(store: Store) -> None:
     """A process that has the number but not the start of the owner is not the owner."""
-    store.take_lease("s", "dead", dataclasses.replace(HERE, started="1"), 60)
+    store.take_lease("s", "dead", dataclasses.replace(HERE, started="1.00 s"), 60)
     store.take_lease("s", "b", HERE, 60)
 
 
+def test_zombie_counts_as_ended(store: Store) -> None:
+    """A process that has ended but still has its number, because its parent has not asked for its exit, is gone."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = Owner.of(process.pid)
+    store.take_lease("s", "dead", owner, 60)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # until it is one
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    store.take_lease("s", "b", HERE, 60)
+    process.communicate()
+
+
+@pytest.mark.parametrize("started", [str(int(float(HERE.started[:-2]) * 100)), "", "ended"])
+def test_lease_of_an_earlier_release(store: Store, clock: Clock, started: str) -> None:
+    """It wrote the start of a process in another unit: a running owner keeps its lease until it expires, and one whose
+    number is free has none."""
+    store.take_lease("s", "a", dataclasses.replace(HERE, started=started), 60)
+    with pytest.raises(StudyError, match="is being run by process"):
+        store.take_lease("s", "b", HERE, 60)
+    clock.now += 61
+    store.take_lease("s", "b", HERE, 60)
+    store.take_lease("other", "c", dataclasses.replace(killed(), started=started), 60)
+    store.take_lease("other", "b2", HERE, 60)
+
+
+def test_clock_that_is_set_leaves_the_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start of a process is told from the boot on, so that setting the clock does not end anybody's lease."""
+    store.take_lease("s", "a", HERE, 60)
+    boot, born = psutil.boot_time(), psutil.Process().create_time()
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot + 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: born + 3600)
+    with pytest.raises(StudyError, match="is being run by process"):
+        store.take_lease("s", "b", HERE, 60)
+
+
+def test_process_of_another_container_is_not_judged(store: Store) -> None:
+    """Process numbers of another namespace, or of another machine of the same name, mean nothing here."""
+    for part in HERE.machine.split()[1:]:
+        other = dataclasses.replace(killed(), machine=HERE.machine.replace(part, "other"))
+        store.take_lease(part, part, other, 60)
+        with pytest.raises(StudyError, match="is being run by process"):
+            store.take_lease(part, "b", HERE, 60)
+
+
 def test_owner_on_another_machine_is_waited_for(store: Store, clock: Clock) -> None:
-    """Its lease and claims hold until they expire; each sign of life puts that off."""
+    """Its lease and claims hold until they expire; each renewal puts that off."""
     store.take_lease("s", "far", ELSEWHERE, 60)
     store.take_lease("other", "b", HERE, 600)
     assert store.claim("far", ["k"]) == {"k"}
@@ -186,7 +232,7 @@ def held(renewals: list[bool | Exception], monkeypatch: pytest.MonkeyPatch) -> t
 
 
 def test_lease_is_renewed_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is taken once, gives signs of life, outlives a storage that is gone for a moment, and is given up."""
+    """It is taken once, renewed, also after a storage was gone for a moment, and given up."""
     leases, lease, told = held([True, RunError("locked"), True, False], monkeypatch)
     assert leases.steps == [f"take s {LEASE_S:g}", "end"]
     assert (lease.lost, told) == (True, [1])

@@ -27,8 +27,8 @@ from prompt_search.storage import schema
 from prompt_search.storage.lease import Owner
 from prompt_search.storage.store import Store
 from tests.conftest import FakeModel
+from tests.storage.examples import LONE, keep, request, sample, trial
 from tests.storage.test_lease import ELSEWHERE
-from tests.storage.test_store import LONE, keep, request, sample, trial
 from tests.study.test_study import assert_equal_results, study, truth
 
 pytest.importorskip("psycopg", reason="needs the extra `postgres`")
@@ -123,6 +123,7 @@ def test_study_resumes_and_is_mirrored(fake: FakeModel, storage: str) -> None:
     sent = fake.count
     assert_equal_results(study(fake, storage).run(60), first)
     assert fake.count == sent
+    assert len(first.optuna_study.trials) == len(first.trials_df())
     mirrored = optuna.storages.RDBStorage(storage)
     assert len(optuna.load_study(study_name="study", storage=mirrored).trials) == len(first.trials_df())
     mirrored.remove_session()

@@ -109,13 +109,13 @@ def test_every_winner_tested_on_the_sealed_rows_is_counted(fake: FakeModel, stor
     """The same winner again opens nothing; another one does, also under another name, and the headline tells."""
     fake.answer = truth
     first = study(fake, storage).run(150)
-    assert (first.openings, study(fake, storage).run(150).openings) == (1, 1)
+    assert (first.test_uses, study(fake, storage).run(150).test_uses) == (1, 1)
     other = study(fake, storage, name="other", template=ps.Template(SOURCE.replace("Decide with", "Take"))).run(150)
     assert other.best.text != first.best.text
-    assert (first.openings, other.openings) == (2, 2)
-    assert "(opened 2 times: p and interval are too good)" in other.headline
-    assert study(fake, storage, name="untested").run(150, test=False).openings == 2
-    assert study(fake, storage, name="elsewhere", seed=1).run(150, test=False).openings == 0
+    assert (first.test_uses, other.test_uses) == (2, 2)
+    assert "(test set used 2 times: p and interval are optimistic)" in other.headline
+    assert study(fake, storage, name="untested").run(150, test=False).test_uses == 2
+    assert study(fake, storage, name="elsewhere", seed=1).run(150, test=False).test_uses == 0
 
 
 def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: FakeModel) -> None:
@@ -154,7 +154,9 @@ def test_whole_budget_can_go_to_the_search(fake: FakeModel) -> None:
     assert set(samples.split) == {"search"}
     assert not set(samples.row) & set(made.test_rows)
     assert result.summary["calls"] > 140
-    assert "they were left alone, as run(test=False) asks" in result.headline
+    assert result.headline.splitlines()[0] == (
+        "study: There is no verdict, because the study ran without a test (test=False)."
+    )
 
 
 def test_small_test_holds_both_labels(fake: FakeModel) -> None:
@@ -380,7 +382,7 @@ def test_a_study_does_not_depend_on_others(fake: FakeModel, storage: str) -> Non
     )
     assert first.summary["calls"] == alone.summary["calls"]
     assert 0 < first.summary["reused"] < 90
-    assert f"{first.summary['reused']} of them answered before" in first.headline
+    assert f", {first.summary['reused']} of them answered from the cache (" in first.headline
     study(fake, storage, name="more", seed=2).run(120)
     sent = fake.count
     assert_equal_results(study(fake, storage).run(90), first)
@@ -628,7 +630,8 @@ def test_optuna_says_nothing_of_its_own(fake: FakeModel, caplog: pytest.LogCaptu
 def test_cross_fitting_with_few_calls(fake: FakeModel) -> None:
     """Too few calls for a test are told, and fewer than there are searches are refused."""
     fake.answer = truth
-    assert "nothing is shown: the budget left too few calls" in repr(study(fake).cross_fit(8))
+    reason = "the budget left too few calls for the test rows; give more calls"
+    assert repr(study(fake).cross_fit(8)).splitlines()[0] == f"study all rows: There is no verdict, because {reason}."
     assert fake.count <= 8
     with pytest.raises(InputError, match=r"4 searches share Budget\(calls=3\), which is less than one for each"):
         study(fake).cross_fit(3)
@@ -652,7 +655,8 @@ def test_tiny_budget_ends_in_a_result_that_says_so(fake: FakeModel, storage: str
     result = study(fake, storage).run(calls)
     assert fake.count <= calls
     assert result.verdict == "not shown"
-    assert "nothing is shown on rows that the search never saw: the budget left too few calls" in result.headline
+    reason = "the budget left too few calls for the test rows; give more calls"
+    assert result.headline.splitlines()[0] == f"study: There is no verdict, because {reason}."
     assert repr(result)
     assert result._repr_html_()
 
@@ -880,9 +884,11 @@ def test_rescoring_sends_nothing_and_changes_the_tables(fake: FakeModel, storage
     estimates = after.trials_df()["estimate"]
     assert estimates.notna().all()
     assert (estimates - before.trials_df()["estimate"]).abs().max() > 0.2
-    assert "is expected to be better now (" in after.headline
-    assert after.headline.endswith("study read anew by opposite (was exact), without a request.")
-    assert (after.openings, after.calls_df()["attempts"].sum()) == (1, 0)
+    assert " is now expected to be better (" in after.headline.splitlines()[1]
+    assert after.headline.splitlines()[2] == (
+        "The responses of study were scored by opposite instead of exact; no request was sent."
+    )
+    assert (after.test_uses, after.calls_df()["attempts"].sum()) == (1, 0)
     assert ps.open_result(storage, "study").headline == before.headline
     again = study(fake, storage, metric=opposite).rescore()
     assert repr(again) == repr(after)

@@ -107,7 +107,7 @@ def test_sealed_rows_are_requested_only_at_the_end(tmp_path: Path) -> None:
     texts = [study.data.rows[row]["text"] for row in study.test_rows]
     keys = calls.loc[calls["split"] == "search", "key"]
     assert not any(json.dumps(text, ensure_ascii=False)[1:-1] in before[key] for key in keys for text in texts)
-    assert result.openings == 1
+    assert result.test_uses == 1
     assert result.hand_written_trial in (0, 1)
     assert len(result.effects_df()) == sum(len(f.options) for f in study.space().factors if len(f.options) > 1)
     assert result.confusion_df().to_numpy().sum() == result.verdict.rows

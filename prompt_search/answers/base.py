@@ -1,0 +1,103 @@
+"""What an answer form is: how the model is asked for an answer, and how the answer is read from a response.
+
+A response that cannot be read is a value, ``Unparsed``: it is counted, never raised.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from prompt_search.errors import InputError
+from prompt_search.llm.messages import Response
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unparsed:
+    """A response from which no answer can be read, with the reason. It is falsy, and equal to nothing but itself.
+
+    >>> bool(Unparsed("empty")), Unparsed("empty") == Unparsed("empty")
+    (False, False)
+    """
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Answer(ABC):
+    """A form of answer. Subclasses are frozen dataclasses with a ``kind`` of their own and a ``name``."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    name: str
+
+    @property
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """The request parameters that this form needs, such as ``{"max_tokens": 16}``; a new dict each time."""
+
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether ``parse`` needs a baseline: the response to a row in which every text field is ``"N/A"``."""
+        return False
+
+    @abstractmethod
+    def parse(self, response: Response, baseline: Response | None = None) -> Any:
+        """The answer in a response without error, or ``Unparsed``."""
+
+    def probabilities(self, response: Response, baseline: Response | None = None) -> dict[str, float] | None:
+        """The probability of each possible answer, summing to 1; None where the response has none."""
+        return None
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether ``probabilities`` gives some if the server returns log-probabilities."""
+        return False
+
+    @property
+    def calibrates_on_rows(self) -> bool:
+        """Whether ``calibrated`` can return another form than this one."""
+        return False
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether ``calibrated`` has to be called before ``parse`` reads as the settings say."""
+        return False
+
+    def calibrated(self, responses: Sequence[Response], targets: Sequence[Any]) -> Answer:
+        """The form calibrated on responses to rows with these targets; itself where there is nothing to fit."""
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON description, from which ``from_dict`` makes an equal answer form."""
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+        return {"kind": self.kind, **lists}
+
+
+def check_max_tokens(max_tokens: int) -> None:
+    """Refuse a limit that leaves no token for the answer.
+
+    Raises:
+        InputError: the limit is below 1.
+    """
+    if max_tokens < 1:
+        raise InputError(f"max_tokens must be at least 1, not {max_tokens}; give the room that an answer needs")
+
+
+def quoted(text: str) -> str:
+    """A text in quotes and on one line, cut off after 60 characters, for a reason.
+
+    >>> quoted("two  lines\\n" * 9)
+    "'two lines two lines two lines two lines two lines two lines…'"
+    """
+    return repr(clipped(" ".join(text.split())))
+
+
+def clipped(text: str, length: int = 60) -> str:
+    """A text cut off after ``length`` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"

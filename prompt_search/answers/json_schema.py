@@ -1,0 +1,147 @@
+"""JSON schemas: whether a schema can be used, and which rule of it a value breaks. Nothing is ever fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from prompt_search.answers.base import clipped
+from prompt_search.errors import InputError
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import SchemaError, ValidationError
+    from jsonschema.protocols import Validator
+    from referencing import Specification
+
+
+def check_schema(schema: dict[str, Any]) -> None:
+    """Refuse a schema that no value can be checked by.
+
+    Raises:
+        InputError: the schema is invalid, names an unknown draft, refers to something outside of it, or refers to
+            itself without end.
+    """
+    try:
+        validator = _validator(json.dumps(schema))
+        _check_references(schema, validator)
+        next(validator.iter_errors(None), None)
+    except RecursionError:
+        raise InputError(
+            "the JSON schema refers to itself without end, or is nested too deeply; take out a reference or a level"
+        ) from None
+
+
+@lru_cache(maxsize=64)
+def _validator(text: str) -> Validator:
+    """The validator of a JSON schema, given as JSON text. It has no way to fetch other schemas."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    schema = json.loads(text)
+    _dialect(schema)
+    kind = validator_for(schema, default=Draft202012Validator)
+    _check_valid(schema, kind)
+    registry: Registry[Any] = Registry()
+    return kind(schema, registry=registry)
+
+
+def _dialect(schema: dict[str, Any]) -> Specification[Any]:
+    """The draft of a schema."""
+    from referencing.jsonschema import DRAFT202012, UnknownDialect, specification_with
+
+    dialect = schema.get("$schema")
+    try:
+        return DRAFT202012 if dialect is None else specification_with(str(dialect))
+    except UnknownDialect:
+        raise InputError(
+            f"the JSON schema has the $schema {dialect!r}, which is no known draft; leave it out for Draft 2020-12"
+        ) from None
+
+
+def _check_valid(schema: Any, kind: type[Validator], where: str = "$") -> None:
+    """Refuse a part of a schema that breaks the rules of its draft."""
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        found = error.context[0] if error.context else error  # the only alternatives in there are those of `type`
+        raise InputError(
+            f"the JSON schema is invalid at {where}{found.json_path[1:]}: {_explained(found)}; correct it"
+        ) from None
+
+
+def _check_references(schema: dict[str, Any], validator: Validator) -> None:
+    """Refuse references to something outside of the schema, also in parts that only references lead to."""
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    draft = _dialect(schema)
+    root = draft.create_resource(schema)
+    registry: Registry[Any] = Registry()
+    waiting, seen = [(root, registry.resolver_with_root(root))], set()
+    while waiting:
+        part, resolver = waiting.pop()
+        if id(part.contents) in seen or not isinstance(part.contents, dict):
+            continue
+        seen.add(id(part.contents))
+        waiting += [(inner, resolver.in_subresource(inner)) for inner in part.subresources()]
+        for word in ("$ref", "$dynamicRef", "$recursiveRef"):
+            reference = part.contents.get(word)
+            if reference is None:
+                continue
+            try:
+                found = resolver.lookup(reference)
+            except (Unresolvable, ValueError):
+                raise InputError(
+                    f"the JSON schema refers to {reference!r}, which is not in it and is not fetched; add it to $defs"
+                ) from None
+            _check_valid(found.contents, type(validator), where=reference)
+            waiting.append((draft.create_resource(found.contents), found.resolver))
+
+
+def violation(value: Any, schema: dict[str, Any]) -> str | None:
+    """The rule of a JSON schema that a value breaks, with its place in the value; None where it breaks none.
+
+    Where it breaks several, the most relevant one by the measure of ``jsonschema``.
+    """
+    from jsonschema.exceptions import best_match
+
+    try:
+        error = best_match(_validator(json.dumps(schema)).iter_errors(value))
+    except OverflowError:
+        return "a number in it is too large to be checked"
+    except RecursionError:
+        return "it is nested too deeply to be checked, or the schema refers to itself without end"
+    return None if error is None else f"{error.json_path}: {_explained(error)}"
+
+
+def _explained(error: ValidationError | SchemaError) -> str:
+    """The library's message, shortened. The value that it begins with is written as JSON instead of Python."""
+    rest = error.message.removeprefix(repr(error.instance))
+    value = "" if rest == error.message else clipped(json.dumps(error.instance, ensure_ascii=False))
+    return f"{value}{clipped(rest, 200)}".encode("utf-8", "backslashreplace").decode()
+
+
+def parts(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A schema and every schema in it. Names of properties, constants and unknown words are no schemas."""
+    from referencing.jsonschema import DRAFT202012
+
+    waiting = [DRAFT202012.create_resource(schema)]
+    while waiting:
+        part = waiting.pop()
+        waiting += part.subresources()
+        if isinstance(part.contents, dict):
+            yield part.contents
+
+
+def is_strict(schema: dict[str, Any]) -> bool:
+    """Whether a schema meets OpenAI's rules for strict output: all properties are required and no others allowed."""
+    return all(
+        part.get("additionalProperties") is False and set(part.get("required", ())) == set(part.get("properties", ()))
+        for part in parts(schema)
+        if part.get("type") == "object" or "properties" in part
+    )

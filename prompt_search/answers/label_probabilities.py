@@ -1,0 +1,75 @@
+"""Probabilities of labels by the first token of a response, and their calibration."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from prompt_search.answers.label_matching import begins, spaced
+from prompt_search.errors import InputError
+from prompt_search.llm.messages import TopLogprobs
+
+
+def check_first_tokens(labels: Sequence[str]) -> None:
+    """Refuse labels that one token cannot tell apart.
+
+    Raises:
+        InputError: two labels begin with the same word, or one begins with the other.
+    """
+    for position, label in enumerate(labels):
+        for other in labels[:position]:
+            one, two = spaced(label), spaced(other)
+            if _first_word(one) == _first_word(two) or one.startswith(two) or two.startswith(one):
+                raise InputError(
+                    f"log-probabilities of one token cannot tell the labels {other!r} and {label!r} apart, "
+                    "which begin alike; rename one (a letter each will do) or use mode='text'"
+                )
+
+
+def masses(labels: Sequence[str], listed: TopLogprobs) -> dict[str, float]:
+    """The probability of the listed tokens that begin each label and no other; 0 for a label without such a token."""
+    found = dict.fromkeys(labels, 0.0)
+    for token, logprob in listed:
+        begun = [label for label in labels if begins(token, label)]
+        if len(begun) == 1:
+            found[begun[0]] += math.exp(logprob)
+    return found
+
+
+def content_free_factors(labels: Sequence[str], listed: TopLogprobs) -> dict[str, float] | None:
+    """One factor per label, from the tokens listed for a content-free input (Zhao et al. 2021).
+
+    A label without a listed token counts there as likely as the least likely listed token. None where no token has a
+    probability.
+    """
+    # Servers write "not computed" as -9999, which is zero after exp and holds no information.
+    least = min((p for _, logprob in listed if (p := math.exp(logprob)) > 0), default=0.0)
+    if least == 0:
+        return None
+    return {label: 1 / (mass or least) for label, mass in masses(labels, listed).items()}
+
+
+def row_weights(
+    labels: Sequence[str], probabilities: Sequence[Mapping[str, float]], targets: Sequence[str]
+) -> tuple[float, ...]:
+    """One weight per label: its share of the rows divided by its mean probability (Zhou et al. 2024).
+
+    Args:
+        labels: the labels.
+        probabilities: for each row the uncalibrated probability of each label; at least one row.
+        targets: the target of each row.
+    """
+    weights = []
+    for label in labels:
+        # One row more per label than there was: a label without a row so far is rare, not impossible.
+        share = (1 + sum(target == label for target in targets)) / (len(targets) + len(labels))
+        mean = math.fsum(given[label] for given in probabilities) / len(probabilities)
+        weights.append(float(f"{share / mean:.4g}") if mean else 1.0)  # a label that was never listed has no mean
+    return tuple(weights)
+
+
+def _first_word(text: str) -> str:
+    # Tokens seldom reach beyond a word, so labels with the same first word mostly begin with the same token.
+    match = re.match(r"[^\W_]+", text)
+    return match.group() if match else text

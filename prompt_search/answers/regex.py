@@ -1,0 +1,60 @@
+"""Answers that a regular expression finds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, quoted
+from prompt_search.errors import InputError
+from prompt_search.llm.messages import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Regex(Answer):
+    """The first match of a regular expression in the text.
+
+    Args:
+        pattern: the expression, as in Python's ``re``.
+        group: number or name of the group that is the answer. The default is group 1, or the whole match (0) if the
+            pattern has no groups.
+        max_tokens: limit of a response's length.
+        name: name of the form among others.
+
+    Raises:
+        InputError: the pattern does not compile, there is no such group, or ``max_tokens`` is below 1.
+
+    >>> Regex(r"<a>(.*?)</a>").parse(Response(text="so <a>42</a>"))
+    '42'
+    """
+
+    kind: ClassVar[str] = "regex"
+    pattern: str
+    group: int | str | None = None
+    _: KW_ONLY
+    max_tokens: int = 64
+    name: str = "regex"
+
+    def __post_init__(self) -> None:
+        check_max_tokens(self.max_tokens)
+        try:
+            compiled = re.compile(self.pattern)
+        except re.error as error:
+            raise InputError(f"the pattern {self.pattern!r} does not compile: {error}; correct it") from None
+        group = min(1, compiled.groups) if self.group is None else self.group
+        if group not in range(compiled.groups + 1) and group not in compiled.groupindex:
+            raise InputError(
+                f"the pattern {self.pattern!r} has no group {group!r}; it has {compiled.groups}, "
+                f"named: {', '.join(compiled.groupindex) or 'none'}"
+            )
+        object.__setattr__(self, "group", group)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"max_tokens": self.max_tokens}
+
+    def parse(self, response: Response, baseline: Response | None = None) -> str | Unparsed:
+        match = re.search(self.pattern, response.text)
+        found: str | None = None if match is None else match.group(self.group or 0)
+        return Unparsed(f"no match in {quoted(response.text)}") if found is None else found

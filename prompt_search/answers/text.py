@@ -1,0 +1,46 @@
+"""Answers that are free text."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens
+from prompt_search.llm.messages import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Answer):
+    """The text of the response.
+
+    Args:
+        max_tokens: limit of a response's length.
+        strip: whether white space around the text is removed.
+        first_line: whether only the first line that is not blank counts.
+        name: name of the form among others.
+
+    Raises:
+        InputError: ``max_tokens`` is below 1.
+    """
+
+    kind: ClassVar[str] = "text"
+    max_tokens: int = 64
+    _: KW_ONLY
+    strip: bool = True
+    first_line: bool = False
+    name: str = "text"
+
+    def __post_init__(self) -> None:
+        check_max_tokens(self.max_tokens)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"max_tokens": self.max_tokens}
+
+    def parse(self, response: Response, baseline: Response | None = None) -> str | Unparsed:
+        if not response.text.strip():
+            return Unparsed("the response is empty")
+        text = response.text
+        if self.first_line:
+            text = next(line for line in text.splitlines() if line.strip())
+        return text.strip() if self.strip else text

@@ -1,0 +1,172 @@
+"""A table as a reader delivers it, and the labelled rows that are made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prompt_search.data.origin import Origin
+from prompt_search.data.rows import Row, listed
+from prompt_search.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of raw values.
+
+    Attributes:
+        origin: where its rows come from.
+        names: names of its columns, in order.
+        records: one dict per row, column name to raw value; a missing column counts as None.
+        text: whether the source holds nothing but text, as csv and tsv files do.
+    """
+
+    origin: Origin
+    names: list[str]
+    records: list[dict[str, Any]]
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRows:
+    """The rows of a data set.
+
+    Attributes:
+        fields: names of the columns other than the target and the split column, in the order of the source.
+        rows: the rows, each with its target.
+        sides: ``"search"`` or ``"test"`` for each row; empty without a split column.
+    """
+
+    fields: list[str]
+    rows: tuple[Row, ...]
+    sides: tuple[str, ...]
+
+
+def check_names(names: Sequence[str], *, file: str, line: int | None = None) -> None:
+    """Check the names of a table's columns.
+
+    Raises:
+        DataError: a column has no name, or two have the same.
+    """
+    for position, name in enumerate(names):
+        if not name.strip():
+            raise DataError(
+                f"column {position + 1} has no name; name it, or save the table without its index",
+                file=file,
+                line=line,
+            )
+        if name in names[:position]:
+            raise DataError(f"the column {name!r} appears twice; rename one", file=file, line=line)
+
+
+def labelled_rows(table: Table, *, target: str, columns: Mapping[str, str], split: str | None) -> LabelledRows:
+    """Rename the columns of a table, check its values and make them plain Python values.
+
+    Args:
+        table: the table, with raw values.
+        target: name of the target column, after renaming.
+        columns: field name to source column; columns that are not mentioned keep their names.
+        split: name of the column that holds ``search`` or ``test``, after renaming; None without one.
+
+    Raises:
+        DataError: as `Dataset`.
+    """
+    origin = table.origin
+    sources = _renamed(table, columns)
+    _check_roles(sources, target=target, split=split, origin=origin)
+    fields = [field for field in sources if field not in (target, split)]
+    if not fields:
+        raise origin.error("there is no column besides the target; a prompt needs at least one field")
+    if not table.records:
+        raise origin.error("there are no rows; at least one is needed")
+    rows = []
+    sides = []
+    for index, record in enumerate(table.records):
+        values = {name: _plain_cell(record.get(sources[name]), index, name, origin) for name in [*fields, target]}
+        if _is_missing(values[target], text=table.text):
+            raise origin.row_error(index, f"the target {target!r} is empty; fill it or drop the row")
+        rows.append(Row(values, target=target))
+        if split is not None:
+            sides.append(_side(record.get(sources[split]), index, split, origin))
+    return LabelledRows(fields, tuple(rows), tuple(sides))
+
+
+def _renamed(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
+    """Field name to source column, in the order of the source."""
+    for field, source in columns.items():
+        if source not in table.names:
+            raise table.origin.error(
+                f"columns= takes the field {field!r} from the column {source!r}, which is not there; "
+                f"there are: {listed(table.names)}"
+            )
+    names: dict[str, str] = {}
+    for source in table.names:
+        for field in [field for field, wanted in columns.items() if wanted == source] or [source]:
+            if field in names:
+                raise table.origin.error(
+                    f"two columns are called {field!r} after renaming; name the other one in columns= too"
+                )
+            names[field] = source
+    return names
+
+
+def _check_roles(sources: Mapping[str, str], *, target: str, split: str | None, origin: Origin) -> None:
+    for role, column in (("target", target), ("split", split)):
+        if column is not None and column not in sources:
+            raise origin.error(f"there is no {role} column {column!r}; there are: {listed(sources)}")
+    if split == target:
+        raise origin.error(f"the column {target!r} cannot be both target and split; name two")
+
+
+def _plain_cell(value: Any, index: int, column: str, origin: Origin) -> Any:
+    try:
+        return _plain(value)
+    except ValueError as error:
+        raise origin.row_error(index, f"the value of {column!r} {error}") from None
+
+
+def _side(value: Any, index: int, column: str, origin: Origin) -> str:
+    side = str(value).strip().casefold()
+    if side not in ("search", "test"):
+        raise origin.row_error(
+            index, f"the split column {column!r} must hold 'search' or 'test', not {value!r}; correct it"
+        )
+    return side
+
+
+def _is_missing(value: Any, *, text: bool) -> bool:
+    """Whether a target is empty. In a source that is all text the word NaN means a missing number."""
+    if isinstance(value, str):
+        return not value.strip() or (text and value.strip().casefold() == "nan")
+    return value is None or value == [] or value == {}
+
+
+def _plain(value: Any) -> Any:
+    """The value as plain Python.
+
+    Raises:
+        ValueError: it cannot be; the message continues a sentence that begins with the column's name.
+    """
+    if hasattr(value, "tolist"):  # a NumPy or pandas scalar or array
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError("holds half of a surrogate pair, which no request can carry; correct the text")
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(member) for member in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(member) for name, member in value.items()}
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if type(value).__name__ == "Decimal":
+        return float(value)
+    raise ValueError(f"has the type {type(value).__name__}; make it text, a number, a truth value, a list or a dict")

@@ -1,0 +1,119 @@
+"""What a metric is: any callable ``(answer, row)``, its score, and the checks of both."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from numbers import Real
+from typing import Any
+
+from prompt_search.answers import Unparsed
+from prompt_search.data.rows import Row
+from prompt_search.errors import InputError, PromptSearchError
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The score of an answer, with an optional explanation.
+
+    Attributes:
+        value: a finite number, or a truth value; larger is better.
+        explanation: the reason, in words; it is stored with the score.
+        margin: for metrics that are either right or wrong, by how much the answer is right, above 0 where it is. With
+            it the search needs fewer rows to tell prompts apart. No table or verdict uses it.
+    """
+
+    value: float | bool
+    explanation: str = ""
+    margin: float | None = None
+
+
+Metric = Callable[[Any, Row], "bool | float | Score | Awaitable[bool | float | Score]"]
+"""A metric gets an answer and its row; it may be a coroutine function."""
+
+
+class BuiltInMetric(ABC):
+    """A metric of this package. It can check before a run whether it can work."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def validate(self, fields: Collection[str]) -> None:
+        """Check before a run that the metric can work on rows with these columns.
+
+        Raises:
+            InputError: a column that it needs is missing.
+            MissingExtra: a package that it needs is missing.
+        """
+
+
+async def score(metric: Metric, answer: Any, row: Row) -> Score:
+    """The metric's score of one answer, as a float.
+
+    The score of an ``Unparsed`` answer is 0; the metric is not called for it.
+
+    Raises:
+        InputError: the metric raises, or gives NaN, infinity or something that is no number.
+        PromptSearchError: the metric raises one, which is passed on as it is.
+
+    >>> import asyncio
+    >>> def same(answer, row):
+    ...     return answer == row.target
+    >>> asyncio.run(score(same, "yes", Row({"text": "?", "label": "yes"}, target="label")))
+    Score(value=1.0, explanation='', margin=None)
+    """
+    if isinstance(answer, Unparsed):
+        return Score(0.0, f"unparsed: {answer.reason}")
+    name = metric_name(metric)
+    try:
+        result = metric(answer, row)
+        if inspect.isawaitable(result):
+            result = await result
+    except PromptSearchError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"the metric {name} raised {type(error).__name__}: {message}; correct the metric") from error
+    explained = result if isinstance(result, Score) else Score(result)
+    margin = None if explained.margin is None else _finite(explained.margin, name)
+    return Score(_finite(explained.value, name), explained.explanation, margin)
+
+
+def metric_name(metric: Metric) -> str:
+    """The ``name`` of a metric; or else the name of the function or class, which ``partial`` does not hide.
+
+    >>> metric_name(partial(max, key=len)), metric_name(lambda answer, row: True)
+    ('max', '<lambda>')
+    """
+    if isinstance(metric, partial):
+        return metric_name(metric.func)
+    name = getattr(metric, "name", None)
+    return name if isinstance(name, str) else getattr(metric, "__name__", type(metric).__name__)
+
+
+def check(metric: Metric, fields: Collection[str]) -> None:
+    """Check before a run that a metric can work on rows with these columns; of other callables nothing is known.
+
+    Raises:
+        InputError: the metric is not callable, or a column that it needs is missing.
+        MissingExtra: a package that it needs is missing.
+    """
+    if not callable(metric):
+        raise InputError(f"a metric must be callable as metric(answer, row), not {metric!r}; give a function")
+    if isinstance(metric, BuiltInMetric):
+        metric.validate(fields)
+
+
+def _finite(value: Any, name: str) -> float:
+    # NumPy's truth values are no Python numbers.
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(plain, Real) or not math.isfinite(plain):
+        raise InputError(
+            f"a metric must give a truth value, a finite number or a Score, but {name} gave {value!r}; "
+            "return 0 for a worthless answer"
+        )
+    return float(plain)

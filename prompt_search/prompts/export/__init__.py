@@ -1,0 +1,1 @@
+"""Prompts as files and as text for people."""

@@ -1,0 +1,170 @@
+"""A prompt as a Python file that needs only jinja2: the messages to send, and how to read a label in the response.
+
+The file consists of the prompt's data and of functions that are pasted from `prompt_runtime` and `label_matching`.
+"""
+
+from __future__ import annotations
+
+import ast
+import pprint
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import nodes
+
+from prompt_search.answers.forms import Label, from_dict
+from prompt_search.prompts.environment import environment
+
+RUNTIME_FILES = ("answers/label_matching.py", "prompts/prompt_runtime.py")
+"""The files of the package whose functions are pasted."""
+
+_OWN_MODULES = ("__future__", "prompt_search")
+
+
+def python_source(
+    source: str,
+    *,
+    choices: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    answer: Mapping[str, Any] | None,
+    model: str | None,
+) -> str:
+    """The text of the file. It has ``read`` only for labels that can be read from one response."""
+    form = from_dict(answer) if answer else None
+    label = form if isinstance(form, Label) and form.mode != "json" and not form.needs_baseline else None
+    picks = any(name.name == "nearest" for name in environment().parse(source).find_all(nodes.Name))
+    wanted = ["compiled", "chat_messages"] + ["nearest"] * picks
+    constants: dict[str, Any] = {"MODEL": model, "PARAMETERS": parameters, "CHOICES": choices}
+    read = ""
+    if label is not None:
+        constants["LABELS"] = tuple(label.labels)
+    if label is not None and label.mode == "logprobs":
+        weights = label.weights or [1.0] * len(label.labels)
+        constants["WEIGHTS"] = dict(zip(label.labels, weights, strict=True))
+        wanted.append("read_first_token")
+        read = _READ_FIRST_TOKEN
+    elif label is not None:
+        wanted.append("read_text")
+        read = _READ_TEXT
+    imports, functions = pasted(wanted)
+    return _FILE.format(
+        imports=imports,
+        constants="\n".join(f"{name} = {_literal(value)}" for name, value in constants.items()),
+        source=_literal(source),
+        functions=functions,
+        imported="read, " if read else "",
+        used="\n    label = read(completion)" if read else "",
+        picker="nearest" if picks else "None",
+        read=read,
+    )
+
+
+def _literal(value: Any) -> str:
+    return pprint.pformat(value, width=100, sort_dicts=False)
+
+
+@dataclass(frozen=True)
+class _Definition:
+    """A function or class of the runtime, and the names in it."""
+
+    source: str
+    names: frozenset[str]
+
+
+def pasted(wanted: Iterable[str]) -> tuple[str, str]:
+    """The runtime's functions and classes with the given names, and all that they use.
+
+    Returns:
+        The import lines, and the definitions in the order of the files.
+    """
+    definitions, imports = _runtime()
+    needed: set[str] = set()
+    used: set[str] = set()
+    stack = list(wanted)
+    while stack:
+        name = stack.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        used |= definitions[name].names
+        stack += [other for other in definitions[name].names if other in definitions]
+    functions = "\n\n\n".join(definition.source for name, definition in definitions.items() if name in needed)
+    return _import_lines([imports[name] for name in imports if name in used]), functions
+
+
+@cache
+def _runtime() -> tuple[dict[str, _Definition], dict[str, tuple[str, str | None]]]:
+    """The definitions of the runtime's files by name, and their imports: name to (module, name in the module)."""
+    definitions: dict[str, _Definition] = {}
+    imports: dict[str, tuple[str, str | None]] = {}
+    for path in RUNTIME_FILES:
+        text = (resources.files("prompt_search") / path).read_text(encoding="utf-8")
+        for node in ast.parse(text).body:
+            match node:
+                case ast.FunctionDef() | ast.ClassDef():
+                    start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                    source = "\n".join(text.splitlines()[start - 1 : node.end_lineno])
+                    names = frozenset(name.id for name in ast.walk(node) if isinstance(name, ast.Name))
+                    definitions[node.name] = _Definition(source, names)
+                case ast.Import(names=aliases):
+                    imports |= {alias.name: (alias.name, None) for alias in aliases}
+                case ast.ImportFrom(module=str(module), names=aliases) if module.split(".")[0] not in _OWN_MODULES:
+                    imports |= {alias.name: (module, alias.name) for alias in aliases}
+    return definitions, imports
+
+
+def _import_lines(imports: Iterable[tuple[str, str | None]]) -> str:
+    """Import statements: the standard library, then jinja2."""
+    modules: dict[str, list[str]] = {}
+    for module, name in imports:
+        modules.setdefault(module, []).extend([name] if name else [])
+    lines = {
+        module: f"from {module} import {', '.join(sorted(names))}" if names else f"import {module}"
+        for module, names in sorted(modules.items(), key=lambda item: (bool(item[1]), item[0]))
+    }
+    standard = [line for module, line in lines.items() if module.split(".")[0] != "jinja2"]
+    jinja = [line for module, line in lines.items() if module.split(".")[0] == "jinja2"]
+    return "\n\n".join("\n".join(block) for block in (standard, jinja) if block)
+
+
+_READ_TEXT = '''
+
+def read(completion: Any) -> str | None:
+    """The first label in a completion of the openai client; None where there is none."""
+    return read_text(completion, LABELS)
+'''
+
+_READ_FIRST_TOKEN = '''
+
+def read(completion: Any) -> str | None:
+    """The likeliest label in a completion of the openai client, by its first token; None where there is none."""
+    return read_first_token(completion, WEIGHTS)
+'''
+
+_FILE = '''"""A prompt exported by prompt_search. It needs only jinja2.
+
+    from this_file import messages, {imported}MODEL, PARAMETERS
+    completion = client.chat.completions.create(model=MODEL, messages=messages(row), **PARAMETERS){used}
+"""
+
+from __future__ import annotations
+
+{imports}
+
+{constants}
+SOURCE = {source}
+
+
+{functions}
+
+
+TEMPLATE = compiled(SOURCE)
+
+
+def messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The chat messages for one row, a dictionary of its fields."""
+    return chat_messages(TEMPLATE, row, {picker})
+{read}'''

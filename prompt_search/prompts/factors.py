@@ -1,0 +1,145 @@
+"""The dimensions of a search space: factors with their options, and a candidate as one option of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prompt_search.errors import InputError
+
+Kind = Literal["choice", "flag", "integer", "order", "examples", "request", "model", "answer"]
+
+ID_LENGTH = 26
+"""Largest number of characters in the identifier of an option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options that are given in Python rather than in the template; the result of `choice`."""
+
+    values: tuple[Any, ...]
+    names: tuple[str, ...] | None = None
+
+
+def choice(options: Sequence[Any] | Mapping[str, Any]) -> Options:
+    """A choice for a request parameter, the model or the answer form; the first option is the default.
+
+    A mapping gives each option a name, and tables show the names.
+
+    >>> choice([0.0, 0.7]).values
+    (0.0, 0.7)
+    >>> choice({"cold": 0.0, "warm": 0.7}).names
+    ('cold', 'warm')
+
+    Raises:
+        InputError: there is no option, or an option is given twice.
+    """
+    values = tuple(options.values()) if isinstance(options, Mapping) else tuple(options)
+    check_options(values, "ps.choice")
+    return Options(values, tuple(options) if isinstance(options, Mapping) else None)
+
+
+def check_options(values: Sequence[Any], where: str) -> None:
+    """Refuse an empty option list and an option given twice.
+
+    Raises:
+        InputError: the options are none, or not distinct; the message begins with ``where``.
+    """
+    if not values:
+        raise InputError(f"{where}: a choice needs at least one option, got none; add one or remove it")
+    try:
+        if len({(type(value), value) for value in values}) == len(values):
+            return
+    except TypeError:  # lists and dictionaries have no hash; they are compared pair by pair
+        pass
+    for index, value in enumerate(values):
+        for other in values[:index]:
+            if type(value) is type(other) and value == other:
+                raise InputError(f"{where}: options must differ, but {value!r} is given twice; remove one")
+
+
+def option_text(value: Any) -> str:
+    """The text of one option in tables: a string as it is, an order as ``a > b``.
+
+    >>> option_text(("text", "question"))
+    'text > question'
+    >>> option_text(True)
+    'yes'
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " > ".join(option_text(item) for item in value)
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) else str(value)
+
+
+def option_id(index: int, text: str) -> str:
+    """A short, stable identifier of an option: its position and its first words, never a whole prompt text.
+
+    >>> option_id(2, "Classify the sentiment of this review.")
+    '2 classify the sentiment'
+    """
+    words = re.sub(r"[^\w]+", " ", text.casefold()).split()
+    label = str(index)
+    for word in words:
+        if len(label) + len(word) + 1 > ID_LENGTH:
+            break
+        label += f" {word}"
+    return label
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The condition that ``factor`` has one of ``options``, which are positions."""
+
+    factor: str
+    options: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """One dimension of a space: its name, its options with the default first, and the conditions of its existence."""
+
+    name: str
+    kind: Kind
+    options: tuple[Any, ...]
+    names: tuple[str, ...] | None = None
+    line: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text of each option."""
+        return self.names or tuple(option_text(option) for option in self.options)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Short, stable identifiers of the options, as an Optuna study stores them."""
+        return tuple(option_id(index, text) for index, text in enumerate(self.texts))
+
+    def position(self, value: Any) -> int:
+        """The position of an option, given by its value or its text.
+
+        Raises:
+            InputError: the factor has no such option.
+        """
+        for index, option in enumerate(self.options):
+            if type(option) is type(value) and option == value:
+                return index
+        for index, option in enumerate(self.options):
+            if option == value or self.texts[index] == value:
+                return index
+        raise InputError(f"{self.name!r} has no option {value!r}; its options are {', '.join(map(repr, self.texts))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point of a space: a pair (factor, option position) for every active factor, in the space's order."""
+
+    positions: tuple[tuple[str, int], ...]
+
+    def to_dict(self) -> dict[str, int]:
+        return dict(self.positions)

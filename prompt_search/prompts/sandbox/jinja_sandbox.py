@@ -1,0 +1,152 @@
+"""A Jinja environment in which a template has no access to its surroundings and ends after a limited amount of work.
+
+Jinja's own sandbox keeps files, modules and private attributes away and limits ``range``; its documentation leaves
+time and memory to the caller. Here every rendering has an allowance of steps (`steps.py`). The steps for a value are
+paid before the value is made, so that ``'a' * 10**10`` takes no memory. Loops, macros and blocks pay each time they
+are entered, for everything that is written in them. Nothing is timed: the same template fails at the same place on
+every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from jinja2.visitor import NodeTransformer
+
+from prompt_search.prompts.sandbox.operations import (
+    check_number,
+    check_power,
+    check_product,
+    pay_format,
+    pay_method,
+    paying,
+)
+from prompt_search.prompts.sandbox.steps import CHARACTERS_A_STEP, cost, pay, spend
+
+_METHODS_WITHOUT = ("encode", "expandtabs", "from_bytes", "maketrans", "to_bytes", "translate")
+"""Methods that a template may not call: no prompt needs them, and they make large values of small ones."""
+_FILTERS_WITHOUT = ("random", "urlize", "xmlattr")
+"""Filters that a template may not use: ``random`` gives another prompt each time, the others write HTML."""
+
+
+@jinja2.pass_context  # so that Jinja does not compute it when it compiles the template
+def _entered(context: Context, steps: int) -> str:
+    """Pay for one pass through a loop, macro or block."""
+    spend(steps)
+    return ""
+
+
+def _read(value: Any) -> Any:
+    """The value itself, paid for."""
+    pay(value)
+    return value
+
+
+def _joined(parts: Sequence[Any]) -> str:
+    """The text of ``a ~ b ~ …``, paid for."""
+    pay(parts)
+    return "".join(map(str, parts))
+
+
+class _Paying(NodeTransformer):
+    """Adds payments to a syntax tree, at the head of loops, macros and blocks and around values that are used."""
+
+    def generic_visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> nodes.Node:
+        if isinstance(node, (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
+            steps = sum(len(part.data) // CHARACTERS_A_STEP for part in node.find_all(nodes.TemplateData))
+            steps += sum(1 for _ in node.find_all(nodes.Node))
+        super().generic_visit(node, *args, **kwargs)
+        if isinstance(node, (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
+            node.body.insert(0, _at(nodes.ExprStmt(_call("_entered", nodes.Const(steps))), node))
+        elif isinstance(node, nodes.Concat):
+            node = _at(_call("_joined", nodes.List(node.nodes)), node)
+        elif isinstance(node, (nodes.List, nodes.Dict)) or (isinstance(node, nodes.Tuple) and node.ctx == "load"):
+            if node.find(nodes.Name):
+                node = _at(_call("_read", node), node)
+        elif isinstance(node, nodes.Compare):
+            node.expr = _at(_call("_read", node.expr), node)
+            for operand in node.ops:
+                operand.expr = _at(_call("_read", operand.expr), node)
+        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+            node.node = _at(_call("_read", node.node), node)
+        return node
+
+
+def _call(name: str, value: nodes.Expr) -> nodes.Expr:
+    return nodes.Filter(value, name, [], [], None, None)
+
+
+def _at(made: nodes.Node, node: nodes.Node) -> Any:
+    return made.set_lineno(node.lineno)
+
+
+class _QuietNamespace(Namespace):
+    """A namespace whose text omits its contents, because a namespace may contain itself."""
+
+    def __repr__(self) -> str:
+        return "<namespace>"
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """The Jinja environment; ``finalize`` converts the value of ``{{ … }}`` before it is printed."""
+
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+
+    def __init__(self, *, finalize: Callable[[Any], Any], **options: Any) -> None:
+        def paid(value: Any) -> Any:
+            pay(value)
+            return finalize(value)
+
+        super().__init__(finalize=paid, **options)
+        for name in _FILTERS_WITHOUT:
+            del self.filters[name]
+        del self.globals["lipsum"]
+        self.globals["namespace"] = _QuietNamespace
+        tables: tuple[dict[str, Any], dict[str, Any]] = (self.filters, self.tests)
+        for table in tables:
+            table.update({name: paying(name, function) for name, function in table.items()})
+        self.filters |= {"_entered": _entered, "_read": _read, "_joined": _joined}
+
+    def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
+        _Paying().visit(source)
+        source.set_environment(self)
+        return super()._generate(source, *args, **kwargs)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return attr not in _METHODS_WITHOUT and super().is_safe_attribute(obj, attr, value)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        check_number(left)
+        check_number(right)
+        if operator == "*":
+            check_product(left, right)
+        elif operator == "**":
+            check_power(left, right)
+        elif operator == "%" and isinstance(left, str):
+            pay_format(left, right if isinstance(right, tuple) else (right,))
+        else:
+            pay(left, right)
+        return super().call_binop(context, operator, left, right)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        pay(*args, *kwargs.values())
+        method = getattr(__obj, "__wrapped__", __obj)  # Jinja wraps str.format
+        name, owner = getattr(method, "__name__", ""), getattr(method, "__self__", None)
+        if isinstance(owner, str):
+            if name == "join" and args:
+                parts = list(args[0])
+                spend(cost(parts) + len(parts) * cost(owner))
+                args = (parts,)
+            elif name in ("format", "format_map"):
+                pay_format(owner, (*args, *kwargs.values()))
+            else:
+                pay_method(owner, name, args)
+        made = super().call(__context, __obj, *args, **kwargs)
+        pay(made)
+        return made

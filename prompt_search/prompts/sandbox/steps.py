@@ -1,0 +1,98 @@
+"""The allowance of steps for one rendering, and the cost of a value in steps."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import jinja2
+
+from prompt_search.errors import InputError, TemplateError
+
+MOST_STEPS = 1_000_000
+"""Number of steps that one rendering may use. An operation or an item of a list is one step, so are 20 characters."""
+CHARACTERS_A_STEP = 20
+"""Number of characters that cost one step."""
+
+_CONTAINERS = (list, tuple, dict, set, frozenset, KeysView, ValuesView, ItemsView)
+
+_left: ContextVar[list[int] | None] = ContextVar("steps left", default=None)
+
+
+@contextmanager
+def allowance() -> Iterator[None]:
+    """A context in which compiling and rendering may use `MOST_STEPS` together."""
+    before = _left.set([MOST_STEPS])
+    try:
+        yield
+    finally:
+        _left.reset(before)
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """A context in which source that Jinja or Python cannot compile raises a `TemplateError` about ``name``."""
+    try:
+        with allowance():
+            yield
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(f"template syntax: {error.message}", template=name, line=error.lineno) from None
+    except RecursionError:
+        raise TemplateError("template syntax: nested too deeply; take it apart", template=name) from None
+    except (SyntaxError, MemoryError, OverflowError) as error:  # in the Python code that Jinja generates
+        raise TemplateError(f"template syntax: too much for Python: {error}", template=name) from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise TemplateError(f"template syntax: {error}", template=name) from None
+
+
+def spend(steps: float) -> None:
+    """Pay for the next operation.
+
+    Raises:
+        InputError: the allowance is used up.
+    """
+    left = _left.get()
+    if left is None:
+        left = [MOST_STEPS]
+    left[0] -= int(steps)
+    if left[0] < 0:
+        raise InputError(
+            f"one rendering takes at most {MOST_STEPS:,} steps (operations, items, {CHARACTERS_A_STEP} characters "
+            f"each), and this passes them; shorten its loops and texts"
+        )
+
+
+def cost(value: Any) -> int:
+    """The number of steps for reading a value once.
+
+    An item counts as many times as it is nested, because printing may indent it that far.
+
+    >>> cost("x" * 100), cost(["a", ["b"]]), cost({"a": 1})
+    (6, 6, 3)
+    """
+    if isinstance(value, (str, bytes)):
+        return 1 + len(value) // CHARACTERS_A_STEP
+    if not isinstance(value, _CONTAINERS):
+        return 1 + len(value) if isinstance(value, range) else 1
+    steps, stack = 1, [(value, 1)]
+    while stack and steps <= MOST_STEPS:
+        holder, depth = stack.pop()
+        parts: Any = [*holder, *holder.values()] if isinstance(holder, dict) else holder
+        for part in parts:
+            if isinstance(part, str):
+                steps += depth + len(part) // CHARACTERS_A_STEP
+            else:
+                steps += depth
+                if isinstance(part, _CONTAINERS):
+                    steps += depth
+                    stack.append((part, depth + 1))
+    return steps
+
+
+def pay(*values: Any) -> None:
+    """Pay for reading each of the values once."""
+    spend(sum(map(cost, values)))

@@ -1,0 +1,116 @@
+"""The result of a cross-fitted study: a search over all rows, and searches that each leave out a part of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from prompt_search import _html
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.report.result import Result
+from prompt_search.results import breakdowns, wording
+from prompt_search.results.statistics import paired_difference
+from prompt_search.results.verdict import MeanScore, Verdict
+from prompt_search.results.view import Column, View, to_html, to_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossFit:
+    """A search over all rows, and a test of prompts that are found in this way on all rows.
+
+    Args:
+        result: the search over all rows, whose winner is the prompt to ship. It has no test rows.
+        folds: the searches that each leave out a part of the rows, and test their winner on that part.
+    """
+
+    result: Result
+    folds: Sequence[Result]
+
+    @property
+    def best(self) -> Prompt:
+        """The prompt to ship."""
+        return self.result.best
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether winners beat the default prompt on rows that their searches never saw, over all folds."""
+        before, after = self._scores
+        return Verdict.of(paired_difference(before, after))
+
+    @cached_property
+    def _scores(self) -> tuple[list[float], list[float]]:
+        """The scores of default and winners on the rows where both have one."""
+        pairs = [
+            (before[row], after[row])
+            for fold in self.folds
+            for before, after in [(fold.test_scores_by_row(0), fold.test_scores_by_row(fold.best_trial))]
+            for row in sorted(before.keys() & after.keys())
+            if not math.isnan(before[row] + after[row])
+        ]
+        return [before for before, _ in pairs], [after for _, after in pairs]
+
+    @property
+    def test_scores(self) -> tuple[MeanScore, MeanScore]:
+        """The mean scores of default and winners on the rows that their searches never saw: (mean, low, high, rows)
+        each."""
+        before, after = self._scores
+        return MeanScore.of(before), MeanScore.of(after)
+
+    def folds_df(self) -> pd.DataFrame:
+        """One row per fold; see `breakdowns.folds_frame`."""
+        return breakdowns.folds_frame(
+            [
+                {
+                    "study": fold.name,
+                    "winner": fold.best_trial,
+                    "changes": fold.changes(fold.best_trial, 60),
+                    "rows": fold.verdict.rows,
+                    "default_score": fold.test_score(0).mean,
+                    "winner_score": fold.test_score(fold.best_trial).mean,
+                }
+                for fold in self.folds
+            ]
+        )
+
+    @property
+    def headline(self) -> str:
+        """The result in two lines: the test over all folds, and the prompt that ships."""
+        ships = wording.cross_fit_ships(sum(int(each.summary["calls"]) for each in (*self.folds, self.result)))
+        if self.verdict.rows < 2:
+            sentence = wording.no_verdict(self.folds[0].untested_reason())
+        else:
+            baseline, winner = self.test_scores
+            sentence = wording.cross_fit_sentence(self.verdict, winner, baseline, len(self.folds))
+        return f"{self.result.name}: {sentence}.\n{ships}"
+
+    def __repr__(self) -> str:
+        return f"{self.headline}\n\n{to_text(folds_view(self))}"
+
+    def _repr_html_(self) -> str:
+        return _html.block(
+            _html.verdict(self.verdict, self.headline),
+            to_html(folds_view(self)),
+            _html.details("the prompt to ship", _html.messages(self.best.turns)),
+        )
+
+
+def folds_view(found: CrossFit) -> View:
+    """The searches of the folds, with the scores of default and winner on the rows that they never saw."""
+    return View(
+        title="each search, tested on rows that it never saw",
+        columns=(
+            Column("search"),
+            Column("rows", "number"),
+            Column("default", "number", ".3f"),
+            Column("its winner", "number", ".3f"),
+            Column("its winner differs from the default in"),
+        ),
+        rows=tuple(
+            (record["study"], record["rows"], record["default_score"], record["winner_score"], record["changes"])
+            for record in found.folds_df().to_dict("records")
+        ),
+    )

@@ -1,0 +1,79 @@
+"""A study's result as people see it: printed, in a notebook, and as a report in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from prompt_search import _html
+from prompt_search.errors import InputError
+from prompt_search.report.html import html_report
+from prompt_search.report.markdown import markdown_report
+from prompt_search.results import wording
+from prompt_search.results.stored_study import StoredStudy
+from prompt_search.results.view import to_html, to_text
+from prompt_search.results.views import ranking_view, tested_view
+from prompt_search.storage.store import open_to_read
+
+
+class Result(StoredStudy):
+    """A stored study, finished or not: winner, verdict, headline, tables and report.
+
+    Args:
+        store: the opened storage that holds it.
+        name: the study's name.
+
+    Raises:
+        StudyError: there is no such study.
+        StorageError: its records cannot be read.
+    """
+
+    def __repr__(self) -> str:
+        return f"{self.headline}\n\n{to_text(ranking_view(self))}"
+
+    def _repr_html_(self) -> str:
+        head = _html.verdict(self.verdict if self.finished else "", self.headline)
+        if not len(self.trials_df()):
+            return _html.block(head)
+        parts = [head, to_html(tested_view(self)) if self.finished else ""]
+        parts.append(to_html(ranking_view(self, width=60, marked=True)))
+        parts.append(_html.details("the winner's prompt", _html.messages(self.best.turns)))
+        if self.best_trial:
+            changes = _html.diff(self.baseline.diff(self.best))
+            parts.append(_html.details(wording.CHANGED_BY_WINNER, changes))
+        return _html.block(*parts)
+
+    def report(self, path: str | Path, slices: Sequence[pd.DataFrame] = ()) -> Path:
+        """Write everything that a reader needs to decide into one file: ``.html`` (self-contained) or ``.md``.
+
+        Args:
+            path: the file; nothing else is written.
+            slices: tables of scores by groups of rows to show as well, see `slices_df`.
+
+        Raises:
+            InputError: another suffix, or the file cannot be written.
+        """
+        file = Path(path)
+        writers = {".html": html_report, ".md": markdown_report}
+        if file.suffix not in writers:
+            raise InputError(
+                f"{path}: a report is written as {' or '.join(writers)}, got {file.suffix or 'no suffix'!r}"
+            )
+        content = writers[file.suffix](self, slices)
+        try:
+            file.write_bytes(content.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot write the report: {error.strerror}") from None
+        return file
+
+
+def open_result(storage: str, name: str) -> Result:
+    """Open a stored study.
+
+    Raises:
+        StorageError: the storage is not there or cannot be opened.
+        StudyError: there is no study of that name.
+    """
+    return Result(open_to_read(storage), name)

@@ -1,0 +1,183 @@
+"""Tables that break results down: by option, pair of options, fold, group of rows, row and label."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from prompt_search.results.frames import answer_text, frame_of, mean_of
+from prompt_search.results.statistics import mean_interval
+from prompt_search.storage.records import TrialRecord
+
+EFFECT_COLUMNS = (
+    "choice", "option", "effect", "effect_low", "effect_high", "p", "estimate", "trials", "importance",
+)  # fmt: skip
+INTERACTION_COLUMNS = (
+    "choice", "option", "other_choice", "other_option", "effect", "effect_low", "effect_high",
+)  # fmt: skip
+FOLD_COLUMNS = ("study", "winner", "changes", "rows", "default_score", "winner_score")
+SLICE_COLUMNS = ("trial", "split", "rows", "score", "score_low", "score_high")
+LABEL_COLUMNS = ("label", "rows", "answered", "right", "recall", "recall_low", "recall_high", "precision", "bias")
+
+SHOWN_P = 0.05
+"""The corrected p below which an effect counts as shown."""
+
+UNPARSED = "(unparsed)"
+"""The answer of a response that could not be read, in tables of answers."""
+
+
+def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row per option of each choice, the most important choice and its best option first.
+
+    Columns: ``choice``; ``option`` text; ``effect`` on the true score as observed: the difference to the mean over the
+    tried options of the choice, averaged over all other choices, with its 95% interval ``effect_low``, ``effect_high``,
+    NaN where the scores do not determine it; ``p`` of an effect of 0, corrected for the number of options (see
+    `shown_to_matter`); ``estimate``, the expected true effect, which is nearer to 0; ``trials`` number of scored trials
+    that had the option; ``importance`` of the choice, the share of the variance between prompts that it is expected to
+    explain by itself.
+
+    Args:
+        effects: the effects that the finished study stored.
+        trials: the study's trials.
+    """
+    scored = [trial.positions for trial in trials if trial.estimate is not None]
+    records = [
+        {**effect, "trials": sum(p.get(effect["choice"]) == effect["position"] for p in scored)} for effect in effects
+    ]
+    records.sort(key=lambda record: (-record["importance"], record["choice"], -record["estimate"]))
+    numbers = dict.fromkeys(("effect", "effect_low", "effect_high", "p", "estimate", "importance"), "float64")
+    return frame_of(records, EFFECT_COLUMNS).astype({**numbers, "trials": "int64"})
+
+
+def shown_to_matter(effects: pd.DataFrame) -> pd.DataFrame:
+    """The options of `effects_frame` whose effect is shown (a false discovery rate of 5%: on average at most one in
+    twenty of them has no effect)."""
+    return effects[effects["p"] < SHOWN_P]
+
+
+def interactions_frame(interactions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per pair of options whose interaction is shown, the strongest first.
+
+    Columns: ``choice``, ``option``; ``other_choice``, ``other_option``; ``effect`` beyond the sum of their own effects,
+    with its 95% interval ``effect_low``, ``effect_high``, which excludes 0.
+    """
+    frame = frame_of(interactions, INTERACTION_COLUMNS)
+    return frame.astype(dict.fromkeys(("effect", "effect_low", "effect_high"), "float64"))
+
+
+def folds_frame(folds: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per fold of a cross-fitted study.
+
+    Columns: ``study`` stored name of the fold's search; ``winner`` its trial; ``changes`` the winner's choices that
+    differ from the default's; ``rows`` number of test rows; ``default_score`` and ``winner_score`` on them.
+    """
+    numbers = {"winner": "int64", "rows": "int64", "default_score": "float64", "winner_score": "float64"}
+    return frame_of(folds, FOLD_COLUMNS).astype(numbers)
+
+
+def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:
+    """One row per group of rows, trial and split, in the order of the groups.
+
+    Columns: those of ``names``; ``trial``; ``split``; ``rows`` number of rows with a score; ``score`` their mean with
+    its 95% interval ``score_low``, ``score_high``.
+
+    Args:
+        scored: the scored rows of the trials to show, see `tables.scored_frame`.
+        groups: the group of each row: its values of the grouping columns.
+        names: the grouping columns.
+    """
+    scores: dict[tuple[Any, ...], list[float]] = {}
+    known = scored[scored["score"].notna()]
+    for row, trial, split, score in zip(*(known[name] for name in ("row", "trial", "split", "score")), strict=True):
+        scores.setdefault((groups[row], trial, split), []).append(score)
+    records = []
+    for (group, trial, split), values in scores.items():
+        low, high = mean_interval(values)
+        record = {"trial": trial, "split": split, "rows": len(values), "score": mean_of(values)}
+        records.append({**dict(zip(names, group, strict=True)), **record, "score_low": low, "score_high": high})
+    records.sort(key=lambda record: [str(record[name]) for name in (*names, "split")] + [record["trial"]])
+    frame = frame_of(records, [*names, *SLICE_COLUMNS])
+    measures = dict.fromkeys(("score", "score_low", "score_high"), "float64")
+    return frame.astype({"trial": "int64", "rows": "int64", **measures})
+
+
+def difficulty_frame(scored: pd.DataFrame, trials: Sequence[int]) -> pd.DataFrame:
+    """Scores of some trials on the rows that at least one of them was scored on, the hardest row first.
+
+    Index: ``row``, search rows and test rows. Columns: the given trials in their order; NaN where a trial was not
+    scored on the row.
+    """
+    found = scored[scored["trial"].isin(list(trials)) & scored["score"].notna()]
+    table = found.pivot_table(index="row", columns="trial", values="score").reindex(columns=list(trials))
+    order = table.mean(axis=1).sort_values(kind="stable").index
+    table = table.loc[order].astype("float64")
+    table.columns.name = "trial"
+    return table
+
+
+def confusion_frame(scored: pd.DataFrame) -> pd.DataFrame:
+    """The number of rows of each target (index ``target``) that got each answer (columns ``answer``), both sorted.
+
+    Answers that could not be read are in the column ``(unparsed)``; failed requests are left out.
+    """
+    counts = Counter(_answers(scored))
+    targets = sorted({target for target, _ in counts})
+    answers = sorted({answer for _, answer in counts}, key=lambda answer: (answer == UNPARSED, answer))
+    table = [[counts[target, answer] for answer in answers] for target in targets]
+    return pd.DataFrame(
+        table, index=pd.Index(targets, name="target"), columns=pd.Index(answers, name="answer"), dtype="int64"
+    )
+
+
+def labels_frame(scored: pd.DataFrame) -> pd.DataFrame:
+    """One row per label, the one with the highest bias first.
+
+    Columns: ``label``; ``rows`` number of rows with this target; ``answered`` number of rows with this answer;
+    ``right`` number of rows with both; ``recall`` with its 95% interval ``recall_low``, ``recall_high``; ``precision``;
+    ``bias``, the share of answers that are this label minus the share of rows that have it.
+    """
+    pairs = _answers(scored)
+    records: list[dict[str, Any]] = []
+    for label in sorted({target for target, _ in pairs} | {answer for _, answer in pairs if answer != UNPARSED}):
+        hits = [float(answer == label) for target, answer in pairs if target == label]
+        answered = sum(answer == label for _, answer in pairs)
+        low, high = mean_interval(hits)
+        records.append(
+            {
+                "label": label,
+                "rows": len(hits),
+                "answered": answered,
+                "right": int(sum(hits)),
+                "recall": mean_of(hits),
+                "recall_low": low,
+                "recall_high": high,
+                "precision": sum(hits) / answered if answered else math.nan,
+                "bias": (answered - len(hits)) / len(pairs),
+            }
+        )
+    records.sort(key=lambda record: (-record["bias"], record["label"]))
+    shares = dict.fromkeys(("recall", "recall_low", "recall_high", "precision", "bias"), "float64")
+    return frame_of(records, LABEL_COLUMNS).astype({**dict.fromkeys(("rows", "answered", "right"), "int64"), **shares})
+
+
+def _answers(scored: pd.DataFrame) -> list[tuple[str, str]]:
+    """Target and answer as text, for the requests that did not fail."""
+    found = scored[scored["error"].isna()]
+    return [
+        (answer_text(target), UNPARSED if unparsed else answer_text(answer))
+        for target, answer, unparsed in zip(found["target"], found["answer"], found["unparsed"], strict=True)
+    ]
+
+
+def below_full_score(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with less than full score, failed requests first, then the worst.
+
+    The full score is 1, or the highest score that occurs where the metric gives more than 1.
+    """
+    full = max(1.0, rows["score"].max())
+    below: pd.DataFrame = rows[rows["score"].isna() | (rows["score"] < full)]
+    return below.sort_values(["score", "row"], na_position="first")

@@ -1,0 +1,161 @@
+"""One prompt's scores on labelled rows, and reading of the stored rows that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from prompt_search import _html
+from prompt_search._json import ELSEWHERE, reading
+from prompt_search.errors import StorageError
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.results import tables, wording
+from prompt_search.results.breakdowns import below_full_score
+from prompt_search.results.frames import answer_text, mean_of
+from prompt_search.results.statistics import mean_interval
+from prompt_search.results.verdict import MeanScore
+from prompt_search.results.view import Column, View, to_html
+from prompt_search.storage.database import shown_url
+from prompt_search.storage.store import Store, open_to_read
+
+SHOWN_FAILURES = 5
+"""Number of failing rows that a notebook shows of an evaluation."""
+
+SHOWN_CHARACTERS = 200
+"""Number of characters of a target, answer or response that a notebook shows."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """One prompt's scores on labelled rows.
+
+    Args:
+        prompt: the prompt.
+        scores: those of the rows whose requests did not fail.
+        errors: number of requests that failed.
+        unparsed: number of answers that could not be read.
+        read: gives the table of everything known of the rows, see `tables.scored_frame`; called on first use.
+        name: its name in a comparison.
+        metric: the name of the metric, where known: scores by different metrics are not compared.
+    """
+
+    prompt: Prompt
+    scores: Sequence[float]
+    errors: int
+    unparsed: int
+    read: Callable[[], pd.DataFrame]
+    name: str = "evaluation"
+    metric: str | None = None
+
+    @classmethod
+    def of(cls, prompt: Prompt, scored: pd.DataFrame, name: str, metric: str | None) -> Evaluation:
+        """An evaluation made of a prompt and the table of its rows."""
+        return cls(
+            prompt=prompt,
+            scores=scored["score"].dropna().tolist(),
+            errors=int(scored["error"].notna().sum()),
+            unparsed=int(scored["unparsed"].sum()),
+            read=lambda: scored,
+            name=name,
+            metric=metric,
+        )
+
+    def only(self, rows: Collection[int], splits: Collection[str]) -> Evaluation:
+        """The evaluation of the same prompt on some rows and splits alone."""
+        kept = self.scored["row"].isin(rows) & self.scored["split"].isin(splits)
+        return self.of(self.prompt, self.scored[kept].reset_index(drop=True), self.name, self.metric)
+
+    @property
+    def score(self) -> float:
+        """The mean of the scores, NaN without any."""
+        return mean_of(self.scores)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the mean."""
+        return mean_interval(self.scores)
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """Everything known of each row; see `tables.scored_frame`.
+
+        Raises:
+            StorageError: the storage that holds it is gone or was cleared.
+        """
+        return self.read()
+
+    def samples_df(self) -> pd.DataFrame:
+        """One row per row of the data; see `tables.samples_frame`."""
+        return tables.samples_frame(self.scored)
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval
+        return _html.block(
+            _html.fill("<div>{} {}</div>", repr(self), _html.bar(self.score, low, high)),
+            to_html(failing_view(self)),
+            _html.details("the prompt", _html.messages(self.prompt.turns)),
+        )
+
+    def __repr__(self) -> str:
+        return wording.evaluation_text(MeanScore.of(self.scores), self.unparsed, self.errors)
+
+
+def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:
+    """The rows with less than full score, failed requests first, then the worst."""
+    failing = below_full_score(evaluation.samples_df())
+    return View(
+        title=wording.failing_title(len(failing), limit),
+        columns=(
+            Column("row", "number"),
+            Column("target"),
+            Column("answer"),
+            Column("score", "number", ".3f"),
+            Column("response or error"),
+        ),
+        rows=tuple(
+            (
+                record["row"],
+                _html.clipped(answer_text(record["target"]), SHOWN_CHARACTERS),
+                "(none)"
+                if record["answer"] is None
+                else _html.clipped(answer_text(record["answer"]), SHOWN_CHARACTERS),
+                record["score"],
+                _html.clipped(record["error"] or record["response"], SHOWN_CHARACTERS),
+            )
+            for record in failing.head(limit).to_dict("records")
+        ),
+    )
+
+
+def stored_calls(store: Store, study: str) -> pd.DataFrame:
+    """The stored calls of a study; see `tables.calls_frame`."""
+    with reading(f"the calls of study {study!r}", ELSEWHERE):
+        return tables.calls_frame(store.call_columns(study))
+
+
+def stored_rows(store: Store, study: str, calls: pd.DataFrame) -> pd.DataFrame:
+    """The stored scored rows of a study; see `tables.scored_frame`."""
+    with reading(f"the scored rows of study {study!r}"):
+        return tables.scored_frame(store.samples(study), calls)
+
+
+def evaluated(storage: str | Store, name: str, rows: int) -> pd.DataFrame:
+    """The stored rows of an evaluation; see `tables.scored_frame`.
+
+    Raises:
+        StorageError: fewer rows are stored.
+    """
+    if isinstance(storage, str):
+        with closing(open_to_read(storage, "evaluate again")) as store:
+            return evaluated(store, name, rows)
+    scored = stored_rows(storage, name, stored_calls(storage, name))
+    if len(scored) < rows:
+        raise StorageError(
+            f"storage {shown_url(storage.url)!r} has {len(scored)} of the {rows} rows of this evaluation: it was "
+            f"cleared or replaced; evaluate again"
+        )
+    return scored

@@ -1,0 +1,115 @@
+"""Tables as files (csv, jsonl, parquet, Markdown) and as Markdown text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prompt_search.errors import InputError, MissingExtra
+from prompt_search.results.frames import answer_text, series
+
+
+def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table as ``.csv``, ``.jsonl`` (one object a line), ``.parquet`` or ``.md``.
+
+    Answers and targets that are not text are written as JSON in csv, parquet and Markdown. An index without a name is
+    left out.
+
+    Raises:
+        InputError: another suffix, or the file cannot be written.
+        MissingExtra: parquet without pyarrow.
+    """
+    file = Path(path)
+    writers = {".csv": _csv, ".jsonl": _jsonl, ".md": _markdown_bytes, ".parquet": _parquet}
+    if file.suffix not in writers:
+        raise InputError(f"{path}: a table is written as {', '.join(writers)}, got {file.suffix or 'no suffix'!r}")
+    content = writers[file.suffix](with_index(frame))
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write the table: {error.strerror}") from None
+    return file
+
+
+def with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table with its named index as columns. An index that has the name of a column is renamed, because the columns
+    of a confusion table are the labels, and a label may be ``target``."""
+    if all(name is None for name in frame.index.names):
+        return frame
+    taken = set(map(str, frame.columns))
+    names = [f"{name} (index)" if name in taken else name for name in frame.index.names]
+    return frame.reset_index(names=names)
+
+
+def markdown_text(text: str) -> str:
+    r"""A text as one line in which nothing is Markdown or HTML.
+
+    >>> print(markdown_text("a|b <i>\n[x] per_row _y_"))
+    a\|b &lt;i&gt; \[x\] per_row \_y\_
+    """
+    escaped = re.sub(r"([\\`*\[\]|~#]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
+    """A table in GitHub's Markdown. Each text is one line that neither ends a cell nor begins a tag."""
+
+    def cell(value: Any) -> str:
+        if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+            return ""
+        value = value.item() if isinstance(value, np.generic) else value
+        return f"{value:.{digits}f}" if isinstance(value, float) else markdown_text(answer_text(value))
+
+    frame = with_index(frame)
+    head = [cell(str(name)) for name in frame.columns]
+    rule = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame.columns]
+    body = [[cell(value) for value in values] for values in frame.itertuples(index=False, name=None)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *body]) + "\n"
+
+
+def _markdown_bytes(frame: pd.DataFrame) -> bytes:
+    return markdown(frame).encode("utf-8", "backslashreplace")
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return _flat(frame).to_csv(index=False).encode("utf-8", "backslashreplace")
+
+
+def _jsonl(frame: pd.DataFrame) -> bytes:
+    def plain(value: Any) -> Any:
+        if value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+            return None
+        return value.item() if isinstance(value, np.generic) else value
+
+    names = [str(name) for name in frame.columns]
+    lines = (
+        json.dumps(dict(zip(names, map(plain, values), strict=True)), ensure_ascii=False, default=str)
+        for values in frame.itertuples(index=False, name=None)
+    )
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise MissingExtra("parquet", package="pyarrow", extra="parquet") from None
+    flat = _flat(frame)
+    flat.columns = flat.columns.astype(str)
+    return bytes(flat.to_parquet(index=False))
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose columns of objects hold texts or None, and no character that UTF-8 cannot encode."""
+
+    def text(value: Any) -> str | None:
+        return None if value is None else answer_text(value).encode("utf-8", "backslashreplace").decode("utf-8")
+
+    objects = [name for name in frame.columns if frame[name].dtype == object]
+    return frame.assign(**{name: series([text(value) for value in frame[name]]) for name in objects})

@@ -1,0 +1,226 @@
+"""A stored study: its winner, the verdict on it, its tables and what is said about it; read from the store alone."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from prompt_search import _html
+from prompt_search.errors import StudyError
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.results import tables, wording
+from prompt_search.results.statistics import NON_INFERIORITY_MARGIN, not_worse, paired_difference
+from prompt_search.results.study_tables import StudyTables
+from prompt_search.results.verdict import MeanScore, Verdict
+
+if TYPE_CHECKING:
+    from prompt_search.storage.optuna_mirror import OptunaStudy
+    from prompt_search.storage.summary import Summary
+
+
+class StoredStudy(StudyTables):
+    """A stored study, finished or not: winner, verdict, headline, and the tables of `StudyTables`.
+
+    Args:
+        store: the opened storage that holds it.
+        name: the study's name.
+
+    Raises:
+        StudyError: there is no such study.
+        StorageError: its records cannot be read.
+    """
+
+    @property
+    def best(self) -> Prompt:
+        """The prompt to ship."""
+        return self.prompt(self.best_trial)
+
+    @property
+    def baseline(self) -> Prompt:
+        """The template with every choice at its first option."""
+        return self.prompt(0)
+
+    def simplest_trial(self, margin: float = NON_INFERIORITY_MARGIN) -> int:
+        """The trial with the fewest prompt tokens (characters, where a server does not count tokens) among those that
+        are with 95% probability no more than ``margin`` worse than the winner.
+
+        It is the winner itself where no shorter one is known well enough; more calls make more known.
+
+        Raises:
+            StudyError: the study is unfinished.
+        """
+        if not self.finished:
+            raise StudyError(f"the study {self.name!r} is unfinished; run the same line to go on")
+        sizes, _ = tables.prompt_sizes(self._table)
+        winner = self._trial(self.best_trial)
+        near = [winner.trial]
+        for trial in self._trials:
+            if trial.estimate is not None and trial.uncertainty is not None and winner.estimate is not None:
+                near += [trial.trial] * not_worse(trial.estimate - winner.estimate, trial.uncertainty, margin)
+        return int(min(near, key=lambda trial: (sizes[trial], trial != winner.trial)))
+
+    def simplest(self, margin: float = NON_INFERIORITY_MARGIN) -> Prompt:
+        """The prompt of `simplest_trial`.
+
+        Raises:
+            StudyError: the study is unfinished.
+        """
+        return self.prompt(self.simplest_trial(margin))
+
+    @property
+    def optuna_study(self) -> OptunaStudy:
+        """The trials as an Optuna study, for its plots, its dashboard and ``trials_dataframe``.
+
+        The first use writes it into the study's storage; from then on every run there keeps its own up to date. Its
+        values are the estimates of the surrogate. Optuna's importances are misleading for a study whose candidates
+        were selected by a search.
+
+        Raises:
+            StudyError: the study is unfinished.
+        """
+        return self._store.optuna_study(self.name, lambda: self.headline)
+
+    # The test
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the winner beats the default prompt on test rows."""
+        return self.against(0)
+
+    def against(self, trial: int) -> Verdict:
+        """Whether the winner beats a trial on the test rows that both were scored on; `verdict` for the default."""
+        before, after = self.test_scores_by_row(trial), self.test_scores_by_row(self.best_trial)
+        rows = sorted(before.keys() & after.keys())
+        return Verdict.of(paired_difference([before[row] for row in rows], [after[row] for row in rows]))
+
+    def test_scores_by_row(self, trial: int) -> dict[int, float]:
+        """A trial's scores on the test rows, by row; NaN where the request failed."""
+        tested = self._rows_of(trial, "test")
+        return dict(zip(tested["row"].tolist(), tested["score"].tolist(), strict=True))
+
+    def test_score(self, trial: int) -> MeanScore:
+        """The mean score of a trial on the test rows with its interval: (mean, low, high, rows); NaN and 0 when it was
+        not tested."""
+        return MeanScore.of(list(self.test_scores_by_row(trial).values()))
+
+    @property
+    def hand_written_trial(self) -> int | None:
+        """The best of the prompts that the user enqueued, by their estimates; None without any."""
+        return None if self._summary is None else self._summary.hand_written
+
+    @property
+    def tested(self) -> dict[str, int]:
+        """The trials that were scored on the test rows, by name: default, best written by hand, winner."""
+        trials = {"default": 0}
+        if self.hand_written_trial not in (None, 0, self.best_trial):
+            trials["hand_written"] = self.hand_written_trial
+        if self.best_trial != 0:
+            trials["winner"] = self.best_trial
+        return {wording.PROMPT_NAMES[key]: trial for key, trial in trials.items() if self.test_score(trial).rows}
+
+    @property
+    def test_uses(self) -> int:
+        """The number of winners that were tested on this study's test rows, those of other studies in the storage
+        included.
+
+        Whoever continues the search after reading the test, and tests again, selects by the test: from the second use
+        on its intervals and p are optimistic.
+        """
+        return 0 if self._summary is None else self._store.test_uses(self._summary.sealed)
+
+    @property
+    def openings(self) -> int:
+        """The former name of `test_uses`."""
+        return self.test_uses
+
+    # In words
+
+    @property
+    def headline(self) -> str:
+        """The result in three lines: the test, the scores of the search, what was spent."""
+        if self._summary is None:
+            return f"{self.name}: {wording.unfinished(len(self._trials))}"
+        return "\n".join([f"{self.name}: {self._test_sentences(self._summary)}.", *self._search_line(), self.spent])
+
+    def _test_sentences(self, summary: Summary) -> str:
+        verdict = self.verdict
+        baseline = self.test_score(0)
+        if verdict.rows < 2:
+            return wording.no_verdict(self._untested_reason(summary))
+        if self.best_trial == 0:
+            return wording.default_stays(baseline)
+        sentence = wording.test_sentence(verdict, self.test_score(self.best_trial), baseline, self.test_uses)
+        written = self.hand_written_trial
+        if written in (None, 0):
+            return sentence
+        if written == self.best_trial:
+            return f"{sentence}. {wording.WINNER_IS_HAND_WRITTEN}"
+        other = self.against(written)
+        if other.rows < 2:
+            return sentence
+        return f"{sentence}. {wording.hand_written_sentence(other, self.test_score(written))}"
+
+    def _search_line(self) -> list[str]:
+        """The scores that the search selected by, and the winner's corrected one; nothing without a selection."""
+        scored = self._table.dropna(subset=["score"])
+        winner = scored[scored["trial"] == self.best_trial]
+        if winner.empty or len(scored) == 1:
+            return []
+        highest = scored.sort_values("score", ascending=False, kind="stable")
+        (score, rows), (winner_score, winner_rows) = (
+            (float(frame["score"].iloc[0]), int(frame["search_rows"].iloc[0])) for frame in (highest, winner)
+        )
+        estimate = float(winner["estimate"].iloc[0])
+        line = wording.search_sentence((score, rows), (winner_score, winner_rows), estimate, len(scored))
+        best = self.ranking().iloc[0]
+        if best["trial"] != self.best_trial:  # only after rescoring
+            line += f" {wording.better_now(int(best['trial']), float(best['estimate']))}"
+        return [line]
+
+    def untested_reason(self) -> str:
+        """Why a finished study has no comparison on test rows."""
+        return "it is unfinished" if self._summary is None else self._untested_reason(self._summary)
+
+    def _untested_reason(self, summary: Summary) -> str:
+        tested = self._scored[self._scored["split"] == "test"]
+        return wording.untested_reason(tested["error"].dropna().tolist(), len(tested), summary.tested)
+
+    @property
+    def spent(self) -> str:
+        """What the study used, in one sentence."""
+        summary = self._summary
+        if summary is None:
+            return wording.spent_so_far(int(self._calls["attempts"].sum()))
+        if summary.rescored:
+            return wording.rescored(summary.rescored["of"], summary.metric, summary.rescored["metric"])
+        return wording.spent_sentence(
+            calls=summary.calls,
+            model=summary.model,
+            cached=summary.reused,
+            tokens=summary.tokens,
+            usd=summary.usd,
+            seconds=summary.seconds,
+            budget=summary.budget,
+            tried=len(self._trials),
+            candidates=summary.candidates[0],
+        )
+
+    def changes(self, trial: int, width: int = 24) -> str:
+        """A trial's choices that differ from the default's, each option shortened to ``width`` characters."""
+        return wording.changes_text(self._trial(0).choices, self._trial(trial).choices, width)
+
+    def compared(self, trial: int, width: int = 60) -> list[tuple[str, str, bool]]:
+        """The choices in which a trial differs from the default or from the winner: (name, option on one line of at
+        most ``width`` characters, whether the winner has another option)."""
+        default, winner, chosen = (self._trial(number).choices for number in (0, self.best_trial, trial))
+        names = [
+            name for name in {**chosen, **winner} if len({each.get(name) for each in (default, winner, chosen)}) > 1
+        ]
+        return [
+            (
+                name,
+                _html.clipped(chosen[name], width) if name in chosen else "(none)",
+                chosen.get(name) != winner.get(name),
+            )
+            for name in names
+        ]

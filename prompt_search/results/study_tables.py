@@ -1,0 +1,278 @@
+"""The records of a stored study, and every table that is made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from prompt_search._json import ELSEWHERE, checked, reading
+from prompt_search.errors import InputError, StorageError, StudyError
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.results import breakdowns, tables
+from prompt_search.results.evaluation import Evaluation, stored_calls, stored_rows
+from prompt_search.results.frames import answer_text
+from prompt_search.storage.database import shown_url
+from prompt_search.storage.records import StudyRecord, TrialRecord
+from prompt_search.storage.store import Store
+from prompt_search.storage.summary import Summary
+
+if TYPE_CHECKING:
+    from prompt_search.data.dataset import Dataset
+    from prompt_search.data.rows import Row
+
+SHOWN_FINALISTS = 10
+"""Number of trials that `StudyTables.difficulty_df` shows unless others are given."""
+
+
+class StudyTables:
+    """The records of a stored study, finished or not, and the tables made of them.
+
+    Args:
+        store: the opened storage that holds it.
+        name: the study's name.
+
+    Raises:
+        StudyError: there is no such study.
+        StorageError: its records cannot be read.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self.name = name
+        self._study: StudyRecord = store.study(name)
+        self._trials: list[TrialRecord] = store.trials(name)
+        self._summary: Summary | None = self._study.summary
+        if self._summary is not None:
+            self._check_trials(self._summary)
+
+    def _check_trials(self, summary: Summary) -> None:
+        numbers = {trial.trial for trial in self._trials}
+        named = {summary.winner, summary.hand_written, *summary.order} - {None}
+        if named - numbers or len(numbers) < len(self._trials):
+            raise StorageError(
+                f"study {self.name!r} cannot be read: its trials are not those that its summary names; restore the "
+                f"storage, or run the study anew with fresh=True (--fresh)"
+            )
+
+    @cached_property
+    def _calls(self) -> pd.DataFrame:
+        return stored_calls(self._store, self.name)
+
+    @cached_property
+    def _scored(self) -> pd.DataFrame:
+        return stored_rows(self._store, self.name, self._calls)
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
+        with reading(f"the trials of study {self.name!r}"):
+            return tables.trials_frame(self._trials, self._scored, names)
+
+    @cached_property
+    def _by_number(self) -> dict[int, TrialRecord]:
+        return {trial.trial: trial for trial in self._trials}
+
+    def _trial(self, number: int) -> TrialRecord:
+        if number not in self._by_number:
+            raise StudyError(f"study {self.name!r} has no trial {number}; it has {len(self._trials)}")
+        return self._by_number[number]
+
+    def _rows_of(self, trial: int, split: str | None = None) -> pd.DataFrame:
+        """Everything known of a trial's rows, of one split or of all."""
+        rows = self._scored[self._scored["trial"] == trial]
+        return rows if split is None else rows[rows["split"] == split]
+
+    def _reported_rows(self, trial: int | None) -> pd.DataFrame:
+        """The rows that a trial is reported on (see `trial_samples`); default: the winner's."""
+        return self.trial_samples(self.best_trial if trial is None else self._trial(trial).trial)
+
+    @property
+    def storage(self) -> str:
+        """The storage's URL, without a password."""
+        return shown_url(self._store.url)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The settings that make the study this one; see `Study.identity`."""
+        return self._study.identity
+
+    @property
+    def created(self) -> float:
+        """When it was started, in seconds since 1970."""
+        return self._study.created
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What the finished study stored: winner, budget, use of the budget; empty while it is unfinished."""
+        return {} if self._summary is None else self._summary.to_dict()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the study has ended."""
+        return self._summary is not None
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return str((self._summary and self._summary.metric) or self.identity["metric"])
+
+    @property
+    def best_trial(self) -> int:
+        """The winner's trial number; for an unfinished study the best so far."""
+        if self._summary is not None:
+            return self._summary.winner
+        scored = self.trials_df().dropna(subset=["score"]).sort_values(["score", "search_rows"], ascending=False)
+        return int(scored["trial"].iloc[0]) if len(scored) else 0
+
+    def prompt(self, trial: int) -> Prompt:
+        """The prompt of a trial, as it was sent.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        with reading(f"the prompt of trial {trial} of study {self.name!r}"):
+            return checked(Prompt, self._trial(trial).prompt)
+
+    def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+        """The messages that were sent, by request key: (role, content) each. Requests that failed are not stored."""
+        requests = self._store.requests(self.name, keys)
+        with reading(f"a request of study {self.name!r}", ELSEWHERE):
+            return {
+                key: [(message["role"], message["content"]) for message in json.loads(requests[key])["messages"]]
+                for key in keys
+                if key in requests
+            }
+
+    def evaluation(self, trial: int | None = None) -> Evaluation:
+        """A trial's prompt with all its scores, for a look at its rows or for `compare`; default: the winner's.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        number = self.best_trial if trial is None else trial
+        name = self.name if trial is None else f"{self.name}:{trial}"
+        scored = self._rows_of(number).reset_index(drop=True)
+        return Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric)
+
+    def trials_df(self) -> pd.DataFrame:
+        """One row per trial; see `tables.trials_frame`."""
+        return self._table.copy()
+
+    def ranking(self) -> pd.DataFrame:
+        """`trials_df` in the order in which the search ranks the prompts, winner first."""
+        frame = self.trials_df()
+        if self._summary is None:
+            return frame.sort_values(["score", "search_rows"], ascending=False, kind="stable", ignore_index=True)
+        order = {trial: rank for rank, trial in enumerate(self._summary.order)}
+        return frame.sort_values("trial", key=lambda trials: trials.map(order), ignore_index=True)
+
+    def samples_df(self) -> pd.DataFrame:
+        """One row per (trial, row); see `tables.samples_frame`."""
+        return tables.samples_frame(self._scored)
+
+    def trial_samples(self, trial: int) -> pd.DataFrame:
+        """A trial's test rows, or its search rows where it was not tested; see `tables.scored_frame`."""
+        tested = self._rows_of(trial, "test")
+        return tested if len(tested) else self._rows_of(trial)
+
+    def calls_df(self) -> pd.DataFrame:
+        """One row per request; see `tables.calls_frame`."""
+        return self._calls.copy()
+
+    def ledger_df(self) -> pd.DataFrame:
+        """One row per role of requests, with what was spent on them; see `tables.ledger_frame`."""
+        return tables.ledger_frame(self._calls)
+
+    def pareto_df(self) -> pd.DataFrame:
+        """The trials that no other beats both in score and in tokens, cost or latency; see `tables.pareto_frame`."""
+        return tables.pareto_frame(self._table)
+
+    def progress_df(self) -> pd.DataFrame:
+        """Scores by number of calls, with the best so far and its interval; see `tables.progress_frame`."""
+        return tables.progress_frame(self._scored)
+
+    def difficulty_df(self, trials: Sequence[int] | None = None) -> pd.DataFrame:
+        """Scores of some trials on each row, the hardest row first; see `breakdowns.difficulty_frame`.
+
+        Args:
+            trials: default: the `SHOWN_FINALISTS` trials that the search ranks highest, the winner first.
+        """
+        chosen = self.ranking()["trial"].head(SHOWN_FINALISTS).tolist() if trials is None else trials
+        return breakdowns.difficulty_frame(self._scored, [self._trial(trial).trial for trial in chosen])
+
+    def effects_df(self) -> pd.DataFrame:
+        """The effect of each option; see `breakdowns.effects_frame`. Empty while the study is unfinished."""
+        with reading(f"the effects of study {self.name!r}"):
+            return breakdowns.effects_frame(self.summary.get("effects", ()), self._trials)
+
+    def interactions_df(self) -> pd.DataFrame:
+        """Pairs of options whose interaction is shown; see `breakdowns.interactions_frame`."""
+        with reading(f"the interactions of study {self.name!r}"):
+            return breakdowns.interactions_frame(self.summary.get("interactions", ()))
+
+    def confusion_df(self, trial: int | None = None) -> pd.DataFrame:
+        """Targets against answers on test rows; see `breakdowns.confusion_frame`.
+
+        Args:
+            trial: default: the winner; for a trial that was not tested its search rows are used.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        return breakdowns.confusion_frame(self._reported_rows(trial))
+
+    def labels_df(self, trial: int | None = None) -> pd.DataFrame:
+        """Recall, precision and bias of each label; see `breakdowns.labels_frame`, and `confusion_df` for the rows."""
+        return breakdowns.labels_frame(self._reported_rows(trial))
+
+    def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:
+        """Scores by groups of rows, for default and winner on test rows; see `breakdowns.slices_frame`.
+
+        Args:
+            data: the study's data.
+            by: one or several columns, or a function that gives a row's group (then in the column ``group``).
+
+        Raises:
+            StudyError: these are not the study's data.
+            InputError: there is no such column, it is given twice, or the table has a column of that name.
+        """
+        if data.fingerprint != self.identity["data"]:
+            raise StudyError(f"these are not the data of the study {self.name!r}; give those that it was run on")
+        names = ["group"] if callable(by) else [by] if isinstance(by, str) else list(by)
+        if not callable(by):
+            _check_groups(names, [*data.fields, data.target])
+        scored = self._default_and_winner()
+        groups = {
+            row: (by(data.rows[row]),) if callable(by) else tuple(data.rows[row][name] for name in names)
+            for row in scored["row"].unique().tolist()
+        }
+        return breakdowns.slices_frame(scored, groups, names)
+
+    def slices_by_target(self) -> pd.DataFrame:
+        """Scores by target, for default and winner on test rows; see `breakdowns.slices_frame`."""
+        scored = self._default_and_winner()
+        groups = {row: (answer_text(target),) for row, target in zip(scored["row"], scored["target"], strict=True)}
+        return breakdowns.slices_frame(scored, groups, ["target"])
+
+    def _default_and_winner(self) -> pd.DataFrame:
+        return pd.concat([self._reported_rows(trial) for trial in dict.fromkeys([0, self.best_trial])])
+
+
+def _check_groups(names: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse columns to group by that are not there, or would be lost in a table of slices."""
+    unknown = [name for name in names if name not in columns]
+    if unknown:
+        raise InputError(f"there is no column {unknown[0]!r} to group by; there are: {', '.join(columns)}")
+    for name in names:
+        if list(names).count(name) > 1:
+            raise InputError(f"rows are grouped by each column once, but {name!r} is given twice; give it once")
+        if name in breakdowns.SLICE_COLUMNS:
+            values = ", ".join(f"row[{each!r}]" for each in names)
+            values = values if len(names) == 1 else f"({values})"
+            raise InputError(
+                f"a table of slices has a column {name!r} of its own; group by a function, by=lambda row: {values}"
+            )

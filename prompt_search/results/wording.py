@@ -1,0 +1,264 @@
+"""Every sentence about a result that people read, in terminal, notebook and report; made from values alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from prompt_search import _html, _numbers
+from prompt_search.results.verdict import MeanScore, Verdict
+
+DEFAULT_PROMPT = "the default prompt"
+HAND_WRITTEN_PROMPT = "the best prompt written by hand"
+
+DEFAULT_CHOICES = "(the default prompt)"
+"""The text in place of choices that differ from the default, for the default itself."""
+
+PROMPT_NAMES = {"default": "default (all first options)", "hand_written": "best written by hand", "winner": "winner"}
+"""The names of the prompts that are tested, in tables."""
+
+COST_LABELS = {
+    "prompt_tokens": "prompt tokens",
+    "usd_per_1000_rows": "US dollars per 1,000 rows",
+    "latency_s": "seconds per request",
+}
+"""The costs that scores are compared with, by their column."""
+
+VERDICT_WORDS = {"better": "better than", "worse": "worse than", "not shown": "not shown to be better than"}
+
+
+def verdict_sentence(verdict: Verdict, subject: str, rival: str, *, none: str = "not shown to be better than") -> str:
+    """A verdict as a sentence, without its full stop.
+
+    Args:
+        verdict: of the subject against its rival.
+        subject: the prompt that the verdict is about.
+        rival: the prompt that it is compared with.
+        none: what the subject is where no difference is shown.
+    """
+    return f"{subject} is {none if verdict == 'not shown' else VERDICT_WORDS[verdict]} {rival}"
+
+
+def score_text(score: MeanScore) -> str:
+    """A mean score with its interval."""
+    return _numbers.estimate(score.mean, score.low, score.high)
+
+
+def p_text(verdict: Verdict) -> str:
+    """The p of a verdict, and which number decides where p and the interval disagree."""
+    decider = " (p decides, the interval is approximate)" if verdict.disagrees_with_interval else ""
+    return f"p = {verdict.p:.2g}{decider}"
+
+
+def difference_text(verdict: Verdict, rows: str = "rows") -> str:
+    """The difference with its interval and p, and for a verdict of ``not shown`` the detectable difference.
+
+    Args:
+        verdict: a verdict on two rows or more.
+        rows: what the compared rows are called.
+    """
+    difference = _numbers.estimate(verdict.difference, verdict.low, verdict.high, "+.3f")
+    text = f"difference {difference}, {p_text(verdict)}"
+    if verdict != "not shown":
+        return text
+    if math.isnan(verdict.detectable):
+        return f"{text}; with so few {rows} no difference would be detected with 80% power"
+    return (
+        f"{text}; with this many {rows} a true difference of {verdict.detectable:.2f} would be detected with 80% power"
+    )
+
+
+def test_uses_text(uses: int) -> str:
+    """How often a test set was used, with a warning from the second use on."""
+    return "test set used once" if uses == 1 else f"test set used {uses} times: p and interval are optimistic"
+
+
+def test_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, uses: int) -> str:
+    """The comparison of winner and default on the test rows, without its full stop.
+
+    Args:
+        verdict: of the winner against the default prompt.
+        winner: its score on the test rows.
+        baseline: the score of the default prompt on them.
+        uses: number of winners that were tested on these rows.
+    """
+    return (
+        f"{verdict_sentence(verdict, 'The winner', DEFAULT_PROMPT)}: {score_text(winner)} against "
+        f"{score_text(baseline)} on {verdict.rows} test rows that the search never saw ({test_uses_text(uses)}), "
+        f"{difference_text(verdict, 'test rows')}"
+    )
+
+
+def default_stays(baseline: MeanScore) -> str:
+    """The outcome of a search whose winner is the default prompt, without its full stop."""
+    return (
+        f"No candidate was found that is expected to beat {DEFAULT_PROMPT}, which scores {score_text(baseline)} on "
+        f"{baseline.rows} test rows"
+    )
+
+
+def hand_written_sentence(verdict: Verdict, score: MeanScore) -> str:
+    """The comparison of the winner with the best prompt written by hand, without its full stop."""
+    words = verdict_sentence(verdict, "The winner", HAND_WRITTEN_PROMPT)
+    return f"{words}: {score_text(score)}, {difference_text(verdict, 'test rows')}"
+
+
+WINNER_IS_HAND_WRITTEN = "The winner was written by hand"
+
+
+def no_verdict(reason: str) -> str:
+    """A sentence for a study without a comparison on test rows, without its full stop."""
+    return f"There is no verdict, because {reason}"
+
+
+def untested_reason(errors: Sequence[str], tested_rows: int, wanted: bool) -> str:
+    """Why winner and default were not compared on the test rows.
+
+    Args:
+        errors: of the test's requests.
+        tested_rows: number of requests in the test.
+        wanted: whether the study was to test its winner.
+    """
+    if errors:
+        return f"{len(errors)} of {tested_rows} test requests failed, the first with: {errors[0]}"
+    if not wanted:
+        return "the study ran without a test (test=False)"
+    return "the budget left too few calls for the test rows; give more calls"
+
+
+def search_sentence(highest: tuple[float, int], winner: tuple[float, int], estimate: float, candidates: int) -> str:
+    """The scores that the search selected by, and the winner's estimate that is corrected for the selection.
+
+    Args:
+        highest: the highest score of a trial, and its number of search rows.
+        winner: the score of the winner, and its number of search rows.
+        estimate: the winner's estimate.
+        candidates: number of trials with a score.
+    """
+    return (
+        f"In the search the highest score was {highest[0]:.3f} on {highest[1]} rows and the winner's "
+        f"{winner[0]:.3f} on {winner[1]} rows; both are optimistic, because they were selected among "
+        f"{candidates} candidates. The winner's selection-corrected estimate is {estimate:.3f}."
+    )
+
+
+def better_now(trial: int, estimate: float) -> str:
+    """A remark on a trial that is ranked above the winner after a change of the metric."""
+    return f"Trial {trial} is now expected to be better ({estimate:.3f}), but it was not tested."
+
+
+def unfinished(candidates: int) -> str:
+    """The state of a study that has not ended."""
+    return f"The study is unfinished after {candidates} candidates; run the same line to go on."
+
+
+def spent_so_far(calls: int) -> str:
+    """What an unfinished study has used."""
+    return f"{calls:,} calls so far."
+
+
+def rescored(of: str, metric: str, before: str) -> str:
+    """What a rescored study has used."""
+    return f"The responses of {of} were scored by {metric} instead of {before}; no request was sent."
+
+
+def budget_text(budget: Mapping[str, float]) -> str:
+    """The limits of a budget.
+
+    >>> budget_text({"calls": 300, "usd": 1.5, "seconds": 600})
+    '300 calls, $1.50, 600 s'
+    """
+    forms = {"usd": _numbers.dollars, "seconds": _numbers.seconds}
+    return ", ".join(forms[name](limit) if name in forms else f"{limit:,.0f} {name}" for name, limit in budget.items())
+
+
+def spent_sentence(
+    *,
+    calls: int,
+    model: str,
+    cached: int,
+    tokens: int,
+    usd: float | None,
+    seconds: float,
+    budget: Mapping[str, float],
+    tried: int,
+    candidates: int,
+) -> str:
+    """What a finished study used, and how much of the space it tried.
+
+    Args:
+        calls: number of calls that count against the budget.
+        model: its name.
+        cached: number of these calls whose response came from the cache.
+        tokens: sent and received.
+        usd: US dollars, None where a price is unknown.
+        seconds: duration.
+        budget: the limits.
+        tried: number of candidates that became trials.
+        candidates: number of candidates in the space.
+    """
+    from_cache = f", {cached:,} of them answered from the cache" if cached else ""
+    return (
+        f"{calls:,} calls of {model}{from_cache} ({_numbers.tokens(tokens)}, {_numbers.dollars(usd)}, "
+        f"{_numbers.seconds(seconds, 0)}) were used of a budget of {budget_text(budget)}; {tried:,} of {candidates:,} "
+        f"candidates were tried."
+    )
+
+
+def changes_text(default: Mapping[str, str], chosen: Mapping[str, str], width: int) -> str:
+    """The choices that differ from the default's, each option shortened to ``width`` characters."""
+    changed = [f"{name}={_html.clipped(text, width)}" for name, text in chosen.items() if default.get(name) != text]
+    return ", ".join(changed) or DEFAULT_CHOICES
+
+
+def cross_fit_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, folds: int) -> str:
+    """The test over all folds of a cross-fitted study, without its full stop."""
+    return (
+        f"{verdict_sentence(verdict, 'A prompt found in this way', DEFAULT_PROMPT)}: {score_text(winner)} against "
+        f"{score_text(baseline)} on {verdict.rows} rows, each tested by one of {folds} searches that never saw it, "
+        f"{difference_text(verdict)}"
+    )
+
+
+def cross_fit_ships(calls: int) -> str:
+    """The prompt that a cross-fitted study ships, and its calls."""
+    return f"The prompt to ship is the winner of a search over all rows; {calls:,} calls were used in all."
+
+
+def comparison_sentence(verdict: Verdict, names: tuple[str, str], scores: tuple[MeanScore, MeanScore]) -> str:
+    """The comparison of a second prompt with a first one."""
+    first, second = names
+    words = verdict_sentence(verdict, second, first, none="not shown to differ from")
+    return (
+        f"{words}: {score_text(scores[1])} against {score_text(scores[0])} on {verdict.rows} rows, won {verdict.won}, "
+        f"lost {verdict.lost}; {difference_text(verdict)}."
+    )
+
+
+CHOSEN_BY_THESE_ROWS = "At least one of the two was selected by its score on these rows: the difference is optimistic."
+NO_ROW_DIFFERS = "no row was won or lost"
+SAME_TEXT = "the prompts have the same text"
+
+
+def evaluation_text(score: MeanScore, unparsed: int, errors: int) -> str:
+    """The scores of one prompt on labelled rows."""
+    return f"Evaluation: {score_text(score)} on {score.rows} rows, {unparsed} unparsed, {errors} errors"
+
+
+def failing_title(failing: int, shown: int) -> str:
+    """The title of the table of rows with less than full score."""
+    return f"the worst {min(shown, failing)} of {failing} rows with less than full score"
+
+
+def compared_rows_title(unseen: bool) -> str:
+    """The title of the scores of two compared prompts."""
+    return "on rows that both were scored on" if unseen else "on rows that both were scored on, search rows included"
+
+
+def changed_rows_title(verdict: Verdict) -> str:
+    """The title of the rows on which two compared prompts differ."""
+    return f"rows won and lost by the second: {verdict.won} and {verdict.lost}"
+
+
+CHANGED_BY_WINNER = "what the winner changes in the default prompt"
+NO_EFFECT_SHOWN = "No option is shown to have an effect with so few answers."

@@ -1,0 +1,124 @@
+"""What a race knows about its trials: the fitted surrogate, and estimates and rankings from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from prompt_search.search.scores import observations_of, placed_scores, score_table
+from prompt_search.search.surrogate.geometry import Floats, Geometry
+from prompt_search.search.surrogate.model import MAX_FITTED, Surrogate
+from prompt_search.search.surrogate.observations import Observations, row_variances
+from prompt_search.search.surrogate.priors import Prior
+from prompt_search.search.trial import Trial, Trials
+
+REFIT_GROWTH = 7 / 6
+"""The variances are refitted when the number of scores has grown by this factor."""
+
+SPREAD_INFLATION = 1.5
+"""Factor on the posterior standard deviation of differences between trials, because estimated variances make the
+surrogate overconfident."""
+
+
+class Estimates:
+    """The surrogate of all scores of a race, refitted only as often as necessary.
+
+    Args:
+        trials: the trials of the race.
+        geometry: the similarities of the space.
+        row_order: all rows in the common order.
+        block_rows: number of rows in a block of the common order.
+    """
+
+    def __init__(self, trials: Trials, geometry: Geometry, row_order: Sequence[int], block_rows: int) -> None:
+        self._trials = trials
+        self._geometry = geometry
+        self._places = {row: index for index, row in enumerate(row_order)}
+        self._block_rows = block_rows
+        self._fitted: Surrogate | None = None
+        self._score_count = self._refitted_at = 0
+        self._refits = True
+
+    def model(self) -> Surrogate | None:
+        """The surrogate of all scores; None where there is no score."""
+        count = self._trials.score_count
+        if self._fitted is None or self._score_count != count:
+            observations = self._observations()
+            if observations is None:
+                return None
+            self._score_count = count
+            if self._fitted is None or (self._refits and count >= self._refitted_at * REFIT_GROWTH):
+                self._refitted_at = count
+                start = self._fitted.log_variances if self._fitted else None
+                self._fitted = Surrogate.fit(self._geometry, observations, start=start)
+            else:
+                self._fitted = self._fitted.updated(observations)
+        return self._fitted
+
+    def keep_variances(self) -> None:
+        """Refit no more: in the finals, requests would wait for it."""
+        self._refits = False
+
+    def prepare_for(self, rows: int) -> None:
+        """Compute in advance what does not depend on the scores of the finalists' next rows."""
+        model, expected = self.model(), self._observations(expected_rows=rows)
+        if model is not None and expected is not None:
+            self._fitted, self._score_count = model.prepared_for(expected), -1
+
+    def refit_for_reporting(self) -> None:
+        """Refit the variances to all scores by the prior for reported estimates; all later estimates rest on them."""
+        observations = self._observations()
+        if observations is not None:
+            scores = placed_scores(self._trials.measured, self._places)
+            table = score_table(scores, min(len(observations.levels), MAX_FITTED), len(self._places))
+            prior = Prior.for_reporting(self._geometry, observations, *row_variances(table))
+            self._fitted = Surrogate.fit(self._geometry, observations, prior)
+            self._score_count = self._trials.score_count
+
+    def means(self) -> dict[int, float]:
+        """The posterior mean of every trial's true score, by trial number; 0 where no trial has a score."""
+        model = self.model()
+        if model is None:
+            return {trial.number: 0.0 for trial in self._trials.all}
+        measured = self._trials.measured
+        others = [trial for trial in self._trials.all if not trial.scores]
+        means = [*model.mean_of_observed, *model.mean(self._trials.levels(others))]
+        return {trial.number: float(mean) for trial, mean in zip([*measured, *others], means, strict=True)}
+
+    def spreads(self, reference: Trial) -> dict[int, float]:
+        """The standard deviation of the difference between every measured trial's true score and the reference's."""
+        model, measured = self.model(), self._trials.measured
+        if model is None or reference not in measured:
+            return {}
+        _, covariance = model.posterior(self._trials.levels(measured))
+        spreads = difference_spread(covariance, measured.index(reference))
+        return {trial.number: float(spread) for trial, spread in zip(measured, spreads, strict=True)}
+
+    def ranked(self, means: Mapping[int, float] | None = None) -> list[Trial]:
+        """All trials by posterior mean, best first, and of two equal ones the earlier first.
+
+        Finalists come before all others. Trials that were stopped, failed, or have no score come last.
+
+        Args:
+            means: the posterior means, where they are known already.
+        """
+        known = self.means() if means is None else means
+
+        def key(trial: Trial) -> tuple[bool, bool, bool, float, int]:
+            ended = trial.state in ("pruned", "failed")
+            return trial not in self._trials.finalists, ended, not trial.scores, -known[trial.number], trial.number
+
+        return sorted(self._trials.all, key=key)
+
+    def _observations(self, expected_rows: int = 0) -> Observations | None:
+        """All scores by trial and block; with ``expected_rows``, NaN for so many next rows of the finalists."""
+        measured = self._trials.measured
+        scores = placed_scores(measured, self._places, self._trials.finalists, expected_rows)
+        return observations_of(scores, self._trials.levels(measured), self._block_rows)
+
+
+def difference_spread(covariance: Floats, reference: int) -> Floats:
+    """The inflated standard deviations of the differences between trials and one of them."""
+    variance = covariance.diagonal() + covariance[reference, reference] - 2 * covariance[reference]
+    return np.asarray(SPREAD_INFLATION * np.sqrt(np.maximum(variance, 1e-12)))

@@ -1,0 +1,85 @@
+"""The finals: the last part of the calls goes to the best trials, by sequential halving."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from prompt_search.search import wording
+from prompt_search.search.estimates import Estimates
+from prompt_search.search.trial import Trials
+
+FINALIST_COUNT = 10
+"""Number of trials that enter the finals."""
+
+FINAL_SHARE = 0.25
+"""Share of a search's calls that is kept for the finals."""
+
+
+class Finals:
+    """Sequential halving (Karnin, Koren and Somekh 2013) among the best trials, on rows that each has not seen yet.
+
+    A trial that has left does not come back, even if those that stayed fall below it: the winner has the most rows.
+
+    Args:
+        trials: the trials of the race; the rules end them.
+        estimates: what is known about the trials.
+    """
+
+    def __init__(self, trials: Trials, estimates: Estimates) -> None:
+        self._trials = trials
+        self._estimates = estimates
+
+    def begin(self) -> None:
+        """Choose the finalists."""
+        self._estimates.keep_variances()
+        self._trials.drop_empty()
+        self._keep(FINALIST_COUNT)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether there is another stage: several finalists, and rows that some have not seen."""
+        finalists = self._trials.finalists
+        return len(finalists) > 1 and any(trial.unseen for trial in finalists)
+
+    @property
+    def _stages(self) -> int:
+        """The number of stages that are left."""
+        return len(self._trials.finalists).bit_length() - 1
+
+    def rows(self, calls: float) -> int:
+        """The number of rows that each finalist gets in this stage; 0 where the calls do not suffice for all.
+
+        Args:
+            calls: the number of calls that are left.
+        """
+        return int(calls / self._stages / len(self._trials.finalists))
+
+    def end_stage(self) -> None:
+        """Keep the better half of the finalists; after the last stage, the best one."""
+        self._keep((len(self._trials.finalists) + 1) // 2 if self._stages > 1 else 1)
+        self._trials.leader = self._trials.finalists[0]
+
+    def end(self) -> None:
+        """Complete the trials that are left."""
+        for trial in self._trials.all:
+            if trial.state == "running":
+                trial.end("complete", wording.finished_finals(len(trial.outcomes)))
+
+    def _keep(self, count: int) -> None:
+        """Keep the best trials as finalists, and end all others."""
+        means = self._estimates.means()
+        able = (
+            trial for trial in self._estimates.ranked(means) if trial.scores and trial.state in ("running", "complete")
+        )
+        finalists = list(islice(able, count))
+        for trial in self._trials.all:
+            if trial.state != "running" or trial in finalists:
+                continue
+            mean, rows = means[trial.number], len(trial.outcomes)
+            if trial in self._trials.finalists:
+                trial.end("complete", wording.left_finals(mean, rows))
+            elif trial.outcomes and not trial.scores:
+                trial.end("failed", wording.failed(rows, trial.outcomes[0].error))
+            else:
+                trial.end("pruned", wording.not_a_finalist(mean, rows))
+        self._trials.finalists = finalists

@@ -1,0 +1,176 @@
+"""The decision of a round: which trials get the next evaluation batches, which candidates enter, which trials end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy import stats
+
+from prompt_search.search import wording
+from prompt_search.search.acquisition import thompson, unseen
+from prompt_search.search.encoding import Encoding
+from prompt_search.search.estimates import Estimates, difference_spread
+from prompt_search.search.optuna_adapter import ObservedTrial, Propose, Stop
+from prompt_search.search.order import design, random_generator
+from prompt_search.search.settings import BATCH_ROWS, RaceSettings
+from prompt_search.search.surrogate.model import Surrogate
+from prompt_search.search.trial import DEFAULT_TRIAL, Trial, Trials
+
+MIN_BATCHES_PER_ROUND = 4
+"""The lowest number of evaluation batches in a round."""
+
+ROUND_SHARE = 1 / 12
+"""Number of evaluation batches in a later round, as a share of all batches so far: the more data there is, the less a
+single batch changes."""
+
+STOP_BELOW_PROBABILITY = 0.005
+"""A trial is stopped when the probability that it is better than the leader is below this."""
+
+PRUNER_TRIALS = 12
+"""Number of trials that the calls of a search with a pruner suffice for, if none is stopped. A trial ends after that
+part of the calls, but has at least 20 rows and needs no more than 100."""
+
+RANDOM_ATTEMPTS = 30
+"""Number of random candidates that are tried in one round, since some of them are in the race already."""
+
+
+class Picks:
+    """The rules by which a race decides its next round.
+
+    Args:
+        settings: the settings of the race.
+        encoding: translates candidates to levels.
+        trials: the trials of the race; the rules add to them and end them.
+        estimates: what is known about the trials.
+        limit: gives the number of calls that the search may spend.
+        batch_rows: number of rows in one evaluation batch.
+    """
+
+    def __init__(
+        self,
+        settings: RaceSettings,
+        encoding: Encoding,
+        trials: Trials,
+        estimates: Estimates,
+        limit: Callable[[], float],
+        batch_rows: int,
+    ) -> None:
+        self._settings = settings
+        self._encoding = encoding
+        self._trials = trials
+        self._estimates = estimates
+        self._limit = limit
+        self._batch_rows = batch_rows
+        enqueued = [candidate.to_dict() for candidate in settings.enqueued]
+        self._first: list[Mapping[str, int]] = enqueued + design(settings.space, settings.seed)
+
+    def of_round(self, number: int) -> list[Trial]:
+        """The trials that get an evaluation batch in a round: new ones, and open ones that deserve more rows."""
+        self._trials.leader = self._estimates.ranked()[0]
+        designed: list[Trial] = []
+        while self._first and len(designed) < MIN_BATCHES_PER_ROUND:
+            trial = self._trials.add(self._first.pop(0))
+            designed += [trial] if trial else []
+        if designed:
+            return designed
+        propose = self._settings.propose
+        if self._settings.stop is not None:
+            self._stop_by_pruner(self._settings.stop)
+            running = self._trials.open[:MIN_BATCHES_PER_ROUND]
+            return running + self._new(propose, MIN_BATCHES_PER_ROUND - len(running), number)
+        if propose is not None:
+            return self._new(propose, MIN_BATCHES_PER_ROUND - 1, number) + self._most_promising()
+        return self._sampled(number)
+
+    def _new(self, propose: Propose | None, count: int, number: int) -> list[Trial]:
+        """New trials from the user's sampler, or from ours; random ones where it repeats itself."""
+        found: list[Trial] = []
+        if propose is not None and count:
+            proposed = [self._trials.add(positions) for positions in propose(self._observed(), count)]
+            found = [trial for trial in proposed if trial is not None]
+        elif count:
+            found = self._sampled(number, new=count)
+        return [*found, *self._random(count - len(found), number)]
+
+    def _sampled(self, number: int, new: int = 0) -> list[Trial]:
+        """Thompson sampling over open trials and new candidates; with ``new``, over that many new candidates only."""
+        model = self._estimates.model()
+        if model is None:
+            return self._random(MIN_BATCHES_PER_ROUND, number)
+        generator = random_generator(self._settings.seed, f"round {number}")
+        if not new:
+            self._stop_unlikely(model)
+        open_trials = [] if new else self._trials.open
+        candidates = unseen(model, self._encoding, self._trials.levels(self._trials.all), generator)
+        pool = np.vstack([self._trials.levels(open_trials), candidates])
+        if not len(pool):
+            return []
+        trials: list[Trial | None] = [*open_trials, *[None] * len(candidates)]
+        batches = self._trials.score_count / self._batch_rows
+        picks: list[Trial] = []
+        for order in thompson(model, pool, new or max(MIN_BATCHES_PER_ROUND, int(batches * ROUND_SHARE)), generator):
+            for index in order:
+                trial = trials[index] or self._trials.add(self._encoding.positions(pool[index]))
+                if trial is not None and trial not in picks:
+                    trials[index] = trial
+                    picks.append(trial)
+                    break
+        return picks
+
+    def _random(self, count: int, number: int) -> list[Trial]:
+        """New trials of random candidates, as many as are found."""
+        generator = random.Random(f"{self._settings.seed} random {number}")
+        factors = self._settings.space.factors
+        found: list[Trial] = []
+        for _ in range(RANDOM_ATTEMPTS):
+            if len(found) >= count:
+                break
+            trial = self._trials.add({factor.name: generator.randrange(len(factor.options)) for factor in factors})
+            found += [trial] if trial else []
+        return found
+
+    def _most_promising(self) -> list[Trial]:
+        """The open trial with the highest estimate, in which fewer scores count as a bonus; none if none is open."""
+        means = self._estimates.means()
+        return sorted(
+            self._trials.open,
+            key=lambda trial: -(means[trial.number] + 0.5 / (len(trial.scores) + BATCH_ROWS) ** 0.5),
+        )[:1]
+
+    def _stop_unlikely(self, model: Surrogate) -> None:
+        """Stop the trials that are almost certainly worse than the leader.
+
+        A posterior probability means the same at every stopping time. A trial that is better than the leader is
+        therefore stopped with probability at most `STOP_BELOW_PROBABILITY`, however often this is checked (optional
+        stopping; Ville 1939).
+        """
+        trials = self._trials.open
+        if len(trials) < 2:
+            return
+        mean, covariance = model.posterior(self._trials.levels(trials))
+        leader = int(np.argmax(mean))
+        better = stats.norm.sf((mean[leader] - mean) / difference_spread(covariance, leader))
+        for trial, probability in zip(trials, better, strict=True):
+            if probability < STOP_BELOW_PROBABILITY and trial.number != DEFAULT_TRIAL:
+                reason = wording.stopped_early(len(trial.outcomes), trials[leader].number, probability)
+                trial.end("pruned", reason)
+
+    def _observed(self) -> list[ObservedTrial]:
+        """All trials with a score, as samplers and pruners of Optuna see them."""
+        means = self._estimates.means()
+        return [
+            ObservedTrial(trial.positions, trial.state, trial.scores, means[trial.number])
+            for trial in self._trials.measured
+        ]
+
+    def _stop_by_pruner(self, stop: Stop) -> None:
+        """End the trials that the user's pruner stops, and those that have enough rows."""
+        enough = min(max(2 * BATCH_ROWS, int(self._limit() / PRUNER_TRIALS)), 10 * BATCH_ROWS)
+        for trial, stopped in zip(self._trials.measured, stop(self._observed()), strict=True):
+            rows = len(trial.outcomes)
+            if stopped and trial.number != DEFAULT_TRIAL:
+                trial.end("pruned", wording.stopped_by_pruner(rows))
+            elif trial.state == "running" and rows >= enough:
+                trial.end("complete", wording.enough_rows(rows))

@@ -1,0 +1,1 @@
+"""The surrogate: a Gaussian process over the choices, fitted to the scores of a search."""

@@ -1,0 +1,135 @@
+"""How alike candidates are: one similarity for each choice, and one for each pool that several choices share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompt_search.prompts.factors import Factor
+from prompt_search.search.encoding import Levels
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MIN_POOL_OPTIONS = 8
+"""Choices that have one and the same list of at least this many options share a pool, such as slots for shots."""
+
+
+def similarity(factor: Factor) -> Floats:
+    """How alike each two options are, of shape (options, options), with 1 on the diagonal.
+
+    The similarity of two numbers decreases with their distance, but 0 examples are not similar to any other number of
+    them. The similarity of two orders is the share of item pairs that both have in the same order (Kendall 1938; Jiao
+    and Vert 2018). Any other option is similar only to itself.
+    """
+    options = factor.options
+    if factor.kind in ("integer", "examples"):
+        distance = np.abs(np.subtract.outer(range(len(options)), range(len(options))))
+        near = np.asarray(np.exp(-distance / max(1.0, len(options) / 3)))
+        if factor.kind == "examples" and options[0] == 0:
+            near[0, 1:] = near[1:, 0] = 0
+        return near
+    if factor.kind == "order":
+        places = np.array([[option.index(item) for item in options[0]] for option in options])
+        first, second = np.triu_indices(places.shape[1], 1)
+        signs = np.sign(places[:, first] - places[:, second])
+        return np.asarray((1 + signs @ signs.T / max(1, len(first))) / 2, dtype=np.float64)
+    return np.eye(len(options))
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Candidates in coordinates in which every similarity is an inner product.
+
+    Args:
+        choices: the coordinates for the similarity of every choice.
+        squares: the coordinates for the square of that similarity.
+        pools: the coordinates for the similarity of every pool.
+        identity: a number that is the same only for equal candidates.
+    """
+
+    choices: Floats
+    squares: Floats
+    pools: Floats
+    identity: Integers
+
+    def __getitem__(self, which: slice) -> Embedding:
+        return Embedding(self.choices[which], self.squares[which], self.pools[which], self.identity[which])
+
+
+class Geometry:
+    """The similarities of a space: one for each choice, one for each pool that several choices share.
+
+    Effects are measured from the mean over all options (the tables are centred), so that the effect of a pair is no
+    part of the effects of its single choices. An inactive choice adds nothing.
+    """
+
+    def __init__(self, factors: Sequence[Factor]) -> None:
+        self.choices = [index for index, factor in enumerate(factors) if len(factor.options) > 1]
+        shared: dict[tuple[Any, ...], list[int]] = {}
+        for index in self.choices:
+            if factors[index].kind == "choice" and len(factors[index].options) >= MIN_POOL_OPTIONS:
+                shared.setdefault(factors[index].texts, []).append(index)
+        self.pools = [columns for columns in shared.values() if len(columns) > 1]
+        tables = [_centred(similarity(factors[index])) for index in self.choices]
+        self._choice_features = [_features(table) for table in tables]
+        self._square_features = [_features(table**2) for table in tables]
+        self._pool_features = [self._choice_features[self.choices.index(columns[0])] for columns in self.pools]
+        self.choice_groups = _groups(self._choice_features)
+        self.square_groups = _groups(self._square_features)
+        self.pool_groups = _groups(self._pool_features)
+        self._identifiers = np.random.default_rng(0).integers(1, 2**62, len(factors))
+
+    @property
+    def component_count(self) -> int:
+        """The number of choices and pools; each of them has a variance of its own."""
+        return len(self.choices) + len(self.pools)
+
+    def options(self, place: int) -> Floats:
+        """All options of one of `choices`, in coordinates in which their similarity is an inner product."""
+        return self._choice_features[place][:-1]
+
+    def chosen(self, place: int, levels: Levels) -> Floats:
+        """The option that each candidate has for one of `choices`, in the same coordinates."""
+        return self._choice_features[place][levels[:, self.choices[place]]]
+
+    def embed(self, levels: Levels) -> Embedding:
+        """Candidates in the coordinates of all similarities."""
+
+        def joined(parts: list[Floats]) -> Floats:
+            return np.hstack([np.zeros((len(levels), 0)), *parts])
+
+        columns = [levels[:, index] for index in self.choices]
+        return Embedding(
+            choices=joined([self.chosen(place, levels) for place in range(len(self.choices))]),
+            squares=joined([f[column] for f, column in zip(self._square_features, columns, strict=True)]),
+            pools=joined(
+                [
+                    sum((f[levels[:, index]] for index in pool), np.zeros((len(levels), f.shape[1]))) / len(pool) ** 0.5
+                    for f, pool in zip(self._pool_features, self.pools, strict=True)
+                ]
+            ),
+            identity=(levels + 2) @ self._identifiers,  # wraps around; equal only where the levels are
+        )
+
+
+def _centred(table: Floats) -> Floats:
+    """A similarity as measured from the mean option, with a mean of 1 on the diagonal."""
+    centred = table - table.mean(axis=0) - table.mean(axis=1)[:, None] + table.mean()
+    return np.asarray(centred / centred.diagonal().mean())
+
+
+def _features(table: Floats) -> Floats:
+    """A factor of a positive semi-definite table, with a row of zeros at the end for the inactive level -1."""
+    values, vectors = np.linalg.eigh(table)
+    kept = values > 1e-10 * max(1.0, values[-1])
+    return np.vstack([vectors[:, kept] * np.sqrt(values[kept]), np.zeros(int(kept.sum()))])
+
+
+def _groups(features: Sequence[Floats]) -> Integers:
+    """The position, among the features, of the one that each coordinate belongs to."""
+    return np.repeat(np.arange(len(features)), [part.shape[1] for part in features])

@@ -1,0 +1,70 @@
+"""The budgets of a study, and what was paid under each of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import sqlalchemy as sql
+
+from prompt_search._json import checked, json_text, reading
+from prompt_search.budget import Budget, Spending
+from prompt_search.errors import InputError
+from prompt_search.storage import schema
+from prompt_search.storage.database import Database
+
+
+class Budgets:
+    """The budgets of a database's studies; a call is stored with the number of its budget."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+
+    def open_budget(self, study: str, budget: Budget) -> tuple[int, Spending, Spending]:
+        """Begin or go on to spend a budget on a study.
+
+        Returns:
+            the budget's number, what was paid under earlier budgets of the study, and what under this one. A budget
+            that allows no more than is paid already is no new one: the study then ends as it did under the last one.
+
+        Raises:
+            InputError: the budget is in US dollars, and what earlier runs cost is not known.
+        """
+        of_study = schema.studies.c.study == study
+        with self._engine.begin() as connection:
+            text = connection.execute(sql.select(schema.studies.c.budgets).where(of_study)).scalar_one()
+            with reading(f"the budgets of study {study!r}"):
+                budgets = checked(list[dict[str, Any]], json.loads(text))
+            paid = _paid(connection, study)
+            total = sum(paid.values(), Spending())
+            if budget.usd is not None and math.isnan(total.usd):
+                raise InputError(
+                    f"a budget in US dollars counts what study {study!r} cost so far, which is unknown; give it "
+                    f"another name, or start anew with fresh=True (--fresh)"
+                )
+            if not budgets or (budgets[-1] != budget.limits and budget.allows_more_than(total)):
+                budgets.append(budget.limits)
+                connection.execute(schema.studies.update().where(of_study).values(budgets=json_text(budgets)))
+        number = len(budgets) - 1
+        former = sum((spending for earlier, spending in paid.items() if earlier < number), Spending())
+        return number, former, paid.get(number, Spending())
+
+    def paid_before(self, study: str, budget: int) -> set[str]:
+        """The requests that were paid for under earlier budgets than the one of this number."""
+        of = schema.calls.c
+        query = sql.select(of.key).where(of.study == study, of.attempts > 0, of.budget < budget)
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+
+def _paid(connection: sql.Connection, study: str) -> dict[int, Spending]:
+    """What was paid under each budget, by its number; US dollars are NaN where the cost of a call is unknown."""
+    of = schema.calls.c
+    usd = sql.case((sql.func.count() > sql.func.count(of.usd), None), else_=sql.func.sum(of.usd))
+    query = sql.select(of.budget, sql.func.sum(of.attempts), sql.func.sum(of.tokens), usd)
+    query = query.where(of.study == study, of.attempts > 0).group_by(of.budget)
+    return {
+        number: Spending(calls=int(calls), tokens=int(tokens), usd=math.nan if cost is None else cost)
+        for number, calls, tokens, cost in connection.execute(query)
+    }

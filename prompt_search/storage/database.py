@@ -1,0 +1,154 @@
+"""The database of a storage: its URL, how it is opened and tuned, and the thread that waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sql
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+
+from prompt_search.errors import RunError, StorageError
+from prompt_search.storage import schema
+
+T = TypeVar("T")
+
+BACKENDS = ("sqlite", "postgresql")
+"""The databases that a storage can be in, by SQLAlchemy's names."""
+
+KEYS_PER_QUERY = 1_000
+"""Number of keys in one query: SQLite refuses more than 250,000 values."""
+
+
+class Database:
+    """A database at a SQLAlchemy URL, SQLite or PostgreSQL; SQLite files and all tables are made when missing.
+
+    Args:
+        url: where it is.
+        clock: seconds since 1970.
+
+    Raises:
+        StorageError: the URL is not one, its driver is missing, the database cannot be opened, or a later release
+            wrote it.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        try:
+            self.url = make_url(url)
+            self.is_sqlite = self.url.get_backend_name() == "sqlite"
+            self.in_memory = _is_in_memory(self.url)  # then nobody else can open it
+            self.engine = sql.create_engine(self.url, **_pooling(self.url))
+            if self.url.get_backend_name() not in BACKENDS:
+                raise ValueError(f"a storage is SQLite or PostgreSQL, not {self.url.get_backend_name()}")
+            if self.is_sqlite:
+                event.listen(self.engine, "connect", _tune_sqlite)
+            schema.open_schema(self.engine, shown_url(url))
+        except StorageError:
+            self.engine.dispose()
+            raise
+        except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
+            raise StorageError(_why_closed(url, error)) from None
+        self._thread = ThreadPoolExecutor(1, "prompt_search store")  # begins with the first call
+        weakref.finalize(self, self.engine.dispose)  # a result's storage is open for as long as the result is there
+
+    @property
+    def shown(self) -> str:
+        """The URL as it may be shown: without its password."""
+        return shown_url(self.url)
+
+    def close(self) -> None:
+        """End the thread and close all connections."""
+        self._thread.shutdown()
+        self.engine.dispose()
+
+    def insert(self, table: sql.Table) -> Any:
+        """An insert that can say what to do where the key is there already."""
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        return (sqlite if self.is_sqlite else postgresql).insert(table)
+
+    @contextmanager
+    def writing(self) -> Iterator[sql.Connection]:
+        """A transaction of a run.
+
+        Raises:
+            RunError: the database cannot be written.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except sql.exc.SQLAlchemyError as error:
+            raise RunError(
+                f"storage {self.shown!r} cannot be written: {_reason(error)}; make room or restore the connection"
+            ) from None
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call something that waits for the database without stopping the event loop.
+
+        A database in memory answers at once, and has one connection, which is used by one thread at a time.
+        """
+        if self.in_memory:
+            return function(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *arguments))
+
+
+def _tune_sqlite(connection: Any, _: Any) -> None:
+    # Write-ahead logging lets others (a notebook, the dashboard) read while a study writes.
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _is_in_memory(url: sql.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
+def _pooling(url: sql.URL) -> dict[str, Any]:
+    """One connection for a database in memory, which lives and dies with it; runs use a thread of their own."""
+    if not _is_in_memory(url):
+        return {}
+    return {"poolclass": sql.StaticPool, "connect_args": {"check_same_thread": False}}
+
+
+def shown_url(url: Any) -> str:
+    """A storage URL as it may be shown: without its password."""
+    try:
+        made = make_url(url)
+    except (sql.exc.ArgumentError, ValueError):
+        return "***" if re.search("@|pass", str(url)) else str(url)
+    hidden = dict.fromkeys((name for name in made.query if "pass" in name), "hidden")
+    return str(made.update_query_dict(hidden).render_as_string(hide_password=True))
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL; None for another database, one in memory, and what is no URL."""
+    try:
+        made = make_url(url)
+    except (sql.exc.ArgumentError, ValueError):
+        return None
+    if made.get_backend_name() != "sqlite" or _is_in_memory(made):
+        return None
+    path = str(made.database)
+    return None if path.startswith("file:") else Path(path)  # SQLite's own URLs say what is made and what is not
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def _why_closed(url: str, error: Exception) -> str:
+    remedy = "give an SQLAlchemy URL such as sqlite:///study.db"
+    if isinstance(error, ImportError):
+        remedy = "install that package (PostgreSQL: pip install 'prompt_search[postgres]') or use sqlite:///study.db"
+    elif "unable to open database file" in _reason(error):
+        remedy = "make its folder first, and check that it may be written"
+    return f"storage {shown_url(url)!r} cannot be opened: {_reason(error)}; {remedy}"

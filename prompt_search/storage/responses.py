@@ -1,0 +1,185 @@
+"""Stored responses, which serve every study, and the calls of each study.
+
+A response is committed before it counts. It is kept under the request's canonical key; which calls a study paid for is
+kept with the study, so that a resumed study pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sql
+
+from prompt_search._iteration import batched
+from prompt_search._json import ELSEWHERE, read, reading, storable
+from prompt_search.llm.messages import Response, Shown
+from prompt_search.storage import schema
+from prompt_search.storage.bulk_read import fetched, is_of_study, without_garbage_collection
+from prompt_search.storage.database import KEYS_PER_QUERY, Database
+from prompt_search.storage.group_commit import Writer
+from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns, Found, Saved
+
+
+class Responses:
+    """The responses of a database, and which study used which."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._engine = database.engine
+        self._writer = Writer(self._write_calls)
+
+    def end_writing(self) -> None:
+        """Commit the calls that wait to be written, and save no more."""
+        self._writer.close()
+
+    def find(self, study: str, keys: Collection[str]) -> Found:
+        """The calls of a study and the responses that others paid for, of these requests; in few queries."""
+        calls: dict[str, Call] = {}
+        responses: dict[str, Response] = {}
+        c, r = schema.calls, schema.responses
+        used = sql.and_(c.c.key == r.c.key, c.c.study == study)
+        with self._engine.connect() as connection:
+            for batch in batched(keys, KEYS_PER_QUERY):
+                failed = sql.select(c).where(c.c.study == study, c.c.key.in_(batch), c.c.failure.is_not(None))
+                for row in connection.execute(failed):
+                    calls[row.key] = _call(row, row.failure)
+                answered = sql.select(r.c.response, r.c.key.label("of"), c).select_from(r.outerjoin(c, used))
+                for row in connection.execute(answered.where(r.c.key.in_(batch))):
+                    if row.study is None or row.failure is not None:
+                        responses[row.of] = _response(row.of, row.response)
+                    else:
+                        calls[row.of] = _call(row, row.response)
+        return Found(calls=calls, responses=responses)
+
+    def response(self, key: str) -> Response | None:
+        """The stored answer to a request."""
+        query = sql.select(schema.responses.c.response).where(schema.responses.c.key == key)
+        with self._engine.connect() as connection:
+            text = connection.execute(query).scalar_one_or_none()
+        return None if text is None else _response(key, text)
+
+    async def save_call(self, saved: Saved) -> None:
+        """Return once it is committed that the study used a response; a failed request is kept with the study only.
+
+        A call that failed before and is sent again keeps counting what its earlier attempts cost. Many calls that come
+        at a time are committed together. Whoever had claimed the request has no claim on it any more.
+
+        Raises:
+            RunError: the database cannot be written.
+        """
+        if self._database.in_memory:
+            self._write_calls([saved])
+        else:
+            await self._writer.save(saved)
+
+    def _write_calls(self, saved: Sequence[Saved]) -> None:
+        insert = self._database.insert(schema.calls)
+        earlier, now = schema.calls.c, insert.excluded
+        insert = insert.on_conflict_do_update(
+            index_elements=[earlier.study, earlier.key],
+            set_={
+                **{name: now[name] for name in ("number", "split", "failure", "role", "budget")},
+                **{name: earlier[name] + now[name] for name in ("attempts", "tokens", "usd")},
+            },
+        )
+        answered = [
+            {"key": s.key, "request": storable(s.request.to_json()), "response": storable(s.response.to_json())}
+            for s in saved
+            if s.paid and not s.response.error
+        ]
+        with self._database.writing() as connection:
+            if answered:
+                connection.execute(self._database.insert(schema.responses).on_conflict_do_nothing(), answered)
+            connection.execute(insert, [s.row for s in saved])
+            if not self._database.in_memory:  # where nobody claims anything
+                for keys in batched((s.key for s in saved if s.paid), KEYS_PER_QUERY):
+                    connection.execute(schema.claims.delete().where(schema.claims.c.key.in_(keys)))
+
+    def calls(self, study: str) -> dict[str, Call]:
+        """The calls of a study so far, by request key, with the responses."""
+        joined = schema.calls.outerjoin(schema.responses, schema.calls.c.key == schema.responses.c.key)
+        query = (
+            sql.select(schema.calls, schema.responses.c.response)
+            .select_from(joined)
+            .where(schema.calls.c.study == study)
+            .order_by(schema.calls.c.number)
+        )
+        with self._engine.connect() as connection:
+            return {row.key: _call(row, row.failure or row.response) for row in connection.execute(query)}
+
+    def next_call_number(self, study: str) -> int:
+        """The number that a study's next call gets."""
+        query = sql.select(sql.func.max(schema.calls.c.number)).where(schema.calls.c.study == study)
+        with self._engine.connect() as connection:
+            highest = connection.execute(query).scalar_one()
+        return 0 if highest is None else int(highest) + 1
+
+    def has_answers(self, study: str) -> bool:
+        """Whether any of a study's calls was answered."""
+        query = sql.select(schema.calls.c.key).where(schema.calls.c.study == study, schema.calls.c.failure.is_(None))
+        with self._engine.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def call_columns(self, study: str) -> Columns:
+        """The calls of `calls` as columns, without log-probabilities and in no order: the fields of `Call` and those of
+        its response."""
+        c, r = schema.calls, schema.responses
+        query = sql.select(c.c.key, c.c.number, c.c.role, c.c.split, c.c.attempts, c.c.failure, r.c.response)
+        query = query.select_from(c.outerjoin(r, c.c.key == r.c.key))
+        own = ("key", "number", "role", "split", "attempts")
+        columns: Columns = {name: [] for name in (*own, *RESPONSE_FIELDS, *USAGE_FIELDS)}
+        what = f"a call of study {study!r}"
+        with self._engine.connect() as connection, without_garbage_collection(), reading(what, ELSEWHERE):
+            for rows in fetched(connection, query.where(is_of_study(connection, c, study))):
+                *values, failures, answers = zip(*rows, strict=True)
+                for name, column in zip(own, values, strict=True):
+                    columns[name] += column
+                responses = [read(Shown, failed or answer) for failed, answer in zip(failures, answers, strict=True)]
+                usages = [response.usage for response in responses]
+                for names, records in ((RESPONSE_FIELDS, responses), (USAGE_FIELDS, usages)):
+                    for name in names:
+                        columns[name] += map(attrgetter(name), records)
+        return columns
+
+    def copy_calls(self, study: str, to: str) -> None:
+        """Write down that another study used the same calls, which cost it nothing."""
+        of = schema.calls.c
+        columns = [of.key, of.number, of.split, of.failure, of.role, of.tokens, of.usd]
+        query = sql.select(sql.literal(to), *columns, sql.literal(0)).where(of.study == study)
+        names = ["study", *(column.name for column in columns), "attempts"]
+        with self._engine.begin() as connection:
+            connection.execute(schema.calls.insert().from_select(names, query))
+
+    def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
+        """Request key to the canonical text of what was sent, for every answered call of a study, or some of them."""
+        query = (
+            sql.select(schema.responses.c.key, schema.responses.c.request)
+            .join(schema.calls, schema.calls.c.key == schema.responses.c.key)
+            .where(schema.calls.c.study == study)
+        )
+        queries = [query]
+        if keys is not None:
+            queries = [query.where(schema.responses.c.key.in_(batch)) for batch in batched(keys, KEYS_PER_QUERY)]
+        with self._engine.connect() as connection:
+            return {row.key: row.request for each in queries for row in connection.execute(each)}
+
+
+def _call(row: Any, text: str) -> Call:
+    return Call(
+        key=row.key,
+        number=row.number,
+        split=row.split,
+        attempts=row.attempts,
+        response=_response(row.key, text),
+        role=row.role,
+        budget=row.budget,
+        tokens=row.tokens,
+        usd=row.usd,
+    )
+
+
+def _response(key: str, text: str) -> Response:
+    with reading(f"the response {key!r}", ELSEWHERE):
+        return Response.from_json(text)

@@ -1,0 +1,96 @@
+"""The Python file that ships: it needs nothing of this package, and reads labels as the search read them."""
+
+from __future__ import annotations
+
+import ast
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_search.answers import Answer, Json, Label, Number, Unparsed
+from prompt_search.llm.messages import Response
+from prompt_search.prompts.prompt import Prompt
+from tests.conftest import executed
+
+LABELS = ("card payment", "Card_arrival", "C++", "情感")
+WORDS = st.sampled_from(
+    ["card", "Card", " payment", "_arrival", "C", "++", "情感", "Ａ", "x", "", " ", "-", "cardpayment"]
+)
+SCHEMA = Json({"type": "object", "properties": {"n": {"exclusiveMinimum": 0}}})
+TOKENS = st.lists(st.tuples(WORDS, st.floats(-20, 0)), max_size=8)
+
+
+def export(answer: Answer | None, source: str = "{{ row.text }}") -> Prompt:
+    return Prompt(source=source, parameters={"max_tokens": 1}, answer=answer.to_dict() if answer else None)
+
+
+def completion(text: str = "", tokens: list[tuple[str, float]] | None = None) -> Any:
+    """What the openai client returns, as far as it is read."""
+    top = [SimpleNamespace(token=token, logprob=logprob) for token, logprob in tokens or []]
+    logprobs = SimpleNamespace(content=[SimpleNamespace(top_logprobs=top)])
+    return SimpleNamespace(choices=[SimpleNamespace(message=SimpleNamespace(content=text), logprobs=logprobs)])
+
+
+@pytest.mark.parametrize("source", ["{{ row.text }}", "{{ nearest([{'text': 'a'}], row, 1) }}"])
+@pytest.mark.parametrize("answer", [None, Label(LABELS), Label(["yes", "no"], mode="logprobs"), Number(), SCHEMA])
+def test_holds_nothing_of_this_package(answer: Answer | None, source: str) -> None:
+    """The file has what it needs and no more, no comment for our tools, and two blank lines between functions."""
+    code = export(answer, source)._as_python()
+    defined = {node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)}
+    assert {"messages", "chat_messages", "finalize"} <= defined
+    assert ("nearest" in defined) == ("nearest" in source)
+    assert ("read" in defined) == ("spaced" in defined) == isinstance(answer, Label)
+    assert "import prompt_search" not in code
+    assert "from prompt_search" not in code
+    assert "type: ignore" not in code
+    assert "noqa" not in code
+    assert "\n\n\n\n" not in code
+
+
+@pytest.mark.parametrize("answer", [None, Label(LABELS), Label(["yes", "no"], mode="logprobs")])
+def test_has_the_names_that_its_first_lines_import(answer: Answer | None) -> None:
+    """The names in the example at the top of the file are defined in it."""
+    code = export(answer)._as_python()
+    names = code.split("import ", 1)[1].split("\n", 1)[0].split(", ")
+    file = executed(export(answer))
+    assert names == ["messages", *(["read"] if answer else []), "MODEL", "PARAMETERS"]
+    assert file["messages"]({"text": "a"}) == [{"role": "user", "content": "a"}]
+    assert (file["MODEL"], file["PARAMETERS"], file["CHOICES"]) == (None, {"max_tokens": 1}, {})
+    assert set(names) <= set(file)
+
+
+@given(st.lists(WORDS, max_size=6).map("".join))
+def test_reads_text_as_the_search_did(text: str) -> None:
+    """The first label mentioned, None where the search has no answer."""
+    label = Label(LABELS)
+    read = executed(export(label))["read"](completion(text))
+    expected = label.parse(Response(text=text))
+    assert read == (None if isinstance(expected, Unparsed) else expected)
+
+
+@given(TOKENS, st.sampled_from([(), (0.25, 4.0)]))
+def test_reads_log_probabilities_as_the_search_did(tokens: list[tuple[str, float]], weights: tuple[float, ...]) -> None:
+    """The likeliest label, with the weights that were learned, None where no token begins one."""
+    label = Label(["card payment", "C++"], mode="logprobs", calibrate="rows" if weights else None, weights=weights)
+    read = executed(export(label))["read"](completion(tokens=tokens))
+    response = Response(text="", logprobs=(tuple(tokens),))
+    probabilities = label.probabilities(response)
+    if probabilities is None:
+        assert read is None
+    else:
+        assert math.isclose(probabilities[read], max(probabilities.values()))
+
+
+@pytest.mark.parametrize("options", [{"mode": "json"}, {"mode": "logprobs", "calibrate": "content-free"}])
+def test_reads_only_what_one_response_tells(options: dict[str, Any]) -> None:
+    """JSON is read by whoever asks, and a content-free calibration needs a second response: no ``read``."""
+    assert "read" not in executed(export(Label(["yes", "no"], **options)))
+
+
+def test_checks_no_schema() -> None:
+    """An answer with a schema comes without ``read``: nothing is accepted that the search would have refused."""
+    assert "read" not in executed(export(SCHEMA))

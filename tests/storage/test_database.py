@@ -1,0 +1,114 @@
+"""Opening a database: URLs that can be opened and those that cannot, readers while it is written, memory."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from prompt_search.errors import StorageError
+from prompt_search.llm.messages import Response
+from prompt_search.storage.database import sqlite_file
+from prompt_search.storage.store import Store, open_to_read
+from tests.storage.examples import keep, request
+
+
+def test_memory_is_shared_between_threads() -> None:
+    """A store in memory is one database for the thread that opened it and for the one that runs the study."""
+    store = Store("sqlite://")
+    thread = threading.Thread(target=lambda: keep(store, Response(text="yes")))
+    thread.start()
+    thread.join()
+    assert len(store.calls("s")) == 1
+
+
+def test_file_is_open_to_readers_while_it_is_written(storage: str) -> None:
+    """Two stores on one file see each other's commits."""
+    first, second = Store(storage), Store(storage)
+    key = keep(first, Response(text="yes"))
+    assert second.response(key) is not None
+    keep(second, Response(text="no"), request("other"))
+    assert len(first.calls("s")) == 2
+
+
+def test_reading_makes_no_database(tmp_path: Path) -> None:
+    """A file that is missing is not made by those who want to read it."""
+    file = tmp_path / "study.db"
+    with pytest.raises(StorageError) as caught:
+        open_to_read(f"sqlite:///{file}")
+    assert str(caught.value) == f"{file}: there is no such database; run a study first, or give its --storage"
+    assert not file.exists()
+    Store(f"sqlite:///{file}").close()
+    open_to_read(f"sqlite:///{file}").close()
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///a.db", Path("a.db")),
+        ("sqlite:////x/a.db?timeout=5", Path("/x/a.db")),
+        ("sqlite+pysqlite:///a.db", Path("a.db")),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file:a.db?mode=ro&uri=true", None),
+        ("postgresql://u:p@h/db", None),
+        ("study.db", None),
+        ("postgresql://u:p@h:port/db", None),
+    ],
+)
+def test_file_of_a_url(url: str, file: Path | None) -> None:
+    """Only SQLite in a file has one."""
+    assert sqlite_file(url) == file
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("", "storage '' cannot be opened: Could not parse SQLAlchemy URL"),
+        ("study.db", "storage 'study.db' cannot be opened: Could not parse .*; give an SQLAlchemy URL such as"),
+        ("nosuch://x", "storage 'nosuch://x' cannot be opened: Can't load plugin"),
+        ("sqlite:////nonexistent/folder/x.db", "unable to open database file; make its folder first"),
+        ("mysql+pymysql://u:hunter2@h/db", r"mysql\+pymysql://u:\*\*\*@h/db' .* No module named 'pymysql'; install"),
+        ("postgresql://u:hunter2@h:port/db", r"storage '\*\*\*' cannot be opened: invalid literal for int"),
+        ("postgres//u:hunter2@h", r"storage '\*\*\*' cannot be opened"),
+        ("mysql+pymysql://h/db?password=hunter2", "password=hidden"),
+    ],
+)
+def test_url_that_cannot_be_opened_is_told(url: str, message: str) -> None:
+    """A bad URL, a missing folder and a missing driver are one line with the remedy and without the password."""
+    with pytest.raises(StorageError, match=message) as caught:
+        Store(url)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_missing_postgres_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL without its driver says which extra to install."""
+    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
+    with pytest.raises(StorageError, match=r"pip install 'prompt_search\[postgres\]'") as caught:
+        Store("postgresql+psycopg://user:hunter2@localhost/db")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """A text file is not overwritten."""
+    path = tmp_path / "notes.txt"
+    path.write_text("these are notes, not a database, whatever their name may be\n" * 50)
+    with pytest.raises(StorageError, match="file is not a database"):
+        Store(f"sqlite:///{path}")
+    assert path.read_text().startswith("these are notes")
+
+
+def test_other_schema_version_is_refused(tmp_path: Path) -> None:
+    """A file of another release is neither read nor changed."""
+    path = tmp_path / "study.db"
+    Store(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE prompt_search_about SET schema_version = 99")
+    connection.close()
+    with pytest.raises(StorageError, match="has schema version 99, this release reads up to 2; use another file or"):
+        Store(f"sqlite:///{path}")

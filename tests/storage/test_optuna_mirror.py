@@ -1,0 +1,173 @@
+"""The Optuna mirror: written by the first use, kept up to date from then on, and whole."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+import sqlalchemy as sql
+
+import prompt_search as ps
+from prompt_search.errors import StudyError
+from prompt_search.prompts.space import Factor, SearchSpace
+from prompt_search.storage.optuna_mirror import NOTE, stored_space
+from prompt_search.storage.store import Store
+from tests.conftest import FakeModel
+from tests.storage.examples import trial
+from tests.storage.test_summary import summary
+from tests.study.test_study import study, truth
+
+EMPTY = SearchSpace([Factor(name="a", kind="choice", options=("x", "y"))], lambda values: ["a"])
+
+
+def has_optuna_tables(storage: str) -> bool:
+    engine = sql.create_engine(storage)
+    found = sql.inspect(engine).has_table("studies")
+    engine.dispose()
+    return found
+
+
+def names(storage: str) -> list[str]:
+    return sorted(optuna.get_all_study_names(storage))
+
+
+def finished(store: Store) -> None:
+    """A study 's' of two trials that has ended."""
+    trials = [
+        trial(0, state="complete", estimate=0.75),
+        trial(1, state="failed", choices={"a": "z"}, positions={"a": 2}),
+    ]
+    store.open_study("s", {})
+    store.save_trials("s", trials, [])
+    store.save_summary("s", summary(order=[0, 1], winner=0, effects=[]))
+
+
+def test_trials_are_mirrored_to_optuna(storage: str) -> None:
+    """The same file holds an Optuna study of that name, with short ids for options; a second mirror replaces it."""
+    factor = Factor(name="a", kind="choice", options=("a long text " * 20, "y"))
+    space = SearchSpace([factor], lambda values: ["a"])
+    store = Store(storage)
+    for _ in range(2):
+        records = [
+            trial(0, state="complete", estimate=0.75),
+            trial(1, state="pruned", positions={"a": 1}, estimate=0.5),
+            trial(2, state="failed"),
+        ]
+        store.mirror("s", space, records, "better\nby far")
+    study = optuna.load_study(study_name="s", storage=storage)
+    assert [mirrored.state.name for mirrored in study.trials] == ["COMPLETE", "PRUNED", "FAIL"]
+    assert study.best_value == 0.75
+    assert study.trials[1].params == {"a": "1 y"}
+    assert study.trials[1].user_attrs == {"reason": "", "prompt": "s", "choices": {"a": "x"}}
+    assert study.user_attrs == {"result": "better\nby far"}
+    assert max(len(mirrored.params["a"]) for mirrored in study.trials) <= 30
+    store.delete_study("s")
+    assert optuna.get_all_study_names(storage) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_study_in_memory_is_mirrored_in_memory(url: str) -> None:
+    """A store in memory keeps its Optuna studies by name, and replaces them one by one."""
+    store = Store(url)
+    assert not store.optuna_mirror.is_kept("s")
+    for name, note in [("s", "first"), ("t", "other"), ("s", "second")]:
+        store.optuna_mirror.mirror(name, EMPTY, [trial(0, state="complete", estimate=0.75)], note)
+    assert store.optuna_mirror.is_kept("s")
+    notes = {}
+    for name in "st":
+        found = store.optuna_mirror.load(name)
+        assert found is not None
+        notes[name] = found.user_attrs[NOTE]
+    assert notes == {"s": "second", "t": "other"}
+    store.delete_study("s")
+    assert store.optuna_mirror.load("s") is None
+
+
+def test_stored_space_names_options_as_the_study_does() -> None:
+    """Options come from the effects, those of choices with one option from the trials; where nothing was scored, an
+    option that no trial had has its number only."""
+    trials = [trial(0, choices={"a": "x", "only": "one"}, positions={"a": 0, "only": 0})]
+    trials += [trial(1, choices={"a": "long text " * 9}, positions={"a": 2})]
+    effects = [
+        {"choice": "a", "position": place, "option": text} for place, text in enumerate(["x", "y", "long text " * 9])
+    ]
+    made, original = (
+        stored_space(trials, effects),
+        Factor(name="a", kind="choice", options=("x", "y", "long text " * 9)),
+    )
+    assert {factor.name: factor.ids for factor in made.factors} == {"a": original.ids, "only": ("0 one",)}
+    assert stored_space(trials, []).by_name["a"].ids == ("0 x", "1", original.ids[2])
+
+
+def test_runs_make_no_tables_of_optuna_until_they_are_used(fake: FakeModel, storage: str) -> None:
+    """The first use of `optuna_study` makes the tables; from then on each run that ends is mirrored, also a longer one
+    of the same study, and an earlier study when it is used."""
+    fake.answer = truth
+    first = study(fake, storage, name="first").run(60)
+    before = study(fake, storage, name="before").run(60)
+    assert not has_optuna_tables(storage)
+    assert len(first.optuna_study.trials) == len(first.trials_df())
+    assert names(storage) == ["first"]
+    assert first.optuna_study.user_attrs == {"result": first.headline}
+    study(fake, storage, name="second").run(60)
+    longer = study(fake, storage, name="first").run(120)
+    assert names(storage) == ["first", "second"]
+    mirrored = optuna.load_study(study_name="first", storage=storage)
+    assert len(mirrored.trials) == len(longer.trials_df()) > len(first.trials_df())
+    assert mirrored.user_attrs == {"result": longer.headline}
+    assert len(ps.open_result(storage, "before").optuna_study.trials) == len(before.trials_df())
+    assert names(storage) == ["before", "first", "second"]
+
+
+def test_mirror_is_the_same_from_the_run_and_from_the_storage(fake: FakeModel, storage: str) -> None:
+    """A stored study is mirrored as its own run mirrors it, with all options of each choice."""
+    fake.answer = truth
+    made = study(fake, storage)
+    lazily = made.run(60).optuna_study.trials
+    made.run(60)
+    at_the_end = optuna.load_study(study_name="study", storage=storage).trials
+
+    def shown(trials: list[optuna.trial.FrozenTrial]) -> list[object]:
+        return [(t.state, t.value, t.params, t.distributions, t.user_attrs, t.intermediate_values) for t in trials]
+
+    assert shown(lazily) == shown(at_the_end)
+
+
+def test_interrupted_mirror_is_written_again(storage: str) -> None:
+    """A mirror that was not written to its end is not taken for the study."""
+    store = Store(storage)
+    finished(store)
+    optuna.create_study(study_name="s", storage=storage)
+    assert store.optuna_mirror.load("s") is None
+    found = store.optuna_study("s", lambda: "the note")
+    assert ([t.params for t in found.trials], found.user_attrs) == (
+        [{"a": "0 x"}, {"a": "2 z"}],
+        {"result": "the note"},
+    )
+
+
+def test_mirror_that_was_deleted_comes_back(storage: str) -> None:
+    """Who deletes the Optuna study in a dashboard gets it again by the next use."""
+    store = Store(storage)
+    finished(store)
+    store.optuna_study("s")
+    optuna.delete_study(study_name="s", storage=storage)
+    assert len(store.optuna_study("s").trials) == 2
+    assert names(storage) == ["s"]
+
+
+def test_mirror_is_not_written_twice(storage: str) -> None:
+    """What users add to the Optuna study stays until the study is run again."""
+    store = Store(storage)
+    finished(store)
+    store.optuna_study("s").set_user_attr("mine", 1)
+    assert store.optuna_study("s", lambda: "another note").user_attrs == {"mine": 1, "result": ""}
+
+
+def test_unfinished_study_has_no_optuna_study(storage: str) -> None:
+    """Before its end nothing is written for Optuna, and the message says how to get there."""
+    store = Store(storage)
+    store.open_study("s", {})
+    with pytest.raises(StudyError) as caught:
+        store.optuna_study("s")
+    assert str(caught.value) == ("the study 's' is unfinished and has no Optuna study yet; run the same line to go on")
+    assert not has_optuna_tables(storage)

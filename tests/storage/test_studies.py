@@ -1,0 +1,137 @@
+"""Stored studies: resumed or refused, damaged ones kept apart; trials and scored rows come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from prompt_search.errors import StorageError, StudyError
+from prompt_search.llm.messages import Response
+from prompt_search.storage.store import Store
+from tests.storage.examples import LONE, damage, keep, sample, trial
+from tests.storage.test_summary import summary
+
+
+def test_study_is_opened_again(store: Store) -> None:
+    """The same settings go on with the stored study; what was stored stays."""
+    store.open_study("s", {"seed": 0, "labels": ("a", "b"), "range": range(2)})
+    key = keep(store, Response(text="yes"))
+    store.open_study("s", {"seed": 0, "labels": ["a", "b"], "range": [0, 1]})
+    assert list(store.calls("s")) == [key]
+    assert [record.study for record in store.studies()] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        ({"seed": 0}, {"seed": 1}, "seed was 0, is 1"),
+        ({"seed": 0}, {"seed": 0, "metric": "exact"}, 'metric was absent, is "exact"'),
+        ({"seed": 0, "metric": "exact"}, {"seed": 0}, 'metric was "exact", is absent'),
+        ({"a": 1, "b": 1}, {"a": 2, "b": 2}, "a was 1, is 2; b was 1, is 2"),
+        ({"t": "x" * 500 + "old/path/end"}, {"t": "x" * 500 + "new/path/end"}, 'x{30}old/path/end", is …x{30}new'),
+        ({"t": "/a/b"}, {"t": "/a/c"}, '"/a/b", is "/a/c"'),
+    ],
+)
+def test_changed_study_is_refused(store: Store, before: dict[str, Any], now: dict[str, Any], message: str) -> None:
+    """Other settings under one name are refused, with every difference named and shown where it begins."""
+    store.open_study("s", before)
+    with pytest.raises(StudyError, match=f"was started with other settings: .*{message}.*fresh=True"):
+        store.open_study("s", now)
+
+
+def test_fresh_study_forgets_all_but_the_responses(store: Store) -> None:
+    """`fresh` starts anew under the same name; the responses stay."""
+    store.open_study("s", {"seed": 0})
+    key = keep(store, Response(text="yes", latency_s=0, cost_usd=0))
+    store.save_trials("s", [trial()], [sample()])
+    store.save_summary("s", summary())
+    store.open_study("s", {"seed": 1}, fresh=True)
+    assert (store.calls("s"), store.trials("s"), store.samples("s")) == ({}, [], [])
+    assert (store.study("s").identity, store.study("s").summary) == ({"seed": 1}, None)
+    assert store.response(key) is not None
+
+
+def test_test_uses_are_counted_by_winner_and_outlive_their_study(store: Store) -> None:
+    """Each winner tested on the same sealed rows counts once, whichever study tests it, and none is forgotten."""
+    store.open_study("first", {})
+    assert store.test_uses("rows") == 0
+    for study, prompt in [("first", "a"), ("first", "a"), ("second", "a"), ("second", "b")]:
+        store.record_test_use("rows", prompt, study)
+    store.record_test_use("other rows", "c", "first")
+    store.delete_study("first")
+    assert store.test_uses("rows") == 2
+
+
+def test_unknown_study_lists_those_there_are(store: Store) -> None:
+    """The message names the stored studies."""
+    with pytest.raises(StudyError, match=r"there is no study 'x' in .*; stored: none"):
+        store.study("x")
+    store.open_study("one", {})
+    store.open_study("two", {})
+    with pytest.raises(StudyError, match=r"there is no study 'x' in .*; stored: 'one', 'two'"):
+        store.study("x")
+
+
+def test_studies_are_listed_oldest_first(storage: str) -> None:
+    """The clock that is passed in orders the studies."""
+    times = iter([30.0, 10.0, 20.0])
+    store = Store(storage, clock=lambda: next(times))
+    for name in ("c", "a", "b"):
+        store.open_study(name, {})
+    assert [record.study for record in store.studies()] == ["a", "b", "c"]
+
+
+def test_trials_and_samples_come_back(store: Store) -> None:
+    """Records of any JSON values come back equal, trials sorted, and writing them again replaces them."""
+    trials = [trial(1, choices={"a": LONE}), trial(0, text="{{ x }} \r\n \N{GRINNING FACE}")]
+    samples = [
+        sample(1, 5, answer={"a": [1, None]}, target=["x", "y"]),
+        sample(1, 2, split="test", score=None, error="timeout: 1 s"),
+        sample(0, 9, answer=None, unparsed=True, score=0.0),
+        sample(1, 1),
+    ]
+    store.save_trials("s", trials, samples)
+    assert store.trials("s") == [trials[1], trials[0]]
+    assert sorted(store.samples("s"), key=repr) == sorted(samples, key=repr)
+    store.save_trials("s", [trial(1, state="complete")], [sample(1, 5, score=0.5)])
+    assert [record.state for record in store.trials("s")] == ["running", "complete"]
+    assert [record.score for record in store.samples("s") if record.row == 5] == [0.5]
+    store.clear_trials("s")
+    assert (store.trials("s"), store.samples("s")) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "why"),
+    [
+        (
+            "summary",
+            "{",
+            (
+                "the summary of study 'half' cannot be read: JSONDecodeError: Expecting property name enclosed in "
+                "double quotes: line 1 column 2 (char 1)"
+            ),
+        ),
+        ("summary", "[1]", "the summary of study 'half' cannot be read: Expected `object`, got `array`"),
+        (
+            "identity",
+            "",
+            "study 'half' cannot be read: JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+        ),
+    ],
+)
+def test_damaged_study_leaves_the_others_alone(store: Store, column: str, text: str, why: str) -> None:
+    """A study that cannot be read is an error only where it is opened itself, and starts anew with `fresh`."""
+    damage(store, column, text)
+    store.open_study("good", {"seed": 0})
+    store.open_study("good", {"seed": 0})
+    assert store.study("good").identity == {"seed": 0}
+    assert store.study_names() == ["half", "good"]
+    with pytest.raises(StudyError, match=r"there is no study 'x' in .*; stored: 'half', 'good'$"):
+        store.study("x")
+    for use in (lambda: store.study("half"), lambda: store.open_study("half", {"seed": 0})):
+        with pytest.raises(StorageError) as caught:
+            use()
+        assert str(caught.value) == f"{why}; restore the storage, or run the study anew with fresh=True (--fresh)"
+    store.open_study("half", {"seed": 1}, fresh=True)
+    assert (store.study("half").identity, store.study("half").summary) == ({"seed": 1}, None)
