@@ -156,12 +156,12 @@ class Ledger:
     A resumed run replays what it had already paid for: replayed calls count as spent, so that it stops where the
     uninterrupted run stops, and cost nothing. So do the responses of other studies, of which there are ``reused``:
     what a study does must not depend on what else a storage holds. What was paid for under earlier budgets of the
-    study (``former``) is taken off the whole budget at once, and is free from then on.
+    study (``previous_budgets``) is taken off the whole budget at once, and is free from then on.
 
     Args:
         budget: the limits.
-        former: what was paid under earlier budgets of the same study.
-        before: what earlier runs with this budget paid.
+        previous_budgets: what was paid under earlier budgets of the same study.
+        previous_runs: what earlier runs with this budget paid.
         price: of a request; where it is unknown, no budget in dollars can be kept.
         clock: seconds, monotonic.
     """
@@ -170,14 +170,14 @@ class Ledger:
         self,
         budget: Budget,
         *,
-        former: Spending = Spending(),
-        before: Spending = Spending(),
+        previous_budgets: Spending = Spending(),
+        previous_runs: Spending = Spending(),
         price: CostOf = lambda request, usage: math.nan,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
-        self.former = former
-        self.before = before
+        self.previous_budgets = previous_budgets
+        self.previous_runs = previous_runs
         self.counted = Spending()
         """What counts in this run: paid, replayed or reused."""
         self.paid = Spending()
@@ -213,8 +213,8 @@ class Ledger:
     @property
     def total(self) -> Spending:
         """All that counts against the budget so far, what earlier runs paid included."""
-        paid, counted = self.before + self.paid, self.counted
-        return self.former + Spending(
+        paid, counted = self.previous_runs + self.paid, self.counted
+        return self.previous_budgets + Spending(
             calls=max(counted.calls, paid.calls),
             tokens=max(counted.tokens, paid.tokens),
             usd=counted.usd if not counted.usd < paid.usd else paid.usd,
@@ -227,7 +227,7 @@ class Ledger:
             unknown: the answer where nothing tells, before any call.
         """
         calls = self.budget.calls
-        limits = [max(0, calls - self.former.calls) if calls is not None else unknown]
+        limits = [max(0, calls - self.previous_budgets.calls) if calls is not None else unknown]
         if self.spent:
             limits += [int(self.spent / share) for share in self._shares() if share > 0]
         return min(limits)
@@ -239,7 +239,7 @@ class Ledger:
             limit, used = getattr(self.budget, name), getattr(self.counted, name)
             if limit is not None:
                 spare = max(0.0, getattr(self._most, name) - used / self.spent)
-                left = limit - getattr(self.former, name) - spare
+                left = limit - getattr(self.previous_budgets, name) - spare
                 shares.append(used / left if left > 0 else math.inf)
         return shares
 
@@ -372,8 +372,8 @@ class Ledger:
 
     def _passed(self, needed: Spending, sent: bool) -> list[str]:
         """Which limits would be passed if so much more were used."""
-        more = self.former + self._held + needed
-        used = [self.counted + more, self.before + self.paid + more] if sent else [self.counted + more]
+        more = self.previous_budgets + self._held + needed
+        used = [self.counted + more, self.previous_runs + self.paid + more] if sent else [self.counted + more]
         limits = self.budget.never_passed.items()
         return [name for name, limit in limits if any(getattr(each, name) > limit for each in used)]
 

@@ -375,7 +375,7 @@ class Study:
             store.open_study(self.name, self.identity(), fresh=fresh)
             number, former, before = store.open_budget(self.name, budget)
             store.clear_trials(self.name)
-            ledger = Ledger(budget, former=former, before=before, price=self._price)
+            ledger = Ledger(budget, previous_budgets=former, previous_runs=before, price=self._price)
             run = _Run(self, store, ledger, progress or in_notebook(), test, n_trials)
             settings = replace(
                 self._evaluation_settings(self.name, store, ledger, lease),
@@ -732,7 +732,7 @@ class _Run:
             budget=CallBudget(
                 limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
                 spent=lambda: self.ledger.spent,
-                previous=self.ledger.former.calls,
+                previous=self.ledger.previous_budgets.calls,
             ),
             on_round=self.on_round,
         )
@@ -803,7 +803,7 @@ class _Run:
         affordable = self.ledger.affordable()
         room = affordable - self.ledger.spent
         # What an earlier budget tested is free, so there may be more rows than this one alone has room for.
-        most = int((affordable + self.ledger.former.calls) * TEST_SHARE / self.tested) if self.tested else 0
+        most = int((affordable + self.ledger.previous_budgets.calls) * TEST_SHARE / self.tested) if self.tested else 0
         rows: list[int] = []
         for row in self.study.test_rows[:most]:
             room -= sum(evaluator.price(trial.prepared, [row])[0] for trial in trials)
@@ -963,7 +963,7 @@ class _Run:
                 phase=self.phase,
                 trials=self.trials,
                 calls=self.ledger.total.calls,
-                limit=self.ledger.affordable() + self.ledger.former.calls,
+                limit=self.ledger.affordable() + self.ledger.previous_budgets.calls,
                 best=best,
                 low=low,
                 high=high,
