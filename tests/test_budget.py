@@ -254,11 +254,11 @@ def test_bytes_and_overhead_bound_a_request() -> None:
 def test_server_that_counts_more_is_believed_from_then_on() -> None:
     """A server with a long preamble of its own raises what every request may use."""
     ledger = Ledger(Budget(tokens=10_000))
-    before = ledger.most(request())
+    before = ledger.bounds.most(request())
     asked = request()
     run(ledger.reserve(asked))
     ledger.settle(asked, response(2 + OVERHEAD + 500))
-    assert ledger.most(request()).tokens == before.tokens + 500
+    assert ledger.bounds.most(request()).tokens == before.tokens + 500
 
 
 def test_unknown_usage_counts_as_the_most() -> None:
