@@ -77,7 +77,7 @@ def test_calls_are_never_above_the_limit(
 ) -> None:
     """Requests of several attempts each, at any concurrency and in any order, send as many calls as the limit
     leaves and not one more, what earlier runs sent included."""
-    ledger = Ledger(Budget(calls=limit), before=Spending(calls=before))
+    ledger = Ledger(Budget(calls=limit), previous_runs=Spending(calls=before))
     generator = random.Random(seed)
     slots = asyncio.Semaphore(concurrency)
     sent = 0
@@ -121,7 +121,7 @@ def test_no_limit_is_passed_by_anything(
     have passed a limit."""
     generator = random.Random(seed)
     one = Spending(calls=1, tokens=30, usd=4.0)
-    ledger = Ledger(Budget(**limits), before=one.times(before), former=one.times(former), price=cost)  # type: ignore[arg-type]
+    ledger = Ledger(Budget(**limits), previous_runs=one.times(before), previous_budgets=one.times(former), price=cost)  # type: ignore[arg-type]
     seen = one.times(before + former)
     slots = asyncio.Semaphore(concurrency)
     refused: list[Spending] = []
@@ -254,11 +254,11 @@ def test_bytes_and_overhead_bound_a_request() -> None:
 def test_server_that_counts_more_is_believed_from_then_on() -> None:
     """A server with a long preamble of its own raises what every request may use."""
     ledger = Ledger(Budget(tokens=10_000))
-    before = ledger.most(request())
+    before = ledger.bounds.most(request())
     asked = request()
     run(ledger.reserve(asked))
     ledger.settle(asked, response(2 + OVERHEAD + 500))
-    assert ledger.most(request()).tokens == before.tokens + 500
+    assert ledger.bounds.most(request()).tokens == before.tokens + 500
 
 
 def test_unknown_usage_counts_as_the_most() -> None:
@@ -294,7 +294,7 @@ def test_dollars_need_a_price() -> None:
 @given(limit=st.integers(1, 20), attempts=st.lists(st.integers(1, 4), max_size=8), asked=st.integers(0, 25))
 def test_replayed_calls_count(limit: int, attempts: list[int], asked: int) -> None:
     """A resumed run stops where the uninterrupted one stops, whether it has replayed its calls already or not."""
-    ledger = Ledger(Budget(calls=limit), before=Spending(calls=sum(attempts)))
+    ledger = Ledger(Budget(calls=limit), previous_runs=Spending(calls=sum(attempts)))
     for number in attempts:
         ledger.replay(Spending(calls=number))
     paid = sum(attempts)
@@ -340,7 +340,7 @@ def test_reused_responses_count_as_if_sent(limit: int, attempts_of: list[int]) -
 
 def test_what_earlier_budgets_paid_is_taken_off_and_free() -> None:
     """A larger budget has room for the difference; what was paid under the earlier one counts in the total."""
-    ledger = Ledger(Budget(calls=5), former=Spending(calls=3))
+    ledger = Ledger(Budget(calls=5), previous_budgets=Spending(calls=3))
     assert ledger.affordable() == 2
     for _ in range(2):
         run(ledger.reserve(request()))

@@ -10,12 +10,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.errors import InputError
-from prompt_search.testing import FakeResponse, FakeServer, Faults, completion, failure, prompt_of, truth_model
+import prompt_search as ps
+from prompt_search import testing
+from prompt_search.errors import InputError, RequestRefused
+from prompt_search.llm.client import Client
+from prompt_search.llm.messages import Message, Request, Response
+from prompt_search.llm.transport import Executor
+from prompt_search.testing import (
+    FakeResponse,
+    FakeServer,
+    Faults,
+    InProcessExecutor,
+    completion,
+    failure,
+    prompt_of,
+    truth_model,
+)
 
 TARGETS = {"it was great": "positive", "it was dull": "negative", "so so": "neutral"}
 
@@ -244,3 +259,122 @@ def test_truth_model_of_an_unknown_row() -> None:
     """A request about none of the rows fails loudly."""
     with pytest.raises(InputError, match="has the text of no row that the truth model knows: what is"):
         truth_model(TARGETS)(body_of("what is this?"))
+
+
+# The executor in the process
+
+
+def responses(executor: InProcessExecutor, count: int, **settings: Any) -> list[Response]:
+    """What the client makes of an executor's replies to so many requests, all at once."""
+
+    async def no_sleep(seconds: float) -> None:
+        return None
+
+    async def main() -> list[Response]:
+        model = executor.model()
+        async with Client(model, executor=executor, sleep=no_sleep, **settings) as client:
+            messages = [(Message("user", f"question {number}"),) for number in range(count)]
+            requests = [Request(endpoint=model.endpoint, model=model.name, messages=each) for each in messages]
+            return list(await asyncio.gather(*(client.complete(request) for request in requests)))
+
+    return asyncio.run(main())
+
+
+def dataset(targets: dict[str, str]) -> ps.Dataset:
+    return ps.Dataset(pd.DataFrame({"text": list(targets), "label": list(targets.values())}), target="label")
+
+
+def test_in_process_executor_is_an_executor() -> None:
+    """The protocol can be checked at run time, and what else a user may give as an executor does not satisfy it."""
+    assert isinstance(InProcessExecutor(), Executor)
+    assert not isinstance("tcp://127.0.0.1:8786", Executor)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "error"),
+    [
+        ("fixed", "fixed", None),
+        (lambda body: prompt_of(body).upper(), "QUESTION 0", None),
+        (completion("whole", "two words"), "whole", None),
+        (
+            failure(400, "no such parameter"),
+            "",
+            "bad_request: http://fake.invalid/v1 answered 400 for fake: no such parameter",
+        ),
+    ],
+)
+def test_in_process_answer(answer: Any, text: str, error: str | None) -> None:
+    """A text, a function of the body, a whole completion, or any HTTP response may be the answer."""
+    executor = InProcessExecutor(answer)
+
+    (response,) = responses(executor, 1)
+
+    assert (response.text, response.error) == (text, error)
+    assert executor.bodies == [{"model": "fake", "messages": [{"role": "user", "content": "question 0"}]}]
+
+
+def test_in_process_failure_is_retried_by_the_client() -> None:
+    """Retries are those of the real client, and every attempt is counted."""
+    executor = InProcessExecutor()
+    executor.answer = lambda body: failure(500, "busy", Retry_After="0") if executor.count < 3 else "positive"
+
+    (response,) = responses(executor, 1)
+
+    assert (response.text, response.attempts, executor.count) == ("positive", 3, 3)
+
+
+def test_in_process_timeout() -> None:
+    """An answer that takes longer than the client's timeout is a timeout, after as long."""
+    (response,) = responses(InProcessExecutor(latency=3600.0), 1, request_timeout=0.01, max_attempts=2)
+
+    assert response.error == "timeout: no answer from http://fake.invalid/v1 within 0.01 s (2 attempts)"
+
+
+def test_in_process_requests_in_flight() -> None:
+    """Latency passes side by side, and the most requests in flight are counted."""
+    executor = InProcessExecutor(latency=lambda body: 0.01 if "7" in prompt_of(body) else 0.001)
+
+    found = responses(executor, 20, max_concurrency=5)
+
+    assert executor.most_in_flight == 5
+    assert [response.latency_s for response in found[6:8]] == [0.001, 0.01]
+
+
+def test_in_process_refusal() -> None:
+    """After the number of requests that was set every further one is refused for good."""
+    executor = InProcessExecutor(fail_after=2)
+    message = "http://fake.invalid/v1 answered 401 for fake: this key has been revoked; check the key in OPENAI_API_KEY"
+
+    with pytest.raises(RequestRefused) as refused:
+        responses(executor, 4, max_concurrency=1)
+
+    assert str(refused.value) == message
+
+
+def test_in_process_exception_ends_the_run() -> None:
+    """What the answer function raises is raised by the evaluation that sent the request."""
+    data = dataset({f"text {number}": "ab"[number % 2] for number in range(8)})
+    executor = InProcessExecutor(truth_model({"another text": "a"}))
+
+    with pytest.raises(InputError, match=r"^the request has the text of no row that the truth model knows: text \d$"):
+        ps.evaluate(ps.Prompt(source="{{ row.text }}"), data, model=executor.model(), executor=executor)
+
+
+def test_study_in_the_process() -> None:
+    """A study takes the executor, pays for what it sent, and keeps to its budget."""
+    targets = {f"text {number}": "ab"[number % 2] for number in range(60)}
+    template = ps.Template('{{ choice("instruction", ["Classify.", "Sort."]) }} Text: {{ row.text }}')
+    executor = InProcessExecutor(truth_model(targets, accuracy=lambda wording: 0.9 if "Sort" in wording else 0.4))
+
+    study = ps.Study(template=template, data=dataset(targets), model=executor.model(), executor=executor)
+    result = study.run(ps.Budget(calls=80))
+
+    assert result.calls_df()["attempts"].sum() == executor.count <= 80
+    assert "Sort." in result.best.source
+
+
+@pytest.mark.parametrize(("old", "new"), [("Reply", FakeResponse), ("Answer", testing.FakeAnswer)])
+def test_former_names_warn(old: str, new: object) -> None:
+    """The former names are still there, and say how they are called now."""
+    with pytest.warns(DeprecationWarning, match=f"^prompt_search.testing.{old} is now called Fake"):
+        assert getattr(testing, old) is new

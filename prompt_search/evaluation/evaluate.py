@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,17 +19,13 @@ from prompt_search.errors import InputError
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.session import check_priced, connected_evaluator, in_own_thread, opened, sample_record
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.dask_executor import DaskExecutor
+from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.model import Model
 from prompt_search.metrics import Corpus, Metric
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.records import SampleRecord
 from prompt_search.storage.store import Store
-
-if TYPE_CHECKING:
-    import distributed
-
 
 EVALUATIONS = "(evaluation)"
 """What the names begin with under which the calls of `evaluate` are kept."""
@@ -53,7 +48,7 @@ def evaluate(
     storage: str | None = None,
     max_concurrency: int = 16,
     budget: Budget | None = None,
-    executor: distributed.Client | str | None = None,
+    executor: AnyExecutor | None = None,
 ) -> Evaluation:
     """Score one prompt on labelled rows, without a search.
 
@@ -75,7 +70,7 @@ def evaluate(
         RunError: the endpoint cannot be reached or refuses for good.
     """
     asked = Model.parse(model) if isinstance(model, str) else model
-    sent_by = None if executor is None else DaskExecutor.of(executor, EVALUATION_LABEL, [asked])
+    sent_by = executor_of(executor, EVALUATION_LABEL, [asked])
     metrics.check(metric, [*data.fields, data.target])
     chosen = range(len(data)) if rows is None else list(rows)
     if rows is not None and len(set(chosen)) < len(chosen):

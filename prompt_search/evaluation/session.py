@@ -17,10 +17,10 @@ from prompt_search.evaluation.outcome import Outcome
 from prompt_search.evaluation.responder import Completer
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
-from prompt_search.llm.dask_executor import DaskExecutor
 from prompt_search.llm.messages import Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.rate_limit import Slots
+from prompt_search.llm.transport import Executor
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord
 from prompt_search.storage.store import Store
@@ -105,7 +105,7 @@ def opened(storage: str | None, name: str) -> Iterator[tuple[Store, Lease | None
 
 @asynccontextmanager
 async def connected_evaluator(
-    settings: EvaluationSettings, models: Sequence[Model], executor: DaskExecutor | None
+    settings: EvaluationSettings, models: Sequence[Model], executor: Executor | None
 ) -> AsyncIterator[Evaluator]:
     """An evaluator with an open client for each model."""
     async with AsyncExitStack() as stack:

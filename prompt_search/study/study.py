@@ -30,7 +30,7 @@ from prompt_search.evaluation.session import (
     sample_record,
 )
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.dask_executor import DaskExecutor
+from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.llm.model import Model
 from prompt_search.metrics import Corpus, Metric
@@ -58,7 +58,6 @@ from prompt_search.study.preflight import Preflight, Probe, advise, blocks_of, p
 from prompt_search.study.progress import DONE, Snapshot, in_notebook
 
 if TYPE_CHECKING:
-    import distributed
     import optuna
 
 T = TypeVar("T")
@@ -105,7 +104,8 @@ class Study:
             a trial that it does not stop takes a twelfth of the calls, but 20 to 100 rows.
         test: rows kept for the sealed test: a number, a part of all, or their row numbers; default 0.3.
         executor: a ``dask.distributed.Client``, or the address of a Dask scheduler, whose workers send the requests
-            then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md.
+            then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md. Any other
+            `prompt_search.llm.transport.Executor` is taken, too, such as ``prompt_search.testing.InProcessExecutor``.
 
     Raises:
         InputError: anything that is wrong with the above, before any request.
@@ -128,7 +128,7 @@ class Study:
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
         test: int | float | Sequence[int] = HELD_OUT,
-        executor: distributed.Client | str | None = None,
+        executor: AnyExecutor | None = None,
     ) -> None:
         self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not name:
@@ -144,7 +144,7 @@ class Study:
         self.sampler = sampler
         self.pruner = pruner
         self.models = [Model.parse(m) if isinstance(m, str) else m for m in _options(model)]
-        self._executor = None if executor is None else DaskExecutor.of(executor, name, self.models)
+        self._executor = executor_of(executor, name, self.models)
         self.answers: list[Answer] = _options(answer if answer is not None else default_answer(data))
         self.request = _checked_request(request or {})
         self.metric_name = metrics.metric_name(metric)
@@ -376,7 +376,7 @@ class Study:
             store.open_study(self.name, self.identity(), fresh=fresh)
             number, former, before = store.open_budget(self.name, budget)
             store.clear_trials(self.name)
-            ledger = Ledger(budget, former=former, before=before, price=self._price)
+            ledger = Ledger(budget, previous_budgets=former, previous_runs=before, price=self._price)
             run = _Run(self, store, ledger, progress or in_notebook(), test, n_trials)
             settings = replace(
                 self._evaluation_settings(self.name, store, ledger, lease),
@@ -733,7 +733,7 @@ class _Run:
             budget=CallBudget(
                 limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
                 spent=lambda: self.ledger.spent,
-                previous=self.ledger.former.calls,
+                previous=self.ledger.previous_budgets.calls,
             ),
             on_round=self.on_round,
         )
@@ -804,7 +804,7 @@ class _Run:
         affordable = self.ledger.affordable()
         room = affordable - self.ledger.spent
         # What an earlier budget tested is free, so there may be more rows than this one alone has room for.
-        most = int((affordable + self.ledger.former.calls) * TEST_SHARE / self.tested) if self.tested else 0
+        most = int((affordable + self.ledger.previous_budgets.calls) * TEST_SHARE / self.tested) if self.tested else 0
         rows: list[int] = []
         for row in self.study.test_rows[:most]:
             room -= sum(evaluator.price(trial.prepared, [row])[0] for trial in trials)
@@ -964,7 +964,7 @@ class _Run:
                 phase=self.phase,
                 trials=self.trials,
                 calls=self.ledger.total.calls,
-                limit=self.ledger.affordable() + self.ledger.former.calls,
+                limit=self.ledger.affordable() + self.ledger.previous_budgets.calls,
                 best=best,
                 low=low,
                 high=high,

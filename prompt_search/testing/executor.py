@@ -33,13 +33,15 @@ class InProcessExecutor:
 
     >>> import pandas as pd
     >>> import prompt_search as ps
+    >>> from prompt_search.testing import truth_model
     >>> frame = pd.DataFrame({"text": [f"text {i}" for i in range(20)], "label": ["a", "b"] * 10})
-    >>> executor = InProcessExecutor(lambda body: "a" if "text 1" in str(body["messages"]) else "b")
-    >>> data = ps.Dataset(frame, target="label")
+    >>> truth = truth_model(dict(zip(frame["text"], frame["label"])), accuracy=1.0)
+    >>> executor = InProcessExecutor(truth)
     >>> prompt = ps.Prompt(source="{{ row.text }}")
+    >>> data = ps.Dataset(frame, target="label")
     >>> scored = ps.evaluate(prompt, data, model=executor.model(), executor=executor)
     >>> scored.score, executor.count
-    (0.5, 20)
+    (1.0, 20)
     """
 
     def __init__(

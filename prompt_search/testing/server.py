@@ -53,6 +53,7 @@ class FakeServer:
 
     >>> import pandas as pd
     >>> import prompt_search as ps
+    >>> from prompt_search.testing import truth_model
     >>> frame = pd.DataFrame({"text": [f"text {i}" for i in range(20)], "label": ["a", "b"] * 10})
     >>> data = ps.Dataset(frame, target="label")
     >>> truth = truth_model(dict(zip(frame["text"], frame["label"])), accuracy=1.0)

@@ -58,7 +58,7 @@ class Setting:
         self.store = store or Store("sqlite://")
         calls = self.store.calls("s").values() if resumed else ()
         before = Spending(calls=sum(call.attempts for call in calls))
-        self.ledger = Ledger(Budget(calls=limit), before=before)
+        self.ledger = Ledger(Budget(calls=limit), previous_runs=before)
         self.told: list[tuple[Response, bool]] = []
         model = fake.model()
         settings = EvaluationSettings(
@@ -197,7 +197,7 @@ def test_call_cut_short_goes_on_and_counts(fake: FakeModel) -> None:
     (outcome,) = second.run((prepared(fake.model()), 0))
     assert outcome is not None
     assert outcome.score == 1.0
-    assert (second.ledger.before.calls, second.ledger.spent) == (2, 3)
+    assert (second.ledger.previous_runs.calls, second.ledger.spent) == (2, 3)
     (call,) = first.store.calls("s").values()
     assert call.attempts == 3
 
