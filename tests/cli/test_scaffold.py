@@ -81,7 +81,7 @@ def test_text_is_compared_by_its_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("targets", [["x", "y"] * 4, [f"text {i}" for i in range(8)], list(range(8))])
 def test_odd_column_names(tmp_path: Path, targets: list[Any]) -> None:
-    """Spaces, Jinja's keywords, methods, underscores, braces, quotes and tags in column names make a working template."""
+    """Spaces, Jinja's keywords, methods, underscores, braces, quotes and tags in names make a working template."""
     names = [
         "the text", "items", "class", "if", "_id", "fields", "größe", 'a "quoted" one', "{{ row }}", "{% raw %}", "#}",
         "two\nlines", "target", "keys",
