@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,41 +14,6 @@ from prompt_search.errors import PromptSearchError, StorageError
 T = TypeVar("T")
 
 _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """What a finished study wrote down, as far as results are made of it."""
-
-    winner: int
-    order: list[int]
-    budget: dict[str, float]
-    calls: int
-    tokens: int
-    usd: float | None
-    seconds: float
-    model: str
-    candidates: tuple[int, bool]
-    search_rows: int
-    held_out_rows: int
-    tested: bool
-    sealed: str
-    template: str = ""
-    metric: str = ""
-    reused: int = 0
-    hand_written: int | None = None
-    rescored: dict[str, str] = field(default_factory=dict)
-    effects: list[dict[str, Any]] = field(default_factory=list)
-    interactions: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What makes a study that study, as far as results show it."""
-
-    data: str = ""
-    metric: str = ""
-    models: list[tuple[str, str]] = field(default_factory=list)
 
 
 @contextmanager

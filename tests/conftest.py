@@ -17,8 +17,7 @@ from prompt_search.errors import RequestRefused
 from prompt_search.llm.client import Model
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.storage.records import Call
-from prompt_search.storage.store import COUNTS, SHOWN, Columns
+from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns
 from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of
 
 __all__ = ["Body", "FakeServer", "completion", "failure", "prompt_of"]
@@ -153,6 +152,6 @@ def call_columns(calls: Iterable[Call]) -> Columns:
     listed = list(calls)
     own = {name: [getattr(call, name) for call in listed] for name in ("number", "key", "role", "split", "attempts")}
     answers = [call.response for call in listed]
-    shown = {name: [getattr(each, name) for each in answers] for name in SHOWN}
-    used = {name: [getattr(each.usage, name) for each in answers] for name in COUNTS}
+    shown = {name: [getattr(each, name) for each in answers] for name in RESPONSE_FIELDS}
+    used = {name: [getattr(each.usage, name) for each in answers] for name in USAGE_FIELDS}
     return {**own, **shown, **used}

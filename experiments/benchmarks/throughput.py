@@ -31,10 +31,11 @@ import pandas as pd
 import sqlalchemy as sql
 
 import prompt_search as ps
+from prompt_search._iteration import batched
 from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.results.result import Evaluation
 from prompt_search.storage import schema
-from prompt_search.storage.store import Store, batched
+from prompt_search.storage.store import Store
 from prompt_search.testing import FakeServer, prompt_of
 
 LABELS = ("positive", "negative")

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from prompt_search._iteration import batched
 from prompt_search.answers.forms import Unparsed
 from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
@@ -20,7 +21,6 @@ from prompt_search.llm.messages import Request, Response
 from prompt_search.llm.rate_limit import Slots
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.row import ReferenceMetric, margin, score
-from prompt_search.storage.store import batched
 
 Floats = NDArray[np.float64]
 

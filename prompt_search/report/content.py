@@ -390,8 +390,8 @@ class _Report:
     @property
     def reproduce(self) -> list[str]:
         url = self.result.storage
-        budget = self.result.summary.get("budget", {})
-        flags = " ".join(f"--{name} {limit:g}" for name, limit in budget.items()) or "--calls …"
+        summary = self.result.record.summary
+        flags = " ".join(f"--{name} {limit:g}" for name, limit in summary.budget.items()) if summary else "--calls …"
         seed = self.result.identity.get("seed", 0)
         name = shlex.quote(self.result.name)
         return [
@@ -402,13 +402,13 @@ class _Report:
 
     @property
     def identity(self) -> Listing:
-        identity, summary = self.result.identity, self.result.summary
+        identity, summary = self.result.identity, self.result.record.summary
         models = "; ".join(f"{name} at {endpoint}" for name, endpoint in identity.get("models", ()))
         facts = {
             "begun": f"{datetime.fromtimestamp(self.result.created, UTC):%Y-%m-%d %H:%M} UTC",
-            "template": summary.get("template", ""),
+            "template": summary.template if summary else "",
             "data": identity.get("data", ""),
-            "rows": f"{summary['search_rows']} to search on, {summary['held_out_rows']} sealed" if summary else "",
+            "rows": f"{summary.search_rows} to search on, {summary.held_out_rows} sealed" if summary else "",
             "model": models,
             "answer": json.dumps(identity.get("answers", []), ensure_ascii=False),
             "metric": identity.get("metric", ""),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from prompt_search import _html
-from prompt_search._json import Summary, checked, reading
+from prompt_search._json import checked, reading
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables
@@ -91,11 +91,9 @@ class Result:
         self.name = name
         self._study: StudyRecord = store.study(name)
         self._trials: list[TrialRecord] = store.trials(name)
-        if self._study.summary:
-            with reading(f"the summary of study {name!r}"):
-                checked(Summary, self._study.summary)
+        if summary := self._study.summary:
             numbers = {trial.trial for trial in self._trials}
-            named = {self.summary["winner"], self.summary.get("hand_written"), *self.summary["order"]} - {None}
+            named = {summary.winner, summary.hand_written, *summary.order} - {None}
             if named - numbers or len(numbers) < len(self._trials):
                 raise StorageError(
                     f"study {name!r} cannot be read: its trials are not those that its summary names; restore the "
@@ -152,11 +150,16 @@ class Result:
     @property
     def summary(self) -> Mapping[str, Any]:
         """What the finished study wrote down: winner, budget, spent; empty while it is unfinished."""
-        return self._study.summary
+        return self._study.summary.to_dict() if self._study.summary else {}
+
+    @property
+    def record(self) -> StudyRecord:
+        """The study as it is stored, with its summary as an object."""
+        return self._study
 
     @property
     def finished(self) -> bool:
-        return bool(self._study.summary)
+        return self._study.summary is not None
 
     def _trial(self, number: int) -> TrialRecord:
         if number not in self._by_number:
@@ -175,8 +178,8 @@ class Result:
     @property
     def best_trial(self) -> int:
         """The winner's trial number; of an unfinished study the best so far."""
-        if self.finished:
-            return int(self.summary["winner"])
+        if summary := self._study.summary:
+            return summary.winner
         scored = self.trials_df().dropna(subset=["score"]).sort_values(["score", "search_rows"], ascending=False)
         return int(scored["trial"].iloc[0]) if len(scored) else 0
 
@@ -237,8 +240,7 @@ class Result:
     @property
     def hand_written_trial(self) -> int | None:
         """The best of the prompts that the user enqueued, by what is expected of them; None without any."""
-        found = self.summary.get("hand_written")
-        return None if found is None else int(found)
+        return self._study.summary.hand_written if self._study.summary else None
 
     def test_score(self, trial: int) -> Score:
         """(mean, low, high, rows) of a trial on the sealed rows; NaN and 0 when it was not tested."""
@@ -272,12 +274,12 @@ class Result:
     def effects_df(self) -> pd.DataFrame:
         """Which choice mattered, one row per option; see `tables.effects_frame`. Empty while it is unfinished."""
         with reading(f"the effects of study {self.name!r}"):
-            return tables.effects_frame(self.summary.get("effects", ()), self._trials)
+            return tables.effects_frame(self._study.summary.effects if self._study.summary else (), self._trials)
 
     def interactions_df(self) -> pd.DataFrame:
         """Which options are better or worse together; see `tables.interactions_frame`."""
         with reading(f"the interactions of study {self.name!r}"):
-            return tables.interactions_frame(self.summary.get("interactions", ()))
+            return tables.interactions_frame(self._study.summary.interactions if self._study.summary else ())
 
     def _told(self, trial: int | None) -> pd.DataFrame:
         """A trial's samples on sealed rows, or on search rows where it was not tested; default: the winner's."""
@@ -302,7 +304,8 @@ class Result:
     @property
     def metric(self) -> str:
         """The name of the metric."""
-        return str(self.summary.get("metric") or self.identity["metric"])
+        summary = self._study.summary
+        return summary.metric if summary and summary.metric else str(self.identity["metric"])
 
     def confusion_df(self, trial: int | None = None) -> pd.DataFrame:
         """Targets against answers on sealed rows; see `tables.confusion_frame`.
@@ -364,9 +367,9 @@ class Result:
     def ranking(self) -> pd.DataFrame:
         """`trials_df` in the order in which the search ranks the prompts, winner first."""
         frame = self.trials_df()
-        if not self.finished:
+        if not (summary := self._study.summary):
             return frame.sort_values(["score", "search_rows"], ascending=False, kind="stable", ignore_index=True)
-        order = {trial: rank for rank, trial in enumerate(self.summary["order"])}
+        order = {trial: rank for rank, trial in enumerate(summary.order)}
         return frame.sort_values("trial", key=lambda trials: trials.map(order), ignore_index=True)
 
     @property
@@ -433,7 +436,7 @@ class Result:
         Whoever goes on searching after a look at the test and tests again chooses by the test: after the first
         opening its intervals and p are too good.
         """
-        return self._store.openings(self.summary["sealed"]) if self.finished else 0
+        return self._store.test_uses(self._study.summary.sealed) if self._study.summary else 0
 
     @property
     def opened(self) -> str:
@@ -447,25 +450,25 @@ class Result:
         failed = tested["error"].dropna().tolist()
         if failed:
             return f"{len(failed)} of {len(tested)} requests of the test failed, the first with {failed[0]}"
-        if not self.summary["tested"]:
+        if self._study.summary and not self._study.summary.tested:
             return "they were left alone, as run(test=False) asks"
         return "the budget left too few calls for them; give more calls"
 
     @property
     def spent(self) -> str:
         """What the study used, in one sentence."""
-        summary = self.summary
-        if rescored := summary.get("rescored"):
-            return f"{rescored['of']} read anew by {summary['metric']} (was {rescored['metric']}), without a request."
-        if not summary:
+        summary = self._study.summary
+        if summary is None:
             return f"{self._calls['attempts'].sum()} calls so far."
-        cost = "price unknown" if summary["usd"] is None else f"${summary['usd']:.4f}"
-        limits = ", ".join(f"{name} {limit:g}" for name, limit in summary["budget"].items())
-        reused = f", {summary['reused']} of them answered before" if summary.get("reused") else ""
+        if rescored := summary.rescored:
+            return f"{rescored['of']} read anew by {summary.metric} (was {rescored['metric']}), without a request."
+        cost = "price unknown" if summary.usd is None else f"${summary.usd:.4f}"
+        limits = ", ".join(f"{name} {limit:g}" for name, limit in summary.budget.items())
+        reused = f", {summary.reused} of them answered before" if summary.reused else ""
         return (
-            f"{summary['calls']} calls of {summary['model']}{reused} ({summary['tokens']:,} tokens, {cost}, "
-            f"{summary['seconds']:.0f} s) of a budget of {limits}; {len(self._trials)} of "
-            f"{summary['candidates'][0]:,} candidates tried."
+            f"{summary.calls} calls of {summary.model}{reused} ({summary.tokens:,} tokens, {cost}, "
+            f"{summary.seconds:.0f} s) of a budget of {limits}; {len(self._trials)} of "
+            f"{summary.candidates[0]:,} candidates tried."
         )
 
     def __repr__(self) -> str:
@@ -645,7 +648,7 @@ class CrossFit:
     def headline(self) -> str:
         """The result in two lines: the test over all folds, and what ships."""
         verdict = self.verdict
-        spent = sum(int(found.summary["calls"]) for found in (*self.folds, self.result))
+        spent = sum(found.record.summary.calls for found in (*self.folds, self.result) if found.record.summary)
         ships = f"The prompt to ship is the winner of a search over all rows; {spent} calls in all."
         if verdict.rows < 2:
             return f"{self.result.name}: nothing is shown: {self.folds[0]._untested()}.\n{ships}"

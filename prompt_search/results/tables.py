@@ -22,8 +22,7 @@ import pandas as pd
 
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.results.statistics import mean_interval, mean_intervals
-from prompt_search.storage.records import SampleRecord, TrialRecord
-from prompt_search.storage.store import COUNTS, Columns
+from prompt_search.storage.records import USAGE_FIELDS, Columns, SampleRecord, TrialRecord
 
 TRIAL_COLUMNS = (
     "trial", "state", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens",
@@ -81,7 +80,7 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
             "attempts": _series(calls["attempts"], "int64"),
             "response": _series(calls["text"]),
             "error": _series(calls["error"]),
-            **{name: _series(calls[name], "Int64") for name in COUNTS},
+            **{name: _series(calls[name], "Int64") for name in USAGE_FIELDS},
             **{name: _series(calls[name], "float64") for name in ("latency_s", "cost_usd")},
             "finish_reason": _series(calls["finish_reason"]),
         }

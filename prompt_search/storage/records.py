@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from prompt_search.budget import Spending
 from prompt_search.llm.messages import Request, Response
+from prompt_search.storage.summary import Summary
+
+Columns = dict[str, list[Any]]
+"""A table as lists of equal length by column name."""
+
+USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+"""The fields of a response's usage that tables show as they are."""
+
+RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason")
+"""The fields of a response that tables show as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +139,12 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
-    """A stored study: what it is (``identity``) and, once it ended, what came out (``summary``)."""
+    """A stored study: its settings (``identity``) and, once it ended, its outcome (``summary``)."""
 
     study: str
     created: float
     identity: Mapping[str, Any]
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    summary: Summary | None = None
 
 
 def storable(text: str) -> str:

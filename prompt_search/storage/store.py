@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from itertools import islice, takewhile
+from itertools import takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +27,8 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from prompt_search._json import Identity, checked, read, reading
+from prompt_search._iteration import batched
+from prompt_search._json import checked, read, reading
 from prompt_search.budget import Budget, Spending
 from prompt_search.errors import InputError, RunError, StorageError, StudyError
 from prompt_search.llm.messages import Response, Shown
@@ -35,8 +36,11 @@ from prompt_search.storage import schema
 from prompt_search.storage.group_commit import Writer
 from prompt_search.storage.lease import Owner
 from prompt_search.storage.records import (
+    RESPONSE_FIELDS,
+    USAGE_FIELDS,
     CacheStats,
     Call,
+    Columns,
     Found,
     SampleRecord,
     Saved,
@@ -44,6 +48,7 @@ from prompt_search.storage.records import (
     TrialRecord,
     storable,
 )
+from prompt_search.storage.summary import Identity, Summary
 
 if TYPE_CHECKING:
     import optuna
@@ -51,13 +56,6 @@ if TYPE_CHECKING:
     from prompt_search.prompts.space import SearchSpace
 
 T = TypeVar("T")
-
-Columns = dict[str, list[Any]]
-"""A table as lists of equal length by column name."""
-
-COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens")
-SHOWN = ("text", "error", "latency_s", "cost_usd", "finish_reason")
-"""The fields of a response's usage, and those of a response, that tables show as they are."""
 
 CHUNK = 2_000
 """How many stored records are held as text at a time."""
@@ -211,14 +209,18 @@ class Store:
         with self.engine.connect() as connection:
             return {row.key: _call(row, row.failure or row.response) for row in connection.execute(query)}
 
-    def numbered(self, study: str) -> tuple[int, bool]:
-        """The number of a study's next call, and whether any of its calls was answered."""
-        of = schema.calls.c
-        last = sql.func.max(of.number)
-        answered = sql.func.count() - sql.func.count(of.failure)
+    def next_call_number(self, study: str) -> int:
+        """The number that a study's next call gets."""
+        query = sql.select(sql.func.max(schema.calls.c.number)).where(schema.calls.c.study == study)
         with self.engine.connect() as connection:
-            highest, count = connection.execute(sql.select(last, answered).where(of.study == study)).one()
-        return (0 if highest is None else highest + 1), count > 0
+            highest = connection.execute(query).scalar_one()
+        return 0 if highest is None else int(highest) + 1
+
+    def has_answers(self, study: str) -> bool:
+        """Whether any of a study's calls was answered."""
+        query = sql.select(schema.calls.c.key).where(schema.calls.c.study == study, schema.calls.c.failure.is_(None))
+        with self.engine.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def call_columns(self, study: str) -> Columns:
         """What `calls` gives, without log-probabilities, in columns and in no order: the fields of `Call` and those of
@@ -227,7 +229,7 @@ class Store:
         query = sql.select(c.c.key, c.c.number, c.c.role, c.c.split, c.c.attempts, c.c.failure, r.c.response)
         query = query.select_from(c.outerjoin(r, c.c.key == r.c.key))
         own = ("key", "number", "role", "split", "attempts")
-        columns: Columns = {name: [] for name in (*own, *SHOWN, *COUNTS)}
+        columns: Columns = {name: [] for name in (*own, *RESPONSE_FIELDS, *USAGE_FIELDS)}
         with self.engine.connect() as connection, _uncollected(), reading(f"a call of study {study!r}"):
             for rows in _fetched(connection, query.where(_is_of(connection, c, study))):
                 *values, failures, responses = zip(*rows, strict=True)
@@ -235,7 +237,7 @@ class Store:
                     columns[name] += each
                 shown = [read(Shown, failed or answer) for failed, answer in zip(failures, responses, strict=True)]
                 used = [answer.usage for answer in shown]
-                for names, records in ((SHOWN, shown), (COUNTS, used)):
+                for names, records in ((RESPONSE_FIELDS, shown), (USAGE_FIELDS, used)):
                     for name in names:
                         columns[name] += map(attrgetter(name), records)
         return columns
@@ -512,8 +514,8 @@ class Store:
             if connection.execute(sql.select(schema.openings.c.sealed).where(which)).first() is None:
                 connection.execute(self._insert(schema.openings).on_conflict_do_nothing().values(**opening))
 
-    def openings(self, sealed: str) -> int:
-        """How many winners, of whatever study in this storage, were tested on these sealed rows."""
+    def test_uses(self, sealed: str) -> int:
+        """The number of winners, of all studies in this storage, that were tested on these test rows."""
         query = sql.select(sql.func.count()).select_from(schema.openings).where(schema.openings.c.sealed == sealed)
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
@@ -525,10 +527,11 @@ class Store:
                 connection.execute(table.delete().where(table.c.study == name))
         self._delete_optuna_study(name)
 
-    def save_summary(self, study: str, summary: Mapping[str, Any]) -> None:
+    def save_summary(self, study: str, summary: Summary) -> None:
+        """Write down the outcome of a study, which makes it a finished one."""
         with self.engine.begin() as connection:
             connection.execute(
-                schema.studies.update().where(schema.studies.c.study == study).values(summary=_json(summary))
+                schema.studies.update().where(schema.studies.c.study == study).values(summary=_json(summary.to_dict()))
             )
 
     def save_trials(self, study: str, trials: Iterable[TrialRecord], samples: Iterable[SampleRecord]) -> None:
@@ -706,11 +709,11 @@ def _why_unwritten(url: sql.URL, error: Exception) -> str:
 
 def _study(row: Any) -> StudyRecord:
     with reading(f"study {row.study!r}"):
-        identity, summary = json.loads(row.identity), json.loads(row.summary) if row.summary else {}
+        identity, created = json.loads(row.identity), float(row.created)
         checked(Identity, identity)
-        if not isinstance(summary, dict):
-            raise TypeError("its summary is no object")
-        return StudyRecord(study=row.study, created=float(row.created), identity=identity, summary=summary)
+    with reading(f"the summary of study {row.study!r}"):
+        summary = read(Summary, row.summary) if row.summary else None
+    return StudyRecord(study=row.study, created=created, identity=identity, summary=summary)
 
 
 def _call(row: Any, text: str) -> Call:
@@ -730,13 +733,6 @@ def _call(row: Any, text: str) -> Call:
 def _response(key: str, text: str) -> Response:
     with reading(f"the response {key!r}"):
         return Response.from_json(text)
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of at most so many items (`itertools.batched` of Python 3.12)."""
-    iterator = iter(items)
-    while some := list(islice(iterator, size)):
-        yield some
 
 
 def _json(value: Any) -> str:

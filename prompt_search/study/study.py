@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, is_dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prompt_search import _html, metrics
+from prompt_search._json import reading
 from prompt_search.answers.forms import Answer, default_answer
 from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset, Row
@@ -36,6 +38,7 @@ from prompt_search.search.race import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
 from prompt_search.storage.store import Store, changes, shown_url
+from prompt_search.storage.summary import Summary
 from prompt_search.study.estimate import Estimate, estimated
 from prompt_search.study.preflight import Preflight, Probe, advise, blocks_of, part_of, probe
 from prompt_search.study.progress import DONE, Snapshot, in_notebook
@@ -489,7 +492,7 @@ class Study:
             a stored study of its own, named after ``of`` with " rescored".
 
         Raises:
-            StudyError: there is no such study, or the rows or the space are not those of it.
+            StudyError: there is no such study, it is unfinished, or the rows or the space are not those of it.
             InputError: the metric raises, or the storage cannot be opened.
         """
         of = of or self.name
@@ -497,6 +500,11 @@ class Study:
         store = Store(self.storage or "sqlite://")
         try:
             before = store.study(of)
+            if before.summary is None:
+                raise StudyError(
+                    f"study {of!r} cannot be rescored, for it is unfinished; run the same line that began it to go on, "
+                    f"and rescore then"
+                )
             identity = self.identity()
             if len(self.models) == len(before.identity["models"]) == 1:  # whichever it was: none is asked
                 identity["models"] = before.identity["models"]
@@ -507,9 +515,9 @@ class Study:
                 )
             store.open_study(study.name, identity, fresh=True)
             store.copy_calls(of, study.name)
-            budget = Budget(**before.summary.get("budget", {"calls": 1_000}))
-            run = _Run(study, store, Ledger(budget), None, test=False)
-            in_own_thread(lambda: run.rescore(before, store.trials(of), store.samples(of)), lambda: None)
+            run = _Run(study, store, Ledger(_stored_budget(before.summary)), None, test=False)
+            rescoring = partial(run.rescore, before, before.summary, store.trials(of), store.samples(of))
+            in_own_thread(rescoring, lambda: None)
             return Result(store, study.name)
         except BaseException:
             store.close()
@@ -669,7 +677,7 @@ class _Run:
             if self.ledger.stopped is None:
                 await self.test(evaluator, race, winner)
         if self.ledger.stopped is None:
-            self.finish(race, winner)
+            self.finish(race, self.summary(race, winner))
 
     def race(self, evaluator: Evaluator, order: Sequence[int]) -> Race:
         study = self.study
@@ -690,7 +698,11 @@ class _Run:
         )
 
     async def rescore(
-        self, before: StudyRecord, trials: Sequence[TrialRecord], samples: Sequence[SampleRecord]
+        self,
+        before: StudyRecord,
+        summary: Summary,
+        trials: Sequence[TrialRecord],
+        samples: Sequence[SampleRecord],
     ) -> None:
         """Write down stored trials as this study reads and scores their responses."""
         study = self.study
@@ -720,21 +732,24 @@ class _Run:
         race.conclude()
         self.on_round(race)
         self.store.save_trials(study.name, [], tested)
-        winners = [racer for racer in race.racers if racer.trial == before.summary.get("winner")]
+        winners = [racer for racer in race.racers if racer.trial == summary.winner]
         estimate = race.estimates()
-        kept = ("budget", "tested", "sealed", "hand_written", "model")
         self.finish(
             race,
-            (winners or [race.winner])[0],
-            {
-                **{key: before.summary[key] for key in kept if key in before.summary},
-                "order": sorted(estimate, key=lambda trial: (-estimate[trial], trial)),
-                "rescored": {"of": before.study, "metric": before.summary.get("metric", before.identity["metric"])},
-                "calls": 0,
-                "reused": 0,
-                "tokens": 0,
-                "usd": 0.0,
-            },
+            replace(
+                self.summary(race, (winners or [race.winner])[0]),
+                budget=summary.budget,
+                tested=summary.tested,
+                sealed=summary.sealed,
+                hand_written=summary.hand_written,
+                model=summary.model,
+                order=sorted(estimate, key=lambda trial: (-estimate[trial], trial)),
+                rescored={"of": before.study, "metric": summary.metric or str(before.identity["metric"])},
+                calls=0,
+                reused=0,
+                tokens=0,
+                usd=0.0,
+            ),
         )
 
     async def test(self, evaluator: Evaluator, race: Race, winner: Racer) -> None:
@@ -768,9 +783,8 @@ class _Run:
             ]
             self.store.save_trials(self.study.name, [], samples)
 
-    def finish(self, race: Race, winner: Racer, known: Mapping[str, Any] | None = None) -> None:
-        """Write down what came out; ``known`` replaces what the ledger says."""
-        ledger = self.ledger
+    def finish(self, race: Race, summary: Summary) -> None:
+        """Write down the outcome."""
         estimates, uncertainties = race.estimates(), race.uncertainties()
         trials = [
             replace(self.trial(racer), estimate=estimates[racer.trial], uncertainty=uncertainties.get(racer.trial))
@@ -779,36 +793,37 @@ class _Run:
             for racer in race.racers
         ]
         self.store.save_trials(self.study.name, trials, [])
-        self.store.save_summary(
-            self.study.name,
-            {
-                "winner": winner.trial,
-                "baseline": DEFAULT_TRIAL,
-                "hand_written": race.hand_written.trial if race.hand_written else None,
-                "order": [racer.trial for racer in race.ranked()],
-                "budget": ledger.budget.limits,
-                "calls": ledger.total.calls,
-                "reused": ledger.reused,
-                "tokens": ledger.total.tokens,
-                "usd": none_if_nan(round(ledger.total.usd, 12)),  # sums in another order differ in the last digits
-                "seconds": ledger.seconds,
-                "metric": self.study.metric_name,
-                "model": ", ".join(model.name for model in self.study.models),
-                "template": self.study.template.name,
-                "candidates": list(self.study.space().size()),
-                "search_rows": len(self.study.search_rows),
-                "held_out_rows": len(self.study.test_rows),
-                "tested": self.tested > 0,
-                "sealed": self.study.sealed,
-                "effects": self.effects(race),
-                "interactions": self.interactions(race),
-                **(known or {}),
-            },
-        )
+        self.store.save_summary(self.study.name, summary)
         note = Result(self.store, self.study.name).headline
         self.store.mirror(self.study.name, self.study.space(), trials, note)
         self.phase = DONE
         self.tell()
+
+    def summary(self, race: Race, winner: Racer) -> Summary:
+        """The outcome, as the race and the ledger have it."""
+        ledger, study = self.ledger, self.study
+        return Summary(
+            winner=winner.trial,
+            baseline=DEFAULT_TRIAL,
+            hand_written=race.hand_written.trial if race.hand_written else None,
+            order=[racer.trial for racer in race.ranked()],
+            budget=ledger.budget.limits,
+            calls=ledger.total.calls,
+            reused=ledger.reused,
+            tokens=ledger.total.tokens,
+            usd=none_if_nan(round(ledger.total.usd, 12)),  # sums in another order differ in the last digits
+            seconds=ledger.seconds,
+            metric=study.metric_name,
+            model=", ".join(model.name for model in study.models),
+            template=study.template.name,
+            candidates=study.space().size(),
+            search_rows=len(study.search_rows),
+            held_out_rows=len(study.test_rows),
+            tested=self.tested > 0,
+            sealed=study.sealed,
+            effects=self.effects(race),
+            interactions=self.interactions(race),
+        )
 
     def effects(self, race: Race) -> list[dict[str, Any]]:
         """The lines of `tables.effects_frame`, without how many trials had the option."""
@@ -923,6 +938,12 @@ def _place_in(order: Sequence[int]) -> Callable[[int], tuple[int, int]]:
     """What to sort rows by: their place in an order, or after all that are in it."""
     places = {row: place for place, row in enumerate(order)}
     return lambda row: (places.get(row, len(places)), row)
+
+
+def _stored_budget(summary: Summary) -> Budget:
+    """The budget of a finished study."""
+    with reading("the budget in its summary"):
+        return Budget(**summary.budget)  # type: ignore[arg-type]  # its names are those of the limits
 
 
 def _differing(first: Mapping[str, str], second: Mapping[str, str]) -> int:

@@ -18,6 +18,7 @@ from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.storage import schema
 from prompt_search.storage.records import Saved
 from prompt_search.storage.store import Store
+from tests.storage.test_summary import STORED, summary
 
 VERSION_1 = """
 CREATE TABLE prompt_search_about (schema_version INTEGER NOT NULL);
@@ -34,8 +35,8 @@ CREATE TABLE prompt_search_studies (study VARCHAR(200) NOT NULL, created FLOAT N
 CREATE TABLE prompt_search_trials (study VARCHAR(200) NOT NULL, trial INTEGER NOT NULL, record TEXT NOT NULL,
     PRIMARY KEY (study, trial));
 INSERT INTO prompt_search_about VALUES (1);
-INSERT INTO prompt_search_studies VALUES ('old', 1.0, '{"seed": 0}', '{"winner": 0}');
-"""
+INSERT INTO prompt_search_studies VALUES ('old', 1.0, '{"seed": 0}', 'SUMMARY');
+""".replace("SUMMARY", json.dumps(STORED))
 """What the first release made."""
 
 
@@ -75,7 +76,7 @@ def test_version_1_is_migrated_in_place(old: Path) -> None:
         ("b", 0, 32, None, "task", 0),
         ("c", 6, 32, 0.0, "task", 0),
     ]
-    assert store.study("old").summary == {"winner": 0}
+    assert store.study("old").summary == summary()
     assert store.open_budget("old", Budget(calls=20))[2] == Spending(calls=8, tokens=64, usd=0.5)
     asked = Request(endpoint="e", model="m", messages=(Message("user", "hi"),))
     asyncio.run(

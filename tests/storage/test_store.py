@@ -22,6 +22,7 @@ from prompt_search.prompts.space import Factor, SearchSpace
 from prompt_search.storage.records import SampleRecord, Saved, TrialRecord
 from prompt_search.storage.store import Store
 from tests.conftest import call_columns
+from tests.storage.test_summary import summary
 
 LONE = "half a pair: \ud83d"
 
@@ -205,22 +206,22 @@ def test_fresh_study_forgets_all_but_the_responses(store: Store) -> None:
     store.open_study("s", {"seed": 0})
     key = keep(store, Response(text="yes", latency_s=0, cost_usd=0))
     store.save_trials("s", [trial()], [sample()])
-    store.save_summary("s", {"winner": 0})
+    store.save_summary("s", summary())
     store.open_study("s", {"seed": 1}, fresh=True)
     assert (store.calls("s"), store.trials("s"), store.samples("s")) == ({}, [], [])
-    assert (store.study("s").identity, store.study("s").summary) == ({"seed": 1}, {})
+    assert (store.study("s").identity, store.study("s").summary) == ({"seed": 1}, None)
     assert store.response(key) is not None
 
 
 def test_openings_are_counted_by_winner_and_outlive_their_study(store: Store) -> None:
     """Each winner tested on the same sealed rows counts once, whichever study tests it, and none is forgotten."""
     store.open_study("first", {})
-    assert store.openings("rows") == 0
+    assert store.test_uses("rows") == 0
     for study, prompt in [("first", "a"), ("first", "a"), ("second", "a"), ("second", "b")]:
         store.record_test_use("rows", prompt, study)
     store.record_test_use("other rows", "c", "first")
     store.delete_study("first")
-    assert store.openings("rows") == 2
+    assert store.test_uses("rows") == 2
 
 
 def test_unknown_study_lists_those_there_are(store: Store) -> None:

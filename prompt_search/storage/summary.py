@@ -1,0 +1,55 @@
+"""What a finished study wrote down of itself, and what of its settings results show."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The outcome of a finished study.
+
+    ``order`` holds all trials in the order in which the search ranks them, ``budget`` the limits by name,
+    ``candidates`` the size of the space and whether it is exact, ``sealed`` a digest of the test rows, ``rescored`` the
+    study and the metric that this one was rescored from, and ``effects`` and ``interactions`` the lines of
+    `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is None where a price is unknown.
+    """
+
+    winner: int
+    baseline: int = 0
+    hand_written: int | None = None
+    order: list[int]
+    budget: dict[str, int | float]
+    calls: int
+    reused: int = 0
+    tokens: int
+    usd: float | None
+    seconds: float
+    metric: str = ""
+    model: str
+    template: str = ""
+    candidates: tuple[int, bool]
+    search_rows: int
+    held_out_rows: int
+    tested: bool
+    sealed: str
+    effects: list[dict[str, Any]] = field(default_factory=list)
+    interactions: list[dict[str, Any]] = field(default_factory=list)
+    rescored: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as they are stored; only a rescored study has ``rescored``."""
+        fields = {**asdict(self), "candidates": list(self.candidates)}
+        if not self.rescored:
+            del fields["rescored"]
+        return fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Those settings of a study that results show; a stored identity has more."""
+
+    data: str = ""
+    metric: str = ""
+    models: list[tuple[str, str]] = field(default_factory=list)
