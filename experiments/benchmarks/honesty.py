@@ -38,7 +38,9 @@ from scipy.special import expit
 
 from prompt_search.results.statistics import mcnemar_power, mean_interval, not_worse, paired_difference
 from prompt_search.results.tables import SHOWN_P
-from prompt_search.search.race import DEFAULT_TRIAL, Race
+from prompt_search.search.race import Race
+from prompt_search.search.settings import CallBudget, RaceSettings
+from prompt_search.search.trial import DEFAULT_TRIAL
 from prompt_search.study.study import TEST_SHARE
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -121,20 +123,13 @@ def study(job: tuple[str, int, int]) -> dict[str, Any]:
     truth = Truth(CHOSEN[setting], seed)
     rows = int(calls * TEST_SHARE / 2)
     counter = Counter(truth, calls - 2 * rows)
-    race = Race(
-        space=counter.space,
-        enter=counter.enter,
-        order=range(ROWS),
-        evaluator=counter,
-        limit=lambda: counter.calls,
-        spent=lambda: counter.spent,
-        seed=seed,
-        on_round=lambda race: None,
-    )
+    settings = RaceSettings(space=counter.space, prepare=counter.enter, row_order=range(ROWS), seed=seed)
+    budget = CallBudget(limit=lambda: counter.calls, spent=lambda: counter.spent)
+    race = Race(settings, evaluator=counter, budget=budget, on_round=lambda race: None)
     best = asyncio.run(race.run())
     estimates, uncertainties = race.estimates(), race.uncertainties()
-    levels = {racer.trial: counter.levels(racer.candidate) for racer in race.racers if racer.scores}
-    winner, default = levels[best.trial], levels[DEFAULT_TRIAL]
+    levels = {trial.number: counter.levels(trial.candidate) for trial in race.trials if trial.scores}
+    winner, default = levels[best.number], levels[DEFAULT_TRIAL]
     accuracy, before = truth.accuracy(winner), truth.accuracy(default)
     found: dict[str, Any] = {"setting": setting, "seed": seed, "accuracy": accuracy}
 
@@ -152,11 +147,11 @@ def study(job: tuple[str, int, int]) -> dict[str, Any]:
     else:
         found["predicted"] = 0.0
 
-    means = {racer.trial: float(np.mean(racer.scores)) for racer in race.racers if racer.scores}
+    means = {trial.number: float(np.mean(trial.scores)) for trial in race.trials if trial.scores}
     highest = max(means, key=lambda trial: means[trial])
     found["headline"] = np.mean(second) - accuracy
-    found["corrected"] = estimates[best.trial] - accuracy
-    found["winner's"] = means[best.trial] - accuracy
+    found["corrected"] = estimates[best.number] - accuracy
+    found["winner's"] = means[best.number] - accuracy
     found["highest"] = means[highest] - truth.accuracy(levels[highest])
 
     held: dict[str, list[bool]] = {"effects": [], "slots": [], "by means": []}
@@ -185,11 +180,11 @@ def study(job: tuple[str, int, int]) -> dict[str, Any]:
     near = [
         trial
         for trial in levels
-        if not_worse(estimates[trial] - estimates[best.trial], uncertainties[trial], MARGIN) or trial == best.trial
+        if not_worse(estimates[trial] - estimates[best.number], uncertainties[trial], MARGIN) or trial == best.number
     ]
     simplest = min(near, key=lambda trial: sum(size[level] for size, level in zip(length, levels[trial], strict=True)))
-    found["simplest"] = simplest != best.trial
-    found["within"] = truth.accuracy(levels[simplest]) >= accuracy - MARGIN if simplest != best.trial else np.nan
+    found["simplest"] = simplest != best.number
+    found["within"] = truth.accuracy(levels[simplest]) >= accuracy - MARGIN if simplest != best.number else np.nan
     return found
 
 

@@ -22,7 +22,9 @@ from prompt_search.answers.forms import Text
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace
-from prompt_search.search.race import Race, Racer
+from prompt_search.search.race import Race
+from prompt_search.search.settings import CallBudget, RaceSettings
+from prompt_search.search.trial import Trial
 
 ROWS = 1000
 
@@ -32,7 +34,7 @@ class Timed(Race):
 
     deciding = 0.0
 
-    def _picks(self, number: int) -> list[Racer]:
+    def _picks(self, number: int) -> list[Trial]:
         started = time.thread_time()
         try:
             return super()._picks(number)
@@ -114,23 +116,18 @@ async def measure(calls: int, latency: float, in_flight: int) -> None:
         wall = time.perf_counter() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
-            f"| {endpoint.spent} | {len(race.racers)} | {wall:.1f} | {endpoint.idle:.2f} | {endpoint.idle / wall:.1%} "
+            f"| {endpoint.spent} | {len(race.trials)} | {wall:.1f} | {endpoint.idle:.2f} | {endpoint.idle / wall:.1%} "
             f"| {race.deciding:.2f} | {race.deciding / wall:.1%} | {memory:.0f} |",
             flush=True,
         )
 
     print("| calls | candidates | wall, s | waiting, s | of wall | deciding, s | of wall | memory, MB |")
     print("|---|---|---|---|---|---|---|---|")
-    race = Timed(
-        space=SearchSpace(factors, lambda values: names),
-        enter=endpoint.enter,
-        order=range(ROWS),
-        evaluator=endpoint,
-        limit=lambda: calls,
-        spent=lambda: endpoint.spent,
-        seed=0,
-        on_round=report,
+    settings = RaceSettings(
+        space=SearchSpace(factors, lambda values: names), prepare=endpoint.enter, row_order=range(ROWS), seed=0
     )
+    budget = CallBudget(limit=lambda: calls, spent=lambda: endpoint.spent)
+    race = Timed(settings, evaluator=endpoint, budget=budget, on_round=report)
     await race.run()
 
 

@@ -50,6 +50,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Factor, SearchSpace
 from prompt_search.search.optuna_adapter import proposals
 from prompt_search.search.race import Race
+from prompt_search.search.settings import CallBudget, RaceSettings
 
 Floats = NDArray[np.float64]
 Levels = tuple[int, ...]
@@ -315,19 +316,17 @@ class Found:
 
 def race(counter: Counter, seed: int, sampler: optuna.samplers.BaseSampler | None = None) -> Found:
     started = time.perf_counter()
-    search = Race(
+    settings = RaceSettings(
         space=counter.space,
-        enter=counter.enter,
-        order=range(ROWS),
-        evaluator=counter,
-        limit=lambda: counter.calls,
-        spent=lambda: counter.spent,
-        propose=None if sampler is None else proposals(counter.space, sampler),
+        prepare=counter.enter,
+        row_order=range(ROWS),
         seed=seed,
-        on_round=lambda race: None,
+        propose=None if sampler is None else proposals(counter.space, sampler),
     )
+    budget = CallBudget(limit=lambda: counter.calls, spent=lambda: counter.spent)
+    search = Race(settings, evaluator=counter, budget=budget, on_round=lambda race: None)
     winner = asyncio.run(search.run())
-    return Found(counter.levels(winner.candidate), time.perf_counter() - started, len(search.racers))
+    return Found(counter.levels(winner.candidate), time.perf_counter() - started, len(search.trials))
 
 
 def sampled(counter: Counter, sampler: optuna.samplers.BaseSampler, rows: int, final: float = 0.0) -> Found:

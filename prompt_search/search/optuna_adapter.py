@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a sampler or pruner is told of one trial.
+class ObservedTrial:
+    """What a sampler or pruner of Optuna sees of one trial.
 
     ``estimate`` is what the surrogate expects, which is steadier than a mean over few rows; ``scores`` are those of
     the rows in their common order.
@@ -32,10 +32,10 @@ class Told:
     estimate: float
 
 
-Propose = Callable[[Sequence[Told], int], list[Mapping[str, int]]]
+Propose = Callable[[Sequence[ObservedTrial], int], list[Mapping[str, int]]]
 """From all trials and a count to assignments."""
 
-Stop = Callable[[Sequence[Told]], list[bool]]
+Stop = Callable[[Sequence[ObservedTrial]], list[bool]]
 """For each of the trials that run, whether it is stopped."""
 
 
@@ -47,8 +47,8 @@ def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> Propo
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = _distributions(space)
 
-    def propose(told: Sequence[Told], count: int) -> list[Mapping[str, int]]:
-        study = _study([_frozen(space, distributions, one, "complete") for one in told], given)
+    def propose(trials: Sequence[ObservedTrial], count: int) -> list[Mapping[str, int]]:
+        study = _study([_frozen(space, distributions, trial, "complete") for trial in trials], given)
         return [space.suggest(study.ask(distributions)).to_dict() for _ in range(count)] if distributions else []
 
     return propose
@@ -72,10 +72,12 @@ def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, block: int) -> 
             return dict(enumerate(scores))
         return {rows: sum(scores[:rows]) / rows for rows in range(every, len(scores) + 1, every)}
 
-    def stop(told: Sequence[Told]) -> list[bool]:
-        study = _study([_frozen(space, distributions, one, one.state, reports(one.scores)) for one in told])
-        trials = study.get_trials(deepcopy=False)
-        return [one.state == "running" and given.prune(study, trial) for one, trial in zip(told, trials, strict=True)]
+    def stop(trials: Sequence[ObservedTrial]) -> list[bool]:
+        study = _study([_frozen(space, distributions, trial, trial.state, reports(trial.scores)) for trial in trials])
+        frozen = study.get_trials(deepcopy=False)
+        return [
+            trial.state == "running" and given.prune(study, each) for trial, each in zip(trials, frozen, strict=True)
+        ]
 
     return stop
 
@@ -89,7 +91,7 @@ def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 def _frozen(
     space: SearchSpace,
     distributions: Mapping[str, BaseDistribution],
-    told: Told,
+    trial: ObservedTrial,
     state: str,
     reports: Mapping[int, float] | None = None,
 ) -> optuna.trial.FrozenTrial:
@@ -99,9 +101,9 @@ def _frozen(
     states = {"running": TrialState.RUNNING, "complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
     return optuna.trial.create_trial(
         state=states.get(state, TrialState.FAIL),
-        params={name: space.by_name[name].ids[told.positions[name]] for name in distributions},
+        params={name: space.by_name[name].ids[trial.positions[name]] for name in distributions},
         distributions=dict(distributions),
-        value=told.estimate if state in ("complete", "pruned") else None,
+        value=trial.estimate if state in ("complete", "pruned") else None,
         intermediate_values=dict(reports or {}),
     )
 

@@ -13,181 +13,103 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.prompts.space import Candidate, SearchSpace
+from prompt_search.prompts.space import Candidate
 from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.effects import Effects, Interaction, effects, interactions
 from prompt_search.search.encoding import Encoding, Levels
-from prompt_search.search.optuna_adapter import Propose, Stop, Told
+from prompt_search.search.optuna_adapter import ObservedTrial, Stop
+from prompt_search.search.order import design, random_generator
+from prompt_search.search.settings import (
+    BATCH_ROWS,
+    SMALL_SEARCH_BATCH_ROWS,
+    SMALL_SEARCH_CALLS,
+    BatchEvaluator,
+    CallBudget,
+    RaceSettings,
+)
 from prompt_search.search.surrogate import MOST_LEARNED, Floats, Geometry, Looks, Prior, Surrogate, row_variances
+from prompt_search.search.trial import DEFAULT_TRIAL, BatchResult, Trial
 
-BLOCK, SMALL_BLOCK, SMALL = 10, 5, 300
-"""Rows of one look at a candidate, and fewer for a search of fewer calls."""
-
-PER_ROUND = 4
+MIN_BATCHES_PER_ROUND = 4
 """The fewest candidates looked at between two decisions."""
 
 ROUND_GROWTH = 1 / 12
 """Later a round is this part of all looks so far: with more data a single look changes less."""
 
-DESIGNED, MOST_DESIGNED = 9, 16
-"""Candidates after the default, spread evenly over all options, before the surrogate has a say; more of them, up
-to the second number, where a choice has more options, so that each is raced."""
-
-RELEARN = 7 / 6
-HOPELESS, CAUTION = 0.005, 1.5
-"""Below which probability of being better than the leader a racer is stopped, and what the posterior's spread is
+REFIT_GROWTH = 7 / 6
+STOP_BELOW_PROBABILITY, SPREAD_INFLATION = 0.005, 1.5
+"""Below which probability of being better than the leader a trial is stopped, and what the posterior's spread is
 multiplied by for that: learned variances make it too sure of itself."""
 
-SMOOTHING = 0.7
+KERNEL_WIDTH = 0.7
 """The width of the kernel for margins at ten rows, in standard deviations of the margins."""
 
 TRIALS_WITH_PRUNER = 12
 """With a pruner, a trial that is not stopped takes this part of the calls, but 20 to 100 rows."""
 
-FINALISTS = 10
+FINALIST_COUNT = 10
 FINAL_SHARE = 0.25
 """The part of the search budget that is kept for the finalists."""
-
-DEFAULT_TRIAL = 0
-
-SEARCH_VERSION = 8
-"""Changes with every change of the search: a study is resumed only by the search that began it."""
-
-
-@dataclass(eq=False)
-class Racer:
-    """A candidate in the race, with what is known about it."""
-
-    trial: int
-    candidate: Candidate
-    positions: Mapping[str, int]
-    levels: Levels
-    prepared: PreparedPrompt
-    rows: Sequence[int]
-    outcomes: list[Outcome] = field(default_factory=list)
-    state: str = "running"
-    reason: str = ""
-
-    @property
-    def scored(self) -> list[Outcome]:
-        """The outcomes that are no errors."""
-        return [outcome for outcome in self.outcomes if outcome.score is not None]
-
-    @property
-    def scores(self) -> list[float]:
-        return [outcome.score for outcome in self.outcomes if outcome.score is not None]
-
-    @property
-    def unseen(self) -> Sequence[int]:
-        seen = {outcome.row for outcome in self.outcomes}
-        return [row for row in self.rows if row not in seen]
-
-    @property
-    def open(self) -> bool:
-        """Whether it may be looked at again."""
-        return self.state == "running" and bool(self.scores) and len(self.outcomes) < len(self.rows)
-
-
-@dataclass(frozen=True)
-class Look:
-    """A racer after a round: how it is read now, and all its outcomes."""
-
-    racer: Racer
-    prepared: PreparedPrompt
-    outcomes: list[Outcome]
-
-
-class Scores(Protocol):
-    """What a race needs of `prompt_search.evaluation.Evaluator`."""
-
-    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]: ...
-
-    async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]: ...
-
-    async def reparse(
-        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
-    ) -> tuple[PreparedPrompt, list[Outcome]]: ...
 
 
 class Race:
     """One search over a space.
 
     Args:
-        space: the candidates.
-        enter: from a candidate to how it is asked, and the rows it may be scored on, in the common order.
-        order: all rows in the common order.
-        evaluator: sends and scores.
-        limit: how many calls the search may spend, by what is known at the moment.
-        spent: how many calls are spent at the moment.
-        former: how many calls were spent under earlier budgets of the same study; what they asked is free now.
-        propose: a sampler in place of ours.
-        stop: a pruner in place of ours: trials then go on from block to block until it stops them.
-        enqueued: candidates that are raced in any case, after the default.
-        most_trials: how many candidates are raced at most; None: as many as pays.
-        seed: for what the sampler leaves to chance.
-        on_round: told after every round.
+        settings: the space, its rows, and how the search goes about it.
+        evaluator: sends requests and scores the answers.
+        budget: how many calls the search may spend, and has spent.
+        on_round: is called after every round.
     """
 
     def __init__(
         self,
-        *,
-        space: SearchSpace,
-        enter: Callable[[Candidate], tuple[PreparedPrompt, Sequence[int]]],
-        order: Sequence[int],
-        evaluator: Scores,
-        limit: Callable[[], float],
-        spent: Callable[[], float],
-        former: int = 0,
-        propose: Propose | None = None,
-        stop: Stop | None = None,
-        enqueued: Sequence[Candidate] = (),
-        most_trials: int | None = None,
-        seed: int,
+        settings: RaceSettings,
+        evaluator: BatchEvaluator,
+        budget: CallBudget,
         on_round: Callable[[Race], None],
     ) -> None:
-        self._space = space
-        self._enter = enter
-        self._place = {row: index for index, row in enumerate(order)}
+        self._space = space = settings.space
+        self._prepare = settings.prepare
+        self._place = {row: index for index, row in enumerate(settings.row_order)}
         self._evaluator = evaluator
-        self._limit = limit
-        self._spent = spent
-        self._propose = propose
-        self._stop = stop
-        self._seed = seed
+        self._limit = budget.limit
+        self._spent = budget.spent
+        self._propose = settings.propose
+        self._stop = settings.stop
+        self._seed = seed = settings.seed
         self._on_round = on_round
         self._encoding = Encoding(space)
         self._geometry = Geometry(space.factors)
         self._entered: set[object] = set()
         self._fitted: Surrogate | None = None
         self._fitted_size = self._learned_size = 0
-        self._written = set(enqueued)
-        self._most_trials = math.inf if most_trials is None else most_trials
-        self._first = [candidate.to_dict() for candidate in enqueued] + design(space, seed)
-        self._block = BLOCK if former + limit() >= SMALL else SMALL_BLOCK
-        self._finalists: Sequence[Racer] = ()
-        self.racers: list[Racer] = []
-        self.leader: Racer | None = None
+        self._written = set(settings.enqueued)
+        self._most_trials = math.inf if settings.max_trials is None else settings.max_trials
+        self._first = [candidate.to_dict() for candidate in settings.enqueued] + design(space, seed)
+        self._block = BATCH_ROWS if budget.previous + budget.limit() >= SMALL_SEARCH_CALLS else SMALL_SEARCH_BATCH_ROWS
+        self._finalists: Sequence[Trial] = ()
+        self.trials: list[Trial] = []
+        self.leader: Trial | None = None
         """Who was ahead at the last decision."""
         self.phase = "exploring"
 
-    async def run(self) -> Racer:
+    async def run(self) -> Trial:
         """Search until the calls are used up, and return the winner."""
         # The matrices are small: more threads are no faster, and wait for each other when cores are busy.
         with threadpool_limits(1, user_api="blas"):
             return await self._run()
 
-    async def _run(self) -> Racer:
+    async def _run(self) -> Trial:
         self._add({})
-        batch = list(self.racers)
+        batch = list(self.trials)
         number = idle = 0
         # A round may find that what it was to look at was used up by the one before; two such rounds are the end.
         while idle < 2 and self._spent() < (until := self._limit() * (1 - FINAL_SHARE)):
@@ -217,54 +139,69 @@ class Race:
             self._fitted_size = self._size
 
     @property
-    def winner(self) -> Racer:
+    def winner(self) -> Trial:
         """The first of `ranked`."""
         return self.ranked()[0]
 
-    def ranked(self) -> list[Racer]:
-        """Racers by what the surrogate expects, best first, the earlier one of two equals.
+    def ranked(self) -> list[Trial]:
+        """Trials by what the surrogate expects, best first, the earlier one of two equals.
 
         Finalists stand before the rest, and those that were stopped or have no score come last.
         """
         return self._ranked(self.estimates())
 
-    def _ranked(self, estimate: Mapping[int, float]) -> list[Racer]:
-        def place(racer: Racer) -> tuple[bool, bool, bool, float, int]:
-            out = racer.state in ("pruned", "failed")
-            return racer not in self._finalists, out, not racer.scores, -estimate[racer.trial], racer.trial
+    def _ranked(self, estimate: Mapping[int, float]) -> list[Trial]:
+        def place(trial: Trial) -> tuple[bool, bool, bool, float, int]:
+            out = trial.state in ("pruned", "failed")
+            return trial not in self._finalists, out, not trial.scores, -estimate[trial.number], trial.number
 
-        return sorted(self.racers, key=place)
+        return sorted(self.trials, key=place)
 
-    def racer(
+    def restore(
         self,
-        trial: int,
+        number: int,
+        candidate: Candidate,
+        prepared: PreparedPrompt,
+        outcomes: list[Outcome],
+        state: str,
+        reason: str,
+    ) -> None:
+        """Add a trial of an earlier search, with what was measured of it."""
+        trial = self._new_trial(number, candidate, prepared, [], candidate.to_dict())
+        trial.outcomes, trial.state, trial.reason = outcomes, state, reason
+        self.trials.append(trial)
+
+    def _new_trial(
+        self,
+        number: int,
         candidate: Candidate,
         prepared: PreparedPrompt,
         rows: Sequence[int],
         positions: Mapping[str, int],
-    ) -> Racer:
-        """A candidate as it enters a race."""
+    ) -> Trial:
         (levels,) = self._encoding.encode([candidate])
-        return Racer(trial=trial, candidate=candidate, positions=positions, levels=levels, prepared=prepared, rows=rows)
+        return Trial(
+            number=number, candidate=candidate, positions=positions, levels=levels, prepared=prepared, rows=rows
+        )
 
     @property
-    def hand_written(self) -> Racer | None:
+    def hand_written(self) -> Trial | None:
         """Of the default and what was enqueued the one that is expected to be best; None where nothing was enqueued."""
         if not self._written:
             return None
-        default, estimate = self.racers[DEFAULT_TRIAL], self.estimates()
-        written = [racer for racer in self.racers if racer.candidate in self._written and racer.scores]
-        return max([default, *written], key=lambda racer: estimate[racer.trial])
+        default, estimate = self.trials[DEFAULT_TRIAL], self.estimates()
+        written = [trial for trial in self.trials if trial.candidate in self._written and trial.scores]
+        return max([default, *written], key=lambda trial: estimate[trial.number])
 
     def estimates(self) -> dict[int, float]:
         """What the surrogate expects of each trial: its own scores and those of its likes."""
         model = self._model()
         if model is None:
-            return {racer.trial: 0.0 for racer in self.racers}
+            return {trial.number: 0.0 for trial in self.trials}
         measured = self._measured
-        others = [racer for racer in self.racers if not racer.scores]
+        others = [trial for trial in self.trials if not trial.scores]
         means = [*model.expected, *model.mean(self._levels(others))]
-        return {racer.trial: float(mean) for racer, mean in zip([*measured, *others], means, strict=True)}
+        return {trial.number: float(mean) for trial, mean in zip([*measured, *others], means, strict=True)}
 
     def uncertainties(self) -> dict[int, float]:
         """Of each trial with a score, the standard deviation of the difference of its true score to the winner's."""
@@ -272,8 +209,8 @@ class Race:
         if model is None or self.winner not in measured:
             return {}
         _, covariance = model.posterior(self._levels(measured))
-        spreads = CAUTION * _difference_spread(covariance, measured.index(self.winner))
-        return {racer.trial: float(spread) for racer, spread in zip(measured, spreads, strict=True)}
+        spreads = SPREAD_INFLATION * _difference_spread(covariance, measured.index(self.winner))
+        return {trial.number: float(spread) for trial, spread in zip(measured, spreads, strict=True)}
 
     def effects(self) -> list[Effects]:
         """What the options of each choice add; nothing where nothing is scored."""
@@ -285,31 +222,31 @@ class Race:
         model = self._model()
         return interactions(model) if model else []
 
-    def _levels(self, racers: Sequence[Racer]) -> Levels:
-        levels = [racer.levels for racer in racers]
-        return np.array(levels, dtype=np.int64).reshape(len(racers), len(self._space.factors))
+    def _levels(self, trials: Sequence[Trial]) -> Levels:
+        levels = [trial.levels for trial in trials]
+        return np.array(levels, dtype=np.int64).reshape(len(trials), len(self._space.factors))
 
     @property
-    def _measured(self) -> list[Racer]:
-        return [racer for racer in self.racers if racer.scores]
+    def _measured(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.scores]
 
     @property
     def _size(self) -> int:
         """How many scores there are."""
-        return sum(len(racer.scores) for racer in self.racers)
+        return sum(len(trial.scores) for trial in self.trials)
 
     def _scores(self, ahead: int = 0) -> Iterator[tuple[int, int, float]]:
-        """Of all that is measured the position of its racer, the place of its row in the common order, and the score.
+        """Of all that is measured the position of its trial, the place of its row in the common order, and the score.
 
         With NaN, so many rows that the finalists see next.
         """
         measured = self._measured
-        width = pooled_width([[o.margin for o in racer.outcomes if o.margin is not None] for racer in measured])
-        for index, racer in enumerate(measured):
-            for outcome, score in zip(racer.scored, smoothed(racer.scored, width), strict=True):
+        width = pooled_width([[o.margin for o in trial.outcomes if o.margin is not None] for trial in measured])
+        for index, trial in enumerate(measured):
+            for outcome, score in zip(trial.scored, smoothed(trial.scored, width), strict=True):
                 yield index, self._place[outcome.row], score
-            if ahead and racer in self._finalists:
-                yield from ((index, self._place[row], math.nan) for row in racer.unseen[:ahead])
+            if ahead and trial in self._finalists:
+                yield from ((index, self._place[row], math.nan) for row in trial.unseen[:ahead])
 
     def _looks(self, ahead: int = 0) -> Looks | None:
         """All that is measured, by candidate and block of the common order."""
@@ -339,7 +276,7 @@ class Race:
                 return None
             self._fitted_size = size
             exploring = self.phase == "exploring"
-            if self._fitted is None or (exploring and size >= self._learned_size * RELEARN):
+            if self._fitted is None or (exploring and size >= self._learned_size * REFIT_GROWTH):
                 self._learned_size = size
                 start = self._fitted.logs if self._fitted else None
                 self._fitted = Surrogate.learn(self._geometry, looks, start=start)
@@ -354,153 +291,159 @@ class Race:
             self._fitted, self._fitted_size = model.foreseeing(looks), -1
 
     def _generator(self, purpose: str) -> np.random.Generator:
-        return _generator(self._seed, purpose)
+        return random_generator(self._seed, purpose)
 
-    def _add(self, positions: Mapping[str, int]) -> Racer | None:
+    def _add(self, positions: Mapping[str, int]) -> Trial | None:
         """Enter a candidate unless an equal prompt is in the race, or there are as many as may be."""
         candidate = self._space.candidate(positions)
-        if candidate in self._entered or len(self.racers) >= self._most_trials:
+        if candidate in self._entered or len(self.trials) >= self._most_trials:
             return None
-        prepared, rows = self._enter(candidate)
+        prepared, rows = self._prepare(candidate)
         self._entered.add(candidate)
         if prepared.identity in self._entered:
             return None
         self._entered.add(prepared.identity)
         flat = {factor.name: positions.get(factor.name, 0) for factor in self._space.factors}
-        trial = self.racers[-1].trial + 1 if self.racers else DEFAULT_TRIAL
-        self.racers.append(self.racer(trial, candidate, prepared, rows, flat))
-        return self.racers[-1]
+        number = self.trials[-1].number + 1 if self.trials else DEFAULT_TRIAL
+        self.trials.append(self._new_trial(number, candidate, prepared, rows, flat))
+        return self.trials[-1]
 
-    def _picks(self, number: int) -> list[Racer]:
+    def _picks(self, number: int) -> list[Trial]:
         """Who is looked at in this round: new candidates, and open ones that deserve more rows."""
         self.leader = self.winner
-        designed: list[Racer] = []
-        while self._first and len(designed) < PER_ROUND:
-            racer = self._add(self._first.pop(0))
-            designed += [racer] if racer else []
+        designed: list[Trial] = []
+        while self._first and len(designed) < MIN_BATCHES_PER_ROUND:
+            trial = self._add(self._first.pop(0))
+            designed += [trial] if trial else []
         if designed:
             return designed
         if self._stop is not None:
             self._stopped_by_pruner(self._stop)
-            going = [racer for racer in self.racers if racer.open][:PER_ROUND]
-            return going + self._newcomers(PER_ROUND - len(going), number)
+            going = [trial for trial in self.trials if trial.open][:MIN_BATCHES_PER_ROUND]
+            return going + self._newcomers(MIN_BATCHES_PER_ROUND - len(going), number)
         if self._propose is not None:
-            return self._newcomers(PER_ROUND - 1, number) + self._comeback()
+            return self._newcomers(MIN_BATCHES_PER_ROUND - 1, number) + self._comeback()
         return self._drawn(number)
 
-    def _newcomers(self, count: int, number: int) -> list[Racer]:
-        """New racers from the sampler that the user gave, or ours; random ones where it repeats itself."""
-        found: list[Racer] = []
+    def _newcomers(self, count: int, number: int) -> list[Trial]:
+        """New trials from the sampler that the user gave, or ours; random ones where it repeats itself."""
+        found: list[Trial] = []
         if self._propose is not None and count:
-            proposed = [self._add(positions) for positions in self._propose(self._told(), count)]
-            found = [racer for racer in proposed if racer is not None]
+            proposed = [self._add(positions) for positions in self._propose(self._observed(), count)]
+            found = [trial for trial in proposed if trial is not None]
         elif count:
             found = self._drawn(number, newcomers=count)
-        return [*found, *self._random_racers(count - len(found), number)]
+        return [*found, *self._random_trials(count - len(found), number)]
 
-    def _drawn(self, number: int, newcomers: int = 0) -> list[Racer]:
-        """Thompson sampling over open racers and new candidates, or over so many newcomers alone."""
+    def _drawn(self, number: int, newcomers: int = 0) -> list[Trial]:
+        """Thompson sampling over open trials and new candidates, or over so many newcomers alone."""
         model = self._model()
         if model is None:
-            return self._random_racers(PER_ROUND, number)
+            return self._random_trials(MIN_BATCHES_PER_ROUND, number)
         generator = self._generator(f"round {number}")
         if not newcomers:
             self._stop_hopeless(model)
-        open_racers = [] if newcomers else [racer for racer in self.racers if racer.open]
-        new = unseen(model, self._encoding, self._levels(self.racers), generator)
-        pool = np.vstack([self._levels(open_racers), new])
+        open_trials = [] if newcomers else [trial for trial in self.trials if trial.open]
+        new = unseen(model, self._encoding, self._levels(self.trials), generator)
+        pool = np.vstack([self._levels(open_trials), new])
         if not len(pool):
             return []
-        racers: list[Racer | None] = [*open_racers, *[None] * len(new)]
+        trials: list[Trial | None] = [*open_trials, *[None] * len(new)]
         looks = self._size / self._block
-        picks: list[Racer] = []
-        for order in thompson(model, pool, newcomers or max(PER_ROUND, int(looks * ROUND_GROWTH)), generator):
+        picks: list[Trial] = []
+        for order in thompson(
+            model, pool, newcomers or max(MIN_BATCHES_PER_ROUND, int(looks * ROUND_GROWTH)), generator
+        ):
             for index in order:
-                racer = racers[index] or self._add(self._encoding.positions(pool[index]))
-                if racer is not None and racer not in picks:
-                    racers[index] = racer
-                    picks.append(racer)
+                trial = trials[index] or self._add(self._encoding.positions(pool[index]))
+                if trial is not None and trial not in picks:
+                    trials[index] = trial
+                    picks.append(trial)
                     break
         return picks
 
     def _stop_hopeless(self, model: Surrogate) -> None:
-        """Close racers that are all but surely worse than the leader.
+        """Close trials that are all but surely worse than the leader.
 
-        A posterior probability means the same whenever one looks at it: a racer that is better than the leader is
-        closed with probability at most `HOPELESS`, however often this is asked (optional stopping; Ville 1939).
+        A posterior probability means the same whenever one looks at it: a trial that is better than the leader is
+        closed with probability at most `STOP_BELOW_PROBABILITY`, however often this is asked (optional stopping;
+        Ville 1939).
         """
-        racers = [racer for racer in self.racers if racer.open]
-        if len(racers) < 2:
+        trials = [trial for trial in self.trials if trial.open]
+        if len(trials) < 2:
             return
-        mean, covariance = model.posterior(self._levels(racers))
+        mean, covariance = model.posterior(self._levels(trials))
         leader = int(np.argmax(mean))
-        better = stats.norm.sf((mean[leader] - mean) / (CAUTION * _difference_spread(covariance, leader)))
-        for racer, probability in zip(racers, better, strict=True):
-            if probability < HOPELESS and racer.trial != DEFAULT_TRIAL:
-                racer.state = "pruned"
-                racer.reason = (
-                    f"stopped after {len(racer.outcomes)} rows: better than trial {racers[leader].trial} "
+        better = stats.norm.sf((mean[leader] - mean) / (SPREAD_INFLATION * _difference_spread(covariance, leader)))
+        for trial, probability in zip(trials, better, strict=True):
+            if probability < STOP_BELOW_PROBABILITY and trial.number != DEFAULT_TRIAL:
+                trial.state = "pruned"
+                trial.reason = (
+                    f"stopped after {len(trial.outcomes)} rows: better than trial {trials[leader].number} "
                     f"with probability {probability:.1%}"
                 )
 
-    def _told(self) -> list[Told]:
+    def _observed(self) -> list[ObservedTrial]:
         """All trials with a score, for the samplers and pruners of others."""
         estimate = self.estimates()
-        return [Told(racer.positions, racer.state, racer.scores, estimate[racer.trial]) for racer in self._measured]
+        return [
+            ObservedTrial(trial.positions, trial.state, trial.scores, estimate[trial.number])
+            for trial in self._measured
+        ]
 
     def _stopped_by_pruner(self, stop: Stop) -> None:
         """End the trials that the pruner that the user gave stops, and those that had rows enough."""
-        enough = min(max(2 * BLOCK, int(self._limit() / TRIALS_WITH_PRUNER)), 10 * BLOCK)
-        for racer, stopped in zip(self._measured, stop(self._told()), strict=True):
-            if stopped and racer.trial != DEFAULT_TRIAL:
-                racer.state, racer.reason = "pruned", f"stopped by the pruner after {len(racer.outcomes)} rows"
-            elif racer.state == "running" and len(racer.outcomes) >= enough:
-                racer.state, racer.reason = "complete", f"{len(racer.outcomes)} rows"
+        enough = min(max(2 * BATCH_ROWS, int(self._limit() / TRIALS_WITH_PRUNER)), 10 * BATCH_ROWS)
+        for trial, stopped in zip(self._measured, stop(self._observed()), strict=True):
+            if stopped and trial.number != DEFAULT_TRIAL:
+                trial.state, trial.reason = "pruned", f"stopped by the pruner after {len(trial.outcomes)} rows"
+            elif trial.state == "running" and len(trial.outcomes) >= enough:
+                trial.state, trial.reason = "complete", f"{len(trial.outcomes)} rows"
 
-    def _random_racers(self, count: int, number: int) -> list[Racer]:
+    def _random_trials(self, count: int, number: int) -> list[Trial]:
         generator = random.Random(f"{self._seed} random {number}")
-        found: list[Racer] = []
+        found: list[Trial] = []
         for _ in range(30):
             if len(found) >= count:
                 break
-            racer = self._add({factor.name: generator.randrange(len(factor.options)) for factor in self._space.factors})
-            found += [racer] if racer else []
+            trial = self._add({factor.name: generator.randrange(len(factor.options)) for factor in self._space.factors})
+            found += [trial] if trial else []
         return found
 
-    def _comeback(self) -> list[Racer]:
-        """The most promising racer that has rows left: the highest estimate, less certain ones preferred."""
+    def _comeback(self) -> list[Trial]:
+        """The most promising trial that has rows left: the highest estimate, less certain ones preferred."""
         estimate = self.estimates()
-        open_racers = [racer for racer in self.racers if racer.open]
+        open_trials = [trial for trial in self.trials if trial.open]
         return sorted(
-            open_racers, key=lambda racer: -(estimate[racer.trial] + 0.5 / (len(racer.scores) + BLOCK) ** 0.5)
+            open_trials, key=lambda trial: -(estimate[trial.number] + 0.5 / (len(trial.scores) + BATCH_ROWS) ** 0.5)
         )[:1]
 
-    async def _look(self, racers: Sequence[Racer], rows: int, until: float) -> list[Look]:
-        """Give each racer its next rows, as far as the calls go."""
-        jobs: list[tuple[Racer, int]] = []
+    async def _look(self, trials: Sequence[Trial], rows: int, until: float) -> list[BatchResult]:
+        """Give each trial its next rows, as far as the calls go."""
+        jobs: list[tuple[Trial, int]] = []
         room = until - self._spent()
-        for racer in racers:
-            wanted = list(racer.unseen[:rows])
-            for row, price in zip(wanted, self._evaluator.price(racer.prepared, wanted), strict=True):
+        for trial in trials:
+            wanted = list(trial.unseen[:rows])
+            for row, price in zip(wanted, self._evaluator.price(trial.prepared, wanted), strict=True):
                 if price > room:
                     break
                 room -= price
-                jobs.append((racer, row))
-        outcomes = await self._evaluator.evaluate([(racer.prepared, row) for racer, row in jobs], "search")
-        new: dict[Racer, list[Outcome]] = {}
-        for (racer, _), outcome in zip(jobs, outcomes, strict=True):
+                jobs.append((trial, row))
+        outcomes = await self._evaluator.evaluate([(trial.prepared, row) for trial, row in jobs], "search")
+        new: dict[Trial, list[Outcome]] = {}
+        for (trial, _), outcome in zip(jobs, outcomes, strict=True):
             if outcome is not None:
-                new.setdefault(racer, []).append(outcome)
+                new.setdefault(trial, []).append(outcome)
         return [
-            Look(racer, *await self._evaluator.reparse(racer.prepared, [*racer.outcomes, *found], "search"))
-            for racer, found in new.items()
+            BatchResult(trial, *await self._evaluator.reparse(trial.prepared, [*trial.outcomes, *found], "search"))
+            for trial, found in new.items()
         ]
 
-    def _record(self, looks: Sequence[Look]) -> int:
+    def _record(self, looks: Sequence[BatchResult]) -> int:
         """Take down what a round measured, and how much that was."""
-        before = sum(len(look.racer.outcomes) for look in looks)
+        before = sum(len(look.trial.outcomes) for look in looks)
         for look in looks:
-            look.racer.prepared, look.racer.outcomes = look.prepared, look.outcomes
+            look.trial.prepared, look.trial.outcomes = look.prepared, look.outcomes
         self._on_round(self)
         return sum(len(look.outcomes) for look in looks) - before
 
@@ -511,9 +454,9 @@ class Race:
         """
         self.phase = "finalists"
         # A candidate for which no call was left is no trial; the default stays, for it is the baseline.
-        self.racers = [racer for racer in self.racers if racer.outcomes or racer.trial == DEFAULT_TRIAL]
-        self._keep(FINALISTS)
-        while (count := len(self._finalists)) > 1 and any(racer.unseen for racer in self._finalists):
+        self.trials = [trial for trial in self.trials if trial.outcomes or trial.number == DEFAULT_TRIAL]
+        self._keep(FINALIST_COUNT)
+        while (count := len(self._finalists)) > 1 and any(trial.unseen for trial in self._finalists):
             stages = count.bit_length() - 1
             rows = int((self._limit() - self._spent()) / stages / count)
             if rows:  # else too few calls are left for so many finalists
@@ -523,38 +466,26 @@ class Race:
                 self._record(looks)
             self._keep((count + 1) // 2 if stages > 1 else 1)
             self.leader = self._finalists[0]
-        for racer in self.racers:
-            if racer.state == "running":
-                racer.state, racer.reason = "complete", f"to the end of the finals, {len(racer.outcomes)} rows"
+        for trial in self.trials:
+            if trial.state == "running":
+                trial.state, trial.reason = "complete", f"to the end of the finals, {len(trial.outcomes)} rows"
 
     def _keep(self, count: int) -> None:
         """Let so many of the best go on; all others are closed."""
         estimate = self.estimates()
-        able = (racer for racer in self._ranked(estimate) if racer.scores and racer.state in ("running", "complete"))
+        able = (trial for trial in self._ranked(estimate) if trial.scores and trial.state in ("running", "complete"))
         finalists = list(islice(able, count))
-        closed = [racer for racer in self.racers if racer.state == "running" and racer not in finalists]
-        for racer in closed:
-            known = f"estimated {estimate[racer.trial]:.3f} after {len(racer.outcomes)} rows"
-            if racer in self._finalists:
-                racer.state, racer.reason = "complete", f"left the finals: {known}"
-            elif racer.outcomes and not racer.scores:
-                error = racer.outcomes[0].error
-                racer.state, racer.reason = "failed", f"all {len(racer.outcomes)} requests failed: {error}"
+        closed = [trial for trial in self.trials if trial.state == "running" and trial not in finalists]
+        for trial in closed:
+            known = f"estimated {estimate[trial.number]:.3f} after {len(trial.outcomes)} rows"
+            if trial in self._finalists:
+                trial.state, trial.reason = "complete", f"left the finals: {known}"
+            elif trial.outcomes and not trial.scores:
+                error = trial.outcomes[0].error
+                trial.state, trial.reason = "failed", f"all {len(trial.outcomes)} requests failed: {error}"
             else:
-                racer.state, racer.reason = "pruned", f"not among the finalists: {known}"
+                trial.state, trial.reason = "pruned", f"not among the finalists: {known}"
         self._finalists = finalists
-
-
-def design(space: SearchSpace, seed: int) -> list[Mapping[str, int]]:
-    """The first candidates after the default, as assignments."""
-    encoding = Encoding(space)
-    most = max((len(factor.options) for factor in space.factors if factor.kind == "choice"), default=0)
-    levels = encoding.design(min(max(DESIGNED, most), MOST_DESIGNED), _generator(seed, "design"))
-    return [encoding.positions(row) for row in levels]
-
-
-def _generator(seed: int, purpose: str) -> np.random.Generator:
-    return np.random.default_rng(random.Random(f"{seed} {purpose}").randrange(2**32))
 
 
 def _difference_spread(covariance: Floats, leader: int) -> Floats:
@@ -585,8 +516,8 @@ def smoothed(outcomes: Sequence[Outcome], width: float) -> list[float]:
     margins = np.array([outcome.margin for outcome in outcomes if outcome.margin is not None])
     if len(margins) < 2 or width == 0:
         return scores
-    own = (margins.var() * len(margins) + width**2 * BLOCK) / (len(margins) + BLOCK)
-    bandwidth = SMOOTHING * (BLOCK / len(margins)) ** (1 / 3)
+    own = (margins.var() * len(margins) + width**2 * BATCH_ROWS) / (len(margins) + BATCH_ROWS)
+    bandwidth = KERNEL_WIDTH * (BATCH_ROWS / len(margins)) ** (1 / 3)
     near = stats.norm.cdf(margins / (bandwidth * own**0.5))
     mean = float(np.clip(near.mean(), 0.01, 0.99))
     wide = (1 + bandwidth**2) ** 0.5
@@ -598,26 +529,3 @@ def smoothed(outcomes: Sequence[Outcome], width: float) -> list[float]:
         score if outcome.margin is None else float(next(stretched))
         for outcome, score in zip(outcomes, scores, strict=True)
     ]
-
-
-def common_order(labels: Sequence[str] | None, rows: Sequence[int], seed: int) -> list[int]:
-    """Rows in the order in which every candidate sees them: shuffled, each stretch holding the labels in their
-    proportions.
-
-    Args:
-        labels: the label of every row of ``rows``, or None when the target is not categorical.
-    """
-    generator = random.Random(f"{seed} rows")
-    shuffled = list(range(len(rows)))
-    generator.shuffle(shuffled)
-    if labels is None:
-        return [rows[index] for index in shuffled]
-    by_label: dict[str, list[int]] = {}
-    for index in shuffled:
-        by_label.setdefault(labels[index], []).append(index)
-    placed = [
-        ((turn + generator.random()) / len(members), rows[index])
-        for members in by_label.values()
-        for turn, index in enumerate(members)
-    ]
-    return [row for _, row in sorted(placed)]

@@ -34,7 +34,10 @@ from prompt_search.prompts.template import Template
 from prompt_search.results.result import CrossFit, Result
 from prompt_search.results.statistics import mean_interval
 from prompt_search.search.optuna_adapter import proposals, stops
-from prompt_search.search.race import BLOCK, DEFAULT_TRIAL, SEARCH_VERSION, Race, Racer, common_order, design
+from prompt_search.search.order import common_order, design
+from prompt_search.search.race import Race
+from prompt_search.search.settings import BATCH_ROWS, SEARCH_VERSION, CallBudget, RaceSettings
+from prompt_search.search.trial import DEFAULT_TRIAL, Trial
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, none_if_nan
 from prompt_search.storage.store import Store, changes, shown_url
@@ -411,7 +414,7 @@ class Study:
         space = self.space()
         self._check(budget)
         prepared_prompts = [self.prepared(candidate) for candidate in self._first_candidates]
-        rows = self.search_rows[:BLOCK]
+        rows = self.search_rows[:BATCH_ROWS]
         requests = [prepared.requests(self.data.rows[row])[-1] for prepared in prepared_prompts for row in rows]
         for_each = max(len(prepared.requests(self.data.rows[rows[0]])) for prepared in prepared_prompts)
         store = Store(self.storage or "sqlite://")
@@ -682,18 +685,22 @@ class _Run:
     def race(self, evaluator: Evaluator, order: Sequence[int]) -> Race:
         study = self.study
         return Race(
-            space=study.space(),
-            enter=lambda candidate: (study.prepared(candidate), study._rows_for(candidate)),
-            order=order,
+            RaceSettings(
+                space=study.space(),
+                prepare=lambda candidate: (study.prepared(candidate), study._rows_for(candidate)),
+                row_order=order,
+                seed=study.seed,
+                propose=None if study.sampler is None else proposals(study.space(), study.sampler),
+                stop=None if study.pruner is None else stops(study.space(), study.pruner, BATCH_ROWS),
+                enqueued=study._candidates_enqueued,
+                max_trials=self.n_trials,
+            ),
             evaluator=evaluator,
-            limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
-            spent=lambda: self.ledger.spent,
-            former=self.ledger.former.calls,
-            propose=None if study.sampler is None else proposals(study.space(), study.sampler),
-            stop=None if study.pruner is None else stops(study.space(), study.pruner, BLOCK),
-            enqueued=study._candidates_enqueued,
-            most_trials=self.n_trials,
-            seed=study.seed,
+            budget=CallBudget(
+                limit=lambda: self.ledger.affordable() - self.tested * len(self.test_rows),
+                spent=lambda: self.ledger.spent,
+                previous=self.ledger.former.calls,
+            ),
             on_round=self.on_round,
         )
 
@@ -721,9 +728,9 @@ class _Run:
             searched = [(prepared, sample.row) for sample in found if sample.split == "search"]
             outcomes = [outcome for outcome in await evaluator.evaluate(searched, "search") if outcome is not None]
             prepared, outcomes = await evaluator.reparse(prepared, outcomes, "search")
-            racer = race.racer(trial.trial, study.space().candidate(trial.positions), prepared, [], trial.positions)
-            racer.outcomes, racer.state, racer.reason = outcomes, trial.state, trial.reason
-            race.racers.append(racer)
+            race.restore(
+                trial.trial, study.space().candidate(trial.positions), prepared, outcomes, trial.state, trial.reason
+            )
             sealed = [(prepared, sample.row) for sample in found if sample.split == "test"]
             outcomes = [outcome for outcome in await evaluator.evaluate(sealed, "test") if outcome is not None]
             tested += [
@@ -732,7 +739,7 @@ class _Run:
         race.conclude()
         self.on_round(race)
         self.store.save_trials(study.name, [], tested)
-        winners = [racer for racer in race.racers if racer.trial == summary.winner]
+        winners = [trial for trial in race.trials if trial.number == summary.winner]
         estimate = race.estimates()
         self.finish(
             race,
@@ -752,33 +759,33 @@ class _Run:
             ),
         )
 
-    async def test(self, evaluator: Evaluator, race: Race, winner: Racer) -> None:
+    async def test(self, evaluator: Evaluator, race: Race, winner: Trial) -> None:
         """Score winner and baselines on the same sealed rows, as many as the budget has room for.
 
         One prompt after the other: a server that caches prefixes reads each prompt's shots once.
         """
         self.phase = "sealed test"
-        baselines = [race.racers[DEFAULT_TRIAL], race.hand_written or winner]
-        racers = list(dict.fromkeys([*baselines, winner]))
+        baselines = [race.trials[DEFAULT_TRIAL], race.hand_written or winner]
+        trials = list(dict.fromkeys([*baselines, winner]))
         affordable = self.ledger.affordable()
         room = affordable - self.ledger.spent
         # What an earlier budget tested is free, so there may be more rows than this one alone has room for.
         most = int((affordable + self.ledger.former.calls) * TEST_SHARE / self.tested) if self.tested else 0
         rows: list[int] = []
         for row in self.study.test_rows[:most]:
-            room -= sum(evaluator.price(racer.prepared, [row])[0] for racer in racers)
+            room -= sum(evaluator.price(trial.prepared, [row])[0] for trial in trials)
             if room < 0:
                 break
             rows.append(row)
         if rows:
             identity = repr(winner.prepared.identity).encode("utf-8", "surrogatepass")
             self.store.record_test_use(self.study.sealed, sha256(identity).hexdigest(), self.study.name)
-        jobs = [(racer.prepared, row) for racer in racers for row in rows]
+        jobs = [(trial.prepared, row) for trial in trials for row in rows]
         outcomes = iter(await evaluator.evaluate(jobs, "test"))
-        for racer in racers:
+        for trial in trials:
             found = [outcome for outcome in islice(outcomes, len(rows)) if outcome is not None]
             samples = [
-                sample_record(racer.trial, "test", each, self.study.data)
+                sample_record(trial.number, "test", each, self.study.data)
                 for each in evaluator.with_corpus_scores(found)
             ]
             self.store.save_trials(self.study.name, [], samples)
@@ -787,10 +794,12 @@ class _Run:
         """Write down the outcome."""
         estimates, uncertainties = race.estimates(), race.uncertainties()
         trials = [
-            replace(self.trial(racer), estimate=estimates[racer.trial], uncertainty=uncertainties.get(racer.trial))
-            if racer.scores
-            else self.trial(racer)
-            for racer in race.racers
+            replace(
+                self.record_of(trial), estimate=estimates[trial.number], uncertainty=uncertainties.get(trial.number)
+            )
+            if trial.scores
+            else self.record_of(trial)
+            for trial in race.trials
         ]
         self.store.save_trials(self.study.name, trials, [])
         self.store.save_summary(self.study.name, summary)
@@ -799,14 +808,14 @@ class _Run:
         self.phase = DONE
         self.tell()
 
-    def summary(self, race: Race, winner: Racer) -> Summary:
+    def summary(self, race: Race, winner: Trial) -> Summary:
         """The outcome, as the race and the ledger have it."""
         ledger, study = self.ledger, self.study
         return Summary(
-            winner=winner.trial,
+            winner=winner.number,
             baseline=DEFAULT_TRIAL,
-            hand_written=race.hand_written.trial if race.hand_written else None,
-            order=[racer.trial for racer in race.ranked()],
+            hand_written=race.hand_written.number if race.hand_written else None,
+            order=[trial.number for trial in race.ranked()],
             budget=ledger.budget.limits,
             calls=ledger.total.calls,
             reused=ledger.reused,
@@ -869,37 +878,37 @@ class _Run:
     def on_round(self, race: Race) -> None:
         """Write down what is new, and tell where the search stands."""
         trials, samples = [], []
-        for racer in race.racers:
-            if not racer.outcomes and racer.trial != DEFAULT_TRIAL:
+        for trial in race.trials:
+            if not trial.outcomes and trial.number != DEFAULT_TRIAL:
                 continue  # entered, but not looked at yet
-            prepared, state, before = self.saved.get(racer.trial, (None, "", {}))
-            if prepared is not racer.prepared or state != racer.state:
-                trials.append(self.trial(racer))
+            prepared, state, before = self.saved.get(trial.number, (None, "", {}))
+            if prepared is not trial.prepared or state != trial.state:
+                trials.append(self.record_of(trial))
             samples += [
-                sample_record(racer.trial, "search", outcome, self.study.data)
-                for outcome in racer.outcomes
+                sample_record(trial.number, "search", outcome, self.study.data)
+                for outcome in trial.outcomes
                 if before.get(outcome.row) != outcome  # new, or read anew
             ]
-            self.saved[racer.trial] = racer.prepared, racer.state, {o.row: o for o in racer.outcomes}
+            self.saved[trial.number] = trial.prepared, trial.state, {o.row: o for o in trial.outcomes}
         self.store.save_trials(self.study.name, trials, samples)
         leader = race.leader
         if leader is not None and leader.scores:
             low, high = mean_interval(leader.scores)
             self.best = (sum(leader.scores) / len(leader.scores), low, high)
-        self.phase, self.trials = race.phase, sum(bool(racer.outcomes) for racer in race.racers)
-        outcomes = [outcome for racer in race.racers for outcome in racer.outcomes]
+        self.phase, self.trials = race.phase, sum(bool(trial.outcomes) for trial in race.trials)
+        outcomes = [outcome for trial in race.trials for outcome in trial.outcomes]
         self.unparsed = sum(outcome.unparsed for outcome in outcomes)
         self.tell()
 
-    def trial(self, racer: Racer) -> TrialRecord:
-        prompt = racer.prepared.prompt
+    def record_of(self, trial: Trial) -> TrialRecord:
+        prompt = trial.prepared.prompt
         stopped = self.ledger.stopped is not None  # then the race ended early and decided nothing
         return TrialRecord(
-            trial=racer.trial,
-            state="running" if stopped else racer.state,
-            reason="" if stopped else racer.reason,
-            choices=self.study.space().texts(racer.candidate),
-            positions=racer.candidate.to_dict(),
+            trial=trial.number,
+            state="running" if stopped else trial.state,
+            reason="" if stopped else trial.reason,
+            choices=self.study.space().texts(trial.candidate),
+            positions=trial.candidate.to_dict(),
             prompt=asdict(prompt),
             text=prompt.text,
         )

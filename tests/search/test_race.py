@@ -27,8 +27,11 @@ from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.space import Factor, SearchSpace, choice
 from prompt_search.prompts.template import Template
-from prompt_search.search.optuna_adapter import Told, proposals, stops
-from prompt_search.search.race import BLOCK, FINALISTS, PER_ROUND, Race, Racer, common_order, pooled_width, smoothed
+from prompt_search.search.optuna_adapter import ObservedTrial, proposals, stops
+from prompt_search.search.order import common_order
+from prompt_search.search.race import FINALIST_COUNT, MIN_BATCHES_PER_ROUND, Race, pooled_width, smoothed
+from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
+from prompt_search.search.trial import Trial
 from prompt_search.storage.store import Store
 from prompt_search.study.study import Study
 from tests.conftest import Body, FakeClient, FakeModel, prompt_of
@@ -71,7 +74,8 @@ class Setting:
     latency_seed: int | None = None
     sampler: optuna.samplers.BaseSampler | None = None
     pruner: optuna.pruners.BasePruner | None = None
-    most_trials: int | None = None
+    max_trials: int | None = None
+    enqueued: Sequence[Mapping[str, Any]] = ()
     data: Dataset = field(default_factory=data)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,31 +104,40 @@ class Setting:
                 for model in self.study.models
             },
         )
+        space = self.study.space()
         self.race = Race(
-            space=self.study.space(),
-            enter=lambda candidate: (self.study.prepared(candidate), self.study._rows_for(candidate)),
-            order=self.study.search_rows,
+            RaceSettings(
+                space=space,
+                prepare=lambda candidate: (self.study.prepared(candidate), self.study._rows_for(candidate)),
+                row_order=self.study.search_rows,
+                seed=self.seed,
+                propose=None if self.sampler is None else proposals(space, self.sampler),
+                stop=None if self.pruner is None else stops(space, self.pruner, BATCH_ROWS),
+                enqueued=[space.candidate_of(options) for options in self.enqueued],
+                max_trials=self.max_trials,
+            ),
             evaluator=self.evaluator,
-            limit=lambda: self.limit,
-            spent=lambda: self.ledger.spent,
-            propose=None if self.sampler is None else proposals(self.study.space(), self.sampler),
-            stop=None if self.pruner is None else stops(self.study.space(), self.pruner, BLOCK),
-            most_trials=self.most_trials,
-            seed=self.seed,
+            budget=CallBudget(limit=lambda: self.limit, spent=lambda: self.ledger.spent),
             on_round=lambda race: self.rounds.append(self.fake.count),
         )
 
-    def run(self) -> Racer:
+    def run(self) -> Trial:
         return asyncio.run(self.race.run())
 
     def record(self) -> list[Any]:
         """All that a race decided: every trial with its rows, scores and end, and the ranking."""
         self.run()
         trials = [
-            (racer.trial, racer.candidate, racer.state, racer.reason, [(o.row, o.score, o.key) for o in racer.outcomes])
-            for racer in self.race.racers
+            (
+                trial.number,
+                trial.candidate,
+                trial.state,
+                trial.reason,
+                [(o.row, o.score, o.key) for o in trial.outcomes],
+            )
+            for trial in self.race.trials
         ]
-        return [trials, [racer.trial for racer in self.race.ranked()], self.ledger.spent]
+        return [trials, [trial.number for trial in self.race.ranked()], self.ledger.spent]
 
 
 # Order of arrival
@@ -133,7 +146,7 @@ class Setting:
 def test_order_of_responses_and_concurrency_change_nothing() -> None:
     """Same seed and same responses: same trials, rows, reasons, ranking, whatever arrives first."""
     expected = Setting(concurrency=1).record()
-    assert len(expected[0]) > PER_ROUND
+    assert len(expected[0]) > MIN_BATCHES_PER_ROUND
     for concurrency, latency_seed in ((3, 1), (16, 2), (64, 3)):
         assert Setting(concurrency=concurrency, latency_seed=latency_seed).record() == expected
 
@@ -154,15 +167,15 @@ def test_budget_is_exact(limit: int, seed: int, concurrency: int) -> None:
     setting.run()
     assert setting.fake.count == setting.ledger.paid.calls <= limit
     assert setting.fake.count > limit - 6  # the finalists share what is left evenly
-    assert sum(len(racer.outcomes) for racer in setting.race.racers) == setting.fake.count
+    assert sum(len(trial.outcomes) for trial in setting.race.trials) == setting.fake.count
 
 
 @pytest.mark.parametrize("most", [1, 3, 12])
 def test_no_more_candidates_than_asked_for(most: int) -> None:
     """With a limit to the trials there are so many, and the calls go to their rows."""
-    setting = Setting(limit=150, most_trials=most)
+    setting = Setting(limit=150, max_trials=most)
     setting.run()
-    assert len(setting.race.racers) == most
+    assert len(setting.race.trials) == most
     useful = min(150, most * len(setting.study.search_rows))
     assert useful - most < setting.fake.count <= useful
 
@@ -172,8 +185,8 @@ def test_nothing_is_asked_twice() -> None:
     setting = Setting(limit=150)
     setting.run()
     assert len({prompt_of(body) for body in setting.fake.bodies}) == setting.fake.count
-    for racer in setting.race.racers:
-        rows = [outcome.row for outcome in racer.outcomes]
+    for trial in setting.race.trials:
+        rows = [outcome.row for outcome in trial.outcomes]
         assert len(set(rows)) == len(rows)
 
 
@@ -181,8 +194,8 @@ def test_all_candidates_see_rows_in_one_order() -> None:
     """Every trial's rows are the first of one common order, so that comparisons are paired."""
     setting = Setting(limit=150)
     setting.run()
-    for racer in setting.race.racers:
-        assert [outcome.row for outcome in racer.outcomes] == setting.study.search_rows[: len(racer.outcomes)]
+    for trial in setting.race.trials:
+        assert [outcome.row for outcome in trial.outcomes] == setting.study.search_rows[: len(trial.outcomes)]
 
 
 def test_every_trial_was_looked_at() -> None:
@@ -190,7 +203,7 @@ def test_every_trial_was_looked_at() -> None:
     for limit in (40, 61):
         setting = Setting(limit=limit)
         setting.run()
-        assert all(racer.outcomes for racer in setting.race.racers)
+        assert all(trial.outcomes for trial in setting.race.trials)
 
 
 def test_sealed_rows_are_not_searched_on() -> None:
@@ -211,7 +224,7 @@ def test_search_finds_the_best_prompt() -> None:
     for seed in range(3):
         setting = Setting(limit=400, seed=seed, data=data(400))
         found.append(quality(setting.run().prepared.prompt.text))
-        assert quality(setting.race.racers[0].prepared.prompt.text) == pytest.approx(0.4)
+        assert quality(setting.race.trials[0].prepared.prompt.text) == pytest.approx(0.4)
     assert np.mean(found) >= 0.9
     assert min(found) >= 0.8 - 1e-9
 
@@ -220,21 +233,21 @@ def test_default_is_the_first_trial() -> None:
     """Trial 0 is the template with every choice at its first option."""
     setting = Setting(limit=30)
     setting.run()
-    assert setting.race.racers[0].candidate == setting.study.space().default
+    assert setting.race.trials[0].candidate == setting.study.space().default
 
 
 @pytest.mark.parametrize("answer", ["positive", "mumble"])
 def test_constant_scores_leave_the_default(answer: str) -> None:
     """Where no prompt is better than another, the default wins."""
     setting = Setting(answer=lambda body: answer, settings={"metric": lambda a, row: 0.5 if a else 0.0})
-    assert setting.run().trial == 0
+    assert setting.run().number == 0
 
 
 def test_one_candidate_is_a_search() -> None:
     """A template without choices is scored on its rows, and nothing is proposed."""
     setting = Setting(source="Text: {{ row.text }}", limit=500)
-    assert setting.run().trial == 0
-    assert len(setting.race.racers) == 1
+    assert setting.run().number == 0
+    assert len(setting.race.trials) == 1
     assert setting.fake.count == len(setting.study.search_rows)
 
 
@@ -244,9 +257,9 @@ def test_small_space_is_tried_whole(options: int) -> None:
     listed = ", ".join(f'"{number}"' for number in range(options))
     setting = Setting(source=f'{{{{ choice("a", [{listed}]) }}}} {{{{ row.text }}}}', limit=5_000)
     setting.run()
-    assert len(setting.race.racers) == options
+    assert len(setting.race.trials) == options
     assert setting.fake.count <= options * len(setting.study.search_rows)
-    assert {racer.state for racer in setting.race.racers} == {"complete"}
+    assert {trial.state for trial in setting.race.trials} == {"complete"}
 
 
 def test_equal_prompts_are_one_candidate() -> None:
@@ -254,11 +267,11 @@ def test_equal_prompts_are_one_candidate() -> None:
     source = '{% if choice("a", ["x", "y"]) == "z" %}!{% endif %}{% if flag("b") %}Hm. {% endif %}{{ row.text }}'
     setting = Setting(source=source, limit=5_000)
     setting.run()
-    assert len(setting.race.racers) == 2
+    assert len(setting.race.trials) == 2
     answers = choice({"first": Regex("(posi)"), "second": Regex("(nega)")})
     setting = Setting(source="{{ row.text }}", limit=5_000, settings={"answer": answers})
     setting.run()
-    assert len(setting.race.racers) == 2
+    assert len(setting.race.trials) == 2
 
 
 def test_inactive_choices_make_no_other_candidate() -> None:
@@ -266,7 +279,7 @@ def test_inactive_choices_make_no_other_candidate() -> None:
     source = '{% if flag("b") %}{{ choice("c", ["1", "2", "3"]) }} {% endif %}{{ row.text }}'
     setting = Setting(source=source, limit=5_000)
     setting.run()
-    assert len(setting.race.racers) == 4
+    assert len(setting.race.trials) == 4
 
 
 def test_rows_shown_as_shots_are_never_scored() -> None:
@@ -280,12 +293,12 @@ def test_rows_shown_as_shots_are_never_scored() -> None:
     for rows in (data(24), Dataset(repeated, target="label")):
         setting = Setting(source=source, limit=150, data=rows)
         setting.run()
-        pickers = {dict(r.candidate.positions)["shots.picker"] for r in setting.race.racers}
+        pickers = {dict(r.candidate.positions)["shots.picker"] for r in setting.race.trials}
         assert len(pickers) > 3
-        for racer in setting.race.racers:
-            for outcome in racer.outcomes:
+        for trial in setting.race.trials:
+            for outcome in trial.outcomes:
                 row = rows.rows[outcome.row]
-                prompt = racer.prepared.prompt.messages(row.fields)[0]["content"]
+                prompt = trial.prepared.prompt.messages(row.fields)[0]["content"]
                 assert prompt.count(f"{row.text} is") == 1
 
 
@@ -299,7 +312,7 @@ def test_shots_of_one_answer_form_are_not_scored_either() -> None:
     answers = choice({"first": Label(labels), "second": Label(labels, max_tokens=5)})
     setting = Setting(source=source, limit=100, data=data(24), settings={"answer": answers})
     setting.run()
-    shown = setting.race.racers[1]
+    shown = setting.race.trials[1]
     assert len(shown.rows) == len(setting.study.search_rows) - 4
     for row in shown.rows:
         fields = setting.data.rows[row].fields
@@ -310,10 +323,10 @@ def test_shots_of_one_answer_form_are_not_scored_either() -> None:
 
 
 def test_all_errors_end_without_a_score() -> None:
-    """Where every request fails, all trials are failed, the default stays, and the reason is told."""
+    """Where every request fails, all trials are failed, the default stays, and the reason says so."""
     setting = Setting(answer=lambda body: Response(error="server: 500"), limit=9)
     winner = setting.run()
-    assert (winner.trial, winner.state, winner.scores) == (0, "failed", [])
+    assert (winner.number, winner.state, winner.scores) == (0, "failed", [])
     assert winner.reason == f"all {len(winner.outcomes)} requests failed: server: 500"
 
 
@@ -328,7 +341,7 @@ def test_failing_default_does_not_win() -> None:
     asyncio.run(setting.evaluator.evaluate([(other, setting.study.search_rows[0])], "search"))
     winner = setting.run()
     assert "Classify." not in winner.prepared.prompt.text
-    assert setting.race.racers[0].state == "failed"
+    assert setting.race.trials[0].state == "failed"
 
 
 def test_pruned_trials_rank_behind_finalists() -> None:
@@ -336,14 +349,14 @@ def test_pruned_trials_rank_behind_finalists() -> None:
     setting = Setting(limit=200)
     winner = setting.run()
     ranked = setting.race.ranked()
-    states = [racer.state for racer in ranked]
+    states = [trial.state for trial in ranked]
     assert states == sorted(states)  # complete before pruned
     assert ranked[0] is winner
     assert winner.reason == f"to the end of the finals, {len(winner.outcomes)} rows"
-    finalists = [racer for racer in ranked if racer.state == "complete"]
-    assert len(finalists) == FINALISTS
-    assert all(racer.reason.startswith("left the finals: estimated") for racer in finalists[1:])
-    assert all(racer.reason for racer in setting.race.racers)
+    finalists = [trial for trial in ranked if trial.state == "complete"]
+    assert len(finalists) == FINALIST_COUNT
+    assert all(trial.reason.startswith("left the finals: estimated") for trial in finalists[1:])
+    assert all(trial.reason for trial in setting.race.trials)
 
 
 # Samplers
@@ -362,17 +375,19 @@ def test_proposals_of_a_sampler_are_repeatable() -> None:
     """A copy of the sampler is asked, so that a second proposer gives the same."""
     space = Setting().study.space()
     sampler = optuna.samplers.TPESampler(seed=3)
-    told = [
-        Told({factor.name: index % len(factor.options) for factor in space.factors}, "running", [1.0], index / 12)
+    trials = [
+        ObservedTrial(
+            {factor.name: index % len(factor.options) for factor in space.factors}, "running", [1.0], index / 12
+        )
         for index in range(12)
     ]
     first, second = proposals(space, sampler), proposals(space, sampler)
-    assert [first(told, 8), first(told, 8)] == [second(told, 8), second(told, 8)]
+    assert [first(trials, 8), first(trials, 8)] == [second(trials, 8), second(trials, 8)]
 
 
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=3),
-    "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=BLOCK),
+    "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=BATCH_ROWS),
     "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(n_startup_steps=14),
     "none": optuna.pruners.NopPruner,
 }
@@ -386,23 +401,23 @@ def test_any_optuna_pruner_can_be_used(name: str, sampler: optuna.samplers.BaseS
     pruner = PRUNERS[name]()
     first = Setting(sampler=sampler, pruner=pruner, limit=240)
     assert first.record() == Setting(sampler=sampler, pruner=pruner, limit=240, latency_seed=1).record()
-    reasons = [racer.reason for racer in first.race.racers]
+    reasons = [trial.reason for trial in first.race.trials]
     stopped = sum("stopped by the pruner" in reason for reason in reasons)
     assert stopped == 0 if name == "none" else stopped < len(reasons)
-    assert any(len(racer.outcomes) >= 2 * BLOCK for racer in first.race.racers)
+    assert any(len(trial.outcomes) >= 2 * BATCH_ROWS for trial in first.race.trials)
 
 
 def test_median_pruner_stops_what_is_worse() -> None:
-    """A pruner is told each trial's running means, so that the median pruner stops trials below the median."""
+    """A pruner sees each trial's running means, so that the median pruner stops trials below the median."""
     pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=0)
-    told = [
-        Told({"a": 0}, "complete", [1.0] * 20, 1.0),
-        Told({"a": 1}, "complete", [0.8, 0.9] * 10, 0.85),
-        Told({"a": 2}, "running", [0.0] * 10, 0.1),
-        Told({"a": 3}, "running", [1.0] * 10, 0.9),
+    trials = [
+        ObservedTrial({"a": 0}, "complete", [1.0] * 20, 1.0),
+        ObservedTrial({"a": 1}, "complete", [0.8, 0.9] * 10, 0.85),
+        ObservedTrial({"a": 2}, "running", [0.0] * 10, 0.1),
+        ObservedTrial({"a": 3}, "running", [1.0] * 10, 0.9),
     ]
     space = SearchSpace([Factor(name="a", kind="choice", options=("w", "x", "y", "z"))], lambda values: ["a"])
-    assert stops(space, pruner, BLOCK)(told) == [False, False, True, False]
+    assert stops(space, pruner, BATCH_ROWS)(trials) == [False, False, True, False]
 
 
 # Who is raced in any case
@@ -410,14 +425,14 @@ def test_median_pruner_stops_what_is_worse() -> None:
 
 def test_every_option_is_raced() -> None:
     """Each option of each choice is looked at, and so are the default and what was enqueued, in that order."""
-    setting = Setting(limit=200)
+    options = {"instruction": "Which?", "cue": "Sentiment:"}
+    setting = Setting(limit=200, enqueued=[options])
     space = setting.study.space()
-    wanted = space.candidate_of({"instruction": "Which?", "cue": "Sentiment:"})
-    setting.race._first.insert(0, wanted.to_dict())
+    wanted = space.candidate_of(options)
     setting.run()
-    assert [racer.candidate for racer in setting.race.racers[:2]] == [space.default, wanted]
+    assert [trial.candidate for trial in setting.race.trials[:2]] == [space.default, wanted]
     for factor in space.factors:
-        raced = {racer.candidate.to_dict()[factor.name] for racer in setting.race.racers}
+        raced = {trial.candidate.to_dict()[factor.name] for trial in setting.race.trials}
         assert raced == set(range(len(factor.options)))
 
 
@@ -431,11 +446,11 @@ def test_hopeless_candidates_are_stopped_and_say_why() -> None:
         answer=lambda body: truth(body) if "Decide" in prompt_of(body) else "neither",
     )
     winner = setting.run()
-    stopped = [racer for racer in setting.race.racers if racer.reason.startswith("stopped after")]
+    stopped = [trial for trial in setting.race.trials if trial.reason.startswith("stopped after")]
     assert stopped
-    for racer in stopped:
-        assert re.fullmatch(r"stopped after \d+ rows: better than trial \d+ with probability 0\.\d%", racer.reason)
-        assert np.mean(racer.scores) < np.mean(winner.scores)
+    for trial in stopped:
+        assert re.fullmatch(r"stopped after \d+ rows: better than trial \d+ with probability 0\.\d%", trial.reason)
+        assert np.mean(trial.scores) < np.mean(winner.scores)
 
 
 # Margins
@@ -462,7 +477,7 @@ def outcomes_of(margins: Sequence[float]) -> list[Outcome]:
 def test_smoothed_scores_estimate_the_same_with_less_noise(right: float) -> None:
     """The mean of smoothed scores is the share of right answers, at a smaller variance."""
     generator = np.random.default_rng(0)
-    studies = generator.normal(stats.norm.ppf(right), 1, (1500, BLOCK)) * 3
+    studies = generator.normal(stats.norm.ppf(right), 1, (1500, BATCH_ROWS)) * 3
     smooth = [np.mean(smoothed(outcomes_of(study.tolist()), 3.0)) for study in studies]
     counted = (studies > 0).mean(axis=1)
     assert np.mean(smooth) == pytest.approx(right, abs=0.02)
@@ -501,5 +516,5 @@ def test_common_order_keeps_proportions(seed: int) -> None:
     """Each look holds the labels nearly as all rows do, though the rows are sorted by label."""
     labels = ["a"] * 90 + ["b"] * 30
     order = common_order(labels, range(120), seed)
-    for start in range(0, 120, BLOCK):
-        assert 1 <= sum(labels[row] == "b" for row in order[start : start + BLOCK]) <= 5
+    for start in range(0, 120, BATCH_ROWS):
+        assert 1 <= sum(labels[row] == "b" for row in order[start : start + BATCH_ROWS]) <= 5

@@ -1,0 +1,82 @@
+"""What a race is given: its settings, its budget of calls, and what evaluates its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.prompts.space import Candidate, SearchSpace
+from prompt_search.search.optuna_adapter import Propose, Stop
+
+SEARCH_VERSION = 8
+"""Version of the search algorithm. A study is resumed only by the version that began it, so every change of a
+decision of the search increases it."""
+
+BATCH_ROWS = 10
+"""Number of rows in one evaluation batch of a trial."""
+
+SMALL_SEARCH_BATCH_ROWS = 5
+"""Number of rows in one evaluation batch, for searches of fewer than `SMALL_SEARCH_CALLS` calls."""
+
+SMALL_SEARCH_CALLS = 300
+"""Number of calls below which a search uses smaller evaluation batches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceSettings:
+    """The settings of a race.
+
+    Args:
+        space: the candidates.
+        prepare: gives a candidate's prompt, and the rows that it may be scored on, in the common order.
+        row_order: all rows in the common order.
+        seed: seed of everything that the search leaves to chance.
+        propose: a sampler that replaces ours.
+        stop: a pruner that replaces our rule of stopping: trials then go on from batch to batch until it stops them.
+        enqueued: candidates that enter the race right after the default, whatever the sampler proposes.
+        max_trials: the highest number of trials; None: no limit.
+    """
+
+    space: SearchSpace
+    prepare: Callable[[Candidate], tuple[PreparedPrompt, Sequence[int]]]
+    row_order: Sequence[int]
+    seed: int
+    propose: Propose | None = None
+    stop: Stop | None = None
+    enqueued: Sequence[Candidate] = ()
+    max_trials: int | None = None
+
+
+@dataclass(frozen=True)
+class CallBudget:
+    """The calls of a search.
+
+    Args:
+        limit: gives the number of calls that the search may spend, as far as it is known at the moment.
+        spent: gives the number of calls that it has spent so far.
+        previous: number of calls under earlier budgets of the same study; their responses are free of charge now.
+    """
+
+    limit: Callable[[], float]
+    spent: Callable[[], float]
+    previous: int = 0
+
+
+class BatchEvaluator(Protocol):
+    """The methods of `prompt_search.evaluation.evaluator.Evaluator` that a race calls."""
+
+    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
+        """The number of calls that each row will be charged."""
+        ...
+
+    async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
+        """The outcomes of prompts on rows, in their order; None where the budget left no room."""
+        ...
+
+    async def reparse(
+        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
+    ) -> tuple[PreparedPrompt, list[Outcome]]:
+        """The prompt with its answer form calibrated on the outcomes, and the outcomes parsed by it."""
+        ...
