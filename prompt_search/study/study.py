@@ -19,11 +19,12 @@ from prompt_search.data.dataset import Dataset, Row
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.errors import InputError, RunError, StudyError
 from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.executor import DaskClient, executor_of
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.evaluation.session import check_priced, connected_evaluator, in_own_thread, opened, sample_record
+from prompt_search.evaluation.own_thread import in_own_thread
+from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.client import Model
-from prompt_search.llm.dask_executor import DaskExecutor
+from prompt_search.llm.client import Executor, Model
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.row import Metric
@@ -47,7 +48,6 @@ from prompt_search.study.preflight import Preflight, Probe, advise, blocks_of, p
 from prompt_search.study.progress import DONE, Snapshot, in_notebook
 
 if TYPE_CHECKING:
-    import distributed
     import optuna
 
 T = TypeVar("T")
@@ -94,7 +94,8 @@ class Study:
             a trial that it does not stop takes a twelfth of the calls, but 20 to 100 rows.
         test: rows kept for the sealed test: a number, a part of all, or their row numbers; default 0.3.
         executor: a ``dask.distributed.Client``, or the address of a Dask scheduler, whose workers send the requests
-            then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md.
+            then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md. Or an object with
+            the method ``connect`` of `prompt_search.llm.client.Executor`, such as a fake model in tests.
 
     Raises:
         InputError: anything that is wrong with the above, before any request.
@@ -117,7 +118,7 @@ class Study:
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
         test: int | float | Sequence[int] = HELD_OUT,
-        executor: distributed.Client | str | None = None,
+        executor: Executor | DaskClient | str | None = None,
     ) -> None:
         self._settings = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         if not name:
@@ -133,7 +134,7 @@ class Study:
         self.sampler = sampler
         self.pruner = pruner
         self.models = [Model.parse(m) if isinstance(m, str) else m for m in _options(model)]
-        self._executor = None if executor is None else DaskExecutor.of(executor, name, self.models)
+        self._executor = executor_of(executor, name, self.models)
         self.answers: list[Answer] = _options(answer if answer is not None else default_answer(data))
         self.request = _checked_request(request or {})
         self.metric_name = metrics.metric_name(metric)
@@ -734,7 +735,8 @@ class _Run:
             sealed = [(prepared, sample.row) for sample in found if sample.split == "test"]
             outcomes = [outcome for outcome in await evaluator.evaluate(sealed, "test") if outcome is not None]
             tested += [
-                sample_record(trial.trial, "test", each, study.data) for each in evaluator.with_corpus_scores(outcomes)
+                each.to_record(trial.trial, "test", study.data.rows[each.row].target)
+                for each in evaluator.with_corpus_scores(outcomes)
             ]
         race.conclude()
         self.on_round(race)
@@ -785,7 +787,7 @@ class _Run:
         for trial in trials:
             found = [outcome for outcome in islice(outcomes, len(rows)) if outcome is not None]
             samples = [
-                sample_record(trial.number, "test", each, self.study.data)
+                each.to_record(trial.number, "test", self.study.data.rows[each.row].target)
                 for each in evaluator.with_corpus_scores(found)
             ]
             self.store.save_trials(self.study.name, [], samples)
@@ -885,7 +887,7 @@ class _Run:
             if prepared is not trial.prepared or state != trial.state:
                 trials.append(self.record_of(trial))
             samples += [
-                sample_record(trial.number, "search", outcome, self.study.data)
+                outcome.to_record(trial.number, "search", self.study.data.rows[outcome.row].target)
                 for outcome in trial.outcomes
                 if before.get(outcome.row) != outcome  # new, or read anew
             ]
