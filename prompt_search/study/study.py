@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prompt_search import _html, metrics
 from prompt_search.answers.forms import Answer
@@ -19,6 +19,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import Candidate, Options, SearchSpace
 from prompt_search.prompts.template import Template
 from prompt_search.results.result import CrossFit, Result
+from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler, OptunaStudy
 from prompt_search.storage.store import shown_url
 from prompt_search.study.cross_fit import cross_fit
 from prompt_search.study.estimate import Estimate, estimate
@@ -27,9 +28,6 @@ from prompt_search.study.preflight import Preflight, preflight
 from prompt_search.study.rescore import rescore
 from prompt_search.study.run import RunOptions, run
 from prompt_search.study.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from prompt_search.search.optuna_types import BasePruner, BaseSampler, OptunaStudy
 
 
 class _PlanAttributes:
@@ -151,8 +149,8 @@ class Study(_PlanAttributes):
         storage: str | None = None,
         seed: int = 0,
         max_concurrency: int = 16,
-        sampler: BaseSampler | None = None,
-        pruner: BasePruner | None = None,
+        sampler: OptunaSampler | None = None,
+        pruner: OptunaPruner | None = None,
         test: int | float | Sequence[int] = HELD_OUT_SHARE,
         executor: Executor | DaskClient | str | None = None,
     ) -> None:
