@@ -102,9 +102,10 @@ def _basic_auth(url: str) -> dict[str, str]:
 
 
 def _serve(model: Model) -> LocalServer:
-    from prompt_search.llm import local
+    from prompt_search.llm.local import serve
+    from prompt_search.llm.local_weights import resolve
 
-    return local.serve(local.resolve(model.gguf), alias=model.name)
+    return serve(resolve(model.gguf), alias=model.name)
 
 
 @dataclass(slots=True)
