@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from anyio import CapacityLimiter
 from numpy.typing import NDArray
 
 from prompt_search._iteration import batched
@@ -18,7 +19,6 @@ from prompt_search.evaluation.request_batch import RequestBatch
 from prompt_search.evaluation.responder import Completer, Responder
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.messages import Request, Response
-from prompt_search.llm.rate_limit import Slots
 from prompt_search.metrics import Corpus, ReferenceMetric, margin, score
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ class Evaluator:
         self,
         settings: EvaluationSettings,
         clients: Mapping[tuple[str, str], Completer],
-        slots: Mapping[tuple[str, str], Slots] | None = None,
+        slots: Mapping[tuple[str, str], CapacityLimiter] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._rows = settings.rows

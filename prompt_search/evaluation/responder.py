@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from contextlib import contextmanager
 from typing import Protocol
 
+from anyio import CapacityLimiter
+
 from prompt_search.budget import Spending
 from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.failure_limit import FailureLimit
 from prompt_search.evaluation.request_batch import RequestBatch, RequestClaims
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.messages import Request, Response
-from prompt_search.llm.rate_limit import Slots
 from prompt_search.storage.records import Call, Found, Saved
 
 
@@ -39,14 +40,14 @@ class Responder:
         self,
         settings: EvaluationSettings,
         clients: Mapping[tuple[str, str], Completer],
-        slots: Mapping[tuple[str, str], Slots] | None = None,
+        slots: Mapping[tuple[str, str], CapacityLimiter] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._settings = settings
         self._store = settings.store
         self._ledger = settings.ledger
         self._clients = clients
-        self._slots = slots or {model: Slots(settings.max_concurrency) for model in clients}
+        self._slots = slots or {model: CapacityLimiter(settings.max_concurrency) for model in clients}
         self._claims = RequestClaims(settings.study, settings.store, settings.ledger, settings.owner, sleep)
         answered = settings.store.has_answers(settings.study)
         self._first_number = self._next_number = settings.store.next_call_number(settings.study)

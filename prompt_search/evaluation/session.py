@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
+
+from anyio import CapacityLimiter
 
 from prompt_search.budget import Budget, unpriced
 from prompt_search.errors import InputError
@@ -14,7 +17,6 @@ from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Usage
 from prompt_search.llm.model import Model
-from prompt_search.llm.rate_limit import Slots
 from prompt_search.llm.transport import Executor
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.store import Store
@@ -53,16 +55,16 @@ async def connected_evaluator(
     """An evaluator with an open client for each model."""
     async with AsyncExitStack() as stack:
         clients: dict[tuple[str, str], Completer] = {}
-        slots: dict[tuple[str, str], Slots] = {}
+        slots: dict[tuple[str, str], CapacityLimiter] = {}
         for model in models:
-            of_model = slots[model.endpoint, model.name] = Slots(settings.max_concurrency)
+            of_model = slots[model.endpoint, model.name] = CapacityLimiter(settings.max_concurrency)
             client = Client(
                 model,
                 max_concurrency=settings.max_concurrency,
                 on_attempt=settings.ledger.reserve,
                 seed=settings.seed,
                 executor=executor,
-                on_capacity=of_model.resize if executor else None,
+                on_capacity=partial(setattr, of_model, "total_tokens") if executor else None,
             )
             clients[model.endpoint, model.name] = await stack.enter_async_context(client)
         yield Evaluator(settings, clients, slots)

