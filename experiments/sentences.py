@@ -15,6 +15,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "prompt_search"
 
+SPEAKING = ("typer.Typer", "typer.Option", "typer.Argument", "typer.echo", "typer.confirm", "complain", "print_text")
+"""Functions of the command line whose texts users read."""
+
 SHORTEST = 12
 """Characters of the shortest text in a wording module that counts as a sentence."""
 
@@ -29,7 +32,9 @@ def sentences(file: Path) -> Iterator[tuple[int, str]]:
                 yield text.lineno, _shown(text)
     if "cli" in file.parts:
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and node.decorator_list and (docstring := ast.get_docstring(node)):
+            if not isinstance(node, ast.FunctionDef) or not any(isinstance(by, ast.Call) for by in node.decorator_list):
+                continue
+            if docstring := ast.get_docstring(node):
                 yield node.lineno, " ".join(docstring.split())
 
 
@@ -41,7 +46,7 @@ def _spoken(tree: ast.Module, file: Path) -> Iterator[ast.AST]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and node.exc is not None:
             yield node.exc
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.Option", "typer.Argument", "typer.echo"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in SPEAKING:
             yield node
 
 

@@ -1,7 +1,7 @@
-"""HTML pieces shared by the notebook and the report. Whatever comes from a prompt, a row or a response is escaped.
+"""HTML pieces that notebook and report share. Everything that comes from a prompt, a row or a response is escaped.
 
-Colours are mixed from the surrounding text's, so that the pieces fit light and dark pages alike. A notebook that was
-only opened is not trusted: JupyterLab drops its style sheets and pictures, so the pieces are readable without.
+Colours are mixed from the colour of the text, so that the pieces fit light and dark pages alike. JupyterLab does not
+trust a notebook that was opened but not run, and drops its style sheets and pictures: the pieces are readable without.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STYLE = """
 .ps th,.ps td{padding:.25em .7em;background:none;unicode-bidi:plaintext;
 border:0 solid color-mix(in srgb,currentColor 20%,transparent);border-bottom-width:1px}
 .ps.ps th,.ps.ps td{text-align:left;vertical-align:top}
-.ps th.n,.ps td.n{text-align:right;white-space:nowrap}
+.ps th.n,.ps td.n{text-align:right}.ps td.n{white-space:nowrap}
 .ps td{overflow-wrap:break-word;max-width:60ch}.ps td:last-child:not(.n){min-width:16ch}
 .ps.ps pre{white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;margin:.2em 0;padding:0;
 font:12.5px/1.5 ui-monospace,monospace;background:none;color:inherit;unicode-bidi:plaintext;text-align:start}
@@ -32,7 +32,7 @@ background:color-mix(in srgb,currentColor 5%,transparent);padding:.35em .8em;mar
 .ps .turn.user{border-color:#3b82c4}.ps .turn.assistant{border-color:#2f9e66;margin-left:1.5em}
 .ps small,.ps summary{opacity:.85}
 .ps summary{cursor:pointer}
-.ps .bar{width:120px;height:12px;display:inline-block;vertical-align:middle;overflow:visible}
+.ps .bar{width:120px;height:12px;display:inline-block;vertical-align:middle;overflow:visible;margin-right:.3em}
 .ps .bar .track{fill:color-mix(in srgb,currentColor 12%,transparent)}.ps .bar .range{fill:#3b82c4;opacity:.65}
 .ps .bar .mean,.ps .bar .zero{stroke:currentColor;stroke-width:1.5;vector-effect:non-scaling-stroke}
 .ps .bar .zero{opacity:.5;stroke-dasharray:2 2}
@@ -45,8 +45,8 @@ background:color-mix(in srgb,currentColor 5%,transparent);padding:.35em .8em;mar
 def text(value: Any) -> Markup:
     """Any value as HTML text whose characters a browser keeps as they are.
 
-    Carriage returns become references (a parser would drop them); what no page can hold, control characters and half
-    surrogate pairs, becomes visible.
+    Carriage returns become references, because a parser would drop them. Characters that no page can hold (control
+    characters, half surrogate pairs) become visible escapes.
 
     >>> text("<b>\\r\\x07")
     Markup('&lt;b&gt;&#13;\\\\x07')
@@ -63,17 +63,17 @@ _UNPRINTABLE = {
 
 
 def fill(template: str, *values: Any, **named: Any) -> Markup:
-    """HTML with ``{}`` places, each filled by `text`."""
+    """HTML with ``{}`` places, each filled with a value as `text` gives it."""
     return Markup(template).format(*map(text, values), **{name: text(value) for name, value in named.items()})
 
 
 def join(parts: Iterable[Any], between: str = "") -> Markup:
-    """Pieces one after the other."""
+    """Pieces of HTML one after the other."""
     return Markup(between).join(map(text, parts))
 
 
 def visible(content: str) -> str:
-    """Text with its white space and all that cannot be seen written out.
+    """Text whose white space and invisible characters are written out.
 
     >>> visible("a b\\t\\u200bc\\n")
     'a·b⇥\\\\u200bc⏎\\n'
@@ -90,12 +90,12 @@ def _named(character: str) -> str:
 
 
 def exact(content: str) -> Markup:
-    """Text as it is, line for line."""
+    """Text exactly as it is, line by line."""
     return fill('<pre dir="auto">\n{}</pre>', content)  # the parser drops a line end right after <pre>: it gets one
 
 
 def messages(turns: Iterable[tuple[str, str]]) -> Markup:
-    """A chat, each message in a bubble, as it is and on demand with its white space visible."""
+    """The messages of a chat, each in a bubble: exactly as they are, and on demand with their white space visible."""
     listed = list(turns)
 
     def bubbles(read: Callable[[str], str]) -> Markup:
@@ -108,7 +108,8 @@ def messages(turns: Iterable[tuple[str, str]]) -> Markup:
 
 
 def bar(mean: float, low: float, high: float, *, least: float = 0.0, most: float = 1.0) -> Markup:
-    """A 95% interval as a bar between two ends; 0 is marked where it lies inside. Nothing for an unknown interval."""
+    """A mean and its 95% interval as a bar between two ends, with a mark at 0 if it lies between them; nothing for an
+    unknown interval."""
     if math.isnan(low + high + mean) or most <= least:
         return Markup()
 
@@ -126,7 +127,7 @@ def bar(mean: float, low: float, high: float, *, least: float = 0.0, most: float
 
 
 def scale(lows: Iterable[float], highs: Iterable[float]) -> dict[str, float]:
-    """The two ends for `bar` of many intervals: 0 and 1, or further where the intervals go there."""
+    """The two ends of the bars (`bar`) of many intervals: 0 and 1, or further out where an interval reaches further."""
     return {
         "least": min([0.0, *(low for low in lows if not math.isnan(low))]),
         "most": max([1.0, *(high for high in highs if not math.isnan(high))]),
@@ -135,7 +136,10 @@ def scale(lows: Iterable[float], highs: Iterable[float]) -> dict[str, float]:
 
 def table(caption: str, columns: Sequence[str], lines: Iterable[Sequence[Any]], numbers: Iterable[str] = ()) -> Markup:
     """A table; the columns named in ``numbers`` are aligned to the right."""
-    right, left = Markup(' class="n"'), Markup(' style="text-align:left"')  # said here too: JupyterLab has its own
+    right, left = (
+        Markup(' class="n"'),
+        Markup(' style="text-align:left"'),
+    )  # on each cell, because JupyterLab has rules of its own
     kinds = [right if name in set(numbers) else left for name in columns]
     head = join(fill('<th scope="col"{}>{}</th>', *pair) for pair in zip(kinds, columns, strict=True))
     body = join(
@@ -158,12 +162,12 @@ def diff(unified: str) -> Markup:
 
 
 def details(summary: str, content: Markup) -> Markup:
-    """What is shown on demand."""
+    """Content that is shown on demand."""
     return fill("<details><summary>{}</summary>{}</details>", summary, content)
 
 
 def block(*parts: Any) -> str:
-    """The parts as what a notebook shows; by its classes MathJax leaves the dollars in them alone."""
+    """The parts as HTML for a notebook. Its classes make MathJax leave dollar signs alone."""
     classes = "ps mathjax_ignore tex2jax_ignore"
     return str(fill('<div class="{}"><style>{}</style>{}</div>', classes, Markup(STYLE), join(parts)))
 
@@ -175,7 +179,7 @@ def verdict(word: str, headline: str) -> Markup:
 
 
 def clipped(content: str, width: int) -> str:
-    """One line of at most ``width`` characters.
+    """A text as one line of at most ``width`` characters.
 
     >>> clipped(" one\\ntwo ", 6), clipped("", 9)
     ('one t…', '(empty)')

@@ -1,9 +1,9 @@
-"""Interactive figures for notebooks (the extra ``report``: plotly); each shows a table that a `Result` gives.
+"""Interactive figures for notebooks (the extra ``report``: plotly). Each figure shows a table of a `Result`.
 
 `plot_progress` shows ``progress_df``, `plot_effects` ``effects_df``, `plot_pareto` ``pareto_df``, `plot_confusion`
 ``confusion_df``, `plot_slices` ``slices_df``, `plot_difficulty` ``difficulty_df``, `plot_budget` ``ledger_df``.
-Optuna's own plots take ``result.optuna_study``. Plotly reads texts as HTML: all that comes from prompts, rows and
-responses is escaped.
+Optuna's own plots take ``result.optuna_study``. Plotly reads texts as HTML, so everything that comes from prompts, rows
+and responses is escaped.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Cost = Literal["prompt_tokens", "usd_per_1000_rows", "latency_s"]
 
 
 def plot_progress(result: StoredStudy) -> Any:
-    """Each trial's score against calls, with the best so far and its 95% interval.
+    """Each trial's score by calls, with the best score so far and its 95% interval; see `Result.progress_df`.
 
     Raises:
         MissingExtra: plotly is not installed.
@@ -68,11 +68,11 @@ def plot_progress(result: StoredStudy) -> Any:
 
 
 def plot_effects(result: StoredStudy, most: int = 30) -> Any:
-    """What each option adds to the true score, with 95% intervals, the most important choices first.
+    """The effect of each option on the true score with its 95% interval, the most important choice first.
 
     Args:
         result: a finished study.
-        most: how many options.
+        most: largest number of options.
 
     Raises:
         MissingExtra: plotly is not installed.
@@ -85,13 +85,13 @@ def plot_effects(result: StoredStudy, most: int = 30) -> Any:
 def plot_slices(
     result: StoredStudy, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any], trial: int | None = None
 ) -> Any:
-    """Scores by group of rows with 95% intervals, of default and winner; see `Result.slices_df`.
+    """Scores by groups of rows with their 95% intervals, for default and winner; see `Result.slices_df`.
 
     Args:
         result: the study.
         data: its data.
-        by: the groups.
-        trial: of one trial alone.
+        by: the groups, as `Result.slices_df` takes them.
+        trial: the only trial to show.
 
     Raises:
         StudyError, InputError: as `Result.slices_df`.
@@ -107,7 +107,7 @@ def plot_slices(
 
 
 def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
-    """Score (corrected where known) against a cost; joined are the trials that no other beats in both.
+    """Score (corrected where known) against a cost; the trials that no other beats in both are joined.
 
     Args:
         result: the study.
@@ -124,9 +124,9 @@ def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
     winner = trials[trials["trial"] == result.best_trial]
     go = _plotly()
 
-    def points(frame: pd.DataFrame, name: str, **looks: Any) -> Any:
+    def points(frame: pd.DataFrame, name: str, **style: Any) -> Any:
         texts = _texts(_described(result, frame["trial"]))
-        return go.Scatter(x=frame[against], y=frame["value"], name=name, hovertext=texts, **looks)
+        return go.Scatter(x=frame[against], y=frame["value"], name=name, hovertext=texts, **style)
 
     ring = {"symbol": "circle-open", "size": 16, "color": GREEN, "line": {"width": 3}}
     return _figure(
@@ -141,7 +141,7 @@ def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
 
 
 def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
-    """How many rows of each target got each answer; see `Result.confusion_df`.
+    """The number of rows of each target that got each answer; see `Result.confusion_df`.
 
     Raises:
         StudyError: there is no such trial.
@@ -155,7 +155,7 @@ def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
 
 
 def plot_difficulty(result: StoredStudy, trials: Sequence[int] | None = None) -> Any:
-    """Rows against finalists, the hardest row on top; see `Result.difficulty_df`.
+    """Scores of the best trials on each row, the hardest row on top; see `Result.difficulty_df`.
 
     Raises:
         StudyError: there is no such trial.
@@ -168,7 +168,7 @@ def plot_difficulty(result: StoredStudy, trials: Sequence[int] | None = None) ->
 
 
 def plot_budget(result: StoredStudy) -> Any:
-    """Calls by role; see `Result.ledger_df`.
+    """The number of calls by role; see `Result.ledger_df`.
 
     Raises:
         MissingExtra: plotly is not installed.
@@ -180,7 +180,7 @@ def plot_budget(result: StoredStudy) -> Any:
 
 
 def _intervals(frame: pd.DataFrame, names: pd.Series[Any], mean: str, title: str) -> Any:
-    """A point and its interval a line."""
+    """A figure with one point and its interval per line."""
     spread = {
         "type": "data",
         "symmetric": False,

@@ -41,7 +41,7 @@ from prompt_search.results.statistics import mcnemar_power, mean_interval, not_w
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL
-from prompt_search.study.study import TEST_SHARE
+from prompt_search.study.plan import TEST_SHARE
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.search_truth import QUADRATURE, ROWS, SETTINGS, Counter, Levels, Setting, Truth

@@ -13,7 +13,7 @@ over the whole population of rows: mean over the seeds and its standard error. A
 Strategies:
 
 - ours: `prompt_search.search.race.Race` as a study runs it;
-- ours-soft: the same, told also by how much each answer was right or wrong, as label log-probabilities do;
+- ours-soft: the same with a margin for every score (by how much the answer is right), as label log-probabilities give;
 - random: 20 rows each, the best mean;
 - tpe: Optuna's default sampler, 20 rows each, the best mean; tpe-100: 100 rows each;
 - tpe-final: the same with 20 rows, and the last 30% of the calls for the best 8, halved in stages;
@@ -253,7 +253,7 @@ class Truth:
 
 
 class Counter:
-    """A study's rows, asked one call at a time: what `Race` asks for, and what simple strategies need."""
+    """A study's rows, with a count of the calls: an evaluator for `Race`, and scores for simple strategies."""
 
     def __init__(self, truth: Truth, calls: int, soft: bool = False) -> None:
         self.truth = truth
@@ -268,8 +268,8 @@ class Counter:
         positions = candidate.to_dict()
         return tuple(positions.get(name, -1) for name in self.names)
 
-    def look(self, levels: Levels, start: int, stop: int) -> Floats:
-        """Right (1) or wrong (0) on some rows, as far as the calls go."""
+    def scores(self, levels: Levels, start: int, stop: int) -> Floats:
+        """The scores (1 or 0) on some rows, as far as the calls suffice."""
         stop = min(stop, start + self.calls - self.spent, ROWS)
         self.spent += max(0, stop - start)
         return (self.margins(levels)[start:stop] > 0).astype(float)
@@ -341,7 +341,7 @@ def sampled(counter: Counter, sampler: optuna.samplers.BaseSampler, rows: int, f
         levels = counter.levels(counter.space.suggest(trial))
         seconds += time.perf_counter() - started
         if levels not in seen:
-            seen[levels] = counter.look(levels, 0, rows)
+            seen[levels] = counter.scores(levels, 0, rows)
         elif len(study.trials) > counter.calls:
             break
         started = time.perf_counter()
@@ -356,7 +356,7 @@ def sampled(counter: Counter, sampler: optuna.samplers.BaseSampler, rows: int, f
             break
         for levels in finalists:
             done = len(seen[levels])
-            seen[levels] = np.append(seen[levels], counter.look(levels, done, done + more))
+            seen[levels] = np.append(seen[levels], counter.scores(levels, done, done + more))
         finalists = sorted(finalists, key=lambda levels: -seen[levels].mean())[: len(finalists) // 2]
     return Found(finalists[0], seconds, len(seen))
 
@@ -375,7 +375,7 @@ def halving(counter: Counter, seed: int) -> Found:
         scores = seen.get(levels, np.array([]))
         for rows in range(10, 170, 10):
             if len(scores) < rows:
-                scores = np.append(scores, counter.look(levels, len(scores), rows))
+                scores = np.append(scores, counter.scores(levels, len(scores), rows))
             if not len(scores):
                 break
             trial.report(scores[:rows].mean(), rows)
@@ -400,7 +400,7 @@ def evolution(counter: Counter, seed: int) -> Found:
         for block in range(10):
             for levels in rivals:
                 done = len(seen.setdefault(levels, np.array([])))
-                seen[levels] = np.append(seen[levels], counter.look(levels, done, max(done, 10 * (block + 1))))
+                seen[levels] = np.append(seen[levels], counter.scores(levels, done, max(done, 10 * (block + 1))))
             shared = min(len(seen[levels]) for levels in rivals)
             if len(rivals) <= count or not shared:
                 break

@@ -81,7 +81,7 @@ def label_masses(tokens: Iterable[tuple[str, float]], labels: Sequence[str]) -> 
 
     Args:
         tokens: pairs of a token and its log-probability.
-        labels: the labels that are told apart.
+        labels: all labels of the answer.
     """
     masses = dict.fromkeys(labels, 0.0)
     for token, logprob in tokens:

@@ -1,5 +1,5 @@
-"""The ``prompt-search`` command."""
+"""The ``prompt-search`` command, one module per group of commands."""
 
-from prompt_search.cli.commands import main
+from prompt_search.cli.app import main
 
 __all__ = ["main"]

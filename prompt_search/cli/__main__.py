@@ -1,5 +1,5 @@
-"""``python -m prompt_search.cli``."""
+"""The ``prompt-search`` command as ``python -m prompt_search.cli``."""
 
-from prompt_search.cli.commands import main
+from prompt_search.cli.app import main
 
 main()

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
-import pandas as pd
 
 from prompt_search import metrics
-from prompt_search.answers import Answer, default_answer, from_dict
+from prompt_search.answers.base import Answer
+from prompt_search.answers.forms import default_answer, from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
+from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.evaluation.session import check_priced, connected_evaluator, in_own_thread, opened, sample_record
+from prompt_search.evaluation.own_thread import in_own_thread
+from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.model import Model
-from prompt_search.metrics import Corpus, Metric
+from prompt_search.metrics.base import Metric
+from prompt_search.metrics.corpus import Corpus
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.records import SampleRecord
 from prompt_search.storage.store import Store
 
-EVALUATIONS = "(evaluation)"
-"""What the names begin with under which the calls of `evaluate` are kept."""
+NAME_PREFIX = "(evaluation)"
+"""Prefix of the study names under which `evaluate` stores its calls."""
 
-EVALUATION_LABEL = "evaluation"
-"""Under which name an executor shows them."""
+SPLIT = "evaluation"
+"""Name of the split that the calls and rows of `evaluate` are stored under."""
 
-KEPT_AT_ONCE = 500
-"""Scored rows that are written down together."""
+EXECUTOR_LABEL = "evaluation"
+"""Name under which the dashboard of an executor shows the requests of `evaluate`."""
+
+ROWS_PER_WRITE = 500
+"""Number of scored rows that are written to the storage together."""
 
 
 def evaluate(
@@ -53,115 +58,153 @@ def evaluate(
     """Score one prompt on labelled rows, without a search.
 
     Args:
-        prompt: what to score.
+        prompt: the prompt to score.
         data: the rows.
-        model: whom to ask.
-        answer: how a response is read; default: what the prompt was exported with, else as in `Study`. A form that
-            learns from rows and has not yet learns from these.
+        model: the model to ask.
+        answer: how a response is read; default: the form that the prompt was exported with, else as in `Study`. A form
+            that learns from rows, and has not learned yet, learns from these.
         metric: ``(answer, row) -> bool | float | Score``.
-        rows: positions of the rows to score on; default all.
-        storage: where responses are kept and looked for; None: memory.
-        max_concurrency: requests in flight.
-        budget: a limit; rows beyond it are left out.
+        rows: positions of the rows to score on; default: all.
+        storage: an SQLAlchemy URL, where responses are looked up and saved; None: in memory.
+        max_concurrency: number of requests in flight.
+        budget: limits of what may be spent; rows beyond them are left out.
         executor: as for `Study`.
 
     Raises:
-        InputError: wrong arguments, before any request.
+        InputError: an argument is wrong; raised before any request.
         RunError: the endpoint cannot be reached or refuses for good.
     """
-    asked = Model.parse(model) if isinstance(model, str) else model
-    sent_by = executor_of(executor, EVALUATION_LABEL, [asked])
+    model = Model.parse(model) if isinstance(model, str) else model
+    sender = executor_of(executor, EXECUTOR_LABEL, [model])
     metrics.check(metric, [*data.fields, data.target])
-    chosen = range(len(data)) if rows is None else list(rows)
+    chosen = _checked_rows(rows, len(data))
+    prepared = _prepared(prompt, model, answer, data)
+    for row in chosen[:1]:
+        prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is refused before any call
+    limits = budget or Budget(calls=10 * len(chosen) + 100)
+    check_priced(limits, model)
+    ledger = Ledger(limits, price=lambda request, usage: model.cost(usage))
+    name = f"{NAME_PREFIX} {uuid.uuid4().hex}"
+    with opened(storage, name) as (store, lease):
+        scored = _ScoredRows(store, name, data, len(chosen))
+        settings = EvaluationSettings(
+            study=name,
+            rows=data.rows,
+            metric=metric,
+            store=store,
+            ledger=ledger,
+            owner=lease.owner if lease else None,
+            max_concurrency=max_concurrency,
+            tracks_price=False,
+        )
+
+        async def work() -> PreparedPrompt:
+            async with connected_evaluator(settings, [model], sender) as evaluator:
+                return await _score_rows(evaluator, prepared, chosen, metric, scored)
+
+        sent = in_own_thread(work, lambda: ledger.stop("interrupted"))
+    return _evaluation_of(sent.prompt, metric, scored, storage)
+
+
+def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:
+    """The rows to score on.
+
+    Raises:
+        InputError: a position is outside the data, or there twice.
+    """
+    chosen = range(count) if rows is None else list(rows)
     if rows is not None and len(set(chosen)) < len(chosen):
         raise InputError("rows has a position more than once; give each once")
-    outside = [row for row in chosen if not 0 <= row < len(data)]
+    outside = [row for row in chosen if not 0 <= row < count]
     if outside:
-        raise InputError(f"rows are positions from 0 to {len(data) - 1}, got {outside[0]}; correct it")
-    prepared = _contender(prompt, asked, answer, data)
-    for row in chosen[:1]:
-        prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is told before any call
-    limit = budget or Budget(calls=10 * len(chosen) + 100)
-    check_priced(limit, asked)
-    ledger = Ledger(limit, price=lambda request, usage: asked.cost(usage))
-    label = f"{EVALUATIONS} {uuid.uuid4().hex}"
-    with opened(storage, label) as (store, lease):
-        kept = _Kept(store, label, data, len(chosen))
+        raise InputError(f"rows are positions from 0 to {count - 1}, got {outside[0]}; correct it")
+    return chosen
 
-        async def main() -> Prompt:
-            settings = EvaluationSettings(
-                study=label,
-                rows=data.rows,
-                metric=metric,
-                store=store,
-                ledger=ledger,
-                owner=lease.owner if lease else None,
-                max_concurrency=max_concurrency,
-                tracks_price=False,
-            )
-            async with connected_evaluator(settings, [asked], sent_by) as evaluator:
-                read_by, jobs = prepared, ((prepared, row) for row in chosen)
-                if prepared.answer.needs_calibration or isinstance(metric, Corpus):  # rows are scored together
-                    found = await evaluator.evaluate(list(jobs), "evaluation")
-                    outcomes = [outcome for outcome in found if outcome is not None]
-                    read_by, outcomes = await evaluator.reparse(prepared, outcomes, "evaluation")
-                    for number, outcome in enumerate(outcomes):
-                        await kept.add(number, outcome)
-                else:
-                    await evaluator.each(jobs, "evaluation", kept.add)
-                await kept.flush()
-            return read_by.prompt
 
-        sent = in_own_thread(main, lambda: ledger.stop("interrupted"))
-        if storage is None or store.in_memory:
-            scored = evaluated(store, label, kept.rows)
-            read: Callable[[], pd.DataFrame] = lambda: scored  # noqa: E731
-        else:
-            read = partial(evaluated, storage, label, kept.rows)
-    store.close()  # after the lease, which is ended by a connection of it
+def _prepared(prompt: Prompt, model: Model, answer: Answer | None, data: Dataset) -> PreparedPrompt:
+    """The prompt with its model and answer form.
+
+    An exported prompt is sent as it was scored; another answer form brings its own request parameters.
+    """
+    exported = from_dict(prompt.answer) if prompt.answer else None
+    form = answer or exported or default_answer(data)
+    parameters = dict(prompt.parameters)
+    if exported is None:
+        parameters = {"temperature": 0, **form.parameters, **parameters}
+    elif form != exported:
+        own = {key: value for key, value in parameters.items() if key not in exported.parameters}
+        parameters = {**form.parameters, **own}
+    sent = replace(prompt, parameters=parameters, answer=form.to_dict(), model=model.name)
+    return PreparedPrompt(prompt=sent, answer=form, model=model.name, endpoint=model.endpoint)
+
+
+async def _score_rows(
+    evaluator: Evaluator, prepared: PreparedPrompt, rows: Sequence[int], metric: Metric, scored: _ScoredRows
+) -> PreparedPrompt:
+    """Score a prompt on rows.
+
+    Returns:
+        the prompt, with its answer form calibrated on these rows where it learns from rows.
+    """
+    jobs = ((prepared, row) for row in rows)
+    if not prepared.answer.needs_calibration and not isinstance(metric, Corpus):
+        await evaluator.each(jobs, SPLIT, scored.add)
+    else:  # scores depend on all rows
+        found = await evaluator.evaluate(list(jobs), SPLIT)
+        outcomes = [outcome for outcome in found if outcome is not None]
+        prepared, outcomes = await evaluator.reparse(prepared, outcomes, SPLIT)
+        for index, outcome in enumerate(outcomes):
+            await scored.add(index, outcome)
+    await scored.flush()
+    return prepared
+
+
+def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage: str | None) -> Evaluation:
+    """The result of an evaluation that is done; its storage is closed, and opened again when its table is read."""
+    store, name, count = scored.store, scored.name, scored.count
+    try:
+        table = evaluated(store, name, count) if storage is None or store.in_memory else None
+    finally:
+        store.close()
     return Evaluation(
-        prompt=sent,
-        scores=kept.scores[~np.isnan(kept.scores)].tolist(),
-        errors=kept.errors,
-        unparsed=kept.unparsed,
-        read=read,
+        prompt=prompt,
+        scores=scored.scores[~np.isnan(scored.scores)].tolist(),
+        errors=scored.errors,
+        unparsed=scored.unparsed,
+        read=lambda: evaluated(storage or "", name, count) if table is None else table,
         metric=metrics.metric_name(metric),
     )
 
 
-class _Kept:
-    """Takes an evaluation's outcomes: all that is known of them goes to the storage, the scores stay here."""
+class _ScoredRows:
+    """Writes the outcomes of an evaluation to the storage, and keeps no more of them than their scores.
 
-    def __init__(self, store: Store, label: str, data: Dataset, most: int) -> None:
-        self._store, self._label, self._data = store, label, data
-        self._waiting: list[SampleRecord] = []
+    Args:
+        store: the storage.
+        name: name under which the rows are stored.
+        data: the data.
+        most: the highest number of rows.
+    """
+
+    def __init__(self, store: Store, name: str, data: Dataset, most: int) -> None:
+        self.store, self.name = store, name
+        self._data = data
+        self._unwritten: list[SampleRecord] = []
         self.scores = np.full(most, math.nan)
-        self.rows = self.errors = self.unparsed = 0
+        self.count = self.errors = self.unparsed = 0
 
-    async def add(self, place: int, outcome: Outcome) -> None:
-        self.rows += 1
+    async def add(self, index: int, outcome: Outcome) -> None:
+        """Take the outcome of the row with this place among the rows that are scored."""
+        self.count += 1
         self.errors += outcome.error is not None
         self.unparsed += outcome.unparsed
         if outcome.score is not None:
-            self.scores[place] = outcome.score
-        self._waiting.append(sample_record(0, "evaluation", outcome, self._data))
-        if len(self._waiting) >= KEPT_AT_ONCE:
+            self.scores[index] = outcome.score
+        self._unwritten.append(outcome.to_record(0, SPLIT, self._data.rows[outcome.row].target))
+        if len(self._unwritten) >= ROWS_PER_WRITE:
             await self.flush()
 
     async def flush(self) -> None:
-        records, self._waiting = self._waiting, []
-        await self._store.in_thread(self._store.save_trials, self._label, [], records)
-
-
-def _contender(prompt: Prompt, model: Model, answer: Answer | None, data: Dataset) -> PreparedPrompt:
-    """An exported prompt is asked as it was scored; another answer form brings its own parameters."""
-    before = from_dict(prompt.answer) if prompt.answer else None
-    read = answer or before or default_answer(data)
-    parameters = dict(prompt.parameters)
-    if before is None:
-        parameters = {"temperature": 0, **read.parameters, **parameters}
-    elif read != before:
-        kept = {key: value for key, value in parameters.items() if key not in before.parameters}
-        parameters = {**read.parameters, **kept}
-    sent = replace(prompt, parameters=parameters, answer=read.to_dict(), model=model.name)
-    return PreparedPrompt(prompt=sent, answer=read, model=model.name, endpoint=model.endpoint)
+        """Write what is not written yet."""
+        records, self._unwritten = self._unwritten, []
+        await self.store.in_thread(self.store.save_trials, self.name, [], records)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from prompt_search.answers.forms import Answer
+from prompt_search.answers.base import Answer
 from prompt_search.data.rows import Row
 from prompt_search.llm.messages import Request
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.storage.records import SampleRecord
 
 CONTENT_FREE = "N/A"
 """Text in every field of the content-free row, whose response calibrates the others (Zhao et al. 2021)."""
@@ -70,6 +71,28 @@ class Outcome:
     error: str | None
     cached: bool
     margin: float | None = None
+
+    def to_record(self, trial: int, split: str, target: Any) -> SampleRecord:
+        """The record that the storage keeps of the outcome.
+
+        Args:
+            trial: number of the trial whose prompt it was.
+            split: what the row was scored for.
+            target: the row's target.
+        """
+        return SampleRecord(
+            trial=trial,
+            row=self.row,
+            split=split,
+            key=self.key,
+            answer=self.answer,
+            target=target,
+            score=self.score,
+            explanation=self.explanation,
+            unparsed=self.unparsed,
+            error=self.error,
+            cached=self.cached,
+        )
 
     @classmethod
     def failed(cls, row: int, key: str, error: str, cached: bool) -> Outcome:

@@ -49,9 +49,8 @@ class Responder:
         self._clients = clients
         self._slots = slots or {model: CapacityLimiter(settings.max_concurrency) for model in clients}
         self._claims = RequestClaims(settings.study, settings.store, settings.ledger, settings.owner, sleep)
-        self._first_number = settings.store.next_call_number(settings.study)
         answered = settings.store.has_answers(settings.study)
-        self._next_number = self._first_number
+        self._first_number = self._next_number = settings.store.next_call_number(settings.study)
         self._failure_limit = FailureLimit(answered=answered)
         # Where the server refused everything, the same line tries again.
         self._retry_errors = settings.retry_errors or not answered

@@ -99,7 +99,7 @@ def render_messages(
         return (Message("user", outside),)
     if outside:
         raise TemplateError(
-            f"all text stands inside chat blocks when there is one, but this is outside: {outside[:60]!r}; "
+            f"a template with chat blocks has all its text inside them, but this is outside: {outside[:60]!r}; "
             f"move it into a message",
             template=name,
             line=line_outside(outside),

@@ -1,1 +1,1 @@
-"""One file that has all that is needed to decide."""
+"""A result as people see it: printed, in a notebook, and as a report in one file."""

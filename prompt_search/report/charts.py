@@ -1,4 +1,4 @@
-"""The report's two charts as SVG text: no library, no script, readable in light and dark and in print."""
+"""The charts of the report as SVG text: no library, no script, readable in light and dark and in print."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 42
 
 MOST_POINTS = 500
-"""How many points a line has at most; more cannot be told apart."""
+"""Largest number of points of a line; more cannot be distinguished at this width."""
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers that span a range: 1, 2 or 5 times a power of ten apart.
+    """Round numbers within a range, 1, 2 or 5 times a power of ten apart.
 
     >>> ticks(0.13, 0.77)
     [0.2, 0.4, 0.6]
@@ -31,14 +31,15 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int) -> Markup:
-    """Score against a cost, one point a trial; those on the front are filled and joined, the winner is ringed.
+    """A chart of score against a cost, one point per trial; trials on the front are blue and joined, the winner has a
+    ring.
 
     Args:
-        points: one row a trial with ``trial``, ``value``, the column ``x`` and the column ``front``, bool.
-        x: the cost.
-        label: of its axis.
-        front: which trials nothing beats.
-        winner: the trial to ring.
+        points: one row per trial, see `tables.with_fronts`.
+        x: the column with the cost.
+        label: the text at the axis of the cost.
+        front: the column that says whether a trial is on the front of this cost.
+        winner: the winner's trial.
     """
     points = points.dropna(subset=[x, "value"])
     place, axes = _axes(points[x], points["value"], label, "score")
@@ -66,9 +67,13 @@ def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int
 
 
 def progress(frame: pd.DataFrame) -> Markup:
-    """Each trial's score against calls, and the best so far with its interval; see `tables.progress_frame`."""
+    """A chart of each trial's score by calls, with the best score so far and its interval.
+
+    Args:
+        frame: the points, see `tables.progress_frame`.
+    """
     every = math.ceil(len(frame) / MOST_POINTS)
-    shown = frame.iloc[::-1].iloc[::every].iloc[::-1]  # the last one is always there
+    shown = frame.iloc[::-1].iloc[::every].iloc[::-1]  # the last one is always shown
     scores = pd.concat([shown["score"], shown["best_low"], shown["best_high"]])
     place, axes = _axes(shown["calls"], scores.dropna(), "calls", "score")
 
@@ -93,7 +98,7 @@ def progress(frame: pd.DataFrame) -> Markup:
 def _axes(
     xs: pd.Series[float], ys: pd.Series[float], x_label: str, y_label: str
 ) -> tuple[Callable[[float, float], tuple[float, float]], Markup]:
-    """From data to the picture, and the axes with their ticks."""
+    """The function that places a point of the data in the picture, and the axes with their ticks."""
     left, right, low, high = (float(each) for each in (xs.min(), xs.max(), ys.min(), ys.max()))
     margin = (right - left or abs(right) or 1.0) * 0.04
     left, right = left - margin, right + margin

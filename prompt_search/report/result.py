@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from prompt_search import _html
-from prompt_search.errors import InputError
+from prompt_search._files import write_by_suffix
 from prompt_search.report.html import html_report
 from prompt_search.report.markdown import markdown_report
 from prompt_search.results import wording
@@ -55,18 +55,11 @@ class Result(StoredStudy):
         Raises:
             InputError: another suffix, or the file cannot be written.
         """
-        file = Path(path)
-        writers = {".html": html_report, ".md": markdown_report}
-        if file.suffix not in writers:
-            raise InputError(
-                f"{path}: a report is written as {' or '.join(writers)}, got {file.suffix or 'no suffix'!r}"
-            )
-        content = writers[file.suffix](self, slices)
-        try:
-            file.write_bytes(content.encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            raise InputError(f"{path}: cannot write the report: {error.strerror}") from None
-        return file
+        writers = {
+            ".html": lambda: html_report(self, slices).encode("utf-8", "backslashreplace"),
+            ".md": lambda: markdown_report(self, slices).encode("utf-8", "backslashreplace"),
+        }
+        return write_by_suffix(path, writers, "report")
 
 
 def open_result(storage: str, name: str) -> Result:

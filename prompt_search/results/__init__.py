@@ -1,1 +1,1 @@
-"""What came out of a study: tables, statistics, verdicts."""
+"""The outcome of a study, read from the storage: tables, statistics, verdicts, and the words for them."""

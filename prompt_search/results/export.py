@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from prompt_search.errors import InputError, MissingExtra
+from prompt_search._files import write_by_suffix
+from prompt_search.errors import MissingExtra
 from prompt_search.results.frames import answer_text, series
 
 
@@ -25,16 +27,14 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
         InputError: another suffix, or the file cannot be written.
         MissingExtra: parquet without pyarrow.
     """
-    file = Path(path)
-    writers = {".csv": _csv, ".jsonl": _jsonl, ".md": _markdown_bytes, ".parquet": _parquet}
-    if file.suffix not in writers:
-        raise InputError(f"{path}: a table is written as {', '.join(writers)}, got {file.suffix or 'no suffix'!r}")
-    content = writers[file.suffix](with_index(frame))
-    try:
-        file.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write the table: {error.strerror}") from None
-    return file
+    whole = with_index(frame)
+    writers: dict[str, Callable[[], bytes]] = {
+        ".csv": lambda: _csv(whole),
+        ".jsonl": lambda: _jsonl(whole),
+        ".md": lambda: markdown(whole).encode("utf-8", "backslashreplace"),
+        ".parquet": lambda: _parquet(whole),
+    }
+    return write_by_suffix(path, writers, "table")
 
 
 def with_index(frame: pd.DataFrame) -> pd.DataFrame:
@@ -71,10 +71,6 @@ def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
     rule = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame.columns]
     body = [[cell(value) for value in values] for values in frame.itertuples(index=False, name=None)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *body]) + "\n"
-
-
-def _markdown_bytes(frame: pd.DataFrame) -> bytes:
-    return markdown(frame).encode("utf-8", "backslashreplace")
 
 
 def _csv(frame: pd.DataFrame) -> bytes:

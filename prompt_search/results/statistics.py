@@ -1,4 +1,4 @@
-"""Intervals and comparisons; pure functions on arrays."""
+"""Confidence intervals, paired tests and their power; pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import numpy as np
 VerdictWord = Literal["better", "not shown", "worse"]
 
 POWER = 0.8
-"""How often a difference must be shown to count as one that the rows can detect (Cohen 1988)."""
+"""The power with which a difference must be detected to be called detectable (Cohen 1988)."""
+
+NON_INFERIORITY_MARGIN = 0.02
+"""The difference to the winner's score that a shorter prompt may have by default."""
 
 
 def _is_binary(values: np.ndarray) -> bool:
@@ -23,9 +26,9 @@ def _is_binary(values: np.ndarray) -> bool:
 def mean_interval(scores: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """A confidence interval for the mean of independent scores.
 
-    Shares of right answers get Wilson's score interval (Wilson 1927; recommended by Brown, Cai and DasGupta
-    2001 also for small n), other scores Student's t interval. NaN scores are left out; fewer than one (two for
-    other scores) gives (nan, nan).
+    Binary scores get Wilson's score interval (Wilson 1927; recommended by Brown, Cai and DasGupta 2001 also for small
+    n), other scores Student's t interval. NaN scores are left out. Without scores, or with a single one that is not
+    binary, the interval is (nan, nan).
 
     >>> tuple(round(bound, 3) for bound in mean_interval([1] * 8 + [0] * 2))
     (0.49, 0.943)
@@ -43,13 +46,14 @@ def mean_interval(scores: Sequence[float], level: float = 0.95) -> tuple[float, 
 def mean_intervals(
     counts: np.ndarray, means: np.ndarray, deviations: np.ndarray, binary: np.ndarray, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`mean_interval` of many groups at once.
+    """The intervals of `mean_interval` for many groups at once.
 
     Args:
-        counts: how many scores each group has.
-        means: of each group; NaN for an empty one.
-        deviations: the standard deviation (n - 1) of each group; not used for right and wrong.
-        binary: whether a group's scores are all right or wrong.
+        counts: number of scores of each group.
+        means: mean of each group; NaN for an empty one.
+        deviations: standard deviation (n - 1) of each group; not used for binary scores.
+        binary: whether the scores of a group are all 0 or 1.
+        level: confidence level.
     """
     counts = np.asarray(counts, dtype=float)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -73,11 +77,12 @@ def mean_intervals(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How two prompts compare on the same rows: second minus first.
+    """The comparison of two prompts on the same rows, second minus first.
 
-    ``won`` and ``lost`` count the rows on which the second scored higher and lower. ``verdict`` is ``better``
-    or ``worse`` when ``p`` is below 1 - level, else ``not shown``. ``detectable`` is the true difference that so
-    many rows, with scores that differ like these, show four times in five (`POWER`); NaN where they show none.
+    ``won`` and ``lost`` count the rows on which the second scored higher and lower. ``verdict`` is ``better`` or
+    ``worse`` when ``p`` is below 1 - level, else ``not shown``. ``detectable`` is the true difference that would be
+    detected with 80% power (`POWER`) on this many rows, given scores that differ as much as these; NaN where no
+    difference would be.
     """
 
     difference: float
@@ -94,37 +99,21 @@ class Difference:
 def paired_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Difference:
     """Compare two prompts on the same rows; rows where either score is NaN are left out.
 
-    Right/wrong scores: exact McNemar test (the binomial test on rows that differ) with the adjusted interval of
-    Agresti and Min (2005). Other scores: a sign-flip permutation test with Student's t interval.
+    Binary scores get the exact McNemar test (the binomial test on rows that differ) with the adjusted interval of
+    Agresti and Min (2005), other scores a sign-flip permutation test with Student's t interval.
 
     >>> paired_difference([0] * 10, [1] * 8 + [0] * 2).verdict
     'better'
     """
-    from scipy import stats
-
     pairs = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
     pairs = pairs[~np.isnan(pairs).any(axis=1)]
     change = pairs[:, 1] - pairs[:, 0]
     rows, won, lost = len(change), int((change > 0).sum()), int((change < 0).sum())
     mean = float(change.mean()) if rows else math.nan
-    low = high = math.nan
-    p = 1.0
-    if rows >= 2 and _is_binary(pairs):
-        p = float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
-        z = float(stats.norm.ppf((1 + level) / 2))
-        centre = (won - lost) / (rows + 2)
-        spread = math.sqrt((won + lost + 1) - (won - lost) ** 2 / (rows + 2)) / (rows + 2)
-        low, high = max(-1.0, centre - z * spread), min(1.0, centre + z * spread)
-    elif rows >= 2:
-        if change.any():
-            generator = np.random.default_rng(0)
-            tested = stats.permutation_test(
-                (change,), np.mean, permutation_type="samples", n_resamples=9_999, rng=generator
-            )
-            p = float(tested.pvalue)
-        deviation = float(change.std(ddof=1))
-        half = float(stats.t.ppf((1 + level) / 2, rows - 1)) * deviation / math.sqrt(rows)
-        low, high = mean - half, mean + half
+    if rows < 2:
+        p, low, high = 1.0, math.nan, math.nan
+    else:
+        p, low, high = _mcnemar(rows, won, lost, level) if _is_binary(pairs) else _sign_flip(change, level)
     verdict: VerdictWord = "not shown" if not p < 1 - level or not mean else "better" if mean > 0 else "worse"
     return Difference(
         difference=mean,
@@ -139,16 +128,42 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
     )
 
 
+def _mcnemar(rows: int, won: int, lost: int, level: float) -> tuple[float, float, float]:
+    """p and interval of the difference between two shares of right answers on the same rows."""
+    from scipy import stats
+
+    p = float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    z = float(stats.norm.ppf((1 + level) / 2))
+    centre = (won - lost) / (rows + 2)
+    spread = math.sqrt((won + lost + 1) - (won - lost) ** 2 / (rows + 2)) / (rows + 2)
+    return p, max(-1.0, centre - z * spread), min(1.0, centre + z * spread)
+
+
+def _sign_flip(change: np.ndarray, level: float) -> tuple[float, float, float]:
+    """p and interval of a mean of paired differences."""
+    from scipy import stats
+
+    p = 1.0
+    if change.any():
+        tested = stats.permutation_test(
+            (change,), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(0)
+        )
+        p = float(tested.pvalue)
+    mean, rows = float(change.mean()), len(change)
+    half = float(stats.t.ppf((1 + level) / 2, rows - 1)) * float(change.std(ddof=1)) / math.sqrt(rows)
+    return p, mean - half, mean + half
+
+
 def detectable_difference(differences: Sequence[float], rows: int, level: float = 0.95) -> float:
-    """The true difference of two prompts that so many rows show four times in five (`POWER`).
+    """The true difference of two prompts that would be detected with 80% power (`POWER`) on some number of rows.
+
+    It is NaN where no difference would be, however large, and where the spread is not known.
 
     Args:
-        differences: of their scores on some rows, from which their spread is taken: -1, 0 or 1 each for the exact
+        differences: differences of their scores on some rows, whose spread is used: -1, 0 or 1 each for the exact
             McNemar test, other numbers for the t test.
-        rows: how many will be compared.
+        rows: number of rows to compare them on.
         level: 1 minus the significance level.
-
-    NaN where so many rows show no difference however large, and where nothing is known of the spread.
     """
     change = np.asarray(differences, dtype=float)
     if rows < 2 or len(change) < 2:
@@ -163,17 +178,15 @@ def detectable_difference(differences: Sequence[float], rows: int, level: float 
 
 
 def own_row_test(blocks: Sequence[np.ndarray]) -> float:
-    """One-sided p of answers fitting their own rows no better than other rows of their block.
+    """The one-sided p of the hypothesis that answers fit their own rows no better than other rows of their block.
 
-    If answers have nothing to do with the rows' targets, every pairing of answers with rows is equally likely. The sum
-    of the scores of the pairs as they are is compared with its mean and variance over all pairings (Hoeffding 1951, A
-    combinatorial central limit theorem; as in the test of Mantel 1967).
+    If answers do not depend on the rows' targets, every pairing of answers with rows is equally likely. The sum of the
+    scores of the actual pairs is compared with its mean and variance over all pairings (Hoeffding 1951, A combinatorial
+    central limit theorem; as in the test of Mantel 1967). p is NaN where no score depends on the pairing.
 
     Args:
-        blocks: arrays of shape (prompts, n, n): the score of prompt p's answer to row i with row j. A prompt's
-            scores are brought to one scale first; the pairings are the same for all prompts of a block.
-
-    NaN where no score depends on the pairing.
+        blocks: arrays of shape (prompts, n, n): the score of prompt p's answer to row i with row j. The scores of each
+            prompt are standardized first; the pairings are the same for all prompts of a block.
 
     >>> round(own_row_test([np.eye(4)[None]]), 4)
     0.0013
@@ -185,19 +198,19 @@ def own_row_test(blocks: Sequence[np.ndarray]) -> float:
         centred = block - block.mean(axis=1, keepdims=True) - block.mean(axis=2, keepdims=True)
         centred = centred + block.mean(axis=(1, 2), keepdims=True)
         spread = centred.std(axis=(1, 2), keepdims=True)
-        told = centred[spread[:, 0, 0] > 1e-12] / spread[spread[:, 0, 0] > 1e-12]
-        total = told.sum(axis=0)
-        if len(told) and len(total) > 1:
+        standardized = centred[spread[:, 0, 0] > 1e-12] / spread[spread[:, 0, 0] > 1e-12]
+        total = standardized.sum(axis=0)
+        if len(standardized) and len(total) > 1:
             excess += float(np.trace(total))
             variance += float((total**2).sum()) / (len(total) - 1)
     return float(stats.norm.sf(excess / math.sqrt(variance))) if variance > 0 else math.nan
 
 
 def mcnemar_power(rows: int, discordant: float, difference: float, level: float = 0.95) -> float:
-    """The probability that the exact McNemar test shows a true difference, by summing over the rows that differ.
+    """The power of the exact McNemar test for a true difference, summed over the number of rows that differ.
 
     Args:
-        rows: how many are compared.
+        rows: number of rows that are compared.
         discordant: the probability that a row is right with one prompt only; at least ``difference``.
         difference: the true difference of the two shares of right answers, above 0.
         level: 1 minus the significance level.
@@ -211,17 +224,17 @@ def mcnemar_power(rows: int, discordant: float, difference: float, level: float 
 
     discordant = max(discordant, difference)
     counts = np.arange(1, rows + 1)
-    # Shown when at most so many of the rows that differ speak against it.
+    # The largest number of lost rows, of those that differ, with which the difference is still shown.
     against = stats.binom.ppf((1 - level) / 2, counts, 0.5) - 1
     shown = stats.binom.cdf(against, counts, (1 - difference / discordant) / 2)
     return float(stats.binom.pmf(counts, rows, discordant) @ shown)
 
 
 def t_power(rows: int, deviation: float, difference: float, level: float = 0.95) -> float:
-    """The probability that a paired t test shows a true difference; the permutation test is as powerful, nearly.
+    """The power of a paired t test for a true difference, which is nearly that of the permutation test.
 
     Args:
-        rows: how many are compared.
+        rows: number of rows that are compared.
         deviation: the standard deviation of the rows' differences.
         difference: their true mean, above 0.
         level: 1 minus the significance level.
@@ -234,17 +247,15 @@ def t_power(rows: int, deviation: float, difference: float, level: float = 0.95)
     return float(stats.nct.sf(critical, rows - 1, difference * math.sqrt(rows) / deviation))
 
 
-NON_INFERIORITY_MARGIN = 0.02
-"""The difference to the winner's score that a shorter prompt may have by default."""
-
-
 def not_worse(difference: float, deviation: float, margin: float, level: float = 0.95) -> bool:
-    """Whether something is no more than ``margin`` worse with probability ``level`` (a one-sided test of
+    """Whether one prompt is no more than ``margin`` worse than another with probability ``level`` (a one-sided test of
     non-inferiority; Blackwelder 1982).
 
     Args:
-        difference: what is expected of it minus what is expected of the other.
-        deviation: the standard deviation of what is known of the true difference.
+        difference: the expected score of the one minus that of the other.
+        deviation: the posterior standard deviation of the true difference.
+        margin: the largest difference that is accepted.
+        level: the probability.
 
     >>> not_worse(0.0, 0.01, margin=0.02), not_worse(0.0, 0.02, margin=0.02)
     (True, False)
@@ -255,7 +266,7 @@ def not_worse(difference: float, deviation: float, margin: float, level: float =
 
 
 def _detectable(power: Callable[[float], float], most: float) -> float:
-    """The difference at which the power reaches `POWER`; NaN where it stays below up to the largest."""
+    """The difference at which the power reaches `POWER`; NaN where it stays below it for every difference."""
     from scipy import optimize
 
     if power(most) < POWER:

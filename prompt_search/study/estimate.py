@@ -1,30 +1,31 @@
-"""What a run will take, before anything is spent."""
+"""What a run is expected to take, before anything is spent."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from prompt_search import _html
-from prompt_search.budget import ANSWER_LIMITS, Budget, CostOf, most_used
-from prompt_search.llm.messages import Request, Usage
-from prompt_search.storage.records import Call
-
-BYTES_PER_TOKEN = 4.0
-"""Of English text, roughly; other scripts and numbers take more tokens."""
+from prompt_search.budget import Budget, most_used
+from prompt_search.llm.messages import Request, Response, Usage
+from prompt_search.search.settings import BATCH_ROWS
+from prompt_search.storage.database import sqlite_file
+from prompt_search.storage.store import Store
+from prompt_search.study import preflight, wording
+from prompt_search.study.plan import StudyPlan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a run is expected to take in all; NaN where nothing tells.
+    """What a run is expected to take in all; NaN where that is not known.
 
     Attributes:
-        study: its name.
+        study: the study's name.
         calls, tokens, usd, seconds: of the whole run, sealed test included, as far as the budget allows.
-        stored: how many of the study's calls are stored already, and cost nothing more; they are among ``calls``.
-        prompt_tokens, completion_tokens, latency_s: means for a request.
-        basis: what the means rest on, in words.
+        stored: number of calls of the study that are stored already, and cost nothing more; they are among ``calls``.
+        prompt_tokens, completion_tokens, latency_s: means per request.
+        basis: what the means are made of, in words.
     """
 
     study: str
@@ -39,16 +40,17 @@ class Estimate:
     basis: str
 
     @property
-    def _lines(self) -> list[tuple[str, str]]:
-        stored = f", {self.stored:,} of them stored already" if self.stored else ""
-        return [
-            ("calls", f"{self.calls:,}{stored}"),
-            ("tokens", _known(self.tokens, ",.0f")),
-            ("US dollars", _known(self.usd, ",.4f")),
-            ("seconds", _known(self.seconds, ",.0f")),
-            ("a request", f"{self.prompt_tokens:,.0f} + {self.completion_tokens:,.0f} tokens"),
-            ("this rests on", self.basis),
-        ]
+    def _lines(self) -> wording.Lines:
+        return wording.estimate_lines(
+            calls=self.calls,
+            stored=self.stored,
+            tokens=self.tokens,
+            usd=self.usd,
+            seconds=self.seconds,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            basis=self.basis,
+        )
 
     def __repr__(self) -> str:
         return "\n".join([f"estimate for {self.study!r}:", *(f"  {name:<15}{text}" for name, text in self._lines)])
@@ -57,69 +59,90 @@ class Estimate:
         return _html.block(_html.table(f"estimate for {self.study}", ("estimated", "value"), self._lines))
 
 
-def estimated(
-    study: str,
-    budget: Budget,
-    *,
-    most_calls: float,
-    requests: Sequence[Request],
-    calls: Mapping[str, Call],
-    stored: int,
-    in_flight: int,
-    price: CostOf,
-) -> Estimate:
-    """An estimate from what is known.
+@dataclass(frozen=True, kw_only=True)
+class _RequestMeans:
+    """Means per request, and what they are made of."""
 
-    Args:
-        study: its name.
-        budget: what may be spent.
-        most_calls: how many requests the study has in all.
-        requests: some that it would send.
-        calls: stored ones of the study or its preflight.
-        stored: how many calls of the study are stored.
-        in_flight: requests at a time.
-        price: of a request.
-    """
-    known = [call.response for call in calls.values() if call.response.usage.prompt_tokens is not None]
-    if known:
-        prompt = _mean([response.usage.prompt_tokens or 0 for response in known])
-        completion = _mean([response.usage.completion_tokens or 0 for response in known])
-        latency = _mean([response.latency_s for response in known if not math.isnan(response.latency_s)])
-        basis = f"{len(known):,} stored responses of this study or its preflight"
-    else:
-        sizes = [sum(len(message.content.encode("utf-8", "surrogatepass")) for message in r.messages) for r in requests]
-        bounds = [bound.completion_tokens or 0 for bound in map(most_used, requests) if bound is not None]
-        prompt = _mean(sizes) / BYTES_PER_TOKEN
-        completion = _mean(bounds) if len(bounds) == len(requests) else math.nan
-        latency = math.nan
-        answers = "the most tokens that an answer may take" if bounds else f"no bound of answers ({ANSWER_LIMITS[-1]})"
-        basis = f"{len(requests):,} rendered prompts at {BYTES_PER_TOKEN:g} bytes a token, and {answers}"
-    each = prompt + completion
-    cost = math.nan
-    if not math.isnan(each):
-        usage = Usage(prompt_tokens=round(1000 * prompt), completion_tokens=round(1000 * completion))
-        cost = price(requests[0], usage) / 1000
-    limits = [most_calls]
-    rates = {"calls": 1.0, "tokens": each, "usd": cost, "seconds": latency / in_flight}
-    limits += [limit / rates[name] for name, limit in budget.limits.items() if rates[name] > 0]
-    count = int(min(limits))
+    prompt_tokens: float
+    completion_tokens: float
+    latency_s: float
+    basis: str
+
+    @property
+    def tokens(self) -> float:
+        return self.prompt_tokens + self.completion_tokens
+
+
+def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
+    """Estimate what a run with this budget takes; see `Study.estimate`."""
+    space = plan.prompts.space
+    plan.check_budget(budget)
+    prepared_prompts = [plan.prompts.prepared(candidate) for candidate in plan.first_candidates]
+    rows = [plan.data.rows[row] for row in plan.search_rows[:BATCH_ROWS]]
+    requests = [prepared.requests(row)[-1] for prepared in prepared_prompts for row in rows]
+    requests_per_row = max(len(prepared.requests(rows[0])) for prepared in prepared_prompts)
+    jobs = space.size()[0] * len(plan.search_rows) + plan.max_tested * len(plan.test_rows)
+    path = sqlite_file(plan.settings.storage) if plan.settings.storage else None
+    missing = path is not None and path.parent.is_dir() and not path.exists()  # then nothing is stored
+    store = Store("sqlite://" if missing else plan.settings.storage or "sqlite://")
+    try:
+        own = store.calls(plan.name)
+        known = own or store.calls(preflight.NAME.format(plan.name))
+    finally:
+        store.close()
+    answered = [call.response for call in known.values() if call.response.usage.prompt_tokens is not None]
+    means = _from_responses(answered) if answered else _from_prompts(requests)
+    usd_per_call = _usd(plan, requests[0], means)
+    seconds_per_call = means.latency_s / plan.settings.max_concurrency
+    rates = {"calls": 1.0, "tokens": means.tokens, "usd": usd_per_call, "seconds": seconds_per_call}
+    limits = [limit / rates[name] for name, limit in budget.limits.items() if rates[name] > 0]
+    calls = int(min([requests_per_row * jobs, *limits]))
     return Estimate(
-        study=study,
-        calls=count,
-        tokens=count * each,
-        usd=count * cost,
-        seconds=count * latency / in_flight,
-        stored=min(stored, count),
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        latency_s=latency,
-        basis=basis,
+        study=plan.name,
+        calls=calls,
+        tokens=calls * means.tokens,
+        usd=calls * usd_per_call,
+        seconds=calls * seconds_per_call,
+        stored=min(sum(call.spending.calls for call in own.values()), calls),
+        prompt_tokens=means.prompt_tokens,
+        completion_tokens=means.completion_tokens,
+        latency_s=means.latency_s,
+        basis=means.basis,
     )
 
 
+def _from_responses(responses: Collection[Response]) -> _RequestMeans:
+    """Means of stored responses."""
+    return _RequestMeans(
+        prompt_tokens=_mean([response.usage.prompt_tokens or 0 for response in responses]),
+        completion_tokens=_mean([response.usage.completion_tokens or 0 for response in responses]),
+        latency_s=_mean([response.latency_s for response in responses if not math.isnan(response.latency_s)]),
+        basis=wording.stored_basis(len(responses)),
+    )
+
+
+def _from_prompts(requests: Sequence[Request]) -> _RequestMeans:
+    """Means of rendered prompts by their size, with answers as long as they may be."""
+    sizes = [sum(len(message.content.encode("utf-8", "surrogatepass")) for message in r.messages) for r in requests]
+    bounds = [bound.completion_tokens or 0 for bound in map(most_used, requests) if bound is not None]
+    return _RequestMeans(
+        prompt_tokens=_mean(sizes) / wording.BYTES_PER_TOKEN,
+        completion_tokens=_mean(bounds) if len(bounds) == len(requests) else math.nan,
+        latency_s=math.nan,
+        basis=wording.rendered_basis(len(requests), bounded=bool(bounds)),
+    )
+
+
+def _usd(plan: StudyPlan, request: Request, means: _RequestMeans) -> float:
+    """US dollars per call; NaN where tokens or prices are unknown."""
+    if math.isnan(means.tokens):
+        return math.nan
+    usage = Usage(
+        prompt_tokens=round(1000 * means.prompt_tokens), completion_tokens=round(1000 * means.completion_tokens)
+    )
+    return plan.price(request, usage) / 1000
+
+
 def _mean(values: Sequence[float]) -> float:
+    """The mean; NaN of no values."""
     return sum(values) / len(values) if values else math.nan
-
-
-def _known(value: float, form: str) -> str:
-    return "unknown" if math.isnan(value) else format(value, form)

@@ -12,7 +12,7 @@ import pytest
 
 from prompt_search import metrics
 from prompt_search.answers import Label, Number, Text
-from prompt_search.cli.commands import load_study
+from prompt_search.cli.loading import load_study
 from prompt_search.cli.scaffold import scaffold
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import DataError, InputError

@@ -47,7 +47,7 @@ def test_python_snippets_run_in_a_notebook(workplace: Path) -> None:
     for output in (output for cell in notebook.cells for output in cell["outputs"]):
         if output["output_type"] == "stream":
             printed[output["name"]] += output["text"]
-    assert "rank trial" in printed["stdout"]
+    assert "rank  trial" in printed["stdout"]
     assert printed["stderr"] == ""
     assert (workplace / "best.j2").exists()
 

@@ -1,55 +1,14 @@
-"""What every run of requests has."""
+"""What every run of requests opens."""
 
 from __future__ import annotations
 
-import _thread
-import asyncio
-import threading
 from pathlib import Path
 
 import pytest
 
 import prompt_search as ps
 from prompt_search.errors import InputError, StudyError
-from prompt_search.evaluation.session import check_priced, in_own_thread, opened
-
-
-def test_work_has_a_loop_of_its_own() -> None:
-    """Also where the caller's thread has a running one, as a notebook's has; the value comes back."""
-
-    async def work() -> str:
-        await asyncio.sleep(0)
-        return threading.current_thread().name
-
-    async def notebook() -> str:
-        return in_own_thread(work, lambda: None)
-
-    assert asyncio.run(notebook()) == "prompt_search"
-
-
-def test_failure_reaches_the_caller() -> None:
-    """What the work raises is raised where it is waited for."""
-
-    async def work() -> None:
-        raise InputError("no")
-
-    with pytest.raises(InputError, match="no"):
-        in_own_thread(work, lambda: None)
-
-
-def test_interrupt_lets_the_work_end() -> None:
-    """The first Ctrl-C asks the work to stop, waits for it, and is raised then."""
-    stop, done = threading.Event(), []
-
-    async def work() -> None:
-        _thread.interrupt_main()  # while the thread is being started, or later
-        while not stop.is_set():
-            await asyncio.sleep(0.01)
-        done.append("saved")
-
-    with pytest.raises(KeyboardInterrupt):
-        in_own_thread(work, stop.set)
-    assert done == ["saved"]
+from prompt_search.evaluation.session import check_priced, opened
 
 
 def test_shared_storage_has_a_lease(tmp_path: Path) -> None:

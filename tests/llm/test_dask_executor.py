@@ -365,7 +365,7 @@ def test_embedded_model_is_refused() -> None:
     ("given", "told"),
     [
         ("127.0.0.1:8786", "a scheduler's address is one such as tcp://10.0.0.1:8786, got 127.0.0.1:8786"),
-        (8786, "an executor is a dask.distributed.Client or a scheduler's address, got a int"),
+        (8786, "an executor is a dask.distributed.Client, a scheduler's address or an object with the method connect"),
     ],
 )
 def test_no_executor(given: Any, told: str, server: FakeServer) -> None:

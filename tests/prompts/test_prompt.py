@@ -178,7 +178,7 @@ def test_text_shows_expressions_as_they_are_written() -> None:
 
 
 def test_text_of_a_prompt_whose_row_decides_is_its_source() -> None:
-    """Where a condition looks at the row, one text stands for no prompt: the source does."""
+    """A prompt with a condition on the row has its source as its text, because no single text is right for all rows."""
     source = "{% if row.number > 2 %}Many{% endif %} {{ row.text }}"
     assert Prompt(source=source).text == source
     assert repr(Prompt(source=source)).startswith("Prompt('prompt', 53 characters)")

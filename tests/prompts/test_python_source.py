@@ -1,4 +1,4 @@
-"""The Python file that ships: it needs nothing of this package, and reads labels as the search read them."""
+"""The exported Python file: it needs nothing of this package, and reads labels as the search read them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_reads_log_probabilities_as_the_search_did(tokens: list[tuple[str, float
 
 @pytest.mark.parametrize("options", [{"mode": "json"}, {"mode": "logprobs", "calibrate": "content-free"}])
 def test_reads_only_what_one_response_tells(options: dict[str, Any]) -> None:
-    """JSON is read by whoever asks, and a content-free calibration needs a second response: no ``read``."""
+    """The file has no ``read`` for JSON, and none for a content-free calibration, which needs a second response."""
     assert "read" not in executed(export(Label(["yes", "no"], **options)))
 
 

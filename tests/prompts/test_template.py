@@ -275,9 +275,9 @@ def test_text_outside_chat_blocks_is_refused_with_its_line() -> None:
     """With chat blocks every word belongs to a message."""
     template = Template('{% chat role="user" %}x{% endchat %}\n\n  Classify this.\n{{ row.text }}', name="bad.j2")
 
-    with pytest.raises(TemplateError, match=r"bad.j2 line 3: all text stands inside chat blocks.*'Classify this."):
+    with pytest.raises(TemplateError, match=r"bad.j2 line 3: a template with chat blocks.*'Classify this."):
         template.render({}, ROW)
-    with pytest.raises(TemplateError, match=r"bad.j2: all text stands inside chat blocks"):
+    with pytest.raises(TemplateError, match=r"bad.j2: a template with chat blocks has all its text inside them"):
         Template('{{ row.text }}{% chat role="user" %}x{% endchat %}', name="bad.j2").render({}, ROW)
 
 

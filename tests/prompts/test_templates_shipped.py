@@ -1,7 +1,7 @@
-"""The shipped templates: what each makes, over its space, and for any text.
+"""The prompts of the shipped templates, over their spaces and for any text.
 
-Without shots each space is rendered whole. With shots there are some ten thousand candidates each; of those every
-option is tried alone and with every other option, and 300 more are drawn at random.
+Without shots all candidates are rendered. With shots each template has about ten thousand candidates, of which the
+tests render every option alone and with every other option, and 300 random candidates.
 """
 
 from __future__ import annotations

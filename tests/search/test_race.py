@@ -107,7 +107,7 @@ class Setting:
         self.race = Race(
             RaceSettings(
                 space=space,
-                prepare=lambda candidate: (self.study.prepared(candidate), self.study._rows_for(candidate)),
+                prepare=lambda candidate: (self.study.prepared(candidate), self.study.rows_for(candidate)),
                 row_order=self.study.search_rows,
                 seed=self.seed,
                 propose=None if self.sampler is None else proposals(space, self.sampler),

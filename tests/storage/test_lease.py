@@ -102,7 +102,9 @@ def test_zombie_counts_as_ended(store: Store) -> None:
     process.communicate()
 
 
-@pytest.mark.parametrize("started", [str(int(float(HERE.started[:-2]) * 100)), "", "ended"])
+@pytest.mark.parametrize(
+    "started", [str(int(float(HERE.started[:-2]) * 100)), "", "ended"], ids=["number", "none", "ended"]
+)
 def test_lease_of_an_earlier_release(store: Store, clock: Clock, started: str) -> None:
     """It wrote the start of a process in another unit: a running owner keeps its lease until it expires, and one whose
     number is free has none."""

@@ -8,7 +8,8 @@ import sqlalchemy as sql
 
 import prompt_search as ps
 from prompt_search.errors import StudyError
-from prompt_search.prompts.space import Factor, SearchSpace
+from prompt_search.prompts.factors import Factor
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.storage.optuna_mirror import NOTE, stored_space
 from prompt_search.storage.store import Store
 from tests.conftest import FakeModel

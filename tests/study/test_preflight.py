@@ -14,7 +14,8 @@ import prompt_search as ps
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.messages import Response
 from prompt_search.storage.store import Store
-from prompt_search.study.preflight import MOST_CALLS, SIGNIFICANT, Preflight, blocks_of, part_of
+from prompt_search.study.preflight import SIGNIFICANCE_LEVEL, Preflight
+from prompt_search.study.probe import MAX_CALLS, preflight_budget, row_blocks
 from tests.conftest import Body, FakeModel, prompt_of
 
 KINDS = [("bad", "negative"), ("good", "positive")]
@@ -56,7 +57,10 @@ def test_no_search_where_nothing_is_right(fake: FakeModel) -> None:
     found = study(fake, data=ps.Dataset(frame, target="label")).preflight()
     assert not found.worthwhile
     assert math.isnan(found.p)
-    assert found.advice[0].startswith("Don't yet: not one answer of 5 prompts is right.")
+    assert found.advice[0] == (
+        "Don't search yet: no answer of the 5 prompts is right. Look at some responses: either the answer form does "
+        "not read them correctly, or this model cannot do the task."
+    )
 
 
 def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
@@ -64,12 +68,15 @@ def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
     fake.answer = right_in(7)
     found = study(fake).preflight()
     assert found.worthwhile
-    assert found.advice[0].startswith("Go: the default prompt leaves 0.")
+    assert found.advice[0] == (
+        f"Go: the default prompt leaves {1 - found.score:.2f}, and the test has 60 sealed rows: they detect a true "
+        f"difference of {found.detectable:.2f} with 80% power."
+    )
     assert (found.calls, fake.count) == (58, 58)
     assert (found.rows, found.prompts, found.repeated) == (18, 5, 4)
     assert found.low < found.score < found.high
     assert found.variance == pytest.approx(found.score * (1 - found.score))
-    assert found.p < SIGNIFICANT
+    assert found.p < SIGNIFICANCE_LEVEL
     assert 0.1 < found.differs < 0.6
     assert (found.test_rows, found.budget) == (60, None)
     assert 0.1 < found.detectable < 0.4
@@ -84,8 +91,11 @@ def test_search_is_advised_against_where_answers_do_not_fit_the_labels(fake: Fak
     found = study(fake, data=shuffled()).preflight()
     assert not found.worthwhile
     assert found.p > 0.02
-    assert found.advice[0].startswith(
-        "Don't yet: the answers are not shown to fit their own rows better than other rows (p = "
+    assert found.advice[0] == (
+        "Don't search yet: it is not shown that answers match their own rows better than other rows "
+        f"(p = {found.p:.2g}, 5 prompts). Either the labels do not match the rows, or this model can hardly do the "
+        "task, or there are too few answers to tell. Read ten rows with their answers, then correct the labels or use "
+        "a stronger model."
     )
 
 
@@ -95,16 +105,24 @@ def test_search_is_advised_against_where_nothing_is_to_gain(fake: FakeModel) -> 
     found = study(fake).preflight()
     assert not found.worthwhile
     (advice,) = found.advice
-    assert advice.startswith("Don't search for a higher score: the default prompt has 1.00 already. Ship it, or ")
+    assert advice == (
+        "Don't search for a higher score: the default prompt has 1.00 already. Ship it, or collect rows on which it "
+        "fails."
+    )
 
 
 def test_search_is_advised_against_where_nothing_could_be_shown(fake: FakeModel) -> None:
     """With six sealed rows, or calls for no more, no verdict can be reached."""
     fake.answer = right_in(8)
-    assert "Don't yet: 6 sealed rows cannot show" in " ".join(study(fake, data=data(20)).preflight().advice)
+    small = study(fake, data=data(20)).preflight()
+    assert (
+        "Don't search yet: 6 sealed rows cannot show that a prompt is better (they detect a true difference of "
+        f"{small.detectable:.2f} with 80% power, and the default prompt leaves at most {1 - small.low:.2f}). Label "
+        "more rows, allow more calls, or test all rows in turn (cross_fit)."
+    ) in small.advice
     found = study(fake).preflight(40)
     assert found.test_rows == 6
-    assert "Label more rows, give more calls, or test all rows in turn (cross_fit)." in " ".join(found.advice)
+    assert any(line.startswith("Don't search yet: 6 sealed rows cannot show that a prompt") for line in found.advice)
 
 
 def test_unsteady_and_unread_answers_are_told(fake: FakeModel) -> None:
@@ -120,8 +138,14 @@ def test_unsteady_and_unread_answers_are_told(fake: FakeModel) -> None:
     found = study(fake).preflight()
     assert 0 < found.changed <= found.repeated
     assert found.unparsed > 10
-    assert f"{found.unparsed} of {found.calls} answers could not be read" in " ".join(found.advice)
-    assert f"{found.changed} of {found.repeated} answers were others" in " ".join(found.advice)
+    assert (
+        f"{found.unparsed} of {found.calls} answers could not be read. Look at some; then ask for the form in the "
+        "prompt, or use another answer form."
+    ) in found.advice
+    assert (
+        f"{found.changed} of {found.repeated} answers were different when the request was sent again: scores have this "
+        "noise as well."
+    ) in found.advice
 
 
 def test_failed_requests_are_no_wrong_answers(fake: FakeModel) -> None:
@@ -165,12 +189,12 @@ def _calibrated() -> ps.Label:
 
 def test_parts_of_other_limits() -> None:
     """A budget in tokens, dollars or seconds is shared out alike."""
-    assert part_of(ps.Budget(tokens=1000, usd=1.0, seconds=60)) == ps.Budget(
-        calls=MOST_CALLS, tokens=50, usd=0.05, seconds=3.0
+    assert preflight_budget(ps.Budget(tokens=1000, usd=1.0, seconds=60)) == ps.Budget(
+        calls=MAX_CALLS, tokens=50, usd=0.05, seconds=3.0
     )
-    assert part_of(ps.Budget(calls=10)) == ps.Budget(calls=1)
-    assert blocks_of(range(100), ps.Budget(calls=1)) == [range(1)]
-    assert [len(block) for block in blocks_of(range(30), ps.Budget(calls=60))] == [9, 9, 9, 3]
+    assert preflight_budget(ps.Budget(calls=10)) == ps.Budget(calls=1)
+    assert row_blocks(range(100), ps.Budget(calls=1)) == [range(1)]
+    assert [len(block) for block in row_blocks(range(30), ps.Budget(calls=60))] == [9, 9, 9, 3]
 
 
 def test_metric_of_ones_own_is_called_once_a_row(fake: FakeModel) -> None:
@@ -185,7 +209,7 @@ def test_metric_of_ones_own_is_called_once_a_row(fake: FakeModel) -> None:
     found = study(fake, metric=metric).preflight()
     assert len(called) == found.calls
     assert math.isnan(found.p)
-    assert "answers fit their rows  not looked at" in repr(found)
+    assert "  answers match rows      not tested" in repr(found).splitlines()
     assert found.worthwhile
 
 
@@ -194,7 +218,7 @@ def test_scores_without_limit_are_not_called_nearly_perfect(fake: FakeModel) -> 
     fake.answer = right_in(8)
     found = study(fake, metric=lambda answer, row: len(prompt_text(row)) / 3).preflight()
     assert found.worthwhile
-    assert found.advice[0].startswith("Go: scores have no known limit")
+    assert found.advice[0].startswith("Go: scores have no known limit, and the test has 60 sealed rows: they detect a ")
 
 
 def prompt_text(row: Any) -> str:

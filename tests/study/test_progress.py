@@ -15,16 +15,9 @@ from nbclient import NotebookClient
 from rich.cells import cell_len
 
 from prompt_search.errors import InputError
-from prompt_search.study.progress import (
-    PLAIN_EVERY_S,
-    Snapshot,
-    choose_display,
-    describe,
-    in_notebook,
-    seconds_left,
-    seconds_text,
-    shown,
-)
+from prompt_search.study.progress import PLAIN_EVERY_S, choose_display, in_notebook, shown
+from prompt_search.study.snapshot import Snapshot
+from prompt_search.study.wording import progress_line, seconds_text
 
 SNAPSHOT = Snapshot(
     study="reviews",
@@ -62,7 +55,7 @@ class Clock:
 
 def test_describe_names_everything() -> None:
     """Phase, trial, requests, best with interval, errors, cached share, cost, rate and time left are on one line."""
-    assert describe(SNAPSHOT) == (
+    assert progress_line(SNAPSHOT) == (
         "reviews: exploring, trial 7, 120/600 requests, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
         "$0.0123, 2.0 requests/s, 4 min 0 s left"
     )
@@ -73,29 +66,29 @@ def test_describe_leaves_out_what_is_not_known() -> None:
     start = replace(
         SNAPSHOT, best=None, low=None, high=None, errors=0, unparsed=0, cached=0, responses=0, calls=0, usd=math.nan
     )
-    assert describe(start) == "reviews: exploring, trial 7, 0/600 requests, 0 errors, 0 unparsed, cost unknown"
+    assert progress_line(start) == "reviews: exploring, trial 7, 0/600 requests, 0 errors, 0 unparsed, cost unknown"
 
 
 def test_describe_without_a_limit_in_calls() -> None:
     """Without a limit the requests are counted alone, and large numbers are grouped."""
-    assert "12,345 requests" in describe(replace(SNAPSHOT, limit=math.inf, calls=12345))
-    assert "12,345/1,000,000 requests" in describe(replace(SNAPSHOT, limit=1_000_000, calls=12345))
+    assert "12,345 requests" in progress_line(replace(SNAPSHOT, limit=math.inf, calls=12345))
+    assert "12,345/1,000,000 requests" in progress_line(replace(SNAPSHOT, limit=1_000_000, calls=12345))
 
 
 def test_seconds_left_counts_paid_responses_only() -> None:
     """What was cached came at once and says nothing about the rate."""
-    assert seconds_left(SNAPSHOT) == pytest.approx((600 - 120) * 45 / 90)
-    assert seconds_left(replace(SNAPSHOT, cached=120)) is None
-    assert seconds_left(replace(SNAPSHOT, limit=math.inf)) is None
-    assert seconds_left(replace(SNAPSHOT, limit=100)) == 0
+    assert SNAPSHOT.seconds_left == pytest.approx((600 - 120) * 45 / 90)
+    assert replace(SNAPSHOT, cached=120).seconds_left is None
+    assert replace(SNAPSHOT, limit=math.inf).seconds_left is None
+    assert replace(SNAPSHOT, limit=100).seconds_left == 0
 
 
 def test_nothing_is_left_at_the_end() -> None:
     """A study that is done tells its rate, which may be high or low, and no time left."""
-    assert describe(replace(SNAPSHOT, phase="done")).endswith("$0.0123, 2.0 requests/s")
-    assert describe(replace(SNAPSHOT, phase="done", seconds=0.5)).endswith("180 requests/s")
-    assert describe(replace(SNAPSHOT, phase="done", seconds=900)).endswith("0.10 requests/s")
-    assert describe(replace(SNAPSHOT, phase="done", seconds=0)).endswith("$0.0123")
+    assert progress_line(replace(SNAPSHOT, phase="done")).endswith("$0.0123, 2.0 requests/s")
+    assert progress_line(replace(SNAPSHOT, phase="done", seconds=0.5)).endswith("180 requests/s")
+    assert progress_line(replace(SNAPSHOT, phase="done", seconds=900)).endswith("0.10 requests/s")
+    assert progress_line(replace(SNAPSHOT, phase="done", seconds=0)).endswith("$0.0123")
 
 
 @given(st.floats(min_value=0, max_value=1e7))

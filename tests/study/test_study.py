@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import prompt_search as ps
-from prompt_search.errors import InputError, RequestRefused, RunError, StorageError, StudyError, TemplateError
+from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
 from prompt_search.llm.messages import Response, Usage
 from prompt_search.storage import schema
 from prompt_search.storage.store import Store
-from prompt_search.study.progress import Snapshot
+from prompt_search.study.snapshot import Snapshot
 from tests.conftest import Body, FakeModel, FakeServer, failure, prompt_of
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Decide with care.", "Which?"]) }}
@@ -211,7 +211,7 @@ def test_resumed_study_equals_the_uninterrupted_one(
 @pytest.mark.parametrize("after", [1, 25, 45])
 def test_interrupted_study_goes_on(fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Ctrl-C at any time: what is in flight is kept, the result says unfinished, and the same line goes on."""
-    from prompt_search.study import study as module
+    from prompt_search.study import run as module
 
     fake.answer = truth
     expected = study(fake).run(60)
@@ -352,7 +352,7 @@ def test_study_that_was_taken_over_stops(fake: FakeModel, storage: str, monkeypa
         with closing(Store(storage)) as store, store.engine.begin() as connection:
             connection.execute(schema.leases.update().values(owner="somebody else"))
 
-    with pytest.raises(RunError, match="'study' was taken over while this process gave no sign of life"):
+    with pytest.raises(RunError, match="study 'study' was taken over by another process, because this one did"):
         study(fake, storage, max_concurrency=1).run(60, progress=progress)
     assert fake.count < 60
 
@@ -581,41 +581,6 @@ def test_prompt_of_choices(fake: FakeModel) -> None:
     assert prompt.choices == {"instruction": "Which?", "listed": "yes", "cue": "Label:"}
 
 
-# Cross-fitting
-
-
-def test_cross_fitting_tests_every_row_once(fake: FakeModel, storage: str) -> None:
-    """Each row is tested by the one search that did not see it; the prompt to ship comes from a search over all rows;
-    the budget covers all, and the same line again sends nothing."""
-    fake.answer = truth
-    made = study(fake, storage)
-    found = made.cross_fit(600)
-    tested = [fold.samples_df().query("split == 'test' and trial == 0")["row"].tolist() for fold in found.folds]
-    assert sorted(row for rows in tested for row in rows) == list(range(60))
-    for fold in found.folds:
-        samples = fold.samples_df()
-        searched, sealed = (set(samples.loc[samples["split"] == split, "row"]) for split in ("search", "test"))
-        assert not searched & sealed
-    assert set(found.result.samples_df()["split"]) == {"search"}
-    assert found.verdict == "better"
-    assert found.verdict.rows == 60
-    assert found.best == found.result.best
-    assert "Decide with care." in found.best.text
-    assert fake.count <= 600
-    assert "on 60 rows, each tested by one of 3 searches that never saw it" in repr(found)
-    assert "on 60 rows, each tested by one of 3 searches that never saw it" in found._repr_html_()
-    assert all(f">{name}</td>" in found._repr_html_() for name in found.folds_df()["study"])
-    frame = found.folds_df()
-    assert frame["study"].tolist() == ["study fold 1", "study fold 2", "study fold 3"]
-    shares = frame["rows"] / 60
-    assert (shares * (frame["winner_score"] - frame["default_score"])).sum() == pytest.approx(found.verdict.difference)
-
-    sent = fake.count
-    again = study(fake, storage).cross_fit(600)
-    assert fake.count == sent
-    pd.testing.assert_frame_equal(again.folds_df(), frame)
-
-
 def test_optuna_says_nothing_of_its_own(fake: FakeModel, caplog: pytest.LogCaptureFixture) -> None:
     """A run's only words are its own: Optuna does not announce the study that mirrors it."""
     optuna.logging.set_verbosity(optuna.logging.INFO)
@@ -625,16 +590,6 @@ def test_optuna_says_nothing_of_its_own(fake: FakeModel, caplog: pytest.LogCaptu
     finally:
         logging.getLogger("optuna").removeHandler(caplog.handler)
     assert caplog.messages == []
-
-
-def test_cross_fitting_with_few_calls(fake: FakeModel) -> None:
-    """Too few calls for a test are told, and fewer than there are searches are refused."""
-    fake.answer = truth
-    reason = "the budget left too few calls for the test rows; give more calls"
-    assert repr(study(fake).cross_fit(8)).splitlines()[0] == f"study all rows: There is no verdict, because {reason}."
-    assert fake.count <= 8
-    with pytest.raises(InputError, match=r"4 searches share Budget\(calls=3\), which is less than one for each"):
-        study(fake).cross_fit(3)
 
 
 def test_other_test_rows_are_another_study(fake: FakeModel, storage: str) -> None:
@@ -859,170 +814,3 @@ def test_study_repr_says_what_it_is(fake: FakeModel) -> None:
 def test_snapshot_is_a_value() -> None:
     """A progress display may keep what it was told."""
     assert dataclasses.is_dataclass(Snapshot)
-
-
-# Reading anew
-
-
-def test_rescoring_sends_nothing_and_changes_the_tables(fake: FakeModel, storage: str) -> None:
-    """Under another metric the same responses have other scores, estimates and verdict; the old study stays."""
-    fake.answer = truth
-    before = study(fake, storage).run(200)
-    sent = fake.count
-
-    def opposite(answer: Any, row: Any) -> bool:
-        return bool(answer != row.target)
-
-    after = study(fake, storage, metric=opposite).rescore()
-    assert fake.count == sent
-    assert after.name == "study rescored"
-    old, new = (result.samples_df().set_index(["trial", "row", "split"]) for result in (before, after))
-    pd.testing.assert_series_equal(new["score"], 1 - old["score"])
-    pd.testing.assert_series_equal(new["response"], old["response"])
-    assert after.best_trial == before.best_trial
-    assert (before.verdict, after.verdict) == ("better", "worse")
-    estimates = after.trials_df()["estimate"]
-    assert estimates.notna().all()
-    assert (estimates - before.trials_df()["estimate"]).abs().max() > 0.2
-    assert " is now expected to be better (" in after.headline.splitlines()[1]
-    assert after.headline.splitlines()[2] == (
-        "The responses of study were scored by opposite instead of exact; no request was sent."
-    )
-    assert (after.test_uses, after.calls_df()["attempts"].sum()) == (1, 0)
-    assert ps.open_result(storage, "study").headline == before.headline
-    again = study(fake, storage, metric=opposite).rescore()
-    assert repr(again) == repr(after)
-
-
-def test_rescoring_as_before_changes_nothing(fake: FakeModel, storage: str) -> None:
-    """By the same metric and answer form trials, samples, estimates and effects are what they were."""
-    fake.answer = truth
-    before = study(fake, storage).run(200)
-    after = study(fake, storage).rescore()
-    for table in ("trials_df", "samples_df", "effects_df"):
-        one, other = (getattr(result, table)().drop(columns="cached", errors="ignore") for result in (before, after))
-        pd.testing.assert_frame_equal(one, other, rtol=1e-6)
-    assert after.verdict == before.verdict
-    assert after.verdict.p == before.verdict.p
-
-
-def test_rescoring_with_another_answer_form(fake: FakeModel, storage: str) -> None:
-    """What one form could not read another one reads, without a request."""
-    fake.answer = lambda body: f"I would say {truth(body)[:3]}"
-    before = study(fake, storage).run(100)
-    assert before.trials_df()["unparsed"].sum() == len(before.samples_df())
-    read = ps.Regex(r"say (neg|pos)")
-    sent = fake.count
-    after = study(fake, storage, answer=read, metric=lambda answer, row: row.target.startswith(answer)).rescore()
-    assert fake.count == sent
-    assert after.trials_df()["unparsed"].sum() == 0
-    assert after.trials_df()["score"].max() > 0.5
-
-
-def test_rescoring_with_corrected_targets(fake: FakeModel, storage: str) -> None:
-    """Targets may be corrected; other rows are refused, with the row."""
-    fake.answer = truth
-    study(fake, storage).run(100)
-    swapped = DATA.frame()
-    swapped["label"] = swapped["label"].map({"negative": "positive", "positive": "negative"})
-    after = study(fake, storage, data=ps.Dataset(swapped, target="label")).rescore()
-    old, new = (result.samples_df()["score"] for result in (ps.open_result(storage, "study"), after))
-    assert (new == 1 - old).all()
-    other = DATA.frame()
-    other["text"] = other["text"] + "!"
-    with pytest.raises(StudyError, match=r"row \d+ is not the one that was asked about; rescore with the rows of"):
-        study(fake, storage, data=ps.Dataset(other, target="label")).rescore()
-
-
-def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
-    """Another template has other candidates, and a name that is not stored has none; neither leaves anything."""
-    fake.answer = truth
-    study(fake, storage).run(100)
-    with pytest.raises(StudyError, match="cannot be rescored, for its candidates were others: template was"):
-        study(fake, storage, template=ps.Template(SOURCE + "!")).rescore()
-    with pytest.raises(StudyError, match="there is no study 'other'"):
-        study(fake, storage).rescore("other")
-    forms = ps.choice({"a": ps.Text(), "b": ps.Text(max_tokens=3), "c": ps.Text(max_tokens=4)})
-    with pytest.raises(StudyError, match="had 1 answer forms, not 3; give one, or as many"):
-        study(fake, storage, answer=forms).rescore()
-
-
-def test_rescoring_without_a_storage(fake: FakeModel) -> None:
-    """What a run kept in memory is rescored by the same study and by those made of it; nothing is sent."""
-    fake.answer = truth
-    made = study(fake)
-    before = made.run(100)
-    sent, headline, mirrored = fake.count, before.headline, before.optuna_study.trials
-    same = made.rescore()
-    assert same.samples_df()["score"].tolist() == before.samples_df()["score"].tolist()
-    other = made.replace(metric=lambda answer, row: answer != row.target).rescore()
-    assert (other.samples_df()["score"] == 1 - before.samples_df()["score"]).all()
-    assert (fake.count, before.headline) == (sent, headline)
-    assert [trial.value for trial in before.optuna_study.trials] == [trial.value for trial in mirrored]
-    assert [trial.value for trial in other.optuna_study.trials] != [trial.value for trial in mirrored]
-    with pytest.raises(StudyError, match="there is no study 'other' in sqlite://; stored: 'study', 'study rescored'"):
-        made.rescore("other")
-    assert made.rescore().finished
-
-
-@pytest.mark.parametrize("storage", [None, "sqlite://", "sqlite:///:memory:"])
-def test_rescoring_without_a_storage_before_a_run(fake: FakeModel, storage: str | None) -> None:
-    """That there is nothing in memory yet is said, with what to do."""
-    with pytest.raises(StudyError) as caught:
-        study(fake, storage).rescore()
-    assert str(caught.value) == (
-        "study 'study' has no storage, so only what it ran itself can be rescored, and it has not run; call run() "
-        "first, or give storage= to both"
-    )
-
-
-@pytest.mark.parametrize("calls", [0, 40])
-def test_rescoring_refuses_an_unfinished_study(fake: FakeModel, storage: str, calls: int) -> None:
-    """A study without trials, or cut off, has no winner yet; nothing is written, and after its end it is rescored."""
-    fake.answer, fake.fail_after = truth, calls
-    with pytest.raises(RequestRefused):
-        study(fake, storage).run(100)
-    with pytest.raises(StudyError) as caught:
-        study(fake, storage).rescore()
-    assert str(caught.value) == (
-        "study 'study' cannot be rescored, for it is unfinished; run the same line that began it to go on, and rescore "
-        "then"
-    )
-    assert [record.study for record in Store(storage).studies()] == ["study"]
-    fake.fail_after = None
-    study(fake, storage).run(100)
-    assert study(fake, storage).rescore().finished
-
-
-@pytest.mark.parametrize("prompt", [{}, {"source": 3}, {"source": "x", "model": "another"}])
-def test_rescoring_tells_a_trial_that_cannot_be_read(fake: FakeModel, storage: str, prompt: dict[str, Any]) -> None:
-    """A stored prompt that is none is one line with the remedy."""
-    fake.answer = truth
-    study(fake, storage).run(100)
-    store = Store(storage)
-    store.save_trials("study", [dataclasses.replace(store.trials("study")[1], prompt=prompt)], [])
-    with pytest.raises(
-        StorageError, match=r"^trial 1 of study 'study' cannot be read: [^\n]*; restore the storage, or"
-    ):
-        study(fake, storage).rescore()
-
-
-def test_rescoring_needs_no_model(fake: FakeModel, storage: str) -> None:
-    """Whichever single model the study names, the stored responses are read, and told as of the model they are of."""
-    before = study(fake, storage).run(60)
-
-    after = study(fake, storage, model="some-other-model").rescore()
-
-    assert after.summary["model"] == before.summary["model"] == before.best.model
-    assert after.best == before.best
-    assert after.trials_df()["score"].tolist() == before.trials_df()["score"].tolist()
-
-
-def test_rescoring_keeps_failed_requests(fake: FakeModel, storage: str) -> None:
-    """What failed has no score by any metric."""
-    fake.answer = lambda body: Response(error="server: 500") if "number 1" in prompt_of(body) else truth(body)
-    before = study(fake, storage).run(150)
-    after = study(fake, storage, metric=lambda answer, row: 1.0).rescore()
-    assert before.trials_df()["errors"].sum() > 0
-    assert after.samples_df()["error"].tolist() == before.samples_df()["error"].tolist()
-    assert set(after.samples_df()["score"].dropna()) == {1.0}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import prompt_search as ps
-from prompt_search.cli import commands
+from prompt_search.cli import cache
 from prompt_search.errors import InputError, TemplateError
 from tests.conftest import FakeModel
 from tests.results.test_result import study, truth
@@ -55,7 +55,7 @@ WRITERS: dict[str, tuple[str, Callable[[ps.Result, Any], Any]]] = {
     "py": ("a.py", lambda result, path: result.best.export(path)),
     "html": ("a.html", lambda result, path: result.report(path)),
     "md": ("a.md", lambda result, path: result.report(path)),
-    "cache": ("a.jsonl", lambda result, path: commands.cache_export(Path(path), result.storage)),
+    "cache": ("a.jsonl", lambda result, path: cache.export(Path(path), result.storage)),
 }
 
 

@@ -83,11 +83,28 @@ class DaskExecutor:
 
 
 def executor_of(given: AnyExecutor | None, label: str, models: Sequence[Model]) -> Executor | None:
-    """The executor that a user gives: one as it is, a Dask client or a scheduler's address as a `DaskExecutor`.
+    """The executor that users mean by ``executor=``; None: this process.
+
+    Args:
+        given: a ``dask.distributed.Client``, the address of a Dask scheduler, or an object with the method ``connect``
+            of `prompt_search.llm.transport.Executor`, which is used as it is.
+        label: name under which Dask's dashboard shows the requests.
+        models: the models that are asked.
 
     Raises:
-        MissingExtra, InputError: as `DaskExecutor.of`.
+        InputError: something else, or a Dask client or address that cannot be used with these models.
+        MissingExtra: the package ``distributed`` is not installed.
     """
     if given is None or isinstance(given, Executor):
         return given
-    return DaskExecutor.of(given, label, models)
+    if isinstance(given, str) or _is_of_dask(given):
+        return DaskExecutor.of(given, label, models)
+    raise InputError(
+        f"an executor is a dask.distributed.Client, a scheduler's address or an object with the method connect, got a "
+        f"{type(given).__name__}; give one of them"
+    )
+
+
+def _is_of_dask(given: object) -> bool:
+    """Whether the package ``distributed`` made the object's class, or one that it inherits from."""
+    return any(kind.__module__.partition(".")[0] == "distributed" for kind in type(given).__mro__)

@@ -1,4 +1,4 @@
-"""The outline of a prompt: its messages with ``{{ row.field }}`` where a row's fields will stand."""
+"""The outline of a prompt: its messages with ``{{ row.field }}`` in place of the row's fields."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from jinja2 import nodes
 
-from prompt_search.answers.forms import Label, from_dict
+from prompt_search.answers.forms import from_dict
+from prompt_search.answers.label import Label
 from prompt_search.prompts.environment import environment
 
 RUNTIME_FILES = ("answers/label_matching.py", "prompts/prompt_runtime.py")

@@ -55,7 +55,7 @@ def effects(model: Surrogate) -> list[Effects]:
     """
     places, refitted = range(len(model.geometry.choices)), _refitted_with_weak_prior(model)
     expected = [model.posterior_of(*_prior_of_options(model, place)) for place in places]
-    estimates = [_fixed(refitted, place) for place in places]
+    estimates = [fixed_effect(refitted, place) for place in places]
     explained = [float((mean**2 + spread**2).mean()) for mean, spread in expected]
     given = model.variances
     pairs = given.interaction * (given.choices.sum() ** 2 - (given.choices**2).sum()) / 2
@@ -74,7 +74,7 @@ def _refitted_with_weak_prior(model: Surrogate) -> Surrogate:
     return Surrogate.fit(geometry, observations, Prior.weak(geometry, observations, known.rows, known.noise))
 
 
-def _fixed(model: Surrogate, place: int) -> tuple[Floats, Floats]:
+def fixed_effect(model: Surrogate, place: int) -> tuple[Floats, Floats]:
     """Each option's effect and its standard deviation, with the choice as a fixed effect."""
     geometry, observations = model.geometry, model.observations
     options, chosen = geometry.options(place), geometry.chosen(place, observations.levels)[observations.candidate]

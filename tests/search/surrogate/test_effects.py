@@ -9,7 +9,7 @@ import pytest
 
 from prompt_search.prompts.factors import Factor
 from prompt_search.search.encoding import Levels
-from prompt_search.search.surrogate.effects import _fixed, effects
+from prompt_search.search.surrogate.effects import effects, fixed_effect
 from prompt_search.search.surrogate.geometry import Floats, Geometry
 from prompt_search.search.surrogate.model import Surrogate
 from prompt_search.search.surrogate.priors import Prior
@@ -78,7 +78,7 @@ def test_effect_is_that_of_a_flat_prior(factors: list[Factor], place: int) -> No
     weights = chosen / chosen.sum(axis=1, keepdims=True) - 1 / len(space)
     mean, covariance = flat.posterior(space)
     spread = np.sqrt(np.einsum("oc,cd,od->o", weights, covariance, weights))
-    effect, deviation = _fixed(weak, place)
+    effect, deviation = fixed_effect(weak, place)
     assert effect == pytest.approx(weights @ mean, abs=1e-3)
     # The part of the pool's variance that a slot has is subtracted as if it were the slot's own.
     assert deviation == pytest.approx(spread, rel=5e-3 if factors is SLOTS else 1e-3)

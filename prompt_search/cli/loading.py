@@ -1,0 +1,182 @@
+"""What commands work on: study files, templates, stored studies and the embedded model's weights."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prompt_search.cli.options import DEFAULT_STORAGE, Overrides
+from prompt_search.cli.terminal import hide_keys
+from prompt_search.errors import InputError, PromptSearchError, StudyError
+
+if TYPE_CHECKING:
+    from prompt_search.llm.model import Model
+    from prompt_search.prompts.template import Template
+    from prompt_search.report.result import Result
+    from prompt_search.results.evaluation import Evaluation
+    from prompt_search.storage.store import Store
+    from prompt_search.study.study import Study
+
+
+def load_study(spec: str, overrides: Overrides | None = None) -> Study:
+    """The study that a file defines: the one named after the colon, else ``study``, else the only one.
+
+    Args:
+        spec: ``FILE.py`` or ``FILE.py:name``.
+        overrides: settings that replace those of the file; with them the study has a storage, and the weights of the
+            embedded model are fetched when it needs them.
+
+    Raises:
+        StudyError: there is no such file or study, or the file raises an error; with file and line.
+        InputError: the settings do not fit the study.
+    """
+    from prompt_search.study.study import Study
+
+    path, _, name = spec.partition(".py:")
+    file = Path(f"{path}.py" if name else spec)
+    if file.suffix != ".py":
+        raise StudyError(f"{file}: a study file is named FILE.py or FILE.py:name; give one")
+    if not file.is_file():
+        raise StudyError(f"{file}: there is no such study file; make one with: prompt-search init DATA --target COLUMN")
+    defined = _executed(file)
+    studies = {key: value for key, value in defined.items() if isinstance(value, Study)}
+    for study in studies.values():
+        hide_keys(study.models)
+    chosen = name or ("study" if "study" in studies or len(studies) != 1 else next(iter(studies)))
+    if chosen in studies:
+        return studies[chosen] if overrides is None else _overridden(studies[chosen], overrides)
+    if not studies:
+        raise StudyError(f"{file}: the file defines no Study; add one: study = ps.Study(...)")
+    there = ", ".join(f"{file}:{key}" for key in studies)
+    raise StudyError(f"{file}: the file defines no Study named {chosen!r}; give one of {there}")
+
+
+def _executed(file: Path) -> dict[str, object]:
+    """The names that a study file defines; it may import modules of its folder."""
+    sys.path.insert(0, str(file.parent.resolve()))
+    try:
+        return runpy.run_path(str(file))
+    except Exception as error:
+        raise StudyError(_located(file, error)) from None
+    except SystemExit as error:
+        raise StudyError(f"{file}: the study file ended the program with {error.code!r}; remove that") from None
+
+
+def _located(file: Path, error: Exception) -> str:
+    """An error of a study file in one line, with the line of the file that it comes from."""
+    text = str(error) if isinstance(error, PromptSearchError) else f"{type(error).__name__}: {error}"
+    name, line = str(file), None
+    if isinstance(error, SyntaxError):
+        text = f"{type(error).__name__}: {error.msg}"
+        name, line = error.filename or name, error.lineno
+    else:
+        for frame in traceback.extract_tb(error.__traceback__):
+            if Path(frame.filename).resolve() == file.resolve():
+                line = frame.lineno
+    return f"{name}{f' line {line}' if line else ''}: {text}"
+
+
+def _overridden(study: Study, given: Overrides) -> Study:
+    """The study with the settings of the command line."""
+    settings: dict[str, object] = {
+        "model": _model(study, given),
+        "max_concurrency": given.max_concurrency,
+        "seed": given.seed,
+        "storage": given.storage or study.storage or DEFAULT_STORAGE,
+        "name": given.name,
+        "data": None if given.limit is None else study.data.head(given.limit),
+        "executor": given.scheduler,
+    }
+    changed = study.replace(**{name: value for name, value in settings.items() if value is not None})
+    hide_keys(changed.models)
+    if any(model.is_local and model.gguf == model.name for model in changed.models):
+        fetch_embedded_model()
+    return changed
+
+
+def _model(study: Study, given: Overrides) -> Model | None:
+    """The model of the command line, or the study's at another address; None where neither is given."""
+    from dataclasses import replace
+
+    from prompt_search.llm.model import Model
+
+    if given.model is not None:
+        return Model.parse(given.model, base_url=given.base_url)
+    if given.base_url is None:
+        return None
+    if len(study.models) > 1:
+        raise InputError("--base-url alone fits a study with one model; give --model too")
+    return replace(study.models[0], base_url=given.base_url, gguf=None)
+
+
+def load_template(file: str) -> Template:
+    """A template without a study, with placeholders for the labels, which only the data of a study has."""
+    from prompt_search.prompts.template import Template
+
+    return Template.read(file).with_context({"labels": ["{label 1}", "{label 2}"]})
+
+
+@contextmanager
+def opened_storage(url: str | None) -> Iterator[Store]:
+    """A storage to read from; unlike for a run, a missing SQLite file is an error and is not created."""
+    from prompt_search.storage.store import open_to_read
+
+    with closing(open_to_read(url or DEFAULT_STORAGE)) as store:
+        yield store
+
+
+@contextmanager
+def opened_study(name: str | None, storage: str | None) -> Iterator[Result]:
+    """The stored study of a name; without a name, the only one.
+
+    Raises:
+        StorageError: there is no such storage.
+        StudyError: there is no such study, or the name is missing where the storage holds several.
+    """
+    from prompt_search.report.result import Result
+
+    with opened_storage(storage) as store:
+        stored = store.study_names()
+        if name is None and len(stored) != 1:
+            remedy = f"name one of {', '.join(stored)}" if stored else "run a study first"
+            raise StudyError(f"the storage holds {len(stored)} studies; {remedy}")
+        yield Result(store, name or stored[0])
+
+
+def stored_prompt(store: Store, spec: str) -> Result | Evaluation:
+    """The stored study of a name, or for ``NAME:TRIAL`` the evaluation of that trial.
+
+    Raises:
+        StudyError: there is no such study or trial; with the names that there are.
+    """
+    from prompt_search.report.result import Result
+
+    name, _, trial = spec.rpartition(":")
+    names = store.study_names()
+    if spec in names or name not in names or not trial.isdecimal():
+        return Result(store, spec)
+    return Result(store, name).evaluation(int(trial))
+
+
+def fetch_embedded_model() -> Path:
+    """The path of the embedded model's weights, which are fetched with a progress bar when they are missing."""
+    from prompt_search.llm import local
+
+    if local.built_in_path().exists():
+        return local.fetch()
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("fetching the embedded model"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("fetch", total=None)
+
+        def report(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        return local.fetch(report)

@@ -1,0 +1,81 @@
+"""Options and arguments that several commands share, and the settings of a study that they replace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+DEFAULT_STORAGE = "sqlite:///prompt_search.db"
+"""The storage of a study that names none."""
+
+
+def storage_option(default: str) -> Any:
+    """The option ``--storage`` of a command with its own default."""
+    return typer.Option(
+        "--storage", envvar="PROMPT_SEARCH_STORAGE", help=f"SQLAlchemy URL of the storage; default: {default}."
+    )
+
+
+Calls = Annotated[
+    int | None, typer.Option("--calls", help="Largest number of requests to send, retries included.", min=1)
+]
+Tokens = Annotated[
+    int | None, typer.Option("--tokens", help="Largest number of tokens, prompts and answers together.", min=1)
+]
+Usd = Annotated[float | None, typer.Option("--usd", help="Largest cost in US dollars.")]
+Seconds = Annotated[float | None, typer.Option("--seconds", help="Largest duration in seconds.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option("-m", "--model", help="Model to use instead of the study's: a model name, local, or local:FILE.gguf."),
+]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="URL of an OpenAI-compatible server.")]
+Concurrency = Annotated[
+    int | None, typer.Option("-j", "--max-concurrency", help="Largest number of requests in flight.", min=1)
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed to use instead of the study's.")]
+Storage = Annotated[str | None, storage_option(DEFAULT_STORAGE)]
+StudyStorage = Annotated[str | None, storage_option(f"the study's own, else {DEFAULT_STORAGE}")]
+NewName = Annotated[str | None, typer.Option("--name", help="Study name to use instead of the study's.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://HOST:PORT; its workers send the requests."),
+]
+Limit = Annotated[int | None, typer.Option("--limit", help="Number of rows to use, from the start of the data.", min=1)]
+DisplayName = Annotated[
+    str | None,
+    typer.Option(
+        "--display", help="Display of the progress: rich, plain or none; default: rich on a terminal, else plain."
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+StudyFile = Annotated[str, typer.Argument(help="A study file: FILE.py or FILE.py:name.")]
+StudyName = Annotated[
+    str | None, typer.Argument(help="Name of the stored study; needed only when the storage holds several.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """Settings that replace those of a study file; None keeps the study's own.
+
+    Args:
+        model: name of the model, as `Model.parse` reads it.
+        base_url: URL of the server.
+        max_concurrency: largest number of requests in flight.
+        seed: seed of the search.
+        storage: SQLAlchemy URL.
+        name: study name.
+        limit: number of rows.
+        scheduler: address of a Dask scheduler.
+    """
+
+    model: str | None = None
+    base_url: str | None = None
+    max_concurrency: int | None = None
+    seed: int | None = None
+    storage: str | None = None
+    name: str | None = None
+    limit: int | None = None
+    scheduler: str | None = None

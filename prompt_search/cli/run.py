@@ -1,0 +1,334 @@
+"""Commands that run a study, or say before a run what it takes and whether it is worthwhile."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prompt_search._numbers import number
+from prompt_search.cli.loading import load_study, opened_storage
+from prompt_search.cli.options import (
+    DEFAULT_STORAGE,
+    BaseUrl,
+    Calls,
+    Concurrency,
+    DisplayName,
+    Limit,
+    ModelName,
+    NewName,
+    Overrides,
+    Scheduler,
+    Seconds,
+    Seed,
+    StudyFile,
+    StudyStorage,
+    Tokens,
+    Usd,
+    Yes,
+)
+from prompt_search.cli.space import size_text
+from prompt_search.cli.terminal import (
+    BELOW_MIN_SCORE,
+    INTERRUPTED,
+    NO_VERDICT,
+    complain,
+    print_export_command,
+    print_result,
+)
+from prompt_search.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from prompt_search.budget import Budget
+    from prompt_search.report.cross_fit import CrossFit
+    from prompt_search.report.result import Result
+    from prompt_search.results.verdict import Verdict
+    from prompt_search.study.progress import Display
+    from prompt_search.study.study import Study
+
+commands = typer.Typer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Settings of one run, which are no part of the study.
+
+    Args:
+        budget: limits of the run.
+        display: display of the progress.
+        fresh: whether the stored study of this name is deleted first.
+        retry_errors: whether failed requests are sent again.
+        n_trials: largest number of candidates to try.
+    """
+
+    budget: Budget
+    display: Display
+    fresh: bool = False
+    retry_errors: bool = False
+    n_trials: int | None = None
+
+
+@commands.command()
+def run(
+    file: StudyFile,
+    calls: Calls = None,
+    tokens: Tokens = None,
+    usd: Usd = None,
+    seconds: Seconds = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    max_concurrency: Concurrency = None,
+    seed: Seed = None,
+    storage: StudyStorage = None,
+    name: NewName = None,
+    scheduler: Scheduler = None,
+    limit: Limit = None,
+    n_trials: Annotated[
+        int | None, typer.Option("-n", "--n-trials", help="Largest number of candidates to try.", min=1)
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds", help="Number of folds; each row is tested by a search that did not use it. For few rows."
+        ),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option("--min-score", help="Exit with code 3 when the winner's test score is below this number."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete the stored study of this name and start from the beginning.")
+    ] = False,
+    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Send failed requests again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the number of candidates and an estimate; send nothing.")
+    ] = False,
+    yes: Yes = False,
+    display: DisplayName = None,
+) -> None:
+    """Run a study; the same command resumes it.
+
+    On a terminal the command prints an estimate and asks for confirmation first, unless the model runs on this machine
+    or all responses are stored.
+    """
+    from prompt_search.study.progress import choose_display
+
+    settings = RunSettings(
+        budget=_budget(calls, tokens, usd, seconds),
+        display=choose_display(display),
+        fresh=fresh,
+        retry_errors=retry_errors,
+        n_trials=n_trials,
+    )
+    overrides = Overrides(
+        model=model,
+        base_url=base_url,
+        max_concurrency=max_concurrency,
+        seed=seed,
+        storage=storage,
+        name=name,
+        limit=limit,
+        scheduler=scheduler,
+    )
+    study = load_study(file, overrides)
+    if dry_run:
+        typer.echo(size_text(study.space()))
+        typer.echo(repr(study.estimate(settings.budget)))
+        return
+    _ask(study, settings.budget, yes)
+    url = study.storage or DEFAULT_STORAGE
+    if folds is None:
+        result = run_study(study, settings)
+        print_result(result, url)
+        check_outcome(result.verdict, result.test_score(result.best_trial).mean, min_score)
+    else:
+        cross_fit = _cross_fit(study, settings, folds)
+        typer.echo(repr(cross_fit))
+        print_export_command(cross_fit.result, url)
+        check_outcome(cross_fit.verdict, cross_fit.test_scores[1].mean, min_score)
+
+
+@commands.command()
+def estimate(
+    file: StudyFile,
+    calls: Calls = None,
+    tokens: Tokens = None,
+    usd: Usd = None,
+    seconds: Seconds = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    max_concurrency: Concurrency = None,
+    seed: Seed = None,
+    storage: StudyStorage = None,
+    name: NewName = None,
+    limit: Limit = None,
+) -> None:
+    """Estimate what a run takes, without sending a request.
+
+    The estimate has the calls, tokens, US dollars and seconds of the whole run.
+    """
+    budget = _budget(calls, tokens, usd, seconds)
+    overrides = Overrides(
+        model=model,
+        base_url=base_url,
+        max_concurrency=max_concurrency,
+        seed=seed,
+        storage=storage,
+        name=name,
+        limit=limit,
+    )
+    typer.echo(repr(load_study(file, overrides).estimate(budget)))
+
+
+@commands.command()
+def preflight(
+    file: StudyFile,
+    calls: Calls = None,
+    tokens: Tokens = None,
+    usd: Usd = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    max_concurrency: Concurrency = None,
+    seed: Seed = None,
+    storage: StudyStorage = None,
+    scheduler: Scheduler = None,
+    limit: Limit = None,
+) -> None:
+    """Check with a few calls whether a search is worth its cost.
+
+    The check sends at most 60 calls and uses at most 5% of the budget. A later run reuses its responses.
+    """
+    from prompt_search.budget import Budget
+
+    planned = None if calls is tokens is usd is None else Budget(calls=calls, tokens=tokens, usd=usd)
+    overrides = Overrides(
+        model=model,
+        base_url=base_url,
+        max_concurrency=max_concurrency,
+        seed=seed,
+        storage=storage,
+        limit=limit,
+        scheduler=scheduler,
+    )
+    typer.echo(repr(load_study(file, overrides).preflight(planned)))
+
+
+@commands.command()
+def rescore(
+    file: Annotated[
+        str, typer.Argument(help="A study file with another metric or answer form: FILE.py or FILE.py:name.")
+    ],
+    of: Annotated[
+        str | None, typer.Option("--of", help="Name of the stored study; default: the name in the study file.")
+    ] = None,
+    storage: StudyStorage = None,
+) -> None:
+    """Score the stored responses of a study again.
+
+    The study file may have another metric or answer form. No request is sent, and the stored study is kept.
+    """
+    study = load_study(file)
+    url = storage or study.storage or DEFAULT_STORAGE
+    with opened_storage(url):  # an error where there is none, which rescoring would create
+        pass
+    print_result(study.replace(storage=url).rescore(of), url)
+
+
+def run_study(study: Study, settings: RunSettings) -> Result:
+    """Run a study, or resume it, with its progress on standard error.
+
+    Raises:
+        RunError: the run cannot go on.
+        typer.Exit: Ctrl-C interrupted the run.
+    """
+    from prompt_search.study.progress import shown
+
+    with _resumable(), shown(settings.display) as progress:
+        return study.run(
+            settings.budget,
+            progress=progress,
+            fresh=settings.fresh,
+            retry_errors=settings.retry_errors,
+            n_trials=settings.n_trials,
+        )
+
+
+def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
+    """Run a study in folds, as `run_study`."""
+    from prompt_search.study.progress import shown
+
+    with _resumable(), shown(settings.display) as progress:
+        return study.cross_fit(
+            settings.budget,
+            folds,
+            progress=progress,
+            fresh=settings.fresh,
+            retry_errors=settings.retry_errors,
+            n_trials=settings.n_trials,
+        )
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """A context whose interruptions and errors say how to resume the run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain(f"interrupted: all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
+        raise typer.Exit(INTERRUPTED) from None
+    except RunError as error:
+        raise RunError(f"{error}; all responses are stored, and the same command resumes the run") from None
+
+
+def check_outcome(verdict: Verdict, score: float, min_score: float | None = None) -> None:
+    """End a run with an exit code of its own when there is no verdict or the winner is not good enough.
+
+    Args:
+        verdict: of the winner against the default prompt.
+        score: the winner's score on the test rows.
+        min_score: the score that the winner has to reach.
+
+    Raises:
+        typer.Exit: with `NO_VERDICT` or `BELOW_MIN_SCORE`.
+    """
+    if verdict.rows < 2:
+        raise typer.Exit(NO_VERDICT)
+    if min_score is not None and not score >= min_score:
+        typer.echo(f"the winner's test score {number(score)} is below --min-score {min_score:g}", err=True)
+        raise typer.Exit(BELOW_MIN_SCORE)
+
+
+def _budget(calls: int | None, tokens: int | None, usd: float | None, seconds: float | None) -> Budget:
+    from prompt_search.budget import Budget
+
+    if calls is tokens is usd is seconds is None:
+        raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
+    return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
+
+
+def _ask(study: Study, budget: Budget, yes: bool) -> None:
+    """Ask on a terminal whether to start a run that costs something.
+
+    Raises:
+        typer.Exit: the answer is no.
+    """
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()) or all(model.is_local for model in study.models):
+        return
+    expected = study.estimate(budget)
+    if expected.stored < expected.calls:
+        typer.echo(repr(expected), err=True)
+        if not typer.confirm("start the run?", default=True, err=True):
+            raise typer.Exit(INTERRUPTED)
+
+
+def _resume_command(arguments: Sequence[str]) -> str:
+    """The command that was given, without the passwords in it."""
+    from prompt_search.storage.database import shown_url
+
+    shown = (shown_url(argument) if "://" in argument else argument for argument in arguments)
+    return shlex.join(["prompt-search", *shown])

@@ -1,0 +1,145 @@
+"""Commands that read stored studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prompt_search.cli.loading import opened_storage, opened_study, stored_prompt
+from prompt_search.cli.options import DEFAULT_STORAGE, Storage, StudyName
+from prompt_search.cli.terminal import print_result, print_text, print_view
+from prompt_search.errors import InputError, StorageError, StudyError
+
+TABLES = (
+    "trials",
+    "samples",
+    "calls",
+    "effects",
+    "interactions",
+    "pareto",
+    "ledger",
+    "progress",
+    "confusion",
+    "labels",
+)
+"""Names of the tables that ``show --table`` prints; each is a method of a result with the suffix ``_df``."""
+
+commands = typer.Typer()
+
+
+@commands.command()
+def show(
+    name: StudyName = None,
+    table: Annotated[
+        str | None, typer.Option("--table", help=f"Name of a table to print instead: {', '.join(TABLES)}.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write the table to: .csv, .jsonl, .parquet or .md.")
+    ] = None,
+    storage: Storage = None,
+) -> None:
+    """Print a stored study, or one of its tables.
+
+    A study is printed with its ranking, test scores, effects, verdict and the winner's prompt. A table is printed as
+    Markdown, or written to a file with --output.
+    """
+    if table is None and output is not None:
+        raise InputError("--output writes a table to a file; give --table too, or use the command report")
+    if table is not None and table not in TABLES:
+        raise InputError(f"there is no table {table!r}; give one of {', '.join(TABLES)}")
+    with opened_study(name, storage) as result:
+        if table is not None:
+            from prompt_search.results.export import markdown, write_frame
+
+            frame = getattr(result, f"{table}_df")()
+            if output is None:
+                typer.echo(markdown(frame), nl=False)
+            else:
+                typer.echo(f"wrote {write_frame(frame, output)}")
+            return
+        print_result(result, storage or DEFAULT_STORAGE)
+        if len(result.ranking()):
+            typer.echo("\nthe winner's prompt:\n")
+            typer.echo(result.best.text)
+
+
+@commands.command()
+def report(
+    name: StudyName = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .html or .md.")] = Path("report.html"),
+    open_it: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    storage: Storage = None,
+) -> None:
+    """Write a report on a stored study to one file.
+
+    The report has the winner, the verdict, costs and failing rows. A .html file needs no network.
+    """
+    with opened_study(name, storage) as result:
+        written = result.report(output)
+    typer.echo(f"wrote {written}")
+    if open_it:
+        typer.launch(str(written.resolve()))
+
+
+@commands.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="Name of a stored study, for its winner, or NAME:TRIAL.")],
+    second: Annotated[str, typer.Argument(help="The other prompt, likewise; the difference is second minus first.")],
+    storage: Storage = None,
+) -> None:
+    """Compare two stored prompts on their common rows.
+
+    The output has both scores, the rows won and lost, the verdict and a diff of the prompts.
+    """
+    from prompt_search.results.comparison import changed_view, scores_view
+    from prompt_search.results.comparison import compare as compared
+
+    with opened_storage(storage) as store:
+        found = compared(stored_prompt(store, first), stored_prompt(store, second))
+        print_view(scores_view(found))
+        changed = changed_view(found)
+        if changed.rows:
+            typer.echo()
+            print_view(changed)
+        typer.echo()
+        print_text(found.headline)
+        if found.diff:
+            typer.echo("\ndifferences between the prompts (- first, + second):\n")
+            typer.echo("\n".join(found.diff.split("\n")[2:]))
+
+
+@commands.command(name="list")
+def list_studies(storage: Storage = None) -> None:
+    """List the stored studies, each with its verdict."""
+    from prompt_search.report.result import Result
+
+    with opened_storage(storage) as store:
+        for name in store.study_names():
+            try:
+                line = Result(store, name).headline.splitlines()[0]
+            except StorageError as error:  # the other studies can be read
+                line = f"{name}: damaged: {error}"
+            typer.echo(line)
+
+
+@commands.command()
+def export(
+    name: StudyName = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .j2, .json, .txt or .py.")] = Path(
+        "best.j2"
+    ),
+    trial: Annotated[
+        int | None, typer.Option("--trial", help="Number of the trial to export instead of the winner.")
+    ] = None,
+    storage: Storage = None,
+) -> None:
+    """Write the winner's prompt to a file, as it was scored."""
+    with opened_study(name, storage) as result:
+        trials = sorted(result.ranking()["trial"].tolist())
+        wanted = result.best_trial if trial is None else trial
+        if wanted not in trials:
+            remedy = f"there are 0 to {trials[-1]}" if trials else "none is scored yet; run the study first"
+            raise StudyError(f"the study {result.name!r} has no trial {wanted}; {remedy}")
+        typer.echo(f"wrote {result.prompt(wanted).export(output)}")

@@ -1,0 +1,76 @@
+"""The command that prints a search space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prompt_search.cli.loading import load_study, load_template
+from prompt_search.cli.terminal import print_view
+
+if TYPE_CHECKING:
+    from prompt_search.prompts.factors import Factor
+    from prompt_search.prompts.space import SearchSpace
+    from prompt_search.results.view import View
+
+OPTIONS_SHOWN = 20
+"""Number of options of one choice that are printed."""
+
+OPTIONS_WIDTH = 60
+"""Number of characters up to which the options of one choice stand on one line."""
+
+commands = typer.Typer()
+
+
+@commands.command()
+def space(
+    file: Annotated[str, typer.Argument(help="A study file (FILE.py or FILE.py:name) or a template (FILE.j2).")],
+) -> None:
+    """Print the choices, their options and conditions.
+
+    The last line has the number of candidates.
+    """
+    found = load_template(file).space() if file.endswith(".j2") else load_study(file).space()
+    print_view(_space_view(found))
+    typer.echo()
+    typer.echo(size_text(found))
+
+
+def size_text(found: SearchSpace) -> str:
+    """The number of choices and candidates."""
+    count, exact = found.size()
+    return f"{_counted(len(found.factors), 'choice')}, {'' if exact else 'at most '}{_counted(count, 'candidate')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _space_view(found: SearchSpace) -> View:
+    """The choices of a space."""
+    from prompt_search.results.view import Column, View
+
+    return View(
+        title="",
+        columns=(
+            Column("choice"),
+            Column("kind"),
+            Column("options"),
+            Column("exists when"),
+            Column("line", "number"),
+        ),
+        rows=tuple(
+            (factor.name, factor.kind, _options_text(factor), record["exists_when"], record["line"])
+            for factor, record in zip(found.factors, found.describe(), strict=True)
+        ),
+    )
+
+
+def _options_text(factor: Factor) -> str:
+    """The options of a choice: on one line when they are short, else one per line; many are cut off."""
+    texts = [" ".join(text.split()) or "(empty)" for text in factor.texts]
+    more = [f"(and {len(texts) - OPTIONS_SHOWN:,} more)"] if len(texts) > OPTIONS_SHOWN else []
+    listed = [*texts[:OPTIONS_SHOWN], *more]
+    line = " | ".join(listed)
+    return line if len(line) <= OPTIONS_WIDTH else "\n".join(f"- {text}" for text in listed)

@@ -1,0 +1,138 @@
+"""Output to the terminal: tables, results, error lines without keys, and exit codes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import typer
+
+from prompt_search.cli.options import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from prompt_search.llm.model import Model
+    from prompt_search.report.result import Result
+    from prompt_search.results.view import Cell, Column, View
+
+USAGE = 2
+"""Exit code for a command line that cannot be understood."""
+
+BELOW_MIN_SCORE = 3
+"""Exit code for a winner whose test score is below ``--min-score``."""
+
+NO_VERDICT = 4
+"""Exit code for a run whose budget was too small to test the winner."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, and after a question that was answered with no."""
+
+HEADING_WIDTH = 12
+"""Number of characters in a line of a number column's heading."""
+
+WIDTH_OF_FILES = 120
+"""Number of columns where the output is no terminal; rich assumes 80, which would fold prompts needlessly."""
+
+_models: ContextVar[tuple[Model, ...]] = ContextVar("_models", default=())
+
+
+def hide_keys(models: Iterable[Model]) -> None:
+    """Have `complain` replace the keys of these models from now on."""
+    _models.set((*_models.get(), *models))
+
+
+def complain(text: str) -> None:
+    """Write to standard error without keys, because a study file or a metric may raise an error that quotes one."""
+    from prompt_search.llm.model import known_secrets
+    from prompt_search.llm.redaction import redact
+
+    typer.echo(redact(text, known_secrets(_models.get())), err=True)
+
+
+def render(view: View) -> Table:
+    """A view as a rich table: numbers on one line and to the right, texts folded where the terminal is too narrow."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text(view.title, style="bold") if view.title else None
+    # Without lines, which would take the width that prompts need.
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in view.columns:
+        number = column.kind != "text"
+        heading = "\n".join(textwrap.wrap(column.title, HEADING_WIDTH)) if number else column.title
+        table.add_column(Text(heading), justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for place, row in enumerate(view.rows):
+        cells = (_cell(column, cell) for column, cell in zip(view.columns, row, strict=True))
+        table.add_row(*cells, style="bold" if place in view.highlighted else None)
+    return table
+
+
+def _cell(column: Column, cell: Cell) -> Text:
+    """A cell as `Text`, because prompts may contain what rich would read as markup."""
+    from rich.text import Text
+
+    from prompt_search.results.view import cell_text
+
+    return Text(cell_text(column, cell))
+
+
+def print_view(view: View) -> None:
+    """Print a table."""
+    _print(render(view))
+
+
+def print_text(text: str) -> None:
+    """Print text whose long lines are folded at words on a terminal, and kept whole elsewhere."""
+    from rich.text import Text
+
+    _print(Text(text))
+
+
+def _print(renderable: RenderableType) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    columns = os.environ.get("COLUMNS", "")
+    width = None if terminal else int(columns) if columns.isdecimal() and int(columns) else WIDTH_OF_FILES
+    Console(width=width).print(renderable, soft_wrap=not terminal and isinstance(renderable, Text))
+
+
+def print_result(result: Result, storage: str) -> None:
+    """Print a stored study: ranking, test scores, effects, headline and the command that exports the winner."""
+    from prompt_search.results import wording
+    from prompt_search.results.views import effects_view, ranking_view, tested_view
+
+    if len(result.ranking()):
+        print_view(ranking_view(result))
+    if result.finished:
+        tested = tested_view(result)
+        if tested.rows:
+            typer.echo()
+            print_view(tested)
+        typer.echo()
+        effects = effects_view(result)
+        if effects.rows:
+            print_view(effects)
+        else:
+            print_text(wording.NO_EFFECT_SHOWN)
+    typer.echo()
+    print_text(result.headline)
+    print_export_command(result, storage)
+
+
+def print_export_command(result: Result, storage: str) -> None:
+    """Print the command that exports the winner, where there is one."""
+    from prompt_search.storage.database import shown_url
+
+    if len(result.ranking()):
+        option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
+        typer.echo(f"export the winner: prompt-search export {shlex.quote(result.name)}{option} -o best.j2")

@@ -1,0 +1,169 @@
+"""The candidates of a study: its search space, and the prompt of every candidate in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from prompt_search.answers.base import Answer
+from prompt_search.data.dataset import Dataset
+from prompt_search.data.rows import Row
+from prompt_search.errors import InputError, StudyError, TemplateError
+from prompt_search.evaluation.outcome import PreparedPrompt
+from prompt_search.llm.model import Model
+from prompt_search.prompts.factors import Candidate, Factor, Kind, Options
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.space import SearchSpace
+from prompt_search.prompts.static_checks import RESERVED
+from prompt_search.prompts.template import Template
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CandidatePrompts:
+    """From candidates to prompts.
+
+    Attributes:
+        template: the template, with the study's context.
+        data: all rows.
+        search_rows: positions of the rows that the search may use, in their common order.
+        pool: rows that few-shot examples come from.
+        models, answers: models and answer forms to choose from.
+        request: request parameters, each a value or a choice.
+        settings: the choices outside of the template, those with a single option included; the first is the answer's.
+    """
+
+    template: Template
+    data: Dataset
+    search_rows: Sequence[int]
+    pool: ExamplePool
+    models: Sequence[Model]
+    answers: Sequence[Answer]
+    request: Mapping[str, Any]
+    settings: Sequence[Factor]
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space: choices of the template, and settings with more than one option."""
+        extra = [factor for factor in self.settings if len(factor.options) > 1]
+        return self.template.space(self._any_row, pool=self.pool, extra=extra)
+
+    @property
+    def _any_row(self) -> Row:
+        """The fields of a row, for renderings that do not depend on which row it is."""
+        return self.data.rows[self.search_rows[0]].fields
+
+    def prepared(self, candidate: Candidate) -> PreparedPrompt:
+        """The prompt of a candidate, with its model and answer form."""
+        values = self.space.values(candidate)
+        answer: Answer = values.get("answer", self.answers[0])
+        model: Model = values.get("model", self.models[0])
+        request = {key: values.get(key, options_of(value)[0]) for key, value in self.request.items()}
+        parameters = {"temperature": 0, **answer.parameters, **request}
+        prompt = Prompt(
+            source=self.template.specialize(self._template_choices(candidate), self._any_row, pool=self.pool),
+            choices=self.space.texts(candidate),
+            parameters={key: value for key, value in parameters.items() if value is not None},
+            answer=answer.to_dict(),
+            model=model.name,
+            name=self.template.name,
+        )
+        return PreparedPrompt(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
+
+    def rows_for(self, candidate: Candidate) -> Sequence[int]:
+        """The rows that a candidate may be scored on: the search rows that its prompt does not show as examples."""
+        values = self._template_choices(candidate)
+        pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]
+        if not pickers or pickers == ["nearest"]:  # nearest leaves out the row itself
+            return self.search_rows
+        shots = self.template.shots(values, self._any_row, self.pool)
+        shown = [{name: shot[name] for name in self.data.fields} for shot in shots]
+        return [
+            index
+            for index in self.search_rows
+            if {name: self.data.rows[index][name] for name in self.data.fields} not in shown
+        ]
+
+    def _template_choices(self, candidate: Candidate) -> dict[str, Any]:
+        """The values that the template sees of a candidate: its own choices, and the answer form as text."""
+        own = {
+            name: value
+            for name, value in self.space.values(candidate).items()
+            if name not in ("answer", "model", *self.request)
+        }
+        return {**own, "answer": self.space.texts(candidate).get("answer") or self.settings[0].texts[0]}
+
+
+def settings_factors(
+    answer: object, answers: Sequence[Answer], model: object, models: Sequence[Model], request: Mapping[str, Any]
+) -> list[Factor]:
+    """The choices outside of the template: answer form, model and request parameters.
+
+    Args:
+        answer, model: what the user gave, which may name the options.
+        answers, models: the options.
+        request: request parameters, each a value or a choice.
+
+    Raises:
+        InputError: two options of one choice have the same name.
+    """
+    return [
+        _factor("answer", "answer", answer, answers),
+        _factor("model", "model", model, models),
+        *(_factor(key, "request", value, options_of(value)) for key, value in request.items()),
+    ]
+
+
+def _factor(name: str, kind: Kind, given: Any, values: Sequence[Any]) -> Factor:
+    names = given.names if isinstance(given, Options) else None
+    factor = Factor(name=name, kind=kind, options=tuple(values), names=names)
+    if len(set(factor.texts)) < len(values):
+        raise InputError(
+            f"the options of {name!r} need different names, got {', '.join(factor.texts)}; name them: "
+            f'ps.choice({{"name": …}})'
+        )
+    return factor
+
+
+def options_of(value: Any) -> list[Any]:
+    """The options of a choice; of any other value itself alone."""
+    return list(value.values) if isinstance(value, Options) else [value]
+
+
+def checked_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Request parameters that can be sent.
+
+    Raises:
+        StudyError: a parameter is set elsewhere, or is not JSON.
+    """
+    for key, value in request.items():
+        if key in ("answer", "messages", "model", "stream"):
+            raise StudyError(f"request[{key!r}] cannot be given here; use the template, model= or answer=")
+        try:
+            json.dumps(options_of(value), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise StudyError(f"request[{key!r}] must be JSON: {error}; got {value!r}") from None
+        if key in RESERVED and len(options_of(value)) > 1:
+            raise StudyError(
+                f"request[{key!r}] cannot be a choice, because the result tables have a column of that name; give it "
+                f"one value"
+            )
+    return dict(request)
+
+
+def check_apart(template: Template, request: Mapping[str, Any]) -> None:
+    """Refuse a choice of the template that has the name of a request parameter: one value would be taken for both.
+
+    Raises:
+        TemplateError: there is such a choice.
+    """
+    for name, line in template.lines.items():
+        if name in request:
+            raise TemplateError(
+                f"{name!r} is a choice here and in the study's settings; rename this one",
+                template=template.name,
+                line=line,
+            )

@@ -1,0 +1,259 @@
+"""The settings of a study, and the plan that they make: settings checked, rows split, candidates known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
+from hashlib import sha256
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from prompt_search import metrics
+from prompt_search.answers.base import Answer
+from prompt_search.answers.forms import default_answer
+from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
+from prompt_search.data.dataset import Dataset
+from prompt_search.errors import InputError, StudyError
+from prompt_search.evaluation.session import check_priced
+from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.llm.dask_executor import AnyExecutor, executor_of
+from prompt_search.llm.messages import Request, Usage
+from prompt_search.llm.model import Model
+from prompt_search.llm.transport import Executor
+from prompt_search.metrics.base import Metric
+from prompt_search.prompts.factors import Candidate, Options
+from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.template import Template
+from prompt_search.search.order import common_order, design
+from prompt_search.search.settings import SEARCH_VERSION
+from prompt_search.storage.lease import Lease
+from prompt_search.storage.store import Store
+from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
+
+if TYPE_CHECKING:
+    from prompt_search.search.optuna_types import BasePruner, BaseSampler
+
+TEST_SHARE = 0.3
+"""Share of a budget that winner and baselines together may use on the sealed rows, at most."""
+
+POOL_ROWS = 100
+"""Number of search rows that few-shot examples may come from."""
+
+HELD_OUT_SHARE = 0.3
+"""Share of the rows that is sealed for the test, unless the settings or the data say otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StudySettings:
+    """The arguments of `prompt_search.study.study.Study`, which documents them."""
+
+    template: Template
+    data: Dataset
+    model: Model | str | Options
+    answer: Answer | Options | None = None
+    metric: Metric = metrics.exact
+    context: Mapping[str, Any] | None = None
+    request: Mapping[str, Any] | None = None
+    name: str = "study"
+    storage: str | None = None
+    seed: int = 0
+    max_concurrency: int = 16
+    sampler: BaseSampler | None = None
+    pruner: BasePruner | None = None
+    test: int | float | Sequence[int] = HELD_OUT_SHARE
+    executor: AnyExecutor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise StudyError("a study needs a name, got an empty one")
+        if self.max_concurrency < 1:
+            raise StudyError(f"max_concurrency must be at least 1, got {self.max_concurrency}")
+
+    @property
+    def models(self) -> list[Model]:
+        """The models to choose from."""
+        return [Model.parse(model) if isinstance(model, str) else model for model in options_of(self.model)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StudyPlan:
+    """What running, estimating and rescoring a study have in common.
+
+    Attributes:
+        settings: the settings.
+        executor: who sends the requests; None: this process.
+        models: the models to choose from.
+        search_rows, test_rows: positions of the rows to search on and of the sealed ones, in their common order.
+        prompts: the search space, and the prompts of its candidates.
+        enqueued: choices of candidates that are raced in any case.
+    """
+
+    settings: StudySettings
+    executor: Executor | None
+    models: Sequence[Model]
+    search_rows: list[int]
+    test_rows: list[int]
+    prompts: CandidatePrompts
+    enqueued: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, settings: StudySettings, enqueued: Sequence[Mapping[str, Any]] = ()) -> StudyPlan:
+        """The plan of a study with these settings, and these candidates enqueued.
+
+        Raises:
+            InputError: anything that is wrong with the settings, before any request.
+        """
+        data, models = settings.data, settings.models
+        executor = executor_of(settings.executor, settings.name, models)
+        answers: list[Answer] = options_of(settings.answer if settings.answer is not None else default_answer(data))
+        request = checked_request(settings.request or {})
+        metrics.check(settings.metric, [*data.fields, data.target])
+        splits = data.splits(settings.test, settings.seed)
+        known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
+        template = settings.template.with_context({**known, **(settings.context or {})})
+        template.check(data.fields, data.target)
+        check_apart(template, request)
+        search_rows = _ordered(data, splits.search, settings.seed)
+        plan = cls(
+            settings=settings,
+            executor=executor,
+            models=models,
+            search_rows=search_rows,
+            # A small budget tests on the first of the sealed rows, so they are in a common order too.
+            test_rows=_ordered(data, splits.test, settings.seed),
+            prompts=CandidatePrompts(
+                template=template,
+                data=data,
+                search_rows=search_rows,
+                pool=_example_pool(data, search_rows),
+                models=models,
+                answers=answers,
+                request=request,
+                settings=settings_factors(settings.answer, answers, settings.model, models, request),
+            ),
+        )
+        for choices in enqueued:
+            plan = plan.with_enqueued(choices)
+        return plan
+
+    def with_enqueued(self, choices: Mapping[str, Any]) -> StudyPlan:
+        """The same plan with one more candidate that is raced in any case.
+
+        Raises:
+            InputError: an unknown choice or option.
+        """
+        self.prompts.space.candidate_of(choices)
+        return replace(self, enqueued=(*self.enqueued, dict(choices)))
+
+    def changed(self, *, name: str, test: Sequence[int] | None = None) -> StudyPlan:
+        """The same study under another name, and with other sealed rows where they are given."""
+        settings = replace(self.settings, name=name)
+        return self.of(settings if test is None else replace(settings, test=test), self.enqueued)
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.settings.name
+
+    @property
+    def data(self) -> Dataset:
+        """All rows."""
+        return self.settings.data
+
+    @property
+    def metric_name(self) -> str:
+        """The metric's name."""
+        return metrics.metric_name(self.settings.metric)
+
+    @property
+    def sealed(self) -> str:
+        """A digest of which rows are sealed; studies of the same data and split share it."""
+        return sha256(json.dumps([self.data.fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
+
+    @property
+    def max_tested(self) -> int:
+        """The highest number of prompts that are tested on sealed rows: winner, default, the best written by hand."""
+        return 3 if self.enqueued else 2
+
+    @property
+    def enqueued_candidates(self) -> list[Candidate]:
+        """The candidates that are raced in any case."""
+        return [self.prompts.space.candidate_of(choices) for choices in self.enqueued]
+
+    @property
+    def first_candidates(self) -> list[Candidate]:
+        """The candidates that a search begins with, each once: default, enqueued ones, the design."""
+        space = self.prompts.space
+        found = [space.candidate({}), *self.enqueued_candidates]
+        found += [space.candidate(positions) for positions in design(space, self.settings.seed)]
+        return list(dict.fromkeys(found))
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that make a study this study: a stored one is continued only while all of them are equal."""
+        settings, prompts = self.settings, self.prompts
+        return {
+            "template": prompts.template.source,
+            "context": prompts.template.context,
+            "data": self.data.fingerprint,
+            "rows": [len(self.search_rows), len(self.test_rows), self.sealed[:12]],
+            "models": [[model.name, model.endpoint] for model in self.models],
+            "answers": [answer.to_dict() for answer in prompts.answers],
+            "metric": repr(settings.metric) if is_dataclass(settings.metric) else self.metric_name,
+            "request": {key: [str(option) for option in options_of(value)] for key, value in prompts.request.items()},
+            "seed": settings.seed,
+            "search": SEARCH_VERSION,
+            "sampler": type(settings.sampler).__name__ if settings.sampler else "default",
+            "pruner": type(settings.pruner).__name__ if settings.pruner else "default",
+            "enqueued": [prompts.space.texts(candidate) for candidate in self.enqueued_candidates],
+        }
+
+    def check_budget(self, budget: Budget) -> None:
+        """Refuse a budget that cannot be kept; fetches and hashes the weights of an embedded model.
+
+        Raises:
+            InputError: a price is unknown, or a request does not say how long its answer may be.
+        """
+        for model in self.models:
+            _ = model.endpoint
+            check_priced(budget, model)
+        if budget.tokens is None and budget.usd is None:
+            return
+        request = self.prompts.request
+        given = [options_of(request[name]) for name in ANSWER_LIMITS if name in request]
+        for answer in self.prompts.answers:
+            bounds = [answer.parameters[name] for name in ANSWER_LIMITS if name in {*answer.parameters} - {*request}]
+            if not bounds and any(not any(limits) for limits in product(*given)):
+                raise InputError(unbounded(budget, self.models[0].name))
+
+    def price(self, request: Request, usage: Usage) -> float:
+        """US dollars that a request with such usage costs; NaN where that is unknown."""
+        asked = (request.endpoint, request.model)
+        return next(model.cost(usage) for model in self.models if (model.endpoint, model.name) == asked)
+
+    def evaluation_settings(self, name: str, store: Store, ledger: Ledger, lease: Lease | None) -> EvaluationSettings:
+        """How this study's prompts are scored, with calls stored under a name."""
+        if lease is not None:
+            lease.on_lost = lambda: ledger.stop("another process took the study over")
+        return EvaluationSettings(
+            study=name,
+            rows=self.data.rows,
+            metric=self.settings.metric,
+            store=store,
+            ledger=ledger,
+            owner=lease.owner if lease else None,
+            max_concurrency=self.settings.max_concurrency,
+            seed=self.settings.seed,
+        )
+
+
+def _ordered(data: Dataset, rows: Sequence[int], seed: int) -> list[int]:
+    labels = [str(data.rows[row].target) for row in rows] if data.is_categorical else None
+    return common_order(labels, rows, seed)
+
+
+def _example_pool(data: Dataset, search_rows: Sequence[int]) -> ExamplePool:
+    """The rows that examples come from: those at the end of the common order, on which few candidates are scored."""
+    return ExamplePool(
+        tuple({name: data.rows[row][name] for name in data.rows[row]} for row in search_rows[-POOL_ROWS:]), data.target
+    )

@@ -1,0 +1,173 @@
+"""What a run writes to the storage: trials and scored rows after every round, the outcome at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from prompt_search.budget import Ledger
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.prompts.factors import Factor
+from prompt_search.report.result import Result
+from prompt_search.results.statistics import mean_interval
+from prompt_search.search.race import Race
+from prompt_search.search.surrogate.effects import Effects
+from prompt_search.search.surrogate.interactions import Interaction
+from prompt_search.search.trial import DEFAULT_TRIAL, Trial
+from prompt_search.storage.records import SampleRecord, TrialRecord, none_if_nan
+from prompt_search.storage.store import Store
+from prompt_search.storage.summary import Summary
+from prompt_search.study.plan import StudyPlan
+from prompt_search.study.snapshot import DONE, ProgressReporter
+
+
+class RunRecorder:
+    """Writes what a run of a study finds.
+
+    Args:
+        plan: the study.
+        store: the storage that it is written to.
+        ledger: what the run has spent.
+        reporter: reports progress whenever something was written.
+    """
+
+    def __init__(self, plan: StudyPlan, store: Store, ledger: Ledger, reporter: ProgressReporter) -> None:
+        self._plan = plan
+        self._store = store
+        self._ledger = ledger
+        self._reporter = reporter
+        self._written: dict[int, tuple[PreparedPrompt, str, Mapping[int, Outcome]]] = {}
+
+    def on_round(self, race: Race) -> None:
+        """Write what is new in a race, and report where the search stands."""
+        trials, samples = [], []
+        for trial in race.trials:
+            if not trial.outcomes and trial.number != DEFAULT_TRIAL:
+                continue  # it has entered the race, and was not evaluated yet
+            prepared, state, before = self._written.get(trial.number, (None, "", {}))
+            if prepared is not trial.prepared or state != trial.state:
+                trials.append(self._trial_record(trial))
+            changed = [outcome for outcome in trial.outcomes if before.get(outcome.row) != outcome]
+            samples += self.sample_records(trial.number, "search", changed)
+            self._written[trial.number] = trial.prepared, trial.state, {o.row: o for o in trial.outcomes}
+        self._store.save_trials(self._plan.name, trials, samples)
+        leader = race.leader
+        if leader is not None and leader.scores:
+            low, high = mean_interval(leader.scores)
+            self._reporter.best = (sum(leader.scores) / len(leader.scores), low, high)
+        self._reporter.phase = race.phase
+        self._reporter.trials = sum(bool(trial.outcomes) for trial in race.trials)
+        self._reporter.unparsed = sum(outcome.unparsed for trial in race.trials for outcome in trial.outcomes)
+        self._reporter.report()
+
+    def sample_records(self, trial: int, split: str, outcomes: Sequence[Outcome]) -> list[SampleRecord]:
+        """The records of a trial's outcomes."""
+        rows = self._plan.data.rows
+        return [outcome.to_record(trial, split, rows[outcome.row].target) for outcome in outcomes]
+
+    def save_tested(self, trial: int, outcomes: Sequence[Outcome]) -> None:
+        """Write a trial's outcomes on sealed rows."""
+        self._store.save_trials(self._plan.name, [], self.sample_records(trial, "test", outcomes))
+
+    def finish(self, race: Race, summary: Summary) -> None:
+        """Write the outcome of a race that has ended, which makes the study a finished one."""
+        estimates, uncertainties = race.estimates(), race.uncertainties()
+        records = [
+            replace(
+                self._trial_record(trial),
+                estimate=estimates[trial.number],
+                uncertainty=uncertainties.get(trial.number),
+            )
+            if trial.scores
+            else self._trial_record(trial)
+            for trial in race.trials
+        ]
+        self._store.save_trials(self._plan.name, records, [])
+        self._store.save_summary(self._plan.name, summary)
+        if self._store.optuna_mirror.is_kept(self._plan.name):
+            note = Result(self._store, self._plan.name).headline
+            self._store.optuna_mirror.mirror(self._plan.name, self._plan.prompts.space, records, note)
+        self._reporter.phase = DONE
+        self._reporter.report()
+
+    def summary(self, race: Race, winner: Trial, *, tested: bool) -> Summary:
+        """The outcome of a race, with what the ledger counts; ``tested``: whether sealed rows were to be scored."""
+        ledger, plan = self._ledger, self._plan
+        space = plan.prompts.space
+        return Summary(
+            winner=winner.number,
+            baseline=DEFAULT_TRIAL,
+            hand_written=race.hand_written.number if race.hand_written else None,
+            order=[trial.number for trial in race.ranked()],
+            budget=ledger.budget.limits,
+            calls=ledger.total.calls,
+            reused=ledger.reused,
+            tokens=ledger.total.tokens,
+            usd=none_if_nan(round(ledger.total.usd, 12)),  # sums in another order differ in the last digits
+            seconds=ledger.seconds,
+            metric=plan.metric_name,
+            model=", ".join(model.name for model in plan.models),
+            template=plan.prompts.template.name,
+            candidates=space.size(),
+            search_rows=len(plan.search_rows),
+            held_out_rows=len(plan.test_rows),
+            tested=tested,
+            sealed=plan.sealed,
+            effects=effect_lines(race.effects(), space.factors),
+            interactions=interaction_lines(race.interactions(), space.factors),
+        )
+
+    def _trial_record(self, trial: Trial) -> TrialRecord:
+        prompt = trial.prepared.prompt
+        stopped = self._ledger.stopped is not None  # the race was ended early, and has decided nothing
+        return TrialRecord(
+            trial=trial.number,
+            state="running" if stopped else trial.state,
+            reason="" if stopped else trial.reason,
+            choices=self._plan.prompts.space.texts(trial.candidate),
+            positions=trial.candidate.to_dict(),
+            prompt=asdict(prompt),
+            text=prompt.text,
+        )
+
+
+def effect_lines(effects: Sequence[Effects], factors: Sequence[Factor]) -> list[dict[str, Any]]:
+    """The lines of `tables.effects_frame`, without the number of trials that had the option."""
+    lines = []
+    for found in effects:
+        factor = factors[found.choice]
+        columns = {
+            "effect": found.mean,
+            "effect_low": found.low,
+            "effect_high": found.high,
+            "p": found.p,
+            "estimate": found.expected,
+        }
+        for position, option in enumerate(factor.texts):
+            values = {name: none_if_nan(float(column[position])) for name, column in columns.items()}
+            line = {"choice": factor.name, "position": position, "option": option, "importance": found.importance}
+            lines.append(line | values)
+    return lines
+
+
+def interaction_lines(interactions: Sequence[Interaction], factors: Sequence[Factor]) -> list[dict[str, Any]]:
+    """The lines of `tables.interactions_frame`."""
+    lines = []
+    for found in interactions:
+        (choice, option), (other_choice, other_option) = [
+            (factors[which].name, factors[which].texts[position])
+            for which, position in zip(found.choices, found.options, strict=True)
+        ]
+        lines.append(
+            {
+                "choice": choice,
+                "option": option,
+                "other_choice": other_choice,
+                "other_option": other_option,
+                "effect": found.mean,
+                "effect_low": found.low,
+                "effect_high": found.high,
+            }
+        )
+    return lines

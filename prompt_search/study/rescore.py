@@ -1,0 +1,219 @@
+"""The stored responses of a study, read and scored again by other settings, without a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from prompt_search._json import checked, reading
+from prompt_search.budget import Budget, Ledger
+from prompt_search.errors import StudyError
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import PreparedPrompt
+from prompt_search.evaluation.own_thread import in_own_thread
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.report.result import Result
+from prompt_search.search.race import Race
+from prompt_search.search.settings import CallBudget
+from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
+from prompt_search.storage.store import Store, open_to_read
+from prompt_search.storage.summary import Summary, changes
+from prompt_search.study.plan import StudyPlan
+from prompt_search.study.recorder import RunRecorder
+from prompt_search.study.run import new_race
+from prompt_search.study.snapshot import ProgressReporter
+
+MAY_CHANGE = ("data", "answers", "metric", "rows", "search", "enqueued", "sampler", "pruner")
+"""Settings that may differ from those of the stored study that is rescored."""
+
+
+def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
+    """Rescore a stored study; see `Study.rescore`.
+
+    Args:
+        plan: the study that reads and scores the responses.
+        of: name of the stored study.
+        memory: the storage in memory of the study's last run, for a study without a storage.
+    """
+    rescored = plan.changed(name=f"{of} rescored")
+    store = _opened(plan, memory)
+    try:
+        stored = _stored_study(store, of)
+        store.open_study(rescored.name, _checked_identity(plan, stored.record), fresh=True)
+        store.copy_calls(of, rescored.name)
+        in_own_thread(lambda: _Rescoring(rescored, store, stored).main(), lambda: None)
+        return Result(store, rescored.name)
+    except BaseException:
+        if store is not memory:
+            store.close()
+        raise
+
+
+def _opened(plan: StudyPlan, memory: Store | None) -> Store:
+    """The storage that holds the responses.
+
+    Raises:
+        StudyError: the study keeps everything in memory, and has not run.
+    """
+    store = open_to_read(plan.settings.storage or "sqlite://")
+    if not store.in_memory:
+        return store
+    store.close()
+    if memory is None:
+        raise StudyError(
+            f"study {plan.name!r} has no storage, so only what it ran itself can be rescored, and it has not run; "
+            f"call run() first, or give storage= to both"
+        )
+    return memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StoredStudy:
+    """A finished study in the storage."""
+
+    record: StudyRecord
+    summary: Summary
+    trials: Sequence[TrialRecord]
+    samples: Sequence[SampleRecord]
+
+    @property
+    def budget(self) -> Budget:
+        """The budget that it was run with."""
+        with reading(f"the budget of study {self.record.study!r}"):
+            return Budget(**self.summary.budget)  # type: ignore[arg-type]  # its names are those of the limits
+
+
+def _stored_study(store: Store, name: str) -> _StoredStudy:
+    """
+    Raises:
+        StudyError: there is no study of that name, or it is unfinished.
+    """
+    record = store.study(name)
+    if record.summary is None:
+        raise StudyError(
+            f"study {name!r} cannot be rescored, for it is unfinished; run the same line that began it to go on, "
+            f"and rescore then"
+        )
+    return _StoredStudy(record=record, summary=record.summary, trials=store.trials(name), samples=store.samples(name))
+
+
+def _checked_identity(plan: StudyPlan, record: StudyRecord) -> dict[str, object]:
+    """The identity of the rescored study.
+
+    Raises:
+        StudyError: the stored study had other candidates.
+    """
+    identity = plan.identity()
+    models = record.identity.get("models", [])
+    if len(plan.models) == len(models) == 1:  # no model is asked, so it may be any
+        identity["models"] = models
+    changed = changes(record.identity, identity, but=MAY_CHANGE)
+    if changed:
+        raise StudyError(
+            f"study {record.study!r} cannot be rescored, for its candidates were others: {changed}; run anew"
+        )
+    return identity
+
+
+class _Rescoring:
+    """Writes down stored trials as another study reads and scores their responses."""
+
+    def __init__(self, plan: StudyPlan, store: Store, stored: _StoredStudy) -> None:
+        self._plan = plan
+        self._store = store
+        self._stored = stored
+        self._ledger = Ledger(stored.budget)
+        self._recorder = RunRecorder(plan, store, self._ledger, ProgressReporter(plan.name, self._ledger, None))
+
+    async def main(self) -> None:
+        """Rescore all trials, and write the outcome."""
+        # No client is needed: every response is stored.
+        evaluator = Evaluator(
+            self._plan.evaluation_settings(self._plan.name, self._store, self._ledger, None), clients={}
+        )
+        searched = {sample.row for sample in self._stored.samples if sample.split == "search"}
+        budget = CallBudget(limit=self._ledger.affordable, spent=lambda: self._ledger.spent)
+        order = sorted(searched, key=_place_in(self._plan.search_rows))
+        race = new_race(self._plan, evaluator, order, budget, self._recorder.on_round)
+        tested = [record for trial in self._stored.trials for record in await self._trial(evaluator, race, trial)]
+        race.conclude()
+        self._recorder.on_round(race)
+        self._store.save_trials(self._plan.name, [], tested)
+        self._recorder.finish(race, self._summary(race))
+
+    async def _trial(self, evaluator: Evaluator, race: Race, trial: TrialRecord) -> list[SampleRecord]:
+        """Rescore a trial, and enter it into the race.
+
+        Returns:
+            its records on sealed rows.
+        """
+        prepared = _prepared(self._plan, self._stored.record, trial)
+        samples = [sample for sample in self._stored.samples if sample.trial == trial.trial]
+        samples.sort(key=lambda sample: sample.row)
+        for sample in samples:
+            _check_sent(self._plan, prepared, sample)
+        jobs = [(prepared, sample.row) for sample in samples if sample.split == "search"]
+        outcomes = [outcome for outcome in await evaluator.evaluate(jobs, "search") if outcome is not None]
+        prepared, outcomes = await evaluator.reparse(prepared, outcomes, "search")
+        candidate = self._plan.prompts.space.candidate(trial.positions)
+        race.restore(trial.trial, candidate, prepared, outcomes, trial.state, trial.reason)
+        jobs = [(prepared, sample.row) for sample in samples if sample.split == "test"]
+        tested = [outcome for outcome in await evaluator.evaluate(jobs, "test") if outcome is not None]
+        return self._recorder.sample_records(trial.trial, "test", evaluator.with_corpus_scores(tested))
+
+    def _summary(self, race: Race) -> Summary:
+        """The outcome: the winner stays the one that was tested, and nothing is spent."""
+        before = self._stored.summary
+        winners = [trial for trial in race.trials if trial.number == before.winner]
+        estimates = race.estimates()
+        return replace(
+            self._recorder.summary(race, (winners or [race.winner])[0], tested=before.tested),
+            budget=before.budget,
+            sealed=before.sealed,
+            hand_written=before.hand_written,
+            model=before.model,
+            order=sorted(estimates, key=lambda trial: (-estimates[trial], trial)),
+            rescored={
+                "of": self._stored.record.study,
+                "metric": before.metric or str(self._stored.record.identity["metric"]),
+            },
+            calls=0,
+            reused=0,
+            tokens=0,
+            usd=0.0,
+        )
+
+
+def _prepared(plan: StudyPlan, record: StudyRecord, trial: TrialRecord) -> PreparedPrompt:
+    """A stored trial's prompt, with the answer form of the study that rescores it.
+
+    Raises:
+        StudyError: the stored study had another number of answer forms to choose from.
+    """
+    forms, count = plan.prompts.answers, len(record.identity.get("answers", ()))
+    if len(forms) not in (1, count):
+        raise StudyError(f"study {record.study!r} had {count} answer forms, not {len(forms)}; give one, or as many")
+    with reading(f"trial {trial.trial} of study {record.study!r}"):
+        answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
+        prompt = replace(checked(Prompt, trial.prompt), answer=answer.to_dict())
+        endpoint = dict(record.identity["models"])[prompt.model]
+    return PreparedPrompt(prompt=prompt, answer=answer, model=str(prompt.model), endpoint=endpoint)
+
+
+def _check_sent(plan: StudyPlan, prepared: PreparedPrompt, sample: SampleRecord) -> None:
+    """
+    Raises:
+        StudyError: a stored response is not that to a prompt with this row.
+    """
+    inside = sample.row < len(plan.data)
+    if not inside or prepared.request(plan.data.rows[sample.row].fields).key != sample.key:
+        raise StudyError(
+            f"row {sample.row} is not the one that was asked about; rescore with the rows of the stored study, of "
+            f"which the target alone may be corrected"
+        )
+
+
+def _place_in(order: Sequence[int]) -> Callable[[int], tuple[int, int]]:
+    """A sort key for rows: their place in an order, and after those all others by number."""
+    places = {row: place for place, row in enumerate(order)}
+    return lambda row: (places.get(row, len(places)), row)

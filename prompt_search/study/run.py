@@ -1,0 +1,174 @@
+"""A run of a study: search, then score winner and baselines on the sealed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import islice
+
+from prompt_search.budget import Budget, Ledger
+from prompt_search.errors import InputError, RunError
+from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.own_thread import in_own_thread
+from prompt_search.evaluation.session import connected_evaluator, opened
+from prompt_search.report.result import Result
+from prompt_search.search.optuna_adapter import proposals, stops
+from prompt_search.search.race import Race
+from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
+from prompt_search.search.trial import DEFAULT_TRIAL, Trial
+from prompt_search.storage.store import Store
+from prompt_search.study.plan import TEST_SHARE, StudyPlan
+from prompt_search.study.progress import in_notebook
+from prompt_search.study.recorder import RunRecorder
+from prompt_search.study.snapshot import ProgressReporter, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The arguments of `Study.run` besides the budget, which it documents."""
+
+    progress: Callable[[Snapshot], None] | None = None
+    fresh: bool = False
+    retry_errors: bool = False
+    test: bool = True
+    n_trials: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_trials is not None and self.n_trials < 1:
+            raise InputError(f"n_trials must be at least 1, got {self.n_trials}")
+
+
+def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, Store]:
+    """Run a study, or resume it; see `Study.run`. The result comes with the storage that it is read from."""
+    _ = plan.prompts.space  # a template that has no space is refused before the storage is touched
+    plan.check_budget(budget)  # fetches and hashes an embedded model, before anything is timed
+    with opened(plan.settings.storage, plan.name) as (store, lease):
+        store.open_study(plan.name, plan.identity(), fresh=options.fresh)
+        number, former, before = store.open_budget(plan.name, budget)
+        store.clear_trials(plan.name)
+        ledger = Ledger(budget, previous_budgets=former, previous_runs=before, price=plan.price)
+        reporter = ProgressReporter(plan.name, ledger, options.progress or in_notebook())
+        running = _Run(plan, store, ledger, reporter, options)
+        settings = replace(
+            plan.evaluation_settings(plan.name, store, ledger, lease),
+            budget=number,
+            paid_before=store.paid_before(plan.name, number),
+            retry_errors=options.retry_errors,
+            on_response=reporter.on_response,
+        )
+        evaluator = connected_evaluator(settings, plan.models, plan.executor)
+        in_own_thread(lambda: running.main(evaluator), lambda: ledger.stop("interrupted"))
+        if lease is not None and lease.lost:
+            raise RunError(
+                f"study {plan.name!r} was taken over by another process, because this one did not renew its lease in "
+                f"time; wait for the other one, then run the same line again"
+            )
+        store.end_writing()
+        return Result(store, plan.name), store
+
+
+def new_race(
+    plan: StudyPlan,
+    evaluator: Evaluator,
+    row_order: Sequence[int],
+    budget: CallBudget,
+    on_round: Callable[[Race], None],
+    max_trials: int | None = None,
+) -> Race:
+    """A race over a study's candidates, on rows in their common order."""
+    settings, prompts = plan.settings, plan.prompts
+    return Race(
+        RaceSettings(
+            space=prompts.space,
+            prepare=lambda candidate: (prompts.prepared(candidate), prompts.rows_for(candidate)),
+            row_order=row_order,
+            seed=settings.seed,
+            propose=None if settings.sampler is None else proposals(prompts.space, settings.sampler),
+            stop=None if settings.pruner is None else stops(prompts.space, settings.pruner, BATCH_ROWS),
+            enqueued=plan.enqueued_candidates,
+            max_trials=max_trials,
+        ),
+        evaluator=evaluator,
+        budget=budget,
+        on_round=on_round,
+    )
+
+
+class _Run:
+    """The stages of a run: race, test, summary."""
+
+    def __init__(
+        self, plan: StudyPlan, store: Store, ledger: Ledger, reporter: ProgressReporter, options: RunOptions
+    ) -> None:
+        self._plan = plan
+        self._store = store
+        self._ledger = ledger
+        self._reporter = reporter
+        self._recorder = RunRecorder(plan, store, ledger, reporter)
+        self._max_trials = options.n_trials
+        self._max_tested = plan.max_tested if options.test else 0
+
+    async def main(self, connecting: AbstractAsyncContextManager[Evaluator]) -> None:
+        """Search, test and write the outcome, as far as the run is not stopped."""
+        async with connecting as evaluator:
+            budget = CallBudget(
+                limit=self._search_calls, spent=lambda: self._ledger.spent, previous=self._ledger.previous_budgets.calls
+            )
+            race = new_race(
+                self._plan,
+                evaluator,
+                self._plan.search_rows,
+                budget,
+                self._recorder.on_round,
+                self._max_trials,
+            )
+            winner = await race.run()
+            if self._ledger.stopped is None:
+                await self._test(evaluator, race, winner)
+        if self._ledger.stopped is None:
+            self._recorder.finish(race, self._recorder.summary(race, winner, tested=self._max_tested > 0))
+
+    def _search_calls(self) -> float:
+        """The number of calls that the search may spend: those that the test does not need, as far as is known now."""
+        affordable = self._ledger.affordable()
+        return affordable - self._max_tested * self._rows_to_test(affordable)
+
+    def _rows_to_test(self, calls: float) -> int:
+        """The number of sealed rows that so many calls leave room for."""
+        if not self._max_tested:
+            return 0
+        return min(len(self._plan.test_rows), int(calls * TEST_SHARE / self._max_tested))
+
+    async def _test(self, evaluator: Evaluator, race: Race, winner: Trial) -> None:
+        """Score winner and baselines on the same sealed rows, as many as the budget has room for.
+
+        One prompt is scored after the other: a server that caches prefixes then reads each prompt's shots once.
+        """
+        self._reporter.phase = "sealed test"
+        baselines = [race.trials[DEFAULT_TRIAL], race.hand_written or winner]
+        trials = list(dict.fromkeys([*baselines, winner]))
+        rows = self._affordable_rows(evaluator, trials)
+        if rows:
+            identity = repr(winner.prepared.identity).encode("utf-8", "surrogatepass")
+            self._store.record_test_use(self._plan.sealed, sha256(identity).hexdigest(), self._plan.name)
+        jobs = [(trial.prepared, row) for trial in trials for row in rows]
+        outcomes = iter(await evaluator.evaluate(jobs, "test"))
+        for trial in trials:
+            scored = [outcome for outcome in islice(outcomes, len(rows)) if outcome is not None]
+            self._recorder.save_tested(trial.number, evaluator.with_corpus_scores(scored))
+
+    def _affordable_rows(self, evaluator: Evaluator, trials: Sequence[Trial]) -> list[int]:
+        """The sealed rows that all of these trials can be scored on."""
+        affordable = self._ledger.affordable()
+        room = affordable - self._ledger.spent
+        # What an earlier budget tested is free, so there may be more rows than this one alone has room for.
+        most = self._rows_to_test(affordable + self._ledger.previous_budgets.calls)
+        rows: list[int] = []
+        for row in self._plan.test_rows[:most]:
+            room -= sum(evaluator.price(trial.prepared, [row])[0] for trial in trials)
+            if room < 0:
+                break
+            rows.append(row)
+        return rows

@@ -1,0 +1,213 @@
+"""The sentences of progress, preflight and estimate that users read."""
+
+from __future__ import annotations
+
+import math
+
+from prompt_search.budget import ANSWER_LIMITS
+from prompt_search.study.probe import Measured
+from prompt_search.study.snapshot import Snapshot
+
+Lines = list[tuple[str, str]]
+"""A table of two columns: what it is, and its value."""
+
+BYTES_PER_TOKEN = 4.0
+"""Bytes of English text per token, roughly; other scripts and numbers take more tokens."""
+
+
+# Progress
+
+
+def progress_line(snapshot: Snapshot) -> str:
+    """Where a study stands, on one line."""
+    return ", ".join(progress_parts(snapshot))
+
+
+def progress_parts(snapshot: Snapshot) -> list[str]:
+    """The parts of the line: study, phase, trial, requests, best with interval, errors, cached share, cost, rate,
+    time left."""
+    limit = "" if math.isinf(snapshot.limit) else f"/{snapshot.limit:,.0f}"
+    parts = [f"{snapshot.study}: {snapshot.phase}", f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} requests"]
+    if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
+        parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f})")
+    parts.append(f"{_counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
+    if snapshot.cached:
+        parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
+    parts.append("cost unknown" if math.isnan(snapshot.usd) else f"${snapshot.usd:.4f}")
+    if rate := snapshot.rate:
+        parts.append(f"{rate:.{0 if rate >= 10 else 1 if rate >= 1 else 2}f} requests/s")
+    if (left := snapshot.seconds_left) is not None:
+        parts.append(f"{seconds_text(left)} left")
+    return parts
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> seconds_text(7.2), seconds_text(95), seconds_text(4000)
+    ('7 s', '1 min 35 s', '1 h 6 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+# Preflight: what was measured
+
+
+def measured_lines(found: Measured) -> Lines:
+    """The table of what a preflight measured."""
+    tokens = f"{found.prompt_tokens:.0f} + {found.completion_tokens:.0f}"
+    cost = "unknown" if math.isnan(found.cost_usd) else f"${found.cost_usd:.6f}"
+    others = found.prompts - 1
+    score = f"{found.score:.3f} ({found.low:.3f} to {found.high:.3f})"
+    lines = [
+        ("default prompt", f"{score} on {_counted(found.rows, 'row')}"),
+        ("other prompts", f"{others} tried; their score differs on {found.differs:.0%} of the rows"),
+        ("answers match rows", "not tested" if math.isnan(found.p) else f"p = {found.p:.2g}"),
+        ("sent twice", f"{_counted(found.repeated, 'request')}, {found.changed} answered differently"),
+        ("unparsed, errors", f"{found.unparsed}, {found.errors} of {found.calls}"),
+        ("sealed rows", f"{found.test_rows}; {_power(found.detectable)}"),
+        ("per request", f"{tokens} tokens, {_known(found.latency_s, '.2f')} s, {cost}"),
+    ]
+    if found.budget is not None:
+        whole = found.budget * (found.prompt_tokens + found.completion_tokens)
+        total = "unknown" if math.isnan(found.cost_usd) else f"${found.budget * found.cost_usd:.2f}"
+        lines.append((f"{found.budget} calls", f"about {_known(whole, ',.0f')} tokens, cost {total}"))
+    return lines
+
+
+def _power(detectable: float) -> str:
+    """What sealed rows can show."""
+    if math.isnan(detectable):
+        return "they are too few to detect a difference"
+    return f"they detect a true difference of {detectable:.2f} with 80% power"
+
+
+# Preflight: reasons against a search
+
+
+def all_failed(errors: int, first_error: str | None) -> str:
+    """The default prompt has no score."""
+    return f"Don't search yet: all {errors} requests failed, the first with {first_error}; fix that first."
+
+
+def nearly_perfect(score: float) -> str:
+    """The default prompt leaves nothing to gain."""
+    return (
+        f"Don't search for a higher score: the default prompt has {score:.2f} already. Ship it, or collect rows on "
+        "which it fails."
+    )
+
+
+def none_right(prompts: int) -> str:
+    """No answer of any prompt is right."""
+    return (
+        f"Don't search yet: no answer of the {prompts} prompts is right. Look at some responses: either the answer "
+        "form does not read them correctly, or this model cannot do the task."
+    )
+
+
+def no_match(p: float, prompts: int) -> str:
+    """Answers are not shown to depend on their rows."""
+    return (
+        f"Don't search yet: it is not shown that answers match their own rows better than other rows (p = {p:.2g}, "
+        f"{prompts} prompts). Either the labels do not match the rows, or this model can hardly do the task, or there "
+        "are too few answers to tell. Read ten rows with their answers, then correct the labels or use a stronger "
+        "model."
+    )
+
+
+def too_few_rows(test_rows: int, detectable: float, room: float) -> str:
+    """The sealed rows cannot show that a prompt is better."""
+    return (
+        f"Don't search yet: {_counted(test_rows, 'sealed row')} cannot show that a prompt is better "
+        f"({_power(detectable)}, and the default prompt leaves at most {room:.2f}). Label more rows, allow more calls, "
+        "or test all rows in turn (cross_fit)."
+    )
+
+
+# Preflight: remarks
+
+
+def go(test_rows: int, detectable: float, room: float | None) -> str:
+    """A search is advised; ``room``: what the default prompt leaves to gain, None where scores have no limit."""
+    gain = "scores have no known limit" if room is None else f"the default prompt leaves {room:.2f}"
+    return f"Go: {gain}, and the test has {_counted(test_rows, 'sealed row')}: {_power(detectable)}."
+
+
+def unread(unparsed: int, answers: int) -> str:
+    """Many answers could not be read."""
+    return (
+        f"{unparsed} of {answers} answers could not be read. Look at some; then ask for the form in the prompt, or use "
+        "another answer form."
+    )
+
+
+def repeating_rows(count: int, row: int, other: int, similarity: float) -> str:
+    """Sealed rows nearly repeat search rows; ``row`` and ``other`` are the most similar two."""
+    return (
+        f"{count} of the sealed rows nearly repeat search rows: row {row} is {similarity:.0%} like row {other}. The "
+        "test will be too optimistic; put such rows on one side, by a split column."
+    )
+
+
+def changed_answers(changed: int, repeated: int) -> str:
+    """Answers were different when a request was sent twice."""
+    return (
+        f"{changed} of {repeated} answers were different when the request was sent again: scores have this noise as "
+        "well."
+    )
+
+
+# Estimate
+
+
+def estimate_lines(
+    *,
+    calls: int,
+    stored: int,
+    tokens: float,
+    usd: float,
+    seconds: float,
+    prompt_tokens: float,
+    completion_tokens: float,
+    basis: str,
+) -> Lines:
+    """The table of an estimate."""
+    known = f", {stored:,} of them stored already" if stored else ""
+    return [
+        ("calls", f"{calls:,}{known}"),
+        ("tokens", _known(tokens, ",.0f")),
+        ("US dollars", _known(usd, ",.4f")),
+        ("seconds", _known(seconds, ",.0f")),
+        ("per request", f"{prompt_tokens:,.0f} + {completion_tokens:,.0f} tokens"),
+        ("based on", basis),
+    ]
+
+
+def stored_basis(responses: int) -> str:
+    """The estimate uses stored responses."""
+    return f"{responses:,} stored responses of this study or its preflight"
+
+
+def rendered_basis(prompts: int, *, bounded: bool) -> str:
+    """The estimate uses rendered prompts, and the limit of answers where there is one."""
+    answers = "the most tokens that an answer may have" if bounded else f"no limit of answers ({ANSWER_LIMITS[-1]})"
+    return f"{prompts:,} rendered prompts at {BYTES_PER_TOKEN:g} bytes per token, and {answers}"
+
+
+def _known(value: float, form: str) -> str:
+    return "unknown" if math.isnan(value) else format(value, form)
+
+
+def _counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> _counted(1, "row"), _counted(12, "row")
+    ('1 row', '12 rows')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

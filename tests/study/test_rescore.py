@@ -1,0 +1,180 @@
+"""Stored responses, read and scored again by other settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import prompt_search as ps
+from prompt_search.errors import RequestRefused, StorageError, StudyError
+from prompt_search.llm.messages import Response
+from prompt_search.storage.store import Store
+from tests.conftest import FakeModel, prompt_of
+from tests.study.test_study import DATA, SOURCE, study, truth
+
+
+def test_rescoring_sends_nothing_and_changes_the_tables(fake: FakeModel, storage: str) -> None:
+    """Under another metric the same responses have other scores, estimates and verdict; the old study stays."""
+    fake.answer = truth
+    before = study(fake, storage).run(200)
+    sent = fake.count
+
+    def opposite(answer: Any, row: Any) -> bool:
+        return bool(answer != row.target)
+
+    after = study(fake, storage, metric=opposite).rescore()
+    assert fake.count == sent
+    assert after.name == "study rescored"
+    old, new = (result.samples_df().set_index(["trial", "row", "split"]) for result in (before, after))
+    pd.testing.assert_series_equal(new["score"], 1 - old["score"])
+    pd.testing.assert_series_equal(new["response"], old["response"])
+    assert after.best_trial == before.best_trial
+    assert (before.verdict, after.verdict) == ("better", "worse")
+    estimates = after.trials_df()["estimate"]
+    assert estimates.notna().all()
+    assert (estimates - before.trials_df()["estimate"]).abs().max() > 0.2
+    assert " is now expected to be better (" in after.headline.splitlines()[1]
+    assert after.headline.splitlines()[2] == (
+        "The responses of study were scored by opposite instead of exact; no request was sent."
+    )
+    assert (after.test_uses, after.calls_df()["attempts"].sum()) == (1, 0)
+    assert ps.open_result(storage, "study").headline == before.headline
+    again = study(fake, storage, metric=opposite).rescore()
+    assert repr(again) == repr(after)
+
+
+def test_rescoring_as_before_changes_nothing(fake: FakeModel, storage: str) -> None:
+    """By the same metric and answer form trials, samples, estimates and effects are what they were."""
+    fake.answer = truth
+    before = study(fake, storage).run(200)
+    after = study(fake, storage).rescore()
+    for table in ("trials_df", "samples_df", "effects_df"):
+        one, other = (getattr(result, table)().drop(columns="cached", errors="ignore") for result in (before, after))
+        pd.testing.assert_frame_equal(one, other, rtol=1e-6)
+    assert after.verdict == before.verdict
+    assert after.verdict.p == before.verdict.p
+
+
+def test_rescoring_with_another_answer_form(fake: FakeModel, storage: str) -> None:
+    """What one form could not read another one reads, without a request."""
+    fake.answer = lambda body: f"I would say {truth(body)[:3]}"
+    before = study(fake, storage).run(100)
+    assert before.trials_df()["unparsed"].sum() == len(before.samples_df())
+    read = ps.Regex(r"say (neg|pos)")
+    sent = fake.count
+    after = study(fake, storage, answer=read, metric=lambda answer, row: row.target.startswith(answer)).rescore()
+    assert fake.count == sent
+    assert after.trials_df()["unparsed"].sum() == 0
+    assert after.trials_df()["score"].max() > 0.5
+
+
+def test_rescoring_with_corrected_targets(fake: FakeModel, storage: str) -> None:
+    """Targets may be corrected; other rows are refused, with the row."""
+    fake.answer = truth
+    study(fake, storage).run(100)
+    swapped = DATA.frame()
+    swapped["label"] = swapped["label"].map({"negative": "positive", "positive": "negative"})
+    after = study(fake, storage, data=ps.Dataset(swapped, target="label")).rescore()
+    old, new = (result.samples_df()["score"] for result in (ps.open_result(storage, "study"), after))
+    assert (new == 1 - old).all()
+    other = DATA.frame()
+    other["text"] = other["text"] + "!"
+    with pytest.raises(StudyError, match=r"row \d+ is not the one that was asked about; rescore with the rows of"):
+        study(fake, storage, data=ps.Dataset(other, target="label")).rescore()
+
+
+def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
+    """Another template has other candidates, and a name that is not stored has none; neither leaves anything."""
+    fake.answer = truth
+    study(fake, storage).run(100)
+    with pytest.raises(StudyError, match="cannot be rescored, for its candidates were others: template was"):
+        study(fake, storage, template=ps.Template(SOURCE + "!")).rescore()
+    with pytest.raises(StudyError, match="there is no study 'other'"):
+        study(fake, storage).rescore("other")
+    forms = ps.choice({"a": ps.Text(), "b": ps.Text(max_tokens=3), "c": ps.Text(max_tokens=4)})
+    with pytest.raises(StudyError, match="had 1 answer forms, not 3; give one, or as many"):
+        study(fake, storage, answer=forms).rescore()
+
+
+def test_rescoring_without_a_storage(fake: FakeModel) -> None:
+    """What a run kept in memory is rescored by the same study and by those made of it; nothing is sent."""
+    fake.answer = truth
+    made = study(fake)
+    before = made.run(100)
+    sent, headline, mirrored = fake.count, before.headline, before.optuna_study.trials
+    same = made.rescore()
+    assert same.samples_df()["score"].tolist() == before.samples_df()["score"].tolist()
+    other = made.replace(metric=lambda answer, row: answer != row.target).rescore()
+    assert (other.samples_df()["score"] == 1 - before.samples_df()["score"]).all()
+    assert (fake.count, before.headline) == (sent, headline)
+    assert [trial.value for trial in before.optuna_study.trials] == [trial.value for trial in mirrored]
+    assert [trial.value for trial in other.optuna_study.trials] != [trial.value for trial in mirrored]
+    with pytest.raises(StudyError, match="there is no study 'other' in sqlite://; stored: 'study', 'study rescored'"):
+        made.rescore("other")
+    assert made.rescore().finished
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite://", "sqlite:///:memory:"])
+def test_rescoring_without_a_storage_before_a_run(fake: FakeModel, storage: str | None) -> None:
+    """That there is nothing in memory yet is said, with what to do."""
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage).rescore()
+    assert str(caught.value) == (
+        "study 'study' has no storage, so only what it ran itself can be rescored, and it has not run; call run() "
+        "first, or give storage= to both"
+    )
+
+
+@pytest.mark.parametrize("calls", [0, 40])
+def test_rescoring_refuses_an_unfinished_study(fake: FakeModel, storage: str, calls: int) -> None:
+    """A study without trials, or cut off, has no winner yet; nothing is written, and after its end it is rescored."""
+    fake.answer, fake.fail_after = truth, calls
+    with pytest.raises(RequestRefused):
+        study(fake, storage).run(100)
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage).rescore()
+    assert str(caught.value) == (
+        "study 'study' cannot be rescored, for it is unfinished; run the same line that began it to go on, and rescore "
+        "then"
+    )
+    assert [record.study for record in Store(storage).studies()] == ["study"]
+    fake.fail_after = None
+    study(fake, storage).run(100)
+    assert study(fake, storage).rescore().finished
+
+
+@pytest.mark.parametrize("prompt", [{}, {"source": 3}, {"source": "x", "model": "another"}])
+def test_rescoring_tells_a_trial_that_cannot_be_read(fake: FakeModel, storage: str, prompt: dict[str, Any]) -> None:
+    """A stored prompt that is none is one line with the remedy."""
+    fake.answer = truth
+    study(fake, storage).run(100)
+    store = Store(storage)
+    store.save_trials("study", [dataclasses.replace(store.trials("study")[1], prompt=prompt)], [])
+    with pytest.raises(
+        StorageError, match=r"^trial 1 of study 'study' cannot be read: [^\n]*; restore the storage, or"
+    ):
+        study(fake, storage).rescore()
+
+
+def test_rescoring_needs_no_model(fake: FakeModel, storage: str) -> None:
+    """Whichever single model the study names, the stored responses are read, and told as of the model they are of."""
+    before = study(fake, storage).run(60)
+
+    after = study(fake, storage, model="some-other-model").rescore()
+
+    assert after.summary["model"] == before.summary["model"] == before.best.model
+    assert after.best == before.best
+    assert after.trials_df()["score"].tolist() == before.trials_df()["score"].tolist()
+
+
+def test_rescoring_keeps_failed_requests(fake: FakeModel, storage: str) -> None:
+    """What failed has no score by any metric."""
+    fake.answer = lambda body: Response(error="server: 500") if "number 1" in prompt_of(body) else truth(body)
+    before = study(fake, storage).run(150)
+    after = study(fake, storage, metric=lambda answer, row: 1.0).rescore()
+    assert before.trials_df()["errors"].sum() > 0
+    assert after.samples_df()["error"].tolist() == before.samples_df()["error"].tolist()
+    assert set(after.samples_df()["score"].dropna()) == {1.0}

@@ -1,0 +1,26 @@
+"""The sentences that users read of preflight and progress."""
+
+from __future__ import annotations
+
+import math
+
+from prompt_search.study import wording
+
+
+def test_unknown_power_is_said_in_words() -> None:
+    """Where no difference can be detected at all, no number is made up."""
+    assert wording.too_few_rows(1, math.nan, 0.5) == (
+        "Don't search yet: 1 sealed row cannot show that a prompt is better (they are too few to detect a difference, "
+        "and the default prompt leaves at most 0.50). Label more rows, allow more calls, or test all rows in turn "
+        "(cross_fit)."
+    )
+    assert wording.go(0, math.nan, None) == (
+        "Go: scores have no known limit, and the test has 0 sealed rows: they are too few to detect a difference."
+    )
+
+
+def test_all_failed_says_what_to_do() -> None:
+    """Where no request was answered, the first error is named."""
+    assert wording.all_failed(13, "timeout: no answer within 120 s") == (
+        "Don't search yet: all 13 requests failed, the first with timeout: no answer within 120 s; fix that first."
+    )
