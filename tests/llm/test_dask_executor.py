@@ -25,9 +25,8 @@ from werkzeug import Response as ServerResponse
 import prompt_search as ps
 from experiments.benchmarks.cluster import Cluster, Proxy, free_port, tables
 from prompt_search.errors import InputError, MissingExtra, RunError, ServerUnreachable
-from prompt_search.llm import dask_executor
 from prompt_search.llm.client import Client
-from prompt_search.llm.dask_executor import DaskExecutor, DaskTransport, Parcel, attempt
+from prompt_search.llm.dask_executor import DaskExecutor, DaskTransport, Parcel, attempt, transport
 from prompt_search.llm.messages import Message, Request, Response
 from tests.conftest import Body, FakeServer, prompt_of
 
@@ -191,14 +190,16 @@ def test_worker_without_key(server: FakeServer, cluster: Cluster) -> None:
     """Before anything is sent it is said which worker lacks which variable."""
     model = server.model(api_key_env="NOT_THERE")
 
-    with pytest.raises(InputError, match=r"Dask's worker tcp://\S+ cannot ask: the environment variable NOT_THERE is"):
+    with pytest.raises(
+        InputError, match=r"Dask's worker tcp://\S+ cannot send requests: the environment variable NOT_THERE is"
+    ):
         ask(model, cluster.address)
 
     assert server.count == 0
 
 
 def test_worker_without_key_that_comes_later(server: FakeServer) -> None:
-    """A run whose first worker cannot ask ends, instead of waiting for ever."""
+    """A run whose first worker cannot send requests ends, instead of waiting for ever."""
     model = server.model(api_key_env="NOT_THERE")
     with Cluster(0) as cluster:
         adding = threading.Timer(1.0, cluster.add)
@@ -265,8 +266,8 @@ def test_scheduler_stays_away(
     server: FakeServer, cluster: Cluster, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run whose scheduler does not come back ends with a line that says so; what was answered is kept."""
-    monkeypatch.setattr(dask_executor, "SCHEDULER_PATIENCE_S", 3.0)
-    monkeypatch.setattr(dask_executor, "SCHEDULER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(transport, "SCHEDULER_PATIENCE_S", 3.0)
+    monkeypatch.setattr(transport, "SCHEDULER_TIMEOUT_S", 1.0)
     on_request(server, 20, proxy.cut)
 
     with pytest.raises(RunError, match=r"Dask's scheduler at tcp://127.0.0.1:\d+ has been away for 0.05 minutes"):
@@ -293,7 +294,7 @@ def test_worker_that_joins(server: FakeServer, caplog: pytest.LogCaptureFixture)
 
 def test_worker_that_hangs(server: FakeServer, own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker does not answer in time is sent by another one; it gets nothing more until it answers."""
-    monkeypatch.setattr(dask_executor, "GRACE_S", 1.0)
+    monkeypatch.setattr(transport, "GRACE_S", 1.0)
     stopped = own_cluster.workers[0]
     on_request(server, 10, lambda: stopped.send_signal(signal.SIGSTOP))
 
@@ -303,13 +304,13 @@ def test_worker_that_hangs(server: FakeServer, own_cluster: Cluster, monkeypatch
     assert 60 <= sum(response.attempts for response in responses) <= 60 + IN_FLIGHT
 
 
-def test_attempt_for_a_worker_that_was_started_anew() -> None:
+def test_attempt_for_a_worker_that_was_restarted() -> None:
     """A task that outlived its worker is not sent by the one that has its address now."""
     parcel = Parcel(key="k", sender="unknown to it", body={"messages": "secret prompt"})
 
     reply = asyncio.run(attempt(parcel))
 
-    assert (reply.failure, reply.why) == ("lost", "its worker was started anew")
+    assert (reply.failure, reply.why) == ("lost", "its worker was restarted")
     assert "secret prompt" not in repr(parcel)
 
 
@@ -383,7 +384,7 @@ def test_closed_client(server: FakeServer, cluster: Cluster) -> None:
 
 def test_scheduler_is_not_there(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong address ends the run in one line, before any request."""
-    monkeypatch.setattr(dask_executor, "SCHEDULER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(transport, "SCHEDULER_TIMEOUT_S", 0.5)
 
     with pytest.raises(ServerUnreachable, match=r"no answer from Dask's scheduler at tcp://127.0.0.1:\d+: .*; check"):
         make(server, f"tcp://127.0.0.1:{free_port()}").run(100)
@@ -445,7 +446,7 @@ def test_unexpected_failure_here(server: FakeServer, cluster: Cluster, monkeypat
     async def broken(self: DaskTransport, address: str) -> None:
         raise ValueError("not foreseen")
 
-    monkeypatch.setattr(DaskTransport, "_greet", broken)
+    monkeypatch.setattr(DaskTransport, "_add_worker", broken)
 
     with pytest.raises(InputError, match="sending through Dask failed with ValueError: not foreseen"):
         ask(server.model(), cluster.address)
