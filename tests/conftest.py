@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+# Tests run in several processes: BLAS threads of each would wait for the same cores. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import asyncio
 import builtins
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -12,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.messages import Request, Response, Usage
@@ -20,11 +23,11 @@ from prompt_search.llm.model import Model
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns
 from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of
+from tests import profiles
 
 __all__ = ["Body", "FakeServer", "completion", "failure", "prompt_of"]
 
-settings.register_profile("prompt_search", deadline=None)  # two shared cores say nothing about one slow example
-settings.load_profile("prompt_search")
+profiles.load()
 
 # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that: the programs that tests
 # interrupt must not.
