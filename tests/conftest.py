@@ -6,6 +6,8 @@ import os
 
 # Tests run in several processes: BLAS threads of each would wait for the same cores. Read when numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# The width of the terminal in which the tests were started, which pytest-xdist hands to its processes.
+os.environ.pop("COLUMNS", None)
 
 import asyncio
 import builtins
