@@ -94,7 +94,11 @@ def run(
     folds: Annotated[
         int | None,
         typer.Option(
-            "--folds", help="Number of folds; each row is tested by a search that did not use it. For few rows."
+            "--folds",
+            help=(
+                "Cross-fit in this number of folds: each row is scored by a search that did not use it. Useful for "
+                "few rows."
+            ),
         ),
     ] = None,
     min_score: Annotated[

@@ -170,7 +170,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("run", "study.py"), "a run needs a budget; give --calls, --tokens, --usd or --seconds"),
         (
             ("init", "reviews.csv", "--target", "label"),
-            "study.py: the file exists already; remove it or give another folder with --output",
+            "study.py: the file already exists; remove it or give another folder with --output",
         ),
     ],
 )

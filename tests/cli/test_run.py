@@ -136,7 +136,7 @@ def test_base_url_alone_needs_a_single_model(command: Callable[..., Ran], projec
     study = (project / "study.py").read_text()
     (project / "study.py").write_text(re.sub(r"model=.*", 'model=ps.choice(["a", "b"]),', study))
     assert command("run", "study.py", "--calls", "30", "--base-url", "http://there.invalid/v1").error_line(2) == (
-        "prompt-search: --base-url alone fits a study with one model; give --model too"
+        "prompt-search: --base-url needs --model, because the study has several models; give both"
     )
     assert server.count == 0
 
@@ -158,7 +158,7 @@ def test_budget_without_a_verdict_ends_with_4(command: Callable[..., Ran], proje
     assert headline.splitlines()[0].endswith("give more calls.")
     ranking, effects, rest = unpadded(ran.out).split("\n\n")
     assert ranking.splitlines()[0] == RANKING.splitlines()[0]
-    assert effects == "No option is shown to have an effect with so few answers."
+    assert effects == "No option is shown to affect the score with so few answers."
     assert rest == f"{headline}\nexport the winner: prompt-search export reviews -o best.j2\n"
 
 

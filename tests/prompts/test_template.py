@@ -243,13 +243,16 @@ FAILING = {
     "too many to order": ("{{ order('o', range(7)) }}", r"order 'o': at most 6 items \(720 orders\), got 7"),
     "too many shots": ("{{ examples('s', max=9) }}", "examples 's': max=9 shots, but only 8 rows may serve"),
     "min above max": ("{{ examples('s', max=1, min=2) }}", "0 <= min <= max must hold, got min=2, max=1"),
-    "unknown picker": ("{{ examples('s', max=1, min=1, pickers=['best']) }}", "examples 's': a picker is 'random 1'"),
+    "unknown picker": (
+        "{{ examples('s', max=1, min=1, pickers=['best']) }}",
+        ("examples 's': a picker must be 'random 1'"),
+    ),
     "pickers are text": ("{{ examples('s', max=1, pickers='random') }}", "pickers is a list of names, got 'random'"),
     "no pickers": ("{{ examples('s', max=1, min=1, pickers=[]) }}", "examples 's': a choice needs at least one"),
-    "bad role": ("{% chat role='boss' %}x{% endchat %}", f"a chat role is one of {', '.join(ROLES)}, got 'boss'"),
+    "bad role": ("{% chat role='boss' %}x{% endchat %}", f"a chat role must be one of {', '.join(ROLES)}, got 'boss'"),
     "nested chat": (
         "{% chat role='user' %}{% chat role='user' %}x{% endchat %}{% endchat %}",
-        "a chat block cannot hold another; close the first one",
+        "a chat block cannot contain another; close the first one",
     ),
     "undefined variable": ("{{ nothing }}", "undefined variable: 'nothing' is undefined; pass it in context="),
     "unknown field": ("{{ row.txt }}", "undefined variable: .* has no attribute 'txt'"),
@@ -523,7 +526,7 @@ def test_without_a_row_nearest_still_has_a_space() -> None:
 
 def test_shots_cannot_be_written_out_without_a_pool() -> None:
     """There is nothing to show."""
-    with pytest.raises(TemplateError, match="line 1: 2 examples need rows to be taken from; pass pool="):
+    with pytest.raises(TemplateError, match="line 1: 2 examples need rows to choose from; pass pool="):
         Template(SHOTS).specialize({"shots": 2})
 
 

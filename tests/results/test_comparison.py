@@ -72,7 +72,7 @@ def test_rows_chosen_by_are_said_to_be_optimistic(result: ps.Result) -> None:
 def test_what_cannot_be_compared_is_refused(fake: FakeModel, result: ps.Result) -> None:
     """Other things, other rows, other data, another metric."""
     first = scored(fake, "x {{ row.text }}", 12)
-    with pytest.raises(ps.InputError, match="results and evaluations are compared, got str; give"):
+    with pytest.raises(ps.InputError, match="compare takes results and evaluations, not str; give"):
         ps.compare(first, "best")  # type: ignore[arg-type]
     with pytest.raises(ps.InputError, match="of which there are 0; evaluate both on the same rows"):
         ps.compare(first, ps.evaluate(first.prompt, data(40), model=fake.model(), rows=range(20, 30)))

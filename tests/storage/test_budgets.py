@@ -34,8 +34,8 @@ def test_budget_in_dollars_needs_to_know_what_was_paid(store: Store) -> None:
     with pytest.raises(InputError) as caught:
         store.budgets.open_budget("s", Budget(usd=1))
     assert str(caught.value) == (
-        "a budget in US dollars counts what study 's' cost so far, which is unknown; give it another name, or start "
-        "anew with fresh=True (--fresh)"
+        "a budget in US dollars counts what study 's' cost so far, which is unknown; give it another name, or "
+        "start over with fresh=True (--fresh)"
     )
 
 

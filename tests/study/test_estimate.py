@@ -61,7 +61,9 @@ def test_estimate_before_any_answer_is_an_upper_one(counted: FakeModel) -> None:
     assert spent["tokens"] <= estimate.tokens <= spent["tokens"] * 2.5
     assert spent["usd"] <= estimate.usd
     assert math.isnan(estimate.seconds)
-    assert "rendered prompts at 4 bytes per token, and the most tokens that an answer may have" in estimate.basis
+    assert (
+        "rendered prompts at 4 bytes per token, and the largest number of tokens that an answer may have"
+    ) in estimate.basis
 
 
 def test_other_limits_end_a_run_earlier(counted: FakeModel, storage: str) -> None:
@@ -82,7 +84,7 @@ def test_unknown_stays_unknown(fake: FakeModel) -> None:
     assert estimate.calls == 50
     assert math.isnan(estimate.tokens)
     assert math.isnan(estimate.usd)
-    assert "no limit of answers (max_tokens)" in estimate.basis
+    assert "no limit on answers (max_tokens)" in estimate.basis
     assert repr(estimate).count("unknown") == 3
     with pytest.raises(InputError, match="price of fake is unknown"):
         study(fake).estimate(ps.Budget(usd=1))

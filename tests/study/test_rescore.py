@@ -95,7 +95,7 @@ def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
     with pytest.raises(StudyError, match="there is no study 'other'"):
         study(fake, storage).rescore("other")
     forms = ps.choice({"a": ps.Text(), "b": ps.Text(max_tokens=3), "c": ps.Text(max_tokens=4)})
-    with pytest.raises(StudyError, match="had 1 answer forms, not 3; give one, or as many"):
+    with pytest.raises(StudyError, match="had 1 answer forms, not 3; give one, or as many as that study had"):
         study(fake, storage, answer=forms).rescore()
 
 
@@ -123,8 +123,8 @@ def test_rescoring_without_a_storage_before_a_run(fake: FakeModel, storage: str 
     with pytest.raises(StudyError) as caught:
         study(fake, storage).rescore()
     assert str(caught.value) == (
-        "study 'study' has no storage, so only what it ran itself can be rescored, and it has not run; call run() "
-        "first, or give storage= to both"
+        "study 'study' has no storage, so only a run of this Study object can be rescored, and it has not run; "
+        "call run() first, or give both studies storage="
     )
 
 
@@ -137,8 +137,7 @@ def test_rescoring_refuses_an_unfinished_study(fake: FakeModel, storage: str, ca
     with pytest.raises(StudyError) as caught:
         study(fake, storage).rescore()
     assert str(caught.value) == (
-        "study 'study' cannot be rescored, for it is unfinished; run the same line that began it to go on, and rescore "
-        "then"
+        "study 'study' cannot be rescored, because it is unfinished; run it again to resume, then rescore it"
     )
     assert [record.study for record in Store(storage).studies()] == ["study"]
     fake.fail_after = None
