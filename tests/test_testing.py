@@ -257,7 +257,7 @@ def test_truth_model_finds_the_row_that_is_asked_about() -> None:
 
 def test_truth_model_of_an_unknown_row() -> None:
     """A request about none of the rows fails loudly."""
-    with pytest.raises(InputError, match="has the text of no row that the truth model knows: what is"):
+    with pytest.raises(InputError, match="the request contains no text that the truth model knows: what is"):
         truth_model(TARGETS)(body_of("what is this?"))
 
 

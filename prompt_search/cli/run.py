@@ -232,7 +232,7 @@ def rescore(
     ] = None,
     storage: StudyStorage = None,
 ) -> None:
-    """Score the stored responses of a study again.
+    """Score the cached responses of a study again.
 
     The study file may have another metric or answer form. No request is sent, and the stored study is kept.
     """

@@ -83,7 +83,7 @@ def tested_view(result: StoredStudy) -> View:
     """The scores on the test rows: of the default prompt, the best prompt written by hand and the winner."""
     scores = [(name, trial, result.test_score(trial)) for name, trial in result.tested.items()]
     return View(
-        title=f"scores on test rows that the search never saw ({wording.test_uses_text(result.test_uses)})",
+        title=f"scores on held-out test rows ({wording.test_uses_text(result.test_uses)})",
         columns=(
             Column("prompt"),
             Column("trial", "number"),

@@ -322,7 +322,7 @@ def test_timeout_is_an_error(httpserver: HTTPServer, waits: list[float]) -> None
     httpserver.expect_request(PATH).respond_with_handler(slow)
     response = complete(model_at(httpserver), waits, request_timeout=0.1, max_attempts=2)
     assert response.error is not None
-    assert response.error.startswith("timeout: no answer from http://localhost")
+    assert response.error.startswith("timeout: no response from http://localhost")
     assert response.error.endswith("within 0.1 s (2 attempts)")
 
 
@@ -375,8 +375,8 @@ def test_broken_connection_is_not_a_timeout() -> None:
         ("[]", "the response is not a chat completion: []"),
         ("[" * 100_000, "the response is not JSON: [["),
         ('{"choices": {}}', 'the response is not a chat completion: {"choices": {}}'),
-        ('{"choices": [{}]}', "the answer is not a chat completion"),
-        ('{"choices": [{"message": {"content": 5}}]}', "the answer is not a chat completion"),
+        ('{"choices": [{}]}', "the response is not a chat completion"),
+        ('{"choices": [{"message": {"content": 5}}]}', "the response is not a chat completion"),
         ("null", "the response is not a chat completion: null"),
     ],
 )
@@ -896,7 +896,7 @@ def test_reserved_parameters(httpserver: HTTPServer, name: str) -> None:
         async with Client(model) as client:
             await client.complete(request)
 
-    with pytest.raises(InputError, match=f"request parameters may not hold {name}"):
+    with pytest.raises(InputError, match=f"request parameters must not contain {name}"):
         asyncio.run(run())
 
 

@@ -256,11 +256,19 @@ def test_file_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
         ("a.json", b"{", r"a\.json: not a prompt file: Expecting property name"),
         ("a.json", b"\xff\xfe", r"a\.json: not a prompt file: 'utf-8' codec"),
         ("a.json", b"[]", r'a\.json: a prompt file must have "format": "prompt_search/prompt@1"; export it again'),
-        ("a.json", b'{"template": "x"}', r'a\.json: a prompt file says "format"'),
-        ("a.json", b'{"format": "prompt_search/prompt@1"}', r"a\.json: a prompt file has a template, or messages"),
+        ("a.json", b'{"template": "x"}', r'a\.json: a prompt file must have "format"'),
+        (
+            "a.json",
+            b'{"format": "prompt_search/prompt@1"}',
+            r"a\.json: a prompt file must have a template, or messages",
+        ),
         ("a.json", b'{"format": "prompt_search/prompt@1", "messages": [{"role": "user"}]}', "or messages with role"),
         ("a.json", b'{"format": "prompt_search/prompt@1", "messages": 3}', "or messages with role and content"),
-        ("a.json", b'{"format": "prompt_search/prompt@1", "template": 3}', "template of a prompt file is text, got 3"),
+        (
+            "a.json",
+            b'{"format": "prompt_search/prompt@1", "template": 3}',
+            "template of a prompt file must be text, got 3",
+        ),
         (
             "a.json",
             b'{"format": "prompt_search/prompt@1", "template": "x", "choices": [1]}',

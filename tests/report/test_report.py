@@ -78,7 +78,7 @@ def test_report_says_what_to_ship(result: ps.Result, page: str) -> None:
     assert "price unknown" in page
     assert "prompt-search export &#39;&lt;b&gt;my study&lt;/b&gt;&#39;" in page
     assert "The choice that is expected to matter most is instruction" in page
-    assert "Options with a shown effect, " in page
+    assert "Options that are shown to affect the score, " in page
 
 
 def test_effects_that_nothing_tells_are_unknown(fake: FakeModel, tmp_path: Path) -> None:

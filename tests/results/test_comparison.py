@@ -78,7 +78,7 @@ def test_what_cannot_be_compared_is_refused(fake: FakeModel, result: ps.Result) 
         ps.compare(first, ps.evaluate(first.prompt, data(40), model=fake.model(), rows=range(20, 30)))
     turned = ps.Dataset(pd.DataFrame([{"text": row.text, "label": "other"} for row in data(12).rows]), target="label")
     other = ps.evaluate(ps.Prompt(source="{{ row.text }}"), turned, model=fake.model(), answer=ps.Text())
-    with pytest.raises(ps.InputError, match="row 0 has the target 'negative' in one and 'other' in the other"):
+    with pytest.raises(ps.InputError, match="row 0 has the target 'negative' in the first and 'other' in the second"):
         ps.compare(first, other)
     by_f1 = scored(fake, "x {{ row.text }}", 12, metric=lambda answer, row: float(answer == row.target))
     with pytest.raises(ps.InputError, match=r"scores by exact and by .*lambda.* cannot be compared; rescore"):

@@ -206,7 +206,7 @@ def test_slices_and_confusion_are_of_the_sealed_rows(result: ps.Result) -> None:
 
 def test_slices_of_other_data_are_refused(result: ps.Result) -> None:
     """Other rows would be grouped wrongly; a column that is not there is named with those that are."""
-    with pytest.raises(StudyError, match="these are not the data of the study"):
+    with pytest.raises(StudyError, match="the data differs from that of the study"):
         result.slices_df(data(20), "label")
     with pytest.raises(ps.InputError, match="there is no column 'length' to group by; there are: text, label"):
         result.slices_df(data(), "length")

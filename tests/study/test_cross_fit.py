@@ -48,5 +48,5 @@ def test_cross_fitting_with_few_calls(fake: FakeModel) -> None:
     reason = "the budget left too few calls for the test rows; give more calls"
     assert repr(study(fake).cross_fit(8)).splitlines()[0] == f"study all rows: There is no verdict, because {reason}."
     assert fake.count <= 8
-    with pytest.raises(InputError, match=r"4 searches share Budget\(calls=3\), which is less than one for each"):
+    with pytest.raises(InputError, match=r"4 searches share Budget\(calls=3\), which is less than 1 for each"):
         study(fake).cross_fit(3)

@@ -42,7 +42,7 @@ def test_estimate_is_near_what_was_then_spent(counted: FakeModel, storage: str, 
     sent = counted.count
     estimate = made.estimate(calls)
     assert counted.count == sent
-    assert "stored responses of this study or its preflight" in estimate.basis
+    assert "cached responses of this study or its preflight" in estimate.basis
     spent = made.run(calls).summary
     assert estimate.calls == pytest.approx(spent["calls"], rel=0.1)
     assert estimate.tokens == pytest.approx(spent["tokens"], rel=0.1)

@@ -176,7 +176,7 @@ best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, $0.0123,
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
     120: """\
-the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 requests, best 0.750 (0.61 to 0.85),
+the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 calls, best 0.750 (0.61 to 0.85),
 1 error, 3 unparsed, 25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,

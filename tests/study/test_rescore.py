@@ -82,7 +82,7 @@ def test_rescoring_with_corrected_targets(fake: FakeModel, storage: str) -> None
     assert (new == 1 - old).all()
     other = DATA.frame()
     other["text"] = other["text"] + "!"
-    with pytest.raises(StudyError, match=r"row \d+ is not the row that the stored request was made of; rescore"):
+    with pytest.raises(StudyError, match=r"row \d+ differs from the row of the stored request; rescore"):
         study(fake, storage, data=ps.Dataset(other, target="label")).rescore()
 
 
@@ -90,7 +90,7 @@ def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
     """Another template has other candidates, and a name that is not stored has none; neither leaves anything."""
     fake.answer = truth
     study(fake, storage).run(100)
-    with pytest.raises(StudyError, match="cannot be rescored, for its candidates were others: template was"):
+    with pytest.raises(StudyError, match="cannot be rescored, because its candidates differ: template was"):
         study(fake, storage, template=ps.Template(SOURCE + "!")).rescore()
     with pytest.raises(StudyError, match="there is no study 'other'"):
         study(fake, storage).rescore("other")
