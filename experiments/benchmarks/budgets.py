@@ -1,6 +1,6 @@
 """Random studies under random limits: does the server ever see a request, token or dollar above one?
 
-Every setting is a whole study (search, finals, sealed test) over real sockets, at a concurrency, latency and number of
+Every setting is a whole study (search, finals, test) over real sockets, at a concurrency, latency and number of
 workers drawn at random (none: the study's own process sends), with some requests refused and some cut off after the
 server has worked on them. The server counts for itself.
 Prints a line for each kind of limit: what share of the limit was used, and how often it was passed.

@@ -5,12 +5,12 @@
 
 The first table is of the intervals alone: how often the 95% interval of the mean of some scores holds the true mean,
 over 20,000 draws. The second runs whole studies, those of ``search_truth.py``: a search, then winner and default on
-sealed rows that are drawn afresh, as many as a study of so many calls has (15% for each). Its columns:
+test rows that are drawn afresh, as many as a study of so many calls has (15% for each). Its columns:
 
 - winner, difference: how often their 95% intervals hold the truth (asked: 94 to 96%);
 - better, predicted: how often the verdict is "better", and how often `statistics.mcnemar_power` says it should be,
   given the true difference; for ``equal``, where all prompts are equally good, at most 5% may be;
-- headline, corrected, winner's, highest: by how many points the winner's score on the sealed rows, its estimate in the
+- headline, corrected, winner's, highest: by how many points the winner's score on the test rows, its estimate in the
   search, its score in the search and the highest score seen are above the truth, on average, with standard errors;
 - effects: how often the 95% interval of an option's effect holds the truth (asked: 93 to 97%), over all options of the
   choices that are no slots for shots, and of the slots; by means: the same for the interval of the mean over the trials

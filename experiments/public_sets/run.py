@@ -6,9 +6,9 @@ DIR holds the csv files (``sst2.csv``, ``subj.csv``, ``agnews.csv``: text,label;
 ``translation_en-fr.csv``: input,output; ``gsm8k.csv``: question,solution,answer). They are not part of this
 repository. The studies' responses are kept in ``--storage``, so that an interrupted run goes on where it was.
 
-The budget covers the search and the study's own sealed test. Afterwards both prompts are scored on all held-out
+The budget covers the search and the study's own test. Afterwards both prompts are scored on all held-out
 rows, which takes further calls. Every study's whole report is printed: headline, best candidates, what mattered, how
-the winner answers, its prompt. ``early test requests`` counts the requests for sealed rows that the storage has from
+the winner answers, its prompt. ``early test requests`` counts the requests for test rows that the storage has from
 before the search's last one; it should be 0.
 """
 

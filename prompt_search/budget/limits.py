@@ -10,7 +10,7 @@ from prompt_search.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The most that one run may spend, the sealed test included.
+    """The most that one run may spend, the test included.
 
     ``calls`` counts requests, each retry among them; ``tokens`` counts those of prompts and completions. A run never
     exceeds these and ``usd``: it reserves the most that a request can use before it sends the request. For that, a

@@ -22,7 +22,7 @@ class Estimate:
 
     Attributes:
         study: the study's name.
-        calls, tokens, usd, seconds: of the whole run, sealed test included, as far as the budget allows.
+        calls, tokens, usd, seconds: of the whole run, test included, as far as the budget allows.
         stored: number of calls of the study that are stored already, and cost nothing more; they are among ``calls``.
         prompt_tokens, completion_tokens, latency_s: means per request.
         basis: what the means are made of, in words.

@@ -33,13 +33,13 @@ from prompt_search.storage.store import Store
 from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
 
 TEST_SHARE = 0.3
-"""Share of a budget that winner and baselines together may use on the sealed rows, at most."""
+"""Share of a budget that winner and baselines together may use on the test rows, at most."""
 
 POOL_ROWS = 100
 """Number of search rows that few-shot examples may come from."""
 
 HELD_OUT_SHARE = 0.3
-"""Share of the rows that is sealed for the test, unless the settings or the data say otherwise."""
+"""Share of the rows that are test rows, unless the settings or the data say otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +82,7 @@ class StudyPlan:
         settings: the settings.
         executor: who sends the requests; None: this process.
         models: the models to choose from.
-        search_rows, test_rows: positions of the rows to search on and of the sealed ones, in their common order.
+        search_rows, test_rows: positions of the search rows and of the test rows, in their common order.
         prompts: the search space, and the prompts of its candidates.
         enqueued: choices of candidates that are raced in any case.
     """
@@ -118,7 +118,7 @@ class StudyPlan:
             executor=executor,
             models=models,
             search_rows=search_rows,
-            # A small budget tests on the first of the sealed rows, so they are in a common order too.
+            # A small budget tests on the first of the test rows, so they are in a common order too.
             test_rows=_ordered(data, splits.test, settings.seed),
             prompts=CandidatePrompts(
                 template=template,
@@ -145,7 +145,7 @@ class StudyPlan:
         return replace(self, enqueued=(*self.enqueued, dict(choices)))
 
     def changed(self, *, name: str, test: Sequence[int] | None = None) -> StudyPlan:
-        """The same study under another name, and with other sealed rows where they are given."""
+        """The same study under another name, and with other test rows where they are given."""
         settings = replace(self.settings, name=name)
         return self.of(settings if test is None else replace(settings, test=test), self.enqueued)
 
@@ -166,12 +166,12 @@ class StudyPlan:
 
     @property
     def sealed(self) -> str:
-        """A digest of which rows are sealed; studies of the same data and split share it."""
+        """A digest of which rows are test rows; studies of the same data and split share it."""
         return sha256(json.dumps([self.data.fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
 
     @property
     def max_tested(self) -> int:
-        """The highest number of prompts that are tested on sealed rows: winner, default, the best written by hand."""
+        """The highest number of prompts that are tested on test rows: winner, default, the best written by hand."""
         return 3 if self.enqueued else 2
 
     @property

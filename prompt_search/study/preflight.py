@@ -33,7 +33,7 @@ OFTEN_UNPARSED_SHARE = 0.2
 """Share of the answers that could not be read from which on a remark says so."""
 
 MAX_COMPARED_ROWS = 500
-"""Highest number of sealed rows that are compared with search rows for near repetitions, and a tenth of the highest
+"""Highest number of test rows that are compared with search rows for near repetitions, and a tenth of the highest
 number of those search rows."""
 
 
@@ -185,7 +185,7 @@ def _default_scores(found: Probe) -> list[float]:
 
 
 def _near_duplicates(plan: StudyPlan) -> list[tuple[int, int, float]]:
-    """Sealed rows with the search rows that they nearly repeat, by row numbers, and how similar they are."""
+    """Test rows with the search rows that they nearly repeat, by row numbers, and how similar they are."""
     data = plan.data
 
     def texts(rows: Sequence[int]) -> list[str]:

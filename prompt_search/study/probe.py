@@ -88,8 +88,8 @@ class Measured:
             where it cannot be made, as with a metric of the user's own.
         repeated, changed: number of requests that were sent twice, and of answers that were different the second time.
         unparsed, errors: number of answers that could not be read, and of requests that failed.
-        test_rows: number of sealed rows, or as many as the budget has room for.
-        repeating: number of sealed rows that nearly repeat a search row (`duplicates.near_duplicates`).
+        test_rows: number of test rows, or as many as the budget has room for.
+        repeating: number of test rows that nearly repeat a search row (`duplicates.near_duplicates`).
         detectable: true difference between two prompts that a test on these rows detects with 80% power.
         prompt_tokens, completion_tokens, latency_s, cost_usd: means per request; NaN where unknown.
         budget: number of calls that are planned, or None.

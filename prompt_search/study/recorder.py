@@ -67,7 +67,7 @@ class RunRecorder:
         return [outcome.to_record(trial, split, rows[outcome.row].target) for outcome in outcomes]
 
     def save_tested(self, trial: int, outcomes: Sequence[Outcome]) -> None:
-        """Write a trial's outcomes on sealed rows."""
+        """Write a trial's outcomes on test rows."""
         self._store.save_trials(self._plan.name, [], self.sample_records(trial, "test", outcomes))
 
     def finish(self, race: Race, summary: Summary) -> None:
@@ -92,7 +92,7 @@ class RunRecorder:
         self._reporter.report()
 
     def summary(self, race: Race, winner: Trial, *, tested: bool) -> Summary:
-        """The outcome of a race, with what the ledger counts; ``tested``: whether sealed rows were to be scored."""
+        """The outcome of a race, with what the ledger counts; ``tested``: whether test rows were to be scored."""
         ledger, plan = self._ledger, self._plan
         space = plan.prompts.space
         return Summary(

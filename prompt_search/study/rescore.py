@@ -145,7 +145,7 @@ class _Rescoring:
         """Rescore a trial, and enter it into the race.
 
         Returns:
-            its records on sealed rows.
+            its records on test rows.
         """
         prepared = _prepared(self._plan, self._stored.record, trial)
         samples = [sample for sample in self._stored.samples if sample.trial == trial.trial]

@@ -1,4 +1,4 @@
-"""A run of a study: search, then score winner and baselines on the sealed rows."""
+"""A run of a study: search, then score winner and baselines on the test rows."""
 
 from __future__ import annotations
 
@@ -136,13 +136,13 @@ class _Run:
         return affordable - self._max_tested * self._rows_to_test(affordable)
 
     def _rows_to_test(self, calls: float) -> int:
-        """The number of sealed rows that so many calls leave room for."""
+        """The number of test rows that so many calls leave room for."""
         if not self._max_tested:
             return 0
         return min(len(self._plan.test_rows), int(calls * TEST_SHARE / self._max_tested))
 
     async def _test(self, evaluator: Evaluator, race: Race, winner: Trial) -> None:
-        """Score winner and baselines on the same sealed rows, as many as the budget has room for.
+        """Score winner and baselines on the same test rows, as many as the budget has room for.
 
         One prompt is scored after the other: a server that caches prefixes then reads each prompt's shots once.
         """
@@ -160,7 +160,7 @@ class _Run:
             self._recorder.save_tested(trial.number, evaluator.with_corpus_scores(scored))
 
     def _affordable_rows(self, evaluator: Evaluator, trials: Sequence[Trial]) -> list[int]:
-        """The sealed rows that all of these trials can be scored on."""
+        """The test rows that all of these trials can be scored on."""
         affordable = self._ledger.affordable()
         room = affordable - self._ledger.spent
         # What an earlier budget tested is free, so there may be more rows than this one alone has room for.

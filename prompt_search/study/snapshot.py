@@ -19,7 +19,7 @@ class Snapshot:
 
     Attributes:
         study: the study's name.
-        phase: "starting", "exploring", "finalists", "sealed test" or "done".
+        phase: "starting", "exploring", "finalists", "test" or "done".
         trials: number of trials with an outcome.
         calls, limit: number of calls that are spent, and that may be spent; infinite without such a limit.
         best, low, high: mean score of the leading trial on its search rows, and the 95% interval; None before any.

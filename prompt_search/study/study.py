@@ -96,12 +96,12 @@ class _PlanAttributes:
 
     @property
     def test_rows(self) -> list[int]:
-        """Positions of the sealed rows, in the order in which they are tested."""
+        """Positions of the test rows, in the order in which they are tested."""
         return self.plan.test_rows
 
     @property
     def sealed(self) -> str:
-        """A digest of which rows are sealed; studies of the same data and split share it."""
+        """A digest of which rows are test rows; studies of the same data and split share it."""
         return self.plan.sealed
 
 
@@ -126,7 +126,7 @@ class Study(_PlanAttributes):
         sampler: an Optuna sampler that replaces ours.
         pruner: an Optuna pruner that replaces ours. Trials then go on, in batches of ten rows, until it stops them;
             a trial that it does not stop takes a twelfth of the calls, but 20 to 100 rows.
-        test: rows that are sealed for the test: their number, their share of all rows, or their positions; default
+        test: the test rows: their number, their share of all rows, or their positions; default
             0.3.
         executor: a ``dask.distributed.Client``, or the address of a Dask scheduler, whose workers send the requests
             then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md. Or an object with
@@ -249,7 +249,7 @@ class Study(_PlanAttributes):
         test: bool = True,
         n_trials: int | None = None,
     ) -> Result:
-        """Search, then score winner and baselines on the sealed rows; the same call resumes.
+        """Search, then score winner and baselines on the test rows; the same call resumes.
 
         Works with or without a running event loop. Every answer is stored at once: run the same line again after an
         interruption, and nothing is paid twice.
@@ -259,7 +259,7 @@ class Study(_PlanAttributes):
             progress: called with a `Snapshot` after every response; default: a view below a notebook's cell.
             fresh: forget the stored study of this name (its responses stay, and cost nothing).
             retry_errors: send requests that failed in an earlier run again.
-            test: False leaves the sealed rows alone and spends the whole budget on the search, for those who test
+            test: False does not score the test rows and spends the whole budget on the search, for those who test
                 on rows of their own.
             n_trials: the highest number of candidates that are tried; default: as many as pays.
 
@@ -321,7 +321,7 @@ class Study(_PlanAttributes):
 
         Answer, metric and the rows' targets may be others than they were; prompts, model, rows and responses are those
         that are stored (without a storage: those of the last run of this study, or of the one that it was made from by
-        `replace`). The winner stays the one that was tested on sealed rows; the result says whether another
+        `replace`). The winner stays the one that was tested on test rows; the result says whether another
         prompt is expected to be better now.
 
         Args:

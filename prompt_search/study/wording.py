@@ -81,7 +81,7 @@ def measured_lines(found: Measured) -> Lines:
 
 
 def _power(detectable: float) -> str:
-    """What sealed rows can show."""
+    """What test rows can show."""
     if math.isnan(detectable):
         return "too few to detect a difference"
     return f"a true difference of {detectable:.2f} is detectable with 80% power"
@@ -122,7 +122,7 @@ def no_match(p: float, prompts: int) -> str:
 
 
 def too_few_rows(test_rows: int, detectable: float, room: float) -> str:
-    """The sealed rows cannot show that a prompt is better."""
+    """The test rows cannot show that a prompt is better."""
     return (
         f"Don't search yet: {_counted(test_rows, 'test row')} cannot show that a prompt is better "
         f"({_power(detectable)}, and the default prompt leaves room for at most {room:.2f}). Label more rows, allow "
@@ -148,7 +148,7 @@ def unread(unparsed: int, answers: int) -> str:
 
 
 def repeating_rows(count: int, row: int, other: int, similarity: float) -> str:
-    """Sealed rows nearly repeat search rows; ``row`` and ``other`` are the most similar two."""
+    """Test rows nearly repeat search rows; ``row`` and ``other`` are the most similar two."""
     return (
         f"{count} of the test rows nearly repeat search rows: row {row} is {similarity:.0%} similar to row {other}. "
         "The test will be optimistic; put such rows on the same side with a split column."

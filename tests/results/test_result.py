@@ -151,7 +151,7 @@ def test_simplest_is_the_shortest_that_is_surely_near_the_winner(result: ps.Resu
 
 
 def test_best_hand_written_prompt_is_tested_too(fake: FakeModel) -> None:
-    """The better of default and enqueued prompts is scored on the same sealed rows, and the headline compares it."""
+    """The better of default and enqueued prompts is scored on the same test rows, and the headline compares it."""
 
     def labelled(body: Body) -> str:
         right, wrong = ("positive", "negative") if "good thing" in prompt_of(body) else ("negative", "positive")
@@ -392,7 +392,7 @@ def test_what_decides_is_said_where_test_and_interval_disagree() -> None:
 
 
 def test_failed_test_is_said(fake: FakeModel) -> None:
-    """When the sealed rows are refused one by one, that is the reason given, not the budget."""
+    """When the test rows are refused one by one, that is the reason given, not the budget."""
     made = study(fake)
     sealed = {data().rows[row]["text"] for row in made.test_rows}
 

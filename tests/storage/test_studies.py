@@ -53,7 +53,7 @@ def test_fresh_study_forgets_all_but_the_responses(store: Store) -> None:
 
 
 def test_test_uses_are_counted_by_winner_and_outlive_their_study(store: Store) -> None:
-    """Each winner tested on the same sealed rows counts once, whichever study tests it, and none is forgotten."""
+    """Each winner tested on the same test rows counts once, whichever study tests it, and none is forgotten."""
     store.open_study("first", {})
     assert store.test_uses("rows") == 0
     for study, prompt in [("first", "a"), ("first", "a"), ("second", "a"), ("second", "b")]:

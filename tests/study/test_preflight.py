@@ -64,7 +64,7 @@ def test_no_search_where_nothing_is_right(fake: FakeModel) -> None:
 
 
 def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
-    """A default with room above, answers that fit their rows and enough sealed rows: go, with what was measured."""
+    """A default with room above, answers that fit their rows and enough test rows: go, with what was measured."""
     fake.answer = right_in(7)
     found = study(fake).preflight()
     assert found.worthwhile
@@ -112,7 +112,7 @@ def test_search_is_advised_against_where_nothing_is_to_gain(fake: FakeModel) -> 
 
 
 def test_search_is_advised_against_where_nothing_could_be_shown(fake: FakeModel) -> None:
-    """With six sealed rows, or calls for no more, no verdict can be reached."""
+    """With six test rows, or calls for no more, no verdict can be reached."""
     fake.answer = right_in(8)
     small = study(fake, data=data(20)).preflight()
     assert (
@@ -214,7 +214,7 @@ def test_metric_of_ones_own_is_called_once_a_row(fake: FakeModel) -> None:
 
 
 def test_scores_without_limit_are_not_called_nearly_perfect(fake: FakeModel) -> None:
-    """A metric that may go beyond 1 is judged by what the sealed rows can show alone."""
+    """A metric that may go beyond 1 is judged by what the test rows can show alone."""
     fake.answer = right_in(8)
     found = study(fake, metric=lambda answer, row: len(prompt_text(row)) / 3).preflight()
     assert found.worthwhile

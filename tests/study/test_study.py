@@ -77,7 +77,7 @@ def assert_equal_results(first: ps.Result, second: ps.Result) -> None:
 
 
 def test_study_over_http_finds_a_better_prompt(server: FakeServer, storage: str) -> None:
-    """Over a real connection: within the budget, nothing asked twice, the winner better on sealed rows; the
+    """Over a real connection: within the budget, nothing asked twice, the winner better on test rows; the
     same line again sends nothing and says the same."""
     server.answer = truth
     server.latency = lambda body: zlib.crc32(prompt_of(body).encode()) % 10 / 1000
@@ -147,7 +147,7 @@ def test_finished_study_is_an_optuna_study(fake: FakeModel, storage: str, stored
 
 
 def test_whole_budget_can_go_to_the_search(fake: FakeModel) -> None:
-    """Without a test no sealed row is asked, the search has the calls, and the result says why nothing is shown."""
+    """Without a test no test row is asked, the search has the calls, and the result says why nothing is shown."""
     fake.answer = truth
     made = study(fake)
     result = made.run(150, test=False)
@@ -161,7 +161,7 @@ def test_whole_budget_can_go_to_the_search(fake: FakeModel) -> None:
 
 
 def test_small_test_holds_both_labels(fake: FakeModel) -> None:
-    """Where the budget leaves a part of the sealed rows, that part has the labels in proportion."""
+    """Where the budget leaves a part of the test rows, that part has the labels in proportion."""
     fake.answer = truth
     rows = pd.DataFrame({"text": [f"thing {i}" for i in range(200)], "label": ["a"] * 100 + ["b"] * 100})
     result = study(fake, data=ps.Dataset(rows, target="label")).run(60)
@@ -233,7 +233,7 @@ def test_interrupted_study_goes_on(fake: FakeModel, storage: str, monkeypatch: p
     assert after <= fake.count <= after + 3
     assert not unfinished.finished
     assert "unfinished" in unfinished.headline
-    assert "running" in set(unfinished.trials_df()["state"]) or after == 45  # in the sealed test all is decided
+    assert "running" in set(unfinished.trials_df()["state"]) or after == 45  # in the test all is decided
     result = study(fake, storage).run(60)
     assert fake.count == needed
     assert_equal_results(result, expected)
@@ -273,7 +273,7 @@ def test_raised_budget_pays_for_the_difference_alone(
     monkeypatch: pytest.MonkeyPatch, first: int, more: int, stop: int
 ) -> None:
     """A finished study that gets a larger budget pays for nothing twice and for no more than the difference, has a
-    sealed test of what was left, and interrupted on the way it ends as it would have without."""
+    test of what was left, and interrupted on the way it ends as it would have without."""
     fake = FakeModel()
     fake.answer = truth
     monkeypatch.setattr("prompt_search.evaluation.session.Client", fake.client)
@@ -620,7 +620,7 @@ def test_tiny_budget_ends_in_a_result_that_says_so(fake: FakeModel, storage: str
 @settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.integers(1, 150), concurrency=st.integers(1, 20))
 def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, concurrency: int) -> None:
-    """Search and sealed test together stay within the limit, whatever it is."""
+    """Search and test together stay within the limit, whatever it is."""
     fake = FakeModel()
     fake.answer = truth
     monkeypatch.setattr("prompt_search.evaluation.session.Client", fake.client)
@@ -640,7 +640,7 @@ def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, con
 def test_server_never_sees_more_than_any_limit(
     monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], concurrency: int, latency: float, seed: int
 ) -> None:
-    """Whatever requests use, the server counts no call, token or dollar beyond the limit, sealed test included."""
+    """Whatever requests use, the server counts no call, token or dollar beyond the limit, test included."""
     fake = FakeModel()
     tokens, usd = 0, 0.0
 
@@ -692,7 +692,7 @@ def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeyp
 
 @pytest.mark.parametrize("budget", [ps.Budget(tokens=600), ps.Budget(tokens=600, calls=30)])
 def test_tokens_are_a_limit(fake: FakeModel, budget: ps.Budget) -> None:
-    """A budget in tokens ends a study with a sealed test inside it, and not one token is beyond it."""
+    """A budget in tokens ends a study with a test inside it, and not one token is beyond it."""
     fake.answer = truth
     result = study(fake, max_concurrency=8).run(budget)
     assert 200 < result.summary["tokens"] <= 600

@@ -91,7 +91,7 @@ def test_public_set_makes_a_study(name: str) -> None:
 
 
 def test_sealed_rows_are_requested_only_at_the_end(tmp_path: Path) -> None:
-    """In the store, every request of the sealed test comes after every one of the search, and none of a sealed row
+    """In the store, every request of the test comes after every one of the search, and none of a test row
     before; the report has its tables."""
     pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
     study = intents(ps.Model.local(), f"sqlite:///{tmp_path / 'a.db'}")
