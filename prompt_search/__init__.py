@@ -6,88 +6,118 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prompt_search import metrics, plots
-    from prompt_search.answers import Json, Label, Number, Regex, Text, Unparsed
-    from prompt_search.budget import Budget
-    from prompt_search.data.dataset import Dataset
-    from prompt_search.errors import InputError, PromptSearchError, RunError
-    from prompt_search.evaluation.evaluate import evaluate
-    from prompt_search.llm.client import Client
-    from prompt_search.llm.model import Model
-    from prompt_search.llm.price import Price
-    from prompt_search.metrics import Score
-    from prompt_search.prompts.factors import Candidate, choice
-    from prompt_search.prompts.prompt import Prompt
-    from prompt_search.prompts.space import SearchSpace
-    from prompt_search.prompts.template import Template
-    from prompt_search.report.result import Result, open_result
-    from prompt_search.results.comparison import Comparison, compare
-    from prompt_search.search.optuna_sampler import SurrogateSampler
-    from prompt_search.study.study import Study
+    from prompt_search import metrics as metrics
+    from prompt_search import plots as plots
+    from prompt_search.answers import Answer as Answer
+    from prompt_search.answers import Json as Json
+    from prompt_search.answers import Label as Label
+    from prompt_search.answers import Number as Number
+    from prompt_search.answers import Regex as Regex
+    from prompt_search.answers import Text as Text
+    from prompt_search.answers import Unparsed as Unparsed
+    from prompt_search.budget import Budget as Budget
+    from prompt_search.data.dataset import Dataset as Dataset
+    from prompt_search.data.rows import Row as Row
+    from prompt_search.data.splits import Splits as Splits
+    from prompt_search.errors import BudgetExceeded as BudgetExceeded
+    from prompt_search.errors import DataError as DataError
+    from prompt_search.errors import InputError as InputError
+    from prompt_search.errors import MissingExtra as MissingExtra
+    from prompt_search.errors import PromptSearchError as PromptSearchError
+    from prompt_search.errors import RequestRefused as RequestRefused
+    from prompt_search.errors import RunError as RunError
+    from prompt_search.errors import ServerUnreachable as ServerUnreachable
+    from prompt_search.errors import StorageError as StorageError
+    from prompt_search.errors import StudyError as StudyError
+    from prompt_search.errors import TemplateError as TemplateError
+    from prompt_search.evaluation.evaluate import evaluate as evaluate
+    from prompt_search.evaluation.outcome import PreparedPrompt as PreparedPrompt
+    from prompt_search.llm.client import Client as Client
+    from prompt_search.llm.messages import Message as Message
+    from prompt_search.llm.messages import Request as Request
+    from prompt_search.llm.messages import Response as Response
+    from prompt_search.llm.model import Model as Model
+    from prompt_search.llm.price import Price as Price
+    from prompt_search.metrics import Score as Score
+    from prompt_search.prompts.factors import Candidate as Candidate
+    from prompt_search.prompts.factors import Factor as Factor
+    from prompt_search.prompts.factors import Options as Options
+    from prompt_search.prompts.factors import choice as choice
+    from prompt_search.prompts.prompt import Prompt as Prompt
+    from prompt_search.prompts.space import SearchSpace as SearchSpace
+    from prompt_search.prompts.template import Template as Template
+    from prompt_search.report.cross_fit import CrossFit as CrossFit
+    from prompt_search.report.result import Result as Result
+    from prompt_search.report.result import open_result as open_result
+    from prompt_search.results.comparison import Comparison as Comparison
+    from prompt_search.results.comparison import compare as compare
+    from prompt_search.results.evaluation import Evaluation as Evaluation
+    from prompt_search.results.verdict import MeanScore as MeanScore
+    from prompt_search.results.verdict import Verdict as Verdict
+    from prompt_search.search.optuna_sampler import SurrogateSampler as SurrogateSampler
+    from prompt_search.study.estimate import Estimate as Estimate
+    from prompt_search.study.preflight import Preflight as Preflight
+    from prompt_search.study.snapshot import Snapshot as Snapshot
+    from prompt_search.study.study import Study as Study
 
 _HOMES = {
+    "Answer": "answers",
     "Budget": "budget",
-    "Candidate": "prompts.prompt",
+    "BudgetExceeded": "errors",
+    "Candidate": "prompts.factors",
+    "choice": "prompts.factors",
     "Client": "llm.client",
+    "compare": "results.comparison",
     "Comparison": "results.comparison",
+    "CrossFit": "report.cross_fit",
+    "DataError": "errors",
     "Dataset": "data.dataset",
+    "Estimate": "study.estimate",
+    "evaluate": "evaluation.evaluate",
+    "Evaluation": "results.evaluation",
+    "Factor": "prompts.factors",
     "InputError": "errors",
     "Json": "answers",
     "Label": "answers",
+    "MeanScore": "results.verdict",
+    "Message": "llm.messages",
+    "metrics": "",
+    "MissingExtra": "errors",
     "Model": "llm.model",
     "Number": "answers",
+    "open_result": "report.result",
+    "Options": "prompts.factors",
+    "plots": "",
+    "Preflight": "study.preflight",
+    "PreparedPrompt": "evaluation.outcome",
     "Price": "llm.price",
     "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
     "Regex": "answers",
+    "Request": "llm.messages",
+    "RequestRefused": "errors",
+    "Response": "llm.messages",
     "Result": "report.result",
+    "Row": "data.rows",
     "RunError": "errors",
     "Score": "metrics",
     "SearchSpace": "prompts.space",
+    "ServerUnreachable": "errors",
+    "Snapshot": "study.snapshot",
+    "Splits": "data.splits",
+    "StorageError": "errors",
     "Study": "study.study",
+    "StudyError": "errors",
     "SurrogateSampler": "search.optuna_sampler",
     "Template": "prompts.template",
+    "TemplateError": "errors",
     "Text": "answers",
     "Unparsed": "answers",
-    "choice": "prompts.space",
-    "compare": "results.comparison",
-    "evaluate": "evaluation.evaluate",
-    "metrics": "",
-    "open_result": "report.result",
-    "plots": "",
+    "Verdict": "results.verdict",
 }
+"""The module that each public name is from; a module itself for the empty ones."""
 
-__all__ = [
-    "Budget",
-    "Candidate",
-    "Client",
-    "Comparison",
-    "Dataset",
-    "InputError",
-    "Json",
-    "Label",
-    "Model",
-    "Number",
-    "Price",
-    "Prompt",
-    "PromptSearchError",
-    "Regex",
-    "Result",
-    "RunError",
-    "Score",
-    "SearchSpace",
-    "Study",
-    "SurrogateSampler",
-    "Template",
-    "Text",
-    "Unparsed",
-    "choice",
-    "compare",
-    "evaluate",
-    "metrics",
-    "open_result",
-    "plots",
-]
+__all__ = sorted(_HOMES, key=lambda name: (name[0].islower(), name.casefold()))
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
 import os
+
+# Tests run in several processes: BLAS threads of each would wait for the same cores. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# The width of the terminal in which the tests were started, which pytest-xdist hands to its processes.
+os.environ.pop("COLUMNS", None)
+
+import builtins
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns
 from prompt_search.testing import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
+from tests import profiles
 
 __all__ = ["Body", "FakeServer", "InProcessExecutor", "completion", "failure", "prompt_of"]
 
-settings.register_profile("prompt_search", deadline=None)  # two shared cores say nothing about one slow example
-settings.load_profile("prompt_search")
+profiles.load()
 
 # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that: the programs that tests
 # interrupt must not.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 import prompt_search
+from prompt_search import errors
 
 
 def test_public_names_are_sorted() -> None:
@@ -39,3 +45,45 @@ def test_import_is_light(line: str) -> None:
     code = f"{line}; import sys; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def classes_of_the_package() -> dict[str, type]:
+    """Every class that a module of the package defines, by name."""
+    found: dict[str, type] = {}
+    for module in pkgutil.walk_packages(prompt_search.__path__, "prompt_search."):
+        if not module.name.endswith("__main__"):
+            members = vars(importlib.import_module(module.name)).items()
+            found |= {
+                name: value for name, value in members if isinstance(value, type) and value.__module__ == module.name
+            }
+    return found
+
+
+def returned_types() -> Iterator[tuple[str, str]]:
+    """What every public function, method and property says that it returns, with its name."""
+    for name in prompt_search.__all__:
+        value = getattr(prompt_search, name)
+        members = dict(inspect.getmembers(value)) if isinstance(value, type) else {"": value}
+        for member, function in members.items():
+            function = getattr(function, "fget", None) or getattr(function, "func", None) or function
+            annotations = getattr(function, "__annotations__", {})
+            if not member.startswith("_") and "return" in annotations:
+                yield f"{name}.{member}", str(annotations["return"])
+
+
+def test_what_public_calls_return_is_public() -> None:
+    """Every class of the package that a public call returns is a public name, so that users can annotate with it."""
+    classes = classes_of_the_package()
+    hidden = {
+        f"{where} returns {name}"
+        for where, returned in returned_types()
+        for name in re.findall(r"\w+", returned)
+        if name in classes and name not in prompt_search.__all__
+    }
+    assert hidden == set()
+
+
+def test_every_error_is_public() -> None:
+    """Users catch errors by the names that the package exports."""
+    raised = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert raised <= set(prompt_search.__all__)

@@ -1,4 +1,4 @@
-"""`prompt-search init`: a study file and a template to start from, for a labelled file."""
+"""The study file and the template that ``prompt-search init`` writes for a file of labelled rows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def scaffold(data_file: Path, target: str, folder: Path) -> list[Path]:
         The files written.
 
     Raises:
-        InputError: the data is not usable, or a file is there already.
+        InputError: the data cannot be searched, or a file exists already or cannot be written.
     """
     data = Dataset.read(data_file, target=target)
     answer = _answer(data)
@@ -77,7 +77,9 @@ def scaffold(data_file: Path, target: str, folder: Path) -> list[Path]:
         template_file.write_text(template, encoding="utf-8")
         study_file.write_text(study, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{folder}: cannot write the study: {error.strerror}") from None
+        raise InputError(
+            f"{folder}: cannot write the study: {error.strerror}; give another folder with --output"
+        ) from None
     return [study_file, template_file]
 
 
@@ -127,12 +129,12 @@ def _field(name: str, row: str = "row") -> str:
 
 
 def _text(text: str) -> str:
-    """Text as a template writes it: what Jinja would read as its own as a literal."""
+    """Text as a template writes it; with braces as a literal, because Jinja would interpret them."""
     return f"{{{{ {literal(text)} }}}}" if re.search("[{}]", text) else text
 
 
 def _template(data: Dataset) -> str:
-    """A template over the fields that the data has."""
+    """A template that uses all fields of the data."""
     headings = {name: " ".join(name.replace("_", " ").split()).capitalize() or name for name in data.fields}
     row = "".join(f"{_text(heading)}: {{{{ {_field(name)} }}}}\n" for name, heading in headings.items())
     shot = "".join(f"{_text(heading)}: {{{{ {_field(name, 'shot')} }}}}\n" for name, heading in headings.items())

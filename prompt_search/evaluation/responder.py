@@ -1,4 +1,4 @@
-"""One response for each request: from the store, from a study that asks at the same time, or from the server."""
+"""One response for each request: from the store, from another study that runs at the same time, or from the server."""
 
 from __future__ import annotations
 

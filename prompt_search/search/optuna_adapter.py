@@ -9,13 +9,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from prompt_search.prompts.space import SearchSpace
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
+
+
+OptunaSampler: TypeAlias = "optuna.samplers.BaseSampler"
+"""The type of Optuna's samplers, for modules that do not import Optuna."""
+
+OptunaPruner: TypeAlias = "optuna.pruners.BasePruner"
+"""The type of Optuna's pruners, for modules that do not import Optuna."""
 
 
 @dataclass(frozen=True)

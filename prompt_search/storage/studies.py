@@ -12,8 +12,7 @@ import sqlalchemy as sql
 from prompt_search._json import checked, json_text, read, reading
 from prompt_search.errors import StudyError
 from prompt_search.storage import schema
-from prompt_search.storage.bulk_read import fetched, is_of_study, without_garbage_collection
-from prompt_search.storage.database import Database
+from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
 from prompt_search.storage.summary import Identity, Summary, changes
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from hashlib import sha256
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prompt_search import metrics
 from prompt_search.answers.base import Answer
@@ -25,14 +25,12 @@ from prompt_search.metrics.base import Metric
 from prompt_search.prompts.factors import Candidate, Options
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.template import Template
+from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.search.order import common_order, design
 from prompt_search.search.settings import SEARCH_VERSION
 from prompt_search.storage.lease import Lease
 from prompt_search.storage.store import Store
 from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
-
-if TYPE_CHECKING:
-    from prompt_search.search.optuna_types import BasePruner, BaseSampler
 
 TEST_SHARE = 0.3
 """Share of a budget that winner and baselines together may use on the sealed rows, at most."""
@@ -59,8 +57,8 @@ class StudySettings:
     storage: str | None = None
     seed: int = 0
     max_concurrency: int = 16
-    sampler: BaseSampler | None = None
-    pruner: BasePruner | None = None
+    sampler: OptunaSampler | None = None
+    pruner: OptunaPruner | None = None
     test: int | float | Sequence[int] = HELD_OUT_SHARE
     executor: AnyExecutor | None = None
 

@@ -208,8 +208,8 @@ def _check_sent(plan: StudyPlan, prepared: PreparedPrompt, sample: SampleRecord)
     inside = sample.row < len(plan.data)
     if not inside or prepared.request(plan.data.rows[sample.row].fields).key != sample.key:
         raise StudyError(
-            f"row {sample.row} is not the one that was asked about; rescore with the rows of the stored study, of "
-            f"which the target alone may be corrected"
+            f"row {sample.row} is not the row that the stored request was made of; rescore with the rows of the stored "
+            f"study, of which the target alone may be corrected"
         )
 
 

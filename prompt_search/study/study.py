@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prompt_search import _html, metrics
 from prompt_search.answers.base import Answer
@@ -21,7 +21,9 @@ from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.template import Template
 from prompt_search.report.cross_fit import CrossFit
 from prompt_search.report.result import Result
+from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.storage.database import shown_url
+from prompt_search.storage.optuna_mirror import OptunaStudy
 from prompt_search.storage.store import Store
 from prompt_search.study.cross_fit import cross_fit
 from prompt_search.study.estimate import Estimate, estimate
@@ -30,10 +32,6 @@ from prompt_search.study.preflight import Preflight, preflight
 from prompt_search.study.rescore import rescore
 from prompt_search.study.run import RunOptions, run
 from prompt_search.study.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from prompt_search.search.optuna_types import BasePruner, BaseSampler
-    from prompt_search.storage.optuna_mirror import OptunaStudy
 
 
 class _PlanAttributes:
@@ -155,8 +153,8 @@ class Study(_PlanAttributes):
         storage: str | None = None,
         seed: int = 0,
         max_concurrency: int = 16,
-        sampler: BaseSampler | None = None,
-        pruner: BasePruner | None = None,
+        sampler: OptunaSampler | None = None,
+        pruner: OptunaPruner | None = None,
         test: int | float | Sequence[int] = HELD_OUT_SHARE,
         executor: AnyExecutor | None = None,
     ) -> None:

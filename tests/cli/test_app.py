@@ -225,10 +225,8 @@ NO_KEY = (
 )
 
 
-def test_first_error_without_a_key_is_told_whole(
-    command: Callable[..., Ran], project: Path, server: FakeServer
-) -> None:
-    """Who has no key yet reads what to do about it, word for word."""
+def test_error_without_a_key_says_what_to_do(command: Callable[..., Ran], project: Path) -> None:
+    """Without a key the error names the variable and the alternatives, and nothing of it is replaced."""
     assert command("run", "study.py", "--calls", "30", *OPENAI).error_line(2) == NO_KEY
 
 
@@ -236,7 +234,7 @@ def test_first_error_without_a_key_is_told_whole(
 def test_short_dummy_key_does_not_garble_errors(
     command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    """A local server's key of one letter is no secret, and words that hold it stay as they are."""
+    """A key of one letter, as local servers accept it, is no secret: words that contain it stay whole."""
     monkeypatch.setenv("OPENAI_API_KEY", key)
     assert command("space", "nothere.py").error_line(2) == (
         "prompt-search: nothere.py: there is no such study file; make one with: prompt-search init DATA --target COLUMN"
@@ -246,7 +244,7 @@ def test_short_dummy_key_does_not_garble_errors(
 def test_keys_of_all_models_are_in_no_error(
     command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A study file or a metric that quotes a key brings it into no line, whatever its variable is called."""
+    """A key that a study file or a metric quotes is replaced, whatever the name of its variable."""
     monkeypatch.setenv("TOKEN_OF_MINE", "hidden-MARKED")
     monkeypatch.setenv("OTHER_API_KEY", "other-MARKED")
     edit(project / "study.py", 'Model("fake",', 'Model("fake", api_key_env="TOKEN_OF_MINE",')
@@ -263,7 +261,7 @@ def test_keys_of_all_models_are_in_no_error(
 def test_key_and_password_never_appear(
     command: Callable[..., Ran], project: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither output, nor database, nor export holds the key or a storage's password, whoever quotes them."""
+    """No output, database or export contains the key or the password of a storage, even when an error quotes it."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     run = ("run", "study.py", "--calls", str(CALLS))
     printed = [command(*run), command("show"), command("list"), command("space", "study.py")]

@@ -25,11 +25,15 @@ rank  trial  score  95% interval  rows  tokens  differs from the default in
    1      5  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes, cue=Answer:
 """
 TESTED = """\
-"""
+on test rows that the search never saw (test set used once)
+prompt                       trial  score  95% interval  rows
+default (all first options)      0  0.556  0.27 to 0.81     9
+winner                           5  1.000  0.70 to 1.00     9"""
 EFFECTS = """\
-"""
-UNSCORED = """\
-"""
+options with a shown effect on the true score
+choice       option                          effect    95% interval  trials
+instruction  Fill in {{ this }} [/] please.  -0.432  -0.71 to -0.15       2
+instruction  What is the <b>sentiment</b>?   +0.377  +0.08 to +0.68       2"""
 
 
 def open_study() -> ps.Result:
@@ -152,8 +156,9 @@ def test_budget_without_a_verdict_ends_with_4(command: Callable[..., Ran], proje
     assert ran.code == 4
     headline = open_study().headline
     assert headline.splitlines()[0].endswith("give more calls.")
-    ranking, *_, rest = unpadded(ran.out).split("\n\n")
+    ranking, effects, rest = unpadded(ran.out).split("\n\n")
     assert ranking.splitlines()[0] == RANKING.splitlines()[0]
+    assert effects == "No option is shown to have an effect with so few answers."
     assert rest == f"{headline}\nexport the winner: prompt-search export reviews -o best.j2\n"
 
 
@@ -176,10 +181,8 @@ def test_folds_test_every_row_in_turn(command: Callable[..., Ran], project: Path
     assert 0 < sent <= 200
     assert command(*line).out == ran.out
     assert server.count == sent
-    assert re.fullmatch(
-        r"the winner's test score 0\.\d{3} is below --min-score 1\.1",
-        command(*line, "--min-score", "1.1").error_line(3),
-    )
+    below = command(*line, "--min-score", "1.1").error_line(3)
+    assert below == "the winner's test score 1.000 is below --min-score 1.1"
     assert "at least 2 folds, not 1" in command("run", "study.py", "--calls", "200", "--folds", "1").error_line(2)
 
 

@@ -1,4 +1,4 @@
-"""`prompt-search init`: what is written for a labelled file can be run as it is."""
+"""`prompt-search init`: the study that it writes for a labelled file runs unchanged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def made(data: Path, target: str, folder: Path) -> Study:
 
 
 def test_labels_are_read_in_three_ways(tmp_path: Path) -> None:
-    """Few values are labels, by text and by log-probabilities, with and without calibration."""
+    """A target with few values is read by text and by log-probabilities, with and without calibration."""
     study = made(table(tmp_path / "a.jsonl", ["text", "mood"], ["good", "bad"] * 6), "mood", tmp_path)
     assert [answer.name for answer in study.answers] == ["label", "label_logprobs", "label_logprobs_calibrated"]
     assert study.metric is metrics.exact
@@ -81,7 +81,7 @@ def test_text_is_compared_by_its_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("targets", [["x", "y"] * 4, [f"text {i}" for i in range(8)], list(range(8))])
 def test_odd_column_names(tmp_path: Path, targets: list[Any]) -> None:
-    """Names with spaces, Jinja's own words, methods, underscores, braces, quotes and tags make a working template."""
+    """Spaces, Jinja's keywords, methods, underscores, braces, quotes and tags in names make a working template."""
     names = [
         "the text", "items", "class", "if", "_id", "fields", "größe", 'a "quoted" one', "{{ row }}", "{% raw %}", "#}",
         "two\nlines", "target", "keys",
@@ -98,13 +98,13 @@ def test_odd_column_names(tmp_path: Path, targets: list[Any]) -> None:
 
 
 def test_few_rows_offer_few_shots(tmp_path: Path) -> None:
-    """With four rows the search still has some to show and some to score."""
+    """With four rows a prompt shows at most two, so that rows remain to score."""
     study = made(table(tmp_path / "a.jsonl", ["text", "mood"], ["good", "bad"] * 2), "mood", tmp_path)
     assert study.space().by_name["shots"].options == (0, 1, 2)
 
 
 def test_data_is_found_from_the_study_s_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The data is named relative to the study, so that both can be moved together and run from anywhere."""
+    """The path of the data is relative to the study, so that both can be moved together and run from anywhere."""
     (tmp_path / "project" / "data").mkdir(parents=True)
     data = table(tmp_path / "project" / "data" / "a.jsonl", ["text", "mood"], ["good", "bad"] * 6)
     monkeypatch.chdir(tmp_path / "project")
@@ -120,7 +120,7 @@ def test_data_is_found_from_the_study_s_folder(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("name", ["study.py", "template.j2"])
 def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
-    """A file that is there already stays as it is, and the other one is not written."""
+    """An existing file is not changed, and the other one is not written."""
     data = table(tmp_path / "a.jsonl", ["text", "mood"], ["good", "bad"] * 6)
     (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match=f"{name}: the file exists already; remove it or give another folder"):
@@ -133,23 +133,23 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
     ("targets", "match"),
     [(["good"] * 12, "at least two labels"), (["good", "bad", "bad"], "at least 4 rows"), (["a", ""] * 6, "line 2")],
 )
-def test_data_that_cannot_be_searched_is_told_at_once(tmp_path: Path, targets: list[str], match: str) -> None:
-    """One label, too few rows and an empty target are told by init, which then writes nothing."""
+def test_data_that_cannot_be_searched_is_an_error(tmp_path: Path, targets: list[str], match: str) -> None:
+    """After one label, too few rows or an empty target nothing is written."""
     data = table(tmp_path / "a.jsonl", ["text", "mood"], targets)
     with pytest.raises(InputError, match=match):
         scaffold(data, "mood", tmp_path / "search")
     assert not (tmp_path / "search").exists()
 
 
-def test_unknown_target_is_told_with_the_columns(tmp_path: Path) -> None:
-    """A target that is no column is named beside those there are."""
+def test_unknown_target_is_an_error_with_the_columns(tmp_path: Path) -> None:
+    """The error for a target that is no column lists the columns."""
     data = table(tmp_path / "a.jsonl", ["text", "mood"], ["good", "bad"] * 6)
     with pytest.raises(DataError, match="no target column 'tone'; there are: text, mood"):
         scaffold(data, "tone", tmp_path)
 
 
-def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     """A folder below a file cannot be made."""
     data = table(tmp_path / "a.jsonl", ["text", "mood"], ["good", "bad"] * 6)
-    with pytest.raises(InputError, match="cannot write the study"):
+    with pytest.raises(InputError, match="cannot write the study: Not a directory; give another folder with --output"):
         scaffold(data, "mood", data / "search")

@@ -114,14 +114,16 @@ def test_damaged_study_is_listed_as_such(command: Callable[..., Ran], prepared: 
         connection.execute("UPDATE prompt_search_studies SET summary = '[1]' WHERE study = 'half'")
     connection.close()
     error = command("show", "half").error_line(2)
-    assert error.startswith("prompt-search: study 'half' cannot be read: TypeError: ")
+    assert error.startswith("prompt-search: the summary of study 'half' cannot be read: ")
     listed = command("list")
-    assert (listed.code, listed.out.splitlines()[0]) == (0, f"half: damaged: {error.removeprefix('prompt-search: ')}")
-    assert listed.out.splitlines()[1].startswith("reviews: ")
+    assert listed.code == 0
+    good, damaged = listed.out.splitlines()
+    assert good.startswith("reviews: The winner is ")
+    assert damaged == f"half: damaged: {error.removeprefix('prompt-search: ')}"
     assert command("show", "reviews").out.startswith(prepared.ran.out)
     assert command("run", "study.py", "--calls", str(CALLS), "--name", "half").error_line(2) == error
     assert command("run", "study.py", "--calls", str(CALLS), "--name", "half", "--fresh").code == 0
-    assert [line.partition(":")[0] for line in command("list").out.splitlines()] == ["half", "reviews"]
+    assert [line.partition(":")[0] for line in command("list").out.splitlines()] == ["reviews", "half"]
     assert "damaged" not in command("list").out
 
 
@@ -193,8 +195,7 @@ def test_comparison_of_two_stored_prompts(command: Callable[..., Ran], stored: P
         "differences between the prompts (- first, + second):",
         "\n".join(
             [
-                "@@ -1,4 +1,5 @@",
-                " [user]",
+                "@@ -1,3 +1,4 @@",
                 "-Judge the [review].",
                 "+What is the <b>sentiment</b>?",
                 "+Labels: negative, positive",

@@ -16,6 +16,7 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.data.rows import Row
 from prompt_search.errors import DataError, MissingExtra
 from tests.data.conftest import Write
+from tests.profiles import examples
 
 
 def test_csv_reports_the_first_line_of_a_record(write: Write) -> None:
@@ -196,7 +197,7 @@ def test_parquet_without_pyarrow(write: Write, monkeypatch: pytest.MonkeyPatch) 
         Dataset.read(write("a.parquet", "x"), target="label")
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     st.lists(
         st.tuples(st.text(st.characters(codec="utf-8", exclude_characters="\r\0")), st.integers()),

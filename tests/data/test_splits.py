@@ -14,6 +14,7 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.data.splits import Splits
 from prompt_search.errors import DataError, InputError
 from tests.data.conftest import Write, make
+from tests.profiles import examples
 
 
 def test_few_repeated_plain_targets_are_categorical() -> None:
@@ -57,7 +58,7 @@ def test_depends_on_seed_and_content_not_on_order() -> None:
     assert test_texts(texts, 0) != test_texts(texts, 1)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.tuples(st.sampled_from(["A b", "a  B", "c", "d", "E", "e ", "f", "g"]), st.sampled_from("xyz"))),
     st.floats(0.01, 0.99),

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2] / "experiments"
 CALLS = 20
 
 
-@pytest.mark.model
+@pytest.mark.system
 @pytest.mark.parametrize("name", STORIES)
 def test_notebook_runs(name: str, tmp_path: Path) -> None:
     """Every cell of a notebook runs on the embedded model, with fewer calls, and complains of nothing."""

@@ -35,7 +35,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.model
+@pytest.mark.system
 def test_python_snippets_run_in_a_notebook(workplace: Path) -> None:
     """The Python snippets run in a kernel, where an event loop is running already, and write the winner."""
     cells = [nbformat.v4.new_code_cell(source) for source in snippets("python")]  # type: ignore[no-untyped-call]
@@ -68,9 +68,10 @@ def test_test_command_is_what_ci_runs() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
     assert "pip install -q -e '.[dev]'" in command
-    assert command.endswith(".venv/bin/python -m pytest")
+    _, tests = command.split(".venv/bin/python")
+    assert tests == " -m pytest -n auto --dist worksteal"
     assert "pip install --quiet --disable-pip-version-check -e '.[dev]'" in script
-    assert "python -m pytest" in script
+    assert f"python{tests}" in script
 
 
 def command_lines() -> list[str]:
@@ -107,7 +108,7 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
     assert (workplace / "best.json").exists()
 
 
-@pytest.mark.model
+@pytest.mark.system
 def test_serve_snippet_answers_requests(tmp_path: Path) -> None:
     """`prompt-search model serve` answers as an OpenAI-compatible server does, and ends quietly on Ctrl-C."""
     with socket.socket() as free:

@@ -30,6 +30,7 @@ from prompt_search.storage.lease import Owner
 from prompt_search.storage.store import Store
 from prompt_search.testing import FakeResponse
 from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
+from tests.profiles import examples
 
 LABELS = ("positive", "negative")
 ROWS = [Row({"text": f"text {index}", "label": LABELS[index % 2]}, target="label") for index in range(40)]
@@ -162,7 +163,7 @@ def test_budget_leaves_rows_out(fake: InProcessExecutor) -> None:
     assert fake.count == 3
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(30))
 @given(limit=st.integers(1, 12), jobs=st.lists(st.integers(0, 9), max_size=25), concurrency=st.integers(1, 9))
 def test_limit_is_kept_at_any_concurrency(limit: int, jobs: list[int], concurrency: int) -> None:
     """As many different requests are sent as the limit allows and not one more."""
@@ -349,7 +350,7 @@ def test_endpoint_that_refuses_everything_from_now_on_ends_the_run(fake: InProce
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=120))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(30))
 def test_run_with_answers_in_between_goes_on(fails: list[bool]) -> None:
     """However many requests fail, a run is not ended as long as one is answered among any twenty."""
     fake = InProcessExecutor()
@@ -475,7 +476,7 @@ class Shared:
             return len(connection.execute(schema.claims.select()).all())
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.fixed_dictionaries({name: st.lists(st.integers(0, 9), max_size=10) for name in "ab"}))
 def test_two_studies_at_once_pay_once(tmp_path: Path, rows: dict[str, list[int]]) -> None:
     """What one has asked for the other waits for; it counts for both, is paid for once, and no claim is left."""

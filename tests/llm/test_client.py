@@ -642,7 +642,7 @@ def together(client_settings: dict[str, Any], model: Model, count: int) -> list[
 
 
 def test_retry_after_holds_back_every_request() -> None:
-    """While the server asks for peace, requests that it has not refused are not sent either."""
+    """Until Retry-After has passed, requests that the server has not refused are not sent either."""
 
     def busy(body: Body) -> FakeResponse | str:
         first = len(server.arrivals) == 1
@@ -651,6 +651,8 @@ def test_retry_after_holds_back_every_request() -> None:
     with FakeServer(busy) as server:
         together({"max_concurrency": 1}, server.model(), 1)  # imports and connects
         server.arrivals.clear()
+        # What is on its way is answered after the refusal was read.
+        server.latency = lambda body: 0.0 if len(server.arrivals) == 1 else 0.1
         responses = together({"max_concurrency": 2, "sleep": asyncio.sleep}, server.model(), 20)
         assert [response.text for response in responses] == ["positive"] * 20
         first, second, *rest = server.arrivals

@@ -30,6 +30,8 @@ from prompt_search.llm.dask_executor import DaskExecutor, DaskTransport, Parcel,
 from prompt_search.llm.messages import Message, Request, Response
 from tests.conftest import Body, FakeServer, prompt_of
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 KEY = "worker-MARKED-0123456789"
 NO_SETTINGS = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "WORKER_KEY": KEY}

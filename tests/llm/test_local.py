@@ -60,7 +60,7 @@ def test_threads_are_bounded() -> None:
 
 
 @needs_llama
-@pytest.mark.model
+@pytest.mark.system
 def test_serve_a_broken_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A file that is no model is an error on one line, with nothing printed by llama.cpp."""
     path = tmp_path / "broken.gguf"
@@ -111,7 +111,7 @@ def ask(model: Model, order: Sequence[int], in_flight: int, max_tokens: int) -> 
 
 
 @needs_llama
-@pytest.mark.model
+@pytest.mark.system
 def test_same_bits_in_any_order(weights: Path) -> None:
     """One by one, all at once, shuffled, and from a warm cache: one slot gives identical logprobs."""
     numbers = list(range(len(prompts())))
@@ -128,7 +128,7 @@ def test_same_bits_in_any_order(weights: Path) -> None:
 
 
 @needs_llama
-@pytest.mark.model
+@pytest.mark.system
 def test_embedded_model_answers(weights: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """`Model.local()` needs no key, costs nothing, shares one server and prints nothing."""
     model = Model.local()
@@ -143,7 +143,7 @@ def test_embedded_model_answers(weights: Path, capfd: pytest.CaptureFixture[str]
 
 
 @needs_llama
-@pytest.mark.model
+@pytest.mark.system
 def test_shared_start_is_not_paid_again(weights: Path) -> None:
     """From the second row on, only what differs is processed."""
     with local.serve(weights, context=1024) as server:
@@ -156,7 +156,7 @@ def test_shared_start_is_not_paid_again(weights: Path) -> None:
 
 
 @needs_llama
-@pytest.mark.model
+@pytest.mark.system
 def test_close_with_a_request_in_flight(weights: Path) -> None:
     """Closing cuts a long answer short instead of waiting for it, frees the port, and may be repeated."""
     server = local.serve(weights, context=2048)
@@ -178,7 +178,7 @@ def test_close_with_a_request_in_flight(weights: Path) -> None:
 
 
 @needs_llama
-@pytest.mark.model
+@pytest.mark.system
 def test_taken_port(weights: Path) -> None:
     """A port that somebody else has is named."""
     with socket.socket() as taken:
@@ -190,7 +190,7 @@ def test_taken_port(weights: Path) -> None:
 
 
 @needs_llama
-@pytest.mark.model
+@pytest.mark.system
 def test_exit_is_clean(weights: Path) -> None:
     """A program that leaves its server open, made in a thread, a forked child beside it, ends well and silently."""
     code = f"""
@@ -209,7 +209,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @needs_llama
-@pytest.mark.model
+@pytest.mark.system
 def test_serve_forever_ends_with_ctrl_c(weights: Path) -> None:
     """It prints the base URL alone, answers there, and ends with status 0 at Ctrl-C."""
     code = f"from pathlib import Path; from prompt_search.llm import local; local.serve_forever(Path({str(weights)!r}))"

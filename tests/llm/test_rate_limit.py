@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Message, Request, Usage
 from prompt_search.llm.rate_limit import DECREASE, Pace
+from tests.profiles import examples
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ def most_in_a_minute(sent: Sequence[tuple[float, int]]) -> int:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     rpm=st.none() | st.integers(1, 40),
     tpm=st.none() | st.integers(200, 3000),

@@ -18,6 +18,7 @@ from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
 from tests.conftest import executed
+from tests.profiles import examples
 
 PIECES = [
     "{{ x }}", "{{", "}}", "{% endchat %}", "{%", "%}", "{#", "#}", "{", "}", "#", "%", "-", "[b]", "[/b]", "<script>",
@@ -85,7 +86,7 @@ def fixed(template: Template, choices: Mapping[str, Any], examples: ExamplePool 
     return Prompt(source=template.specialize(choices, row, pool=examples), choices={}, **more)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     instruction=hostile,
     question=hostile,
@@ -128,7 +129,7 @@ def test_hostile_text_survives_every_export(
     assert_exports_render(prompt, [row, {"text": "plain"}, {"text": examples.examples[0]["text"]}])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(hostile, written)
 def test_prompt_without_chat_block_survives_every_export(option: str, text: str) -> None:
     """A prompt that is one text is one user message in every form."""

@@ -17,6 +17,7 @@ from prompt_search.prompts.factors import Candidate, Condition, Factor, check_op
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.template import Template
+from tests.profiles import examples
 
 ROW = {"text": "some text"}
 
@@ -225,7 +226,7 @@ def counted(tree: Tree) -> int:
     return math.prod(sum(counted(below.get(option, [])) for option in range(options)) for options, below in tree)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(trees(2))
 def test_counting_enumerating_and_prompts_agree(tree: Tree) -> None:
     """The count is right, the enumeration has each candidate once, and no two candidates are one prompt."""
@@ -241,7 +242,7 @@ def test_counting_enumerating_and_prompts_agree(tree: Tree) -> None:
     assert len(prompts) == len(candidates)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(trees(2), st.integers(0, 10**6))
 def test_any_assignment_makes_a_candidate_of_the_enumeration(tree: Tree, seed: int) -> None:
     """Sampling and canonicalising never leave the space, and doing it twice changes nothing."""

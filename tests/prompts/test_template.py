@@ -26,6 +26,7 @@ from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt_runtime import finalize, nearest
 from prompt_search.prompts.template import Template, shipped_templates
+from tests.profiles import examples
 
 ROW = {"text": "some text"}
 
@@ -702,7 +703,7 @@ def sources() -> st.SearchStrategy[str]:
     return st.recursive(spaced, wrap, max_leaves=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(sources(), st.booleans(), st.integers(0, 3), st.integers(0, 1))
 def test_any_template_written_out_renders_to_the_same_bytes(source: str, flag: bool, c: int, v: int) -> None:
     """The law behind every export: whitespace control, branches and loops make no difference."""
@@ -803,7 +804,7 @@ def loops() -> st.SearchStrategy[str]:
     return st.recursive(st.sampled_from(LOOP_BODIES), wrap, max_leaves=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(loops(), st.booleans(), st.sampled_from(["random 1", "nearest"]))
 def test_any_loop_written_out_renders_to_the_same_bytes(source: str, flag: bool, picker: str) -> None:
     """For every row a loop of the template and the loop that ships give the same text, or both are an error that names
@@ -830,7 +831,7 @@ def _outcome(function: Callable[[], Any]) -> Any:
         return re.sub(r"^\S+ line \d+: .*", FAULT, str(error))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text(), st.lists(st.text(), min_size=1, max_size=3, unique=True), st.text())
 def test_hostile_text_stays_text(row_text: str, options: list[str], label: str) -> None:
     """Rows, options and context are values, never template source."""

@@ -29,6 +29,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.prompt_runtime import nearest
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.template import Template, shipped_templates
+from tests.profiles import examples
 
 LABEL_FORMS = ("label", "label_logprobs", "label_logprobs_calibrated", "label_json")
 
@@ -255,7 +256,7 @@ def test_hostile_rows_are_only_text(name: str, text: str) -> None:
             assert messages[:-1] == plain[:-1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(sorted(SHIPPED)), st.text())
 @example("classify", "\ud7ff{{")
 def test_any_row_gives_the_same_bytes_from_the_written_source(name: str, text: str) -> None:
@@ -264,7 +265,7 @@ def test_any_row_gives_the_same_bytes_from_the_written_source(name: str, text: s
         assert rendered(compiled, row(name, text)) == template(name).render(choices, row(name, text), pool=pool(name))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(sorted(SHIPPED)), st.sampled_from(HOSTILE) | st.text(), st.sampled_from(["inline", "turns"]))
 def test_any_example_gives_the_same_bytes_from_the_written_source(name: str, text: str, style: str) -> None:
     """Examples are written into the source as values."""

@@ -36,6 +36,7 @@ from prompt_search.storage.store import Store
 from prompt_search.study.study import Study
 from prompt_search.testing import FakeAnswer, failure
 from tests.conftest import Body, InProcessExecutor, prompt_of
+from tests.profiles import examples
 
 T = TypeVar("T")
 
@@ -180,7 +181,7 @@ def test_other_seed_is_another_search() -> None:
 # Budget
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(limit=st.integers(1, 120), seed=st.integers(0, 5), concurrency=st.integers(1, 32))
 def test_budget_is_exact(limit: int, seed: int, concurrency: int) -> None:
     """A search spends all its calls and no more, where there are more candidates and rows than calls."""

@@ -33,6 +33,8 @@ from tests.study.test_study import assert_equal_results, study, truth
 
 pytest.importorskip("psycopg", reason="needs the extra `postgres`")
 
+pytestmark = pytest.mark.system
+
 
 def programs() -> Path | None:
     """Where PostgreSQL's programs are: Debian keeps them out of the path."""

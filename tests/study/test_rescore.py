@@ -81,7 +81,7 @@ def test_rescoring_with_corrected_targets(fake: InProcessExecutor, storage: str)
     assert (new == 1 - old).all()
     other = DATA.frame()
     other["text"] = other["text"] + "!"
-    with pytest.raises(StudyError, match=r"row \d+ is not the one that was asked about; rescore with the rows of"):
+    with pytest.raises(StudyError, match=r"row \d+ is not the row that the stored request was made of; rescore"):
         study(fake, storage, data=ps.Dataset(other, target="label")).rescore()
 
 

@@ -28,6 +28,7 @@ from prompt_search.storage import lease, schema
 from prompt_search.storage.store import Store
 from prompt_search.study.snapshot import Snapshot
 from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
+from tests.profiles import examples
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Decide with care.", "Which?"]) }}
 {% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
@@ -181,7 +182,7 @@ def test_study_in_memory_and_in_a_file_are_the_same(fake: InProcessExecutor, sto
 # Resume
 
 
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stops=st.lists(st.integers(0, 60), min_size=1, max_size=2), concurrency=st.sampled_from([1, 5, 16]))
 def test_resumed_study_equals_the_uninterrupted_one(stops: list[int], concurrency: int) -> None:
     """Ended by refusals at any request, once or twice, and run again: the same trials, samples, winner and
@@ -266,7 +267,7 @@ def test_finished_study_sends_nothing_and_a_larger_budget_goes_on(fake: InProces
     assert needed < fake.count <= 90
 
 
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=st.integers(20, 70), more=st.integers(1, 80), stop=st.integers(0, 60))
 def test_raised_budget_pays_for_the_difference_alone(first: int, more: int, stop: int) -> None:
     """A finished study that gets a larger budget pays for nothing twice and for no more than the difference, has a
@@ -609,7 +610,7 @@ def test_tiny_budget_ends_in_a_result_that_says_so(fake: InProcessExecutor, stor
     assert result._repr_html_()
 
 
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.integers(1, 150), concurrency=st.integers(1, 20))
 def test_budget_is_never_passed(calls: int, concurrency: int) -> None:
     """Search and sealed test together stay within the limit, whatever it is."""
@@ -619,7 +620,7 @@ def test_budget_is_never_passed(calls: int, concurrency: int) -> None:
     assert fake.count == result.summary["calls"] <= calls
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     limits=st.fixed_dictionaries({}, optional={
         "calls": st.integers(1, 120), "tokens": st.integers(50, 3000), "usd": st.floats(0.05, 3.0),

@@ -15,6 +15,8 @@ import pytest
 import prompt_search as ps
 from experiments.public_sets.run import CONTEXT, make
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 PUBLIC_SETS = Path(os.environ.get("PROMPT_SEARCH_DATA_DIR", ROOT.parent / "shared" / "data"))
 CALLS = 40
@@ -46,7 +48,6 @@ def served() -> Iterator[str]:
         process.terminate()
 
 
-@pytest.mark.model
 def test_second_endpoint_gives_the_same_result(tmp_path: Path, served: str) -> None:
     """The same study on another real server has the same trials, samples, winner and sealed scores."""
     pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
@@ -61,7 +62,6 @@ def test_second_endpoint_gives_the_same_result(tmp_path: Path, served: str) -> N
     assert remote.summary["calls"] == embedded.summary["calls"] <= CALLS
 
 
-@pytest.mark.model
 def test_exported_prompt_sends_what_was_scored(tmp_path: Path) -> None:
     """Exported and read again, the winner's messages are those in the stored requests, and score the same."""
     pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
@@ -90,7 +90,6 @@ def test_public_set_makes_a_study(name: str) -> None:
     assert study.space().size()[0] > 100
 
 
-@pytest.mark.model
 def test_sealed_rows_are_requested_only_at_the_end(tmp_path: Path) -> None:
     """In the store, every request of the sealed test comes after every one of the search, and none of a sealed row
     before; the report has its tables."""

@@ -20,9 +20,10 @@ from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
 from tests.conftest import InProcessExecutor
+from tests.profiles import examples
 from tests.results.test_result import study, truth
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 
 ROW = {"text": "some text", "n": 3}
 POOL = ExamplePool(tuple({"text": f"text {i}", "n": i, "label": "ab"[i % 2]} for i in range(6)), "label")
@@ -110,7 +111,7 @@ def use_template(source: str) -> None:
     told(lambda: Prompt.from_dict(prompt.to_dict()))
 
 
-@settings(QUICK, max_examples=600)
+@settings(QUICK, max_examples=examples(600))
 @given(whole | soup | mutated)
 @example("{{ row.text }}{% raw %}{% endraw %}")
 def test_any_template(source: str) -> None:
@@ -190,7 +191,7 @@ def test_any_bytes_as_a_data_file(tmp_path_factory: pytest.TempPathFactory, name
     shutil.rmtree(file.parent)
 
 
-@settings(QUICK, max_examples=60)
+@settings(QUICK, max_examples=examples(60))
 @given(cuts.map(lambda all_: [(start * 17, length, put) for start, length, put in all_]))
 def test_any_change_of_a_parquet_file(tmp_path_factory: pytest.TempPathFactory, places: list[Any]) -> None:
     """A binary file with bytes lost, changed and put in."""
@@ -258,7 +259,7 @@ def changed_value(draw: st.DrawFn, stored: Any) -> Any:
         return json.dumps(body)
 
 
-@settings(QUICK, max_examples=80)
+@settings(QUICK, max_examples=examples(80))
 @given(data=st.data())
 def test_any_change_of_stored_rows(
     finished: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -19,10 +19,11 @@ from prompt_search.llm.messages import Message, Request, Response
 from prompt_search.llm.model import Model
 from prompt_search.llm.price import Price
 from prompt_search.testing import completion
+from tests.profiles import examples
 
 KEY = "sk-fuzz-MARKED0123456789abcdef"
 KINDS = ("bad_request: ", "server: ", "timeout: ", "malformed: ", "empty: ", "content_filter: ")
-QUICK = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)

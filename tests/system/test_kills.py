@@ -8,6 +8,8 @@ import pytest
 
 from experiments.benchmarks.kills import measure
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGKILL nor a fork server")
 def test_killed_study_goes_on() -> None:
