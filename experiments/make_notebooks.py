@@ -36,7 +36,7 @@ STORIES = {
 The template is the shipped `classify`; wording, format, shots and the way the answer is read are choices.""",
         600,
         "result.confusion_df()",
-        "Where it still fails on sealed rows: target against answer.",
+        "Where it still fails on test rows: target against answer.",
     ),
     "order_extraction": Story(
         """# From an order in words to JSON
@@ -47,7 +47,7 @@ JSON, which the server's grammar enforces. The score of a row is the part of the
         """samples = result.samples_df()
 sealed = samples[(samples["trial"] == result.best_trial) & (samples["split"] == "test")]
 sealed.loc[sealed["score"] < 1, ["target", "response"]].head(8)""",
-        "Where it still fails on sealed rows: what was wanted, and what came.",
+        "Where it still fails on test rows: what was wanted, and what came.",
     ),
     "french_phrases": Story(
         """# English phrases to French
@@ -58,7 +58,7 @@ nearer and farther, so the verdict is a permutation test on the rows' difference
         """samples = result.samples_df()
 sealed = samples[(samples["trial"] == result.best_trial) & (samples["split"] == "test")]
 sealed.sort_values("score")[["target", "answer", "score"]].iloc[[0, 1, 2, -3, -2, -1]]""",
-        "The three worst and the three best of the sealed rows.",
+        "The three worst and the three best of the test rows.",
     ),
     "word_problems": Story(
         """# Word problems for a very small model
@@ -69,7 +69,7 @@ million parameters can hardly do this by itself. Can a prompt help it?""",
         """samples = result.samples_df()
 sealed = samples[(samples["trial"] == result.best_trial) & (samples["split"] == "test")]
 sealed[["target", "answer", "response"]].head(8)""",
-        "What it answers on sealed rows.",
+        "What it answers on test rows.",
     ),
 }
 

@@ -22,10 +22,12 @@ def write_by_suffix(path: str | Path, writers: Mapping[str, Callable[[], bytes]]
     file = Path(path)
     if file.suffix not in writers:
         suffixes = (" or " if len(writers) == 2 else ", ").join(writers)
-        raise InputError(f"{path}: a {what} is written as {suffixes}, got {file.suffix or 'no suffix'!r}")
+        raise InputError(
+            f"{path}: a {what} is written as {suffixes}, got {file.suffix or 'no suffix'!r}; give one of these suffixes"
+        )
     content = writers[file.suffix]()
     try:
         file.write_bytes(content)
     except OSError as error:
-        raise InputError(f"{path}: cannot write the {what}: {error.strerror}") from None
+        raise InputError(f"{path}: cannot write the {what}: {error.strerror}; give another path") from None
     return file

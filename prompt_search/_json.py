@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
 
-ANEW = "run the study anew with fresh=True (--fresh)"
+ANEW = "start over with fresh=True (--fresh)"
 """The remedy for a damaged record of a study."""
 
 ELSEWHERE = "use another one (--storage)"

@@ -49,14 +49,14 @@ def test_budget_needs_a_limit() -> None:
 @pytest.mark.parametrize("name", ["calls", "tokens", "usd", "seconds"])
 def test_budget_is_positive(name: str, limit: float) -> None:
     """Zero, less, and no number at all are refused for every kind of limit."""
-    with pytest.raises(InputError, match=rf"a budget is positive, got {name}="):
+    with pytest.raises(InputError, match=rf"a budget must be above 0, got {name}="):
         Budget(**{name: limit})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["calls", "tokens"])
 def test_calls_and_tokens_are_whole(name: str) -> None:
     """Half a call cannot be bought."""
-    with pytest.raises(InputError, match=rf"a budget in {name} is a whole number, got {name}=0.5"):
+    with pytest.raises(InputError, match=rf"a budget in {name} must be a whole number, got {name}=0.5; round it"):
         Budget(**{name: 0.5})  # type: ignore[arg-type]
 
 
@@ -231,7 +231,7 @@ def test_request_waits_for_room_and_is_refused_when_none_can_come() -> None:
 
     async def main() -> None:
         await asyncio.gather(ask("a", 2), ask("b", 3), ask("c", 20))
-        with pytest.raises(BudgetExceeded, match=r"Budget\(tokens=168\) has no room for a request that may use 154"):
+        with pytest.raises(BudgetExceeded, match=r"Budget\(tokens=168\) cannot cover a request that may use 154"):
             await ledger.reserve(request("x" * 72))
 
     run(main())

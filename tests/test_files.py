@@ -23,8 +23,16 @@ def test_the_suffix_chooses_the_writer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "suffixes", "message"),
     [
-        ("out.doc", [".html", ".md"], "out.doc: a report is written as .html or .md, got '.doc'"),
-        ("out", [".csv", ".md", ".jsonl"], "out: a report is written as .csv, .md, .jsonl, got 'no suffix'"),
+        (
+            "out.doc",
+            [".html", ".md"],
+            ("out.doc: a report is written as .html or .md, got '.doc'; give one of these suffixes"),
+        ),
+        (
+            "out",
+            [".csv", ".md", ".jsonl"],
+            ("out: a report is written as .csv, .md, .jsonl, got 'no suffix'; give one of these suffixes"),
+        ),
     ],
 )
 def test_another_suffix_is_refused(name: str, suffixes: list[str], message: str) -> None:
@@ -39,4 +47,4 @@ def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "out.md"
     with pytest.raises(InputError) as raised:
         write_by_suffix(path, {".md": lambda: b""}, "report")
-    assert str(raised.value) == f"{path}: cannot write the report: No such file or directory"
+    assert str(raised.value) == f"{path}: cannot write the report: No such file or directory; give another path"

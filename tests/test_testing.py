@@ -212,7 +212,7 @@ def test_failure_has_headers() -> None:
 @pytest.mark.parametrize("shares", [{"cut": -0.1}, {"cut": 0.7, "hang": 0.4}])
 def test_senseless_shares(shares: dict[str, float]) -> None:
     """Shares below zero or above one together are refused."""
-    with pytest.raises(InputError, match="shares of faults are 0 or more, and at most 1 together; got"):
+    with pytest.raises(InputError, match="shares of faults must be 0 or more, and at most 1 together; got"):
         Faults(**shares)
 
 
@@ -257,7 +257,7 @@ def test_truth_model_finds_the_row_that_is_asked_about() -> None:
 
 def test_truth_model_of_an_unknown_row() -> None:
     """A request about none of the rows fails loudly."""
-    with pytest.raises(InputError, match="has the text of no row that the truth model knows: what is"):
+    with pytest.raises(InputError, match="the request contains no text that the truth model knows: what is"):
         truth_model(TARGETS)(body_of("what is this?"))
 
 
@@ -327,7 +327,7 @@ def test_in_process_timeout() -> None:
     """An answer that takes longer than the client's timeout is a timeout, after as long."""
     (response,) = responses(InProcessExecutor(latency=3600.0), 1, request_timeout=0.01, max_attempts=2)
 
-    assert response.error == "timeout: no answer from http://fake.invalid/v1 within 0.01 s (2 attempts)"
+    assert response.error == "timeout: no response from http://fake.invalid/v1 within 0.01 s (2 attempts)"
 
 
 def test_in_process_requests_in_flight() -> None:
@@ -356,7 +356,7 @@ def test_in_process_exception_ends_the_run() -> None:
     data = dataset({f"text {number}": "ab"[number % 2] for number in range(8)})
     executor = InProcessExecutor(truth_model({"another text": "a"}))
 
-    with pytest.raises(InputError, match=r"^the request has the text of no row that the truth model knows: text \d$"):
+    with pytest.raises(InputError, match=r"^the request contains no text that the truth model knows: text \d$"):
         ps.evaluate(ps.Prompt(source="{{ row.text }}"), data, model=executor.model(), executor=executor)
 
 

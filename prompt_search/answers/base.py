@@ -86,7 +86,9 @@ def check_max_tokens(max_tokens: int) -> None:
         InputError: the limit is below 1.
     """
     if max_tokens < 1:
-        raise InputError(f"max_tokens must be at least 1, not {max_tokens}; give the room that an answer needs")
+        raise InputError(
+            f"max_tokens must be at least 1, not {max_tokens}; give the number of tokens that an answer may have"
+        )
 
 
 def quoted(text: str) -> str:

@@ -31,11 +31,13 @@ def from_dict(description: Mapping[str, Any]) -> Answer:
     settings = dict(description)
     kind = settings.pop("kind", None)
     if kind not in _KINDS:
-        raise InputError(f"an answer must be one of {', '.join(_KINDS)}, not {kind!r}; correct its kind")
+        raise InputError(
+            f"the kind of an answer form must be one of {', '.join(_KINDS)}, not {kind!r}; give one of them"
+        )
     try:
         return _KINDS[kind](**settings)
     except TypeError as error:
-        raise InputError(f"an answer of the kind {kind!r} cannot be made: {error}; correct its settings") from None
+        raise InputError(f"the answer form {kind!r} cannot be made: {error}; correct its settings") from None
 
 
 def default_answer(data: Dataset) -> Answer:

@@ -29,7 +29,7 @@ def check_schema(schema: dict[str, Any]) -> None:
         next(validator.iter_errors(None), None)
     except RecursionError:
         raise InputError(
-            "the JSON schema refers to itself without end, or is nested too deeply; take out a reference or a level"
+            "the JSON schema refers to itself without end, or is nested too deeply; remove a reference or a level"
         ) from None
 
 
@@ -57,7 +57,7 @@ def _dialect(schema: dict[str, Any]) -> Specification[Any]:
         return DRAFT202012 if dialect is None else specification_with(str(dialect))
     except UnknownDialect:
         raise InputError(
-            f"the JSON schema has the $schema {dialect!r}, which is no known draft; leave it out for Draft 2020-12"
+            f"the JSON schema has the $schema {dialect!r}, which is not a known draft; leave it out for Draft 2020-12"
         ) from None
 
 

@@ -197,13 +197,15 @@ def _check_labels(labels: tuple[str, ...]) -> None:
             raise InputError(f"a label must not be empty; correct the labels {shown}")
         if spaced(label) in seen:
             first = seen[spaced(label)]
-            raise InputError(f"the labels {first!r} and {label!r} read the same; rename or drop one")
+            raise InputError(
+                f"the labels {first!r} and {label!r} cannot be distinguished in a response; rename or drop one"
+            )
         seen[spaced(label)] = label
 
 
 def _check_modes(mode: str, calibrate: str | None) -> None:
     if mode not in LABEL_MODES:
-        raise InputError(f"the mode of a label must be one of {', '.join(LABEL_MODES)}, not {mode!r}; choose one")
+        raise InputError(f"the mode of Label must be one of {', '.join(LABEL_MODES)}, not {mode!r}; choose one")
     if calibrate not in (None, *CALIBRATIONS):
         raise InputError(f"calibrate must be None or one of {', '.join(CALIBRATIONS)}, not {calibrate!r}; choose one")
     if calibrate and mode != "logprobs":
@@ -213,6 +215,6 @@ def _check_modes(mode: str, calibrate: str | None) -> None:
 def _check_weights(weights: tuple[float, ...], labels: tuple[str, ...], calibrate: str | None) -> None:
     if weights and (calibrate != "rows" or len(weights) != len(labels) or not all(w > 0 for w in weights)):
         raise InputError(
-            f"weights are one positive number for each of the {len(labels)} labels, and need calibrate='rows'; "
+            f"weights must be one positive number for each of the {len(labels)} labels, and need calibrate='rows'; "
             f"got {weights}; leave them out to have them fitted"
         )

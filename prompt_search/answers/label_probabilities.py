@@ -22,8 +22,8 @@ def check_first_tokens(labels: Sequence[str]) -> None:
             one, two = spaced(label), spaced(other)
             if _first_word(one) == _first_word(two) or one.startswith(two) or two.startswith(one):
                 raise InputError(
-                    f"log-probabilities of one token cannot tell the labels {other!r} and {label!r} apart, "
-                    "which begin alike; rename one (a letter each will do) or use mode='text'"
+                    f"the log-probabilities of one token cannot distinguish the labels {other!r} and {label!r}, "
+                    "because they begin alike; rename one (single letters are enough) or use mode='text'"
                 )
 
 

@@ -45,8 +45,8 @@ class Regex(Answer):
         group = min(1, compiled.groups) if self.group is None else self.group
         if group not in range(compiled.groups + 1) and group not in compiled.groupindex:
             raise InputError(
-                f"the pattern {self.pattern!r} has no group {group!r}; it has {compiled.groups}, "
-                f"named: {', '.join(compiled.groupindex) or 'none'}"
+                f"the pattern {self.pattern!r} has no group {group!r} (groups: {compiled.groups}, named: "
+                f"{', '.join(compiled.groupindex) or 'none'}); correct the group or the pattern"
             )
         object.__setattr__(self, "group", group)
 

@@ -229,7 +229,7 @@ class Ledger:
             if "calls" in exceeded:  # settling a request frees tokens and dollars, but no call
                 raise BudgetExceeded(f"the budget of {self.budget.calls} calls is used up")
             if all(open_.waits for open_ in self._open.values()):
-                raise BudgetExceeded(f"{self.budget} has no room for a request that may use {needed.tokens:,} tokens")
+                raise BudgetExceeded(f"{self.budget} cannot cover a request that may use {needed.tokens:,} tokens")
             changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(changed)
             await changed

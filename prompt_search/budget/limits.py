@@ -34,9 +34,9 @@ class Budget:
             raise InputError("a budget needs at least one limit; give calls=, tokens=, usd= or seconds=")
         for name, limit in self.limits.items():
             if not limit > 0:
-                raise InputError(f"a budget is positive, got {name}={limit}")
+                raise InputError(f"a budget must be above 0, got {name}={limit}; give a larger one")
             if name in ("calls", "tokens") and not isinstance(limit, int):
-                raise InputError(f"a budget in {name} is a whole number, got {name}={limit}")
+                raise InputError(f"a budget in {name} must be a whole number, got {name}={limit}; round it")
 
     @property
     def limits(self) -> dict[str, float]:

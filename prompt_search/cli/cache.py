@@ -1,4 +1,4 @@
-"""Commands on the stored responses."""
+"""Commands on the cached responses."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from prompt_search.cli.options import DEFAULT_STORAGE, Storage, Yes
 from prompt_search.cli.terminal import INTERRUPTED, print_view
 from prompt_search.errors import InputError
 
-commands = typer.Typer(help="Count, delete and export stored responses.", no_args_is_help=True)
+commands = typer.Typer(help="Count, delete and export cached responses.", no_args_is_help=True)
 
 
 @commands.command()
 def stats(storage: Storage = None) -> None:
-    """Count the stored responses by model."""
+    """Count the cached responses by model."""
     from prompt_search.results.view import Column, View
 
     with opened_storage(storage) as store:
@@ -45,13 +45,14 @@ def clear(
     everything: Annotated[bool, typer.Option("--all", help="Delete all responses and all stored studies.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Delete the stored responses that no stored study needs."""
+    """Delete the cached responses that no stored study needs."""
     with opened_storage(storage) as store:
         if not yes:
             what = "all responses and all studies" if everything else "responses that no stored study needs"
             if not sys.stdin.isatty():
                 raise InputError(
-                    f"cache clear asks before it deletes {what}, and standard input is not a terminal; give --yes"
+                    f"cache clear asks for confirmation before it deletes {what}, but standard input is not a "
+                    "terminal; give --yes"
                 )
             if not typer.confirm(f"delete {what}?"):
                 raise typer.Exit(INTERRUPTED)
@@ -64,7 +65,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .jsonl; it must not exist.")],
     storage: Storage = None,
 ) -> None:
-    """Write the stored requests and responses to a file.
+    """Write the cached requests and responses to a file.
 
     Each line of the file is a JSON object with one request and its response.
     """
@@ -73,7 +74,7 @@ def export(
             with output.open("x", encoding="utf-8") as file:
                 count = sum(bool(file.write(line)) for line in store.exported())
         except FileExistsError:
-            raise InputError(f"{output}: the file exists already; give another name") from None
+            raise InputError(f"{output}: the file already exists; give another name") from None
         except OSError as error:
             raise InputError(f"{output}: cannot be written: {error.strerror}; give another path") from None
     typer.echo(f"wrote {count:,} responses to {output}")

@@ -64,7 +64,9 @@ def _executed(file: Path) -> dict[str, object]:
     except Exception as error:
         raise StudyError(_located(file, error)) from None
     except SystemExit as error:
-        raise StudyError(f"{file}: the study file ended the program with {error.code!r}; remove that") from None
+        raise StudyError(
+            f"{file}: the study file ends the program with exit code {error.code!r}; remove that call"
+        ) from None
 
 
 def _located(file: Path, error: Exception) -> str:
@@ -110,7 +112,7 @@ def _model(study: Study, given: Overrides) -> Model | None:
     if given.base_url is None:
         return None
     if len(study.models) > 1:
-        raise InputError("--base-url alone fits a study with one model; give --model too")
+        raise InputError("--base-url needs --model, because the study has several models; give both")
     return replace(study.models[0], base_url=given.base_url, gguf=None)
 
 

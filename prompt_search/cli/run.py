@@ -94,7 +94,11 @@ def run(
     folds: Annotated[
         int | None,
         typer.Option(
-            "--folds", help="Number of folds; each row is tested by a search that did not use it. For few rows."
+            "--folds",
+            help=(
+                "Cross-fit in this number of folds: each row is scored by a search that did not use it. Useful for "
+                "few rows."
+            ),
         ),
     ] = None,
     min_score: Annotated[
@@ -228,7 +232,7 @@ def rescore(
     ] = None,
     storage: StudyStorage = None,
 ) -> None:
-    """Score the stored responses of a study again.
+    """Score the cached responses of a study again.
 
     The study file may have another metric or answer form. No request is sent, and the stored study is kept.
     """

@@ -60,7 +60,7 @@ def scaffold(data_file: Path, target: str, folder: Path) -> list[Path]:
     study_file, template_file = folder / "study.py", folder / "template.j2"
     for file in (study_file, template_file):
         if file.exists():
-            raise InputError(f"{file}: the file exists already; remove it or give another folder with --output")
+            raise InputError(f"{file}: the file already exists; remove it or give another folder with --output")
     template = _template(data)
     Study(template=Template(template, name=template_file.name), data=data, model=Model.local()).space()
     name = re.sub(r"\W+", "_", data_file.stem).strip("_") or "study"

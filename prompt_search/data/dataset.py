@@ -142,7 +142,7 @@ class Dataset:
             InputError: ``n`` is below 1.
         """
         if n < 1:
-            raise InputError(f"a number of rows must be at least 1, not {n}; give 1 or more")
+            raise InputError(f"the number of rows must be at least 1, not {n}; give 1 or more")
         first = copy.copy(self)
         first.rows = self.rows[:n]
         first._sides = self._sides[:n]
@@ -198,11 +198,11 @@ class Dataset:
         """
         if self._sides:
             raise self._origin.error(
-                f"the split column {self._split_column!r} says which rows are for the test, so the rows cannot be "
-                "tested in turn; call run, or read the data without it"
+                f"the split column {self._split_column!r} fixes the test rows, so cross_fit cannot choose others; "
+                "call run, or read the data without the split column"
             )
         if count < 2:
-            raise InputError(f"testing all rows in turn takes at least 2 folds, not {count}; give 2 or more")
+            raise InputError(f"cross_fit needs at least 2 folds, not {count}; give 2 or more")
         return equal_folds(self.rows, count, seed, self._origin)
 
     def __len__(self) -> int:

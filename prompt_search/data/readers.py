@@ -140,7 +140,7 @@ def _csv_records(text: str, delimiter: str, file: str) -> list[tuple[int, list[s
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"not valid csv ({_one_line(error)}); close the quotes and double those inside a quoted field",
+            f"not valid csv ({_one_line(error)}); close each quoted field, and double the quotes inside it",
             file=file,
             line=line,
         ) from None

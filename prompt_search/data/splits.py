@@ -63,8 +63,8 @@ def random_split(rows: Sequence[Row], test: int | float, seed: int, origin: Orig
     chosen |= _fitting(rest, size - len(chosen))
     if not chosen:
         raise origin.error(
-            f"no test of at most {size} of the {len(rows)} rows can be drawn, because rows that repeat each other stay "
-            f"together ({len(groups)} distinct rows); add rows or enlarge the test"
+            f"no set of at most {size} of the {len(rows)} rows can be the test rows, because rows that repeat each other "
+            f"stay on one side ({len(groups)} distinct rows); add rows or allow more test rows"
         )
     return _splits(len(rows), chosen)
 
@@ -79,7 +79,7 @@ def listed_split(rows: Sequence[Row], test: Sequence[int], origin: Origin) -> Sp
     chosen = set(test)
     if not chosen <= set(range(len(rows))) or len(rows) - len(chosen) < 2:
         raise InputError(
-            f"test rows are numbers from 0 to {len(rows) - 1} that leave at least 2 rows to search on; got "
+            f"test rows must be row numbers from 0 to {len(rows) - 1} and leave at least 2 search rows; got "
             f"{len(chosen)} from {min(chosen)} to {max(chosen)}; correct the list"
         )
     for members in _repetitions(rows).values():
@@ -157,8 +157,8 @@ def _test_size(test: int | float, rows: int) -> int:
         return max(1, min(most, round(test * rows)))
     if not 1 <= test <= most:
         raise InputError(
-            f"the test must take between 1 and {most} of the {rows} rows, not {test}; "
-            "give another number or a fraction such as 0.3"
+            f"the number of test rows must be between 1 and {most} of the {rows} rows, not {test}; give another "
+            "number or a fraction such as 0.3"
         )
     return test
 

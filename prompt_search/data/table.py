@@ -157,7 +157,9 @@ def _plain(value: Any) -> Any:
         return None if math.isnan(value) else value
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValueError("holds half of a surrogate pair, which no request can carry; correct the text")
+            raise ValueError(
+                "contains a lone surrogate (half of a character), which no request can carry; correct the text"
+            )
         return value
     if isinstance(value, (list, tuple)):
         return [_plain(member) for member in value]

@@ -114,10 +114,10 @@ def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:
     """
     chosen = range(count) if rows is None else list(rows)
     if rows is not None and len(set(chosen)) < len(chosen):
-        raise InputError("rows has a position more than once; give each once")
+        raise InputError("rows must not repeat a position; give each once")
     outside = [row for row in chosen if not 0 <= row < count]
     if outside:
-        raise InputError(f"rows are positions from 0 to {count - 1}, got {outside[0]}; correct it")
+        raise InputError(f"rows must be positions from 0 to {count - 1}, got {outside[0]}; correct it")
     return chosen
 
 

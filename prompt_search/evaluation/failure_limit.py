@@ -44,12 +44,15 @@ class FailureLimit:
         self._failing_prompts.add(prompt)
         if not self._answered:
             if self._failures >= MAX_INITIAL_FAILURES:
-                raise RequestRefused(f"the first {self._failures} requests all failed, the last with {response.error}")
+                raise RequestRefused(
+                    f"the first {self._failures} requests all failed, the last with {response.error}; fix the "
+                    "cause, then run it again"
+                )
             return
         server_fails = response.error.startswith(("server:", "timeout:"))
         prompts_fail = len(self._failing_prompts) >= MIN_FAILING_PROMPTS
         if self._failures >= MAX_CONSECUTIVE_FAILURES and (server_fails or prompts_fail):
             raise RequestRefused(
-                f"the last {self._failures} requests all failed, the last with {response.error}; what was answered "
-                f"before is kept: run it again with retry_errors=True (--retry-errors) when that is mended"
+                f"the last {self._failures} requests all failed, the last with {response.error}; earlier responses "
+                "are stored: fix the cause, then run it again with retry_errors=True (--retry-errors)"
             )

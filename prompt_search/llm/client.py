@@ -242,7 +242,7 @@ class Client:
             )
         reserved = {"model", "messages", "stream"} & set(request.parameters)
         if reserved:
-            raise InputError(f"request parameters may not hold {', '.join(sorted(reserved))}; leave them out")
+            raise InputError(f"request parameters must not contain {', '.join(sorted(reserved))}; leave them out")
         return self._transport, self._parser
 
     async def _attempt(

@@ -201,8 +201,8 @@ def _start(
         return xllamacpp.Server(parameters)
     except RuntimeError as error:
         raise RunError(
-            f"llama.cpp cannot serve {path.name} on port {port or 'any'}: {error}; check that the file "
-            "is a whole GGUF model, that the port is free, and that the memory suffices"
+            f"llama.cpp cannot serve {path.name} on port {port or 'any'}: {error}; check that the file is a whole "
+            "GGUF model, that the port is free, and that there is enough memory"
         ) from error
 
 

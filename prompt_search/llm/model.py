@@ -43,9 +43,9 @@ class Model:
 
     def __post_init__(self) -> None:
         if not self.name.strip():
-            raise InputError("a model needs a name, got an empty one; for example gpt-4o-mini, or local")
+            raise InputError("a model needs a name, got an empty one; give one such as gpt-4o-mini, or local")
         if self.gguf is not None and (self.base_url is not None or self.api_key_env is not None):
-            raise InputError("an embedded model has no base_url and no key; give either gguf or base_url")
+            raise InputError("an embedded model takes no base_url and no key; give either gguf or base_url")
         if self.base_url is not None:
             check_url(self.base_url, "base_url")
         check_limits(self.requests_per_minute, self.tokens_per_minute)

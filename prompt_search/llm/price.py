@@ -25,7 +25,7 @@ class Price:
         for name in ("prompt", "completion", "cached"):
             value = getattr(self, name)
             if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise InputError(f"a price is a number of US dollars, zero or more; got {name}={value}")
+                raise InputError(f"a price must be a number of US dollars, 0 or more, got {name}={value}; correct it")
 
     def cost(self, usage: Usage) -> float:
         """US dollars for ``usage``; NaN when the server did not count the tokens."""

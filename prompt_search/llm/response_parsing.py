@@ -81,7 +81,7 @@ class ResponseParser:
         except (ValueError, RecursionError):
             answer = reply.content.decode("utf-8", "replace")
             if reply.status < 400:
-                raise AttemptError("malformed", self._line(f"the answer is not JSON: {answer}")) from None
+                raise AttemptError("malformed", self._line(f"the response is not JSON: {answer}")) from None
         status = reply.status if reply.status >= 400 else _error_status(answer)
         if status is not None:
             return self._refused(status, answer, reply.headers)
@@ -100,9 +100,9 @@ class ResponseParser:
             message = f"cannot connect to {where}: {why}; check the base URL and the server"
             return AttemptError("unreachable", self._line(message), lost=False)
         if failure == "timeout":
-            return AttemptError("timeout", f"no answer from {where} within {self._request_timeout:g} s")
+            return AttemptError("timeout", f"no response from {where} within {self._request_timeout:g} s")
         if failure == "lost":
-            return AttemptError("server", self._line(f"the answer of {where} was lost: {why}"))
+            return AttemptError("server", self._line(f"the response of {where} was lost: {why}"))
         return AttemptError("server", self._line(f"the connection to {where} broke: {why}"))
 
     def _refused(self, status: int, answer: object, headers: Mapping[str, str]) -> Response:
@@ -128,7 +128,7 @@ class ResponseParser:
         ``finish_reason`` reports the cut."""
         try:
             if answer["choices"] == []:
-                raise AttemptError("empty", self._line(f"the answer has no choices: {_json(answer)}"))
+                raise AttemptError("empty", self._line(f"the response has no choices: {_json(answer)}"))
             choice = answer["choices"][0]
             message = choice["message"]
             text, refusal = message.get("content") or "", message.get("refusal")
@@ -139,7 +139,7 @@ class ResponseParser:
                 raise TypeError(f"the content is a {type(text).__name__}, not a string")
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             raise AttemptError(
-                "malformed", self._line(f"the answer is not a chat completion: {_json(answer)}")
+                "malformed", self._line(f"the response is not a chat completion: {_json(answer)}")
             ) from None
         error = None
         if finish_reason == "content_filter":

@@ -113,7 +113,7 @@ def _finite(value: Any, name: str) -> float:
     plain = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(plain, Real) or not math.isfinite(plain):
         raise InputError(
-            f"a metric must give a truth value, a finite number or a Score, but {name} gave {value!r}; "
-            "return 0 for a worthless answer"
+            f"a metric must return True or False, a finite number or a Score, but {name} returned {value!r}; return "
+            "0 for a wrong answer"
         )
     return float(plain)

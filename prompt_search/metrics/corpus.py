@@ -189,7 +189,7 @@ class WorstSlice(Corpus):
             )
         if inspect.iscoroutinefunction(self.metric):
             raise InputError(
-                f"the metric {self.name} needs a metric that is no coroutine function; give a plain function"
+                f"the metric {self.name} cannot use a coroutine function as its metric; give a plain function"
             )
 
     def counts(self, answer: Any, row: Row) -> Counts:

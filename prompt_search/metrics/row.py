@@ -133,7 +133,10 @@ class Numeric(ReferenceMetric):
     def _compare(self, answer: Any, expected: Any) -> float:
         given, wanted = _read_number(answer), _read_number(expected)
         if wanted is None:
-            raise InputError(f"the metric numeric needs a number to compare with, not {expected!r}; use another")
+            raise InputError(
+                f"the metric numeric needs a number to compare with, not {expected!r}; correct the target, or use "
+                "another metric"
+            )
         return float(given is not None and abs(given - wanted) <= max(self.tolerance, self.relative * abs(wanted)))
 
 

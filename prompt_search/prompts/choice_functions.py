@@ -150,7 +150,7 @@ class ChoiceFunctions:
                 f"examples {name!r}: max={max} shots, but only {len(self._pool)} rows may serve as examples; lower max"
             )
         if isinstance(pickers, str):
-            raise InputError(f"examples {name!r}: pickers is a list of names, got {pickers!r}")
+            raise InputError(f"examples {name!r}: pickers must be a list of names, got {pickers!r}")
         count = self._option(name, "examples", range(min, max + 1))
         if not count:
             return []
@@ -186,7 +186,7 @@ def check_same(known: Factor, kind: Kind, options: tuple[Any, ...]) -> None:
     """
     if known.options != options or known.kind != kind:
         raise InputError(
-            f"one name stands for one list of options, but {known.name!r} has two: {known.kind} "
+            f"each name must have one list of options, but {known.name!r} has two: {known.kind} "
             f"{_shortened(known.options)} and {kind} {_shortened(options)}; rename one"
         )
 

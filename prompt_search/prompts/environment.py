@@ -29,14 +29,14 @@ class CheckedChatBlock(ChatBlock):
 
     def _chat(self, role: str, context: Context, caller: Callable[[], str]) -> str:
         if role not in ROLES:
-            raise InputError(f"a chat role is one of {', '.join(ROLES)}, got {role!r}")
+            raise InputError(f"a chat role must be one of {', '.join(ROLES)}, got {role!r}")
         messages: list[dict[str, str]] = context[MESSAGES]
         before = len(messages)
 
         def content() -> str:
             text: str = caller()
             if len(messages) != before:
-                raise InputError("a chat block cannot hold another; close the first one")
+                raise InputError("a chat block cannot contain another; close the first one")
             return text
 
         return super()._chat(role, context, content)
@@ -99,8 +99,8 @@ def render_messages(
         return (Message("user", outside),)
     if outside:
         raise TemplateError(
-            f"a template with chat blocks has all its text inside them, but this is outside: {outside[:60]!r}; "
-            f"move it into a message",
+            "a template with chat blocks must have all its text inside them, but this is outside: "
+            f"{outside[:60]!r}; move it into a message",
             template=name,
             line=line_outside(outside),
         )

@@ -73,8 +73,8 @@ class ExamplePool:
     def _ranking(self, kind: str, number: str) -> Sequence[int]:
         if kind not in ("random", "balanced") or not number.isdecimal():
             raise ValueError(
-                f"a picker is 'random 1', 'balanced 1' (2, 3, … for other sets), 'diverse' or 'nearest', "
-                f"got {f'{kind} {number}'!r}; correct it"
+                "a picker must be 'random 1', 'balanced 1' (2, 3, … for other sets), 'diverse' or 'nearest', got "
+                f"{f'{kind} {number}'!r}; correct it"
             )
         if (kind, number) not in self._rankings:
             order = list(range(len(self.examples)))

@@ -150,7 +150,9 @@ class Prompt:
             try:
                 return text().encode("utf-8")
             except UnicodeEncodeError:
-                raise InputError(f"{path}: the prompt holds half a character (a lone surrogate); remove it") from None
+                raise InputError(
+                    f"{path}: the prompt contains a lone surrogate (half of a character); remove it"
+                ) from None
 
         texts = {".j2": self._as_j2, ".json": self._as_json, ".txt": self._as_txt, ".py": self._as_python}
         return write_by_suffix(path, {suffix: partial(encoded, text) for suffix, text in texts.items()}, "prompt")

@@ -166,7 +166,9 @@ class SearchSpace:
     @property
     def _headline(self) -> str:
         count, exact = self.size()
-        return f"SearchSpace: {len(self.factors)} choices, {'' if exact else 'at most '}{count:,} candidates"
+        choices = f"{len(self.factors)} choice{'' if len(self.factors) == 1 else 's'}"
+        candidates = f"{count:,} candidate{'' if count == 1 else 's'}"
+        return f"SearchSpace: {choices}, {'' if exact else 'at most '}{candidates}"
 
     def _repr_html_(self) -> str:
         lines = [

@@ -48,8 +48,8 @@ def choice_lines(ast: nodes.Template, template: str) -> dict[str, int]:
         name = first.value
         if not re.fullmatch(r"[A-Za-z]\w*", name) or name in RESERVED:
             raise TemplateError(
-                f"a choice's name is a word of letters, digits and underscores, and not a column of the "
-                f"result tables; got {name!r}",
+                "a choice's name must be a word of letters, digits and underscores, and not a column of the result "
+                f"tables; got {name!r}",
                 template=template,
                 line=call.lineno,
             )
@@ -68,7 +68,7 @@ def refuse_other_files(ast: nodes.Template, template: str) -> None:
     """Refuse a template that reads other templates."""
     for node in ast.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
         raise TemplateError(
-            "a template stands alone, without include, import or extends; copy the text into it",
+            "a template cannot use include, import or extends; copy the text into it",
             template=template,
             line=node.lineno,
         )
@@ -153,7 +153,7 @@ def check_row_fields(ast: nodes.Template, template: str, fields: Sequence[str], 
     for line, column, by_attribute in row_fields_used(ast):
         if column == target:
             raise TemplateError(
-                f"row.{column} is the target, which a prompt must not see; use another field",
+                f"row.{column} is the target, which a prompt must not contain; use another field",
                 template=template,
                 line=line,
             )

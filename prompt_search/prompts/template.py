@@ -55,7 +55,7 @@ class Template:
         self.context = dict(context or {})
         for key, value in self.context.items():
             if key in ("row", "nearest", MESSAGES, *FUNCTIONS):
-                raise InputError(f"context[{key!r}]: every template has something of that name; rename it")
+                raise InputError(f"context[{key!r}]: the name is reserved in templates; rename it")
             literal(value, where=f"context[{key!r}]")
         self._parsed = ParsedTemplate.parse(source, name)
 

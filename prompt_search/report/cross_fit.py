@@ -101,7 +101,7 @@ class CrossFit:
 def folds_view(found: CrossFit) -> View:
     """The searches of the folds, with the scores of default and winner on the rows that they never saw."""
     return View(
-        title="each search, tested on rows that it never saw",
+        title="the winner of each search, scored on rows that the search did not use",
         columns=(
             Column("search"),
             Column("rows", "number"),

@@ -19,7 +19,7 @@ SECTIONS = {
 }
 """The titles of the sections, by their anchors."""
 
-UNFINISHED = "The study is unfinished: run the same line to go on. What is known so far follows."
+UNFINISHED = "The study is unfinished: run it again to resume. What is known so far follows."
 SHIP_DEFAULT = "Ship the default prompt: no candidate was found that is expected to beat it."
 NOTHING_ANSWERED = "Nothing was answered yet."
 EFFECTS_UNKNOWN = "The effects of the choices are not known before the study is finished."
@@ -31,7 +31,7 @@ EFFECTS_CAPTION = (
 OTHER_EFFECTS_CAPTION = "The other choices"
 INTERACTIONS_CAPTION = "Pairs of options with an effect beyond the sum of their own effects"
 FRONT_CAPTION = "Prompts that no other beats both in score and in tokens, cost or time"
-LEDGER_CAPTION = "The requests of the study itself, by role"
+LEDGER_CAPTION = "The study's own calls, by role"
 LABELS_CAPTION = "The winner's answers by label; a label with a bias above 0 is answered too often"
 CONFUSION_CAPTION = "The number of rows of each target (lines) that got each answer (columns) from the winner"
 IDENTITY_CAPTION = "The settings of the study"
@@ -42,7 +42,10 @@ PROGRESS_NOTE = (
 
 def front_note(cost: str) -> str:
     """The caption of a chart of score against a cost."""
-    return f"Corrected score against {cost}. Blue: no other prompt scores as high for less. Ringed: the winner."
+    return (
+        f"Selection-corrected estimate against {cost}. Blue: no other prompt scores as high for less. Ringed: the "
+        "winner."
+    )
 
 
 def badge(finished: bool, verdict: Verdict, winner: int) -> str:
@@ -62,14 +65,14 @@ def advice(finished: bool, verdict: Verdict, winner: int) -> str:
         return SHIP_DEFAULT
     if verdict.rows < 2:
         return (
-            f"The best candidate is trial {winner}, but nothing was tested on rows that the search never saw: its "
-            f"score is optimistic."
+            f"The best candidate is trial {winner}, but it was not compared with the default prompt on test rows: "
+            "its score is optimistic."
         )
     return {
         "better": f"Ship the winner, trial {winner}: it is better than {DEFAULT_PROMPT}.",
-        "worse": f"Keep {DEFAULT_PROMPT}: the winner, trial {winner}, is worse on rows that the search never saw.",
-        "not shown": f"{verdict_sentence(verdict, f'The winner, trial {winner},', DEFAULT_PROMPT)}: ship it where its "
-        f"price does not matter, or test both on more rows.",
+        "worse": f"Keep {DEFAULT_PROMPT}: the winner, trial {winner}, is worse on test rows.",
+        "not shown": f"{verdict_sentence(verdict, f'The winner, trial {winner},', DEFAULT_PROMPT)}: ship it only if "
+        "its cost does not matter, or compare both on more test rows.",
     }[verdict]
 
 
@@ -99,8 +102,8 @@ def cost_note(sent: float, received: float, seconds: float) -> str:
 def shorter_prompt(trial: int, size: str, winner_size: str, unit: str, margin: float) -> str:
     """The advice to use a shorter prompt that is about as good."""
     return (
-        f"A shorter prompt will do: trial {trial} has {size} {unit} instead of {winner_size}, and is with 95% "
-        f"probability no more than {margin:g} worse."
+        f"A shorter prompt will do: trial {trial} has {size} {unit} instead of {winner_size}, and is, with 95% "
+        f"probability, at most {margin:g} worse."
     )
 
 
@@ -122,15 +125,15 @@ def shown_effects(options: Sequence[tuple[str, str]], tested: int) -> str:
     if not options:
         return NO_EFFECT_SHOWN
     named = ", ".join(f"{choice} “{_html.clipped(option, 40)}”" for choice, option in options)
-    return f"Options with a shown effect, {len(options)} of {tested}: {named}."
+    return f"Options that are shown to affect the score, {len(options)} of {tested}: {named}."
 
 
 def answered_on(rows: int, tested: bool, unparsed: int, errors: int) -> str:
     """The rows that the tables of answers are about."""
-    where = "rows that the search never saw" if tested else "rows of the search, which is optimistic"
+    where = "test rows" if tested else "search rows, whose scores are optimistic"
     return (
-        f"The tables are about the winner's answers on {rows} {where}. Of all its answers {unparsed} could not be "
-        f"read, and {errors} of its requests failed."
+        f"The tables show the winner's answers on {rows} {where}. Of all its answers {unparsed} could not be read, "
+        f"and {errors} of its requests failed."
     )
 
 

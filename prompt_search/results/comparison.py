@@ -196,14 +196,14 @@ def compare(first: StoredStudy | Evaluation, second: StoredStudy | Evaluation) -
     common = targets[0].keys() & targets[1].keys()
     if len(common) < 2:
         raise InputError(
-            f"two prompts are compared on rows that both were scored on, of which there are {len(common)}; evaluate "
-            f"both on the same rows"
+            f"a comparison needs at least 2 rows that both prompts were scored on, not {len(common)}; evaluate both "
+            "on the same rows"
         )
     for row in sorted(common):
         if targets[0][row] != targets[1][row]:
             raise InputError(
-                f"row {row} has the target {targets[0][row]!r} in one and {targets[1][row]!r} in the other; compare "
-                f"prompts on the same data"
+                f"row {row} has the target {targets[0][row]!r} in the first and {targets[1][row]!r} in the second; "
+                "compare prompts on the same data"
             )
     first_kept, second_kept = (each.only(common, splits) for each in pair)
     return Comparison(first=first_kept, second=second_kept, sealed=sealed)
@@ -221,6 +221,6 @@ def _evaluation(given: StoredStudy | Evaluation) -> Evaluation:
     if isinstance(given, Evaluation):
         return given
     raise InputError(
-        f"results and evaluations are compared, got {type(given).__name__}; give study.run(...), open_result(...), "
-        f"result.evaluation(trial) or evaluate(...)"
+        f"compare takes results and evaluations, not {type(given).__name__}; give study.run(...), open_result(...), "
+        "result.evaluation(trial) or evaluate(...)"
     )

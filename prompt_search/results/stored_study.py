@@ -50,7 +50,7 @@ class StoredStudy(StudyTables):
             StudyError: the study is unfinished.
         """
         if not self.finished:
-            raise StudyError(f"the study {self.name!r} is unfinished; run the same line to go on")
+            raise StudyError(f"the study {self.name!r} is unfinished; run it again to resume")
         sizes, _ = tables.prompt_sizes(self._table)
         winner = self._trial(self.best_trial)
         near = [winner.trial]

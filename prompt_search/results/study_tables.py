@@ -54,8 +54,8 @@ class StudyTables:
         named = {summary.winner, summary.hand_written, *summary.order} - {None}
         if named - numbers or len(numbers) < len(self._trials):
             raise StorageError(
-                f"study {self.name!r} cannot be read: its trials are not those that its summary names; restore the "
-                f"storage, or run the study anew with fresh=True (--fresh)"
+                f"study {self.name!r} cannot be read: its trials do not match its summary; restore the storage, or "
+                "start over with fresh=True (--fresh)"
             )
 
     @cached_property
@@ -241,7 +241,7 @@ class StudyTables:
             InputError: there is no such column, it is given twice, or the table has a column of that name.
         """
         if data.fingerprint != self.identity["data"]:
-            raise StudyError(f"these are not the data of the study {self.name!r}; give those that it was run on")
+            raise StudyError(f"the data differs from that of the study {self.name!r}; give the data that it was run on")
         names = ["group"] if callable(by) else [by] if isinstance(by, str) else list(by)
         if not callable(by):
             _check_groups(names, [*data.fields, data.target])
@@ -274,5 +274,6 @@ def _check_groups(names: Sequence[str], columns: Sequence[str]) -> None:
             values = ", ".join(f"row[{each!r}]" for each in names)
             values = values if len(names) == 1 else f"({values})"
             raise InputError(
-                f"a table of slices has a column {name!r} of its own; group by a function, by=lambda row: {values}"
+                f"the column {name!r} cannot be a group, because the table has a column of that name; group by a "
+                f"function, by=lambda row: {values}"
             )

@@ -43,7 +43,7 @@ def ranking_view(
         result: a study, finished or not.
         limit: number of prompts; None for all.
         width: number of characters that each option is shortened to.
-        detailed: with the corrected score, seconds and state as well.
+        detailed: with the estimate, seconds and state as well.
         marked: with the choices that differ from the default or the winner, those that differ from the winner marked;
             else with the choices that differ from the default.
     """
@@ -56,7 +56,7 @@ def ranking_view(
         (Column(INTERVAL, "bar", ".2f"), _bars(frame, "score")),
     ]
     if detailed:
-        shown.append((Column("corrected", "number", ".3f"), frame["estimate"]))
+        shown.append((Column("estimate", "number", ".3f"), frame["estimate"]))
     shown += [
         (Column("rows", "number"), frame["search_rows"]),
         (Column("tokens", "number", ".0f"), frame["prompt_tokens"]),
@@ -83,7 +83,7 @@ def tested_view(result: StoredStudy) -> View:
     """The scores on the test rows: of the default prompt, the best prompt written by hand and the winner."""
     scores = [(name, trial, result.test_score(trial)) for name, trial in result.tested.items()]
     return View(
-        title=f"on test rows that the search never saw ({wording.test_uses_text(result.test_uses)})",
+        title=f"scores on held-out test rows ({wording.test_uses_text(result.test_uses)})",
         columns=(
             Column("prompt"),
             Column("trial", "number"),
@@ -119,7 +119,7 @@ def effects_view(result: StoredStudy, limit: int | None = SHOWN_EFFECTS, *, show
     shown.append((Column("trials", "number"), frame["trials"]))
     if not shown_only:
         shown.append((Column("importance", "number", ".0%"), frame["importance"]))
-    title = "options with a shown effect on the true score" if shown_only else "effects of options on the true score"
+    title = "options that are shown to affect the true score" if shown_only else "effects of options on the true score"
     return _view(title, shown)
 
 
@@ -148,11 +148,11 @@ def pareto_view(result: StoredStudy, limit: int | None = None) -> View:
         "prompts that no other beats both in score and in tokens, cost or latency",
         [
             (Column("trial", "number"), frame["trial"]),
-            (Column("corrected score", "number", ".3f"), frame["estimate"].fillna(frame["score"])),
+            (Column("estimate", "number", ".3f"), frame["estimate"].fillna(frame["score"])),
             (Column("prompt tokens", "number", ",.0f"), frame["prompt_tokens"]),
             (Column("USD per 1,000 rows", "number", ",.4f"), frame["usd_per_1000_rows"]),
             (Column("seconds", "number", ".2f"), frame["latency_s"]),
-            (Column("nothing better by"), fronts),
+            (Column("on the front by"), fronts),
         ],
     )
 
@@ -163,7 +163,7 @@ def ledger_view(result: StoredStudy) -> View:
     whole = ("calls", "reused", "prompt_tokens", "completion_tokens")
     titles = dict(zip(whole, ("calls sent", "reused", "prompt tokens", "completion tokens"), strict=True))
     return _view(
-        "what the study itself spent, by role",
+        "the study's own calls, by role",
         [
             (Column("role"), frame["role"]),
             *((Column(titles[name], "number", ",.0f"), frame[name]) for name in whole),

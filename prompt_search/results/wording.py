@@ -149,7 +149,7 @@ def better_now(trial: int, estimate: float) -> str:
 
 def unfinished(candidates: int) -> str:
     """The state of a study that has not ended."""
-    return f"The study is unfinished after {candidates} candidates; run the same line to go on."
+    return f"The study is unfinished after {candidates} candidates; run it again to resume."
 
 
 def spent_so_far(calls: int) -> str:
@@ -190,7 +190,7 @@ def spent_sentence(
         calls: number of calls that count against the budget.
         model: its name.
         cached: number of these calls whose response came from the cache.
-        tokens: sent and received.
+        tokens: sent and received; 0 where the server counted none, so that their number is unknown.
         usd: US dollars, None where a price is unknown.
         seconds: duration.
         budget: the limits.
@@ -199,7 +199,7 @@ def spent_sentence(
     """
     from_cache = f", {cached:,} of them answered from the cache" if cached else ""
     return (
-        f"{calls:,} calls of {model}{from_cache} ({_numbers.tokens(tokens)}, {_numbers.dollars(usd)}, "
+        f"{calls:,} calls of {model}{from_cache} ({_numbers.tokens(tokens or None)}, {_numbers.dollars(usd)}, "
         f"{_numbers.seconds(seconds, 0)}) were used of a budget of {budget_text(budget)}; {tried:,} of {candidates:,} "
         f"candidates were tried."
     )
@@ -214,9 +214,9 @@ def changes_text(default: Mapping[str, str], chosen: Mapping[str, str], width: i
 def cross_fit_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, folds: int) -> str:
     """The test over all folds of a cross-fitted study, without its full stop."""
     return (
-        f"{verdict_sentence(verdict, 'A prompt found in this way', DEFAULT_PROMPT)}: {score_text(winner)} against "
-        f"{score_text(baseline)} on {verdict.rows} rows, each tested by one of {folds} searches that never saw it, "
-        f"{difference_text(verdict)}"
+        f"{verdict_sentence(verdict, 'The winner of such a search', DEFAULT_PROMPT)}: {score_text(winner)} against "
+        f"{score_text(baseline)} on {verdict.rows} rows, each scored by one of {folds} searches that did not use "
+        f"it, {difference_text(verdict)}"
     )
 
 
@@ -261,4 +261,4 @@ def changed_rows_title(verdict: Verdict) -> str:
 
 
 CHANGED_BY_WINNER = "what the winner changes in the default prompt"
-NO_EFFECT_SHOWN = "No option is shown to have an effect with so few answers."
+NO_EFFECT_SHOWN = "No option is shown to affect the score with so few answers."

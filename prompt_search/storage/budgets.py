@@ -41,7 +41,7 @@ class Budgets:
             if budget.usd is not None and math.isnan(total.usd):
                 raise InputError(
                     f"a budget in US dollars counts what study {study!r} cost so far, which is unknown; give it "
-                    f"another name, or start anew with fresh=True (--fresh)"
+                    "another name, or start over with fresh=True (--fresh)"
                 )
             if not budgets or (budgets[-1] != budget.limits and budget.allows_more_than(total)):
                 budgets.append(budget.limits)

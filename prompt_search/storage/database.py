@@ -56,7 +56,9 @@ class Database:
             self.in_memory = _is_in_memory(self.url)  # then nobody else can open it
             self.engine = sql.create_engine(self.url, **_pooling(self.url))
             if self.url.get_backend_name() not in BACKENDS:
-                raise ValueError(f"a storage is SQLite or PostgreSQL, not {self.url.get_backend_name()}")
+                raise ValueError(
+                    f"a storage must be SQLite or PostgreSQL, not {self.url.get_backend_name()}; give another URL"
+                )
             if self.is_sqlite:
                 event.listen(self.engine, "connect", _tune_sqlite)
             schema.open_schema(self.engine, shown_url(url))
@@ -96,7 +98,7 @@ class Database:
                 yield connection
         except sql.exc.SQLAlchemyError as error:
             raise RunError(
-                f"storage {self.shown!r} cannot be written: {_reason(error)}; make room or restore the connection"
+                f"storage {self.shown!r} cannot be written: {_reason(error)}; free disk space or restore the connection"
             ) from None
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -191,5 +193,5 @@ def _why_closed(url: str, error: Exception) -> str:
     if isinstance(error, ImportError):
         remedy = "install that package (PostgreSQL: pip install 'prompt_search[postgres]') or use sqlite:///study.db"
     elif "unable to open database file" in _reason(error):
-        remedy = "make its folder first, and check that it may be written"
+        remedy = "make its folder first, and check that it is writable"
     return f"storage {shown_url(url)!r} cannot be opened: {_reason(error)}; {remedy}"

@@ -36,8 +36,8 @@ class Leases:
             if row is not None and self._holds(row):
                 until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.expires))
                 raise StudyError(
-                    f"study {study!r} in {self._database.shown} is being run by process {row.process} on {row.host}, "
-                    f"at least until {until}; wait for it or end it, or give this one another name"
+                    f"study {study!r} in {self._database.shown} is being run by process {row.process} on "
+                    f"{row.host}, at least until {until}; wait for it, end it, or give this study another name"
                 )
             if row is None:
                 connection.execute(self._database.insert(lease).on_conflict_do_nothing().values(study=study, **values))

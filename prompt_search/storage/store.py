@@ -102,9 +102,7 @@ class Store:
         """
         summary = self.study_records.study(study).summary
         if summary is None:
-            raise StudyError(
-                f"the study {study!r} is unfinished and has no Optuna study yet; run the same line to go on"
-            )
+            raise StudyError(f"the study {study!r} is unfinished and has no Optuna study yet; run it again to resume")
         found = self.optuna_mirror.load(study)
         if found is None:
             trials = self.study_records.trials(study)

@@ -74,8 +74,8 @@ class Studies:
                 connection.execute(schema.studies.insert().values(**values))
         elif details := changes(stored.identity, identity):
             raise StudyError(
-                f"study {name!r} in {self._database.shown} was started with other settings: {details}; "
-                f"give it another name or storage, or start anew with fresh=True (--fresh)"
+                f"study {name!r} in {self._database.shown} was started with other settings: {details}; give it "
+                "another name or storage, or start over with fresh=True (--fresh)"
             )
 
     def delete_study(self, name: str) -> None:

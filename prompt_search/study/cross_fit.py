@@ -17,7 +17,7 @@ def cross_fit(plan: StudyPlan, budget: Budget, folds: int, options: RunOptions) 
     """Run one search without each fold, and one over all rows; see `Study.cross_fit`."""
     parts = plan.data.folds(folds, plan.settings.seed)
     if min(limit for limit in (budget.calls, budget.tokens, folds + 1) if limit is not None) <= folds:
-        raise InputError(f"{folds + 1} searches share {budget}, which is less than one for each; give more")
+        raise InputError(f"{folds + 1} searches share {budget}, which is less than 1 for each; give more")
     share = budget.part(1 / (folds + 1))
 
     def search(name: str, sealed: Sequence[int]) -> Result:

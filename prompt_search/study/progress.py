@@ -41,7 +41,7 @@ def choose_display(wanted: str | None, stream: TextIO | None = None) -> Display:
         case None:
             return "rich" if (stream or sys.stderr).isatty() else "plain"
         case _:
-            raise InputError(f"a display is rich, plain or none, got {wanted!r}; give one of them")
+            raise InputError(f"a display must be rich, plain or none, got {wanted!r}; give one of them")
 
 
 @contextmanager

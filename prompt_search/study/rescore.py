@@ -61,8 +61,8 @@ def _opened(plan: StudyPlan, memory: Store | None) -> Store:
     store.close()
     if memory is None:
         raise StudyError(
-            f"study {plan.name!r} has no storage, so only what it ran itself can be rescored, and it has not run; "
-            f"call run() first, or give storage= to both"
+            f"study {plan.name!r} has no storage, so only a run of this Study object can be rescored, and it has "
+            "not run; call run() first, or give both studies storage="
         )
     return memory
 
@@ -91,8 +91,7 @@ def _stored_study(store: Store, name: str) -> _StoredStudy:
     record = store.study(name)
     if record.summary is None:
         raise StudyError(
-            f"study {name!r} cannot be rescored, for it is unfinished; run the same line that began it to go on, "
-            f"and rescore then"
+            f"study {name!r} cannot be rescored, because it is unfinished; run it again to resume, then rescore it"
         )
     return _StoredStudy(record=record, summary=record.summary, trials=store.trials(name), samples=store.samples(name))
 
@@ -110,7 +109,8 @@ def _checked_identity(plan: StudyPlan, record: StudyRecord) -> dict[str, object]
     changed = changes(record.identity, identity, but=MAY_CHANGE)
     if changed:
         raise StudyError(
-            f"study {record.study!r} cannot be rescored, for its candidates were others: {changed}; run anew"
+            f"study {record.study!r} cannot be rescored, because its candidates differ: {changed}; run it as a new "
+            "study"
         )
     return identity
 
@@ -192,7 +192,9 @@ def _prepared(plan: StudyPlan, record: StudyRecord, trial: TrialRecord) -> Prepa
     """
     forms, count = plan.prompts.answers, len(record.identity.get("answers", ()))
     if len(forms) not in (1, count):
-        raise StudyError(f"study {record.study!r} had {count} answer forms, not {len(forms)}; give one, or as many")
+        raise StudyError(
+            f"study {record.study!r} had {count} answer forms, not {len(forms)}; give one, or as many as that study had"
+        )
     with reading(f"trial {trial.trial} of study {record.study!r}"):
         answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
         prompt = replace(checked(Prompt, trial.prompt), answer=answer.to_dict())
@@ -208,8 +210,8 @@ def _check_sent(plan: StudyPlan, prepared: PreparedPrompt, sample: SampleRecord)
     inside = sample.row < len(plan.data)
     if not inside or prepared.request(plan.data.rows[sample.row].fields).key != sample.key:
         raise StudyError(
-            f"row {sample.row} is not the row that the stored request was made of; rescore with the rows of the stored "
-            f"study, of which the target alone may be corrected"
+            f"row {sample.row} differs from the row of the stored request; rescore with the rows of the stored "
+            "study, in which only targets may differ"
         )
 
 

@@ -62,8 +62,8 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
         in_own_thread(lambda: running.main(evaluator), lambda: ledger.stop("interrupted"))
         if lease is not None and lease.lost:
             raise RunError(
-                f"study {plan.name!r} was taken over by another process, because this one did not renew its lease in "
-                f"time; wait for the other one, then run the same line again"
+                f"study {plan.name!r} was taken over by another process, because this one did not renew its lease "
+                "in time; wait for the other process to end, then run it again"
             )
         store.end_writing()
         return Result(store, plan.name), store
@@ -146,7 +146,7 @@ class _Run:
 
         One prompt is scored after the other: a server that caches prefixes then reads each prompt's shots once.
         """
-        self._reporter.phase = "sealed test"
+        self._reporter.phase = "test"
         baselines = [race.trials[DEFAULT_TRIAL], race.hand_written or winner]
         trials = list(dict.fromkeys([*baselines, winner]))
         rows = self._affordable_rows(evaluator, trials)

@@ -354,8 +354,8 @@ class Study(_PlanAttributes):
     def __repr__(self) -> str:
         models = ", ".join(model.name for model in self.models)
         return (
-            f"Study({self.name!r}: {self.template.name}, {len(self.search_rows)} search rows, "
-            f"{len(self.test_rows)} sealed test rows, model {models}, metric {self.plan.metric_name})"
+            f"Study({self.name!r}: {self.template.name}, {len(self.search_rows)} search rows, {len(self.test_rows)} "
+            f"test rows, model {models}, metric {self.plan.metric_name})"
         )
 
     def _repr_html_(self) -> str:
@@ -363,7 +363,7 @@ class Study(_PlanAttributes):
             return self._result._repr_html_()
         settings = {
             "template": self.template.name,
-            "rows": f"{len(self.search_rows)} to search on, {len(self.test_rows)} sealed",
+            "rows": f"{len(self.search_rows)} search rows, {len(self.test_rows)} test rows",
             "model": ", ".join(model.name for model in self.models),
             "metric": self.plan.metric_name,
             "storage": shown_url(self.storage) if self.storage else "in memory",

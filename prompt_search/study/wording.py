@@ -27,7 +27,7 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     """The parts of the line: study, phase, trial, requests, best with interval, errors, cached share, cost, rate,
     time left."""
     limit = "" if math.isinf(snapshot.limit) else f"/{snapshot.limit:,.0f}"
-    parts = [f"{snapshot.study}: {snapshot.phase}", f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} requests"]
+    parts = [f"{snapshot.study}: {snapshot.phase}", f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} calls"]
     if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
         parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f})")
     parts.append(f"{_counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
@@ -70,7 +70,7 @@ def measured_lines(found: Measured) -> Lines:
         ("answers match rows", "not tested" if math.isnan(found.p) else f"p = {found.p:.2g}"),
         ("sent twice", f"{_counted(found.repeated, 'request')}, {found.changed} answered differently"),
         ("unparsed, errors", f"{found.unparsed}, {found.errors} of {found.calls}"),
-        ("sealed rows", f"{found.test_rows}; {_power(found.detectable)}"),
+        ("test rows", f"{found.test_rows}; {_power(found.detectable)}"),
         ("per request", f"{tokens} tokens, {_known(found.latency_s, '.2f')} s, {cost}"),
     ]
     if found.budget is not None:
@@ -83,8 +83,8 @@ def measured_lines(found: Measured) -> Lines:
 def _power(detectable: float) -> str:
     """What sealed rows can show."""
     if math.isnan(detectable):
-        return "they are too few to detect a difference"
-    return f"they detect a true difference of {detectable:.2f} with 80% power"
+        return "too few to detect a difference"
+    return f"a true difference of {detectable:.2f} is detectable with 80% power"
 
 
 # Preflight: reasons against a search
@@ -98,15 +98,15 @@ def all_failed(errors: int, first_error: str | None) -> str:
 def nearly_perfect(score: float) -> str:
     """The default prompt leaves nothing to gain."""
     return (
-        f"Don't search for a higher score: the default prompt has {score:.2f} already. Ship it, or collect rows on "
-        "which it fails."
+        f"Don't search for a higher score: the default prompt already scores {score:.2f}. Ship it, or collect rows "
+        "on which it fails."
     )
 
 
 def none_right(prompts: int) -> str:
     """No answer of any prompt is right."""
     return (
-        f"Don't search yet: no answer of the {prompts} prompts is right. Look at some responses: either the answer "
+        f"Don't search yet: no answer of the {prompts} prompts is correct. Read some responses: either the answer "
         "form does not read them correctly, or this model cannot do the task."
     )
 
@@ -124,9 +124,9 @@ def no_match(p: float, prompts: int) -> str:
 def too_few_rows(test_rows: int, detectable: float, room: float) -> str:
     """The sealed rows cannot show that a prompt is better."""
     return (
-        f"Don't search yet: {_counted(test_rows, 'sealed row')} cannot show that a prompt is better "
-        f"({_power(detectable)}, and the default prompt leaves at most {room:.2f}). Label more rows, allow more calls, "
-        "or test all rows in turn (cross_fit)."
+        f"Don't search yet: {_counted(test_rows, 'test row')} cannot show that a prompt is better "
+        f"({_power(detectable)}, and the default prompt leaves room for at most {room:.2f}). Label more rows, allow "
+        "more calls, or use cross_fit, which tests on all rows."
     )
 
 
@@ -135,31 +135,31 @@ def too_few_rows(test_rows: int, detectable: float, room: float) -> str:
 
 def go(test_rows: int, detectable: float, room: float | None) -> str:
     """A search is advised; ``room``: what the default prompt leaves to gain, None where scores have no limit."""
-    gain = "scores have no known limit" if room is None else f"the default prompt leaves {room:.2f}"
-    return f"Go: {gain}, and the test has {_counted(test_rows, 'sealed row')}: {_power(detectable)}."
+    gain = "scores have no known limit" if room is None else f"the default prompt leaves room for {room:.2f}"
+    return f"Go: {gain}, and there are {_counted(test_rows, 'test row')}: {_power(detectable)}."
 
 
 def unread(unparsed: int, answers: int) -> str:
     """Many answers could not be read."""
     return (
-        f"{unparsed} of {answers} answers could not be read. Look at some; then ask for the form in the prompt, or use "
-        "another answer form."
+        f"{unparsed} of {answers} answers could not be read. Read some responses, then state the expected form in "
+        "the prompt, or use another answer form."
     )
 
 
 def repeating_rows(count: int, row: int, other: int, similarity: float) -> str:
     """Sealed rows nearly repeat search rows; ``row`` and ``other`` are the most similar two."""
     return (
-        f"{count} of the sealed rows nearly repeat search rows: row {row} is {similarity:.0%} like row {other}. The "
-        "test will be too optimistic; put such rows on one side, by a split column."
+        f"{count} of the test rows nearly repeat search rows: row {row} is {similarity:.0%} similar to row {other}. "
+        "The test will be optimistic; put such rows on the same side with a split column."
     )
 
 
 def changed_answers(changed: int, repeated: int) -> str:
     """Answers were different when a request was sent twice."""
     return (
-        f"{changed} of {repeated} answers were different when the request was sent again: scores have this noise as "
-        "well."
+        f"{changed} of {repeated} answers were different when the request was sent again: scores contain this "
+        "noise, too."
     )
 
 
@@ -178,7 +178,7 @@ def estimate_lines(
     basis: str,
 ) -> Lines:
     """The table of an estimate."""
-    known = f", {stored:,} of them stored already" if stored else ""
+    known = f", {stored:,} of them cached" if stored else ""
     return [
         ("calls", f"{calls:,}{known}"),
         ("tokens", _known(tokens, ",.0f")),
@@ -191,12 +191,16 @@ def estimate_lines(
 
 def stored_basis(responses: int) -> str:
     """The estimate uses stored responses."""
-    return f"{responses:,} stored responses of this study or its preflight"
+    return f"{responses:,} cached responses of this study or its preflight"
 
 
 def rendered_basis(prompts: int, *, bounded: bool) -> str:
     """The estimate uses rendered prompts, and the limit of answers where there is one."""
-    answers = "the most tokens that an answer may have" if bounded else f"no limit of answers ({ANSWER_LIMITS[-1]})"
+    answers = (
+        ("the largest number of tokens that an answer may have")
+        if bounded
+        else f"no limit on answers ({ANSWER_LIMITS[-1]})"
+    )
     return f"{prompts:,} rendered prompts at {BYTES_PER_TOKEN:g} bytes per token, and {answers}"
 
 

@@ -47,7 +47,7 @@ class Faults:
     def __post_init__(self) -> None:
         shares = self.shares.values()
         if min(shares) < 0 or sum(shares) > 1:
-            raise InputError(f"shares of faults are 0 or more, and at most 1 together; got {sum(shares):g}")
+            raise InputError(f"shares of faults must be 0 or more, and at most 1 together; got {sum(shares):g}")
 
     @property
     def shares(self) -> dict[str, float]:

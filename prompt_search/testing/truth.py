@@ -40,7 +40,7 @@ def truth_model(
                 return line
         found = [row for row in targets if row in text]
         if not found:
-            raise InputError(f"the request has the text of no row that the truth model knows: {text[-200:]}")
+            raise InputError(f"the request contains no text that the truth model knows: {text[-200:]}")
         return max(found, key=lambda row: (text.rfind(row) + len(row), len(row)))
 
     def answer(body: Body) -> FakeAnswer:

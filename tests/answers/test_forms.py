@@ -38,7 +38,7 @@ def test_wrong_descriptions() -> None:
     """An unknown kind or setting is refused."""
     with pytest.raises(InputError, match="must be one of label, number, text, regex, json, not 'poem'"):
         from_dict({"kind": "poem"})
-    with pytest.raises(InputError, match=r"an answer of the kind 'text' cannot be made: .*'rhyme'.*; correct"):
+    with pytest.raises(InputError, match=r"the answer form 'text' cannot be made: .*'rhyme'.*; correct"):
         from_dict({"kind": "text", "rhyme": True})
 
 

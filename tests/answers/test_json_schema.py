@@ -140,9 +140,9 @@ def test_what_cannot_be_checked_is_unparsed(schema: dict[str, Any], text: str, w
         ({"$ref": "#/x", "x": {"type": "text"}}, r"is invalid at #/x.type: \"text\" is not one of"),
         (
             {"$ref": "#"},
-            "refers to itself without end, or is nested too deeply; take out a reference or a level",
+            "refers to itself without end, or is nested too deeply; remove a reference or a level",
         ),
-        ({"$schema": "mine"}, r"has the \$schema 'mine', which is no known draft; leave it out for Draft 2020-12"),
+        ({"$schema": "mine"}, r"has the \$schema 'mine', which is not a known draft; leave it out for Draft 2020-12"),
     ],
 )
 def test_wrong_schemas(schema: Any, message: str) -> None:

@@ -127,6 +127,8 @@ def test_probabilities_sum_to_one_and_contain_the_answer(given: list[float], bas
 @pytest.mark.parametrize("labels", [["pos", "positive"], ["card payment", "card_arrival"], ["1", "10"], ["x", "x-y"]])
 def test_labels_that_begin_alike_are_refused(labels: list[str]) -> None:
     """One token cannot tell such labels apart, so the mode is refused with the remedy."""
-    with pytest.raises(InputError, match=r"cannot tell the labels .* apart, .*; rename one .* mode='text'"):
+    with pytest.raises(
+        InputError, match=r"cannot distinguish the labels .*, because they begin alike; rename one .* mode='text'"
+    ):
         Label(labels, mode="logprobs")
     Label(labels)

@@ -44,14 +44,14 @@ Commands:
   run        Run a study; the same command resumes it.
   estimate   Estimate what a run takes, without sending a request.
   preflight  Check with a few calls whether a search is worth its cost.
-  rescore    Score the stored responses of a study again.
+  rescore    Score the cached responses of a study again.
   show       Print a stored study, or one of its tables.
   report     Write a report on a stored study to one file.
   compare    Compare two stored prompts on their common rows.
   list       List the stored studies, each with its verdict.
   export     Write the winner's prompt to a file, as it was scored.
   model      Fetch, locate and serve the embedded model.
-  cache      Count, delete and export stored responses.
+  cache      Count, delete and export cached responses.
 """
 RUN_HELP = """\
 Usage: prompt-search run [OPTIONS] {file}
@@ -89,8 +89,9 @@ Options:
   --limit <int range>             Number of rows to use, from the start of the
                                   data.  [x>=1]
   -n, --n-trials <int range>      Largest number of candidates to try.  [x>=1]
-  --folds <int>                   Number of folds; each row is tested by a
-                                  search that did not use it. For few rows.
+  --folds <int>                   Cross-fit in this number of folds: each row
+                                  is scored by a search that did not use it.
+                                  Useful for few rows.
   --min-score <float>             Exit with code 3 when the winner's test
                                   score is below this number.
   --fresh                         Delete the stored study of this name and
@@ -170,7 +171,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("run", "study.py"), "a run needs a budget; give --calls, --tokens, --usd or --seconds"),
         (
             ("init", "reviews.csv", "--target", "label"),
-            "study.py: the file exists already; remove it or give another folder with --output",
+            "study.py: the file already exists; remove it or give another folder with --output",
         ),
     ],
 )

@@ -46,7 +46,7 @@ def test_export_overwrites_no_file(command: Callable[..., Ran], stored: Path) ->
     """A file that exists, and a folder that does not, are errors."""
     (stored / "all.jsonl").write_text("mine")
     assert command("cache", "export", "-o", "all.jsonl").error_line(2) == (
-        "prompt-search: all.jsonl: the file exists already; give another name"
+        "prompt-search: all.jsonl: the file already exists; give another name"
     )
     assert (stored / "all.jsonl").read_text() == "mine"
     assert command("cache", "export", "-o", "no/folder.jsonl").error_line(2) == (
@@ -58,8 +58,8 @@ def test_clear_asks_first(command: Callable[..., Ran], stored: Path) -> None:
     """Without an answer, and after no, nothing is deleted."""
     before = stored_responses(stored)
     assert command("cache", "clear").error_line(2) == (
-        "prompt-search: cache clear asks before it deletes responses that no stored study needs, and standard input is "
-        "not a terminal; give --yes"
+        "prompt-search: cache clear asks for confirmation before it deletes responses that no stored study needs, "
+        "but standard input is not a terminal; give --yes"
     )
     asked = on_terminal("n\n", "cache", "clear", "--all")
     assert asked.code == 130

@@ -113,7 +113,10 @@ def test_fault_of_the_space_is_printed_with_its_line(
             "study.py line 1: ModuleNotFoundError: No module named 'not_a_module_at_all'",
         ),
         ("x = 1\n", "study.py: the file defines no Study; add one: study = ps.Study(...)"),
-        ("raise SystemExit('bye')\n", "study.py: the study file ended the program with 'bye'; remove that"),
+        (
+            "raise SystemExit('bye')\n",
+            ("study.py: the study file ends the program with exit code 'bye'; remove that call"),
+        ),
     ],
 )
 def test_fault_of_the_study_file_is_printed_with_its_line(

@@ -25,12 +25,12 @@ rank  trial  score  95% interval  rows  tokens  differs from the default in
    1      5  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes, cue=Answer:
 """
 TESTED = """\
-on test rows that the search never saw (test set used once)
+scores on held-out test rows (test set used once)
 prompt                       trial  score  95% interval  rows
 default (all first options)      0  0.556  0.27 to 0.81     9
 winner                           5  1.000  0.70 to 1.00     9"""
 EFFECTS = """\
-options with a shown effect on the true score
+options that are shown to affect the true score
 choice       option                          effect    95% interval  trials
 instruction  Fill in {{ this }} [/] please.  -0.432  -0.71 to -0.15       2
 instruction  What is the <b>sentiment</b>?   +0.377  +0.08 to +0.68       2"""
@@ -136,7 +136,7 @@ def test_base_url_alone_needs_a_single_model(command: Callable[..., Ran], projec
     study = (project / "study.py").read_text()
     (project / "study.py").write_text(re.sub(r"model=.*", 'model=ps.choice(["a", "b"]),', study))
     assert command("run", "study.py", "--calls", "30", "--base-url", "http://there.invalid/v1").error_line(2) == (
-        "prompt-search: --base-url alone fits a study with one model; give --model too"
+        "prompt-search: --base-url needs --model, because the study has several models; give both"
     )
     assert server.count == 0
 
@@ -158,7 +158,7 @@ def test_budget_without_a_verdict_ends_with_4(command: Callable[..., Ran], proje
     assert headline.splitlines()[0].endswith("give more calls.")
     ranking, effects, rest = unpadded(ran.out).split("\n\n")
     assert ranking.splitlines()[0] == RANKING.splitlines()[0]
-    assert effects == "No option is shown to have an effect with so few answers."
+    assert effects == "No option is shown to affect the score with so few answers."
     assert rest == f"{headline}\nexport the winner: prompt-search export reviews -o best.j2\n"
 
 

@@ -123,7 +123,7 @@ def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
     """An existing file is not changed, and the other one is not written."""
     data = table(tmp_path / "a.jsonl", ["text", "mood"], ["good", "bad"] * 6)
     (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match=f"{name}: the file exists already; remove it or give another folder"):
+    with pytest.raises(InputError, match=f"{name}: the file already exists; remove it or give another folder"):
         scaffold(data, "mood", tmp_path)
     assert (tmp_path / name).read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 2

@@ -123,12 +123,12 @@ def test_every_format_gives_the_same_rows(write: Write, tmp_path: Path) -> None:
         (
             "a.csv",
             'text,label\na,x\n"b,y\n',
-            "a.csv line 3: not valid csv (*); close the quotes and double those inside a quoted field",
+            "a.csv line 3: not valid csv (*); close each quoted field, and double the quotes inside it",
         ),
         (
             "a.csv",
             'text,label\n"a" b,y\n',
-            "a.csv line 2: not valid csv (*); close the quotes and double those inside a quoted field",
+            "a.csv line 2: not valid csv (*); close each quoted field, and double the quotes inside it",
         ),
         ("a.csv", b"text,label\na,x\nb\xe9,y\n", "a.csv line 3: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (
@@ -147,8 +147,8 @@ def test_every_format_gives_the_same_rows(write: Write, tmp_path: Path) -> None:
             "a.jsonl",
             '{"text": "\\ud800", "label": 1}',
             (
-                "a.jsonl line 1: the value of 'text' holds half of a surrogate pair, which no request can "
-                "carry; correct the text"
+                "a.jsonl line 1: the value of 'text' contains a lone surrogate (half of a character), which no "
+                "request can carry; correct the text"
             ),
         ),
         ("a.jsonl", "[" * 100_000, "a.jsonl line 1: not valid JSON (*); correct it"),

@@ -115,7 +115,9 @@ def test_listed_test_rows() -> None:
     data = Dataset(pd.DataFrame({"text": ["one", "two", "three", "Two ", "five"], "label": "a"}), target="label")
     assert data.splits((4, 0), 0).test == (0, 4)
     assert data.splits((), 0).search == (0, 1, 2, 3, 4)
-    with pytest.raises(InputError, match="numbers from 0 to 4 that leave at least 2 rows to search on; got 1 from 5"):
+    with pytest.raises(
+        InputError, match="test rows must be row numbers from 0 to 4 and leave at least 2 search rows; got 1 from 5"
+    ):
         data.splits((5,), 0)
     with pytest.raises(InputError, match="got 4 from 0 to 3"):
         data.splits((0, 1, 2, 3), 0)
@@ -158,7 +160,9 @@ def test_impossible_splits() -> None:
             data.splits(size, 0)
     with pytest.raises(InputError, match=r"between 0 and 1, not 1\.5"):
         data.splits(1.5, 0)
-    with pytest.raises(DataError, match=r"no test of at most 1 of the 4 rows can be drawn, .* \(2 distinct rows\)"):
+    with pytest.raises(
+        DataError, match=r"no set of at most 1 of the 4 rows can be the test rows, .* \(2 distinct rows\)"
+    ):
         make(["a", "A", "b", "B"], list("xyxy")).splits(1, 0)
     frame = pd.DataFrame({"text": list("abcd"), "label": list("xyxy"), "side": ["test"] * 4})
     with pytest.raises(DataError, match="must put rows on both sides, not 0 on search and 4 on test"):

@@ -62,9 +62,9 @@ def test_another_answer_form_brings_its_parameters(fake: InProcessExecutor) -> N
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([60], "rows are positions from 0 to 59, got 60; correct it"),
-        ([-1], "rows are positions from 0 to 59, got -1; correct it"),
-        ([3, 3], "rows has a position more than once; give each once"),
+        ([60], "rows must be positions from 0 to 59, got 60; correct it"),
+        ([-1], "rows must be positions from 0 to 59, got -1; correct it"),
+        ([3, 3], "rows must not repeat a position; give each once"),
     ],
 )
 def test_wrong_rows_are_told(fake: InProcessExecutor, rows: list[int], told: str) -> None:

@@ -368,7 +368,7 @@ def raising(answer: Any, row: Row) -> float:
     ("metric", "message"),
     [
         (raising, "the metric raising raised KeyError: 'oops'"),
-        (lambda answer, row: math.nan, "a metric must give a truth value, a finite number or a Score"),
+        (lambda answer, row: math.nan, "a metric must return True or False, a finite number or a Score"),
     ],
 )
 def test_broken_metric_ends_the_run(fake: InProcessExecutor, metric: Callable[[Any, Row], float], message: str) -> None:

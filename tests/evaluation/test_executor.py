@@ -60,8 +60,8 @@ def test_executor_of_the_users_own_is_used_as_it_is() -> None:
 def test_anything_else_is_refused(given: Any) -> None:
     """What is no executor is refused when the study is made, with what is one."""
     message = (
-        f"an executor is a dask.distributed.Client, a scheduler's address or an object with the method connect, got a "
-        f"{type(given).__name__}; give one of them"
+        "an executor must be a dask.distributed.Client, a scheduler's address or an object with the method "
+        f"connect, got a {type(given).__name__}; give one of them"
     )
     with pytest.raises(InputError) as refused:
         ps.Study(template=ps.Template(SOURCE), data=DATA, model=MODEL, executor=given)

@@ -322,7 +322,7 @@ def test_timeout_is_an_error(httpserver: HTTPServer, waits: list[float]) -> None
     httpserver.expect_request(PATH).respond_with_handler(slow)
     response = complete(model_at(httpserver), waits, request_timeout=0.1, max_attempts=2)
     assert response.error is not None
-    assert response.error.startswith("timeout: no answer from http://localhost")
+    assert response.error.startswith("timeout: no response from http://localhost")
     assert response.error.endswith("within 0.1 s (2 attempts)")
 
 
@@ -371,13 +371,13 @@ def test_broken_connection_is_not_a_timeout() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("not json", "the answer is not JSON: not json"),
-        ("[]", "the answer is not a chat completion: []"),
-        ("[" * 100_000, "the answer is not JSON: [["),
-        ('{"choices": {}}', 'the answer is not a chat completion: {"choices": {}}'),
-        ('{"choices": [{}]}', "the answer is not a chat completion"),
-        ('{"choices": [{"message": {"content": 5}}]}', "the answer is not a chat completion"),
-        ("null", "the answer is not a chat completion: null"),
+        ("not json", "the response is not JSON: not json"),
+        ("[]", "the response is not a chat completion: []"),
+        ("[" * 100_000, "the response is not JSON: [["),
+        ('{"choices": {}}', 'the response is not a chat completion: {"choices": {}}'),
+        ('{"choices": [{}]}', "the response is not a chat completion"),
+        ('{"choices": [{"message": {"content": 5}}]}', "the response is not a chat completion"),
+        ("null", "the response is not a chat completion: null"),
     ],
 )
 def test_malformed_answer_is_retried(httpserver: HTTPServer, waits: list[float], body: str, message: str) -> None:
@@ -393,7 +393,7 @@ def test_answer_without_choices_is_empty(httpserver: HTTPServer, waits: list[flo
     """A chat completion with nothing in it is asked for again, then reported as what it is."""
     httpserver.expect_request(PATH).respond_with_json({"choices": []})
     response = complete(model_at(httpserver), waits, max_attempts=2)
-    assert response.error == 'empty: the answer has no choices: {"choices": []} (2 attempts)'
+    assert response.error == 'empty: the response has no choices: {"choices": []} (2 attempts)'
 
 
 def test_truncated_json_is_malformed(httpserver: HTTPServer, waits: list[float]) -> None:
@@ -534,7 +534,7 @@ def test_key_in_a_broken_answer_is_hidden(httpserver: HTTPServer) -> None:
     """Text that is quoted because it is no JSON is redacted too."""
     httpserver.expect_request(PATH).respond_with_data(f"debug: {KEY}")
     assert complete(model_at(httpserver), max_attempts=1).error == (
-        "malformed: the answer is not JSON: debug: [key] (1 attempt)"
+        "malformed: the response is not JSON: debug: [key] (1 attempt)"
     )
 
 
@@ -896,7 +896,7 @@ def test_reserved_parameters(httpserver: HTTPServer, name: str) -> None:
         async with Client(model) as client:
             await client.complete(request)
 
-    with pytest.raises(InputError, match=f"request parameters may not hold {name}"):
+    with pytest.raises(InputError, match=f"request parameters must not contain {name}"):
         asyncio.run(run())
 
 

@@ -366,8 +366,17 @@ def test_embedded_model_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("127.0.0.1:8786", "a scheduler's address is one such as tcp://10.0.0.1:8786, got 127.0.0.1:8786"),
-        (8786, "an executor is a dask.distributed.Client, a scheduler's address or an object with the method connect"),
+        (
+            "127.0.0.1:8786",
+            ("a scheduler's address must be one such as tcp://10.0.0.1:8786, got 127.0.0.1:8786; correct it"),
+        ),
+        (
+            8786,
+            (
+                "an executor must be a dask.distributed.Client, a scheduler's address or an object with the method "
+                "connect"
+            ),
+        ),
     ],
 )
 def test_no_executor(given: Any, told: str, server: FakeServer) -> None:

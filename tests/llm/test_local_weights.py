@@ -174,7 +174,7 @@ def test_resolve_path(tmp_path: Path) -> None:
     assert local_weights.resolve(str(path)) == path
     other = tmp_path / "model.safetensors"
     other.write_bytes(b"")
-    with pytest.raises(InputError, match=r"a local model is a .gguf file"):
+    with pytest.raises(InputError, match=r"a local model must be a .gguf file"):
         local_weights.resolve(str(other))
 
 

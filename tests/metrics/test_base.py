@@ -80,7 +80,7 @@ def test_anything_else_is_refused(result: Any) -> None:
     def judge(answer: Any, row: Row) -> Any:
         return result
 
-    with pytest.raises(InputError, match=r"a metric must give a truth value, a finite number .* but judge gave"):
+    with pytest.raises(InputError, match=r"a metric must return True or False, a finite number .* but judge returned"):
         scored(judge)
 
 

@@ -138,7 +138,7 @@ def test_coroutine_has_no_worst_slice() -> None:
     async def judge(answer: Any, row: Row) -> float:
         return 1.0
 
-    message = "the metric worst_slice needs a metric that is no coroutine function; give a plain function"
+    message = "the metric worst_slice cannot use a coroutine function as its metric; give a plain function"
     with pytest.raises(ps.InputError, match=f"^{message}$"):
         metrics.check(WorstSlice(judge, by="y"), ["x", "y"])
 

@@ -117,5 +117,5 @@ def test_the_pickers_offered_fit_the_target() -> None:
 @pytest.mark.parametrize("picker", ["best", "random x", "balanced -1", ""])
 def test_an_unknown_picker_is_refused(picker: str) -> None:
     """The error names the pickers there are."""
-    with pytest.raises(ValueError, match=r"a picker is 'random 1', 'balanced 1'.*'diverse' or 'nearest', got"):
+    with pytest.raises(ValueError, match=r"a picker must be 'random 1', 'balanced 1'.*'diverse' or 'nearest', got"):
         pool_of(4).pick(picker, 1)

@@ -242,7 +242,9 @@ def test_unknown_suffix_is_refused(tmp_path: Path, suffix: str) -> None:
 
 def test_file_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
     """A missing folder and a missing file are one-line errors."""
-    with pytest.raises(InputError, match=r"best\.j2: cannot write the prompt: No such file or directory"):
+    with pytest.raises(
+        InputError, match=(r"best\.j2: cannot write the prompt: No such file or directory; give another path")
+    ):
         Prompt(source="x").export(tmp_path / "no" / "best.j2")
     with pytest.raises(InputError, match=r"best\.j2: cannot read the prompt: No such file or directory"):
         Prompt.read(tmp_path / "best.j2")
@@ -253,16 +255,24 @@ def test_file_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
     [
         ("a.json", b"{", r"a\.json: not a prompt file: Expecting property name"),
         ("a.json", b"\xff\xfe", r"a\.json: not a prompt file: 'utf-8' codec"),
-        ("a.json", b"[]", r'a\.json: a prompt file says "format": "prompt_search/prompt@1"; export it again'),
-        ("a.json", b'{"template": "x"}', r'a\.json: a prompt file says "format"'),
-        ("a.json", b'{"format": "prompt_search/prompt@1"}', r"a\.json: a prompt file has a template, or messages"),
+        ("a.json", b"[]", r'a\.json: a prompt file must have "format": "prompt_search/prompt@1"; export it again'),
+        ("a.json", b'{"template": "x"}', r'a\.json: a prompt file must have "format"'),
+        (
+            "a.json",
+            b'{"format": "prompt_search/prompt@1"}',
+            r"a\.json: a prompt file must have a template, or messages",
+        ),
         ("a.json", b'{"format": "prompt_search/prompt@1", "messages": [{"role": "user"}]}', "or messages with role"),
         ("a.json", b'{"format": "prompt_search/prompt@1", "messages": 3}', "or messages with role and content"),
-        ("a.json", b'{"format": "prompt_search/prompt@1", "template": 3}', "template of a prompt file is text, got 3"),
+        (
+            "a.json",
+            b'{"format": "prompt_search/prompt@1", "template": 3}',
+            "template of a prompt file must be text, got 3",
+        ),
         (
             "a.json",
             b'{"format": "prompt_search/prompt@1", "template": "x", "choices": [1]}',
-            r"'choices' of a prompt file is an object, got \[1\]",
+            r"'choices' of a prompt file must be an object, got \[1\]",
         ),
         ("a.j2", b"\xff", r"a\.j2: not a prompt file: 'utf-8' codec"),
         ("a.j2", b"{{ row.text", r"a\.j2 line 1: template syntax"),

@@ -347,6 +347,12 @@ def test_the_space_reads_well() -> None:
     assert space.by_name["b"].conditions == (Condition("a", (1,)),)
 
 
+def test_one_choice_is_counted_in_the_singular() -> None:
+    """The first line of a space says "1 choice", and "1 candidate" where there is only one."""
+    assert repr(space_of('{{ choice("b", ["x", "y"]) }}')).splitlines()[0] == "SearchSpace: 1 choice, 2 candidates"
+    assert repr(space_of("{{ row.text }}")) == "SearchSpace: 0 choices, 1 candidate"
+
+
 def test_an_unknown_choice_is_refused_by_name() -> None:
     """The error lists the choices there are."""
     with pytest.raises(InputError, match="there is no choice named 'b'; there are a"):

@@ -208,10 +208,10 @@ BROKEN = {
     "reserved name": ("{{ flag('score') }}", "not a column of the result tables; got 'score'"),
     "name with a space": ("{{ flag('a b') }}", "a word of letters, digits and underscores.*got 'a b'"),
     "not called": ("{{ choice }}", r"'choice' is a choice function; call it: choice\(\"name\", …\)"),
-    "include": ("{% include 'other.j2' %}", "a template stands alone, without include, import or extends"),
-    "import": ("{% import 'other.j2' as o %}", "a template stands alone"),
-    "from import": ("{% from 'other.j2' import m %}", "a template stands alone"),
-    "extends": ("{% extends 'other.j2' %}", "a template stands alone"),
+    "include": ("{% include 'other.j2' %}", "a template cannot use include, import or extends; copy the text into it"),
+    "import": ("{% import 'other.j2' as o %}", "a template cannot use include, import or extends"),
+    "from import": ("{% from 'other.j2' import m %}", "a template cannot use include, import or extends"),
+    "extends": ("{% extends 'other.j2' %}", "a template cannot use include, import or extends"),
 }
 
 
@@ -243,13 +243,19 @@ FAILING = {
     "too many to order": ("{{ order('o', range(7)) }}", r"order 'o': at most 6 items \(720 orders\), got 7"),
     "too many shots": ("{{ examples('s', max=9) }}", "examples 's': max=9 shots, but only 8 rows may serve"),
     "min above max": ("{{ examples('s', max=1, min=2) }}", "0 <= min <= max must hold, got min=2, max=1"),
-    "unknown picker": ("{{ examples('s', max=1, min=1, pickers=['best']) }}", "examples 's': a picker is 'random 1'"),
-    "pickers are text": ("{{ examples('s', max=1, pickers='random') }}", "pickers is a list of names, got 'random'"),
+    "unknown picker": (
+        "{{ examples('s', max=1, min=1, pickers=['best']) }}",
+        ("examples 's': a picker must be 'random 1'"),
+    ),
+    "pickers are text": (
+        "{{ examples('s', max=1, pickers='random') }}",
+        "pickers must be a list of names, got 'random'",
+    ),
     "no pickers": ("{{ examples('s', max=1, min=1, pickers=[]) }}", "examples 's': a choice needs at least one"),
-    "bad role": ("{% chat role='boss' %}x{% endchat %}", f"a chat role is one of {', '.join(ROLES)}, got 'boss'"),
+    "bad role": ("{% chat role='boss' %}x{% endchat %}", f"a chat role must be one of {', '.join(ROLES)}, got 'boss'"),
     "nested chat": (
         "{% chat role='user' %}{% chat role='user' %}x{% endchat %}{% endchat %}",
-        "a chat block cannot hold another; close the first one",
+        "a chat block cannot contain another; close the first one",
     ),
     "undefined variable": ("{{ nothing }}", "undefined variable: 'nothing' is undefined; pass it in context="),
     "unknown field": ("{{ row.txt }}", "undefined variable: .* has no attribute 'txt'"),
@@ -278,7 +284,7 @@ def test_text_outside_chat_blocks_is_refused_with_its_line() -> None:
 
     with pytest.raises(TemplateError, match=r"bad.j2 line 3: a template with chat blocks.*'Classify this."):
         template.render({}, ROW)
-    with pytest.raises(TemplateError, match=r"bad.j2: a template with chat blocks has all its text inside them"):
+    with pytest.raises(TemplateError, match=r"bad.j2: a template with chat blocks must have all its text inside them"):
         Template('{{ row.text }}{% chat role="user" %}x{% endchat %}', name="bad.j2").render({}, ROW)
 
 
@@ -300,7 +306,7 @@ def test_two_lists_of_options_in_different_branches_are_found() -> None:
     """One name means one list in the whole space, not only in one rendering."""
     source = '{% if flag("a") %}\n{{ choice("c", ["1"]) }}\n{% else %}\n{{ choice("c", ["2"]) }}\n{% endif %}x'
 
-    with pytest.raises(TemplateError, match="line 2: one name stands for one list of options, but 'c' has two"):
+    with pytest.raises(TemplateError, match="line 2: each name must have one list of options, but 'c' has two"):
         Template(source).space(ROW)
 
 
@@ -343,7 +349,7 @@ def test_check_finds_unknown_fields_and_the_target() -> None:
     """A prompt sees the fields of the data, never the target."""
     with pytest.raises(TemplateError, match="line 2: the rows have no field 'txt'; they have text, id"):
         Template("x\n{{ row.txt }}").check(["text", "id"], "label")
-    with pytest.raises(TemplateError, match=r"line 2: row.label is the target, which a prompt must not see"):
+    with pytest.raises(TemplateError, match=r"line 2: row.label is the target, which a prompt must not contain"):
         Template('x\n{{ row["label"] }}').check(["text"], "label")
     with pytest.raises(TemplateError, match=r'.items is a method of dictionaries; write row\["items"\]'):
         Template("{{ row.items }}").check(["items"])
@@ -353,7 +359,7 @@ def test_check_finds_unknown_fields_and_the_target() -> None:
 @pytest.mark.parametrize("name", ["row", "choice", "nearest"])
 def test_context_may_not_take_the_names_of_every_template(name: str) -> None:
     """Such a value would never be seen."""
-    with pytest.raises(InputError, match=rf"context\['{name}'\]: every template has something of that name"):
+    with pytest.raises(InputError, match=rf"context\['{name}'\]: the name is reserved in templates"):
         Template("x", context={name: "x"})
 
 
@@ -523,7 +529,7 @@ def test_without_a_row_nearest_still_has_a_space() -> None:
 
 def test_shots_cannot_be_written_out_without_a_pool() -> None:
     """There is nothing to show."""
-    with pytest.raises(TemplateError, match="line 1: 2 examples need rows to be taken from; pass pool="):
+    with pytest.raises(TemplateError, match="line 1: 2 examples need rows to choose from; pass pool="):
         Template(SHOTS).specialize({"shots": 2})
 
 

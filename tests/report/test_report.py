@@ -74,7 +74,7 @@ def test_report_says_what_to_ship(result: ps.Result, page: str) -> None:
     assert "price unknown" in page
     assert "prompt-search export &#39;&lt;b&gt;my study&lt;/b&gt;&#39;" in page
     assert "The choice that is expected to matter most is instruction" in page
-    assert "Options with a shown effect, " in page
+    assert "Options that are shown to affect the score, " in page
 
 
 def test_effects_that_nothing_tells_are_unknown(fake: InProcessExecutor, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_unfinished_study_has_a_report(fake: InProcessExecutor, storage: str, tm
         with pytest.raises(RequestRefused):
             study(fake, storage, name=name).run(150)
         text = ps.open_result(storage, name).report(tmp_path / f"r.{suffix}").read_text("utf-8")
-        assert "The study is unfinished: run the same line to go on." in text
+        assert "The study is unfinished: run it again to resume." in text
 
 
 def test_other_outcomes_are_said(fake: InProcessExecutor, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_other_outcomes_are_said(fake: InProcessExecutor, tmp_path: Path) -> Non
     assert "Ship the default prompt: no candidate was found" in stays
     fake.answer = truth
     untested = study(fake).run(100, test=False).report(tmp_path / "r.html").read_text("utf-8")
-    assert "nothing was tested on rows that the search never saw" in untested
+    assert "it was not compared with the default prompt on test rows" in untested
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_shorter_prompt_is_measured_as_it_was_found(
     result = study(fake, template=template, data=data(400)).run(800)
     assert (result.best_trial, result.simplest_trial()) == (0, 1)
     assert (
-        f"A shorter prompt will do: trial 1 has {sizes}, and is with 95% probability no more than "
+        f"A shorter prompt will do: trial 1 has {sizes}, and is, with 95% probability, at most "
         f"{NON_INFERIORITY_MARGIN} worse."
     ) in result.report(tmp_path / "report.md").read_text("utf-8").splitlines()
 
@@ -260,7 +260,7 @@ def test_only_the_given_path_is_written(result: ps.Result, tmp_path: Path) -> No
     before = set(tmp_path.iterdir())
     with pytest.raises(ps.InputError, match=r"a report is written as .html or .md, got '.pdf'"):
         result.report(tmp_path / "report.pdf")
-    with pytest.raises(ps.InputError, match="cannot write the report: No such file"):
+    with pytest.raises(ps.InputError, match="cannot write the report: No such file; give another path"):
         result.report(tmp_path / "no" / "report.html")
     assert result.report(tmp_path / "x.html") == tmp_path / "x.html"
     assert set(tmp_path.iterdir()) - before == {tmp_path / "x.html"}

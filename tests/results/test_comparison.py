@@ -71,13 +71,13 @@ def test_rows_chosen_by_are_said_to_be_optimistic(result: ps.Result) -> None:
 def test_what_cannot_be_compared_is_refused(fake: InProcessExecutor, result: ps.Result) -> None:
     """Other things, other rows, other data, another metric."""
     first = scored(fake, "x {{ row.text }}", 12)
-    with pytest.raises(ps.InputError, match="results and evaluations are compared, got str; give"):
+    with pytest.raises(ps.InputError, match="compare takes results and evaluations, not str; give"):
         ps.compare(first, "best")  # type: ignore[arg-type]
     with pytest.raises(ps.InputError, match="of which there are 0; evaluate both on the same rows"):
         ps.compare(first, ps.evaluate(first.prompt, data(40), model=fake.model(), executor=fake, rows=range(20, 30)))
     turned = ps.Dataset(pd.DataFrame([{"text": row.text, "label": "other"} for row in data(12).rows]), target="label")
     other = ps.evaluate(ps.Prompt(source="{{ row.text }}"), turned, model=fake.model(), executor=fake, answer=ps.Text())
-    with pytest.raises(ps.InputError, match="row 0 has the target 'negative' in one and 'other' in the other"):
+    with pytest.raises(ps.InputError, match="row 0 has the target 'negative' in the first and 'other' in the second"):
         ps.compare(first, other)
     by_f1 = scored(fake, "x {{ row.text }}", 12, metric=lambda answer, row: float(answer == row.target))
     with pytest.raises(ps.InputError, match=r"scores by exact and by .*lambda.* cannot be compared; rescore"):

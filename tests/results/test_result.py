@@ -21,7 +21,7 @@ from prompt_search.results.tables import CALL_COLUMNS, SAMPLE_COLUMNS, TRIAL_COL
 from prompt_search.results.verdict import Verdict
 from prompt_search.results.view import Pieces
 from prompt_search.results.views import ranking_view
-from prompt_search.results.wording import difference_text
+from prompt_search.results.wording import difference_text, spent_sentence
 from tests.conftest import Body, InProcessExecutor, call_columns, completion, prompt_of
 from tests.test_html import Page
 
@@ -206,7 +206,7 @@ def test_slices_and_confusion_are_of_the_sealed_rows(result: ps.Result) -> None:
 
 def test_slices_of_other_data_are_refused(result: ps.Result) -> None:
     """Other rows would be grouped wrongly; a column that is not there is named with those that are."""
-    with pytest.raises(StudyError, match="these are not the data of the study"):
+    with pytest.raises(StudyError, match="the data differs from that of the study"):
         result.slices_df(data(20), "label")
     with pytest.raises(ps.InputError, match="there is no column 'length' to group by; there are: text, label"):
         result.slices_df(data(), "length")
@@ -222,12 +222,13 @@ def test_slices_by_a_column_that_the_table_has_are_refused(fake: InProcessExecut
     with pytest.raises(ps.InputError) as caught:
         result.slices_df(made.data, "rows")
     assert str(caught.value) == (
-        "a table of slices has a column 'rows' of its own; group by a function, by=lambda row: row['rows']"
+        "the column 'rows' cannot be a group, because the table has a column of that name; group by a function, "
+        "by=lambda row: row['rows']"
     )
     with pytest.raises(ps.InputError) as caught:
         result.slices_df(made.data, ["level", "score"])
     assert str(caught.value) == (
-        "a table of slices has a column 'score' of its own; group by a function, "
+        "the column 'score' cannot be a group, because the table has a column of that name; group by a function, "
         "by=lambda row: (row['level'], row['score'])"
     )
     with pytest.raises(ps.InputError) as caught:
@@ -338,7 +339,7 @@ def test_unfinished_study_has_no_optuna_study(fake: InProcessExecutor, storage: 
     with pytest.raises(StudyError) as caught:
         _ = ps.open_result(storage, "<b>my study</b>").optuna_study
     assert str(caught.value) == (
-        "the study '<b>my study</b>' is unfinished and has no Optuna study yet; run the same line to go on"
+        "the study '<b>my study</b>' is unfinished and has no Optuna study yet; run it again to resume"
     )
 
 
@@ -419,7 +420,7 @@ def test_unfinished_study_has_a_result(fake: InProcessExecutor, storage: str) ->
     assert not result.finished
     count = len(result.trials_df())
     assert result.headline == (
-        f"<b>my study</b>: The study is unfinished after {count} candidates; run the same line to go on."
+        f"<b>my study</b>: The study is unfinished after {count} candidates; run it again to resume."
     )
     assert result.spent == "70 calls so far."
     assert len(result.calls_df()) == 70
@@ -500,3 +501,15 @@ def test_choices_are_marked_where_they_differ_from_the_winner(result: ps.Result)
     assert not any(marked for _, marked in winner.parts)
     assert cells
     assert all(isinstance(cell, Pieces) and any(marked for _, marked in cell.parts) for cell in cells.values())
+
+
+def test_tokens_are_unknown_where_the_server_counts_none() -> None:
+    """The sentence on what a study used says "tokens unknown", not "0 tokens", where no response counted tokens."""
+    used = {"calls": 300, "model": "m", "cached": 0, "usd": None, "seconds": 12.0, "budget": {"calls": 300}}
+
+    sentence = spent_sentence(tokens=0, tried=8, candidates=10, **used)  # type: ignore[arg-type]
+
+    assert sentence == (
+        "300 calls of m (tokens unknown, price unknown, 12 s) were used of a budget of 300 calls; 8 of 10 candidates "
+        "were tried."
+    )

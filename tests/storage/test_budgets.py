@@ -34,8 +34,8 @@ def test_budget_in_dollars_needs_to_know_what_was_paid(store: Store) -> None:
     with pytest.raises(InputError) as caught:
         store.budgets.open_budget("s", Budget(usd=1))
     assert str(caught.value) == (
-        "a budget in US dollars counts what study 's' cost so far, which is unknown; give it another name, or start "
-        "anew with fresh=True (--fresh)"
+        "a budget in US dollars counts what study 's' cost so far, which is unknown; give it another name, or "
+        "start over with fresh=True (--fresh)"
     )
 
 
@@ -43,7 +43,7 @@ def test_budget_in_dollars_needs_to_know_what_was_paid(store: Store) -> None:
 def test_damaged_budgets_are_an_error(store: Store, text: str) -> None:
     """What was allowed earlier cannot be made up; `fresh` forgets it."""
     damage(store, "budgets", text)
-    with pytest.raises(StorageError, match=r"^the budgets of study 'half' cannot be read: .*run the study anew with"):
+    with pytest.raises(StorageError, match=r"^the budgets of study 'half' cannot be read: .*start over with"):
         store.budgets.open_budget("half", Budget(calls=20))
     store.open_study("half", {"seed": 0}, fresh=True)
     assert store.budgets.open_budget("half", Budget(calls=20))[0] == 0

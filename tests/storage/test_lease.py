@@ -60,7 +60,7 @@ def test_second_owner_is_refused_and_told_who_runs_it(store: Store, clock: Clock
     message = str(refused.value)
     assert message.startswith("study 's' in sqlite:///")
     assert f"is being run by process {HERE.process} on {HERE.host}, at least until 19" in message
-    assert message.endswith("wait for it or end it, or give this one another name")
+    assert message.endswith("wait for it, end it, or give this study another name")
     assert "\n" not in message
     store.take_lease("other", "b", HERE, 60)
 

@@ -170,5 +170,5 @@ def test_unfinished_study_has_no_optuna_study(storage: str) -> None:
     store.open_study("s", {})
     with pytest.raises(StudyError) as caught:
         store.optuna_study("s")
-    assert str(caught.value) == ("the study 's' is unfinished and has no Optuna study yet; run the same line to go on")
+    assert str(caught.value) == ("the study 's' is unfinished and has no Optuna study yet; run it again to resume")
     assert not has_optuna_tables(storage)

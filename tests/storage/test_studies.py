@@ -132,6 +132,6 @@ def test_damaged_study_leaves_the_others_alone(store: Store, column: str, text: 
     for use in (lambda: store.study("half"), lambda: store.open_study("half", {"seed": 0})):
         with pytest.raises(StorageError) as caught:
             use()
-        assert str(caught.value) == f"{why}; restore the storage, or run the study anew with fresh=True (--fresh)"
+        assert str(caught.value) == f"{why}; restore the storage, or start over with fresh=True (--fresh)"
     store.open_study("half", {"seed": 1}, fresh=True)
     assert (store.study("half").identity, store.study("half").summary) == ({"seed": 1}, None)

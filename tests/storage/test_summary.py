@@ -86,6 +86,5 @@ def test_damaged_summary_is_named(store: Store, text: str, why: str) -> None:
     with pytest.raises(StorageError) as caught:
         store.study("s")
     assert str(caught.value) == (
-        f"the summary of study 's' cannot be read: {why}; restore the storage, or run the study anew with fresh=True "
-        f"(--fresh)"
+        f"the summary of study 's' cannot be read: {why}; restore the storage, or start over with fresh=True (--fresh)"
     )

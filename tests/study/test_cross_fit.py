@@ -28,8 +28,8 @@ def test_cross_fitting_tests_every_row_once(fake: InProcessExecutor, storage: st
     assert found.best == found.result.best
     assert "Decide with care." in found.best.text
     assert fake.count <= 600
-    assert "on 60 rows, each tested by one of 3 searches that never saw it" in repr(found)
-    assert "on 60 rows, each tested by one of 3 searches that never saw it" in found._repr_html_()
+    assert "on 60 rows, each scored by one of 3 searches that did not use it" in repr(found)
+    assert "on 60 rows, each scored by one of 3 searches that did not use it" in found._repr_html_()
     assert all(f">{name}</td>" in found._repr_html_() for name in found.folds_df()["study"])
     frame = found.folds_df()
     assert frame["study"].tolist() == ["study fold 1", "study fold 2", "study fold 3"]
@@ -48,5 +48,5 @@ def test_cross_fitting_with_few_calls(fake: InProcessExecutor) -> None:
     reason = "the budget left too few calls for the test rows; give more calls"
     assert repr(study(fake).cross_fit(8)).splitlines()[0] == f"study all rows: There is no verdict, because {reason}."
     assert fake.count <= 8
-    with pytest.raises(InputError, match=r"4 searches share Budget\(calls=3\), which is less than one for each"):
+    with pytest.raises(InputError, match=r"4 searches share Budget\(calls=3\), which is less than 1 for each"):
         study(fake).cross_fit(3)

@@ -41,7 +41,7 @@ def test_estimate_is_near_what_was_then_spent(counted: InProcessExecutor, storag
     sent = counted.count
     estimate = made.estimate(calls)
     assert counted.count == sent
-    assert "stored responses of this study or its preflight" in estimate.basis
+    assert "cached responses of this study or its preflight" in estimate.basis
     spent = made.run(calls).summary
     assert estimate.calls == pytest.approx(spent["calls"], rel=0.1)
     assert estimate.tokens == pytest.approx(spent["tokens"], rel=0.1)
@@ -60,7 +60,9 @@ def test_estimate_before_any_answer_is_an_upper_one(counted: InProcessExecutor) 
     assert spent["tokens"] <= estimate.tokens <= spent["tokens"] * 2.5
     assert spent["usd"] <= estimate.usd
     assert math.isnan(estimate.seconds)
-    assert "rendered prompts at 4 bytes per token, and the most tokens that an answer may have" in estimate.basis
+    assert (
+        "rendered prompts at 4 bytes per token, and the largest number of tokens that an answer may have"
+    ) in estimate.basis
 
 
 def test_other_limits_end_a_run_earlier(counted: InProcessExecutor, storage: str) -> None:
@@ -81,7 +83,7 @@ def test_unknown_stays_unknown(fake: InProcessExecutor) -> None:
     assert estimate.calls == 50
     assert math.isnan(estimate.tokens)
     assert math.isnan(estimate.usd)
-    assert "no limit of answers (max_tokens)" in estimate.basis
+    assert "no limit on answers (max_tokens)" in estimate.basis
     assert repr(estimate).count("unknown") == 3
     with pytest.raises(InputError, match="price of fake is unknown"):
         study(fake).estimate(ps.Budget(usd=1))

@@ -58,7 +58,7 @@ def test_no_search_where_nothing_is_right(fake: InProcessExecutor) -> None:
     assert not found.worthwhile
     assert math.isnan(found.p)
     assert found.advice[0] == (
-        "Don't search yet: no answer of the 5 prompts is right. Look at some responses: either the answer form does "
+        "Don't search yet: no answer of the 5 prompts is correct. Read some responses: either the answer form does "
         "not read them correctly, or this model cannot do the task."
     )
 
@@ -69,8 +69,8 @@ def test_search_is_advised_where_it_can_pay(fake: InProcessExecutor) -> None:
     found = study(fake).preflight()
     assert found.worthwhile
     assert found.advice[0] == (
-        f"Go: the default prompt leaves {1 - found.score:.2f}, and the test has 60 sealed rows: they detect a true "
-        f"difference of {found.detectable:.2f} with 80% power."
+        f"Go: the default prompt leaves room for {1 - found.score:.2f}, and there are 60 test rows: a true "
+        f"difference of {found.detectable:.2f} is detectable with 80% power."
     )
     assert (found.calls, fake.count) == (58, 58)
     assert (found.rows, found.prompts, found.repeated) == (18, 5, 4)
@@ -106,8 +106,8 @@ def test_search_is_advised_against_where_nothing_is_to_gain(fake: InProcessExecu
     assert not found.worthwhile
     (advice,) = found.advice
     assert advice == (
-        "Don't search for a higher score: the default prompt has 1.00 already. Ship it, or collect rows on which it "
-        "fails."
+        "Don't search for a higher score: the default prompt already scores 1.00. Ship it, or collect rows on "
+        "which it fails."
     )
 
 
@@ -116,13 +116,13 @@ def test_search_is_advised_against_where_nothing_could_be_shown(fake: InProcessE
     fake.answer = right_in(8)
     small = study(fake, data=data(20)).preflight()
     assert (
-        "Don't search yet: 6 sealed rows cannot show that a prompt is better (they detect a true difference of "
-        f"{small.detectable:.2f} with 80% power, and the default prompt leaves at most {1 - small.low:.2f}). Label "
-        "more rows, allow more calls, or test all rows in turn (cross_fit)."
+        "Don't search yet: 6 test rows cannot show that a prompt is better (a true difference of "
+        f"{small.detectable:.2f} is detectable with 80% power, and the default prompt leaves room for at most "
+        f"{1 - small.low:.2f}). Label more rows, allow more calls, or use cross_fit, which tests on all rows."
     ) in small.advice
     found = study(fake).preflight(40)
     assert found.test_rows == 6
-    assert any(line.startswith("Don't search yet: 6 sealed rows cannot show that a prompt") for line in found.advice)
+    assert any(line.startswith("Don't search yet: 6 test rows cannot show that a prompt") for line in found.advice)
 
 
 def test_unsteady_and_unread_answers_are_told(fake: InProcessExecutor) -> None:
@@ -139,12 +139,12 @@ def test_unsteady_and_unread_answers_are_told(fake: InProcessExecutor) -> None:
     assert 0 < found.changed <= found.repeated
     assert found.unparsed > 10
     assert (
-        f"{found.unparsed} of {found.calls} answers could not be read. Look at some; then ask for the form in the "
-        "prompt, or use another answer form."
+        f"{found.unparsed} of {found.calls} answers could not be read. Read some responses, then state the expected "
+        "form in the prompt, or use another answer form."
     ) in found.advice
     assert (
-        f"{found.changed} of {found.repeated} answers were different when the request was sent again: scores have this "
-        "noise as well."
+        f"{found.changed} of {found.repeated} answers were different when the request was sent again: scores "
+        "contain this noise, too."
     ) in found.advice
 
 
@@ -218,7 +218,7 @@ def test_scores_without_limit_are_not_called_nearly_perfect(fake: InProcessExecu
     fake.answer = right_in(8)
     found = study(fake, metric=lambda answer, row: len(prompt_text(row)) / 3).preflight()
     assert found.worthwhile
-    assert found.advice[0].startswith("Go: scores have no known limit, and the test has 60 sealed rows: they detect a ")
+    assert found.advice[0].startswith("Go: scores have no known limit, and there are 60 test rows: a true ")
 
 
 def prompt_text(row: Any) -> str:
@@ -235,7 +235,7 @@ def test_sealed_rows_that_repeat_search_rows_are_told(fake: InProcessExecutor) -
     found = made.preflight()
     repeated = [row for row in made.test_rows if row < 12]
     assert found.repeating == len(repeated) > 0
-    assert f"{len(repeated)} of the sealed rows nearly repeat search rows: row " in " ".join(found.advice)
+    assert f"{len(repeated)} of the test rows nearly repeat search rows: row " in " ".join(found.advice)
     assert study(fake).preflight().repeating == 0
 
 

@@ -56,7 +56,7 @@ class Clock:
 def test_describe_names_everything() -> None:
     """Phase, trial, requests, best with interval, errors, cached share, cost, rate and time left are on one line."""
     assert progress_line(SNAPSHOT) == (
-        "reviews: exploring, trial 7, 120/600 requests, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
+        "reviews: exploring, trial 7, 120/600 calls, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
         "$0.0123, 2.0 requests/s, 4 min 0 s left"
     )
 
@@ -66,13 +66,13 @@ def test_describe_leaves_out_what_is_not_known() -> None:
     start = replace(
         SNAPSHOT, best=None, low=None, high=None, errors=0, unparsed=0, cached=0, responses=0, calls=0, usd=math.nan
     )
-    assert progress_line(start) == "reviews: exploring, trial 7, 0/600 requests, 0 errors, 0 unparsed, cost unknown"
+    assert progress_line(start) == "reviews: exploring, trial 7, 0/600 calls, 0 errors, 0 unparsed, cost unknown"
 
 
 def test_describe_without_a_limit_in_calls() -> None:
     """Without a limit the requests are counted alone, and large numbers are grouped."""
     assert "12,345 requests" in progress_line(replace(SNAPSHOT, limit=math.inf, calls=12345))
-    assert "12,345/1,000,000 requests" in progress_line(replace(SNAPSHOT, limit=1_000_000, calls=12345))
+    assert "12,345/1,000,000 calls" in progress_line(replace(SNAPSHOT, limit=1_000_000, calls=12345))
 
 
 def test_seconds_left_counts_paid_responses_only() -> None:
@@ -116,7 +116,7 @@ def test_display_looks_at_the_standard_error_of_the_moment(monkeypatch: pytest.M
 
 def test_unknown_display_is_refused() -> None:
     """Another word is refused with those there are."""
-    with pytest.raises(InputError, match="a display is rich, plain or none, got 'fancy'"):
+    with pytest.raises(InputError, match="a display must be rich, plain or none, got 'fancy'"):
         choose_display("fancy")
 
 
@@ -162,7 +162,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, study: str, columns: int) -> str:
 def test_live_line_is_literal_and_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a terminal the line is drawn over, brackets in a name are no markup, and nothing remains."""
     written = drawn(monkeypatch, "the [bold]big[/bold] one [/]", 200)
-    assert "the [bold]big[/bold] one [/]: exploring, trial 7, 120/600 requests" in written
+    assert "the [bold]big[/bold] one [/]: exploring, trial 7, 120/600 calls" in written
     assert written.rstrip("\n").endswith("\x1b[2K")  # the last thing done is to erase
 
 
@@ -176,7 +176,7 @@ best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, $0.0123,
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
     120: """\
-the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 requests, best 0.750 (0.61 to 0.85),
+the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 calls, best 0.750 (0.61 to 0.85),
 1 error, 3 unparsed, 25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
@@ -230,7 +230,7 @@ thread.join()
     NotebookClient(notebook, timeout=60).execute()
 
     (shown_last,) = (output["data"] for output in notebook.cells[0]["outputs"])
-    assert "<b>s</b>: done, trial 7, 600/600 requests" in shown_last["text/plain"]
+    assert "<b>s</b>: done, trial 7, 600/600 calls" in shown_last["text/plain"]
     assert '<progress max="600" value="600"></progress><div>&lt;b&gt;s&lt;/b&gt;: done' in shown_last["text/html"]
 
 

@@ -81,7 +81,7 @@ def test_rescoring_with_corrected_targets(fake: InProcessExecutor, storage: str)
     assert (new == 1 - old).all()
     other = DATA.frame()
     other["text"] = other["text"] + "!"
-    with pytest.raises(StudyError, match=r"row \d+ is not the row that the stored request was made of; rescore"):
+    with pytest.raises(StudyError, match=r"row \d+ differs from the row of the stored request; rescore"):
         study(fake, storage, data=ps.Dataset(other, target="label")).rescore()
 
 
@@ -89,12 +89,12 @@ def test_rescoring_refuses_another_study(fake: InProcessExecutor, storage: str) 
     """Another template has other candidates, and a name that is not stored has none; neither leaves anything."""
     fake.answer = truth
     study(fake, storage).run(100)
-    with pytest.raises(StudyError, match="cannot be rescored, for its candidates were others: template was"):
+    with pytest.raises(StudyError, match="cannot be rescored, because its candidates differ: template was"):
         study(fake, storage, template=ps.Template(SOURCE + "!")).rescore()
     with pytest.raises(StudyError, match="there is no study 'other'"):
         study(fake, storage).rescore("other")
     forms = ps.choice({"a": ps.Text(), "b": ps.Text(max_tokens=3), "c": ps.Text(max_tokens=4)})
-    with pytest.raises(StudyError, match="had 1 answer forms, not 3; give one, or as many"):
+    with pytest.raises(StudyError, match="had 1 answer forms, not 3; give one, or as many as that study had"):
         study(fake, storage, answer=forms).rescore()
 
 
@@ -122,8 +122,8 @@ def test_rescoring_without_a_storage_before_a_run(fake: InProcessExecutor, stora
     with pytest.raises(StudyError) as caught:
         study(fake, storage).rescore()
     assert str(caught.value) == (
-        "study 'study' has no storage, so only what it ran itself can be rescored, and it has not run; call run() "
-        "first, or give storage= to both"
+        "study 'study' has no storage, so only a run of this Study object can be rescored, and it has not run; "
+        "call run() first, or give both studies storage="
     )
 
 
@@ -136,8 +136,7 @@ def test_rescoring_refuses_an_unfinished_study(fake: InProcessExecutor, storage:
     with pytest.raises(StudyError) as caught:
         study(fake, storage).rescore()
     assert str(caught.value) == (
-        "study 'study' cannot be rescored, for it is unfinished; run the same line that began it to go on, and rescore "
-        "then"
+        "study 'study' cannot be rescored, because it is unfinished; run it again to resume, then rescore it"
     )
     assert [record.study for record in Store(storage).studies()] == ["study"]
     fake.fail_after = None

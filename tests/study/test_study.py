@@ -470,7 +470,7 @@ def test_progress_is_told(fake: InProcessExecutor) -> None:
     told: list[Snapshot] = []
     result = study(fake).run(60, progress=told.append)
     assert list(dict.fromkeys(snapshot.phase for snapshot in told)) == [
-        "starting", "exploring", "finalists", "sealed test", "done"
+        "starting", "exploring", "finalists", "test", "done"
     ]  # fmt: skip
     calls = [snapshot.calls for snapshot in told]
     assert calls == sorted(calls)
@@ -792,9 +792,7 @@ def test_no_key_anywhere(
 
 def test_study_repr_says_what_it_is(fake: InProcessExecutor) -> None:
     """Name, template, rows, model and metric on one line."""
-    assert repr(study(fake)) == (
-        "Study('study': template, 42 search rows, 18 sealed test rows, model fake, metric exact)"
-    )
+    assert repr(study(fake)) == ("Study('study': template, 42 search rows, 18 test rows, model fake, metric exact)")
 
 
 def test_snapshot_is_a_value() -> None:

@@ -10,12 +10,12 @@ from prompt_search.study import wording
 def test_unknown_power_is_said_in_words() -> None:
     """Where no difference can be detected at all, no number is made up."""
     assert wording.too_few_rows(1, math.nan, 0.5) == (
-        "Don't search yet: 1 sealed row cannot show that a prompt is better (they are too few to detect a difference, "
-        "and the default prompt leaves at most 0.50). Label more rows, allow more calls, or test all rows in turn "
-        "(cross_fit)."
+        "Don't search yet: 1 test row cannot show that a prompt is better (too few to detect a difference, and the "
+        "default prompt leaves room for at most 0.50). Label more rows, allow more calls, or use cross_fit, which "
+        "tests on all rows."
     )
     assert wording.go(0, math.nan, None) == (
-        "Go: scores have no known limit, and the test has 0 sealed rows: they are too few to detect a difference."
+        "Go: scores have no known limit, and there are 0 test rows: too few to detect a difference."
     )
 
 

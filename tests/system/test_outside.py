@@ -81,7 +81,7 @@ def test_a_path_is_taken_as_it_is(evil: ps.Result, tmp_path: Path, kind: str, mo
     link.symlink_to(target)
     before = files(tmp_path)
     if kind == "cache":
-        with pytest.raises(InputError, match="the file exists already; give another name"):
+        with pytest.raises(InputError, match="the file already exists; give another name"):
             write(evil, link)
         assert target.read_text() == "before"
     else:

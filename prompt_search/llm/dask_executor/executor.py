@@ -55,11 +55,13 @@ class DaskExecutor:
         shown = re.sub(r"\W+", "_", label)  # Dask groups tasks by their name up to the first dash
         if isinstance(given, str):
             if not re.fullmatch(r"[\w+.-]+://.+", given):
-                raise InputError(f"a scheduler's address is one such as tcp://10.0.0.1:8786, got {given}")
+                raise InputError(
+                    f"a scheduler's address must be one such as tcp://10.0.0.1:8786, got {given}; correct it"
+                )
             return cls(address=given, label=shown)
         if not isinstance(given, distributed.Client):
             raise InputError(
-                f"an executor is a dask.distributed.Client or a scheduler's address, got a {type(given).__name__}"
+                f"an executor must be a dask.distributed.Client or a scheduler's address, got a {type(given).__name__}"
             )
         if given.scheduler is None or given.status == "closed":
             raise InputError("the executor is a Dask client that is closed; give one that is connected")
@@ -100,8 +102,8 @@ def executor_of(given: AnyExecutor | None, label: str, models: Sequence[Model]) 
     if isinstance(given, str) or _is_of_dask(given):
         return DaskExecutor.of(given, label, models)
     raise InputError(
-        f"an executor is a dask.distributed.Client, a scheduler's address or an object with the method connect, got a "
-        f"{type(given).__name__}; give one of them"
+        "an executor must be a dask.distributed.Client, a scheduler's address or an object with the method "
+        f"connect, got a {type(given).__name__}; give one of them"
     )
 
 

@@ -58,12 +58,12 @@ def source_of_json(body: Mapping[str, Any], name: str) -> str:
         InputError: the JSON is not a prompt.
     """
     if not isinstance(body, Mapping) or body.get("format") != FORMAT:
-        raise InputError(f'{name}: a prompt file says "format": "{FORMAT}"; export it again')
+        raise InputError(f'{name}: a prompt file must have "format": "{FORMAT}"; export it again')
     try:
         source: str = body["template"] if "template" in body else _as_chat(body["messages"])
     except (KeyError, TypeError):
         raise InputError(
-            f"{name}: a prompt file has a template, or messages with role and content; export it again"
+            f"{name}: a prompt file must have a template, or messages with role and content; export it again"
         ) from None
     return source
 
@@ -77,9 +77,9 @@ def check(source: Any, settings: Mapping[str, Any], name: str) -> None:
     """
     for key in ("choices", "parameters", "answer"):
         if not isinstance(settings.get(key) or {}, Mapping):
-            raise InputError(f"{name}: {key!r} of a prompt file is an object, got {settings[key]!r}; correct it")
+            raise InputError(f"{name}: {key!r} of a prompt file must be an object, got {settings[key]!r}; correct it")
     if not isinstance(source, str):
-        raise InputError(f"{name}: the template of a prompt file is text, got {source!r}; correct it")
+        raise InputError(f"{name}: the template of a prompt file must be text, got {source!r}; correct it")
     compile_source(source, name)
     called = {node.name for node in environment().parse(source).find_all(nodes.Name)} & set(FUNCTIONS)
     if called:

@@ -28,7 +28,9 @@ def pay_format(pattern: Any, arguments: Sequence[Any]) -> None:
     Each place in the pattern may show all arguments, with the largest width that the pattern contains.
     """
     if re.search(r"%[^%]*\*" if "%" in pattern else r"\{[^{}]*\{[^{]", str(pattern).replace("{{", "")):
-        raise InputError(f"a format writes its widths out, but {pattern[:60]!r} takes one from a value; write it out")
+        raise InputError(
+            f"widths in a format must be numbers, but {pattern[:60]!r} takes one from a value; write the number"
+        )
     places = pattern.count("%") + pattern.count("{")
     widest = max((float(number) for number in _DIGITS.findall(pattern)), default=0.0)
     spend(min(places * (sum(map(cost, arguments)) + widest / CHARACTERS_A_STEP), MOST_STEPS + 1))
@@ -37,7 +39,7 @@ def pay_format(pattern: Any, arguments: Sequence[Any]) -> None:
 def check_number(value: Any) -> None:
     """Refuse a whole number of more than `MOST_BITS` bits."""
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
-        raise InputError(f"a template calculates with numbers up to 2**{MOST_BITS}; make them smaller")
+        raise InputError(f"numbers in a template must be below 2**{MOST_BITS}; make them smaller")
 
 
 def check_product(left: Any, right: Any) -> None:

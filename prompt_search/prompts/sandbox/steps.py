@@ -40,7 +40,7 @@ def refusing(name: str) -> Iterator[None]:
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"template syntax: {error.message}", template=name, line=error.lineno) from None
     except RecursionError:
-        raise TemplateError("template syntax: nested too deeply; take it apart", template=name) from None
+        raise TemplateError("template syntax: nested too deeply; simplify it", template=name) from None
     except (SyntaxError, MemoryError, OverflowError) as error:  # in the Python code that Jinja generates
         raise TemplateError(f"template syntax: too much for Python: {error}", template=name) from None
     except ValueError as error:
@@ -61,8 +61,8 @@ def spend(steps: float) -> None:
     left[0] -= int(steps)
     if left[0] < 0:
         raise InputError(
-            f"one rendering takes at most {MOST_STEPS:,} steps (operations, items, {CHARACTERS_A_STEP} characters "
-            f"each), and this passes them; shorten its loops and texts"
+            f"one rendering may take at most {MOST_STEPS:,} steps (operations, items, {CHARACTERS_A_STEP} "
+            "characters each), and this template takes more; shorten its loops and texts"
         )
 
 

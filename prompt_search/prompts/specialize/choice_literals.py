@@ -76,7 +76,7 @@ class ChoiceLiterals:
             return "literal", "[]"
         if self._pool is None:
             raise TemplateError(
-                f"{count} examples need rows to be taken from; pass pool=",
+                f"{count} examples need rows to choose from; pass pool=",
                 template=self._template.name,
                 line=self._template.lines[name],
             )
