@@ -63,8 +63,8 @@ def random_split(rows: Sequence[Row], test: int | float, seed: int, origin: Orig
     chosen |= _fitting(rest, size - len(chosen))
     if not chosen:
         raise origin.error(
-            f"no set of at most {size} of the {len(rows)} rows can be the test rows, because repeated rows "
-            f"stay on one side ({len(groups)} distinct rows); add rows or allow more test rows"
+            f"no set of at most {size} of the {len(rows)} rows can be the test rows, because rows that repeat each "
+            f"other stay on one side ({len(groups)} distinct rows); add rows or allow more test rows"
         )
     return _splits(len(rows), chosen)
 

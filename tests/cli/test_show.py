@@ -170,7 +170,9 @@ def test_report_is_written_and_opened(
     assert command("report", "-o", "x.html", "--open").code == 0
     assert opened == [str(stored / "x.html")]
     assert "<h1>reviews</h1>" in (stored / "x.html").read_text()
-    assert command("report", "-o", "x.pdf").error_line(2).endswith("got '.pdf'")
+    assert command("report", "-o", "x.pdf").error_line(2) == (
+        "prompt-search: x.pdf: a report is written as .html or .md, got '.pdf'; give one of these suffixes"
+    )
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -130,7 +130,9 @@ def test_folds_refused() -> None:
     rows = pd.DataFrame({"text": list("abcdef"), "label": "a", "split": ["test", "test", *["search"] * 4]})
     with pytest.raises(InputError, match="at least 2 folds, not 1"):
         Dataset(rows, target="label").folds(1, 0)
-    with pytest.raises(DataError, match="the split column 'split' says which rows are for the test"):
+    with pytest.raises(
+        DataError, match="the split column 'split' fixes the test rows, so cross_fit cannot choose others"
+    ):
         Dataset(rows, target="label", split="split").folds(2, 0)
 
 

@@ -70,8 +70,8 @@ def test_describe_leaves_out_what_is_not_known() -> None:
 
 
 def test_describe_without_a_limit_in_calls() -> None:
-    """Without a limit the requests are counted alone, and large numbers are grouped."""
-    assert "12,345 requests" in progress_line(replace(SNAPSHOT, limit=math.inf, calls=12345))
+    """Without a limit the calls are counted alone, and large numbers are grouped."""
+    assert "12,345 calls, " in progress_line(replace(SNAPSHOT, limit=math.inf, calls=12345))
     assert "12,345/1,000,000 calls" in progress_line(replace(SNAPSHOT, limit=1_000_000, calls=12345))
 
 
@@ -140,7 +140,7 @@ def test_plain_lines_come_with_phases_and_every_few_seconds() -> None:
         progress(replace(SNAPSHOT, calls=122))
         progress(replace(SNAPSHOT, calls=123, phase="finalists"))
     lines = stream.getvalue().splitlines()
-    assert [line.split(" requests")[0] for line in lines] == [
+    assert [line.split(" calls")[0] for line in lines] == [
         "reviews: exploring, trial 7, 120/600",
         "reviews: exploring, trial 7, 122/600",
         "reviews: finalists, trial 7, 123/600",
@@ -170,14 +170,14 @@ CONTROL = r"\r|\x1b\[[0-9;?]*[A-Za-z]"
 
 LIVE = {
     80: """\
-the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 requests,
+the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 calls,
 best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, $0.0123,
 2.0 requests/s, 4 min 0 s left
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
     120: """\
-the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 calls, best 0.750 (0.61 to 0.85),
-1 error, 3 unparsed, 25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
+the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 calls, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed,
+25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
 }
