@@ -11,11 +11,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from prompt_search._json import read
+
+ANSWER_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+"""Names of the request parameters that bound the length of an answer, in the dialects of different servers."""
 
 
 @dataclass(frozen=True, slots=True)

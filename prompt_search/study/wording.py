@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from prompt_search.budget import ANSWER_LIMITS
+from prompt_search.llm.messages import ANSWER_LIMITS
 from prompt_search.study.probe import Measured
 from prompt_search.study.snapshot import Snapshot
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +303,13 @@ def test_every_prompt_is_what_was_sent(result: ps.Result, answered: InProcessExe
             rows[row].fields
         )
     assert json.loads(next(iter(result._store.requests(result.name).values())))["messages"]
+
+
+def test_page_has_no_sentence_of_its_own() -> None:
+    """All texts of the page's template, those for screen readers too, come from values and the wording modules."""
+    source = (resources.files("prompt_search.report") / "report.html.j2").read_text("utf-8")
+    _, _, page = source.partition("<!DOCTYPE html>")
+    page = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<style>.*?</style>", "", page, flags=re.DOTALL)
+
+    assert re.findall(r"\w+", re.sub(r"<[^>]*>", "", page)) == []
+    assert re.findall(r'(?:aria-label|placeholder|title)="([^"]+)"', page) == []
