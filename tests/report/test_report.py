@@ -260,7 +260,7 @@ def test_only_the_given_path_is_written(result: ps.Result, tmp_path: Path) -> No
     before = set(tmp_path.iterdir())
     with pytest.raises(ps.InputError, match=r"a report is written as .html or .md, got '.pdf'"):
         result.report(tmp_path / "report.pdf")
-    with pytest.raises(ps.InputError, match="cannot write the report: No such file; give another path"):
+    with pytest.raises(ps.InputError, match="cannot write the report: No such file or directory; give another path"):
         result.report(tmp_path / "no" / "report.html")
     assert result.report(tmp_path / "x.html") == tmp_path / "x.html"
     assert set(tmp_path.iterdir()) - before == {tmp_path / "x.html"}
