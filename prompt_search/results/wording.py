@@ -159,7 +159,8 @@ def spent_so_far(calls: int) -> str:
 
 def rescored(of: str, metric: str, before: str) -> str:
     """What a rescored study has used."""
-    return f"The responses of {of} were scored by {metric} instead of {before}; no request was sent."
+    scored = f"scored again by {metric}" if metric == before else f"scored by {metric} instead of {before}"
+    return f"The responses of {of} were {scored}; no request was sent."
 
 
 def budget_text(budget: Mapping[str, float]) -> str:
