@@ -259,6 +259,7 @@ FRONT_TITLE = "prompts that no other beats both in score and in tokens, cost or 
 LEDGER_TITLE = "what the study itself spent, by role"
 LABELS_TITLE = "answers by label; a label with a bias above 0 is answered too often"
 THE_PROMPT = "the prompt"
+WINNING_PROMPT = "the winner's prompt"
 DIFFERENT_TEXT = "what differs in the prompts"
 
 
