@@ -159,7 +159,8 @@ def spent_so_far(calls: int) -> str:
 
 def rescored(of: str, metric: str, before: str) -> str:
     """What a rescored study has used."""
-    return f"The responses of {of} were scored by {metric} instead of {before}; no request was sent."
+    scored = f"scored again by {metric}" if metric == before else f"scored by {metric} instead of {before}"
+    return f"The responses of {of} were {scored}; no request was sent."
 
 
 def budget_text(budget: Mapping[str, float]) -> str:
@@ -258,6 +259,7 @@ FRONT_TITLE = "prompts that no other beats both in score and in tokens, cost or 
 LEDGER_TITLE = "the study's own calls, by role"
 LABELS_TITLE = "answers by label; a label with a bias above 0 is answered too often"
 THE_PROMPT = "the prompt"
+WINNING_PROMPT = "the winner's prompt"
 DIFFERENT_TEXT = "what differs in the prompts"
 
 

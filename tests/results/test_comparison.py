@@ -73,7 +73,10 @@ def test_what_cannot_be_compared_is_refused(fake: InProcessExecutor, result: ps.
     first = scored(fake, "x {{ row.text }}", 12)
     with pytest.raises(ps.InputError, match="compare takes results and evaluations, not str; give"):
         ps.compare(first, "best")  # type: ignore[arg-type]
-    with pytest.raises(ps.InputError, match="of which there are 0; evaluate both on the same rows"):
+    with pytest.raises(
+        ps.InputError,
+        match="a comparison needs at least 2 rows that both prompts were scored on, not 0; evaluate both on the same rows",
+    ):
         ps.compare(first, ps.evaluate(first.prompt, data(40), model=fake.model(), executor=fake, rows=range(20, 30)))
     turned = ps.Dataset(pd.DataFrame([{"text": row.text, "label": "other"} for row in data(12).rows]), target="label")
     other = ps.evaluate(ps.Prompt(source="{{ row.text }}"), turned, model=fake.model(), executor=fake, answer=ps.Text())

@@ -55,6 +55,7 @@ def test_rescoring_as_before_changes_nothing(fake: InProcessExecutor, storage: s
         pd.testing.assert_frame_equal(one, other, rtol=1e-6)
     assert after.verdict == before.verdict
     assert after.verdict.p == before.verdict.p
+    assert after.headline.splitlines()[2] == ("The responses of study were scored again by exact; no request was sent.")
 
 
 def test_rescoring_with_another_answer_form(fake: InProcessExecutor, storage: str) -> None:
