@@ -8,7 +8,7 @@ repository. The studies' responses are kept in ``--storage``, so that an interru
 
 The budget covers the search and the study's own sealed test. Afterwards both prompts are scored on all held-out
 rows, which takes further calls. Every study's whole report is printed: headline, best candidates, what mattered, how
-the winner answers, its prompt. ``sealed before`` counts the requests for sealed rows that the storage has from
+the winner answers, its prompt. ``early test requests`` counts the requests for sealed rows that the storage has from
 before the search's last one; it should be 0.
 """
 
@@ -105,8 +105,8 @@ def make(name: str, folder: Path, *, model: ps.Model, seed: int, storage: str) -
     )
 
 
-def sealed_before(result: ps.Result) -> int:
-    """How many requests for sealed rows are older than the search's last request."""
+def early_test_requests(result: ps.Result) -> int:
+    """The number of requests with test rows that are older than the search's last request."""
     calls = result.calls_df()
     searched = calls.loc[calls["split"] == "search", "call"].max()
     return int((calls.loc[calls["split"] == "test", "call"] < searched).sum())
@@ -155,7 +155,7 @@ def compare(study: ps.Study, calls: int) -> dict[str, object]:
         "low": found.low,
         "high": found.high,
         "p": found.p,
-        "sealed before": sealed_before(result),
+        "early test requests": early_test_requests(result),
         "seconds": seconds,
     }
 
