@@ -75,7 +75,7 @@ def test_what_cannot_be_compared_is_refused(fake: InProcessExecutor, result: ps.
         ps.compare(first, "best")  # type: ignore[arg-type]
     with pytest.raises(
         ps.InputError,
-        match="needs at least 2 rows that both prompts were scored on, not 0; evaluate both on the same rows$",
+        match=r"needs at least 2 rows that both prompts were scored on, not 0; evaluate both on the same rows$",
     ):
         ps.compare(first, ps.evaluate(first.prompt, data(40), model=fake.model(), executor=fake, rows=range(20, 30)))
     turned = ps.Dataset(pd.DataFrame([{"text": row.text, "label": "other"} for row in data(12).rows]), target="label")
