@@ -82,6 +82,23 @@ def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or function.lineno) - statements[0].lineno + 1
 
 
+def imports_between_rooms(package: Path = PACKAGE) -> tuple[int, int]:
+    """The number of rooms, which are the package's sub-packages and single modules, and of pairs of them in which one
+    imports the other, for types too."""
+    prefix = f"{package.name}."
+    rooms, pairs = set[str](), set[tuple[str, str]]()
+    for file in package.rglob("*.py"):
+        if file == package / "__init__.py":
+            continue
+        room = file.relative_to(package).parts[0].removesuffix(".py")
+        rooms.add(room)
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                names = [node.module] if node.module != package.name else [prefix + each.name for each in node.names]
+                pairs |= {(room, name.split(".")[1]) for name in names if name.startswith(prefix)}
+    return len(rooms), sum(importer != imported for importer, imported in pairs)
+
+
 def excepted(record: Path = RECORD) -> set[str]:
     """The names in the first column of the record's table of exceptions."""
     return set(re.findall(r"^\| `([^`]+)` \|", record.read_text("utf-8"), flags=re.MULTILINE))
@@ -97,6 +114,8 @@ def main() -> int:
         count = sum(each.is_over for each in of_kind)
         middle = median(each.size for each in of_kind)
         print(f"| {kind} | {len(of_kind)} | {middle:g} | {largest.size} `{largest.name}` | {limit} | {count} |")
+    rooms, pairs = imports_between_rooms()
+    print(f"\n{rooms} rooms, {pairs} pairs of them in which one imports the other")
     problems = [
         f"{each.kind} {each.name} has {each.size}, more than {LIMITS[each.kind]}, without a reason in {RECORD_NAME}"
         for each in sizes

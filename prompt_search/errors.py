@@ -9,8 +9,8 @@
     │   └── MissingExtra      an optional package is not installed
     └── RunError              the run cannot go on: everything answered so far is kept (exit code 1)
         ├── ServerUnreachable no connection to the endpoint
-        ├── RequestRefused    the endpoint refuses for good (401, 403, 404, or 400 on every request)
-        └── BudgetExceeded    a request was about to pass the budget
+        ├── RequestRefused    the endpoint refuses for good (401, 402, 403, 404, quota used up; 400 every time)
+        └── BudgetExceeded    a request could have exceeded the budget
 
 A message states the rule, what came, and what to do, on one line.
 """
@@ -93,4 +93,4 @@ class RequestRefused(RunError):
 
 
 class BudgetExceeded(RunError):
-    """A request was about to pass the budget."""
+    """A request could have exceeded the budget."""

@@ -9,25 +9,21 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # The width of the terminal in which the tests were started, which pytest-xdist hands to its processes.
 os.environ.pop("COLUMNS", None)
 
-import asyncio
 import builtins
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prompt_search.errors import RequestRefused
-from prompt_search.llm.messages import Request, Response, Usage
-from prompt_search.llm.model import Model
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns
-from prompt_search.testing import Body, FakeServer, completion, failure, prompt_of
+from prompt_search.testing import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
 from tests import profiles
 
-__all__ = ["Body", "FakeServer", "completion", "failure", "prompt_of"]
+__all__ = ["Body", "FakeServer", "InProcessExecutor", "completion", "failure", "prompt_of"]
 
 profiles.load()
 
@@ -57,87 +53,10 @@ def executed(prompt: Prompt) -> dict[str, Any]:
     return space
 
 
-class FakeModel:
-    """The same without HTTP, in place of the client: for tests that ask thousands of questions.
-
-    ``answer`` may also give a `Response` or raise. After ``fail_after`` requests all further ones are refused.
-    """
-
-    def __init__(self) -> None:
-        self.answer: Callable[[Body], Any] = lambda body: "positive"
-        self.latency: Callable[[Body], float] = lambda body: 0.0
-        self.bodies: list[dict[str, Any]] = []
-        self.fail_after: int | None = None
-        self.busiest = 0
-        self._busy = 0
-
-    @property
-    def count(self) -> int:
-        return len(self.bodies)
-
-    def model(self, name: str = "fake", **settings: Any) -> Model:
-        return Model(name, base_url="http://fake.invalid/v1", **settings)
-
-    def client(
-        self,
-        model: Model,
-        *,
-        max_concurrency: int = 16,
-        on_attempt: Callable[[Request], Awaitable[None]],
-        seed: int = 0,
-        executor: object = None,
-        on_capacity: object = None,
-    ) -> FakeClient:
-        """What `Client` would be called with."""
-        return FakeClient(self, max_concurrency, on_attempt)
-
-    async def reply(self, request: Request) -> Response:
-        body = {
-            "model": request.model,
-            "messages": [message.to_dict() for message in request.messages],
-            **request.parameters,
-        }
-        self.bodies.append(body)
-        if self.fail_after is not None and self.count > self.fail_after:
-            raise RequestRefused("http://fake.invalid/v1 answered 401 for fake: this key has been revoked")
-        self._busy += 1
-        self.busiest = max(self.busiest, self._busy)
-        await asyncio.sleep(self.latency(body))
-        self._busy -= 1
-        reply = self.answer(body)
-        if isinstance(reply, Response):
-            return reply
-        assert isinstance(reply, str)
-        words = len(prompt_of(body).split())
-        return Response(text=reply, usage=Usage(prompt_tokens=words, completion_tokens=1), latency_s=0.1)
-
-
-class FakeClient:
-    """Bounds what is in flight and reserves every request, as `Client` does."""
-
-    def __init__(self, fake: FakeModel, max_concurrency: int, on_attempt: Callable[[Request], Awaitable[None]]) -> None:
-        self._fake = fake
-        self._slots = asyncio.Semaphore(max_concurrency)
-        self._on_attempt = on_attempt
-
-    async def __aenter__(self) -> FakeClient:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        return None
-
-    async def complete(self, request: Request) -> Response:
-        async with self._slots:
-            await self._on_attempt(request)
-            return await self._fake.reply(request)
-
-
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
-    """A fresh fake model that studies and evaluations ask without HTTP."""
-    made = FakeModel()
-    monkeypatch.setattr("prompt_search.evaluation.session.Client", made.client)
-    return made
+def fake() -> InProcessExecutor:
+    """A fake model that studies and evaluations ask without HTTP: they get it as their executor."""
+    return InProcessExecutor()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -12,18 +12,16 @@ import pytest
 
 import prompt_search as ps
 from prompt_search import plots
-from tests.conftest import FakeModel
+from tests.conftest import InProcessExecutor
 from tests.results.test_result import HOSTILE, data, study, truth
 
 
 @pytest.fixture(scope="module")
-def result() -> Iterator[ps.Result]:
+def result() -> ps.Result:
     """A finished study in memory, whose hostile option is the better one."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     fake.answer = truth
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
-        yield study(fake).run(200)
+    return study(fake).run(200)
 
 
 FIGURES: dict[str, Callable[[ps.Result], Any]] = {

@@ -10,18 +10,18 @@ held against each other; the exit code is 1 where they differ.
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pandas as pd
 
 import prompt_search as ps
-from prompt_search.llm.client import Client
+from prompt_search.llm.client import InProcess
+from prompt_search.llm.transport import Transport
 from prompt_search.testing import FakeServer, Faults, chance, truth_model
 
 FAULTS = Faults(
@@ -54,6 +54,17 @@ def accuracy(wording: str) -> float:
     return 0.5 + 0.1 * ("Sort" in wording) + 0.1 * ("Labels:" in wording) + 0.05 * ("Answer:" in wording)
 
 
+class ShortTimeout(InProcess):
+    """Attempts are made by this process, and end earlier than the client asks for."""
+
+    async def connect(
+        self, model: ps.Model, *, max_concurrency: int, request_timeout: float, on_capacity: Callable[[int], None]
+    ) -> Transport:
+        return await super().connect(
+            model, max_concurrency=max_concurrency, request_timeout=REQUEST_TIMEOUT_S, on_capacity=on_capacity
+        )
+
+
 def study(server: FakeServer, rows: ps.Dataset, storage: str, concurrency: int) -> ps.Study:
     verbs = ("Classify", "Sort", "Label", "Read", "Tag", "File")
     return ps.Study(
@@ -63,6 +74,7 @@ def study(server: FakeServer, rows: ps.Dataset, storage: str, concurrency: int) 
         context={"instructions": [f"{verb} the message{end}" for verb in verbs for end in (".", ", please.")]},
         storage=storage,
         max_concurrency=concurrency,
+        executor=ShortTimeout(),
     )
 
 
@@ -72,11 +84,7 @@ class Run:
     def __init__(self, faults: Faults | None, rows: ps.Dataset, calls: int, concurrency: int, storage: str) -> None:
         truth = truth_model({str(row["text"]): str(row.target) for row in rows.rows}, accuracy)
         started = time.perf_counter()
-        quick = functools.partial(Client, request_timeout=REQUEST_TIMEOUT_S)
-        with (
-            FakeServer(truth, latency=LATENCY_S, faults=faults) as server,
-            patch("prompt_search.evaluation.session.Client", quick),
-        ):
+        with FakeServer(truth, latency=LATENCY_S, faults=faults) as server:
             self.study = study(server, rows, storage, concurrency)
             # Retries count as calls: a budget that binds would leave the faulty run with fewer requests.
             self.result = self.study.run(ps.Budget(calls=20 * calls))

@@ -10,10 +10,7 @@ from typing import Final
 from prompt_search.budget.limits import Budget, unbounded, unpriced
 from prompt_search.budget.spending import CostOf, Spending
 from prompt_search.errors import InputError
-from prompt_search.llm.messages import Request, Usage
-
-ANSWER_LIMITS: Final = ("max_completion_tokens", "max_tokens")
-"""Names of the request parameters that bound the length of an answer."""
+from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
 
 PER_MESSAGE: Final = 8
 PER_REQUEST: Final = 64

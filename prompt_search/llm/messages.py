@@ -1,7 +1,7 @@
-"""What is sent to a model and what comes back, as frozen values.
+"""Requests to a model and its responses, as frozen values.
 
 A request has a canonical key: the same question to the same model has the same key on every machine and in
-every process, so that a stored response can stand for a paid one.
+every process, so that a stored response can take the place of a paid one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from prompt_search._json import read
+
+ANSWER_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+"""Names of the request parameters that bound the length of an answer, in the dialects of different servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens as the server counted them; ``None`` where it did not say."""
+    """Numbers of tokens as the server counted them; ``None`` where it did not report them."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -82,23 +85,23 @@ TopLogprobs = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What came back for one request.
+    """The response to one request.
 
     ``error`` is ``None`` for an answer, else ``kind: explanation``. The kinds:
 
-    - ``bad_request``: the server cannot take the request (status 400, 413, 422 and the like); not asked again.
-    - ``server``: it refused for a while (408, 409, 429, 500 and above) or broke the connection, in every attempt.
-    - ``timeout``: no answer in time, in every attempt.
-    - ``malformed``: what came is no JSON, was cut off, or is no chat completion, in every attempt.
-    - ``empty``: a chat completion without choices, in every attempt.
-    - ``content_filter``: the server withheld the answer, or the model refused; not asked again.
-    - ``budget``: there was no room for another attempt.
+    - ``bad_request``: the server cannot process the request (status 400, 413, 422 and the like); it is not retried.
+    - ``server``: every attempt got one of the statuses 408, 409, 429, 500 and above, or a broken connection.
+    - ``timeout``: no attempt got an answer in time.
+    - ``malformed``: the answers to all attempts were no JSON, cut off, or no chat completions.
+    - ``empty``: the answers to all attempts were chat completions without choices.
+    - ``content_filter``: the server withheld the answer, or the model refused; the request is not retried.
+    - ``budget``: the budget had no room for another attempt.
 
     An answer that the token limit cut off is an answer: ``finish_reason`` is ``length``, and its text is read like
-    any other, as a label may be there already. ``logprobs`` holds one entry for each generated token when they were
-    asked for. ``cost_usd`` is NaN when the price is unknown. ``attempts`` counts the requests that were really sent,
-    retries included; ``lost`` those among them that the server may have worked on without our learning what it used:
-    timeouts, cut connections, unreadable answers.
+    any other, as it may contain the label already. ``logprobs`` has one entry for each generated token where the
+    request asks for them. ``cost_usd`` is NaN when the price is unknown. ``attempts`` is the number of requests that
+    were sent, retries included; ``lost`` is the number of those on which the server may have worked without reporting
+    what it used: timeouts, cut connections, unreadable answers.
     """
 
     text: str = ""
@@ -112,7 +115,7 @@ class Response:
     error: str | None = None
 
     def to_json(self) -> str:
-        """The stored form; NaN becomes null so that any JSON reader takes it."""
+        """The stored form; NaN becomes null, so that every JSON reader accepts it."""
         body = {f.name: getattr(self, f.name) for f in fields(self)}  # asdict would copy every log-probability
         body["usage"] = asdict(self.usage)
         for name in ("latency_s", "cost_usd"):
@@ -143,7 +146,7 @@ class Shown(msgspec.Struct, gc=False, frozen=True):
 
 
 class _Stored(Shown, gc=False, frozen=True):
-    """The whole of it."""
+    """A stored response with everything in it."""
 
     logprobs: tuple[TopLogprobs, ...]
     attempts: int

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from prompt_search.errors import InputError
-from prompt_search.llm.messages import Request, Usage
+from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
 
 MINUTE_S: Final = 60.0
 
@@ -153,7 +153,7 @@ class Pace:
             return 0
         per_byte = 1.0 if self._tokens_per_byte is None else min(1.0, SAFETY_FACTOR * self._tokens_per_byte)
         answer = UNKNOWN_COMPLETION if self._longest_answer is None else SAFETY_FACTOR * self._longest_answer
-        limits = [request.parameters.get(name) for name in ("max_completion_tokens", "max_tokens")]
+        limits = [request.parameters.get(name) for name in ANSWER_LIMITS]
         allowed = min((limit for limit in limits if isinstance(limit, int)), default=answer)
         return math.ceil(_size(request) * per_byte + allowed)
 

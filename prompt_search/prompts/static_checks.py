@@ -15,7 +15,7 @@ _COLUMNS = (
     "errors reason prompt row split answer model"
 )
 RESERVED = frozenset(_COLUMNS.split())
-"""Column names of the result tables, which no choice may have."""
+"""Column names of the result tables (those of `results.tables.TRIAL_COLUMNS` and more), which no choice may have."""
 
 _DICT_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from prompt_search._html import Markup, fill, join
+from prompt_search.report import wording
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 42
@@ -47,14 +48,11 @@ def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int
     line = " ".join("{:.1f},{:.1f}".format(*place(*pair)) for pair in zip(best[x], best["value"], strict=True))
     dots = [
         fill(
-            '<circle class="{}" cx="{}" cy="{}" r="{}"><title>trial {}: score {}, {} {}</title></circle>',
+            '<circle class="{}" cx="{}" cy="{}" r="{}"><title>{}</title></circle>',
             "front" if on_front else "point",
             *(f"{each:.1f}" for each in place(cost, value)),
             4 if on_front else 3,
-            trial,
-            f"{value:.3f}",
-            label,
-            f"{cost:g}",
+            wording.point_title(trial, value, label, cost),
         )
         for trial, cost, value, on_front in zip(*(points[name] for name in ("trial", x, "value", front)), strict=True)
     ]
@@ -62,7 +60,7 @@ def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int
         fill('<circle class="ring" cx="{}" cy="{}" r="8"/>', *(f"{each:.1f}" for each in place(cost, value)))
         for cost, value in points.loc[points["trial"] == winner, [x, "value"]].itertuples(index=False)
     ]
-    title = f"Score against {label}: {len(points)} trials, {len(best)} of them on the front"
+    title = wording.cost_chart_title(label, len(points), len(best))
     return _svg(title, axes, fill('<polyline class="line" points="{}"/>', line), *dots, *rings)
 
 
@@ -87,7 +85,7 @@ def progress(frame: pd.DataFrame) -> Markup:
         for calls, score in zip(shown["calls"], shown["score"], strict=True)
     ]
     return _svg(
-        f"Score against calls: {len(frame)} trials, and the best so far with its 95% interval",
+        wording.progress_chart_title(len(frame)),
         axes,
         fill('<polygon class="band" points="{}"/>', " ".join(band)),
         *dots,

@@ -107,14 +107,14 @@ class Report:
         if len(self.tested) > 1:
             verdict = self.result.verdict
             difference = _numbers.number(verdict.difference, "+.3f")
-            facts.append(("winner minus default", difference, wording.difference_note(verdict)))
-        return [*facts, *self.winner_costs, ("the study cost", *self.spent)]
+            facts.append((wording.DIFFERENCE_FACT, difference, wording.difference_note(verdict)))
+        return [*facts, *self.winner_costs, (wording.SPENT_FACT, *self.spent)]
 
     @property
     def winner_costs(self) -> list[Fact]:
         """The cost of 1,000 rows with the winner, and with the default."""
         costs: list[Fact] = []
-        prompts = {"the winner": self.winner, "the default": 0} if self.winner else {"the winner": 0}
+        prompts = {"winner": self.winner, "default": 0} if self.winner else {"winner": 0}
         for name, trial in prompts.items():
             rows = self.result.trial_samples(trial)
             answered = rows[rows["error"].isna()]
@@ -124,7 +124,7 @@ class Report:
                     for column in ("cost_usd", "prompt_tokens", "completion_tokens")
                 )
                 note = wording.cost_note(sent, received, float(answered["latency_s"].mean()))
-                costs.append((f"1,000 rows with {name}", _numbers.dollars(usd), note))
+                costs.append((wording.COST_FACTS[name], _numbers.dollars(usd), note))
         return costs
 
     @cached_property
@@ -270,7 +270,7 @@ class Report:
         sent = self.result.sent(shown["key"].tolist())
         default = self.result.trial_samples(0).set_index("row")["score"]
         return View(
-            title=f"The winner's worst rows{self.read_from}",
+            title=wording.worst_rows(self.read_from),
             columns=(
                 Column("row", "number"),
                 Column("last message sent"),
@@ -283,7 +283,7 @@ class Report:
             rows=tuple(
                 (
                     line["row"],
-                    sent[line["key"]][-1][1] if line["key"] in sent else "(not answered)",
+                    sent[line["key"]][-1][1] if line["key"] in sent else wording.NOT_ANSWERED,
                     answer_text(line["target"]),
                     UNPARSED if line["unparsed"] else "" if line["answer"] is None else answer_text(line["answer"]),
                     line["error"] or line["response"],

@@ -12,6 +12,7 @@ import pandas as pd
 from prompt_search import _html
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.report.result import Result
+from prompt_search.report.wording import FOLDS_TITLE, PROMPT_TO_SHIP
 from prompt_search.results import breakdowns, wording
 from prompt_search.results.statistics import paired_difference
 from prompt_search.results.verdict import MeanScore, Verdict
@@ -94,14 +95,14 @@ class CrossFit:
         return _html.block(
             _html.verdict(self.verdict, self.headline),
             to_html(folds_view(self)),
-            _html.details("the prompt to ship", _html.messages(self.best.turns)),
+            _html.details(PROMPT_TO_SHIP, _html.messages(self.best.turns)),
         )
 
 
 def folds_view(found: CrossFit) -> View:
     """The searches of the folds, with the scores of default and winner on the rows that they never saw."""
     return View(
-        title="the winner of each search, scored on rows that the search did not use",
+        title=FOLDS_TITLE,
         columns=(
             Column("search"),
             Column("rows", "number"),

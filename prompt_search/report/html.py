@@ -70,7 +70,7 @@ def attributes(column: Column, cell: Cell) -> _html.Markup:
 def shortened(content: Any) -> _html.Markup:
     """A long text with its end on demand."""
     if not isinstance(content, _html.Markup) and len(content) > SHOWN_CHARACTERS:
-        whole = _html.details(f"all {len(content):,} characters", _html.exact(content))
+        whole = _html.details(wording.all_characters(len(content)), _html.exact(content))
         return _html.text(f"{content[:SHOWN_CHARACTERS]}…") + whole
     return _html.text(content)
 
@@ -79,12 +79,12 @@ def winner(report: Report) -> dict[str, Any]:
     """The prompt to ship: its messages, settings and choices, and how it was sent for one row."""
     prompt = report.result.best
     settings = {"model": prompt.model, **prompt.parameters}
+    listed = "".join(f", {name} {value}" for name, value in settings.items() if value is not None)
     samples = report.result.trial_samples(report.winner)
     answered = samples[samples["error"].isna()].head(1)
     sent = report.result.sent(answered["key"].tolist())
     return {
-        "length": f"{len(prompt.text):,}",
-        "settings": "".join(f", {name} {value}" for name, value in settings.items() if value is not None),
+        "sentence": wording.shipped_prompt(report.winner, len(prompt.text), listed),
         "messages": _html.messages(prompt.turns),
         "sent": _html.join(_html.messages(turns) for turns in sent.values()),
         "row": answered["row"].sum(),

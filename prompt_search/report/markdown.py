@@ -9,7 +9,7 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.report.content import Report
-from prompt_search.report.wording import SECTIONS
+from prompt_search.report.wording import CHANGES_INTRODUCTION, SECTIONS, exported_prompt
 from prompt_search.results.export import markdown, markdown_text
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Column, View, to_markdown
@@ -60,10 +60,10 @@ def _head(report: Report) -> list[str]:
         return parts
     facts = View(title="", columns=(Column("what"), Column("value"), Column("")), rows=tuple(report.facts))
     parts += [to_markdown(facts), f"## {SECTIONS['winner']}"]
-    parts.append(f"The prompt is that of trial {report.winner}. `{report.export}` writes it to a file.")
+    parts.append(exported_prompt(report.winner, report.export))
     parts += [part for role, content in result.best.turns for part in (f"{role}:", _fenced(content))]
     if report.winner:
-        parts += ["The winner changes this in the default prompt:", _fenced(report.difference, "diff")]
+        parts += [CHANGES_INTRODUCTION, _fenced(report.difference, "diff")]
     return [*parts, markdown_text(report.simplest)]
 
 

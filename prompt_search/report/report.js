@@ -32,6 +32,6 @@ for (const table of document.querySelectorAll("table.sortable")) {
       row.hidden = !words.every((word) => texts.get(row).includes(word));
       shown += !row.hidden;
     }
-    status.textContent = `${shown} of ${rows.length} prompts`;
+    status.textContent = table.dataset.filtered.replace("{shown}", shown).replace("{all}", rows.length);
   });
 }

@@ -39,7 +39,7 @@ class Result(StoredStudy):
             return _html.block(head)
         parts = [head, to_html(tested_view(self)) if self.finished else ""]
         parts.append(to_html(ranking_view(self, width=60, marked=True)))
-        parts.append(_html.details("the winner's prompt", _html.messages(self.best.turns)))
+        parts.append(_html.details(wording.WINNING_PROMPT, _html.messages(self.best.turns)))
         if self.best_trial:
             changes = _html.diff(self.baseline.diff(self.best))
             parts.append(_html.details(wording.CHANGED_BY_WINNER, changes))

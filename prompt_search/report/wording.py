@@ -28,16 +28,94 @@ EFFECTS_CAPTION = (
     "The effect of each option on the true score, averaged over all other choices: as observed, with its interval, and "
     "as expected, which is nearer to 0"
 )
+RANKING_NOTE = (
+    "The prompts are in the order in which the search ranks them. A score on few rows counts for less: “estimate” is "
+    "the selection-corrected score, which is expected on new rows. Choices are listed where they differ from the "
+    "default prompt or the winner, and marked where they differ from the winner."
+)
+RANKING_CAPTION = "All prompts that were tried; press the name of a column to sort by it"
+FILTER = "Filter"
+FILTER_HINT = "words in any column"
+FILTERED = "{shown} of {all} prompts"
+"""The status of the filter; the page's script replaces the words in braces."""
+
 OTHER_EFFECTS_CAPTION = "The other choices"
 INTERACTIONS_CAPTION = "Pairs of options with an effect beyond the sum of their own effects"
 FRONT_CAPTION = "Prompts that no other beats both in score and in tokens, cost or time"
 LEDGER_CAPTION = "The study's own calls, by role"
 LABELS_CAPTION = "The winner's answers by label; a label with a bias above 0 is answered too often"
 CONFUSION_CAPTION = "The number of rows of each target (lines) that got each answer (columns) from the winner"
+CONFUSION_TARGET = "target"
 IDENTITY_CAPTION = "The settings of the study"
+FOLDS_TITLE = "the winner of each search, scored on rows that the search did not use"
 PROGRESS_NOTE = (
     "The score of each prompt when its last row was scored, and the best score so far with its 95% interval (band)."
 )
+
+FIELDS_NOTE = "A field in double braces is replaced by the row's value."
+EXPORT_NOTE = "writes the prompt to a file, which renders exactly the text that was scored."
+CHANGES_NOTE = "Lines that only the default prompt has are red, lines that only the winner has are green."
+CHANGES_INTRODUCTION = "The winner changes this in the default prompt:"
+CHANGES_TITLE = "What it changes in the default prompt"
+ITS_CHOICES = "its choices"
+ONE_PROMPT = "prompt"
+PROMPT_TO_SHIP = "the prompt to ship"
+NOT_ANSWERED = "(not answered)"
+
+# The numbers at the top of the report
+DIFFERENCE_FACT = "winner minus default"
+SPENT_FACT = "the study cost"
+COST_FACTS = {"winner": "1,000 rows with the winner", "default": "1,000 rows with the default"}
+
+# What a screen reader reads for a part of the page
+SECTIONS_LABEL = "Sections"
+CONFUSION_LABEL = "Confusion"
+FAILURES_LABEL = "Failing rows"
+
+
+def page_title(study: str) -> str:
+    """The title of the page in a browser."""
+    return f"{study}: which prompt to ship"
+
+
+def prompt_count(prompts: int) -> str:
+    """The status of the filter before anything is filtered."""
+    return f"{prompts} prompts"
+
+
+def shipped_prompt(trial: int, characters: int, settings: str) -> str:
+    """The trial, the length and the settings of the prompt to ship."""
+    return f"The prompt is that of trial {trial}, {characters:,} characters{settings}."
+
+
+def exported_prompt(trial: int, command: str) -> str:
+    """The trial of the prompt to ship and the command that exports it, as Markdown."""
+    return f"The prompt is that of trial {trial}. `{command}` writes it to a file."
+
+
+def sent_for(row: int) -> str:
+    """The title of the messages of one request."""
+    return f"as it was sent for row {row}"
+
+
+def all_characters(count: int) -> str:
+    """The title of the whole of a text that was cut off."""
+    return f"all {count:,} characters"
+
+
+def cost_chart_title(cost: str, trials: int, front: int) -> str:
+    """The description of a chart of score against a cost."""
+    return f"Score against {cost}: {trials} trials, {front} of them on the front"
+
+
+def point_title(trial: int, score: float, cost: str, value: float) -> str:
+    """The description of a point of a chart."""
+    return f"trial {trial}: score {score:.3f}, {cost} {value:g}"
+
+
+def progress_chart_title(trials: int) -> str:
+    """The description of the chart of progress."""
+    return f"Score against calls: {trials} trials, and the best so far with its 95% interval"
 
 
 def front_note(cost: str) -> str:
@@ -69,7 +147,7 @@ def advice(finished: bool, verdict: Verdict, winner: int) -> str:
             "its score is optimistic."
         )
     return {
-        "better": f"Ship the winner, trial {winner}: it is better than {DEFAULT_PROMPT}.",
+        "better": f"Ship the winner, trial {winner}: {verdict_sentence(verdict, 'it', DEFAULT_PROMPT)}.",
         "worse": f"Keep {DEFAULT_PROMPT}: the winner, trial {winner}, is worse on test rows.",
         "not shown": f"{verdict_sentence(verdict, f'The winner, trial {winner},', DEFAULT_PROMPT)}: ship it only if "
         "its cost does not matter, or compare both on more test rows.",
@@ -155,6 +233,11 @@ def never_right(failing_rows: Sequence[int], compared: int, limit: int) -> str:
         f"Of {compared} rows on which at least three of the best prompts were scored, {len(failing_rows)} got 0 from "
         f"each of them, so their targets may be wrong: {numbers}."
     )
+
+
+def worst_rows(read_from: str) -> str:
+    """The title of the rows that the winner fails on, and how their answers were read."""
+    return f"The winner's worst rows{read_from}"
 
 
 READ_FROM_LOGPROBS = "; the answer is read from the labels' probabilities, not from the response's text"

@@ -130,7 +130,7 @@ class Comparison:
             _html.verdict(self.verdict, self.headline),
             to_html(scores_view(self)),
             to_html(changed_view(self, width=200)),
-            _html.fill("<div><b>what differs in the prompts</b></div>{}", _html.diff(self.diff)),
+            _html.fill("<div><b>{}</b></div>{}", wording.DIFFERENT_TEXT, _html.diff(self.diff)),
         )
 
 

@@ -97,7 +97,7 @@ class Evaluation:
         return _html.block(
             _html.fill("<div>{} {}</div>", repr(self), _html.bar(self.score, low, high)),
             to_html(failing_view(self)),
-            _html.details("the prompt", _html.messages(self.prompt.turns)),
+            _html.details(wording.THE_PROMPT, _html.messages(self.prompt.turns)),
         )
 
     def __repr__(self) -> str:

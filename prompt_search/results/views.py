@@ -75,7 +75,7 @@ def ranking_view(
         changes = [result.changes(trial, width) for trial in frame["trial"].tolist()]
         shown.append((Column("differs from the default in"), changes))
     winner = [place for place, trial in enumerate(frame["trial"]) if trial == result.best_trial]
-    view = _view("prompts as the search ranks them: a score on few rows counts for less", shown)
+    view = _view(wording.RANKING_TITLE, shown)
     return View(title=view.title, columns=view.columns, rows=view.rows, highlighted=frozenset(winner))
 
 
@@ -83,7 +83,7 @@ def tested_view(result: StoredStudy) -> View:
     """The scores on the test rows: of the default prompt, the best prompt written by hand and the winner."""
     scores = [(name, trial, result.test_score(trial)) for name, trial in result.tested.items()]
     return View(
-        title=f"scores on held-out test rows ({wording.test_uses_text(result.test_uses)})",
+        title=wording.tested_title(result.test_uses),
         columns=(
             Column("prompt"),
             Column("trial", "number"),
@@ -119,7 +119,7 @@ def effects_view(result: StoredStudy, limit: int | None = SHOWN_EFFECTS, *, show
     shown.append((Column("trials", "number"), frame["trials"]))
     if not shown_only:
         shown.append((Column("importance", "number", ".0%"), frame["importance"]))
-    title = "options that are shown to affect the true score" if shown_only else "effects of options on the true score"
+    title = wording.SHOWN_EFFECTS_TITLE if shown_only else wording.EFFECTS_TITLE
     return _view(title, shown)
 
 
@@ -128,7 +128,7 @@ def interactions_view(result: StoredStudy, limit: int | None = SHOWN_INTERACTION
     frame = result.interactions_df()
     frame = frame if limit is None else frame.head(limit)
     return _view(
-        "pairs of options with an effect beyond what each adds by itself",
+        wording.INTERACTIONS_TITLE,
         [
             (Column("option"), _options(frame, "choice", "option")),
             (Column("with"), _options(frame, "other_choice", "other_option")),
@@ -145,7 +145,7 @@ def pareto_view(result: StoredStudy, limit: int | None = None) -> View:
     names = {column: column.removeprefix("front_") for column in tables.FRONTS}
     fronts = [", ".join(names[column] for column in names if line[column]) for line in frame.to_dict("records")]
     return _view(
-        "prompts that no other beats both in score and in tokens, cost or latency",
+        wording.FRONT_TITLE,
         [
             (Column("trial", "number"), frame["trial"]),
             (Column("estimate", "number", ".3f"), frame["estimate"].fillna(frame["score"])),
@@ -163,7 +163,7 @@ def ledger_view(result: StoredStudy) -> View:
     whole = ("calls", "reused", "prompt_tokens", "completion_tokens")
     titles = dict(zip(whole, ("calls sent", "reused", "prompt tokens", "completion tokens"), strict=True))
     return _view(
-        "the study's own calls, by role",
+        wording.LEDGER_TITLE,
         [
             (Column("role"), frame["role"]),
             *((Column(titles[name], "number", ",.0f"), frame[name]) for name in whole),
@@ -178,7 +178,7 @@ def labels_view(result: StoredStudy, trial: int | None = None) -> View:
     """How a trial's prompt (default: the winner's) does on each label."""
     frame = result.labels_df(trial)
     return _view(
-        "answers by label; a label with a bias above 0 is answered too often",
+        wording.LABELS_TITLE,
         [
             (Column("label"), frame["label"].map(lambda label: _html.clipped(label, 80))),
             (Column("rows", "number"), frame["rows"]),
@@ -228,7 +228,7 @@ def slices_view(frame: pd.DataFrame, winner: int) -> View:
     groups = [str(name) for name in frame.columns if name not in breakdowns.SLICE_COLUMNS]
     names = {winner: "winner", 0: "default"} if winner else {0: "default"}
     return _view(
-        f"scores by {', '.join(groups)}",
+        wording.slices_title(groups),
         [
             *((Column(name), [_html.clipped(answer_text(value), 80) for value in frame[name]]) for name in groups),
             (Column("prompt"), [names.get(trial, f"trial {trial}") for trial in frame["trial"].tolist()]),

@@ -27,7 +27,7 @@ COST_LABELS = {
 VERDICT_WORDS = {"better": "better than", "worse": "worse than", "not shown": "not shown to be better than"}
 
 
-def verdict_sentence(verdict: Verdict, subject: str, rival: str, *, none: str = "not shown to be better than") -> str:
+def verdict_sentence(verdict: Verdict, subject: str, rival: str, *, none: str = VERDICT_WORDS["not shown"]) -> str:
     """A verdict as a sentence, without its full stop.
 
     Args:
@@ -159,7 +159,8 @@ def spent_so_far(calls: int) -> str:
 
 def rescored(of: str, metric: str, before: str) -> str:
     """What a rescored study has used."""
-    return f"The responses of {of} were scored by {metric} instead of {before}; no request was sent."
+    scored = f"scored again by {metric}" if metric == before else f"scored by {metric} instead of {before}"
+    return f"The responses of {of} were {scored}; no request was sent."
 
 
 def budget_text(budget: Mapping[str, float]) -> str:
@@ -248,6 +249,28 @@ def evaluation_text(score: MeanScore, unparsed: int, errors: int) -> str:
 def failing_title(failing: int, shown: int) -> str:
     """The title of the table of rows with less than full score."""
     return f"the worst {min(shown, failing)} of {failing} rows with less than full score"
+
+
+RANKING_TITLE = "prompts as the search ranks them: a score on few rows counts for less"
+EFFECTS_TITLE = "effects of options on the true score"
+SHOWN_EFFECTS_TITLE = "options that are shown to affect the true score"
+INTERACTIONS_TITLE = "pairs of options with an effect beyond what each adds by itself"
+FRONT_TITLE = "prompts that no other beats both in score and in tokens, cost or latency"
+LEDGER_TITLE = "the study's own calls, by role"
+LABELS_TITLE = "answers by label; a label with a bias above 0 is answered too often"
+THE_PROMPT = "the prompt"
+WINNING_PROMPT = "the winner's prompt"
+DIFFERENT_TEXT = "what differs in the prompts"
+
+
+def tested_title(uses: int) -> str:
+    """The title of the scores on the test rows."""
+    return f"scores on held-out test rows ({test_uses_text(uses)})"
+
+
+def slices_title(groups: Sequence[str]) -> str:
+    """The title of the scores by groups of rows."""
+    return f"scores by {', '.join(groups)}"
 
 
 def compared_rows_title(unseen: bool) -> str:

@@ -67,9 +67,7 @@ class Cache:
                 connection.execute(table.delete().where(table.c.study.not_in(kept)))
             unused = responses.delete().where(responses.c.key.not_in(sql.select(calls.c.key)))
             gone = connection.execute(unused).rowcount
-        if self._database.is_sqlite:  # whose file stays as large as it is otherwise
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("VACUUM")
+        self._database.shrink()
         return gone
 
     def _needed(self) -> set[str]:

@@ -1,4 +1,7 @@
-"""The database of a storage: its URL, how it is opened and tuned, the thread that waits for it, and fast reads."""
+"""The database of a storage: its URL, how it is opened and tuned, the thread that waits for it, and fast reads.
+
+Here is what differs between SQLite and PostgreSQL, except for the lock under which tables are made (`schema`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import gc
 import re
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -80,11 +83,39 @@ class Database:
         self._thread.shutdown()
         self.engine.dispose()
 
-    def insert(self, table: sql.Table) -> Any:
-        """An insert that can say what to do where the key is there already."""
+    def insert_missing(self, table: sql.Table) -> sql.Insert:
+        """An insert that leaves out the rows whose key is there already."""
+        insert: sql.Insert = self._insert(table).on_conflict_do_nothing()
+        return insert
+
+    def insert_or_update(self, table: sql.Table, *, added: Collection[str] = ()) -> sql.Insert:
+        """An insert that updates the rows whose key is there already.
+
+        Args:
+            table: the table.
+            added: the columns whose new value is added to the old one; in all others it replaces the old one.
+        """
+        insert = self._insert(table)
+        new = insert.excluded
+        others = {
+            column.name: column + new[column.name] if column.name in added else new[column.name]
+            for column in table.c
+            if not column.primary_key
+        }
+        updating: sql.Insert = insert.on_conflict_do_update(index_elements=table.primary_key, set_=others)
+        return updating
+
+    def _insert(self, table: sql.Table) -> Any:
+        """The insert of this backend, which can say what to do where the key is there already."""
         from sqlalchemy.dialects import postgresql, sqlite
 
         return (sqlite if self.is_sqlite else postgresql).insert(table)
+
+    def shrink(self) -> None:
+        """Give the room of deleted rows back, where the database does not do that itself."""
+        if self.is_sqlite:  # whose file stays as large as it is otherwise
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM")
 
     @contextmanager
     def writing(self) -> Iterator[sql.Connection]:

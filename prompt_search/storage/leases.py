@@ -40,7 +40,7 @@ class Leases:
                     f"{row.host}, at least until {until}; wait for it, end it, or give this study another name"
                 )
             if row is None:
-                connection.execute(self._database.insert(lease).on_conflict_do_nothing().values(study=study, **values))
+                connection.execute(self._database.insert_missing(lease).values(study=study, **values))
             else:  # unless another one was quicker
                 unchanged = sql.and_(lease.c.study == study, lease.c.owner == row.owner)
                 connection.execute(lease.update().where(unchanged).values(**values))
@@ -79,7 +79,7 @@ class Leases:
         with self._engine.begin() as connection:
             for batch in batched(wanted, KEYS_PER_QUERY):
                 rows = [{"key": key, "owner": owner} for key in batch]
-                connection.execute(self._database.insert(schema.claims).on_conflict_do_nothing(), rows)
+                connection.execute(self._database.insert_missing(schema.claims), rows)
                 mine |= self._won(connection, owner, batch)
         return mine
 

@@ -74,15 +74,7 @@ class Responses:
             await self._writer.save(saved)
 
     def _write_calls(self, saved: Sequence[Saved]) -> None:
-        insert = self._database.insert(schema.calls)
-        earlier, now = schema.calls.c, insert.excluded
-        insert = insert.on_conflict_do_update(
-            index_elements=[earlier.study, earlier.key],
-            set_={
-                **{name: now[name] for name in ("number", "split", "failure", "role", "budget")},
-                **{name: earlier[name] + now[name] for name in ("attempts", "tokens", "usd")},
-            },
-        )
+        insert = self._database.insert_or_update(schema.calls, added=("attempts", "tokens", "usd"))
         answered = [
             {"key": s.key, "request": storable(s.request.to_json()), "response": storable(s.response.to_json())}
             for s in saved
@@ -90,7 +82,7 @@ class Responses:
         ]
         with self._database.writing() as connection:
             if answered:
-                connection.execute(self._database.insert(schema.responses).on_conflict_do_nothing(), answered)
+                connection.execute(self._database.insert_missing(schema.responses), answered)
             connection.execute(insert, [s.row for s in saved])
             if not self._database.in_memory:  # where nobody claims anything
                 for keys in batched((s.key for s in saved if s.paid), KEYS_PER_QUERY):

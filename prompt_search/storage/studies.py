@@ -110,11 +110,7 @@ class Studies:
         with self._engine.begin() as connection:
             for table, rows in written.items():
                 if rows:
-                    insert = self._database.insert(table)
-                    others = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
-                    connection.execute(
-                        insert.on_conflict_do_update(index_elements=table.primary_key, set_=others), rows
-                    )
+                    connection.execute(self._database.insert_or_update(table), rows)
 
     def clear_trials(self, study: str) -> None:
         """Delete a study's trials, samples and summary; a resumed run writes them again from the responses."""
@@ -151,7 +147,7 @@ class Studies:
         with self._engine.begin() as connection:
             same = sql.select(uses.c.sealed).where(uses.c.sealed == sealed, uses.c.prompt == prompt)
             if connection.execute(same).first() is None:
-                connection.execute(self._database.insert(uses).on_conflict_do_nothing().values(**use))
+                connection.execute(self._database.insert_missing(uses).values(**use))
 
     def test_uses(self, sealed: str) -> int:
         """The number of winners, of all studies in this storage, that were tested on these test rows."""

@@ -12,13 +12,13 @@ from typing import Any
 from prompt_search import metrics
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import default_answer
-from prompt_search.budget import ANSWER_LIMITS, Budget, Ledger, unbounded
+from prompt_search.budget import Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError, StudyError
 from prompt_search.evaluation.session import check_priced
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
-from prompt_search.llm.messages import Request, Usage
+from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from prompt_search.budget import ANSWER_LIMITS
+from prompt_search import _numbers
+from prompt_search.llm.messages import ANSWER_LIMITS
 from prompt_search.study.probe import Measured
 from prompt_search.study.snapshot import Snapshot
 
@@ -33,7 +34,7 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     parts.append(f"{_counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
     if snapshot.cached:
         parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
-    parts.append("cost unknown" if math.isnan(snapshot.usd) else f"${snapshot.usd:.4f}")
+    parts.append("cost unknown" if math.isnan(snapshot.usd) else _numbers.dollars(snapshot.usd, 4))
     if rate := snapshot.rate:
         parts.append(f"{rate:.{0 if rate >= 10 else 1 if rate >= 1 else 2}f} requests/s")
     if (left := snapshot.seconds_left) is not None:
@@ -61,7 +62,7 @@ def seconds_text(seconds: float) -> str:
 def measured_lines(found: Measured) -> Lines:
     """The table of what a preflight measured."""
     tokens = f"{found.prompt_tokens:.0f} + {found.completion_tokens:.0f}"
-    cost = "unknown" if math.isnan(found.cost_usd) else f"${found.cost_usd:.6f}"
+    cost = "unknown" if math.isnan(found.cost_usd) else _numbers.dollars(found.cost_usd, 6)
     others = found.prompts - 1
     score = f"{found.score:.3f} ({found.low:.3f} to {found.high:.3f})"
     lines = [
@@ -71,12 +72,12 @@ def measured_lines(found: Measured) -> Lines:
         ("sent twice", f"{_counted(found.repeated, 'request')}, {found.changed} answered differently"),
         ("unparsed, errors", f"{found.unparsed}, {found.errors} of {found.calls}"),
         ("test rows", f"{found.test_rows}; {_power(found.detectable)}"),
-        ("per request", f"{tokens} tokens, {_known(found.latency_s, '.2f')} s, {cost}"),
+        ("per request", f"{tokens} tokens, {_numbers.number(found.latency_s, '.2f')} s, {cost}"),
     ]
     if found.budget is not None:
         whole = found.budget * (found.prompt_tokens + found.completion_tokens)
-        total = "unknown" if math.isnan(found.cost_usd) else f"${found.budget * found.cost_usd:.2f}"
-        lines.append((f"{found.budget} calls", f"about {_known(whole, ',.0f')} tokens, cost {total}"))
+        total = "unknown" if math.isnan(found.cost_usd) else _numbers.dollars(found.budget * found.cost_usd, 2)
+        lines.append((f"{found.budget} calls", f"about {_numbers.number(whole, ',.0f')} tokens, cost {total}"))
     return lines
 
 
@@ -181,9 +182,9 @@ def estimate_lines(
     known = f", {stored:,} of them cached" if stored else ""
     return [
         ("calls", f"{calls:,}{known}"),
-        ("tokens", _known(tokens, ",.0f")),
-        ("US dollars", _known(usd, ",.4f")),
-        ("seconds", _known(seconds, ",.0f")),
+        ("tokens", _numbers.number(tokens, ",.0f")),
+        ("US dollars", _numbers.number(usd, ",.4f")),
+        ("seconds", _numbers.number(seconds, ",.0f")),
         ("per request", f"{prompt_tokens:,.0f} + {completion_tokens:,.0f} tokens"),
         ("based on", basis),
     ]
@@ -202,10 +203,6 @@ def rendered_basis(prompts: int, *, bounded: bool) -> str:
         else f"no limit on answers ({ANSWER_LIMITS[-1]})"
     )
     return f"{prompts:,} rendered prompts at {BYTES_PER_TOKEN:g} bytes per token, and {answers}"
-
-
-def _known(value: float, form: str) -> str:
-    return "unknown" if math.isnan(value) else format(value, form)
 
 
 def _counted(count: int, noun: str) -> str:

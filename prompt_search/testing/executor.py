@@ -29,7 +29,7 @@ class InProcessExecutor:
 
     Attributes:
         bodies: the bodies of all requests, in the order in which they were sent, retries and refused ones included.
-        most_in_flight: the most requests that were being answered at a time.
+        most_in_flight: highest number of requests that were being answered at a time.
 
     >>> import pandas as pd
     >>> import prompt_search as ps

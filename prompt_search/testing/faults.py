@@ -12,12 +12,19 @@ from prompt_search.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """Which shares of all attempts go wrong, each from 0 to 1, at most 1 together.
+    """Shares of all attempts that fail, by kind of fault; each from 0 to 1, and at most 1 together.
 
-    ``rate_limited`` is a 429 without and ``retry_after`` one with a Retry-After of ``retry_after_s`` seconds;
-    ``server_error`` a 500; ``hang`` no answer for ``hang_s`` seconds; ``cut`` a connection that breaks, half of them
-    amid the answer; ``not_json`` an answer that is no JSON; ``truncated`` half of one; ``no_choices`` one without
-    choices; ``content_filter`` a withheld answer; ``length`` one that breaks off after half of its text.
+    Attributes:
+        rate_limited: a 429 without Retry-After.
+        retry_after: a 429 with a Retry-After of ``retry_after_s`` seconds.
+        server_error: a 500.
+        hang: no answer for ``hang_s`` seconds.
+        cut: a broken connection, for half of them in the middle of the answer.
+        not_json: an answer that is not JSON.
+        truncated: the first half of an answer.
+        no_choices: an answer without choices.
+        content_filter: an answer that is withheld.
+        length: an answer whose text ends after its first half, as by the token limit.
 
     >>> Faults(server_error=0.9, cut=0.2)
     Traceback (most recent call last):
@@ -48,7 +55,7 @@ class Faults:
         return {f.name: getattr(self, f.name) for f in fields(self) if not f.name.endswith("_s")}
 
     def drawn(self, chance: float) -> str | None:
-        """The fault that a number from 0 to 1 stands for."""
+        """The fault for a random number from 0 to 1; None: no fault."""
         for name, share in self.shares.items():
             if chance < share:
                 return name
@@ -57,7 +64,7 @@ class Faults:
 
 
 def chance(*what: object) -> float:
-    """A number from 0 up to 1 that depends on nothing but ``what``.
+    """A pseudo-random number, at least 0 and below 1, that depends on nothing but ``what``.
 
     >>> chance("seed", 1) == chance("seed", 1) != chance("seed", 2)
     True
@@ -67,6 +74,7 @@ def chance(*what: object) -> float:
 
 
 def _changed(answer: Mapping[str, Any], finish_reason: str, text: str) -> dict[str, Any]:
+    """A chat completion with another text and reason for its end."""
     choice = answer["choices"][0]
     message = {**choice["message"], "content": text}
     return {**answer, "choices": [{**choice, "finish_reason": finish_reason, "message": message}]}
@@ -84,3 +92,4 @@ SPOILED: Final[Mapping[str, Callable[[Mapping[str, Any], bytes], bytes | Mapping
     "content_filter": lambda answer, whole: _changed(answer, "content_filter", ""),
     "length": lambda answer, whole: _changed(answer, "length", _half(answer)),
 }
+"""Functions from an answer, as a mapping and as bytes, to the answer with a fault in it."""

@@ -45,9 +45,21 @@ def prompt_of(body: Body) -> str:
 
 
 def completion(
-    text: str, prompt: str = "", logprobs: Mapping[str, float] | None = None, finish_reason: str = "stop"
+    text: str,
+    prompt: str = "",
+    logprobs: Mapping[str, float] | None = None,
+    finish_reason: str = "stop",
+    usage: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """A chat completion as servers send it, a word being a token; ``logprobs`` are those of the first token."""
+    """A chat completion as servers send it.
+
+    Args:
+        text: the answer.
+        prompt: the request's messages; see `prompt_of`.
+        logprobs: log-probabilities of the alternatives for the first token.
+        finish_reason: why the answer ended.
+        usage: the numbers of tokens; default: a word is a token.
+    """
     choice: dict[str, Any] = {
         "index": 0,
         "finish_reason": finish_reason,
@@ -56,7 +68,8 @@ def completion(
     if logprobs is not None:
         top = [{"token": token, "logprob": value} for token, value in logprobs.items()]
         choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
-    usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
+    if usage is None:
+        usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
     return {"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage}
 
 

@@ -1,8 +1,7 @@
-"""For tests of studies: an OpenAI-compatible server on a loopback socket that answers by what it is asked.
+"""An OpenAI-compatible server on a loopback socket, for tests of studies.
 
-It knows the body of the request it answers and how often the same body came before, never the order in which
-requests come. Faults are drawn from these two and a seed, so that a run repeats whatever its concurrency, and what the
-server counts can be held against what a study says it paid.
+It knows the body of the request that it answers and how often the same body came before, never the order in which
+requests come. Faults depend on these two and a seed, so that a run repeats whatever its concurrency.
 """
 
 from __future__ import annotations
@@ -28,28 +27,29 @@ PATH: Final = "/v1/chat/completions"
 class FakeServer:
     """An OpenAI-compatible server on a free port of 127.0.0.1, in a thread of its own.
 
-    It fails loudly: a request for anything but chat completions, and an exception in ``answer``, is raised when the
-    ``with`` block ends.
+    The end of the ``with`` block raises an exception that ``answer`` raised, and an error for a request that was not
+    for chat completions.
 
     Args:
         answer: the answer to every request, or a function of the request's body; see `FakeAnswer` and `truth_model`.
         latency: seconds that an answer takes, or a function of the body.
-        faults: what goes wrong how often; see `Faults`.
-        requests_per_minute: how many requests of the last minute it takes; what is above gets a 429 with Retry-After.
-        tokens_per_minute: the same for the tokens of its answers.
-        most_at_a_time: how many requests it works on at a time; what is above gets a 429 without Retry-After.
-        fail_after: after so many requests every further one is refused with 401.
-        seed: for the faults.
-        minute_s: how long a minute is, in seconds.
+        faults: shares of attempts that fail; see `Faults`.
+        requests_per_minute: number of requests that it takes in a minute; further ones get a 429 with Retry-After.
+        tokens_per_minute: number of tokens of its answers, prompts included, in a minute; further requests get a 429
+            with Retry-After.
+        most_at_a_time: number of requests that it answers at a time; further ones get a 429 without Retry-After.
+        fail_after: number of requests after which every further one is refused with the status 401.
+        seed: decides which attempts fail.
+        minute_s: length of a minute, in seconds.
 
     Attributes:
-        bodies: every request that arrived, in the order of arrival.
-        arrivals: when, in seconds of the monotonic clock.
-        statuses: how often which status was sent.
-        faults_made: how often which fault was.
-        answered: how many requests got a whole answer.
-        tokens: of these answers, prompts included.
-        most_in_flight: the most requests that were being answered at a time.
+        bodies: the bodies of all requests, in the order of arrival.
+        arrivals: the times of their arrival, in seconds of the monotonic clock.
+        statuses: number of responses by status.
+        faults_made: number of faults by kind.
+        answered: number of requests that got a whole answer.
+        tokens: number of tokens of these answers, prompts included.
+        most_in_flight: highest number of requests that were being answered at a time.
 
     >>> import pandas as pd
     >>> import prompt_search as ps
@@ -104,7 +104,7 @@ class FakeServer:
 
     @property
     def count(self) -> int:
-        """Requests that arrived, refused and broken ones included."""
+        """Number of requests that arrived, refused and broken ones included."""
         return len(self.bodies)
 
     @property
@@ -136,7 +136,7 @@ class FakeServer:
         self.check()
 
     def check(self) -> None:
-        """Raise the first thing that should not have happened, if any."""
+        """Raise the first unexpected exception or request, if there was one."""
         if self._problems:
             raise self._problems[0]
 
@@ -231,7 +231,7 @@ class FakeServer:
         return self._sent(FakeResponse(body=SPOILED[fault](answer, whole)))
 
     def _full_for(self, tokens: int) -> float:
-        """Seconds until the last minute has room for a request of so many tokens, which is counted if it is now."""
+        """Seconds until the last minute has room for a request; 0: it has room now, and the request is counted."""
         now = time.monotonic()
         taken = self._taken
         while taken and taken[0][0] <= now - self.minute_s:
@@ -253,7 +253,7 @@ class FakeServer:
         return failure(429, "too many requests")
 
     async def _cut(self, request: web.BaseRequest, whole: bytes, *, amid: bool) -> web.StreamResponse:
-        """Break the connection, before the answer or half-way through."""
+        """Break the connection, before the answer or in the middle of it."""
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(whole))})
         if amid:
             await response.prepare(request)

@@ -1,4 +1,4 @@
-"""A fake model that knows the right answers and gives them as often as it should."""
+"""A fake model that knows the right answers and gives them with a given probability."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def truth_model(
     *,
     seed: int = 0,
 ) -> Callable[[Body], FakeAnswer]:
-    """A model that knows the right answers and gives them as often as it should.
+    """A model that knows the right answers and gives them with a given probability.
 
-    Which row is asked about is told by the last message: its last line that is one of the texts in ``targets``, else
-    the text that ends last in it. The same prompt with the same row is answered alike every time. A request for
-    log-probabilities gets those of all labels.
+    It finds the row in the last message: the last line that is one of the texts in ``targets``, else the text that
+    ends last in it. The same prompt with the same row always gets the same answer. A request for log-probabilities
+    gets those of all labels.
 
     Args:
-        targets: right answer by the row's text.
-        accuracy: how often it is given: a number from 0 to 1, or one for each prompt (its messages without the row's
-            text, as one text).
-        seed: for which rows each prompt is right on.
+        targets: the right answer by the row's text.
+        accuracy: the share of right answers, from 0 to 1, or a function from a prompt's wording (its messages without
+            the row's text, as one text) to that share.
+        seed: decides on which rows each prompt is right.
 
     >>> model = truth_model({"It was great": "positive", "It was dull": "negative"}, accuracy=1.0)
     >>> model({"messages": [{"role": "user", "content": "Judge the text.\\nText: It was dull"}]})

@@ -42,6 +42,19 @@ def written_pages() -> list[Path]:
     return [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "experiments").rglob("*.md")]
 
 
+@pytest.mark.parametrize(
+    "page", [ROOT / "DESIGN.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs" / "design").glob("*.md")]
+)
+def test_named_files_exist(page: Path) -> None:
+    """Every Python file and every folder of the package that a page on the code names is there."""
+    tops = [ROOT / name for name in ("prompt_search", "tests", "experiments")]
+    there = [path for top in tops for path in (top, *top.rglob("*")) if path.is_dir() or path.suffix == ".py"]
+    places = {f"/{path.relative_to(ROOT).as_posix()}{'/' if path.is_dir() else ''}" for path in there}
+    named = re.findall(r"`([\w./]+(?:\.py|/))`", page.read_text(encoding="utf-8"))
+
+    assert [name for name in named if not any(place.endswith(f"/{name}") for place in places)] == []
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives the headings of a page."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)

@@ -12,26 +12,26 @@ import pytest
 import prompt_search as ps
 from prompt_search.errors import StorageError, TemplateError
 from prompt_search.storage.store import Store
-from tests.conftest import FakeModel, prompt_of
+from tests.conftest import InProcessExecutor, prompt_of
 from tests.study.test_study import DATA, leaning, study, truth
 
 
-def test_one_prompt_is_scored(fake: FakeModel, storage: str) -> None:
+def test_one_prompt_is_scored(fake: InProcessExecutor, storage: str) -> None:
     """`evaluate` scores on all rows or some, asks as exported, and finds stored responses again."""
     fake.answer = truth
     prompt = ps.Prompt(source="Decide with care. {{ row.text }}")
-    found = ps.evaluate(prompt, DATA, model=fake.model(), storage=storage)
+    found = ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, storage=storage)
     assert (found.score, len(found.scores), found.errors, found.unparsed) == (1.0, 60, 0, 0)
     assert found.interval[0] > 0.9
     assert found.samples_df()["split"].unique().tolist() == ["evaluation"]
     assert repr(found).startswith("Evaluation: 1.000 (0.9")
     assert fake.bodies[0]["temperature"] == 0
-    again = ps.evaluate(prompt, DATA, model=fake.model(), rows=[3, 5], storage=storage)
+    again = ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, rows=[3, 5], storage=storage)
     assert (fake.count, len(again.scores)) == (60, 2)
     assert again.samples_df()["cached"].all()
 
 
-def test_exported_prompt_is_asked_as_it_was_scored(fake: FakeModel, tmp_path: Path) -> None:
+def test_exported_prompt_is_asked_as_it_was_scored(fake: InProcessExecutor, tmp_path: Path) -> None:
     """The very requests of the study are sent again: parameters dropped there stay dropped."""
     fake.answer = truth
     result = study(fake, request={"temperature": None, "max_tokens": None, "max_completion_tokens": 7}).run(30)
@@ -40,18 +40,18 @@ def test_exported_prompt_is_asked_as_it_was_scored(fake: FakeModel, tmp_path: Pa
     samples = result.samples_df()
     row = int(samples[samples["trial"] == 0]["row"].iloc[0])
     fake.bodies.clear()
-    ps.evaluate(prompt, DATA, model=fake.model(), rows=[row])
+    ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, rows=[row])
     assert json.dumps(fake.bodies[0], sort_keys=True) in asked
 
 
-def test_another_answer_form_brings_its_parameters(fake: FakeModel) -> None:
+def test_another_answer_form_brings_its_parameters(fake: InProcessExecutor) -> None:
     """An exported prompt asked with another answer form does not keep the parameters of the old one."""
     labels = DATA.labels
     old = ps.Label(labels, "logprobs")
     prompt = ps.Prompt(
         source="{{ row.text }}", parameters={"temperature": 0.5, **old.parameters}, answer=old.to_dict(), model="x"
     )
-    ps.evaluate(prompt, DATA, model=fake.model(), answer=ps.Label(labels), rows=[0])
+    ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, answer=ps.Label(labels), rows=[0])
     (body,) = fake.bodies
     assert {key: body[key] for key in body if key not in ("messages", "model")} == {
         "temperature": 0.5,
@@ -67,24 +67,28 @@ def test_another_answer_form_brings_its_parameters(fake: FakeModel) -> None:
         ([3, 3], "rows must not repeat a position; give each once"),
     ],
 )
-def test_wrong_rows_are_told(fake: FakeModel, rows: list[int], told: str) -> None:
+def test_wrong_rows_are_told(fake: InProcessExecutor, rows: list[int], told: str) -> None:
     """Positions outside the data, or twice, are refused before any call."""
     with pytest.raises(ps.InputError, match=told):
-        ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), rows=rows)
+        ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), executor=fake, rows=rows)
     assert fake.count == 0
 
 
-def test_table_is_read_from_the_storage_when_it_is_asked_for(fake: FakeModel, storage: str) -> None:
+def test_table_is_read_from_the_storage_when_it_is_asked_for(fake: InProcessExecutor, storage: str) -> None:
     """Many rows are written down as they come, scores stay in the order of the rows, and a cleared storage is told."""
     fake.answer = lambda body: prompt_of(body).split()[-1]
     words = pd.DataFrame({"text": [f"row {i % 7}" for i in range(1, 1300)], "label": "3"})
     many = ps.Dataset(words, target="label")
-    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), many, model=fake.model(), answer=ps.Text(), storage=storage)
+    found = ps.evaluate(
+        ps.Prompt(source="{{ row.text }}"), many, model=fake.model(), executor=fake, answer=ps.Text(), storage=storage
+    )
     assert found.scores == [float(i % 7 == 3) for i in range(1, 1300)]
     frame = found.samples_df()
     assert frame["score"].tolist() == found.scores
     assert (frame["row"].tolist(), fake.count) == (list(range(1299)), 7)
-    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), many, model=fake.model(), answer=ps.Text(), storage=storage)
+    found = ps.evaluate(
+        ps.Prompt(source="{{ row.text }}"), many, model=fake.model(), executor=fake, answer=ps.Text(), storage=storage
+    )
     with closing(Store(storage)) as store:
         store.clear()
     with pytest.raises(StorageError, match="has 0 of the 1299 rows of this evaluation: it was cleared or replaced"):
@@ -93,7 +97,7 @@ def test_table_is_read_from_the_storage_when_it_is_asked_for(fake: FakeModel, st
 
 
 def test_lease_ends_before_the_storage_is_closed(
-    fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch
+    fake: InProcessExecutor, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Evaluation and preflight leave no connection open: nothing uses the storage after it is closed."""
     order: list[str] = []
@@ -110,33 +114,35 @@ def test_lease_ends_before_the_storage_is_closed(
 
     monkeypatch.setattr(Store, "end_lease", end_lease)
     monkeypatch.setattr(Store, "close", close)
-    ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), storage=storage)
+    ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), executor=fake, storage=storage)
     assert order == ["lease", "store"]
     study(fake, storage).preflight()
     assert order == ["lease", "store"] * 2
 
 
-def test_prompt_that_does_not_fit_the_data_is_told(fake: FakeModel) -> None:
+def test_prompt_that_does_not_fit_the_data_is_told(fake: InProcessExecutor) -> None:
     """A field that the rows lack is an error before any call."""
     with pytest.raises(TemplateError, match="undefined variable"):
-        ps.evaluate(ps.Prompt(source="{{ row.word }}"), DATA, model=fake.model())
+        ps.evaluate(ps.Prompt(source="{{ row.word }}"), DATA, model=fake.model(), executor=fake)
     assert fake.count == 0
 
 
-def test_evaluation_stays_in_its_budget(fake: FakeModel) -> None:
+def test_evaluation_stays_in_its_budget(fake: InProcessExecutor) -> None:
     """Rows beyond the budget are left out."""
-    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), budget=ps.Budget(calls=7))
+    found = ps.evaluate(
+        ps.Prompt(source="{{ row.text }}"), DATA, model=fake.model(), executor=fake, budget=ps.Budget(calls=7)
+    )
     assert len(found.samples_df()) == fake.count == 7
 
 
-def test_evaluation_learns_from_its_own_rows(fake: FakeModel) -> None:
+def test_evaluation_learns_from_its_own_rows(fake: InProcessExecutor) -> None:
     """A form that has not learned from a search learns from the rows that are scored, at no further call."""
     fake.answer = leaning
     prompt = study(fake).prompt({"instruction": "Decide with care."})
     plain, rows = (ps.Label(DATA.labels, mode="logprobs", calibrate=calibrate) for calibrate in (None, "rows"))
-    assert ps.evaluate(prompt, DATA, model=fake.model(), answer=plain).score == 0.5
+    assert ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, answer=plain).score == 0.5
     sent = fake.count
-    learned = ps.evaluate(prompt, DATA, model=fake.model(), answer=rows)
+    learned = ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, answer=rows)
     assert learned.score == 1.0
     assert fake.count - sent == len(DATA)
     assert learned.prompt.answer is not None

@@ -28,7 +28,8 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage import schema
 from prompt_search.storage.lease import Owner
 from prompt_search.storage.store import Store
-from tests.conftest import Body, FakeClient, FakeModel, FakeServer, completion, failure, prompt_of
+from prompt_search.testing import FakeResponse
+from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
 from tests.profiles import examples
 
 LABELS = ("positive", "negative")
@@ -46,7 +47,7 @@ class Setting:
 
     def __init__(
         self,
-        fake: FakeModel,
+        fake: InProcessExecutor,
         *,
         limit: int = 1000,
         store: Store | None = None,
@@ -55,6 +56,8 @@ class Setting:
         resumed: bool = False,
         rows: Sequence[Row] = ROWS,
         on_response: Callable[[Response, bool], None] | None = None,
+        attempts: int = 1,
+        request_timeout: float = 120.0,
     ) -> None:
         self.store = store or Store("sqlite://")
         calls = self.store.calls("s").values() if resumed else ()
@@ -70,19 +73,35 @@ class Setting:
             ledger=self.ledger,
             on_response=on_response or (lambda response, cached: self.told.append((response, cached))),
         )
-        clients = {(model.endpoint, model.name): FakeClient(fake, concurrency, self.ledger.reserve)}
-        self.evaluator = Evaluator(settings, clients)
+        self.client = Client(
+            model,
+            max_concurrency=concurrency,
+            max_attempts=attempts,
+            request_timeout=request_timeout,
+            on_attempt=self.ledger.reserve,
+            executor=fake,
+        )
+        self.evaluator = Evaluator(settings, {(model.endpoint, model.name): self.client})
 
     def run(self, *jobs: tuple[PreparedPrompt, int]) -> list[Outcome | None]:
-        return asyncio.run(self.evaluator.evaluate(jobs, "search"))
+        async def main() -> list[Outcome | None]:
+            async with self.client:
+                return await self.evaluator.evaluate(jobs, "search")
+
+        return asyncio.run(main())
 
 
-@pytest.fixture
-def fake() -> FakeModel:
-    return FakeModel()
+BUSY = failure(500, "busy", Retry_After="0")
+"""A failure that the client may retry at once."""
 
 
-def test_right_and_wrong_are_scored(fake: FakeModel) -> None:
+def busy(attempts: int) -> str:
+    """The error of a request whose every attempt was answered with `BUSY`."""
+    tried = f"{attempts} attempt{'s' if attempts > 1 else ''}"
+    return f"server: http://fake.invalid/v1 answered 500 for fake: busy ({tried})"
+
+
+def test_right_and_wrong_are_scored(fake: InProcessExecutor) -> None:
     """Outcomes come in the order of the jobs, whatever order the responses come in."""
     fake.latency = lambda body: 0.01 if "text 0" in prompt_of(body) else 0.0
     setting = Setting(fake)
@@ -96,7 +115,7 @@ def test_right_and_wrong_are_scored(fake: FakeModel) -> None:
     assert all(o and not o.cached and o.error is None and not o.unparsed for o in outcomes)
 
 
-def test_same_request_is_asked_once(fake: FakeModel) -> None:
+def test_same_request_is_asked_once(fake: InProcessExecutor) -> None:
     """Rows, candidates and rounds that ask the same share one call, also while it is on its way."""
     fake.latency = lambda body: 0.005
     setting = Setting(fake)
@@ -108,7 +127,7 @@ def test_same_request_is_asked_once(fake: FakeModel) -> None:
     assert len({o.key for o in outcomes if o}) == 1
 
 
-def test_response_is_stored_before_it_counts(fake: FakeModel) -> None:
+def test_response_is_stored_before_it_counts(fake: InProcessExecutor) -> None:
     """When a progress display is told of a response, it is committed already."""
     asked = prepared(fake.model())
     seen: list[bool] = []
@@ -117,21 +136,18 @@ def test_response_is_stored_before_it_counts(fake: FakeModel) -> None:
         seen.append(setting.store.response(asked.request(ROWS[0].fields).key) == response)
 
     setting = Setting(fake, on_response=on_response)
-    fake.answer = lambda body: Response(text="positive", latency_s=0.5, cost_usd=0.0)
     setting.run((asked, 0))
     assert seen == [True]
 
 
-def test_error_is_data_without_a_score(fake: FakeModel) -> None:
+def test_error_is_data_without_a_score(fake: InProcessExecutor) -> None:
     """A failed request has a score of None, which is not 0, and does not disturb the others."""
-    fake.answer = lambda body: (
-        Response(error="timeout: 120 s", attempts=6) if "text 1" in prompt_of(body) else "negative"
-    )
-    outcomes = Setting(fake).run(*((prepared(fake.model()), row) for row in (0, 1, 3)))
-    assert [(o.score, o.error) for o in outcomes if o] == [(0.0, None), (None, "timeout: 120 s"), (1.0, None)]
+    fake.answer = lambda body: BUSY if "text 1" in prompt_of(body) else "negative"
+    outcomes = Setting(fake, attempts=6).run(*((prepared(fake.model()), row) for row in (0, 1, 3)))
+    assert [(o.score, o.error) for o in outcomes if o] == [(0.0, None), (None, busy(6)), (1.0, None)]
 
 
-def test_unparsed_answer_scores_zero_and_is_counted(fake: FakeModel) -> None:
+def test_unparsed_answer_scores_zero_and_is_counted(fake: InProcessExecutor) -> None:
     """What cannot be read is wrong, and told apart from a wrong answer."""
     fake.answer = lambda body: "I cannot say"
     (outcome,) = Setting(fake).run((prepared(fake.model()), 0))
@@ -140,7 +156,7 @@ def test_unparsed_answer_scores_zero_and_is_counted(fake: FakeModel) -> None:
     assert outcome.explanation.startswith("unparsed: no label in")
 
 
-def test_budget_leaves_rows_out(fake: FakeModel) -> None:
+def test_budget_leaves_rows_out(fake: InProcessExecutor) -> None:
     """Rows for which no call is left are None, neither scored nor failed."""
     outcomes = Setting(fake, limit=3).run(*((prepared(fake.model()), row) for row in range(8)))
     assert [o is None for o in outcomes] == [False] * 3 + [True] * 5
@@ -151,17 +167,17 @@ def test_budget_leaves_rows_out(fake: FakeModel) -> None:
 @given(limit=st.integers(1, 12), jobs=st.lists(st.integers(0, 9), max_size=25), concurrency=st.integers(1, 9))
 def test_limit_is_kept_at_any_concurrency(limit: int, jobs: list[int], concurrency: int) -> None:
     """As many different requests are sent as the limit allows and not one more."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     setting = Setting(fake, limit=limit, concurrency=concurrency)
     asked = prepared(fake.model())
     assert sum(setting.evaluator.price(asked, jobs)) == len(set(jobs))
     outcomes = setting.run(*((asked, row) for row in jobs))
     assert fake.count == setting.ledger.paid.calls == min(limit, len(set(jobs)))
     assert len({o.row for o in outcomes if o}) == fake.count
-    assert fake.busiest <= concurrency
+    assert fake.most_in_flight <= concurrency
 
 
-def test_price_is_that_of_what_was_not_asked_yet(fake: FakeModel, storage: str) -> None:
+def test_price_is_that_of_what_was_not_asked_yet(fake: InProcessExecutor, storage: str) -> None:
     """What this run had need of already is free, and nothing else is, stored or not: runs do not depend on that."""
     store = Store(storage)
     asked = prepared(fake.model())
@@ -172,26 +188,24 @@ def test_price_is_that_of_what_was_not_asked_yet(fake: FakeModel, storage: str) 
         assert Setting(fake, store=store, resumed=resumed).evaluator.price(asked, [0, 1, 2]) == [1, 1, 1]
 
 
-def test_replay_spends_nothing(fake: FakeModel) -> None:
+def test_replay_spends_nothing(fake: InProcessExecutor) -> None:
     """A resumed evaluation sends nothing again, counts what was paid, and gives the same outcomes."""
-    fake.answer = lambda body: (
-        Response(error="timeout: 120 s", attempts=3) if "text 1" in prompt_of(body) else "positive"
-    )
-    first = Setting(fake)
+    fake.answer = lambda body: BUSY if "text 1" in prompt_of(body) else "positive"
+    first = Setting(fake, attempts=3)
     jobs = [(prepared(fake.model()), row) for row in range(4)]
     before = first.run(*jobs)
     second = Setting(fake, store=first.store, resumed=True)
     after = second.run(*jobs)
-    assert fake.count == 4
+    assert fake.count == 6
     assert (second.ledger.paid.calls, second.ledger.counted.calls) == (0, 6)
     assert [(o.key, o.score, o.error) for o in after if o] == [(o.key, o.score, o.error) for o in before if o]
     assert all(cached for _, cached in second.told)
 
 
-def test_call_cut_short_goes_on_and_counts(fake: FakeModel) -> None:
+def test_call_cut_short_goes_on_and_counts(fake: InProcessExecutor) -> None:
     """A request whose retries the budget ended is no outcome; another run sends it again, its attempts counted."""
-    fake.answer = lambda body: Response(error="budget: used up", attempts=2)
-    first = Setting(fake)
+    fake.answer = BUSY
+    first = Setting(fake, limit=2, attempts=3)
     assert first.run((prepared(fake.model()), 0)) == [None]
     fake.answer = lambda body: "positive"
     second = Setting(fake, store=first.store, resumed=True)
@@ -234,26 +248,22 @@ def test_content_free_request_is_asked_once_for_a_prompt(server: FakeServer) -> 
     assert sum(CONTENT_FREE in prompt_of(body) for body in server.bodies) == 1
 
 
-def test_failed_calibration_is_an_error_and_sends_no_row(fake: FakeModel) -> None:
+def test_failed_calibration_is_an_error_and_sends_no_row(fake: InProcessExecutor) -> None:
     """Without the content-free response a row cannot be read, so it is not asked."""
-    fake.answer = lambda body: Response(error="server: 500") if CONTENT_FREE in prompt_of(body) else "positive"
+    fake.answer = lambda body: BUSY if CONTENT_FREE in prompt_of(body) else "positive"
     setting = Setting(fake)
     outcomes = setting.run(*((prepared(fake.model(), answer=CALIBRATED), row) for row in (0, 1)))
-    assert [(o.score, o.error) for o in outcomes if o] == [(None, "server: 500")] * 2
+    assert [(o.score, o.error) for o in outcomes if o] == [(None, busy(1))] * 2
     assert fake.count == 1
     assert all(o and o.key in setting.store.calls("s") for o in outcomes)
 
 
-def test_form_learns_from_what_was_answered(fake: FakeModel) -> None:
+def test_form_learns_from_what_was_answered(fake: InProcessExecutor) -> None:
     """Weights come from the answered rows, failed ones left out; reading them anew costs nothing."""
 
-    def answer(body: Body) -> Response:
+    def answer(body: Body) -> Any:
         row = int(prompt_of(body).split()[-1])
-        if row == 3:
-            return Response(error="server: 500")
-        likely = 0.9 if row % 2 == 0 else 0.7  # positive whatever the row is, more so where it is
-        tokens = (("positive", math.log(likely)), ("negative", math.log(1 - likely)))
-        return Response(text="positive", logprobs=(tokens,))
+        return BUSY if row == 3 else logprobs(0.9 if row % 2 == 0 else 0.7)  # positive, more so where it is right
 
     fake.answer = answer
     setting = Setting(fake)
@@ -295,41 +305,44 @@ def test_fatal_error_stops_what_waits_and_keeps_what_was_answered(server: FakeSe
 
 
 @pytest.mark.parametrize("limit", [MAX_INITIAL_FAILURES, 40])
-def test_run_without_any_answer_is_ended(fake: FakeModel, limit: int) -> None:
+def test_run_without_any_answer_is_ended(fake: InProcessExecutor, limit: int) -> None:
     """When the first ten requests all fail, the run is not worth its budget."""
-    fake.answer = lambda body: Response(error="bad_request: no such parameter")
-    with pytest.raises(RequestRefused, match="the first 10 requests all failed, the last with bad_request: no such"):
+    fake.answer = failure(400, "no such parameter")
+    with pytest.raises(RequestRefused, match=r"the first 10 requests all failed, .* bad_request: .*: no such"):
         Setting(fake, concurrency=1, limit=limit).run(*((prepared(fake.model()), row) for row in range(40)))
     assert fake.count == MAX_INITIAL_FAILURES
 
 
-def test_failures_after_an_answer_do_not_end_a_run(fake: FakeModel) -> None:
+def test_failures_after_an_answer_do_not_end_a_run(fake: InProcessExecutor) -> None:
     """One answer shows that the endpoint works, and a single prompt may be too long for every row."""
-    fake.answer = lambda body: "positive" if "text 0" in prompt_of(body) else Response(error="bad_request: too long")
+    fake.answer = lambda body: "positive" if "text 0" in prompt_of(body) else failure(400, "too long")
     outcomes = Setting(fake, concurrency=1).run(*((prepared(fake.model()), row) for row in range(40)))
     assert sum(o is not None and o.error is not None for o in outcomes) == 39
 
 
-def failing_from(call: int, fake: FakeModel, error: str) -> Callable[[Body], str | Response]:
+def failing_from(call: int, fake: InProcessExecutor, error: FakeResponse) -> Callable[[Body], str | FakeResponse]:
     """Answers before a number of requests, and then never again."""
-    return lambda body: "positive" if fake.count <= call else Response(error=error)
+    return lambda body: "positive" if fake.count <= call else error
 
 
-@pytest.mark.parametrize("error", ["server: 500", "timeout: no answer within 120 s"])
-def test_server_that_dies_for_good_ends_the_run(fake: FakeModel, error: str) -> None:
+@pytest.mark.parametrize("kind", ["server", "timeout"])
+def test_server_that_fails_for_good_ends_the_run(fake: InProcessExecutor, kind: str) -> None:
     """Twenty failures of the server in a row, with no answer in between, end a run that had answers before."""
-    fake.answer = failing_from(5, fake, error)
-    setting = Setting(fake, concurrency=1)
-    with pytest.raises(RequestRefused, match=r"the last 20 requests all failed, the last with .*; what was"):
+    if kind == "server":
+        fake.answer = failing_from(5, fake, BUSY)
+    else:
+        fake.latency = lambda body: 0.0 if fake.count <= 5 else 3600.0
+    setting = Setting(fake, concurrency=1, request_timeout=0.01)
+    with pytest.raises(RequestRefused, match=rf"the last 20 requests all failed, the last with {kind}: .*; what was"):
         setting.run(*((prepared(fake.model()), row) for row in range(40)))
     assert fake.count == 5 + MAX_CONSECUTIVE_FAILURES
     assert setting.ledger.stopped is not None
     assert sum(call.response.error is None for call in setting.store.calls("s").values()) == 5
 
 
-def test_endpoint_that_refuses_everything_from_now_on_ends_the_run(fake: FakeModel) -> None:
+def test_endpoint_that_refuses_everything_from_now_on_ends_the_run(fake: InProcessExecutor) -> None:
     """Twenty refusals in a row of three prompts' requests are not the fault of one prompt."""
-    fake.answer = failing_from(5, fake, "bad_request: no such parameter")
+    fake.answer = failing_from(5, fake, failure(400, "no such parameter"))
     prompts = [prepared(fake.model(), f"{number} {{{{ row.text }}}}") for number in range(4)]
     with pytest.raises(RequestRefused, match="the last 20 requests all failed"):
         Setting(fake, concurrency=1).run(*((prompts[row % 4], row) for row in range(40)))
@@ -340,9 +353,9 @@ def test_endpoint_that_refuses_everything_from_now_on_ends_the_run(fake: FakeMod
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(30))
 def test_run_with_answers_in_between_goes_on(fails: list[bool]) -> None:
     """However many requests fail, a run is not ended as long as one is answered among any twenty."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     pattern = [fail and number % 10 != 0 for number, fail in enumerate(fails)]
-    fake.answer = lambda body: Response(error="server: 500") if pattern[(fake.count - 1) % len(pattern)] else "positive"
+    fake.answer = lambda body: BUSY if pattern[(fake.count - 1) % len(pattern)] else "positive"
     outcomes = Setting(fake, concurrency=1).run(*((prepared(fake.model()), row) for row in range(40)))
     assert None not in outcomes
 
@@ -358,7 +371,7 @@ def raising(answer: Any, row: Row) -> float:
         (lambda answer, row: math.nan, "a metric must return True or False, a finite number or a Score"),
     ],
 )
-def test_broken_metric_ends_the_run(fake: FakeModel, metric: Callable[[Any, Row], float], message: str) -> None:
+def test_broken_metric_ends_the_run(fake: InProcessExecutor, metric: Callable[[Any, Row], float], message: str) -> None:
     """A metric that raises or gives NaN is told at once, and what was answered is kept."""
     setting = Setting(fake, metric=metric, concurrency=1)
     with pytest.raises(InputError, match=message):
@@ -367,14 +380,14 @@ def test_broken_metric_ends_the_run(fake: FakeModel, metric: Callable[[Any, Row]
     assert len(setting.store.calls("s")) == fake.count
 
 
-def test_row_that_a_prompt_cannot_render_ends_the_run(fake: FakeModel) -> None:
+def test_row_that_a_prompt_cannot_render_ends_the_run(fake: InProcessExecutor) -> None:
     """A missing field is an error of the template, not of a request."""
     with pytest.raises(TemplateError, match="undefined variable"):
         Setting(fake).run((prepared(fake.model(), "{{ row.nothing }}"), 0))
     assert fake.count == 0
 
 
-def test_error_of_a_client_ends_the_run(fake: FakeModel) -> None:
+def test_error_of_a_client_ends_the_run(fake: InProcessExecutor) -> None:
     """Whatever a client raises reaches the caller once all in flight is done."""
 
     def answer(body: Body) -> str:
@@ -418,7 +431,7 @@ def test_server_errors_are_retried_by_the_client_alone(server: FakeServer, monke
 class Shared:
     """Two studies at once on one storage and one model, each with its own connection, lease and clock of polls."""
 
-    def __init__(self, fake: FakeModel, storage: str) -> None:
+    def __init__(self, fake: InProcessExecutor, storage: str) -> None:
         self.fake = fake
         self.stores = {name: Store(storage) for name in "ab"}
         self.ledgers = {name: Ledger(Budget(calls=50)) for name in "ab"}
@@ -426,12 +439,16 @@ class Shared:
         model = fake.model()
         for name, store in self.stores.items():
             store.take_lease(name, name, Owner.here(), 60)
+        self.clients = {
+            name: Client(model, max_concurrency=4, max_attempts=1, on_attempt=ledger.reserve, executor=fake)
+            for name, ledger in self.ledgers.items()
+        }
         self.evaluators = {
             name: Evaluator(
                 EvaluationSettings(
                     study=name, rows=ROWS, metric=exact, store=store, ledger=self.ledgers[name], owner=name
                 ),
-                {(model.endpoint, model.name): FakeClient(fake, 4, self.ledgers[name].reserve)},
+                {(model.endpoint, model.name): self.clients[name]},
                 sleep=self.sleep,
             )
             for name, store in self.stores.items()
@@ -448,7 +465,8 @@ class Shared:
 
         async def main() -> list[list[Outcome | None]]:
             work = [self.evaluators[name].evaluate([(asked, row) for row in of], "search") for name, of in rows.items()]
-            return await asyncio.gather(*work)
+            async with self.clients["a"], self.clients["b"]:
+                return await asyncio.gather(*work)
 
         return dict(zip(rows, asyncio.run(main()), strict=True))
 
@@ -462,7 +480,7 @@ class Shared:
 @given(rows=st.fixed_dictionaries({name: st.lists(st.integers(0, 9), max_size=10) for name in "ab"}))
 def test_two_studies_at_once_pay_once(tmp_path: Path, rows: dict[str, list[int]]) -> None:
     """What one has asked for the other waits for; it counts for both, is paid for once, and no claim is left."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     fake.latency = lambda body: 0.005
     with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
         shared = Shared(fake, f"sqlite:///{folder}/shared.db")
@@ -475,19 +493,19 @@ def test_two_studies_at_once_pay_once(tmp_path: Path, rows: dict[str, list[int]]
         assert shared.claims == 0
 
 
-def test_request_that_failed_for_one_is_sent_by_the_other(fake: FakeModel, storage: str) -> None:
+def test_request_that_failed_for_one_is_sent_by_the_other(fake: InProcessExecutor, storage: str) -> None:
     """A failure is no answer for others: whoever waited sends the request itself."""
     fake.latency = lambda body: 0.02
-    fake.answer = lambda body: Response(error="server: 500") if fake.count == 1 else "positive"
+    fake.answer = lambda body: BUSY if fake.count == 1 else "positive"
     shared = Shared(fake, storage)
     outcomes = shared.run({"a": [0], "b": [0]})
     assert fake.count == 2
-    assert sorted((found.error or "") for (found,) in outcomes.values() if found) == ["", "server: 500"]
+    assert sorted((found.error or "") for (found,) in outcomes.values() if found) == ["", busy(1)]
     assert shared.slept
     assert shared.claims == 0
 
 
-def test_claims_of_a_study_that_sends_nothing_are_given_up(fake: FakeModel, storage: str) -> None:
+def test_claims_of_a_study_that_sends_nothing_are_given_up(fake: InProcessExecutor, storage: str) -> None:
     """Whatever ends a study's requests, others may send them."""
     shared = Shared(fake, storage)
     shared.ledgers["a"].stop("interrupted")
@@ -495,7 +513,7 @@ def test_claims_of_a_study_that_sends_nothing_are_given_up(fake: FakeModel, stor
     assert (fake.count, shared.claims) == (0, 0)
 
 
-def test_waiting_for_others_ends_with_the_run(fake: FakeModel, storage: str) -> None:
+def test_waiting_for_others_ends_with_the_run(fake: InProcessExecutor, storage: str) -> None:
     """A study that is interrupted while it waits does not wait on, and its answer is none."""
     shared = Shared(fake, storage)
     shared.stores["a"].claim("a", [prepared(fake.model()).request(ROWS[0].fields).key])
@@ -504,7 +522,7 @@ def test_waiting_for_others_ends_with_the_run(fake: FakeModel, storage: str) -> 
     assert fake.count == 0
 
 
-def test_time_ends_requests_on_their_way(fake: FakeModel) -> None:
+def test_time_ends_requests_on_their_way(fake: InProcessExecutor) -> None:
     """After the budget's seconds what has no answer yet is given up, counted, and goes on in another run."""
     fake.latency = lambda body: 30.0
     setting = Setting(fake)
@@ -516,7 +534,7 @@ def test_time_ends_requests_on_their_way(fake: FakeModel) -> None:
     assert "seconds were over before the answer came" in str([call.response.error for call in calls])
 
 
-def test_memory_holds_a_window_of_a_long_block(fake: FakeModel) -> None:
+def test_memory_holds_a_window_of_a_long_block(fake: InProcessExecutor) -> None:
     """However many jobs there are, a bounded number is looked up and waited for at a time."""
     most = 0
     rows = [

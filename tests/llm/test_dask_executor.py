@@ -272,7 +272,7 @@ def test_scheduler_stays_away(
     monkeypatch.setattr(transport, "SCHEDULER_TIMEOUT_S", 1.0)
     on_request(server, 20, proxy.cut)
 
-    with pytest.raises(RunError, match=r"Dask's scheduler at tcp://127.0.0.1:\d+ has been away for 0.05 minutes"):
+    with pytest.raises(RunError, match=r"Dask's scheduler at tcp://127.0.0.1:\d+ has not answered for 0.05 minutes"):
         make(server, proxy.address).run(1000)
 
 

@@ -17,7 +17,7 @@ from prompt_search.answers import Unparsed
 from prompt_search.data.rows import Row
 from prompt_search.metrics.corpus import Corpus, CorpusBleu, Kappa, MacroF1, Matthews, WorstSlice
 from prompt_search.results.statistics import mean_interval
-from tests.conftest import Body, FakeModel, prompt_of
+from tests.conftest import Body, InProcessExecutor, prompt_of
 
 UNREAD = Unparsed("nothing")
 AGREEMENTS = [MacroF1(), Matthews(), Kappa()]
@@ -143,7 +143,7 @@ def test_coroutine_has_no_worst_slice() -> None:
         metrics.check(WorstSlice(judge, by="y"), ["x", "y"])
 
 
-def test_study_by_macro_f1(fake: FakeModel) -> None:
+def test_study_by_macro_f1(fake: InProcessExecutor) -> None:
     """A study's scores, verdict and tables are those of all rows together."""
 
     def answer(body: Body) -> str:
@@ -158,6 +158,7 @@ def test_study_by_macro_f1(fake: FakeModel) -> None:
         template=ps.Template('{{ choice("instruction", ["Read.", "Which?", "Take care."]) }} {{ row.text }}'),
         data=ps.Dataset(pd.DataFrame(records), target="y"),
         model=fake.model(),
+        executor=fake,
         metric=metrics.macro_f1,
     )
     result = study.run(150)
@@ -172,5 +173,5 @@ def test_study_by_macro_f1(fake: FakeModel) -> None:
     assert result.summary["metric"] == "macro_f1"
     rescored = study.replace(metric=metrics.exact)
     assert rescored.identity()["metric"] != study.identity()["metric"]
-    evaluation = ps.evaluate(result.baseline, study.data, model=fake.model(), metric=metrics.macro_f1)
+    evaluation = ps.evaluate(result.baseline, study.data, model=fake.model(), executor=fake, metric=metrics.macro_f1)
     assert evaluation.score == pytest.approx(value_of(MacroF1(), [r["y"] for r in records], ["common"] * 90))

@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
-from tests.conftest import FakeModel
+from tests.conftest import InProcessExecutor
 from tests.report.test_report import LONG, finished, hostile_study, result
 from tests.test_html import HOSTILE
 
@@ -173,13 +173,13 @@ def test_large_report_opens(browser: Browser, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def notebook(result: ps.Result, fake: FakeModel, tmp_path: Path) -> Path:
+def notebook(result: ps.Result, fake: InProcessExecutor, tmp_path: Path) -> Path:
     """A page with every representation, of hostile and long texts, one column wide."""
     fake.answer = lambda body: HOSTILE
     made = hostile_study(fake)
     prompt = ps.Prompt(source="{% raw %}" + LONG + "{% endraw %}{{ row.text }}")
     evaluations = [
-        ps.evaluate(each, made.data, model=fake.model(), rows=range(10))
+        ps.evaluate(each, made.data, model=fake.model(), executor=fake, rows=range(10))
         for each in (prompt, made.prompt({"cue": "Label:"}))
     ]
     shown: list[Any] = [

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ import pytest
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.messages import Response, Usage
 from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
-from tests.conftest import FakeModel, prompt_of
+from tests.conftest import InProcessExecutor, completion, failure, prompt_of
 from tests.results.test_result import data, study, truth
 from tests.test_html import HOSTILE, Page
 
@@ -25,7 +23,7 @@ LONG = "word " * 2000 + HOSTILE
 OPTIONS = ["plain", f"care: {HOSTILE}", f"{LONG}"]
 
 
-def hostile_study(fake: FakeModel, storage: str | None = None, **settings: Any) -> ps.Study:
+def hostile_study(fake: InProcessExecutor, storage: str | None = None, **settings: Any) -> ps.Study:
     """Choices, rows and answers are hostile; the best option is."""
     source = (
         '{% chat role="system" %}\n\n{{ choice("instruction", options) }}{% endchat %}'
@@ -45,22 +43,20 @@ def hostile_truth(body: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished() -> Iterator[tuple[ps.Result, FakeModel]]:
+def finished() -> tuple[ps.Result, InProcessExecutor]:
     """A finished study in memory, and the model that answered."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     fake.answer = hostile_truth
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
-        yield hostile_study(fake).run(200), fake
+    return hostile_study(fake).run(200), fake
 
 
 @pytest.fixture(scope="module")
-def result(finished: tuple[ps.Result, FakeModel]) -> ps.Result:
+def result(finished: tuple[ps.Result, InProcessExecutor]) -> ps.Result:
     return finished[0]
 
 
 @pytest.fixture(scope="module")
-def answered(finished: tuple[ps.Result, FakeModel]) -> FakeModel:
+def answered(finished: tuple[ps.Result, InProcessExecutor]) -> InProcessExecutor:
     return finished[1]
 
 
@@ -81,7 +77,7 @@ def test_report_says_what_to_ship(result: ps.Result, page: str) -> None:
     assert "Options that are shown to affect the score, " in page
 
 
-def test_effects_that_nothing_tells_are_unknown(fake: FakeModel, tmp_path: Path) -> None:
+def test_effects_that_nothing_tells_are_unknown(fake: InProcessExecutor, tmp_path: Path) -> None:
     """Options that were never tried have no effect in the table, and the report says so; tried ones have one."""
     fake.answer = truth
     options = [f"instruction {number}" for number in range(99)]
@@ -107,7 +103,7 @@ def test_hostile_texts_are_only_text(result: ps.Result, page: str) -> None:
     assert "default-src 'none'" in page
 
 
-def test_prompt_in_the_report_is_what_was_sent(result: ps.Result, page: str, answered: FakeModel) -> None:
+def test_prompt_in_the_report_is_what_was_sent(result: ps.Result, page: str, answered: InProcessExecutor) -> None:
     """The winner's messages, and those of a row as the server got them, character for character."""
     blocks = Page(page).blocks
     turns = [content for _, content in result.best.turns]
@@ -129,7 +125,7 @@ def test_every_trial_is_in_the_table(result: ps.Result, page: str) -> None:
 
 @pytest.mark.parametrize(("most", "failing"), [(1.0, 80), (10.0, 80), (0.5, 160)])
 def test_notebook_and_report_list_the_same_failing_rows(
-    fake: FakeModel, tmp_path: Path, most: float, failing: int
+    fake: InProcessExecutor, tmp_path: Path, most: float, failing: int
 ) -> None:
     """Full score is 1, or the highest where a metric gives more; half of it is no full score in either place."""
     made = study(fake, data=data(160), metric=lambda answer, row: most if row["text"].startswith("good") else most / 2)
@@ -139,7 +135,7 @@ def test_notebook_and_report_list_the_same_failing_rows(
     below = int((rows["score"] < max(most, 1)).sum())
     assert below > 0
     assert f"{below} of {len(rows)} rows have less than full score." in text
-    whole = ps.evaluate(found.best, data(160), model=fake.model(), metric=made.metric)
+    whole = ps.evaluate(found.best, data(160), model=fake.model(), executor=fake, metric=made.metric)
     assert f"the worst 5 of {failing} rows with less than full score" in whole._repr_html_()
 
 
@@ -158,14 +154,14 @@ def test_report_of_a_package_that_is_not_installed(
     assert result.report(tmp_path / "report.md").read_text("utf-8").splitlines() == lines
 
 
-def test_failing_rows_are_shown_with_their_responses(fake: FakeModel, tmp_path: Path) -> None:
+def test_failing_rows_are_shown_with_their_responses(fake: InProcessExecutor, tmp_path: Path) -> None:
     """What was sent, target, answer and response of the winner's worst rows; an error where there is one."""
     fake.answer = lambda body: (
-        Response(error="timeout: <b>120 s</b>") if "number 1" in str(body) else HOSTILE if "number" in str(body) else ""
+        failure(400, "<b>120 s</b>") if "number 1" in str(body) else HOSTILE if "number" in str(body) else ""
     )
     made = hostile_study(fake, answer=ps.Label(["negative", "positive"])).run(200)
     text = made.report(tmp_path / "r.html").read_text("utf-8")
-    assert "timeout: &lt;b&gt;120 s&lt;/b&gt;" in text
+    assert "bad_request: http://fake.invalid/v1 answered 400 for fake: &lt;b&gt;120 s&lt;/b&gt;" in text
     assert "(unparsed)" in text
     assert "rows have less than full score" in text
 
@@ -180,14 +176,14 @@ def test_markdown_holds_hostile_texts(result: ps.Result, tmp_path: Path) -> None
     assert "&lt;b&gt;my study&lt;/b&gt;" in outside
 
 
-def test_fence_is_longer_than_what_it_holds(fake: FakeModel, tmp_path: Path) -> None:
+def test_fence_is_longer_than_what_it_holds(fake: InProcessExecutor, tmp_path: Path) -> None:
     """A prompt with a fence in it stays inside its own."""
     fake.answer = truth
     made = study(fake, template=ps.Template('care ````{{ choice("a", ["x", "y"]) }} {{ row.text }}')).run(60)
     assert "`````text\ncare ````" in made.report(tmp_path / "report.md").read_text("utf-8")
 
 
-def test_slices_are_shown(result: ps.Result, fake: FakeModel, tmp_path: Path) -> None:
+def test_slices_are_shown(result: ps.Result, fake: InProcessExecutor, tmp_path: Path) -> None:
     """Scores by the groups that are given, besides those by target."""
     by_length = result.slices_df(hostile_study(fake).data, lambda row: "long" if len(row.text) > 90 else "<short>")
     path = result.report(tmp_path / "r.html", slices=[by_length])
@@ -197,15 +193,16 @@ def test_slices_are_shown(result: ps.Result, fake: FakeModel, tmp_path: Path) ->
     assert "Scores by target" in text
 
 
-def test_known_price_is_told_per_thousand_rows(fake: FakeModel, tmp_path: Path) -> None:
+def test_known_price_is_told_per_thousand_rows(fake: InProcessExecutor, tmp_path: Path) -> None:
     """A tenth of a cent a request is a dollar for 1,000 rows."""
-    fake.answer = lambda body: Response(text=truth(body), cost_usd=0.001, latency_s=0.1)
-    text = study(fake).run(100).report(tmp_path / "r.html").read_text("utf-8")
+    fake.answer = lambda body: completion(truth(body), usage={"prompt_tokens": 1000, "completion_tokens": 0})
+    priced = fake.model(price=ps.Price(prompt=1.0, completion=1.0))
+    text = study(fake, model=priced).run(100).report(tmp_path / "r.html").read_text("utf-8")
     assert "<dd>$1.00<small>" in text
 
 
 @pytest.mark.parametrize("suffix", ["html", "md"])
-def test_unfinished_study_has_a_report(fake: FakeModel, storage: str, tmp_path: Path, suffix: str) -> None:
+def test_unfinished_study_has_a_report(fake: InProcessExecutor, storage: str, tmp_path: Path, suffix: str) -> None:
     """Stopped at once, or in the middle, it says so and shows what is known."""
     for name, fail_after in (("at once", 0), ("halfway", 70)):
         fake.answer, fake.fail_after = truth, fail_after
@@ -216,7 +213,7 @@ def test_unfinished_study_has_a_report(fake: FakeModel, storage: str, tmp_path: 
         assert "The study is unfinished: run it again to resume." in text
 
 
-def test_other_outcomes_are_said(fake: FakeModel, tmp_path: Path) -> None:
+def test_other_outcomes_are_said(fake: InProcessExecutor, tmp_path: Path) -> None:
     """A default that stays, and a test that was left out."""
     stays = study(fake, metric=lambda answer, row: True).run(100).report(tmp_path / "r.html").read_text("utf-8")
     assert "Ship the default prompt: no candidate was found" in stays
@@ -233,13 +230,13 @@ def test_other_outcomes_are_said(fake: FakeModel, tmp_path: Path) -> None:
     ],
 )
 def test_shorter_prompt_is_measured_as_it_was_found(
-    fake: FakeModel, tmp_path: Path, counted: bool, options: list[str], sizes: str
+    fake: InProcessExecutor, tmp_path: Path, counted: bool, options: list[str], sizes: str
 ) -> None:
     """Both sizes are in tokens where the server counts them, else in characters, and the smaller one is the first."""
 
-    def right(body: Any) -> Response:
-        usage = Usage(prompt_tokens=len(prompt_of(body).split()), completion_tokens=1) if counted else Usage()
-        return Response(text="positive" if "good thing" in prompt_of(body) else "negative", usage=usage)
+    def right(body: Any) -> dict[str, Any]:
+        prompt = prompt_of(body)
+        return completion("positive" if "good thing" in prompt else "negative", prompt, usage=None if counted else {})
 
     fake.answer = right
     template = ps.Template('{{ choice("instruction", options) }} {{ row.text }}', context={"options": options})
@@ -251,7 +248,7 @@ def test_shorter_prompt_is_measured_as_it_was_found(
     ) in result.report(tmp_path / "report.md").read_text("utf-8").splitlines()
 
 
-def test_metric_on_another_scale_is_shown(fake: FakeModel, tmp_path: Path) -> None:
+def test_metric_on_another_scale_is_shown(fake: InProcessExecutor, tmp_path: Path) -> None:
     """Scores below 0 and above 1 have their bars."""
     fake.answer = truth
     made = study(fake, metric=lambda answer, row: 10.0 * (answer == row.target) - 5 + len(row.text) / 100).run(60)
@@ -263,7 +260,7 @@ def test_only_the_given_path_is_written(result: ps.Result, tmp_path: Path) -> No
     before = set(tmp_path.iterdir())
     with pytest.raises(ps.InputError, match=r"a report is written as .html or .md, got '.pdf'"):
         result.report(tmp_path / "report.pdf")
-    with pytest.raises(ps.InputError, match="cannot write the report: No such file; give another path"):
+    with pytest.raises(ps.InputError, match="cannot write the report: No such file or directory; give another path"):
         result.report(tmp_path / "no" / "report.html")
     assert result.report(tmp_path / "x.html") == tmp_path / "x.html"
     assert set(tmp_path.iterdir()) - before == {tmp_path / "x.html"}
@@ -283,7 +280,7 @@ def test_same_study_gives_the_same_file(result: ps.Result, tmp_path: Path) -> No
     assert first == second
 
 
-def test_every_prompt_is_what_was_sent(result: ps.Result, answered: FakeModel, tmp_path: Path) -> None:
+def test_every_prompt_is_what_was_sent(result: ps.Result, answered: InProcessExecutor, tmp_path: Path) -> None:
     """For every sample, the trial's prompt, and every exported form of it, renders the stored request."""
     rows = hostile_study(answered).data.rows
     samples = result.samples_df().drop_duplicates(["trial", "split"])
@@ -306,3 +303,13 @@ def test_every_prompt_is_what_was_sent(result: ps.Result, answered: FakeModel, t
             rows[row].fields
         )
     assert json.loads(next(iter(result._store.requests(result.name).values())))["messages"]
+
+
+def test_page_has_no_sentence_of_its_own() -> None:
+    """All texts of the page's template, those for screen readers too, come from values and the wording modules."""
+    source = (resources.files("prompt_search.report") / "report.html.j2").read_text("utf-8")
+    _, _, page = source.partition("<!DOCTYPE html>")
+    page = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<style>.*?</style>", "", page, flags=re.DOTALL)
+
+    assert re.findall(r"\w+", re.sub(r"<[^>]*>", "", page)) == []
+    assert re.findall(r'(?:aria-label|placeholder|title)="([^"]+)"', page) == []

@@ -9,18 +9,17 @@ import pandas as pd
 import pytest
 
 import prompt_search as ps
-from prompt_search.llm.messages import Response
 from prompt_search.results.comparison import COMPARED_COLUMNS
-from tests.conftest import FakeModel, prompt_of
+from tests.conftest import InProcessExecutor, failure, prompt_of
 from tests.results.test_result import data, truth
 from tests.test_html import HOSTILE, Page
 from tests.test_plots import result as result  # a fixture
 
 
-def scored(fake: FakeModel, source: str, rows: int = 40, **settings: Any) -> Any:
+def scored(fake: InProcessExecutor, source: str, rows: int = 40, **settings: Any) -> Any:
     """An evaluation of a prompt that is right on every row with "care" in it, else on some."""
     fake.answer = truth
-    return ps.evaluate(ps.Prompt(source=source), data(rows), model=fake.model(), **settings)
+    return ps.evaluate(ps.Prompt(source=source), data(rows), model=fake.model(), executor=fake, **settings)
 
 
 def test_winner_against_default_is_the_verdict(result: ps.Result) -> None:
@@ -33,7 +32,7 @@ def test_winner_against_default_is_the_verdict(result: ps.Result) -> None:
     assert "optimistic" not in found.headline
 
 
-def test_rows_won_and_lost(fake: FakeModel) -> None:
+def test_rows_won_and_lost(fake: InProcessExecutor) -> None:
     """One line a common row, the largest change first; outcomes agree with the scores."""
     first, second = scored(fake, "x {{ row.text }}"), scored(fake, "care {{ row.text }}")
     found = ps.compare(first, second)
@@ -50,11 +49,11 @@ def test_rows_won_and_lost(fake: FakeModel) -> None:
     assert ps.compare(second, first).verdict == "worse"
 
 
-def test_failed_request_is_no_loss(fake: FakeModel) -> None:
+def test_failed_request_is_no_loss(fake: InProcessExecutor) -> None:
     """A row whose request failed has an outcome of its own, and no part in the difference."""
     first = scored(fake, "care {{ row.text }}", 12)
-    fake.answer = lambda body: Response(error="timeout: 1 s") if "number 3" in prompt_of(body) else truth(body)
-    second = ps.evaluate(ps.Prompt(source="care again {{ row.text }}"), data(12), model=fake.model())
+    fake.answer = lambda body: failure(400, "too long") if "number 3" in prompt_of(body) else truth(body)
+    second = ps.evaluate(ps.Prompt(source="care again {{ row.text }}"), data(12), model=fake.model(), executor=fake)
     found = ps.compare(first, second)
     assert found.rows_df().set_index("row")["outcome"][3] == "failed"
     assert (found.verdict.rows, found.verdict.lost) == (11, 0)
@@ -69,15 +68,18 @@ def test_rows_chosen_by_are_said_to_be_optimistic(result: ps.Result) -> None:
     assert set(found.choices_df()["choice"]) <= {"instruction", "cue"}
 
 
-def test_what_cannot_be_compared_is_refused(fake: FakeModel, result: ps.Result) -> None:
+def test_what_cannot_be_compared_is_refused(fake: InProcessExecutor, result: ps.Result) -> None:
     """Other things, other rows, other data, another metric."""
     first = scored(fake, "x {{ row.text }}", 12)
     with pytest.raises(ps.InputError, match="compare takes results and evaluations, not str; give"):
         ps.compare(first, "best")  # type: ignore[arg-type]
-    with pytest.raises(ps.InputError, match="of which there are 0; evaluate both on the same rows"):
-        ps.compare(first, ps.evaluate(first.prompt, data(40), model=fake.model(), rows=range(20, 30)))
+    with pytest.raises(
+        ps.InputError,
+        match=r"needs at least 2 rows that both prompts were scored on, not 0; evaluate both on the same rows$",
+    ):
+        ps.compare(first, ps.evaluate(first.prompt, data(40), model=fake.model(), executor=fake, rows=range(20, 30)))
     turned = ps.Dataset(pd.DataFrame([{"text": row.text, "label": "other"} for row in data(12).rows]), target="label")
-    other = ps.evaluate(ps.Prompt(source="{{ row.text }}"), turned, model=fake.model(), answer=ps.Text())
+    other = ps.evaluate(ps.Prompt(source="{{ row.text }}"), turned, model=fake.model(), executor=fake, answer=ps.Text())
     with pytest.raises(ps.InputError, match="row 0 has the target 'negative' in the first and 'other' in the second"):
         ps.compare(first, other)
     by_f1 = scored(fake, "x {{ row.text }}", 12, metric=lambda answer, row: float(answer == row.target))
@@ -87,11 +89,13 @@ def test_what_cannot_be_compared_is_refused(fake: FakeModel, result: ps.Result) 
         ps.compare(result, result.evaluation(99))
 
 
-def test_hostile_comparison_is_harmless(fake: FakeModel) -> None:
+def test_hostile_comparison_is_harmless(fake: InProcessExecutor) -> None:
     """Prompts, answers and names are text in the notebook."""
     fake.answer = lambda body: HOSTILE if zlib.crc32(prompt_of(body).encode()) % 2 else "positive"
     pair = [
-        ps.evaluate(ps.Prompt(source=f"{text}{{{{ row.text }}}}"), data(30), model=fake.model(), answer=ps.Text())
+        ps.evaluate(
+            ps.Prompt(source=f"{text}{{{{ row.text }}}}"), data(30), model=fake.model(), executor=fake, answer=ps.Text()
+        )
         for text in (f"{{% raw %}}{HOSTILE}{{% endraw %}}", "plain")
     ]
     page = Page(ps.compare(*pair)._repr_html_())

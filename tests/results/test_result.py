@@ -14,7 +14,6 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused, StorageError, StudyError
-from prompt_search.llm.messages import Response
 from prompt_search.results.breakdowns import EFFECT_COLUMNS, INTERACTION_COLUMNS
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.statistics import paired_difference
@@ -23,7 +22,7 @@ from prompt_search.results.verdict import Verdict
 from prompt_search.results.view import Pieces
 from prompt_search.results.views import ranking_view
 from prompt_search.results.wording import difference_text, spent_sentence
-from tests.conftest import Body, FakeModel, call_columns, prompt_of
+from tests.conftest import Body, InProcessExecutor, call_columns, completion, prompt_of
 from tests.test_html import Page
 
 HOSTILE = ["plain", "[brackets] <script>alert(1)</script> {{ x }} \N{GRINNING FACE}\r\n\"quoted\" & 'care'"]
@@ -41,12 +40,13 @@ def truth(body: Body) -> str:
     return right if "care" in prompt or zlib.crc32(prompt.encode()) % 10 < 4 else wrong
 
 
-def study(fake: FakeModel, storage: str | None = None, **settings: Any) -> ps.Study:
+def study(fake: InProcessExecutor, storage: str | None = None, **settings: Any) -> ps.Study:
     source = '{{ choice("instruction", options) }} {{ choice("cue", ["", "Label:"]) }} {{ row.text }}'
     given: dict[str, Any] = {
         "template": ps.Template(source, context={"options": HOSTILE}),
         "data": data(),
         "model": fake.model(),
+        "executor": fake,
         "storage": storage,
         "name": "<b>my study</b>",
     }
@@ -54,7 +54,7 @@ def study(fake: FakeModel, storage: str | None = None, **settings: Any) -> ps.St
 
 
 @pytest.fixture
-def result(fake: FakeModel, storage: str) -> ps.Result:
+def result(fake: InProcessExecutor, storage: str) -> ps.Result:
     """A finished study whose hostile option is the better one."""
     fake.answer = truth
     return study(fake, storage).run(200)
@@ -150,7 +150,7 @@ def test_simplest_is_the_shortest_that_is_surely_near_the_winner(result: ps.Resu
     assert result.simplest(margin=1.5).text == trials["prompt"][result.simplest_trial(margin=1.5)]
 
 
-def test_best_hand_written_prompt_is_tested_too(fake: FakeModel) -> None:
+def test_best_hand_written_prompt_is_tested_too(fake: InProcessExecutor) -> None:
     """The better of default and enqueued prompts is scored on the same test rows, and the headline compares it."""
 
     def labelled(body: Body) -> str:
@@ -175,7 +175,7 @@ def test_best_hand_written_prompt_is_tested_too(fake: FakeModel) -> None:
     assert study(fake).run(100).hand_written_trial is None
 
 
-def test_enqueued_prompt_that_wins_is_said(fake: FakeModel) -> None:
+def test_enqueued_prompt_that_wins_is_said(fake: InProcessExecutor) -> None:
     """A winner that the user wrote is called so."""
     fake.answer = truth
     made = study(fake)
@@ -212,7 +212,7 @@ def test_slices_of_other_data_are_refused(result: ps.Result) -> None:
         result.slices_df(data(), "length")
 
 
-def test_slices_by_a_column_that_the_table_has_are_refused(fake: FakeModel) -> None:
+def test_slices_by_a_column_that_the_table_has_are_refused(fake: InProcessExecutor) -> None:
     """A column called as one of the table's is refused with the way around it; other groups keep their values."""
     fake.answer = truth
     frame = data().frame()
@@ -241,7 +241,7 @@ def test_slices_by_a_column_that_the_table_has_are_refused(fake: FakeModel) -> N
 
 
 @pytest.mark.parametrize("name", ["value", "usd_per_1000_rows", "front_tokens"])
-def test_choice_called_as_a_column_of_another_table(fake: FakeModel, tmp_path: Path, name: str) -> None:
+def test_choice_called_as_a_column_of_another_table(fake: InProcessExecutor, tmp_path: Path, name: str) -> None:
     """Reports, fronts and rankings do not mistake a choice for one of their columns."""
     fake.answer = truth
     source = f'{{{{ choice("{name}", options) }}}} {{{{ row.text }}}}'
@@ -252,7 +252,7 @@ def test_choice_called_as_a_column_of_another_table(fake: FakeModel, tmp_path: P
         assert result.report(tmp_path / f"report.{suffix}").exists()
 
 
-def test_report_of_labels_called_as_the_confusion_table_is(fake: FakeModel, tmp_path: Path) -> None:
+def test_report_of_labels_called_as_the_confusion_table_is(fake: InProcessExecutor, tmp_path: Path) -> None:
     """A label may be called ``target``: its column and the targets are both in the report."""
     fake.answer = lambda body: "target" if "good thing" in prompt_of(body) else "other"
     frame = data().frame().replace({"label": {"positive": "target", "negative": "other"}})
@@ -268,7 +268,7 @@ def test_ranking_begins_with_the_winner(result: ps.Result) -> None:
     assert sorted(ranking["trial"]) == sorted(result.trials_df()["trial"])
 
 
-def test_best_is_what_was_sent(result: ps.Result, fake: FakeModel, tmp_path: Path) -> None:
+def test_best_is_what_was_sent(result: ps.Result, fake: InProcessExecutor, tmp_path: Path) -> None:
     """The winner, exported and read back, renders a prompt that the server was sent."""
     prompt = ps.Prompt.read(result.best.export(tmp_path / "best.j2"))
     samples = result.samples_df()
@@ -302,11 +302,11 @@ def test_study_is_opened_again(result: ps.Result, storage: str) -> None:
         ps.open_result("nothing", "other")
 
 
-def test_reading_makes_no_database(fake: FakeModel, storage: str, tmp_path: Path) -> None:
+def test_reading_makes_no_database(fake: InProcessExecutor, storage: str, tmp_path: Path) -> None:
     """A storage that is not there, or not any more, is told, and stays away."""
     file = tmp_path / "study.db"
     told = f"{file}: there is no such database; "
-    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), data(4), model=fake.model(), storage=storage)
+    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), data(4), model=fake.model(), executor=fake, storage=storage)
     for each in tmp_path.iterdir():
         each.unlink()
     run_first = "run a study first, or give its --storage"
@@ -331,7 +331,7 @@ def test_mirrored_optuna_study_can_be_loaded(result: ps.Result) -> None:
 
 
 @pytest.mark.parametrize("calls", [0, 70])
-def test_unfinished_study_has_no_optuna_study(fake: FakeModel, storage: str, calls: int) -> None:
+def test_unfinished_study_has_no_optuna_study(fake: InProcessExecutor, storage: str, calls: int) -> None:
     """Before its end nothing is written for Optuna, and the message says how to get there."""
     fake.answer, fake.fail_after = truth, calls
     with pytest.raises(RequestRefused):
@@ -353,7 +353,7 @@ def test_deleted_optuna_study_is_written_again(result: ps.Result, storage: str) 
     assert [(trial.params, trial.value) for trial in after] == [(trial.params, trial.value) for trial in before]
 
 
-def test_default_that_stays_is_said(fake: FakeModel) -> None:
+def test_default_that_stays_is_said(fake: InProcessExecutor) -> None:
     """Where no candidate beats the default, the result says so and gives its score."""
     result = study(fake, metric=lambda answer, row: True).run(100)
     assert result.best_trial == 0
@@ -365,7 +365,7 @@ def test_default_that_stays_is_said(fake: FakeModel) -> None:
     assert result.verdict == "not shown"
 
 
-def test_comparison_that_shows_nothing_says_what_it_could_have_shown(fake: FakeModel) -> None:
+def test_comparison_that_shows_nothing_says_what_it_could_have_shown(fake: InProcessExecutor) -> None:
     """Where answers are right by chance, the headline says which true difference so many rows show."""
     fake.answer = lambda body: ["positive", "negative"][zlib.crc32(prompt_of(body).encode()) % 2]
     result = study(fake).run(200)
@@ -391,14 +391,14 @@ def test_what_decides_is_said_where_test_and_interval_disagree() -> None:
         assert "decides" not in difference_text(agreed)
 
 
-def test_failed_test_is_said(fake: FakeModel) -> None:
+def test_failed_test_is_said(fake: InProcessExecutor) -> None:
     """When the test rows are refused one by one, that is the reason given, not the budget."""
     made = study(fake)
     sealed = {data().rows[row]["text"] for row in made.test_rows}
 
     def answer(body: Body) -> Any:
         failing = any(prompt_of(body).endswith(text) for text in sealed)
-        return Response(error="content_filter: the server withheld the answer") if failing else "positive"
+        return completion("", finish_reason="content_filter") if failing else "positive"
 
     fake.answer = answer
     result = made.run(100)
@@ -410,7 +410,7 @@ def test_failed_test_is_said(fake: FakeModel) -> None:
     assert repr(result)
 
 
-def test_unfinished_study_has_a_result(fake: FakeModel, storage: str) -> None:
+def test_unfinished_study_has_a_result(fake: InProcessExecutor, storage: str) -> None:
     """After a refusal the stored part can be looked at: tables, the best so far, and that it is unfinished."""
     fake.answer = truth
     fake.fail_after = 70
@@ -432,7 +432,7 @@ def test_unfinished_study_has_a_result(fake: FakeModel, storage: str) -> None:
     assert result._repr_html_()
 
 
-def test_study_refused_at_once_has_a_result(fake: FakeModel, storage: str) -> None:
+def test_study_refused_at_once_has_a_result(fake: InProcessExecutor, storage: str) -> None:
     """A study whose very first request was refused can be shown too."""
     fake.fail_after = 0
     with pytest.raises(RequestRefused):
@@ -445,16 +445,16 @@ def test_study_refused_at_once_has_a_result(fake: FakeModel, storage: str) -> No
         result.prompt(0)
 
 
-def test_known_prices_are_summed(fake: FakeModel) -> None:
+def test_known_prices_are_summed(fake: InProcessExecutor) -> None:
     """With a price the cost is told in dollars, and an unpriced answer makes it unknown."""
-    fake.answer = lambda body: Response(text=truth(body), cost_usd=0.001, latency_s=0.1)
-    result = study(fake).run(50)
+    fake.answer = lambda body: completion(truth(body), usage={"prompt_tokens": 1000, "completion_tokens": 0})
+    result = study(fake, model=fake.model(price=ps.Price(prompt=1.0, completion=1.0))).run(50)
     assert result.summary["usd"] == pytest.approx(result.summary["calls"] / 1000)
     assert f" tokens, ${result.summary['usd']:.4f}, " in result.headline.splitlines()[2]
     assert result.trials_df()["cost_usd"].sum() == pytest.approx(result.summary["usd"])
 
 
-def test_scores_outside_zero_and_one_are_shown(fake: FakeModel) -> None:
+def test_scores_outside_zero_and_one_are_shown(fake: InProcessExecutor) -> None:
     """A metric on another scale does not break the notebook's bars."""
     fake.answer = truth
     result = study(fake, metric=lambda answer, row: 10.0 * (answer == row.target) - 5 + len(row.text) / 100).run(60)
@@ -470,14 +470,14 @@ def test_evaluation_without_scores() -> None:
     assert repr(empty) == "Evaluation: unknown (unknown) on 0 rows, 0 unparsed, 0 errors"
 
 
-def test_representations_show_text_as_text(fake: FakeModel) -> None:
+def test_representations_show_text_as_text(fake: InProcessExecutor) -> None:
     """Template, space, data, study before and after its run, result and evaluation: no tag comes from outside."""
     fake.answer = lambda body: HOSTILE[1]
     made = study(fake, answer=ps.Text())
     shown: list[Any] = [made.template, made.space(), made.data, made]
     assert "not run in this session" in made._repr_html_()
     found = made.run(60)
-    shown += [made, found, ps.evaluate(found.best, data(12), model=fake.model())]
+    shown += [made, found, ps.evaluate(found.best, data(12), model=fake.model(), executor=fake)]
     assert made._repr_html_() == found._repr_html_()
     for page in (Page(each._repr_html_()) for each in shown):
         assert not {"script", "img", "a"} & set(page.tags)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.llm.messages import Response, Usage
+from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.results.breakdowns import (
     EFFECT_COLUMNS,
     LABEL_COLUMNS,
@@ -127,6 +128,11 @@ def test_trials_have_one_row_each() -> None:
     assert math.isnan(first["cost_usd"])  # one of its requests has no known price
     assert frame["listed"].tolist() == ["no", None]
     assert frame["prompt"].tolist() == ["Say {{ row.text }}"] * 2
+
+
+def test_no_choice_hides_a_column_of_the_trials() -> None:
+    """The names of the columns beside which choices stand are refused as names of choices."""
+    assert {*TRIAL_COLUMNS, "prompt"} <= RESERVED
 
 
 def test_trial_without_rows_has_no_score() -> None:

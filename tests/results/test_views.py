@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 
 import prompt_search as ps
 from prompt_search.results import views
 from prompt_search.results.view import Bar, Column, Pieces, View, to_html, to_markdown, to_text
-from tests.conftest import FakeModel
+from tests.conftest import InProcessExecutor
 from tests.results.test_result import study, truth
 from tests.test_html import HOSTILE, Page
 
@@ -25,13 +24,11 @@ TABLE = View(
 
 
 @pytest.fixture(scope="module")
-def result() -> Iterator[ps.Result]:
+def result() -> ps.Result:
     """A finished study in memory, whose hostile option is the better one."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     fake.answer = truth
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
-        yield study(fake).run(200)
+    return study(fake).run(200)
 
 
 def test_cells_have_the_format_of_their_column() -> None:

@@ -6,9 +6,10 @@ import asyncio
 import random
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
@@ -22,7 +23,7 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.data.dataset import Dataset
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.messages import Response
+from prompt_search.llm.client import Client
 from prompt_search.prompts.factors import choice
 from prompt_search.prompts.template import Template
 from prompt_search.search.finals import FINALIST_COUNT
@@ -33,8 +34,11 @@ from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import Trial
 from prompt_search.storage.store import Store
 from prompt_search.study.study import Study
-from tests.conftest import Body, FakeClient, FakeModel, prompt_of
+from prompt_search.testing import FakeAnswer, failure
+from tests.conftest import Body, InProcessExecutor, prompt_of
 from tests.profiles import examples
+
+T = TypeVar("T")
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Say it.", "Decide with care.", "Which?"]) }}
 {% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
@@ -67,7 +71,7 @@ class Setting:
     """A race on a fake model, with everything that it needs."""
 
     source: str = SOURCE
-    answer: Callable[[Body], str | Response] = truth
+    answer: Callable[[Body], FakeAnswer] = truth
     limit: int = 150
     seed: int = 0
     concurrency: int = 16
@@ -80,7 +84,7 @@ class Setting:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fake = FakeModel()
+        self.fake = InProcessExecutor()
         self.fake.answer = self.answer
         if self.latency_seed is not None:
             generator = random.Random(self.latency_seed)
@@ -91,6 +95,16 @@ class Setting:
         )
         self.rounds: list[int] = []
         self.ledger = Ledger(Budget(calls=self.limit))
+        self.clients = {
+            (model.endpoint, model.name): Client(
+                model,
+                max_concurrency=self.concurrency,
+                max_attempts=1,
+                on_attempt=self.ledger.reserve,
+                executor=self.fake,
+            )
+            for model in self.study.models
+        }
         self.evaluator = Evaluator(
             EvaluationSettings(
                 study="s",
@@ -99,10 +113,7 @@ class Setting:
                 store=Store("sqlite://"),
                 ledger=self.ledger,
             ),
-            clients={
-                (model.endpoint, model.name): FakeClient(self.fake, self.concurrency, self.ledger.reserve)
-                for model in self.study.models
-            },
+            clients=self.clients,
         )
         space = self.study.space()
         self.race = Race(
@@ -122,7 +133,18 @@ class Setting:
         )
 
     def run(self) -> Trial:
-        return asyncio.run(self.race.run())
+        return self.connected(self.race.run())
+
+    def connected(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine with open clients."""
+
+        async def main() -> T:
+            async with AsyncExitStack() as stack:
+                for client in self.clients.values():
+                    await stack.enter_async_context(client)
+                return await work
+
+        return asyncio.run(main())
 
     def record(self) -> list[Any]:
         """All decisions of a race: every trial with its rows, scores and reason, and the ranking."""
@@ -324,21 +346,22 @@ def test_shots_of_one_answer_form_are_not_scored_either() -> None:
 
 def test_all_errors_end_without_a_score() -> None:
     """If every request fails, all trials are failed, the default stays, and the reason says so."""
-    setting = Setting(answer=lambda body: Response(error="server: 500"), limit=9)
+    setting = Setting(answer=lambda body: failure(500, "busy"), limit=9)
     winner = setting.run()
     assert (winner.number, winner.state, winner.scores) == (0, "failed", [])
-    assert winner.reason == f"all {len(winner.outcomes)} requests failed: server: 500"
+    error = "server: http://fake.invalid/v1 answered 500 for fake: busy (1 attempt)"
+    assert winner.reason == f"all {len(winner.outcomes)} requests failed: {error}"
 
 
 def test_failing_default_does_not_win() -> None:
     """A prompt without any answer ranks behind every prompt with one, even if it is the default."""
 
-    def answer(body: Body) -> str | Response:
-        return Response(error="bad_request: too long") if "Classify." in prompt_of(body) else "positive"
+    def answer(body: Body) -> FakeAnswer:
+        return failure(400, "too long") if "Classify." in prompt_of(body) else "positive"
 
-    setting = Setting(answer=lambda body: answer(body), limit=60, settings={"metric": lambda a, row: 1.0})
+    setting = Setting(answer=answer, limit=60, settings={"metric": lambda a, row: 1.0})
     other = setting.study.prepared(setting.study.space().candidate_of({"instruction": "Read."}))
-    asyncio.run(setting.evaluator.evaluate([(other, setting.study.search_rows[0])], "search"))
+    setting.connected(setting.evaluator.evaluate([(other, setting.study.search_rows[0])], "search"))
     winner = setting.run()
     assert "Classify." not in winner.prepared.prompt.text
     assert setting.race.trials[0].state == "failed"

@@ -12,7 +12,7 @@ from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.storage.optuna_mirror import NOTE, stored_space
 from prompt_search.storage.store import Store
-from tests.conftest import FakeModel
+from tests.conftest import InProcessExecutor
 from tests.storage.examples import trial
 from tests.storage.test_summary import summary
 from tests.study.test_study import study, truth
@@ -99,7 +99,7 @@ def test_stored_space_names_options_as_the_study_does() -> None:
     assert stored_space(trials, []).by_name["a"].ids == ("0 x", "1", original.ids[2])
 
 
-def test_runs_make_no_tables_of_optuna_until_they_are_used(fake: FakeModel, storage: str) -> None:
+def test_runs_make_no_tables_of_optuna_until_they_are_used(fake: InProcessExecutor, storage: str) -> None:
     """The first use of `optuna_study` makes the tables; from then on each run that ends is mirrored, also a longer one
     of the same study, and an earlier study when it is used."""
     fake.answer = truth
@@ -119,7 +119,7 @@ def test_runs_make_no_tables_of_optuna_until_they_are_used(fake: FakeModel, stor
     assert names(storage) == ["before", "first", "second"]
 
 
-def test_mirror_is_the_same_from_the_run_and_from_the_storage(fake: FakeModel, storage: str) -> None:
+def test_mirror_is_the_same_from_the_run_and_from_the_storage(fake: InProcessExecutor, storage: str) -> None:
     """A stored study is mirrored as its own run mirrors it, with all options of each choice."""
     fake.answer = truth
     made = study(fake, storage)

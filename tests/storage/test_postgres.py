@@ -26,7 +26,7 @@ from prompt_search.llm.messages import Response
 from prompt_search.storage import schema
 from prompt_search.storage.lease import Owner
 from prompt_search.storage.store import Store
-from tests.conftest import FakeModel
+from tests.conftest import InProcessExecutor
 from tests.storage.examples import LONE, keep, request, sample, trial
 from tests.storage.test_lease import ELSEWHERE
 from tests.study.test_study import assert_equal_results, study, truth
@@ -86,7 +86,7 @@ def storage(server: str, request: pytest.FixtureRequest) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
-def test_two_studies_at_once_pay_once(fake: FakeModel, storage: str) -> None:
+def test_two_studies_at_once_pay_once(fake: InProcessExecutor, storage: str) -> None:
     """Two studies that share most of their requests run at the same time: none is sent twice, and each comes out as it
     does alone."""
     fake.answer = truth
@@ -118,7 +118,7 @@ def test_two_studies_at_once_pay_once(fake: FakeModel, storage: str) -> None:
         assert connection.execute(schema.leases.select()).all() == []
 
 
-def test_study_resumes_and_is_mirrored(fake: FakeModel, storage: str) -> None:
+def test_study_resumes_and_is_mirrored(fake: InProcessExecutor, storage: str) -> None:
     """The same line sends nothing again, and Optuna reads the study from the same database."""
     fake.answer = truth
     first = study(fake, storage).run(60)

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from prompt_search.errors import InputError
-from tests.conftest import FakeModel
+from tests.conftest import InProcessExecutor
 from tests.study.test_study import study, truth
 
 
-def test_cross_fitting_tests_every_row_once(fake: FakeModel, storage: str) -> None:
+def test_cross_fitting_tests_every_row_once(fake: InProcessExecutor, storage: str) -> None:
     """Each row is tested by the one search that did not see it; the prompt to ship comes from a search over all rows;
     the budget covers all, and the same line again sends nothing."""
     fake.answer = truth
@@ -42,7 +42,7 @@ def test_cross_fitting_tests_every_row_once(fake: FakeModel, storage: str) -> No
     pd.testing.assert_frame_equal(again.folds_df(), frame)
 
 
-def test_cross_fitting_with_few_calls(fake: FakeModel) -> None:
+def test_cross_fitting_with_few_calls(fake: InProcessExecutor) -> None:
     """Too few calls for a test are told, and fewer than there are searches are refused."""
     fake.answer = truth
     reason = "the budget left too few calls for the test rows; give more calls"

@@ -11,31 +11,30 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import InputError, StorageError
-from prompt_search.llm.messages import Response, Usage
-from tests.conftest import Body, FakeModel, prompt_of
+from tests.conftest import Body, InProcessExecutor, completion, prompt_of
 from tests.study.test_study import DATA, study, truth
 
 PRICE = ps.Price(prompt=10, completion=40)
 
 
 @pytest.fixture
-def counted(fake: FakeModel) -> FakeModel:
-    """Every four bytes of a prompt are a token, an answer takes two, and a second."""
+def counted(fake: InProcessExecutor) -> InProcessExecutor:
+    """Every four bytes of a prompt are a token, an answer takes two, and a millisecond."""
 
-    def answer(body: Body) -> Response:
-        usage = Usage(prompt_tokens=len(prompt_of(body).encode()) // 4, completion_tokens=2)
-        return Response(text=truth(body), usage=usage, latency_s=1.0, cost_usd=PRICE.cost(usage))
+    def answer(body: Body) -> dict[str, Any]:
+        usage = {"prompt_tokens": len(prompt_of(body).encode()) // 4, "completion_tokens": 2}
+        return completion(truth(body), usage=usage)
 
-    fake.answer = answer
+    fake.answer, fake.latency = answer, 0.001
     return fake
 
 
-def priced(fake: FakeModel, storage: str | None, **settings: Any) -> ps.Study:
+def priced(fake: InProcessExecutor, storage: str | None, **settings: Any) -> ps.Study:
     return study(fake, storage, model=fake.model(price=PRICE), **settings)
 
 
 @pytest.mark.parametrize("calls", [100, 300])
-def test_estimate_is_near_what_was_then_spent(counted: FakeModel, storage: str, calls: int) -> None:
+def test_estimate_is_near_what_was_then_spent(counted: InProcessExecutor, storage: str, calls: int) -> None:
     """After a preflight calls, tokens and dollars are within a tenth of what the run takes; nothing is sent for it."""
     made = priced(counted, storage)
     made.preflight(calls)
@@ -47,13 +46,13 @@ def test_estimate_is_near_what_was_then_spent(counted: FakeModel, storage: str, 
     assert estimate.calls == pytest.approx(spent["calls"], rel=0.1)
     assert estimate.tokens == pytest.approx(spent["tokens"], rel=0.1)
     assert estimate.usd == pytest.approx(spent["usd"], rel=0.1)
-    assert estimate.seconds == pytest.approx(estimate.calls / made.max_concurrency)
+    assert estimate.seconds == pytest.approx(0.001 * estimate.calls / made.max_concurrency)
     after = made.estimate(calls)
     assert after.stored == pytest.approx(spent["calls"], abs=1)
     assert after.tokens == pytest.approx(spent["tokens"], rel=0.1)
 
 
-def test_estimate_before_any_answer_is_an_upper_one(counted: FakeModel) -> None:
+def test_estimate_before_any_answer_is_an_upper_one(counted: InProcessExecutor) -> None:
     """From prompts alone answers count with the most they may take, time is unknown, and that is said."""
     made = priced(counted, None)
     estimate = made.estimate(100)
@@ -66,7 +65,7 @@ def test_estimate_before_any_answer_is_an_upper_one(counted: FakeModel) -> None:
     ) in estimate.basis
 
 
-def test_other_limits_end_a_run_earlier(counted: FakeModel, storage: str) -> None:
+def test_other_limits_end_a_run_earlier(counted: InProcessExecutor, storage: str) -> None:
     """Tokens and dollars are turned into calls; a small space has no more requests than it has."""
     made = priced(counted, storage)
     made.preflight(400)
@@ -78,7 +77,7 @@ def test_other_limits_end_a_run_earlier(counted: FakeModel, storage: str) -> Non
     assert priced(counted, None, template=small).estimate(100_000).calls == 2 * 42 + 2 * 18
 
 
-def test_unknown_stays_unknown(fake: FakeModel) -> None:
+def test_unknown_stays_unknown(fake: InProcessExecutor) -> None:
     """Without a price dollars are unknown, without a bound tokens too, and no number is made up."""
     estimate = study(fake, request={"max_tokens": None}).estimate(50)
     assert estimate.calls == 50
@@ -90,7 +89,7 @@ def test_unknown_stays_unknown(fake: FakeModel) -> None:
         study(fake).estimate(ps.Budget(usd=1))
 
 
-def test_estimate_makes_no_database(fake: FakeModel, storage: str, tmp_path: Path) -> None:
+def test_estimate_makes_no_database(fake: InProcessExecutor, storage: str, tmp_path: Path) -> None:
     """Where nothing is stored it is the one without a storage; a storage that cannot be made is still told."""
     assert repr(study(fake, storage).estimate(50)) == repr(study(fake).estimate(50))
     assert list(tmp_path.iterdir()) == []
@@ -98,7 +97,7 @@ def test_estimate_makes_no_database(fake: FakeModel, storage: str, tmp_path: Pat
         study(fake, f"sqlite:///{tmp_path}/nowhere/study.db").estimate(50)
 
 
-def test_reprs_show_every_line(fake: FakeModel) -> None:
+def test_reprs_show_every_line(fake: InProcessExecutor) -> None:
     """Text and HTML say the same, with names escaped."""
     data = ps.Dataset(pd.DataFrame(DATA.frame()), target="label")
     estimate = study(fake, name="<b>[x]", data=data).estimate(1000)

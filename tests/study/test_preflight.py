@@ -12,11 +12,10 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.messages import Response
 from prompt_search.storage.store import Store
 from prompt_search.study.preflight import SIGNIFICANCE_LEVEL, Preflight
 from prompt_search.study.probe import MAX_CALLS, preflight_budget, row_blocks
-from tests.conftest import Body, FakeModel, prompt_of
+from tests.conftest import Body, InProcessExecutor, failure, prompt_of
 
 KINDS = [("bad", "negative"), ("good", "positive")]
 SOURCE = """{{ choice("instruction", ["Classify.", "Read <b>this</b>.", "Decide with care.", "Which?"]) }}
@@ -46,11 +45,12 @@ def right_in(tenths: int) -> Any:
     return answer
 
 
-def study(fake: FakeModel, **settings: Any) -> ps.Study:
-    return ps.Study(**{"template": ps.Template(SOURCE), "data": data(), "model": fake.model(), **settings})
+def study(fake: InProcessExecutor, **settings: Any) -> ps.Study:
+    given: dict[str, Any] = {"template": ps.Template(SOURCE), "data": data(), "model": fake.model(), "executor": fake}
+    return ps.Study(**{**given, **settings})
 
 
-def test_no_search_where_nothing_is_right(fake: FakeModel) -> None:
+def test_no_search_where_nothing_is_right(fake: InProcessExecutor) -> None:
     """Where no answer fits any row there is nothing to compare with, and that is no reason to go."""
     fake.answer = lambda body: "positive"
     frame = data().frame().assign(label=[f"label {number}" for number in range(200)])
@@ -63,9 +63,9 @@ def test_no_search_where_nothing_is_right(fake: FakeModel) -> None:
     )
 
 
-def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
+def test_search_is_advised_where_it_can_pay(fake: InProcessExecutor) -> None:
     """A default with room above, answers that fit their rows and enough test rows: go, with what was measured."""
-    fake.answer = right_in(7)
+    fake.answer, fake.latency = right_in(7), 0.001
     found = study(fake).preflight()
     assert found.worthwhile
     assert found.advice[0] == (
@@ -80,12 +80,12 @@ def test_search_is_advised_where_it_can_pay(fake: FakeModel) -> None:
     assert 0.1 < found.differs < 0.6
     assert (found.test_rows, found.budget) == (60, None)
     assert 0.1 < found.detectable < 0.4
-    assert found.latency_s == pytest.approx(0.1)
+    assert found.latency_s == pytest.approx(0.001)
     assert found.completion_tokens == 1
     assert math.isnan(found.cost_usd)
 
 
-def test_search_is_advised_against_where_answers_do_not_fit_the_labels(fake: FakeModel) -> None:
+def test_search_is_advised_against_where_answers_do_not_fit_the_labels(fake: InProcessExecutor) -> None:
     """With labels that are not what the rows say no prompt helps, and the advice says why."""
     fake.answer = right_in(8)
     found = study(fake, data=shuffled()).preflight()
@@ -99,7 +99,7 @@ def test_search_is_advised_against_where_answers_do_not_fit_the_labels(fake: Fak
     )
 
 
-def test_search_is_advised_against_where_nothing_is_to_gain(fake: FakeModel) -> None:
+def test_search_is_advised_against_where_nothing_is_to_gain(fake: InProcessExecutor) -> None:
     """A default that is always right is to be shipped."""
     fake.answer = right_in(10)
     found = study(fake).preflight()
@@ -111,7 +111,7 @@ def test_search_is_advised_against_where_nothing_is_to_gain(fake: FakeModel) -> 
     )
 
 
-def test_search_is_advised_against_where_nothing_could_be_shown(fake: FakeModel) -> None:
+def test_search_is_advised_against_where_nothing_could_be_shown(fake: InProcessExecutor) -> None:
     """With six test rows, or calls for no more, no verdict can be reached."""
     fake.answer = right_in(8)
     small = study(fake, data=data(20)).preflight()
@@ -125,7 +125,7 @@ def test_search_is_advised_against_where_nothing_could_be_shown(fake: FakeModel)
     assert any(line.startswith("Don't search yet: 6 test rows cannot show that a prompt") for line in found.advice)
 
 
-def test_unsteady_and_unread_answers_are_told(fake: FakeModel) -> None:
+def test_unsteady_and_unread_answers_are_told(fake: InProcessExecutor) -> None:
     """A model that says something else when asked again, and answers that cannot be read, are counted and named."""
     asked: set[str] = set()
 
@@ -148,18 +148,18 @@ def test_unsteady_and_unread_answers_are_told(fake: FakeModel) -> None:
     ) in found.advice
 
 
-def test_failed_requests_are_no_wrong_answers(fake: FakeModel) -> None:
+def test_failed_requests_are_no_wrong_answers(fake: InProcessExecutor) -> None:
     """A request that fails has no score; where all fail, the run ends with the reason, as a search does."""
-    fake.answer = lambda body: Response(error="server: 500") if "number 1" in prompt_of(body) else right_in(8)(body)
+    fake.answer = lambda body: failure(400, "too long") if "number 1" in prompt_of(body) else right_in(8)(body)
     found = study(fake).preflight()
     assert found.errors > 0
     assert found.rows < 18
-    fake.answer = lambda body: Response(error="server: 500 overloaded")
-    with pytest.raises(RequestRefused, match="server: 500 overloaded"):
+    fake.answer = failure(400, "no such parameter")
+    with pytest.raises(RequestRefused, match=r"bad_request: http://\S+ answered 400 for fake: no such parameter"):
         study(fake).preflight()
 
 
-def test_a_run_that_follows_pays_nothing_twice(fake: FakeModel, storage: str) -> None:
+def test_a_run_that_follows_pays_nothing_twice(fake: InProcessExecutor, storage: str) -> None:
     """The answers are stored: a second preflight sends nothing, and a run finds most of what it asks first."""
     fake.answer = right_in(8)
     first = study(fake, storage=storage).preflight()
@@ -176,7 +176,7 @@ def test_a_run_that_follows_pays_nothing_twice(fake: FakeModel, storage: str) ->
 
 
 @pytest.mark.parametrize("calls", [20, 100, 400, 5000])
-def test_never_more_than_its_share_is_spent(fake: FakeModel, calls: int) -> None:
+def test_never_more_than_its_share_is_spent(fake: InProcessExecutor, calls: int) -> None:
     """At most 5% of the budget and 60 calls are sent, whatever the answer form asks for besides."""
     forms = ps.choice({"plain": ps.Label(["negative", "positive"]), "calibrated": _calibrated()})
     study(fake, answer=forms).preflight(calls)
@@ -197,7 +197,7 @@ def test_parts_of_other_limits() -> None:
     assert [len(block) for block in row_blocks(range(30), ps.Budget(calls=60))] == [9, 9, 9, 3]
 
 
-def test_metric_of_ones_own_is_called_once_a_row(fake: FakeModel) -> None:
+def test_metric_of_ones_own_is_called_once_a_row(fake: InProcessExecutor) -> None:
     """Such a metric may cost money, so it is not asked how answers fit other rows, and that is said."""
     fake.answer = right_in(7)
     called = []
@@ -213,7 +213,7 @@ def test_metric_of_ones_own_is_called_once_a_row(fake: FakeModel) -> None:
     assert found.worthwhile
 
 
-def test_scores_without_limit_are_not_called_nearly_perfect(fake: FakeModel) -> None:
+def test_scores_without_limit_are_not_called_nearly_perfect(fake: InProcessExecutor) -> None:
     """A metric that may go beyond 1 is judged by what the test rows can show alone."""
     fake.answer = right_in(8)
     found = study(fake, metric=lambda answer, row: len(prompt_text(row)) / 3).preflight()
@@ -225,7 +225,7 @@ def prompt_text(row: Any) -> str:
     return str(row.text)
 
 
-def test_sealed_rows_that_repeat_search_rows_are_told(fake: FakeModel) -> None:
+def test_sealed_rows_that_repeat_search_rows_are_told(fake: InProcessExecutor) -> None:
     """Rows that differ by a word or two are on both sides: how many, and which repeats which most."""
     fake.answer = right_in(8)
     frame = data(60).frame()
@@ -239,7 +239,7 @@ def test_sealed_rows_that_repeat_search_rows_are_told(fake: FakeModel) -> None:
     assert study(fake).preflight().repeating == 0
 
 
-def test_representations_hold_hostile_names(fake: FakeModel) -> None:
+def test_representations_hold_hostile_names(fake: InProcessExecutor) -> None:
     """The notebook shows a name as it is and runs none of it."""
     fake.answer = right_in(8)
     found = study(fake, name="<script>alert(1)</script>").preflight(600)

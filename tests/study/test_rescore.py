@@ -10,13 +10,12 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused, StorageError, StudyError
-from prompt_search.llm.messages import Response
 from prompt_search.storage.store import Store
-from tests.conftest import FakeModel, prompt_of
+from tests.conftest import InProcessExecutor, failure, prompt_of
 from tests.study.test_study import DATA, SOURCE, study, truth
 
 
-def test_rescoring_sends_nothing_and_changes_the_tables(fake: FakeModel, storage: str) -> None:
+def test_rescoring_sends_nothing_and_changes_the_tables(fake: InProcessExecutor, storage: str) -> None:
     """Under another metric the same responses have other scores, estimates and verdict; the old study stays."""
     fake.answer = truth
     before = study(fake, storage).run(200)
@@ -46,7 +45,7 @@ def test_rescoring_sends_nothing_and_changes_the_tables(fake: FakeModel, storage
     assert repr(again) == repr(after)
 
 
-def test_rescoring_as_before_changes_nothing(fake: FakeModel, storage: str) -> None:
+def test_rescoring_as_before_changes_nothing(fake: InProcessExecutor, storage: str) -> None:
     """By the same metric and answer form trials, samples, estimates and effects are what they were."""
     fake.answer = truth
     before = study(fake, storage).run(200)
@@ -56,9 +55,10 @@ def test_rescoring_as_before_changes_nothing(fake: FakeModel, storage: str) -> N
         pd.testing.assert_frame_equal(one, other, rtol=1e-6)
     assert after.verdict == before.verdict
     assert after.verdict.p == before.verdict.p
+    assert after.headline.splitlines()[2] == ("The responses of study were scored again by exact; no request was sent.")
 
 
-def test_rescoring_with_another_answer_form(fake: FakeModel, storage: str) -> None:
+def test_rescoring_with_another_answer_form(fake: InProcessExecutor, storage: str) -> None:
     """What one form could not read another one reads, without a request."""
     fake.answer = lambda body: f"I would say {truth(body)[:3]}"
     before = study(fake, storage).run(100)
@@ -71,7 +71,7 @@ def test_rescoring_with_another_answer_form(fake: FakeModel, storage: str) -> No
     assert after.trials_df()["score"].max() > 0.5
 
 
-def test_rescoring_with_corrected_targets(fake: FakeModel, storage: str) -> None:
+def test_rescoring_with_corrected_targets(fake: InProcessExecutor, storage: str) -> None:
     """Targets may be corrected; other rows are refused, with the row."""
     fake.answer = truth
     study(fake, storage).run(100)
@@ -86,7 +86,7 @@ def test_rescoring_with_corrected_targets(fake: FakeModel, storage: str) -> None
         study(fake, storage, data=ps.Dataset(other, target="label")).rescore()
 
 
-def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
+def test_rescoring_refuses_another_study(fake: InProcessExecutor, storage: str) -> None:
     """Another template has other candidates, and a name that is not stored has none; neither leaves anything."""
     fake.answer = truth
     study(fake, storage).run(100)
@@ -99,7 +99,7 @@ def test_rescoring_refuses_another_study(fake: FakeModel, storage: str) -> None:
         study(fake, storage, answer=forms).rescore()
 
 
-def test_rescoring_without_a_storage(fake: FakeModel) -> None:
+def test_rescoring_without_a_storage(fake: InProcessExecutor) -> None:
     """What a run kept in memory is rescored by the same study and by those made of it; nothing is sent."""
     fake.answer = truth
     made = study(fake)
@@ -118,7 +118,7 @@ def test_rescoring_without_a_storage(fake: FakeModel) -> None:
 
 
 @pytest.mark.parametrize("storage", [None, "sqlite://", "sqlite:///:memory:"])
-def test_rescoring_without_a_storage_before_a_run(fake: FakeModel, storage: str | None) -> None:
+def test_rescoring_without_a_storage_before_a_run(fake: InProcessExecutor, storage: str | None) -> None:
     """That there is nothing in memory yet is said, with what to do."""
     with pytest.raises(StudyError) as caught:
         study(fake, storage).rescore()
@@ -129,7 +129,7 @@ def test_rescoring_without_a_storage_before_a_run(fake: FakeModel, storage: str 
 
 
 @pytest.mark.parametrize("calls", [0, 40])
-def test_rescoring_refuses_an_unfinished_study(fake: FakeModel, storage: str, calls: int) -> None:
+def test_rescoring_refuses_an_unfinished_study(fake: InProcessExecutor, storage: str, calls: int) -> None:
     """A study without trials, or cut off, has no winner yet; nothing is written, and after its end it is rescored."""
     fake.answer, fake.fail_after = truth, calls
     with pytest.raises(RequestRefused):
@@ -146,7 +146,9 @@ def test_rescoring_refuses_an_unfinished_study(fake: FakeModel, storage: str, ca
 
 
 @pytest.mark.parametrize("prompt", [{}, {"source": 3}, {"source": "x", "model": "another"}])
-def test_rescoring_tells_a_trial_that_cannot_be_read(fake: FakeModel, storage: str, prompt: dict[str, Any]) -> None:
+def test_rescoring_tells_a_trial_that_cannot_be_read(
+    fake: InProcessExecutor, storage: str, prompt: dict[str, Any]
+) -> None:
     """A stored prompt that is none is one line with the remedy."""
     fake.answer = truth
     study(fake, storage).run(100)
@@ -158,7 +160,7 @@ def test_rescoring_tells_a_trial_that_cannot_be_read(fake: FakeModel, storage: s
         study(fake, storage).rescore()
 
 
-def test_rescoring_needs_no_model(fake: FakeModel, storage: str) -> None:
+def test_rescoring_needs_no_model(fake: InProcessExecutor, storage: str) -> None:
     """Whichever single model the study names, the stored responses are read, and told as of the model they are of."""
     before = study(fake, storage).run(60)
 
@@ -169,9 +171,9 @@ def test_rescoring_needs_no_model(fake: FakeModel, storage: str) -> None:
     assert after.trials_df()["score"].tolist() == before.trials_df()["score"].tolist()
 
 
-def test_rescoring_keeps_failed_requests(fake: FakeModel, storage: str) -> None:
+def test_rescoring_keeps_failed_requests(fake: InProcessExecutor, storage: str) -> None:
     """What failed has no score by any metric."""
-    fake.answer = lambda body: Response(error="server: 500") if "number 1" in prompt_of(body) else truth(body)
+    fake.answer = lambda body: failure(400, "too long") if "number 1" in prompt_of(body) else truth(body)
     before = study(fake, storage).run(150)
     after = study(fake, storage, metric=lambda answer, row: 1.0).rescore()
     assert before.trials_df()["errors"].sum() > 0

@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 
 import prompt_search as ps
 from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
-from prompt_search.llm.messages import Response, Usage
-from prompt_search.storage import schema
+from prompt_search.llm.messages import Usage
+from prompt_search.storage import lease, schema
 from prompt_search.storage.store import Store
 from prompt_search.study.snapshot import Snapshot
-from tests.conftest import Body, FakeModel, FakeServer, failure, prompt_of
+from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
 from tests.profiles import examples
 
 SOURCE = """{{ choice("instruction", ["Classify.", "Read.", "Decide with care.", "Which?"]) }}
@@ -55,8 +55,10 @@ def truth(body: Body) -> str:
     return right if "care" in prompt or zlib.crc32(prompt.encode()) % 10 < 6 else wrong
 
 
-def study(fake: FakeModel | FakeServer, storage: str | None = None, **settings: Any) -> ps.Study:
+def study(fake: InProcessExecutor | FakeServer, storage: str | None = None, **settings: Any) -> ps.Study:
     given: dict[str, Any] = {"template": ps.Template(SOURCE), "data": DATA, "model": fake.model(), "storage": storage}
+    if isinstance(fake, InProcessExecutor):
+        given["executor"] = fake
     return ps.Study(**{**given, **settings})
 
 
@@ -93,7 +95,7 @@ def test_study_over_http_finds_a_better_prompt(server: FakeServer, storage: str)
     assert server.count == result.summary["calls"]
 
 
-def test_winner_and_default_share_sealed_rows(fake: FakeModel) -> None:
+def test_winner_and_default_share_sealed_rows(fake: InProcessExecutor) -> None:
     """Both are scored on the same rows, which the search never saw."""
     fake.answer = truth
     made = study(fake)
@@ -106,7 +108,7 @@ def test_winner_and_default_share_sealed_rows(fake: FakeModel) -> None:
     assert not set(samples.loc[samples["split"] == "search", "row"]) & set(made.test_rows)
 
 
-def test_every_winner_tested_on_the_sealed_rows_is_counted(fake: FakeModel, storage: str) -> None:
+def test_every_winner_tested_on_the_sealed_rows_is_counted(fake: InProcessExecutor, storage: str) -> None:
     """The same winner again opens nothing; another one does, also under another name, and the headline tells."""
     fake.answer = truth
     first = study(fake, storage).run(150)
@@ -119,7 +121,7 @@ def test_every_winner_tested_on_the_sealed_rows_is_counted(fake: FakeModel, stor
     assert study(fake, storage, name="elsewhere", seed=1).run(150, test=False).test_uses == 0
 
 
-def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: FakeModel) -> None:
+def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: InProcessExecutor) -> None:
     """What is enqueued is raced right after the default, kept by ``replace``, and refused where it names no option."""
     fake.answer = truth
     made = study(fake)
@@ -132,7 +134,7 @@ def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: FakeModel) ->
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_finished_study_is_an_optuna_study(fake: FakeModel, storage: str, stored: bool) -> None:
+def test_finished_study_is_an_optuna_study(fake: InProcessExecutor, storage: str, stored: bool) -> None:
     """After a run, in memory too, there is a normal Optuna study with all trials; before there is none."""
     fake.answer = truth
     made = study(fake, storage if stored else None)
@@ -146,7 +148,7 @@ def test_finished_study_is_an_optuna_study(fake: FakeModel, storage: str, stored
     assert optuna.importance.get_param_importances(mirrored)
 
 
-def test_whole_budget_can_go_to_the_search(fake: FakeModel) -> None:
+def test_whole_budget_can_go_to_the_search(fake: InProcessExecutor) -> None:
     """Without a test no test row is asked, the search has the calls, and the result says why nothing is shown."""
     fake.answer = truth
     made = study(fake)
@@ -160,7 +162,7 @@ def test_whole_budget_can_go_to_the_search(fake: FakeModel) -> None:
     )
 
 
-def test_small_test_holds_both_labels(fake: FakeModel) -> None:
+def test_small_test_holds_both_labels(fake: InProcessExecutor) -> None:
     """Where the budget leaves a part of the test rows, that part has the labels in proportion."""
     fake.answer = truth
     rows = pd.DataFrame({"text": [f"thing {i}" for i in range(200)], "label": ["a"] * 100 + ["b"] * 100})
@@ -171,7 +173,7 @@ def test_small_test_holds_both_labels(fake: FakeModel) -> None:
     assert abs((tested == "a").sum() - (tested == "b").sum()) <= 2
 
 
-def test_study_in_memory_and_in_a_file_are_the_same(fake: FakeModel, storage: str) -> None:
+def test_study_in_memory_and_in_a_file_are_the_same(fake: InProcessExecutor, storage: str) -> None:
     """Without a storage URL everything is kept in memory, with the same result."""
     fake.answer = truth
     assert_equal_results(study(fake).run(60), study(fake, storage).run(60))
@@ -182,17 +184,13 @@ def test_study_in_memory_and_in_a_file_are_the_same(fake: FakeModel, storage: st
 
 @settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stops=st.lists(st.integers(0, 60), min_size=1, max_size=2), concurrency=st.sampled_from([1, 5, 16]))
-def test_resumed_study_equals_the_uninterrupted_one(
-    monkeypatch: pytest.MonkeyPatch, stops: list[int], concurrency: int
-) -> None:
+def test_resumed_study_equals_the_uninterrupted_one(stops: list[int], concurrency: int) -> None:
     """Ended by refusals at any request, once or twice, and run again: the same trials, samples, winner and
     total of answered requests as without the interruption."""
-    whole, broken = FakeModel(), FakeModel()
+    whole, broken = InProcessExecutor(), InProcessExecutor()
     whole.answer = broken.answer = truth
     with tempfile.TemporaryDirectory() as folder:
-        monkeypatch.setattr("prompt_search.evaluation.session.Client", whole.client)
         expected = study(whole, f"sqlite:///{folder}/whole.db").run(70)
-        monkeypatch.setattr("prompt_search.evaluation.session.Client", broken.client)
         storage = f"sqlite:///{folder}/broken.db"
         answered = 0
         for stop in stops:
@@ -210,7 +208,9 @@ def test_resumed_study_equals_the_uninterrupted_one(
 
 
 @pytest.mark.parametrize("after", [1, 25, 45])
-def test_interrupted_study_goes_on(fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_interrupted_study_goes_on(
+    fake: InProcessExecutor, storage: str, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
     """Ctrl-C at any time: what is in flight is kept, the result says unfinished, and the same line goes on."""
     from prompt_search.study import run as module
 
@@ -239,7 +239,7 @@ def test_interrupted_study_goes_on(fake: FakeModel, storage: str, monkeypatch: p
     assert_equal_results(result, expected)
 
 
-def test_keyboard_interrupt_reaches_the_caller(fake: FakeModel, storage: str) -> None:
+def test_keyboard_interrupt_reaches_the_caller(fake: InProcessExecutor, storage: str) -> None:
     """The first Ctrl-C lets nothing more out, waits for what is in flight, and is raised then."""
     fake.answer = truth
     fake.latency = lambda body: 0.02
@@ -256,7 +256,7 @@ def test_keyboard_interrupt_reaches_the_caller(fake: FakeModel, storage: str) ->
     assert len(Store(storage).calls("study")) == fake.count
 
 
-def test_finished_study_sends_nothing_and_a_larger_budget_goes_on(fake: FakeModel, storage: str) -> None:
+def test_finished_study_sends_nothing_and_a_larger_budget_goes_on(fake: InProcessExecutor, storage: str) -> None:
     """The same budget costs nothing; a larger one pays for the difference at most."""
     fake.answer = truth
     first = study(fake, storage).run(60)
@@ -269,14 +269,11 @@ def test_finished_study_sends_nothing_and_a_larger_budget_goes_on(fake: FakeMode
 
 @settings(max_examples=examples(4), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=st.integers(20, 70), more=st.integers(1, 80), stop=st.integers(0, 60))
-def test_raised_budget_pays_for_the_difference_alone(
-    monkeypatch: pytest.MonkeyPatch, first: int, more: int, stop: int
-) -> None:
+def test_raised_budget_pays_for_the_difference_alone(first: int, more: int, stop: int) -> None:
     """A finished study that gets a larger budget pays for nothing twice and for no more than the difference, has a
     test of what was left, and interrupted on the way it ends as it would have without."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     fake.answer = truth
-    monkeypatch.setattr("prompt_search.evaluation.session.Client", fake.client)
 
     def raised(storage: str, interrupted: bool) -> ps.Result:
         fake.bodies.clear()
@@ -302,7 +299,7 @@ def test_raised_budget_pays_for_the_difference_alone(
         assert_equal_results(raised(f"sqlite:///{folder}/broken.db", interrupted=True), whole)
 
 
-def test_lowered_budget_shows_the_study_as_it_stands(fake: FakeModel, storage: str) -> None:
+def test_lowered_budget_shows_the_study_as_it_stands(fake: InProcessExecutor, storage: str) -> None:
     """A budget below what is paid sends nothing, and the former one still sends nothing afterwards."""
     fake.answer = truth
     result = study(fake, storage).run(60)
@@ -312,7 +309,7 @@ def test_lowered_budget_shows_the_study_as_it_stands(fake: FakeModel, storage: s
     assert fake.count == sent
 
 
-def test_dollars_after_calls_of_unknown_price_are_refused(fake: FakeModel, storage: str) -> None:
+def test_dollars_after_calls_of_unknown_price_are_refused(fake: InProcessExecutor, storage: str) -> None:
     """What a study cost before its price was known cannot be taken off a budget in dollars."""
     fake.answer = truth
     study(fake, storage).run(20)
@@ -324,7 +321,7 @@ def test_dollars_after_calls_of_unknown_price_are_refused(fake: FakeModel, stora
     assert priced.run(ps.Budget(usd=0.002), fresh=True).summary["usd"] > 0
 
 
-def test_study_that_is_running_is_not_run_twice(fake: FakeModel, storage: str) -> None:
+def test_study_that_is_running_is_not_run_twice(fake: InProcessExecutor, storage: str) -> None:
     """While a study runs a second run of it is refused, before it touches anything, and one of another name is not."""
     fake.answer = truth
     refused: list[str] = []
@@ -343,9 +340,11 @@ def test_study_that_is_running_is_not_run_twice(fake: FakeModel, storage: str) -
     assert_equal_results(study(fake, storage).run(40), result)
 
 
-def test_study_that_was_taken_over_stops(fake: FakeModel, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_that_was_taken_over_stops(
+    fake: InProcessExecutor, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process that slept until another one took its study sends nothing more, and says why."""
-    monkeypatch.setattr("prompt_search.storage.lease.RENEWED_S", 0.01)
+    monkeypatch.setattr(lease, "RENEWED_S", 0.01)
     fake.answer = truth
     fake.latency = lambda body: 0.02
 
@@ -358,7 +357,7 @@ def test_study_that_was_taken_over_stops(fake: FakeModel, storage: str, monkeypa
     assert fake.count < 60
 
 
-def test_second_study_reuses_responses(fake: FakeModel, storage: str) -> None:
+def test_second_study_reuses_responses(fake: InProcessExecutor, storage: str) -> None:
     """Another study on the same storage pays for no request that is answered there."""
     fake.answer = truth
     study(fake, storage, name="one").run(60)
@@ -369,7 +368,7 @@ def test_second_study_reuses_responses(fake: FakeModel, storage: str) -> None:
     assert [record.study for record in Store(storage).studies()] == ["one", "two"]
 
 
-def test_a_study_does_not_depend_on_others(fake: FakeModel, storage: str) -> None:
+def test_a_study_does_not_depend_on_others(fake: InProcessExecutor, storage: str) -> None:
     """With whatever the storage holds already a study comes out the same, also when others ran before it goes on; what
     it need not send is told."""
     fake.answer = truth
@@ -406,7 +405,7 @@ def test_a_study_does_not_depend_on_others(fake: FakeModel, storage: str) -> Non
     ],
 )
 def test_changed_study_is_refused_before_any_call(
-    fake: FakeModel, storage: str, change: Mapping[str, Any], message: str
+    fake: InProcessExecutor, storage: str, change: Mapping[str, Any], message: str
 ) -> None:
     """A study that is not the stored one is refused with the difference, unless it is started anew."""
     study(fake, storage).run(5)
@@ -420,11 +419,11 @@ def test_changed_study_is_refused_before_any_call(
     study(fake, storage, **changed).run(5, fresh=True)
 
 
-def test_failed_requests_are_kept_or_retried(fake: FakeModel, storage: str) -> None:
+def test_failed_requests_are_kept_or_retried(fake: InProcessExecutor, storage: str) -> None:
     """A failed request stays failed when the study is run again, unless asked otherwise; both within the budget."""
 
     def flaky(body: Body) -> Any:
-        return Response(error="timeout: 120 s", attempts=1) if "number 1" in prompt_of(body) else truth(body)
+        return failure(400, "too long") if "number 1" in prompt_of(body) else truth(body)
 
     fake.answer = flaky
     first = study(fake, storage).run(60)
@@ -439,9 +438,9 @@ def test_failed_requests_are_kept_or_retried(fake: FakeModel, storage: str) -> N
     assert fake.count <= 100
 
 
-def test_study_without_any_answer_can_be_run_again(fake: FakeModel, storage: str) -> None:
+def test_study_without_any_answer_can_be_run_again(fake: InProcessExecutor, storage: str) -> None:
     """Where the server refused everything, the same line tries again; what was sent still counts."""
-    fake.answer = lambda body: Response(error="bad_request: no such parameter")
+    fake.answer = failure(400, "no such parameter")
     with pytest.raises(RequestRefused, match="the first 10 requests all failed"):
         study(fake, storage, max_concurrency=1).run(60)
     fake.answer = truth
@@ -452,20 +451,20 @@ def test_study_without_any_answer_can_be_run_again(fake: FakeModel, storage: str
 # Inside an event loop, and while it runs
 
 
-def test_study_runs_inside_an_event_loop(fake: FakeModel) -> None:
+def test_study_runs_inside_an_event_loop(fake: InProcessExecutor) -> None:
     """A notebook's loop is running already; run and evaluate work there."""
     fake.answer = truth
 
     async def cell() -> tuple[ps.Result, float]:
         result = study(fake).run(40)
-        return result, ps.evaluate(result.best, DATA, model=fake.model()).score
+        return result, ps.evaluate(result.best, DATA, model=fake.model(), executor=fake).score
 
     result, score = asyncio.run(cell())
     assert result.finished
     assert 0.5 <= score <= 1
 
 
-def test_progress_is_told(fake: FakeModel) -> None:
+def test_progress_is_told(fake: InProcessExecutor) -> None:
     """Phases in order, calls never falling nor above the limit, and the end told."""
     fake.answer = truth
     told: list[Snapshot] = []
@@ -483,15 +482,15 @@ def test_progress_is_told(fake: FakeModel) -> None:
 # Dimensions outside the template
 
 
-def leaning(body: Body) -> Response:
+def leaning(body: Body) -> dict[str, Any]:
     """Always positive, but more so where it is right; with the careful instruction most of all."""
     prompt = prompt_of(body)
     good, careful = "good thing" in prompt, "care" in prompt
     likely = (0.95 if good else 0.6) if careful else 0.8 + 0.1 * (zlib.crc32(prompt.encode()) % 10 / 10)
-    return Response(text="positive", logprobs=((("positive", math.log(likely)), ("negative", math.log(1 - likely))),))
+    return completion("positive", prompt, {"positive": math.log(likely), "negative": math.log(1 - likely)})
 
 
-def test_calibration_learned_in_the_search_is_shipped(fake: FakeModel, storage: str, tmp_path: Path) -> None:
+def test_calibration_learned_in_the_search_is_shipped(fake: InProcessExecutor, storage: str, tmp_path: Path) -> None:
     """A model that leans to one label is put right by weights learned on search rows, fixed for the sealed ones,
     stored with trials and samples, exported, and found again by a resumed study without a call."""
     fake.answer = leaning
@@ -505,7 +504,7 @@ def test_calibration_learned_in_the_search_is_shipped(fake: FakeModel, storage: 
     winner = samples[samples.trial == result.best_trial]
     assert {split: found.score.mean() for split, found in winner.groupby("split")} == {"search": 1.0, "test": 1.0}
     result.best.export(tmp_path / "best.j2")
-    again = ps.evaluate(ps.Prompt.read(tmp_path / "best.j2"), DATA, model=fake.model(), storage=storage)
+    again = ps.evaluate(ps.Prompt.read(tmp_path / "best.j2"), DATA, model=fake.model(), executor=fake, storage=storage)
     assert again.score == 1.0
     assert again.prompt.answer == result.best.answer
     sent = fake.count
@@ -513,7 +512,7 @@ def test_calibration_learned_in_the_search_is_shipped(fake: FakeModel, storage: 
     assert fake.count == sent
 
 
-def test_request_parameters_models_and_answers_are_choices(fake: FakeModel) -> None:
+def test_request_parameters_models_and_answers_are_choices(fake: InProcessExecutor) -> None:
     """Temperature, model and answer form are searched like words, sent as chosen, and shown as columns."""
 
     def answer(body: Body) -> str:
@@ -542,23 +541,17 @@ def test_request_parameters_models_and_answers_are_choices(fake: FakeModel) -> N
     assert result.verdict == "better"
 
 
-def test_each_model_has_its_own_price(fake: FakeModel) -> None:
+def test_each_model_has_its_own_price(fake: InProcessExecutor) -> None:
     """Two models of one endpoint are asked and priced separately."""
-    made = []
-    client = fake.client
-
-    def clients(model: ps.Model, **settings: Any) -> Any:
-        made.append(model.name)
-        return client(model, **settings)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.evaluation.session.Client", clients)
-        study(fake, model=ps.choice([fake.model("one"), fake.model("two")])).run(80)
-    assert made == ["one", "two"]
+    dollars = {"one": 1.0, "two": 2.0}
+    models = [fake.model(name, price=ps.Price(prompt=usd * 1e6, completion=0)) for name, usd in dollars.items()]
+    result = study(fake, model=ps.choice(models)).run(80)
     assert {body["model"] for body in fake.bodies} == {"one", "two"}
+    spent = sum(dollars[body["model"]] * len(prompt_of(body).split()) for body in fake.bodies)
+    assert result.summary["usd"] == pytest.approx(spent)
 
 
-def test_defaults(fake: FakeModel) -> None:
+def test_defaults(fake: InProcessExecutor) -> None:
     """Temperature 0, an answer over the data's labels, and `labels` in the context."""
     made = study(fake, template=ps.Template('{{ labels | join("/") }}: {{ row.text }}'))
     prompt = made.prompt()
@@ -569,20 +562,20 @@ def test_defaults(fake: FakeModel) -> None:
     assert study(fake, data=free, template=ps.Template("{{ row.text }}")).answers == [ps.Text()]
 
 
-def test_context_of_the_user_stays(fake: FakeModel) -> None:
+def test_context_of_the_user_stays(fake: InProcessExecutor) -> None:
     """Labels that the user passes are not replaced by the data's."""
     made = study(fake, template=ps.Template("{{ labels[0] }}: {{ row.text }}"), context={"labels": ["mine"]})
     assert made.prompt().text == "mine: {{ row.text }}"
 
 
-def test_prompt_of_choices(fake: FakeModel) -> None:
+def test_prompt_of_choices(fake: InProcessExecutor) -> None:
     """Choices are given by option or by text, missing ones are the default."""
     prompt = study(fake).prompt({"instruction": "Which?", "listed": "yes"})
     assert prompt.text.startswith("Which?\nLabels: negative, positive")
     assert prompt.choices == {"instruction": "Which?", "listed": "yes", "cue": "Label:"}
 
 
-def test_optuna_says_nothing_of_its_own(fake: FakeModel, caplog: pytest.LogCaptureFixture) -> None:
+def test_optuna_says_nothing_of_its_own(fake: InProcessExecutor, caplog: pytest.LogCaptureFixture) -> None:
     """A run's only words are its own: Optuna does not announce the study that mirrors it."""
     optuna.logging.set_verbosity(optuna.logging.INFO)
     logging.getLogger("optuna").addHandler(caplog.handler)
@@ -593,7 +586,7 @@ def test_optuna_says_nothing_of_its_own(fake: FakeModel, caplog: pytest.LogCaptu
     assert caplog.messages == []
 
 
-def test_other_test_rows_are_another_study(fake: FakeModel, storage: str) -> None:
+def test_other_test_rows_are_another_study(fake: InProcessExecutor, storage: str) -> None:
     """As many other rows sealed is not the same study, though everything else is."""
     fake.answer = truth
     study(fake, storage, test=tuple(range(20))).run(60)
@@ -605,7 +598,7 @@ def test_other_test_rows_are_another_study(fake: FakeModel, storage: str) -> Non
 
 
 @pytest.mark.parametrize("calls", [1, 2, 5, 12])
-def test_tiny_budget_ends_in_a_result_that_says_so(fake: FakeModel, storage: str, calls: int) -> None:
+def test_tiny_budget_ends_in_a_result_that_says_so(fake: InProcessExecutor, storage: str, calls: int) -> None:
     """Too few calls for a comparison still make a result, and its words say that nothing is shown."""
     fake.answer = truth
     result = study(fake, storage).run(calls)
@@ -619,11 +612,10 @@ def test_tiny_budget_ends_in_a_result_that_says_so(fake: FakeModel, storage: str
 
 @settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.integers(1, 150), concurrency=st.integers(1, 20))
-def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, concurrency: int) -> None:
+def test_budget_is_never_passed(calls: int, concurrency: int) -> None:
     """Search and test together stay within the limit, whatever it is."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     fake.answer = truth
-    monkeypatch.setattr("prompt_search.evaluation.session.Client", fake.client)
     result = study(fake, max_concurrency=concurrency).run(calls)
     assert fake.count == result.summary["calls"] <= calls
 
@@ -638,24 +630,24 @@ def test_budget_is_never_passed(monkeypatch: pytest.MonkeyPatch, calls: int, con
     seed=st.integers(0, 99),
 )  # fmt: skip
 def test_server_never_sees_more_than_any_limit(
-    monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], concurrency: int, latency: float, seed: int
+    limits: dict[str, Any], concurrency: int, latency: float, seed: int
 ) -> None:
     """Whatever requests use, the server counts no call, token or dollar beyond the limit, test included."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     tokens, usd = 0, 0.0
 
-    def answer(body: Body) -> Response:
+    def answer(body: Body) -> dict[str, Any]:
         nonlocal tokens, usd
         prompt = prompt_of(body)
         drawn = zlib.crc32(f"{seed} {prompt}".encode())
         usage = Usage(prompt_tokens=drawn % (len(prompt.encode()) + 1), completion_tokens=drawn % body["max_tokens"])
         tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         usd += price.cost(usage)
-        return Response(text=truth(body), usage=usage, cost_usd=price.cost(usage))
+        counts = {"prompt_tokens": usage.prompt_tokens or 0, "completion_tokens": usage.completion_tokens or 0}
+        return completion(truth(body), usage=counts)
 
     price = ps.Price(prompt=1_000, completion=2_000)
     fake.answer, fake.latency = answer, lambda body: latency
-    monkeypatch.setattr("prompt_search.evaluation.session.Client", fake.client)
     result = study(fake, model=fake.model(price=price), max_concurrency=concurrency).run(ps.Budget(**limits))
     seen = {"calls": fake.count, "tokens": tokens, "usd": usd}
     assert all(seen[name] <= limit * (1 + 1e-9) for name, limit in limits.items())
@@ -665,24 +657,17 @@ def test_server_never_sees_more_than_any_limit(
         assert result.summary["usd"] == pytest.approx(usd)
 
 
-def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retries_are_within_the_budget(server: FakeServer, storage: str) -> None:
     """Every retry is a call; run again with the same budget nothing more is sent."""
-    import functools
-
-    from prompt_search.llm.client import Client
-
-    async def no_sleep(seconds: float) -> None: ...
-
     seen: set[str] = set()
 
     def answer(body: Body) -> Any:
         prompt = prompt_of(body)
         first = prompt not in seen
         seen.add(prompt)
-        return failure(503, "busy") if first and zlib.crc32(prompt.encode()) % 3 == 0 else truth(body)
+        return failure(503, "busy", Retry_After="0") if first and zlib.crc32(prompt.encode()) % 3 == 0 else truth(body)
 
     server.answer = answer
-    monkeypatch.setattr("prompt_search.evaluation.session.Client", functools.partial(Client, sleep=no_sleep))
     result = study(server, storage).run(50)
     assert server.count <= 50
     assert result.calls_df()["attempts"].sum() == server.count
@@ -691,7 +676,7 @@ def test_retries_are_within_the_budget(server: FakeServer, storage: str, monkeyp
 
 
 @pytest.mark.parametrize("budget", [ps.Budget(tokens=600), ps.Budget(tokens=600, calls=30)])
-def test_tokens_are_a_limit(fake: FakeModel, budget: ps.Budget) -> None:
+def test_tokens_are_a_limit(fake: InProcessExecutor, budget: ps.Budget) -> None:
     """A budget in tokens ends a study with a test inside it, and not one token is beyond it."""
     fake.answer = truth
     result = study(fake, max_concurrency=8).run(budget)
@@ -700,14 +685,14 @@ def test_tokens_are_a_limit(fake: FakeModel, budget: ps.Budget) -> None:
     assert result.verdict.rows >= 2
 
 
-def test_dollars_of_an_unknown_model_are_refused(fake: FakeModel, storage: str) -> None:
+def test_dollars_of_an_unknown_model_are_refused(fake: InProcessExecutor, storage: str) -> None:
     """A budget that cannot be kept is refused before any request, by runs, preflights and evaluations."""
     made = study(fake, storage)
     prompt = ps.Prompt(source="{{ row.text }}")
     for run in (
         lambda: made.run(ps.Budget(usd=1)),
         lambda: made.preflight(ps.Budget(usd=1)),
-        lambda: ps.evaluate(prompt, DATA, model=fake.model(), budget=ps.Budget(usd=1)),
+        lambda: ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, budget=ps.Budget(usd=1)),
     ):
         with pytest.raises(InputError, match=r"US dollars cannot be kept, because the price of fake is unknown; give"):
             run()
@@ -715,7 +700,7 @@ def test_dollars_of_an_unknown_model_are_refused(fake: FakeModel, storage: str) 
 
 
 @pytest.mark.parametrize("budget", [ps.Budget(tokens=900), ps.Budget(usd=0.002)])
-def test_answers_without_a_bound_are_refused(fake: FakeModel, budget: ps.Budget) -> None:
+def test_answers_without_a_bound_are_refused(fake: InProcessExecutor, budget: ps.Budget) -> None:
     """Where some candidate's request has no max_tokens, tokens and dollars cannot be kept; told before any request."""
     model = fake.model(price=ps.Price(prompt=1, completion=1))
     for request in ({"max_tokens": None}, {"max_tokens": ps.choice([16, None])}):
@@ -758,14 +743,14 @@ def test_answers_without_a_bound_are_refused(fake: FakeModel, budget: ps.Budget)
         ),
     ],
 )
-def test_wrong_settings_are_told_before_any_call(fake: FakeModel, change: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_told_before_any_call(fake: InProcessExecutor, change: dict[str, Any], message: str) -> None:
     """One line that says what is wrong, and no request."""
     with pytest.raises(ps.InputError, match=message):
         study(fake, **change)
     assert fake.count == 0
 
 
-def test_choice_in_template_and_settings_is_refused(fake: FakeModel) -> None:
+def test_choice_in_template_and_settings_is_refused(fake: InProcessExecutor) -> None:
     """One name cannot be two dimensions."""
     template = ps.Template('{{ choice("temperature", ["a", "b"]) }} {{ row.text }}')
     with pytest.raises(TemplateError, match="'temperature' is a choice here and in the study's settings"):
@@ -805,7 +790,7 @@ def test_no_key_anywhere(
     assert not [path for path in files if b"MARKED" in path.read_bytes()]
 
 
-def test_study_repr_says_what_it_is(fake: FakeModel) -> None:
+def test_study_repr_says_what_it_is(fake: InProcessExecutor) -> None:
     """Name, template, rows, model and metric on one line."""
     assert repr(study(fake)) == ("Study('study': template, 42 search rows, 18 test rows, model fake, metric exact)")
 

@@ -19,7 +19,7 @@ from prompt_search.errors import PromptSearchError
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
-from tests.conftest import FakeModel
+from tests.conftest import InProcessExecutor
 from tests.profiles import examples
 from tests.results.test_result import study, truth
 
@@ -229,11 +229,9 @@ anything: st.SearchStrategy[Any] = (
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The storage of a finished study."""
     folder = tmp_path_factory.mktemp("finished")
-    fake = FakeModel()
+    fake = InProcessExecutor()
     fake.answer = truth
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
-        study(fake, f"sqlite:///{folder}/live.db").run(200)
+    study(fake, f"sqlite:///{folder}/live.db").run(200)
     live, copy = sqlite3.connect(folder / "live.db"), sqlite3.connect(folder / "study.db")
     live.backup(copy)  # with what is in the log only
     live.close()

@@ -12,7 +12,7 @@ import pytest
 import prompt_search as ps
 from prompt_search.cli import cache
 from prompt_search.errors import InputError, TemplateError
-from tests.conftest import FakeModel
+from tests.conftest import InProcessExecutor
 from tests.results.test_result import study, truth
 
 EVIL = "../../evil"
@@ -21,13 +21,11 @@ EVIL = "../../evil"
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> ps.Result:
     """A finished study, template included, whose names are paths out of the folder."""
-    fake = FakeModel()
+    fake = InProcessExecutor()
     fake.answer = truth
     template = ps.Template('{{ choice("c", ["care", "plain"]) }} {{ row.text }}', name=EVIL)
     storage = f"sqlite:///{tmp_path_factory.mktemp('evil')}/study.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prompt_search.evaluation.session.Client", fake.client)
-        return study(fake, storage, template=template, name=EVIL).run(120)
+    return study(fake, storage, template=template, name=EVIL).run(120)
 
 
 @pytest.fixture(autouse=True)

@@ -204,7 +204,7 @@ class DaskTransport:
                     self._dask = None
                 if clock() - answered > SCHEDULER_PATIENCE_S:
                     self._fail(
-                        f"Dask's scheduler at {self._scheduler.address} has been away for "
+                        f"Dask's scheduler at {self._scheduler.address} has not answered for "
                         f"{SCHEDULER_PATIENCE_S / 60:g} minutes: {error}"
                     )
                     return
