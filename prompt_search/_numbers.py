@@ -21,6 +21,15 @@ def number(value: float | None, form: str = ".3f") -> str:
     return format(value, form) if known(value) else UNKNOWN
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def interval(low: float | None, high: float | None, form: str = ".2f") -> str:
     """The two ends of a confidence interval.
 

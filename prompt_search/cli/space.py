@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prompt_search._numbers import counted
 from prompt_search.cli.loading import load_study, load_template
 from prompt_search.cli.terminal import print_view
 
@@ -40,11 +41,7 @@ def space(
 def size_text(found: SearchSpace) -> str:
     """The number of choices and candidates."""
     count, exact = found.size()
-    return f"{_counted(len(found.factors), 'choice')}, {'' if exact else 'at most '}{_counted(count, 'candidate')}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{counted(len(found.factors), 'choice')}, {'' if exact else 'at most '}{counted(count, 'candidate')}"
 
 
 def _space_view(found: SearchSpace) -> View:

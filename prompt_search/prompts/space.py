@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
+from prompt_search._numbers import counted
 from prompt_search.errors import InputError
 from prompt_search.prompts.factors import Candidate, Condition, Factor, Kind, Options, choice
 
@@ -166,8 +167,7 @@ class SearchSpace:
     @property
     def _headline(self) -> str:
         count, exact = self.size()
-        choices = f"{len(self.factors)} choice{'' if len(self.factors) == 1 else 's'}"
-        candidates = f"{count:,} candidate{'' if count == 1 else 's'}"
+        choices, candidates = counted(len(self.factors), "choice"), counted(count, "candidate")
         return f"SearchSpace: {choices}, {'' if exact else 'at most '}{candidates}"
 
     def _repr_html_(self) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from prompt_search import _html, _numbers
+from prompt_search._numbers import counted
 from prompt_search.results.verdict import MeanScore, Verdict
 
 DEFAULT_PROMPT = "the default prompt"
@@ -136,8 +137,8 @@ def search_sentence(highest: tuple[float, int], winner: tuple[float, int], estim
         candidates: number of trials with a score.
     """
     return (
-        f"In the search the highest score was {highest[0]:.3f} on {highest[1]} rows and the winner's "
-        f"{winner[0]:.3f} on {winner[1]} rows; both are optimistic, because they were selected among "
+        f"In the search the highest score was {highest[0]:.3f} on {counted(highest[1], 'row')} and the winner's "
+        f"{winner[0]:.3f} on {counted(winner[1], 'row')}; both are optimistic, because they were selected among "
         f"{candidates} candidates. The winner's selection-corrected estimate is {estimate:.3f}."
     )
 
@@ -243,7 +244,7 @@ SAME_TEXT = "the prompts have the same text"
 
 def evaluation_text(score: MeanScore, unparsed: int, errors: int) -> str:
     """The scores of one prompt on labelled rows."""
-    return f"Evaluation: {score_text(score)} on {score.rows} rows, {unparsed} unparsed, {errors} errors"
+    return f"Evaluation: {score_text(score)} on {counted(score.rows, 'row')}, {unparsed} unparsed, {errors} errors"
 
 
 def failing_title(failing: int, shown: int) -> str:

@@ -31,7 +31,7 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     parts = [f"{snapshot.study}: {snapshot.phase}", f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} calls"]
     if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
         parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f})")
-    parts.append(f"{_counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
+    parts.append(f"{_numbers.counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
     if snapshot.cached:
         parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
     parts.append("cost unknown" if math.isnan(snapshot.usd) else _numbers.dollars(snapshot.usd, 4))
@@ -66,10 +66,10 @@ def measured_lines(found: Measured) -> Lines:
     others = found.prompts - 1
     score = f"{found.score:.3f} ({found.low:.3f} to {found.high:.3f})"
     lines = [
-        ("default prompt", f"{score} on {_counted(found.rows, 'row')}"),
+        ("default prompt", f"{score} on {_numbers.counted(found.rows, 'row')}"),
         ("other prompts", f"{others} tried; their score differs on {found.differs:.0%} of the rows"),
         ("answers match rows", "not tested" if math.isnan(found.p) else f"p = {found.p:.2g}"),
-        ("sent twice", f"{_counted(found.repeated, 'request')}, {found.changed} answered differently"),
+        ("sent twice", f"{_numbers.counted(found.repeated, 'request')}, {found.changed} answered differently"),
         ("unparsed, errors", f"{found.unparsed}, {found.errors} of {found.calls}"),
         ("test rows", f"{found.test_rows}; {_power(found.detectable)}"),
         ("per request", f"{tokens} tokens, {_numbers.number(found.latency_s, '.2f')} s, {cost}"),
@@ -125,7 +125,7 @@ def no_match(p: float, prompts: int) -> str:
 def too_few_rows(test_rows: int, detectable: float, room: float) -> str:
     """The test rows cannot show that a prompt is better."""
     return (
-        f"Don't search yet: {_counted(test_rows, 'test row')} cannot show that a prompt is better "
+        f"Don't search yet: {_numbers.counted(test_rows, 'test row')} cannot show that a prompt is better "
         f"({_power(detectable)}, and the default prompt leaves room for at most {room:.2f}). Label more rows, allow "
         "more calls, or use cross_fit, which tests on all rows."
     )
@@ -137,7 +137,7 @@ def too_few_rows(test_rows: int, detectable: float, room: float) -> str:
 def go(test_rows: int, detectable: float, room: float | None) -> str:
     """A search is advised; ``room``: what the default prompt leaves to gain, None where scores have no limit."""
     gain = "scores have no known limit" if room is None else f"the default prompt leaves room for {room:.2f}"
-    return f"Go: {gain}, and there are {_counted(test_rows, 'test row')}: {_power(detectable)}."
+    return f"Go: {gain}, and there are {_numbers.counted(test_rows, 'test row')}: {_power(detectable)}."
 
 
 def unread(unparsed: int, answers: int) -> str:
@@ -203,12 +203,3 @@ def rendered_basis(prompts: int, *, bounded: bool) -> str:
         else f"no limit on answers ({ANSWER_LIMITS[-1]})"
     )
     return f"{prompts:,} rendered prompts at {BYTES_PER_TOKEN:g} bytes per token, and {answers}"
-
-
-def _counted(count: int, noun: str) -> str:
-    """A number of things.
-
-    >>> _counted(1, "row"), _counted(12, "row")
-    ('1 row', '12 rows')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
