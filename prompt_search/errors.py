@@ -5,9 +5,9 @@
     │   ├── TemplateError     a template, with its name and line
     │   ├── DataError         a data file or table, with file and line
     │   ├── StudyError        a study file, its settings, or a stored study that no longer matches
-    │   ├── StorageError      a storage URL that cannot be opened
+    │   ├── StorageError      a storage or a record in it that cannot be opened or read
     │   └── MissingExtra      an optional package is not installed
-    └── RunError              the run cannot go on: everything answered so far is kept (exit code 1)
+    └── RunError              the run cannot go on: all responses so far are stored (exit code 1)
         ├── ServerUnreachable no connection to the endpoint
         ├── RequestRefused    the endpoint refuses for good (401, 402, 403, 404, quota used up; 400 every time)
         └── BudgetExceeded    a request could have exceeded the budget
@@ -24,19 +24,19 @@ def _one_line(message: str) -> str:
 
 
 class PromptSearchError(Exception):
-    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
+    """The base of all errors that the package raises on purpose; ``exit_code`` is the exit code of the command line."""
 
     exit_code = 1
 
 
 class InputError(PromptSearchError, ValueError):
-    """What the user gave is wrong; no request was sent."""
+    """An argument, a file or a setting is wrong, or a metric failed; the message says what to correct. Exit code 2."""
 
     exit_code = 2
 
 
 class TemplateError(InputError):
-    """A template breaks a rule.
+    """A template breaks a rule; the message has the template's name and the line, as do ``template`` and ``line``.
 
     >>> str(TemplateError("the option list is empty; give at least one", template="a.j2", line=3))
     'a.j2 line 3: the option list is empty; give at least one'
@@ -49,7 +49,7 @@ class TemplateError(InputError):
 
 
 class DataError(InputError):
-    """A data file or table breaks a rule.
+    """A data file or table breaks a rule; the message has the file and the line, as do ``file`` and ``line``.
 
     >>> str(DataError("the target is empty; fill it or drop the row", file="a.csv", line=7))
     'a.csv line 7: the target is empty; fill it or drop the row'
@@ -62,15 +62,15 @@ class DataError(InputError):
 
 
 class StudyError(InputError):
-    """A study file, its settings, or a stored study that no longer matches."""
+    """A study file or setting is wrong, or a stored study is missing or does not match the new settings."""
 
 
 class StorageError(InputError):
-    """A storage URL cannot be opened."""
+    """A storage cannot be opened or written, or a record in it cannot be read."""
 
 
 class MissingExtra(InputError, ImportError):
-    """An optional package is not installed.
+    """An optional package is not installed; the message has the command that installs it.
 
     >>> str(MissingExtra("the embedded model", package="xllamacpp", extra="local"))
     "the embedded model needs the package 'xllamacpp'; install it with: pip install 'prompt_search[local]'"
@@ -81,15 +81,15 @@ class MissingExtra(InputError, ImportError):
 
 
 class RunError(PromptSearchError):
-    """The run cannot go on; everything answered so far is kept."""
+    """A run cannot go on; all responses so far are stored, and running it again resumes it. Exit code 1."""
 
 
 class ServerUnreachable(RunError):
-    """No connection to the endpoint."""
+    """No connection to the model's server can be made."""
 
 
 class RequestRefused(RunError):
-    """The endpoint refuses for good."""
+    """The server refuses all requests (status 401, 402, 403 or 404, or a used-up quota), or too many fail in a row."""
 
 
 class BudgetExceeded(RunError):

@@ -16,7 +16,7 @@ from prompt_search.llm.messages import Response
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unparsed:
-    """A response from which no answer can be read, with the reason. It is falsy, and equal to nothing but itself.
+    """The answer of a response that cannot be parsed, with the reason. It is falsy, and equal only to itself.
 
     >>> bool(Unparsed("empty")), Unparsed("empty") == Unparsed("empty")
     (False, False)
@@ -29,7 +29,9 @@ class Unparsed:
 
 
 class Answer(ABC):
-    """A form of answer. Subclasses are frozen dataclasses with a ``kind`` of their own and a ``name``."""
+    """An answer form: what is requested of the model, and how a response is parsed into an answer.
+
+    Subclasses are frozen dataclasses with a ``kind`` of their own and a ``name``."""
 
     __slots__ = ()
     kind: ClassVar[str]
@@ -55,7 +57,7 @@ class Answer(ABC):
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether ``probabilities`` gives some if the server returns log-probabilities."""
+        """Whether ``probabilities`` returns a dict when the server returns log-probabilities."""
         return False
 
     @property
@@ -65,7 +67,7 @@ class Answer(ABC):
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether ``calibrated`` has to be called before ``parse`` reads as the settings say."""
+        """Whether ``calibrated`` must be called before ``parse`` can follow the settings."""
         return False
 
     def calibrated(self, responses: Sequence[Response], targets: Sequence[Any]) -> Answer:

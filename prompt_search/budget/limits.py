@@ -10,15 +10,20 @@ from prompt_search.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The most that one run may spend, the test included.
+    """The limits of what one run may spend, the test of the winner included.
 
-    ``calls`` counts requests, each retry among them; ``tokens`` counts those of prompts and completions. A run never
-    exceeds these and ``usd``: it reserves the most that a request can use before it sends the request. For that, a
-    budget in tokens or dollars needs requests with ``max_tokens``, and one in dollars also a model with a known price.
-    After ``seconds`` no request is sent, and answers that have not come yet are not waited for.
+    A run never exceeds ``calls``, ``tokens`` and ``usd``: before it sends a request, it reserves the most that the
+    request can use. A budget in tokens or dollars therefore needs requests with ``max_tokens``, and one in dollars also
+    a model with a known price. After ``seconds`` no request is sent, and requests in flight are cancelled.
+
+    Args:
+        calls: number of requests, retries included.
+        tokens: number of tokens of prompts and completions together.
+        usd: US dollars.
+        seconds: duration of the run.
 
     Raises:
-        InputError: no limit at all, one that is not positive, or a part of a call or token.
+        InputError: no limit is given, one is not above 0, or calls or tokens are not whole numbers.
 
     >>> Budget(calls=600)
     Budget(calls=600)
@@ -46,7 +51,7 @@ class Budget:
 
     @property
     def never_passed(self) -> dict[str, float]:
-        """The limits that no run exceeds: all but seconds."""
+        """The limits that no run exceeds: all except seconds."""
         return {name: limit for name, limit in self.limits.items() if name != "seconds"}
 
     def allows_more_than(self, spending: Spending) -> bool:

@@ -41,12 +41,12 @@ class Dataset:
         columns: new names, template field to source column; the other columns keep their names.
         name: name of the data set, which errors show.
         split: name, after renaming, of a column that holds ``search`` or ``test`` and so decides which rows the
-            search may see. It is no field.
+            search may use. It is not a field.
 
     Attributes:
         name: name of the data set.
         target: name of the target column.
-        fields: names of the columns that a template sees.
+        fields: names of the columns that a template can use: all except the target and the split column.
         rows: the rows, a tuple of `Row`.
 
     Raises:
@@ -158,7 +158,7 @@ class Dataset:
         return pd.DataFrame(columns)
 
     def splits(self, test: int | float | Sequence[int], seed: int) -> Splits:
-        """The rows that the search may see and the rows that are kept for the test.
+        """The search rows and the test rows.
 
         Rows whose fields are equal but for case and white space are always on one side, so that a random test can come
         out smaller than requested, never larger. Classes are kept in proportion where the target `is_categorical`. The
@@ -192,8 +192,8 @@ class Dataset:
         As in `splits`, rows that repeat each other are in one part, and classes are kept in proportion.
 
         Raises:
-            DataError: fewer than 4 distinct rows, or fewer than ``count``; or a split column of the user, which
-                decides which rows are for the test.
+            DataError: fewer than 4 distinct rows, or fewer than ``count``; or a split column of the user, which fixes
+                the test rows.
             InputError: fewer than two parts.
         """
         if self._sides:

@@ -29,8 +29,8 @@ class Splits:
     """The rows of a data set in two disjoint parts, as row numbers from 0 in ascending order.
 
     Attributes:
-        search: the rows that prompts are chosen on.
-        test: the rows that only the final test sees.
+        search: the rows that the search uses.
+        test: the rows that only the test of the winner uses.
     """
 
     search: tuple[int, ...]

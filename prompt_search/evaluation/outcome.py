@@ -17,9 +17,9 @@ CONTENT_FREE = "N/A"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedPrompt:
-    """A prompt, the model that it is sent to, and the answer form that reads its responses.
+    """A prompt, the model that it is sent to, and the answer form that parses its responses.
 
-    Prompts that differ in ``sample`` alone are the same request sent again: their responses are stored apart.
+    Prompts that differ only in ``sample`` send the same requests again, and their responses are stored separately.
     """
 
     prompt: Prompt
@@ -40,7 +40,7 @@ class PreparedPrompt:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """A value that is equal for prepared prompts that send the same requests and read responses alike."""
+        """A value that is equal for prepared prompts that send the same requests and parse responses alike."""
         parameters = sorted((name, repr(value)) for name, value in self.prompt.parameters.items())
         return (self.prompt.source, tuple(parameters), repr(self.answer), self.model, self.endpoint)
 

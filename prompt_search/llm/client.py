@@ -117,11 +117,11 @@ class _Attempts:
 
 
 class Client:
-    """Asks one model, many requests at once.
+    """A client that sends requests to one model, many at a time.
 
     At most ``max_concurrency`` requests are in flight, those that wait for a retry included, so that a server that
     refuses requests does not get more of them; the embedded model gets at most two for each of its slots. Connection
-    errors, timeouts, malformed answers and the status codes 408, 409, 429 and 500 and above are tried up to
+    errors, timeouts, malformed responses and the status codes 408, 409, 429 and 500 and above are tried up to
     ``max_attempts`` times in all, after ``Retry-After`` or an exponentially growing, jittered wait.
     A ``Retry-After`` holds back all requests of the client, the status codes 429, 503 and 529 reduce the number of
     requests in flight, and the model's limits for a minute are kept: see `prompt_search.llm.rate_limit.Pace`.
@@ -201,7 +201,7 @@ class Client:
             self._on_capacity(size)
 
     async def complete(self, request: Request) -> Response:
-        """The model's answer, or a ``Response`` whose ``error`` says why there is none.
+        """The model's response, or a ``Response`` whose ``error`` says why there is none.
 
         Raises:
             ServerUnreachable: no connection can be made.

@@ -87,7 +87,7 @@ TopLogprobs = tuple[tuple[str, float], ...]
 class Response:
     """The response to one request.
 
-    ``error`` is ``None`` for an answer, else ``kind: explanation``. The kinds:
+    ``error`` is None for a response with an answer, else ``kind: explanation``. The kinds:
 
     - ``bad_request``: the server cannot process the request (status 400, 413, 422 and the like); it is not retried.
     - ``server``: every attempt got one of the statuses 408, 409, 429, 500 and above, or a broken connection.

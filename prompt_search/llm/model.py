@@ -22,7 +22,7 @@ OPENAI_URL: Final = "https://api.openai.com/v1"
 class Model:
     """A model and where it is served.
 
-    ``name`` is what the server calls it. ``base_url`` defaults to ``OPENAI_BASE_URL``, then to OpenAI's.
+    ``name`` is the server's name of the model. ``base_url`` defaults to ``OPENAI_BASE_URL``, then to OpenAI's URL.
     ``api_key_env`` names the environment variable that holds the key (default ``OPENAI_API_KEY``): the key
     itself is never kept here. ``gguf`` is set for the embedded model: see ``Model.local``. ``price``
     replaces the published price. ``requests_per_minute`` and ``tokens_per_minute`` are the limits of your account,

@@ -11,7 +11,7 @@ from prompt_search.llm.messages import Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars for a million tokens; ``cached`` is for prompt tokens read from the server's cache.
+    """The price of a model in US dollars per million tokens; ``cached``: of prompt tokens from the server's cache.
 
     >>> Price(prompt=0.15, completion=0.6).cost(Usage(prompt_tokens=2000, completion_tokens=100))
     0.00036

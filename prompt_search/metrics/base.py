@@ -21,10 +21,10 @@ class Score:
     """The score of an answer, with an optional explanation.
 
     Attributes:
-        value: a finite number, or a truth value; larger is better.
+        value: a finite number, True or False; larger is better.
         explanation: the reason, in words; it is stored with the score.
-        margin: for metrics that are either right or wrong, by how much the answer is right, above 0 where it is. With
-            it the search needs fewer rows to tell prompts apart. No table or verdict uses it.
+        margin: for metrics of 0 and 1, by how much the answer is correct: above 0 for a correct answer. With margins
+            the search needs fewer rows to distinguish prompts. No table or verdict uses them.
     """
 
     value: float | bool

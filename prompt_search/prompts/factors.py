@@ -101,7 +101,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """One dimension of a space: its name, its options with the default first, and the conditions of its existence."""
+    """One choice of a space: its name, its options with the default first, and the conditions under which it exists."""
 
     name: str
     kind: Kind
@@ -137,7 +137,7 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One point of a space: a pair (factor, option position) for every active factor, in the space's order."""
+    """A candidate: one option for every active choice, as pairs (choice, option position) in the space's order."""
 
     positions: tuple[tuple[str, int], ...]
 

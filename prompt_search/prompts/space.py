@@ -30,7 +30,7 @@ EXACT_COUNT_LIMIT = 4_096
 
 
 class SearchSpace:
-    """All factors of a study.
+    """The search space of a template or study: its choices, their options and conditions. A factor is one choice.
 
     Args:
         factors: in the order in which the template uses them.

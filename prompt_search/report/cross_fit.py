@@ -21,11 +21,11 @@ from prompt_search.results.view import Column, View, to_html, to_text
 
 @dataclass(frozen=True, kw_only=True)
 class CrossFit:
-    """A search over all rows, and a test of prompts that are found in this way on all rows.
+    """The result of `Study.cross_fit`: a search over all rows, and a test of such searches on all rows.
 
     Args:
         result: the search over all rows, whose winner is the prompt to ship. It has no test rows.
-        folds: the searches that each leave out a part of the rows, and test their winner on that part.
+        folds: the results of the searches that each leave out a part of the rows, and test their winner on that part.
     """
 
     result: Result
@@ -56,13 +56,17 @@ class CrossFit:
 
     @property
     def test_scores(self) -> tuple[MeanScore, MeanScore]:
-        """The mean scores of default and winners on the rows that their searches never saw: (mean, low, high, rows)
+        """The mean scores of default and winners on the rows that their searches did not use: (mean, low, high, rows)
         each."""
         before, after = self._scores
         return MeanScore.of(before), MeanScore.of(after)
 
     def folds_df(self) -> pd.DataFrame:
-        """One row per fold; see `breakdowns.folds_frame`."""
+        """One row per fold.
+
+        Columns: ``study`` stored name of the fold's search; ``winner`` its trial; ``changes`` the winner's choices that
+        differ from the default's; ``rows`` number of test rows; ``default_score`` and ``winner_score`` on them.
+        """
         return breakdowns.folds_frame(
             [
                 {

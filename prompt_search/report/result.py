@@ -46,7 +46,7 @@ class Result(StoredStudy):
         return _html.block(*parts)
 
     def report(self, path: str | Path, slices: Sequence[pd.DataFrame] = ()) -> Path:
-        """Write everything that a reader needs to decide into one file: ``.html`` (self-contained) or ``.md``.
+        """Write the report, which has everything needed to decide, to one file: ``.html`` (works offline) or ``.md``.
 
         Args:
             path: the file; nothing else is written.
@@ -63,7 +63,7 @@ class Result(StoredStudy):
 
 
 def open_result(storage: str, name: str) -> Result:
-    """Open a stored study.
+    """Open a stored study, finished or not.
 
     Raises:
         StorageError: the storage is not there or cannot be opened.

@@ -33,7 +33,7 @@ RANKING_NOTE = (
     "the selection-corrected score, which is expected on new rows. Choices are listed where they differ from the "
     "default prompt or the winner, and marked where they differ from the winner."
 )
-RANKING_CAPTION = "All prompts that were tried; press the name of a column to sort by it"
+RANKING_CAPTION = "All prompts that were tried; select the name of a column to sort by it"
 FILTER = "Filter"
 FILTER_HINT = "words in any column"
 FILTERED = "{shown} of {all} prompts"

@@ -33,12 +33,12 @@ SHOWN_ROWS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The comparison of a second prompt with a first one; made by `compare`.
+    """The comparison of a second prompt with a first one, as `compare` returns it.
 
     Args:
         first: the first prompt with its scores on the common rows.
         second: the second prompt with its scores on the same rows.
-        sealed: whether no search selected a prompt by these rows; else the difference is optimistic.
+        sealed: whether no search selected a prompt by these rows; if False, the difference is optimistic.
     """
 
     first: Evaluation
@@ -170,8 +170,8 @@ def changed_view(comparison: Comparison, most: int = SHOWN_ROWS, width: int = 60
 def compare(first: StoredStudy | Evaluation, second: StoredStudy | Evaluation) -> Comparison:
     """Compare two prompts on the rows that both were scored on: the winners of two results, or evaluations.
 
-    Rows that no search saw are used alone where both have at least two of them in common; else all common rows are
-    used, and the comparison says that it is optimistic.
+    If both have at least two rows in common that no search used (test rows or rows of `evaluate`), only these are
+    compared. Else all common rows are compared, and the comparison says that it is optimistic.
 
     Args:
         first: the result of a finished or unfinished study (its winner), ``result.evaluation(trial)``, or the result

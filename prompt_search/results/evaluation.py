@@ -31,14 +31,14 @@ SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """One prompt's scores on labelled rows.
+    """The scores of one prompt on labelled rows, as `evaluate` and `Result.evaluation` return them.
 
     Args:
         prompt: the prompt.
-        scores: those of the rows whose requests did not fail.
+        scores: the scores of the rows whose requests did not fail.
         errors: number of requests that failed.
-        unparsed: number of answers that could not be read.
-        read: gives the table of everything known of the rows, see `tables.scored_frame`; called on first use.
+        unparsed: number of answers that could not be parsed.
+        read: a function that returns the table of all scored rows, see `tables.scored_frame`; called on first use.
         name: its name in a comparison.
         metric: the name of the metric, where known: scores by different metrics are not compared.
     """
@@ -71,12 +71,12 @@ class Evaluation:
 
     @property
     def score(self) -> float:
-        """The mean of the scores, NaN without any."""
+        """The mean of the scores; NaN without scores."""
         return mean_of(self.scores)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95% interval of the mean."""
+        """The 95% confidence interval of the mean: (low, high)."""
         return mean_interval(self.scores)
 
     @cached_property

@@ -12,7 +12,7 @@ from prompt_search.results.statistics import Difference, mean_interval
 
 
 class MeanScore(NamedTuple):
-    """A mean score with the ends of its 95% interval and its number of rows; NaN without rows."""
+    """A mean score, the ends of its 95% confidence interval, and its number of rows; NaN without rows."""
 
     mean: float
     low: float
@@ -30,9 +30,11 @@ class MeanScore(NamedTuple):
 class Verdict(str):
     """``better``, ``not shown`` or ``worse``: whether the winner beats the default prompt on test rows.
 
-    Attributes (from `statistics.Difference`): ``difference`` winner minus default, with its 95% interval ``low``,
-    ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows; ``detectable``, the true difference that would be
-    detected on this many rows with 80% power.
+    It is a str, and has the numbers as attributes.
+
+    Attributes (from `statistics.Difference`): ``difference`` winner minus default, with its 95% confidence interval
+    ``low``, ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows; ``detectable``, the true difference that
+    would be detected on this many rows with 80% power.
     """
 
     difference: float

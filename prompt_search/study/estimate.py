@@ -18,14 +18,14 @@ from prompt_search.study.plan import StudyPlan
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a run is expected to take in all; NaN where that is not known.
+    """The expected use of a whole run: calls, tokens, US dollars and seconds; NaN where it is unknown.
 
     Attributes:
         study: the study's name.
-        calls, tokens, usd, seconds: of the whole run, test included, as far as the budget allows.
-        stored: number of calls of the study that are stored already, and cost nothing more; they are among ``calls``.
-        prompt_tokens, completion_tokens, latency_s: means per request.
-        basis: what the means are made of, in words.
+        calls, tokens, usd, seconds: totals of the whole run, test included, at most the budget.
+        stored: number of these calls whose response is cached, so that they cost nothing.
+        prompt_tokens, completion_tokens, latency_s: means per request; the latency in seconds.
+        basis: the data that the means are based on, in words.
     """
 
     study: str

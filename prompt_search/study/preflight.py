@@ -39,10 +39,10 @@ number of those search rows."""
 
 @dataclass(frozen=True, kw_only=True)
 class Preflight(Measured):
-    """What a preflight measured (see `Measured`), and what it advises.
+    """The result of `Study.preflight`: measurements (see `Measured`) and advice.
 
     Attributes:
-        worthwhile: whether a search can be expected to find a better prompt and to show that it is better.
+        worthwhile: whether a search is expected to find a better prompt and to show on the test rows that it is better.
         advice: sentences of advice, the most important first.
     """
 

@@ -74,24 +74,24 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What a preflight measured.
+    """The measurements of a preflight.
 
     Attributes:
         study: the study's name.
-        calls: number of requests that were sent or found stored.
+        calls: number of requests that were sent or whose response was cached.
         prompts: number of prompts that were scored, the default among them.
         rows: number of rows that the default prompt has a score on.
-        score, low, high: mean score of the default prompt, and its 95% interval.
+        score, low, high: mean score of the default prompt, and its 95% confidence interval.
         variance: variance of the default prompt's scores between rows.
         differs: share of the rows on which another prompt's score is not the default's.
         p: of the test that answers match their own rows no better than other rows (`statistics.own_row_test`); NaN
             where it cannot be made, as with a metric of the user's own.
         repeated, changed: number of requests that were sent twice, and of answers that were different the second time.
-        unparsed, errors: number of answers that could not be read, and of requests that failed.
+        unparsed, errors: number of answers that could not be parsed, and of requests that failed.
         test_rows: number of test rows, or as many as the budget has room for.
         repeating: number of test rows that nearly repeat a search row (`duplicates.near_duplicates`).
         detectable: true difference between two prompts that a test on these rows detects with 80% power.
-        prompt_tokens, completion_tokens, latency_s, cost_usd: means per request; NaN where unknown.
+        prompt_tokens, completion_tokens, latency_s, cost_usd: means per request (seconds, dollars); NaN where unknown.
         budget: number of calls that are planned, or None.
     """
 

@@ -15,17 +15,18 @@ DONE = "done"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Where a running study stands.
+    """The progress of a running study, as it is passed to ``progress``.
 
     Attributes:
         study: the study's name.
         phase: "starting", "exploring", "finalists", "test" or "done".
         trials: number of trials with an outcome.
-        calls, limit: number of calls that are spent, and that may be spent; infinite without such a limit.
-        best, low, high: mean score of the leading trial on its search rows, and the 95% interval; None before any.
-        errors, unparsed: number of requests that failed, and of answers that could not be read.
-        cached, responses: number of responses that cost nothing in this run, and of all responses.
-        usd: US dollars that are spent; NaN where a price is unknown.
+        calls, limit: number of calls that are used, and that may be used; infinite without such a limit.
+        best, low, high: mean score of the leading trial on its search rows, and its 95% confidence interval; None
+            before the first score.
+        errors, unparsed: number of requests that failed, and of answers that could not be parsed.
+        cached, responses: number of cached responses, which cost nothing in this run, and of all responses.
+        usd: US dollars that are used; NaN where a price is unknown.
         seconds: seconds since the run began.
     """
 
@@ -46,7 +47,7 @@ class Snapshot:
 
     @property
     def rate(self) -> float:
-        """Paid responses per second; responses that cost nothing came at once, and do not count."""
+        """Paid responses per second; cached responses do not count."""
         return (self.responses - self.cached) / self.seconds if self.seconds > 0 else 0.0
 
     @property

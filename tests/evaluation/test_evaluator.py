@@ -333,7 +333,8 @@ def test_server_that_fails_for_good_ends_the_run(fake: InProcessExecutor, kind: 
     else:
         fake.latency = lambda body: 0.0 if fake.count <= 5 else 3600.0
     setting = Setting(fake, concurrency=1, request_timeout=0.01)
-    with pytest.raises(RequestRefused, match=rf"the last 20 requests all failed, the last with {kind}: .*; what was"):
+    message = rf"the last 20 requests all failed, the last with {kind}: .*; earlier responses are stored: fix the cause"
+    with pytest.raises(RequestRefused, match=message):
         setting.run(*((prepared(fake.model()), row) for row in range(40)))
     assert fake.count == 5 + MAX_CONSECUTIVE_FAILURES
     assert setting.ledger.stopped is not None

@@ -773,7 +773,7 @@ def test_price_is_additive(prompt: float, completion: float, sent: int, made: in
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 def test_senseless_price(value: float) -> None:
     """A price below zero or not a number is refused."""
-    with pytest.raises(InputError, match="a price is a number of US dollars"):
+    with pytest.raises(InputError, match="a price must be a number of US dollars, 0 or more"):
         Price(prompt=value, completion=0.0)
 
 
@@ -833,7 +833,7 @@ def test_parse_errors() -> None:
         Model.parse("local", base_url="http://h/v1")
     with pytest.raises(InputError, match="a model needs a name"):
         Model.parse(" ")
-    with pytest.raises(InputError, match="an embedded model has no base_url"):
+    with pytest.raises(InputError, match="an embedded model takes no base_url"):
         Model("m", gguf="m.gguf", base_url="http://h/v1")
 
 

