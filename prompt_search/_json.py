@@ -19,7 +19,7 @@ ANEW = "start over with fresh=True (--fresh)"
 """The remedy for a damaged record of a study."""
 
 ELSEWHERE = "use another one (--storage)"
-"""The remedy for a damaged response: a study that is run anew finds it again."""
+"""The remedy for a damaged response: a study that starts over finds it again."""
 
 
 @contextmanager

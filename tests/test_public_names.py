@@ -32,6 +32,14 @@ def test_public_name_is_importable(name: str) -> None:
     assert name in dir(prompt_search)
 
 
+@pytest.mark.parametrize("name", sorted(name for name in dir(prompt_search.Result) if name.endswith("_df")))
+def test_help_of_a_table_lists_its_columns(name: str) -> None:
+    """The docstring of every table of a result names its columns, after its first sentence."""
+    summary, *details = (inspect.getdoc(getattr(prompt_search.Result, name)) or "").split("\n\n")
+    assert summary.endswith(".")
+    assert sum("Columns: " in paragraph for paragraph in details) == 1
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     """Asking for a name that is not there fails as in any module."""
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):

@@ -1,6 +1,6 @@
-"""What an answer form is: how the model is asked for an answer, and how the answer is read from a response.
+"""The base of answer forms, which request an answer of the model and parse the response.
 
-A response that cannot be read is a value, ``Unparsed``: it is counted, never raised.
+A response that cannot be parsed is a value, ``Unparsed``: it is counted, never raised.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from prompt_search.llm.messages import Response
 class Json(Answer):
     """A JSON value by ``response_format``, usually a dict. A fenced code block around it is tolerated.
 
-    The server is told to be strict if the schema meets OpenAI's rules for that: every property is required, and no
+    The request sets ``strict`` if the schema meets OpenAI's rules for that: every property is required, and no
     other property is allowed. A response that was cut off at ``max_tokens`` is ``Unparsed``.
 
     Args:

@@ -35,7 +35,7 @@ class Label(Answer):
         mode: how the label is found.
 
             - ``text``: the first label that is mentioned as whole words, in any case; at one place the longest wins.
-            - ``logprobs``: the label whose beginning is the likeliest first token. The probabilities of all listed
+            - ``logprobs``: the label whose beginning is the most probable first token. The probabilities of all listed
               tokens that begin exactly one label are summed and normalised; labels that are not listed get 0.
             - ``json``: ``{"label": ...}`` by ``response_format`` with the labels as an enumeration.
         calibrate: how probabilities are corrected in logprobs mode; None for not at all.
@@ -49,13 +49,13 @@ class Label(Answer):
               prompt. A label not listed there counts as likely as the least likely listed token.
         weights: one factor per label, in their order, as ``calibrate="rows"`` fits them; empty before.
         max_tokens: limit of a response's length; 16 for text and 64 for json by default, and always 1 for logprobs.
-        top_logprobs: number of the likeliest tokens to request. OpenAI allows 20, llama.cpp any number. In small
+        top_logprobs: number of the most probable tokens to request. OpenAI allows 20, llama.cpp any number. In small
             models a label often ranks lower: SmolLM2 on SST-2, without the labels in the prompt, lists neither in 8
             of 60 answers at 20 tokens, and in none at 200.
         name: name of the form among others; by default it follows from mode and calibration.
 
     Raises:
-        InputError: fewer than two labels, an empty one, two that read the same; an unknown mode or calibration, a
+        InputError: fewer than two labels, an empty one, two that are read alike; an unknown mode or calibration, a
             calibration without logprobs, weights that do not fit, ``max_tokens`` below 1; or, in logprobs mode, labels
             that begin with the same word.
 
@@ -165,7 +165,7 @@ class Label(Answer):
         probabilities = self.probabilities(response, baseline)
         if probabilities is None:
             tokens = ", ".join(repr(token) for token, _ in response.logprobs[0][:5])
-            return Unparsed(f"no label begins with one of the likeliest tokens: {tokens}")
+            return Unparsed(f"no label begins with one of the most probable tokens: {tokens}")
         return max(self.labels, key=probabilities.__getitem__)
 
     def _factors(self, baseline: Response | None) -> dict[str, float] | None:

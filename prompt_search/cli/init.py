@@ -14,7 +14,7 @@ commands = typer.Typer()
 @commands.command()
 def init(
     data: Annotated[Path, typer.Argument(help="A file of labelled rows: .csv, .tsv, .jsonl, .json or .parquet.")],
-    target: Annotated[str, typer.Option("--target", help="Name of the column with the right answers.")],
+    target: Annotated[str, typer.Option("--target", help="Name of the column with the correct answers.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder to write study.py and template.j2 to.")
     ] = Path(),

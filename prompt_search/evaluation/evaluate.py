@@ -60,19 +60,19 @@ def evaluate(
     Args:
         prompt: the prompt to score.
         data: the rows.
-        model: the model to ask.
-        answer: how a response is read; default: the form that the prompt was exported with, else as in `Study`. A form
-            that learns from rows, and has not learned yet, learns from these.
+        model: a `Model` or a model name.
+        answer: the answer form, which parses responses; default: the form that the prompt was exported with, else as in
+            `Study`. A form that is calibrated on rows, and is not calibrated yet, is calibrated on these.
         metric: ``(answer, row) -> bool | float | Score``.
         rows: positions of the rows to score on; default: all.
-        storage: an SQLAlchemy URL, where responses are looked up and saved; None: in memory.
+        storage: an SQLAlchemy URL of the storage that caches responses; None keeps everything in memory.
         max_concurrency: number of requests in flight.
         budget: limits of what may be spent; rows beyond them are left out.
         executor: as for `Study`.
 
     Raises:
         InputError: an argument is wrong; raised before any request.
-        RunError: the endpoint cannot be reached or refuses for good.
+        RunError: the model's server cannot be reached or refuses all requests.
     """
     model = Model.parse(model) if isinstance(model, str) else model
     sender = executor_of(executor, EXECUTOR_LABEL, [model])

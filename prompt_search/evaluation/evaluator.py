@@ -203,7 +203,7 @@ class Evaluator:
         if not isinstance(self._metric, Corpus):
             return list(outcomes)
         scored = [outcome for outcome in outcomes if outcome.score is not None]
-        unread = Unparsed("the answer could not be read")
+        unread = Unparsed("the answer could not be parsed")
         pairs = [(unread if outcome.unparsed else outcome.answer, self._rows[outcome.row]) for outcome in scored]
         influence = dict(zip([outcome.row for outcome in scored], self._metric.influences(pairs), strict=True))
         return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]

@@ -29,6 +29,7 @@ class Message:
     content: str
 
     def to_dict(self) -> dict[str, str]:
+        """The message as the API takes it: ``{"role": …, "content": …}``."""
         return {"role": self.role, "content": self.content}
 
 

@@ -142,4 +142,5 @@ class Candidate:
     positions: tuple[tuple[str, int], ...]
 
     def to_dict(self) -> dict[str, int]:
+        """The position of the option of each active choice, by name."""
         return dict(self.positions)

@@ -32,13 +32,13 @@ __all__ = ["Candidate", "Prompt"]
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """A prompt in the form in which it is sent.
+    """A prompt: a template without choices, with its request parameters, answer form and model.
 
     Args:
         source: a Jinja template over ``row`` alone, with chat blocks.
         choices: the option text of each choice that the search made, by name.
         parameters: the request parameters besides the messages (temperature, max_tokens, …).
-        answer: the answer form, as `prompt_search.answers` writes it, or None.
+        answer: the answer form as a dictionary (`Answer.to_dict`), or None.
         model: the model that the prompt was scored on, or None.
         name: shown in error messages.
 
@@ -75,7 +75,7 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The whole prompt for people, with fields as ``{{ row.field }}``; several messages are headed by roles."""
+        """The whole prompt as text, with fields as ``{{ row.field }}``; several messages are headed by roles."""
         parts = self.turns
         if [role for role, _ in parts] == ["user"]:
             return parts[0][1]
@@ -140,10 +140,10 @@ class Prompt:
         """Write the prompt to a file, in the format that the suffix names.
 
         The formats are ``.j2`` (Jinja), ``.json`` (chat messages), ``.txt`` (for people) and ``.py``: functions that
-        need only jinja2, for the messages to send and, with labels, for reading the response.
+        need only jinja2, for the messages to send and, with labels, for parsing the response.
 
         Raises:
-            InputError: the suffix is another, or the file cannot be written.
+            InputError: the suffix is unknown, or the file cannot be written.
         """
 
         def encoded(text: Callable[[], str]) -> bytes:

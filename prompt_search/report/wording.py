@@ -210,8 +210,8 @@ def answered_on(rows: int, tested: bool, unparsed: int, errors: int) -> str:
     """The rows that the tables of answers are about."""
     where = "test rows" if tested else "search rows, whose scores are optimistic"
     return (
-        f"The tables show the winner's answers on {rows} {where}. Of all its answers {unparsed} could not be read, "
-        f"and {errors} of its requests failed."
+        f"The tables show the winner's answers on {rows} {where}. Of all its answers {unparsed} could not be "
+        f"parsed, and {errors} of its requests failed."
     )
 
 

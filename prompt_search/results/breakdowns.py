@@ -82,7 +82,7 @@ def folds_frame(folds: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:
     """One row per group of rows, trial and split, in the order of the groups.
 
-    Columns: those of ``names``; ``trial``; ``split``; ``rows`` number of rows with a score; ``score`` their mean with
+    Columns: the groups; ``trial``; ``split``; ``rows`` number of rows with a score; ``score`` their mean with
     its 95% interval ``score_low``, ``score_high``.
 
     Args:
@@ -120,9 +120,10 @@ def difficulty_frame(scored: pd.DataFrame, trials: Sequence[int]) -> pd.DataFram
 
 
 def confusion_frame(scored: pd.DataFrame) -> pd.DataFrame:
-    """The number of rows of each target (index ``target``) that got each answer (columns ``answer``), both sorted.
+    """The number of rows for each target and answer.
 
-    Answers that could not be read are in the column ``(unparsed)``; failed requests are left out.
+    Index: ``target``, sorted. Columns: ``answer``, sorted; each value is the number of rows of the target that got the
+    answer. Answers that could not be parsed are in the column ``(unparsed)``; failed requests are left out.
     """
     counts = Counter(_answers(scored))
     targets = sorted({target for target, _ in counts})

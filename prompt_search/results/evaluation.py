@@ -15,7 +15,7 @@ from prompt_search.errors import StorageError
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import below_full_score
-from prompt_search.results.frames import answer_text, mean_of
+from prompt_search.results.frames import answer_text, mean_of, with_columns_of
 from prompt_search.results.statistics import mean_interval
 from prompt_search.results.verdict import MeanScore
 from prompt_search.results.view import Column, View, to_html
@@ -88,8 +88,9 @@ class Evaluation:
         """
         return self.read()
 
+    @with_columns_of(tables.samples_frame)
     def samples_df(self) -> pd.DataFrame:
-        """One row per row of the data; see `tables.samples_frame`."""
+        """One row per scored data row."""
         return tables.samples_frame(self.scored)
 
     def _repr_html_(self) -> str:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def with_columns_of(table: Callable[..., pd.DataFrame]) -> Callable[[Method], Method]:
+    """A decorator that adds the columns of a table to the docstring of a method that returns it.
+
+    ``help`` of the method then has the columns, although they are written once, where the table is made.
+    """
+
+    def documented(method: Method) -> Method:
+        _, *paragraphs = (inspect.getdoc(table) or "").split("\n\n")
+        columns = [paragraph for paragraph in paragraphs if not paragraph.startswith(("Args:", "Raises:"))]
+        summary, *rest = (inspect.getdoc(method) or "").split("\n\n")
+        method.__doc__ = "\n\n".join([summary, *columns, *rest])
+        return method
+
+    return documented
 
 
 def frame_of(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

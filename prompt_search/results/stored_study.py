@@ -37,14 +37,14 @@ class StoredStudy(StudyTables):
 
     @property
     def baseline(self) -> Prompt:
-        """The template with every choice at its first option."""
+        """The default prompt: the template with every choice at its first option."""
         return self.prompt(0)
 
     def simplest_trial(self, margin: float = NON_INFERIORITY_MARGIN) -> int:
         """The trial with the fewest prompt tokens (characters, where a server does not count tokens) among those that
         are with 95% probability no more than ``margin`` worse than the winner.
 
-        It is the winner itself where no shorter one is known well enough; more calls make more known.
+        It is the winner if no shorter prompt is known well enough; with more calls, more prompts are.
 
         Raises:
             StudyError: the study is unfinished.
@@ -71,8 +71,8 @@ class StoredStudy(StudyTables):
     def optuna_study(self) -> OptunaStudy:
         """The trials as an Optuna study, for its plots, its dashboard and ``trials_dataframe``.
 
-        The first use writes it into the study's storage; from then on every run there keeps its own up to date. Its
-        values are the estimates of the surrogate. Optuna's importances are misleading for a study whose candidates
+        The first use writes it to the study's storage; from then on every run there updates its own Optuna study. The
+        values are the surrogate's estimates. Optuna's importances are misleading for a study whose candidates
         were selected by a search.
 
         Raises:
@@ -99,8 +99,10 @@ class StoredStudy(StudyTables):
         return dict(zip(tested["row"].tolist(), tested["score"].tolist(), strict=True))
 
     def test_score(self, trial: int) -> MeanScore:
-        """The mean score of a trial on the test rows with its interval: (mean, low, high, rows); NaN and 0 when it was
-        not tested."""
+        """The mean score of a trial on the test rows with its 95% confidence interval: (mean, low, high, rows).
+
+        The scores are NaN, and the number of rows is 0, if the trial was not tested.
+        """
         return MeanScore.of(list(self.test_scores_by_row(trial).values()))
 
     @property
@@ -123,8 +125,8 @@ class StoredStudy(StudyTables):
         """The number of winners that were tested on this study's test rows, those of other studies in the storage
         included.
 
-        Whoever continues the search after reading the test, and tests again, selects by the test: from the second use
-        on its intervals and p are optimistic.
+        Whoever continues the search after reading the test result, and tests again, selects by the test. From the
+        second use on, confidence intervals and p are optimistic.
         """
         return 0 if self._summary is None else self._store.test_uses(self._summary.sealed)
 
@@ -137,7 +139,7 @@ class StoredStudy(StudyTables):
 
     @property
     def headline(self) -> str:
-        """The result in three lines: the test, the scores of the search, what was spent."""
+        """The result in three lines: the test, the scores of the search, and what the study used."""
         if self._summary is None:
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
         return "\n".join([f"{self.name}: {self._test_sentences(self._summary)}.", *self._search_line(), self.spent])

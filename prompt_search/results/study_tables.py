@@ -14,7 +14,7 @@ from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation, stored_calls, stored_rows
-from prompt_search.results.frames import answer_text
+from prompt_search.results.frames import answer_text, with_columns_of
 from prompt_search.storage.database import shown_url
 from prompt_search.storage.records import StudyRecord, TrialRecord
 from prompt_search.storage.store import Store
@@ -102,12 +102,12 @@ class StudyTables:
 
     @property
     def created(self) -> float:
-        """When it was started, in seconds since 1970."""
+        """The time when the study was started, in seconds since 1970."""
         return self._study.created
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        """What the finished study stored: winner, budget, use of the budget; empty while it is unfinished."""
+        """The summary of the finished study: winner, budget, use of the budget; empty while it is unfinished."""
         return {} if self._summary is None else self._summary.to_dict()
 
     @property
@@ -148,7 +148,7 @@ class StudyTables:
             }
 
     def evaluation(self, trial: int | None = None) -> Evaluation:
-        """A trial's prompt with all its scores, for a look at its rows or for `compare`; default: the winner's.
+        """The scores of a trial's prompt on all its rows, to inspect or for `compare`; default: the winner's.
 
         Raises:
             StudyError: there is no such trial.
@@ -158,8 +158,9 @@ class StudyTables:
         scored = self._rows_of(number).reset_index(drop=True)
         return Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric)
 
+    @with_columns_of(tables.trials_frame)
     def trials_df(self) -> pd.DataFrame:
-        """One row per trial; see `tables.trials_frame`."""
+        """One row per trial, in the order in which they were started."""
         return self._table.copy()
 
     def ranking(self) -> pd.DataFrame:
@@ -170,74 +171,86 @@ class StudyTables:
         order = {trial: rank for rank, trial in enumerate(self._summary.order)}
         return frame.sort_values("trial", key=lambda trials: trials.map(order), ignore_index=True)
 
+    @with_columns_of(tables.samples_frame)
     def samples_df(self) -> pd.DataFrame:
-        """One row per (trial, row); see `tables.samples_frame`."""
+        """One row per trial, data row and split (search or test)."""
         return tables.samples_frame(self._scored)
 
+    @with_columns_of(tables.scored_frame)
     def trial_samples(self, trial: int) -> pd.DataFrame:
-        """A trial's test rows, or its search rows where it was not tested; see `tables.scored_frame`."""
+        """A trial's test rows, or its search rows if it was not tested."""
         tested = self._rows_of(trial, "test")
         return tested if len(tested) else self._rows_of(trial)
 
+    @with_columns_of(tables.calls_frame)
     def calls_df(self) -> pd.DataFrame:
-        """One row per request; see `tables.calls_frame`."""
+        """One row per request that the study used, in the order in which they were answered."""
         return self._calls.copy()
 
+    @with_columns_of(tables.ledger_frame)
     def ledger_df(self) -> pd.DataFrame:
-        """One row per role of requests, with what was spent on them; see `tables.ledger_frame`."""
+        """One row per role of requests, with the calls, tokens and US dollars that they used."""
         return tables.ledger_frame(self._calls)
 
+    @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:
-        """The trials that no other beats both in score and in tokens, cost or latency; see `tables.pareto_frame`."""
+        """The trials that no other beats both in score and in tokens, cost or latency."""
         return tables.pareto_frame(self._table)
 
+    @with_columns_of(tables.progress_frame)
     def progress_df(self) -> pd.DataFrame:
-        """Scores by number of calls, with the best so far and its interval; see `tables.progress_frame`."""
+        """Scores by number of calls, with the best trial so far."""
         return tables.progress_frame(self._scored)
 
+    @with_columns_of(breakdowns.difficulty_frame)
     def difficulty_df(self, trials: Sequence[int] | None = None) -> pd.DataFrame:
-        """Scores of some trials on each row, the hardest row first; see `breakdowns.difficulty_frame`.
+        """Scores of some trials on each data row, the hardest row first.
 
         Args:
-            trials: default: the `SHOWN_FINALISTS` trials that the search ranks highest, the winner first.
+            trials: numbers of trials; default: the ten that the search ranks highest, the winner first.
         """
         chosen = self.ranking()["trial"].head(SHOWN_FINALISTS).tolist() if trials is None else trials
         return breakdowns.difficulty_frame(self._scored, [self._trial(trial).trial for trial in chosen])
 
+    @with_columns_of(breakdowns.effects_frame)
     def effects_df(self) -> pd.DataFrame:
-        """The effect of each option; see `breakdowns.effects_frame`. Empty while the study is unfinished."""
+        """The effect of each option on the score; empty while the study is unfinished."""
         with reading(f"the effects of study {self.name!r}"):
             return breakdowns.effects_frame(self.summary.get("effects", ()), self._trials)
 
+    @with_columns_of(breakdowns.interactions_frame)
     def interactions_df(self) -> pd.DataFrame:
-        """Pairs of options whose interaction is shown; see `breakdowns.interactions_frame`."""
+        """Pairs of options that are shown to interact; empty while the study is unfinished."""
         with reading(f"the interactions of study {self.name!r}"):
             return breakdowns.interactions_frame(self.summary.get("interactions", ()))
 
+    @with_columns_of(breakdowns.confusion_frame)
     def confusion_df(self, trial: int | None = None) -> pd.DataFrame:
-        """Targets against answers on test rows; see `breakdowns.confusion_frame`.
+        """The number of test rows for each target and answer.
 
         Args:
-            trial: default: the winner; for a trial that was not tested its search rows are used.
+            trial: a trial's number; default: the winner's. For a trial that was not tested its search rows are used.
 
         Raises:
             StudyError: there is no such trial.
         """
         return breakdowns.confusion_frame(self._reported_rows(trial))
 
+    @with_columns_of(breakdowns.labels_frame)
     def labels_df(self, trial: int | None = None) -> pd.DataFrame:
-        """Recall, precision and bias of each label; see `breakdowns.labels_frame`, and `confusion_df` for the rows."""
+        """Recall, precision and bias of each label, on the same rows as `confusion_df`."""
         return breakdowns.labels_frame(self._reported_rows(trial))
 
+    @with_columns_of(breakdowns.slices_frame)
     def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:
-        """Scores by groups of rows, for default and winner on test rows; see `breakdowns.slices_frame`.
+        """Scores of default and winner on test rows, by groups of rows.
 
         Args:
             data: the study's data.
             by: one or several columns, or a function that gives a row's group (then in the column ``group``).
 
         Raises:
-            StudyError: these are not the study's data.
+            StudyError: the data differs from the study's.
             InputError: there is no such column, it is given twice, or the table has a column of that name.
         """
         if data.fingerprint != self.identity["data"]:
@@ -252,8 +265,9 @@ class StudyTables:
         }
         return breakdowns.slices_frame(scored, groups, names)
 
+    @with_columns_of(breakdowns.slices_frame)
     def slices_by_target(self) -> pd.DataFrame:
-        """Scores by target, for default and winner on test rows; see `breakdowns.slices_frame`."""
+        """Scores of default and winner on test rows, by target."""
         scored = self._default_and_winner()
         groups = {row: (answer_text(target),) for row, target in zip(scored["row"], scored["target"], strict=True)}
         return breakdowns.slices_frame(scored, groups, ["target"])

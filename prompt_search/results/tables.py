@@ -53,7 +53,7 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
 
     Columns: ``call`` int; ``key`` of the request; ``role`` task, proposer, judge or audit; ``split``; ``attempts`` int,
     number of times that it was sent, 0 for a response from the cache; ``response`` text; ``error`` text or None;
-    ``prompt_tokens``, ``cached_tokens`` (those of them that the server had in its cache) and ``completion_tokens``
+    ``prompt_tokens``, ``cached_tokens`` (prompt tokens that the server had in its cache) and ``completion_tokens``
     Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it.
     """
     frame = pd.DataFrame(
@@ -112,11 +112,11 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
 def samples_frame(scored: pd.DataFrame) -> pd.DataFrame:
     """One row per (trial, row, split), by trial, split and row.
 
-    Columns: ``trial`` int; ``row`` int, position in the data; ``split`` ``search`` or ``test``; ``answer`` that was
-    read from the response, None when it could not be read; ``target``; ``score`` float, NaN when the request failed;
+    Columns: ``trial`` int; ``row`` int, position in the data; ``split`` ``search`` or ``test``; ``answer``, parsed
+    from the response, None when it could not be parsed; ``target``; ``score`` float, NaN when the request failed;
     ``error`` text or None; ``response`` text; ``prompt_tokens`` and ``completion_tokens`` Int64; ``latency_s`` float
     seconds; ``cached`` bool, whether the response came from the cache; ``finish_reason`` as the server gave it,
-    ``length`` where the token limit cut the response off.
+    ``length`` where the token limit truncated the response.
     """
     return scored[list(SAMPLE_COLUMNS)].copy()
 
@@ -125,8 +125,8 @@ def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Seq
     """One row per trial, in the order in which they were started.
 
     Columns: ``trial`` int; ``state`` running, complete, pruned or failed; ``score`` mean over the search rows (failed
-    requests are left out) with its 95% interval ``score_low``, ``score_high``; ``estimate`` of its true score from the
-    scores of all trials (lower than ``score`` for a lucky trial), NaN until the study is finished; ``rows`` number of
+    requests are left out) with its 95% interval ``score_low``, ``score_high``; ``estimate``, the selection-corrected
+    score that is expected on new rows, NaN until the study is finished; ``rows`` number of
     scored rows, test rows included; ``search_rows`` number of rows scored in the search; ``prompt_tokens`` and
     ``latency_s`` means per request; ``cost_usd`` US dollars for all its requests, NaN when a price is unknown;
     ``unparsed`` and ``errors`` counts; ``reason`` why it ended; then one column per choice (text of the option, None
@@ -200,7 +200,7 @@ def pareto_frame(trials: pd.DataFrame) -> pd.DataFrame:
     Trials are compared by ``estimate`` where it is known, because the highest raw scores are those of lucky trials on
     few rows; else by ``score``.
 
-    Columns: those of `trials_frame` that are numbers; ``usd_per_1000_rows`` US dollars; ``front_tokens``,
+    Columns: the columns of `trials_frame` that are numbers; ``usd_per_1000_rows`` US dollars; ``front_tokens``,
     ``front_cost``, ``front_latency`` bool: every trial that scores as much or more has a longer prompt, costs more per
     row, answers later. A trial whose cost is unknown is not on that front.
     """

@@ -1,4 +1,4 @@
-"""A search over all rows, and an honest test of prompts that are found in this way."""
+"""Cross-fitting: a search over all rows, and an unbiased test of such searches on all rows."""
 
 from __future__ import annotations
 

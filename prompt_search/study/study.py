@@ -106,37 +106,36 @@ class _PlanAttributes:
 
 
 class Study(_PlanAttributes):
-    """Searches one template for its best prompt.
+    """A study: a search of one template for its best prompt, and a test of the winner.
 
     Args:
-        template: a `Template`; its choices are the space.
+        template: a `Template`; its choices are the search space.
         data: labelled rows.
         model: a `Model`, a model name, or a choice of models.
-        answer: how a response is read, or a choice of ways; default: `Label` over the data's labels, or
-            `Text` when the target has many values.
+        answer: the answer form, which parses responses, or a choice of forms; default: `Label` over the data's
+            labels, or `Text` when the target has many values.
         metric: ``(answer, row) -> bool | float | Score``, larger is better.
-        context: values for the template's variables; ``target`` (the target's column name) is there already, and
-            ``labels`` when the target has few values.
+        context: values for the template's variables; ``target`` (the target's column name) is defined already,
+            and so is ``labels`` when the target has few values.
         request: further request parameters, each a value or a choice; None removes a parameter that is sent by
             default. The temperature is 0 unless given.
         name: name under which the study is stored.
         storage: an SQLAlchemy URL; None keeps everything in memory.
-        seed: seed of everything that is left to chance.
+        seed: seed of everything random.
         max_concurrency: number of requests in flight, for each model (and each worker of the executor).
-        sampler: an Optuna sampler that replaces ours.
-        pruner: an Optuna pruner that replaces ours. Trials then go on, in batches of ten rows, until it stops them;
-            a trial that it does not stop takes a twelfth of the calls, but 20 to 100 rows.
-        test: the test rows: their number, their share of all rows, or their positions; default
-            0.3.
-        executor: a ``dask.distributed.Client``, or the address of a Dask scheduler, whose workers send the requests
-            then, each of them ``max_concurrency`` at once for each model; see docs/many-machines.md. Or an object with
-            the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
+        sampler: an Optuna sampler that replaces the default search.
+        pruner: an Optuna pruner that replaces the default early stopping. Trials then continue, in batches of ten
+            rows, until it stops them; a trial that it does not stop gets a twelfth of the calls, but 20 to 100 rows.
+        test: the test rows: their number, their share of all rows, or their positions; default: 0.3.
+        executor: a ``dask.distributed.Client`` or the address of a Dask scheduler, whose workers then send the
+            requests, each worker up to ``max_concurrency`` at once for each model (see docs/many-machines.md); or an
+            object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
 
     Raises:
-        InputError: anything that is wrong with the above, before any request.
+        InputError: an argument is wrong; raised before any request.
     """
 
     def __init__(
@@ -181,10 +180,10 @@ class Study(_PlanAttributes):
         """The storage of the last run, where the study keeps everything in memory."""
 
     def enqueue(self, choices: Mapping[str, Any]) -> None:
-        """Have a candidate raced in any case, right after the default (as Optuna's ``enqueue_trial``).
+        """Add a candidate that becomes a trial in any case, right after the default (as Optuna's ``enqueue_trial``).
 
         Args:
-            choices: option or its text by name; missing ones: the first option.
+            choices: the option, or its text, by choice name; choices that are missing have their first option.
 
         Raises:
             InputError: an unknown choice or option.
@@ -216,7 +215,7 @@ class Study(_PlanAttributes):
         return study
 
     def space(self) -> SearchSpace:
-        """The dimensions, their options and conditions, and how many candidates they make.
+        """The search space: the choices, their options and conditions, and the number of candidates.
 
         Raises:
             TemplateError: see `Template.space`.
@@ -232,11 +231,11 @@ class Study(_PlanAttributes):
         return self.plan.prompts.rows_for(candidate)
 
     def prompt(self, choices: Mapping[str, Any] | None = None) -> Prompt:
-        """The prompt of some choices (option or its text by name; missing ones: the first option)."""
+        """The prompt of some choices: option, or its text, by choice name; missing choices have their first option."""
         return self.prepared(self.space().candidate_of(choices or {})).prompt
 
     def identity(self) -> dict[str, Any]:
-        """The settings that make a study this study: a stored one is continued only while all of them are equal."""
+        """The settings that identify the study: a stored study is resumed only if all of them are equal."""
         return self.plan.identity()
 
     def run(
@@ -249,23 +248,23 @@ class Study(_PlanAttributes):
         test: bool = True,
         n_trials: int | None = None,
     ) -> Result:
-        """Search, then score winner and baselines on the test rows; the same call resumes.
+        """Search, then score winner and baselines on the test rows; the same call resumes an interrupted run.
 
-        Works with or without a running event loop. Every answer is stored at once: run the same line again after an
-        interruption, and nothing is paid twice.
+        It works with or without a running event loop. Every response is stored before it counts, so nothing is paid
+        twice.
 
         Args:
             budget: limits of what may be spent; a number counts calls.
             progress: called with a `Snapshot` after every response; default: a view below a notebook's cell.
-            fresh: forget the stored study of this name (its responses stay, and cost nothing).
+            fresh: delete the stored study of this name and start over (its responses stay cached, and cost nothing).
             retry_errors: send requests that failed in an earlier run again.
             test: False does not score the test rows and spends the whole budget on the search, for those who test
                 on rows of their own.
-            n_trials: the highest number of candidates that are tried; default: as many as pays.
+            n_trials: the largest number of candidates to try; default: the search decides.
 
         Raises:
             InputError: the stored study differs, the storage cannot be opened, or ``n_trials`` is below 1.
-            RunError: the endpoint cannot be reached or refuses for good; what was answered is kept.
+            RunError: the model's server cannot be reached or refuses all requests; all responses so far are stored.
         """
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, test=test, n_trials=n_trials)
         self._result, store = run(self.plan, _budget(budget), options)
@@ -273,10 +272,10 @@ class Study(_PlanAttributes):
         return self._result
 
     def estimate(self, budget: Budget | int) -> Estimate:
-        """What a run with this budget is expected to take, before anything is sent.
+        """The calls, tokens, US dollars and seconds that a run with this budget is expected to take; sends nothing.
 
-        The estimate is based on stored responses of this study or its preflight where there are any, else on rendered
-        prompts and the most that answers may take; it says on which.
+        The estimate is based on cached responses of this study or its preflight if there are any, else on rendered
+        prompts and the largest number of tokens that answers may have; ``basis`` says on which.
 
         Args:
             budget: budget of the run; a number counts calls.
@@ -296,58 +295,58 @@ class Study(_PlanAttributes):
         retry_errors: bool = False,
         n_trials: int | None = None,
     ) -> CrossFit:
-        """A search over all rows, with an honest test, for data too small to seal a part of it.
+        """A search over all rows, with an unbiased test by cross-validation, for data with too few rows for a test set.
 
-        The rows are divided into folds. One search without each fold is tested on it, so that every row is used for
-        the test and none was seen by the search that it tests; one more search over all rows gives the prompt to
-        ship. The test is of prompts that are found in this way, with fewer rows than the shipped one had (Stone 1974,
-        Cross-validatory choice and assessment of statistical predictions). The budget is divided evenly among the
-        searches. The same line resumes, as for `run`.
+        The rows are divided into folds. For each fold, one search uses the other rows, and its winner is scored on the
+        fold, so every row is scored by a search that did not use it. One more search over all rows gives the prompt to
+        ship. The test is about the winners of such searches, which have fewer rows than the shipped prompt had (Stone
+        1974, Cross-validatory choice and assessment of statistical predictions). The budget is divided evenly among
+        the searches. The same call resumes, as for `run`.
 
         Args:
-            budget: limits of what may be spent in all; a number counts calls.
+            budget: limits of what all searches together may spend; a number counts calls.
             folds: number of folds.
             progress, fresh, retry_errors, n_trials: as for `run`, for each search.
 
         Raises:
-            InputError: too few rows, a split of the user's own, and as `run`.
+            InputError: there are too few rows, or the data has a split column; and as `run`.
             RunError: as `run`.
         """
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, n_trials=n_trials)
         return cross_fit(self.plan, _budget(budget), folds, options)
 
     def rescore(self, of: str | None = None) -> Result:
-        """Read and score the stored responses of a study again, by this study's answer form and metric; no request.
+        """Parse and score a study's cached responses again, by this study's answer form and metric, without a call.
 
-        Answer, metric and the rows' targets may be others than they were; prompts, model, rows and responses are those
-        that are stored (without a storage: those of the last run of this study, or of the one that it was made from by
-        `replace`). The winner stays the one that was tested on test rows; the result says whether another
-        prompt is expected to be better now.
+        Answer form, metric and the rows' targets may differ from the stored study's. Prompts, model, rows and responses
+        are the stored ones; without a storage, those of the last run of this study, or of the study that it was made
+        from by `replace`. The winner stays the prompt that was scored on test rows; the result says whether another
+        prompt is now expected to be better.
 
         Args:
             of: the stored study's name; default: this one's.
 
         Returns:
-            a stored study of its own, named after ``of`` with " rescored".
+            a new stored study, whose name is ``of`` with " rescored".
 
         Raises:
-            StudyError: there is no such study, it is unfinished, or its rows or its space are others.
+            StudyError: there is no such study, it is unfinished, or its rows or its search space differ.
             InputError: the metric raises, or the storage cannot be opened.
         """
         return rescore(self.plan, of or self.name, self._memory)
 
     def preflight(self, budget: Budget | int | None = None) -> Preflight:
-        """A few dozen calls that say whether a search can pay: at most 60, and at most 5% of the budget.
+        """Check with a few calls, at most 60 and at most 5% of the budget, whether a search is worth its cost.
 
         The default prompt and some others are scored on some of the search rows. A later `run` with the same storage
-        finds these answers stored. Works with or without a running event loop.
+        uses these responses. It works with or without a running event loop.
 
         Args:
-            budget: budget of the run that is planned; a number counts calls.
+            budget: budget of the planned run; a number counts calls.
 
         Raises:
             InputError: the storage cannot be opened.
-            RunError: the endpoint cannot be reached or refuses for good.
+            RunError: the model's server cannot be reached or refuses all requests.
         """
         return preflight(self.plan, None if budget is None else _budget(budget))
 

@@ -143,7 +143,7 @@ def go(test_rows: int, detectable: float, room: float | None) -> str:
 def unread(unparsed: int, answers: int) -> str:
     """Many answers could not be read."""
     return (
-        f"{unparsed} of {answers} answers could not be read. Read some responses, then state the expected form in "
+        f"{unparsed} of {answers} answers could not be parsed. Read some responses, then state the expected form in "
         "the prompt, or use another answer form."
     )
 

@@ -1,4 +1,4 @@
-"""A fake model that knows the right answers and gives them with a given probability."""
+"""A fake model that knows the correct answers and gives them with a given probability."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def truth_model(
     *,
     seed: int = 0,
 ) -> Callable[[Body], FakeAnswer]:
-    """A model that knows the right answers and gives them with a given probability.
+    """A model that knows the correct answers and gives them with a given probability.
 
     It finds the row in the last message: the last line that is one of the texts in ``targets``, else the text that
     ends last in it. The same prompt with the same row always gets the same answer. A request for log-probabilities
     gets those of all labels.
 
     Args:
-        targets: the right answer by the row's text.
-        accuracy: the share of right answers, from 0 to 1, or a function from a prompt's wording (its messages without
+        targets: the correct answer by the row's text.
+        accuracy: the share of correct answers, from 0 to 1, or a function from a prompt's wording (its messages without
             the row's text, as one text) to that share.
         seed: decides on which rows each prompt is right.
 

@@ -46,7 +46,7 @@ def test_needs_logprobs_and_a_matching_token() -> None:
     """Without log-probabilities, or without a token that fits, the answer is unparsed."""
     assert "no log-probabilities; use mode='text'" in reason(LABEL.parse(Response(text="positive")))
     answer = LABEL.parse(listed(The=0.6, It=0.2))
-    assert reason(answer) == "no label begins with one of the likeliest tokens: 'The', 'It'"
+    assert reason(answer) == "no label begins with one of the most probable tokens: 'The', 'It'"
     assert LABEL.probabilities(Response(text="positive")) is None
     assert LABEL.probabilities(listed(The=0.6)) is None
 
