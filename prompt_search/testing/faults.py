@@ -28,7 +28,7 @@ class Faults:
 
     >>> Faults(server_error=0.9, cut=0.2)
     Traceback (most recent call last):
-    prompt_search.errors.InputError: shares of faults are 0 or more, and at most 1 together; got 1.1
+    prompt_search.errors.InputError: shares of faults must be 0 or more, and at most 1 together; got 1.1
     """
 
     rate_limited: float = 0.0
