@@ -19,6 +19,16 @@ LONGEST_MESSAGE: Final = 500
 NO_KEY: Final = "unused"
 """The key that is sent to a server that may need none; it is no secret."""
 
+DUMMY_KEYS: Final = frozenset(
+    {
+        NO_KEY, "anything", "default", "dummy", "empty", "fake", "lm-studio", "local", "localhost", "model", "no key",
+        "no-key", "no_key", "none", "not-needed", "null", "ollama", "openai", "placeholder", "study", "test", "token",
+        "vllm",
+    }
+)  # fmt: skip
+"""Keys, in lower case, that people give for servers that need none. They are ordinary words: replacing ``test`` would
+garble what a message says of test rows."""
+
 _KEY_PATTERN = re.compile(r"\b(?:sk|gsk|xai|hf|pk)[-_][\w*.\-]{6,}|(?<=Bearer )\S+", re.IGNORECASE)
 
 
@@ -43,11 +53,16 @@ def redacted_line(text: str, secrets: Iterable[str]) -> str:
 
 
 def secrets_in(url: str, key: str = "") -> tuple[str, ...]:
-    """A key, and the password and the query values of a URL, as far as they are long enough to be secrets."""
+    """A key, and the password and the query values of a URL, as far as they can be secrets.
+
+    >>> secrets_in("https://user:hunter2@example.org/v1?version=v1", "EMPTY")
+    ('hunter2', 'hunter2')
+    """
     parts = urlsplit(url)
     values = [value for _, value in parse_qsl(parts.query)]
-    values += [unquote(parts.password or ""), parts.password or "", key]
-    return tuple(value for value in values if len(value) >= SHORTEST_SECRET and value != NO_KEY)
+    values += [unquote(parts.password or ""), parts.password or ""]
+    values += [] if key.casefold() in DUMMY_KEYS else [key]
+    return tuple(value for value in values if len(value) >= SHORTEST_SECRET)
 
 
 def public_url(url: str) -> str:

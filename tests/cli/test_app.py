@@ -242,6 +242,17 @@ def test_short_dummy_key_does_not_garble_errors(
     )
 
 
+@pytest.mark.parametrize("key", ["study", "local", "test", "EMPTY", "none"])
+def test_dummy_key_garbles_no_message(
+    command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """A word that people give as the key of a server that needs none stays in a message that contains it."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    file = f"my-{key}.py"
+    line = f"prompt-search: {file}: there is no such study file; make one with: prompt-search init DATA --target COLUMN"
+    assert command("space", file).error_line(2) == line
+
+
 def test_keys_of_all_models_are_in_no_error(
     command: Callable[..., Ran], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
