@@ -48,7 +48,9 @@ def test_python_snippets_run_in_a_notebook(workplace: Path) -> None:
         if output["output_type"] == "stream":
             printed[output["name"]] += output["text"]
     assert "rank  trial" in printed["stdout"]
-    assert printed["stderr"] == ""
+    # The snippets import Optuna themselves, which warns in a notebook without ipywidgets.
+    own = [line for line in printed["stderr"].splitlines() if "tqdm" not in line.lower()]
+    assert own == []
     assert (workplace / "best.j2").exists()
 
 
