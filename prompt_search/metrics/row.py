@@ -64,9 +64,6 @@ class Exact(ReferenceMetric):
     is a number, text that is written as one counts as it. Commas may part groups of three digits before the point
     (``1,234.5``), and stand nowhere else.
 
-    Where one of the two is a number, text that is written as one counts as it; commas may part groups of three digits
-    before the point (``1,234.5``), and stand nowhere else.
-
     >>> row = Row({"question": "?", "answer": ["New York", "NYC"]}, target="answer")
     >>> Exact()("new  york", row), Exact(casefold=False)("nyc", row)
     (1.0, 0.0)

@@ -18,7 +18,7 @@ from prompt_search.prompts.sandbox.steps import allowance, refusing
 FUNCTIONS = ("choice", "flag", "integer", "order", "examples")
 """Names of the choice functions that a template may call."""
 
-ROLES = ("system", "user", "assistant", "developer", "tool")
+CHAT_ROLES = ("system", "user", "assistant", "developer", "tool")
 """Roles that a chat message may have."""
 MESSAGES = "_messages"
 """Name of the variable with the list that chat blocks append messages to."""
@@ -28,8 +28,8 @@ class CheckedChatBlock(ChatBlock):
     """The chat block, which also checks its role and that no chat block is inside it."""
 
     def _chat(self, role: str, context: Context, caller: Callable[[], str]) -> str:
-        if role not in ROLES:
-            raise InputError(f"a chat role must be one of {', '.join(ROLES)}, got {role!r}")
+        if role not in CHAT_ROLES:
+            raise InputError(f"a chat role must be one of {', '.join(CHAT_ROLES)}, got {role!r}")
         messages: list[dict[str, str]] = context[MESSAGES]
         before = len(messages)
 
