@@ -12,17 +12,8 @@ import pytest
 
 import prompt_search as ps
 from prompt_search import plots
-from tests.conftest import InProcessExecutor
-from tests.results.test_result import HOSTILE, data, study, truth
-
-
-@pytest.fixture(scope="module")
-def result() -> ps.Result:
-    """A finished study in memory, whose hostile option is the better one."""
-    fake = InProcessExecutor()
-    fake.answer = truth
-    return study(fake).run(200)
-
+from tests.results.examples import HOSTILE, data
+from tests.results.examples import result as result  # a fixture
 
 FIGURES: dict[str, Callable[[ps.Result], Any]] = {
     "progress": plots.plot_progress,

@@ -13,7 +13,7 @@ import prompt_search as ps
 from prompt_search.errors import StorageError, TemplateError
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor, prompt_of
-from tests.study.test_study import DATA, leaning, study, truth
+from tests.study.examples import DATA, leaning, study, truth
 
 
 def test_one_prompt_is_scored(fake: InProcessExecutor, storage: str) -> None:

@@ -13,7 +13,7 @@ from prompt_search.errors import InputError
 from prompt_search.llm.dask_executor import executor_of
 from prompt_search.llm.transport import HttpReply, Transport
 from prompt_search.testing import completion, prompt_of
-from tests.study.test_study import DATA, SOURCE, truth
+from tests.study.examples import DATA, SOURCE, truth
 
 MODEL = ps.Model("fake", base_url="http://fake.invalid/v1")
 

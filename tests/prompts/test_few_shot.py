@@ -12,16 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.prompts.few_shot import ExamplePool
-
-SUBJECTS = ["cats and dogs", "the weather", "a long train ride", "soup", "money", "old books", "rain", "football"]
-
-
-def pool_of(size: int, labels: str = "ab") -> ExamplePool:
-    rows = tuple(
-        {"text": f"{SUBJECTS[i % len(SUBJECTS)]} number {i}", "label": labels[i % len(labels)]} for i in range(size)
-    )
-    return ExamplePool(rows, "label")
-
+from tests.prompts.examples import pool_of
 
 FIXED = ["random 1", "random 2", "random 3", "balanced 1", "balanced 2", "balanced 3", "diverse"]
 

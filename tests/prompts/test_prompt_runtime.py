@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prompt_search.prompts.export.python_source import RUNTIME_FILES, pasted
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.prompt_runtime import chat_messages, compiled, nearest
-from tests.prompts.test_few_shot import pool_of
+from tests.prompts.examples import pool_of
 
 
 def test_nearest_shows_the_most_alike_last() -> None:

@@ -15,8 +15,8 @@ from jinja2 import nodes
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.prompts.environment import (
-    FUNCTIONS,
     CHAT_ROLES,
+    FUNCTIONS,
     compile_source,
     environment,
     literal,
@@ -252,7 +252,10 @@ FAILING = {
         "pickers must be a list of names, got 'random'",
     ),
     "no pickers": ("{{ examples('s', max=1, min=1, pickers=[]) }}", "examples 's': a choice needs at least one"),
-    "bad role": ("{% chat role='boss' %}x{% endchat %}", f"a chat role must be one of {', '.join(CHAT_ROLES)}, got 'boss'"),
+    "bad role": (
+        "{% chat role='boss' %}x{% endchat %}",
+        f"a chat role must be one of {', '.join(CHAT_ROLES)}, got 'boss'",
+    ),
     "nested chat": (
         "{% chat role='user' %}{% chat role='user' %}x{% endchat %}{% endchat %}",
         "a chat block cannot contain another; close the first one",

@@ -17,10 +17,8 @@ from selenium.webdriver.common.keys import Keys
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
 from tests.conftest import InProcessExecutor
-from tests.report.test_report import LONG, finished, hostile_study, result
-from tests.test_html import HOSTILE
-
-__all__ = ["finished", "result"]  # fixtures
+from tests.html_examples import HOSTILE
+from tests.report.examples import LONG, hostile_study
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 

@@ -8,7 +8,6 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 import prompt_search as ps
@@ -16,43 +15,9 @@ from experiments.benchmarks.tables import made_up
 from prompt_search.errors import RequestRefused
 from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
 from tests.conftest import InProcessExecutor, completion, failure, prompt_of
-from tests.results.test_result import data, study, truth
-from tests.test_html import HOSTILE, Page
-
-LONG = "word " * 2000 + HOSTILE
-OPTIONS = ["plain", f"care: {HOSTILE}", f"{LONG}"]
-
-
-def hostile_study(fake: InProcessExecutor, storage: str | None = None, **settings: Any) -> ps.Study:
-    """Choices, rows and answers are hostile; the best option is."""
-    source = (
-        '{% chat role="system" %}\n\n{{ choice("instruction", options) }}{% endchat %}'
-        '{% chat role="user" %}{{ row.text }}\n{{ choice("cue", ["", "Label:"]) }}{% endchat %}'
-    )
-    records = [{"text": f"{row.text} {HOSTILE}", "label": row.target} for row in data().rows]
-    given: dict[str, Any] = {
-        "template": ps.Template(source, context={"options": OPTIONS}),
-        "data": ps.Dataset(pd.DataFrame(records), target="label"),
-        **settings,
-    }
-    return study(fake, storage, **given)
-
-
-def hostile_truth(body: Any) -> str:
-    return truth(body) if "plain" in str(body) or "care" in str(body) else HOSTILE
-
-
-@pytest.fixture(scope="module")
-def finished() -> tuple[ps.Result, InProcessExecutor]:
-    """A finished study in memory, and the model that answered."""
-    fake = InProcessExecutor()
-    fake.answer = hostile_truth
-    return hostile_study(fake).run(200), fake
-
-
-@pytest.fixture(scope="module")
-def result(finished: tuple[ps.Result, InProcessExecutor]) -> ps.Result:
-    return finished[0]
+from tests.html_examples import HOSTILE, Page
+from tests.report.examples import hostile_study
+from tests.results.examples import data, study, truth
 
 
 @pytest.fixture(scope="module")

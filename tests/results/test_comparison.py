@@ -11,9 +11,9 @@ import pytest
 import prompt_search as ps
 from prompt_search.results.comparison import COMPARED_COLUMNS
 from tests.conftest import InProcessExecutor, failure, prompt_of
-from tests.results.test_result import data, truth
-from tests.test_html import HOSTILE, Page
-from tests.test_plots import result as result  # a fixture
+from tests.html_examples import HOSTILE, Page
+from tests.results.examples import data, truth
+from tests.results.examples import result as result  # a fixture
 
 
 def scored(fake: InProcessExecutor, source: str, rows: int = 40, **settings: Any) -> Any:

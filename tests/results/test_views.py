@@ -10,8 +10,8 @@ import prompt_search as ps
 from prompt_search.results import views
 from prompt_search.results.view import Bar, Column, Pieces, View, to_html, to_markdown, to_text
 from tests.conftest import InProcessExecutor
-from tests.results.test_result import study, truth
-from tests.test_html import HOSTILE, Page
+from tests.html_examples import HOSTILE, Page
+from tests.results.examples import study, truth
 
 TABLE = View(
     title="scores",

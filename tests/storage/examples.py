@@ -7,8 +7,10 @@ from typing import Any
 
 from prompt_search.budget import Spending
 from prompt_search.llm.messages import Message, Request, Response
+from prompt_search.storage.lease import Owner
 from prompt_search.storage.records import SampleRecord, Saved, TrialRecord
 from prompt_search.storage.store import Store
+from prompt_search.storage.summary import Summary
 
 LONE = "half a pair: \ud83d"
 
@@ -49,3 +51,18 @@ def damage(store: Store, column: str, text: str) -> None:
     store.open_study("half", {"seed": 0})
     with store.engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE prompt_search_studies SET {column} = '{text}' WHERE study = 'half'")
+
+
+ELSEWHERE = Owner(host="far", machine="far", process=1, started="1.00 s")
+
+
+STORED: dict[str, Any] = {
+    "winner": 3, "baseline": 0, "hand_written": None, "order": [3, 0], "budget": {"calls": 60}, "calls": 58,
+    "reused": 0, "tokens": 41, "usd": None, "seconds": 4.5, "metric": "exact", "model": "m", "template": "t.j2",
+    "candidates": [8640, True], "search_rows": 20, "held_out_rows": 10, "tested": True, "sealed": "digest",
+    "effects": [{"choice": "cue", "p": None}], "interactions": [],
+}  # fmt: skip
+
+
+def summary(**fields: Any) -> Summary:
+    return Summary(**{**STORED, "candidates": (8640, True), **fields})

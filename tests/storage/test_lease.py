@@ -18,9 +18,9 @@ from prompt_search.errors import RunError, StudyError
 from prompt_search.storage import lease as module
 from prompt_search.storage.lease import LEASE_S, Lease, Owner
 from prompt_search.storage.store import Store
+from tests.storage.examples import ELSEWHERE
 
 HERE = Owner.here()
-ELSEWHERE = Owner(host="far", machine="far", process=1, started="1.00 s")
 
 
 class Clock:

@@ -13,9 +13,8 @@ from prompt_search.prompts.space import SearchSpace
 from prompt_search.storage.optuna_mirror import NOTE, stored_space
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor
-from tests.storage.examples import trial
-from tests.storage.test_summary import summary
-from tests.study.test_study import study, truth
+from tests.storage.examples import summary, trial
+from tests.study.examples import study, truth
 
 EMPTY = SearchSpace([Factor(name="a", kind="choice", options=("x", "y"))], lambda values: ["a"])
 

@@ -27,9 +27,8 @@ from prompt_search.storage import schema
 from prompt_search.storage.lease import Owner
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor
-from tests.storage.examples import LONE, keep, request, sample, trial
-from tests.storage.test_lease import ELSEWHERE
-from tests.study.test_study import assert_equal_results, study, truth
+from tests.storage.examples import ELSEWHERE, LONE, keep, request, sample, trial
+from tests.study.examples import assert_equal_results, study, truth
 
 pytest.importorskip("psycopg", reason="needs the extra `postgres`")
 

@@ -18,7 +18,7 @@ from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.storage import schema
 from prompt_search.storage.records import Saved
 from prompt_search.storage.store import Store
-from tests.storage.test_summary import STORED, summary
+from tests.storage.examples import STORED, summary
 
 VERSION_1 = """
 CREATE TABLE prompt_search_about (schema_version INTEGER NOT NULL);

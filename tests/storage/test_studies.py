@@ -9,8 +9,7 @@ import pytest
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Response
 from prompt_search.storage.store import Store
-from tests.storage.examples import LONE, damage, keep, sample, trial
-from tests.storage.test_summary import summary
+from tests.storage.examples import LONE, damage, keep, sample, summary, trial
 
 
 def test_study_is_opened_again(store: Store) -> None:

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
 from prompt_search.errors import StorageError
 from prompt_search.storage.store import Store
-from prompt_search.storage.summary import Summary
-
-STORED: dict[str, Any] = {
-    "winner": 3, "baseline": 0, "hand_written": None, "order": [3, 0], "budget": {"calls": 60}, "calls": 58,
-    "reused": 0, "tokens": 41, "usd": None, "seconds": 4.5, "metric": "exact", "model": "m", "template": "t.j2",
-    "candidates": [8640, True], "search_rows": 20, "held_out_rows": 10, "tested": True, "sealed": "digest",
-    "effects": [{"choice": "cue", "p": None}], "interactions": [],
-}  # fmt: skip
-
-
-def summary(**fields: Any) -> Summary:
-    return Summary(**{**STORED, "candidates": (8640, True), **fields})
+from tests.storage.examples import STORED, summary
 
 
 def stored_text(store: Store) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from prompt_search.errors import InputError
 from tests.conftest import InProcessExecutor
-from tests.study.test_study import study, truth
+from tests.study.examples import study, truth
 
 
 def test_cross_fitting_tests_every_row_once(fake: InProcessExecutor, storage: str) -> None:

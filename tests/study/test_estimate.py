@@ -12,7 +12,7 @@ import pytest
 import prompt_search as ps
 from prompt_search.errors import InputError, StorageError
 from tests.conftest import Body, InProcessExecutor, completion, prompt_of
-from tests.study.test_study import DATA, study, truth
+from tests.study.examples import DATA, study, truth
 
 PRICE = ps.Price(prompt=10, completion=40)
 

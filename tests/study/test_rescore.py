@@ -12,7 +12,7 @@ import prompt_search as ps
 from prompt_search.errors import RequestRefused, StorageError, StudyError
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor, failure, prompt_of
-from tests.study.test_study import DATA, SOURCE, study, truth
+from tests.study.examples import DATA, SOURCE, study, truth
 
 
 def test_rescoring_sends_nothing_and_changes_the_tables(fake: InProcessExecutor, storage: str) -> None:

@@ -21,7 +21,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
 from tests.conftest import InProcessExecutor
 from tests.profiles import examples
-from tests.results.test_result import study, truth
+from tests.results.examples import study, truth
 
 QUICK = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 

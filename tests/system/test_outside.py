@@ -13,7 +13,7 @@ import prompt_search as ps
 from prompt_search.cli import cache
 from prompt_search.errors import InputError, TemplateError
 from tests.conftest import InProcessExecutor
-from tests.results.test_result import study, truth
+from tests.results.examples import study, truth
 
 EVIL = "../../evil"
 
