@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, quoted
 from prompt_search.answers.json_response import json_value, response_format
-from prompt_search.answers.label_matching import folded, mention, spaced
-from prompt_search.answers.label_probabilities import check_first_tokens, content_free_factors, masses, row_weights
+from prompt_search.answers.label_matching import first_label, label_masses, spaced
+from prompt_search.answers.label_probabilities import check_first_tokens, content_free_factors, row_weights
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
@@ -141,11 +141,8 @@ class Label(Answer):
             return self._from_json(response)
         if not response.text.strip():
             return Unparsed("the response is empty")
-        pattern, labels = mention(tuple(self.labels))
-        match = pattern.search(folded(response.text))
-        if match is None or match.lastgroup is None:
-            return Unparsed(f"no label in {quoted(response.text)}")
-        return labels[match.lastgroup]
+        label = first_label(response.text, tuple(self.labels))
+        return Unparsed(f"no label in {quoted(response.text)}") if label is None else label
 
     def probabilities(self, response: Response, baseline: Response | None = None) -> dict[str, float] | None:
         if self.mode != "logprobs" or not response.logprobs:
@@ -153,7 +150,9 @@ class Label(Answer):
         factors = self._factors(baseline)
         if factors is None:
             return None
-        products = {label: mass * factors[label] for label, mass in masses(self.labels, response.logprobs[0]).items()}
+        products = {
+            label: mass * factors[label] for label, mass in label_masses(response.logprobs[0], self.labels).items()
+        }
         total = math.fsum(products.values())
         return {label: product / total for label, product in products.items()} if total > 0 else None
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from prompt_search.answers.label_matching import begins, spaced
+from prompt_search.answers.label_matching import label_masses, spaced
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import TopLogprobs
 
@@ -27,16 +27,6 @@ def check_first_tokens(labels: Sequence[str]) -> None:
                 )
 
 
-def masses(labels: Sequence[str], listed: TopLogprobs) -> dict[str, float]:
-    """The probability of the listed tokens that begin each label and no other; 0 for a label without such a token."""
-    found = dict.fromkeys(labels, 0.0)
-    for token, logprob in listed:
-        begun = [label for label in labels if begins(token, label)]
-        if len(begun) == 1:
-            found[begun[0]] += math.exp(logprob)
-    return found
-
-
 def content_free_factors(labels: Sequence[str], listed: TopLogprobs) -> dict[str, float] | None:
     """One factor per label, from the tokens listed for a content-free input (Zhao et al. 2021).
 
@@ -47,7 +37,7 @@ def content_free_factors(labels: Sequence[str], listed: TopLogprobs) -> dict[str
     least = min((p for _, logprob in listed if (p := math.exp(logprob)) > 0), default=0.0)
     if least == 0:
         return None
-    return {label: 1 / (mass or least) for label, mass in masses(labels, listed).items()}
+    return {label: 1 / (mass or least) for label, mass in label_masses(listed, labels).items()}
 
 
 def row_weights(
