@@ -15,7 +15,6 @@ from prompt_search.results.verdict import MeanScore, Verdict
 
 if TYPE_CHECKING:
     from prompt_search.storage.optuna_mirror import OptunaStudy
-    from prompt_search.storage.summary import Summary
 
 
 class StoredStudy(StudyTables):
@@ -142,13 +141,13 @@ class StoredStudy(StudyTables):
         """The result in three lines: the test, the scores of the search, and what the study used."""
         if self._summary is None:
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
-        return "\n".join([f"{self.name}: {self._test_sentences(self._summary)}.", *self._search_line(), self.spent])
+        return "\n".join([f"{self.name}: {self._test_sentences()}.", *self._search_line(), self.spent])
 
-    def _test_sentences(self, summary: Summary) -> str:
+    def _test_sentences(self) -> str:
         verdict = self.verdict
         baseline = self.test_score(0)
         if verdict.rows < 2:
-            return wording.no_verdict(self._untested_reason(summary))
+            return wording.no_verdict(self.untested_reason())
         if self.best_trial == 0:
             return wording.default_stays(baseline)
         sentence = wording.test_sentence(verdict, self.test_score(self.best_trial), baseline, self.test_uses)
@@ -180,12 +179,11 @@ class StoredStudy(StudyTables):
         return [line]
 
     def untested_reason(self) -> str:
-        """Why a finished study has no comparison on test rows."""
-        return "it is unfinished" if self._summary is None else self._untested_reason(self._summary)
-
-    def _untested_reason(self, summary: Summary) -> str:
+        """Why the study has no comparison on test rows."""
+        if self._summary is None:
+            return wording.IS_UNFINISHED
         tested = self._scored[self._scored["split"] == "test"]
-        return wording.untested_reason(tested["error"].dropna().tolist(), len(tested), summary.tested)
+        return wording.untested_reason(tested["error"].dropna().tolist(), len(tested), self._summary.tested)
 
     @property
     def spent(self) -> str:
@@ -206,6 +204,10 @@ class StoredStudy(StudyTables):
             tried=len(self._trials),
             candidates=summary.candidates[0],
         )
+
+    def has_default_choices(self, trial: int) -> bool:
+        """Whether a trial is the default prompt, by its choices."""
+        return self._trial(trial).choices == self._trial(0).choices
 
     def changes(self, trial: int, width: int = 24) -> str:
         """A trial's choices that differ from the default's, each option shortened to ``width`` characters."""

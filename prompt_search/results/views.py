@@ -245,6 +245,6 @@ def _options(frame: pd.DataFrame, choice: str, option: str) -> list[str]:
 
 def _compared(result: StoredStudy, trial: int, width: int) -> Pieces | str:
     """The choices in which a trial differs from the default or the winner; marked where the winner has another."""
-    if result.changes(trial) == wording.DEFAULT_CHOICES:
+    if result.has_default_choices(trial):
         return wording.DEFAULT_CHOICES
     return Pieces(tuple((f"{name}={option}", marked) for name, option, marked in result.compared(trial, width)))

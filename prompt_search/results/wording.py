@@ -112,6 +112,9 @@ def no_verdict(reason: str) -> str:
     return f"There is no verdict, because {reason}"
 
 
+IS_UNFINISHED = "it is unfinished"
+
+
 def untested_reason(errors: Sequence[str], tested_rows: int, wanted: bool) -> str:
     """Why winner and default were not compared on the test rows.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from prompt_search import _html
 from prompt_search.budget import Budget, most_used
 from prompt_search.llm.messages import Request, Response, Usage
+from prompt_search.results.frames import mean_of
 from prompt_search.search.settings import BATCH_ROWS
 from prompt_search.storage.database import sqlite_file
 from prompt_search.storage.store import Store
@@ -114,9 +115,9 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
 def _from_responses(responses: Collection[Response]) -> _RequestMeans:
     """Means of stored responses."""
     return _RequestMeans(
-        prompt_tokens=_mean([response.usage.prompt_tokens or 0 for response in responses]),
-        completion_tokens=_mean([response.usage.completion_tokens or 0 for response in responses]),
-        latency_s=_mean([response.latency_s for response in responses if not math.isnan(response.latency_s)]),
+        prompt_tokens=mean_of([response.usage.prompt_tokens or 0 for response in responses]),
+        completion_tokens=mean_of([response.usage.completion_tokens or 0 for response in responses]),
+        latency_s=mean_of([response.latency_s for response in responses if not math.isnan(response.latency_s)]),
         basis=wording.stored_basis(len(responses)),
     )
 
@@ -126,8 +127,8 @@ def _from_prompts(requests: Sequence[Request]) -> _RequestMeans:
     sizes = [sum(len(message.content.encode("utf-8", "surrogatepass")) for message in r.messages) for r in requests]
     bounds = [bound.completion_tokens or 0 for bound in map(most_used, requests) if bound is not None]
     return _RequestMeans(
-        prompt_tokens=_mean(sizes) / wording.BYTES_PER_TOKEN,
-        completion_tokens=_mean(bounds) if len(bounds) == len(requests) else math.nan,
+        prompt_tokens=mean_of(sizes) / wording.BYTES_PER_TOKEN,
+        completion_tokens=mean_of(bounds) if len(bounds) == len(requests) else math.nan,
         latency_s=math.nan,
         basis=wording.rendered_basis(len(requests), bounded=bool(bounds)),
     )
@@ -141,8 +142,3 @@ def _usd(plan: StudyPlan, request: Request, means: _RequestMeans) -> float:
         prompt_tokens=round(1000 * means.prompt_tokens), completion_tokens=round(1000 * means.completion_tokens)
     )
     return plan.price(request, usage) / 1000
-
-
-def _mean(values: Sequence[float]) -> float:
-    """The mean; NaN of no values."""
-    return sum(values) / len(values) if values else math.nan
