@@ -16,8 +16,9 @@ from prompt_search.answers import Unparsed
 from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
-from prompt_search.evaluation.responder import Completer, Responder
+from prompt_search.evaluation.responder import Completer, RefusedFeature, Responder
 from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.llm.dialect.dialect import Dialect, Refusal
 from prompt_search.llm.messages import Request, Response
 from prompt_search.metrics import Corpus, ReferenceMetric, margin, score
 
@@ -63,14 +64,15 @@ class Evaluator:
         seen: set[str] = set()
         prices = []
         for row in rows:
-            keys = {request.key for request in prepared.requests(self._rows[row])} - seen
+            keys = {key for _, key in self._requests((prepared, row))} - seen
             new = {key for key in keys if self._responder.is_new(key)}
             seen |= new
             prices.append(len(new))
         return prices
 
     async def evaluate(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
-        """The outcomes of jobs, in their order; None where the budget left no room.
+        """The outcomes of jobs, in their order; None where the budget left no room, or the server is known to refuse
+        such requests.
 
         Whatever happens, requests in flight are waited for and stored: they have been paid for.
 
@@ -101,7 +103,7 @@ class Evaluator:
             try:
                 with self._responder.stopping_on_error():
                     await done(index, await self._outcome(job, requests, split, batch))
-            except BudgetExceeded:
+            except (BudgetExceeded, RefusedFeature):
                 pass
             except BaseException as error:  # raised when all requests in flight are done
                 failures.append(error)
@@ -134,21 +136,22 @@ class Evaluator:
 
     def _requests(self, job: Job) -> list[KeyedRequest]:
         prepared, row = job
-        return [(request, request.key) for request in prepared.requests(self._rows[row])]
+        requests = [self._responder.applied(request) for request in prepared.requests(self._rows[row])]
+        return [(request, request.key) for request in requests]
 
     async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch) -> Outcome:
         """The outcome of one job, whose last request is the row's; one before it is the content-free request."""
         prepared, row = job
         responses: list[Response] = []
         for request, key in requests:
-            response, cached = await self._responder.respond(
+            answered = await self._responder.respond(
                 request, key, prompt=prepared.prompt.source, split=split, batch=batch
             )
-            if response.error is not None:
-                return Outcome.failed(row, key, response.error, cached)
-            responses.append(response)
+            if answered.response.error is not None:
+                return Outcome.failed(row, answered.key, answered.response.error, answered.cached)
+            responses.append(answered.response)
         *before, response = responses
-        return await self._scored(job, key, response, before[0] if before else None, cached)
+        return await self._scored(job, answered.key, response, before[0] if before else None, answered.cached)
 
     async def _scored(self, job: Job, key: str, response: Response, baseline: Response | None, cached: bool) -> Outcome:
         """The outcome of a response that is no error."""
@@ -170,6 +173,32 @@ class Evaluator:
             cached=cached,
             margin=by,
         )
+
+    def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:
+        """The prompt with its parameters as the server takes them, as far as is known."""
+        parameters = self._dialect(prepared).changed(prepared.prompt.parameters)
+        if parameters is prepared.prompt.parameters:
+            return prepared
+        return replace(prepared, prompt=replace(prepared.prompt, parameters=parameters))
+
+    def refusal(self, prepared: PreparedPrompt, row: int) -> Refusal | None:
+        """Why the server is known to refuse the prompt with a row; None where it is not."""
+        dialect = self._dialect(prepared)
+        return dialect.refusal(dialect.applied(prepared.request(self._rows[row].fields)))
+
+    def evade(self, prepared: PreparedPrompt, row: int) -> bool:
+        """Change all requests so that they do without what the server refuses in this prompt with a row, and say
+        whether that is possible."""
+        dialect = self._dialect(prepared)
+        return dialect.evade(dialect.applied(prepared.request(self._rows[row].fields)))
+
+    @property
+    def told(self) -> list[str]:
+        """What was learned of each server that takes something else than was to be sent, in words."""
+        return self._responder.told
+
+    def _dialect(self, prepared: PreparedPrompt) -> Dialect:
+        return self._responder.dialect(prepared.endpoint, prepared.model)
 
     def calibrated(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> PreparedPrompt:
         """The prepared prompt with its answer form calibrated on these outcomes, where the form learns from rows."""
@@ -220,7 +249,7 @@ class Evaluator:
         if not isinstance(self._metric, ReferenceMetric):
             return None
         rows = [self._rows[outcome.row] for outcome in outcomes]
-        keys = [[request.key for request in prepared.requests(row)] for row in rows]
+        keys = [[key for _, key in self._requests((prepared, outcome.row))] for outcome in outcomes]
         responses = self._responder.responses({key for of_row in keys for key in of_row})
         table = []
         for outcome, (*before, key) in zip(outcomes, keys, strict=True):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import ChainMap
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import ChainMap, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from anyio import CapacityLimiter
 
 from prompt_search.budget import Spending
-from prompt_search.errors import BudgetExceeded
+from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.evaluation.failure_limit import FailureLimit
 from prompt_search.evaluation.request_batch import RequestBatch, RequestClaims
 from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.llm.dialect.dialect import Dialect, Refusal
 from prompt_search.llm.messages import Request, Response
 from prompt_search.storage.records import Call, Found, Saved
 
@@ -23,6 +25,25 @@ class Completer(Protocol):
     """What sends requests to one model; `prompt_search.llm.client.Client` is one."""
 
     async def complete(self, request: Request) -> Response: ...
+
+
+class RefusedFeature(Exception):
+    """A request has a feature that the server is known to refuse, so it was not sent."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A request as it was sent, its key, and its response; ``cached``: whether the response cost nothing in this
+    run."""
+
+    request: Request
+    key: str
+    response: Response
+    cached: bool
 
 
 class Responder:
@@ -58,6 +79,21 @@ class Responder:
         """Keys of the requests whose response this run has used, each with whether the response cost nothing; without
         ``tracks_price`` those of the last two batches alone."""
         self._in_flight: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
+        self._dialects: defaultdict[tuple[str, str], Dialect] = defaultdict(Dialect)
+        """What is known of each server, by endpoint and model."""
+
+    def dialect(self, endpoint: str, model: str) -> Dialect:
+        """What is known of a model's server."""
+        return self._dialects[endpoint, model]
+
+    @property
+    def told(self) -> list[str]:
+        """What was learned of each model's server, in words; without those of which nothing was."""
+        return [f"{model}: {dialect.told}" for (_, model), dialect in self._dialects.items() if dialect.lessons]
+
+    def applied(self, request: Request) -> Request:
+        """A request as its server takes it, as far as is known."""
+        return self._dialects[request.endpoint, request.model].applied(request)
 
     def is_new(self, key: str) -> bool:
         """Whether a response to this request would add to what is spent: neither this run nor an earlier budget has
@@ -84,7 +120,7 @@ class Responder:
         """A context in which an error stops all requests that still wait for their turn."""
         try:
             yield
-        except BudgetExceeded:
+        except (BudgetExceeded, RefusedFeature):
             raise
         except BaseException as error:
             self._ledger.stop(str(error))
@@ -92,10 +128,11 @@ class Responder:
 
     async def respond(
         self, request: Request, key: str, *, prompt: str, split: str, batch: RequestBatch
-    ) -> tuple[Response, bool]:
-        """The response to a request, and whether it cost nothing now.
+    ) -> Answered:
+        """The response to a request, which is changed as its server takes it.
 
-        A request is sent once, however many rows and prompts need it at the same time.
+        A request is sent once, however many rows and prompts need it at the same time. One with a feature that the
+        server has not accepted yet is sent alone, so that others do not repeat what is refused.
 
         Args:
             request: the request.
@@ -106,8 +143,53 @@ class Responder:
 
         Raises:
             BudgetExceeded: the budget has no room for it.
+            RefusedFeature: the server is known to refuse such a request.
             RunError: nothing is answered any more.
         """
+        dialect = self.dialect(request.endpoint, request.model)
+        own: list[RequestBatch] = []
+        try:
+            while True:
+                sent = self._taken(dialect, request)
+                if sent is not request:  # something was learned since the batch was opened
+                    request, key = sent, sent.key
+                    own.append(await self._claims.open([key], self._is_to_send))
+                    batch = own[-1]
+                async with _turn(dialect, request) as is_current:
+                    if not is_current:
+                        continue
+                    response, cached = await self._once(request, key, prompt, split, batch)
+                    learned = dialect.observe(request, response)
+                if not learned:
+                    return Answered(request=request, key=key, response=response, cached=cached)
+                refusal = dialect.refusal(request)
+                if refusal is not None and self._settings.closes_options:
+                    refused = replace(response, error=f"unsupported: {refusal}")
+                    return Answered(request=request, key=key, response=refused, cached=cached)
+        finally:
+            await self._claims.close(own)
+
+    def _taken(self, dialect: Dialect, request: Request) -> Request:
+        """A request as the server takes it, as far as is known.
+
+        Raises:
+            RefusedFeature: the server does not take it, and a candidate with another option does without.
+            RequestRefused: the server does not take it, and no change makes it one that it takes.
+        """
+        while True:
+            request = dialect.applied(request)
+            refusal = dialect.refusal(request)
+            if refusal is None:
+                return request
+            if self._settings.closes_options:
+                raise RefusedFeature(refusal)
+            if not dialect.evade(request):
+                raise RequestRefused(f"{refusal}; {refusal.cure}")
+
+    async def _once(
+        self, request: Request, key: str, prompt: str, split: str, batch: RequestBatch
+    ) -> tuple[Response, bool]:
+        """The response to a request, which is sent once at most, and whether it cost nothing in this run."""
         if key in self._used:
             call = batch.found.calls.get(key)
             response = call.response if call else self.responses([key])[key]
@@ -172,7 +254,8 @@ class Responder:
         batch.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
             raise BudgetExceeded(response.error)
-        self._failure_limit.check(response, prompt)
+        if not self.dialect(request.endpoint, request.model).is_news(response):
+            self._failure_limit.check(response, prompt)
         return response
 
     async def _complete(self, request: Request) -> Response:
@@ -217,4 +300,17 @@ class Responder:
         return key in self._used or call.number >= self._first_number
 
     def _is_retried(self, call: Call) -> bool:
-        return self._retry_errors and call.response.error is not None and not call.cut_short
+        failed = call.response.error is not None and call.response.lesson is None
+        return self._retry_errors and failed and not call.cut_short
+
+
+@asynccontextmanager
+async def _turn(dialect: Dialect, request: Request) -> AsyncIterator[bool]:
+    """A context in which a request may be sent, alone where the server has not accepted its like yet; whether nothing
+    was learned while it waited."""
+    if dialect.is_tried(request):
+        yield True
+        return
+    known = len(dialect.lessons)
+    async with dialect.alone:
+        yield known == len(dialect.lessons) and not dialect.is_tried(request)

@@ -30,6 +30,8 @@ class EvaluationSettings:
         role: purpose of the calls, as the ledger's table shows it.
         tracks_price: whether `Evaluator.price` is called. If not, only the request keys of the last two batches are
             kept, so that memory does not grow with the rows.
+        closes_options: whether a feature of requests that a server refuses closes the candidates that have it. If not,
+            requests are changed so that they do without, or the run ends.
         retry_errors: whether requests that failed in an earlier run are sent again.
         on_response: called after every response, with whether it cost nothing in this run.
         seed: for the random part of the waits between attempts.
@@ -46,6 +48,7 @@ class EvaluationSettings:
     paid_before: Set[str] = frozenset()
     role: str = "task"
     tracks_price: bool = True
+    closes_options: bool = False
     retry_errors: bool = False
     on_response: Callable[[Response, bool], None] | None = None
     seed: int = 0

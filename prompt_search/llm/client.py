@@ -261,7 +261,7 @@ class Client:
             reply = await transport.send(body)
             self._answered = self._answered or reply.failure is None
             try:
-                response = parser.parse(reply)
+                response = parser.parse(reply, request)
             except AttemptError as error:
                 attempts.lost += error.lost
                 turn.failed(no_capacity=error.no_capacity, retry_after_s=error.retry_after_s)

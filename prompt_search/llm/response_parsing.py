@@ -6,13 +6,17 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.messages import Response, TopLogprobs, Usage
+from prompt_search.llm.dialect.refusals import lesson_of_refusal
+from prompt_search.llm.dialect.room import lesson_of_answer
+from prompt_search.llm.messages import Request, Response, TopLogprobs, Usage
 from prompt_search.llm.model import Model, key_variable, model_secrets
 from prompt_search.llm.redaction import redacted_line
+from prompt_search.llm.server_error import ServerError
 from prompt_search.llm.transport import Failure, HttpReply
 
 _RETRIED_STATUS = frozenset({408, 409, 429})
@@ -67,7 +71,7 @@ class ResponseParser:
         self._request_timeout = request_timeout
         self._secrets = model_secrets(model)
 
-    def parse(self, reply: HttpReply) -> Response:
+    def parse(self, reply: HttpReply, request: Request) -> Response:
         """The response that a reply holds.
 
         Raises:
@@ -84,8 +88,9 @@ class ResponseParser:
                 raise AttemptError("malformed", self._line(f"the response is not JSON: {answer}")) from None
         status = reply.status if reply.status >= 400 else _error_status(answer)
         if status is not None:
-            return self._refused(status, answer, reply.headers)
-        return self._answer(answer, reply.latency_s)
+            return self._refused(status, answer, reply.headers, request)
+        response = self._answer(answer, reply.latency_s)
+        return replace(response, lesson=lesson_of_answer(request, response))
 
     def error(self, error: str, latency_s: float = math.nan) -> Response:
         """A response without an answer."""
@@ -105,10 +110,16 @@ class ResponseParser:
             return AttemptError("server", self._line(f"the response of {where} was lost: {why}"))
         return AttemptError("server", self._line(f"the connection to {where} broke: {why}"))
 
-    def _refused(self, status: int, answer: object, headers: Mapping[str, str]) -> Response:
+    def _refused(self, status: int, answer: object, headers: Mapping[str, str], request: Request) -> Response:
         """What an error status means: an error of this request, a reason to try again, or the end of the run."""
         reason, code = _server_message(answer)
         message = self._line(f"{self._endpoint} answered {status} for {self._model.name}: {reason}")
+        param = answer.get("error", answer).get("param") if isinstance(answer, Mapping) and isinstance(answer.get("error", answer), Mapping) else ""
+        error = ServerError(status=status, message=reason, code=code, param=str(param or ""))
+        lesson = lesson_of_refusal(request, error)
+        if lesson is not None:
+            lesson = replace(lesson, reason=self._line(lesson.reason))
+            return replace(self.error(f"bad_request: {message}"), lesson=lesson)
         if status in _REMEDIES or code == "insufficient_quota":
             remedy = _REMEDIES.get(status, _QUOTA_REMEDY).format(key=key_variable(self._model))
             raise RequestRefused(f"{message}; {remedy}") from None

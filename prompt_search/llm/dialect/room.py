@@ -1,0 +1,40 @@
+"""Answers that end before they begin: models that think first need room for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from prompt_search.llm.lesson import Lesson
+from prompt_search.llm.messages import ANSWER_LIMITS, Request, Response
+
+ROOMS: Final = (1024, 4096, 16384)
+"""Numbers of tokens that an answer may have, one after the other, where a model spends all of fewer on thinking."""
+
+ROOM_FACTOR: Final = 4
+"""How many times the thinking of the first answer is allowed for that of others."""
+
+_OPEN_THOUGHT = re.compile(r"\s*<(think|thinking|thought|reasoning)\b(?!.*</\1>)", re.IGNORECASE | re.DOTALL)
+
+
+def lesson_of_answer(request: Request, response: Response) -> Lesson | None:
+    """The room that answers of this model need, where this one ended while the model was still thinking, or nearly so.
+
+    An answer form that reads the first token alone is left as it is.
+    """
+    if response.error is not None or request.parameters.get("logprobs"):
+        return None
+    limits = {name: value for name in ANSWER_LIMITS if isinstance(value := request.parameters.get(name), int)}
+    if not limits:
+        return None
+    name, limit = next(iter(limits.items()))
+    thought = response.usage.reasoning_tokens or 0
+    cut = response.finish_reason == "length"
+    ended_thinking = cut and (not response.text.strip() or _OPEN_THOUGHT.match(response.text) is not None)
+    if not ended_thinking and ROOM_FACTOR * thought <= limit:
+        return None
+    wanted = max(limit + 1, ROOM_FACTOR * thought)
+    room = next((room for room in ROOMS if room >= wanted), None)
+    if room is None:
+        return None
+    return Lesson(action="floor", name=name, value=room, reason="the model thinks before it answers")
