@@ -51,7 +51,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import proposals
 from prompt_search.search.race import Race
-from prompt_search.search.settings import CallBudget, RaceSettings
+from prompt_search.search.settings import CallBudget, RaceSettings, RefusalOf
 
 Floats = NDArray[np.float64]
 Levels = tuple[int, ...]
@@ -259,6 +259,7 @@ class Counter:
         self.truth = truth
         self.calls = calls
         self.spent = 0
+        self.asked: set[tuple[str, int]] = set()
         self.soft = soft
         self.space = truth.space
         self.names = [factor.name for factor in self.space.factors]
@@ -281,13 +282,21 @@ class Counter:
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
 
+    def refusals(self) -> RefusalOf:
+        return lambda prepared, row: None
+
+    def evade(self, prepared: PreparedPrompt, row: int) -> bool:
+        return False
+
     async def reparse(
         self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
     ) -> tuple[PreparedPrompt, list[Outcome]]:
         return prepared, list(outcomes)
 
     async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
-        self.spent += len(jobs)
+        asked = {(prepared.prompt.source, row) for prepared, row in jobs} - self.asked  # a response is paid for once
+        self.asked |= asked
+        self.spent += len(asked)
         return [self._outcome(prepared, row) for prepared, row in jobs]
 
     def _outcome(self, prepared: PreparedPrompt, row: int) -> Outcome:

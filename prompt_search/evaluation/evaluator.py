@@ -18,7 +18,7 @@ from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
 from prompt_search.evaluation.responder import Completer, RefusedFeature, Responder
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.dialect.dialect import Dialect, Refusal
+from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.llm.messages import Request, Response
 from prompt_search.metrics import Corpus, ReferenceMetric, margin, score
 
@@ -136,7 +136,7 @@ class Evaluator:
 
     def _requests(self, job: Job) -> list[KeyedRequest]:
         prepared, row = job
-        requests = [self._responder.applied(request) for request in prepared.requests(self._rows[row])]
+        requests = [self._responder.dialects.applied(request) for request in prepared.requests(self._rows[row])]
         return [(request, request.key) for request in requests]
 
     async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch) -> Outcome:
@@ -176,29 +176,34 @@ class Evaluator:
 
     def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:
         """The prompt with its parameters as the server takes them, as far as is known."""
-        parameters = self._dialect(prepared).changed(prepared.prompt.parameters)
+        dialect = self._responder.dialects.of(prepared.endpoint, prepared.model)
+        parameters = dialect.changed(prepared.prompt.parameters)
         if parameters is prepared.prompt.parameters:
             return prepared
         return replace(prepared, prompt=replace(prepared.prompt, parameters=parameters))
 
-    def refusal(self, prepared: PreparedPrompt, row: int) -> Refusal | None:
-        """Why the server is known to refuse the prompt with a row; None where it is not."""
-        dialect = self._dialect(prepared)
-        return dialect.refusal(dialect.applied(prepared.request(self._rows[row].fields)))
+    def refusals(self) -> Callable[[PreparedPrompt, int], Refusal | None]:
+        """What servers are known to refuse now: a function that tells why a prompt with a row is refused."""
+        dialects = self._responder.dialects.copy()
+
+        def refusal(prepared: PreparedPrompt, row: int) -> Refusal | None:
+            if not dialects.refuse_anything:
+                return None
+            request = dialects.applied(prepared.request(self._rows[row].fields))
+            return dialects.of(request.endpoint, request.model).refusal(request)
+
+        return refusal
 
     def evade(self, prepared: PreparedPrompt, row: int) -> bool:
         """Change all requests so that they do without what the server refuses in this prompt with a row, and say
         whether that is possible."""
-        dialect = self._dialect(prepared)
+        dialect = self._responder.dialects.of(prepared.endpoint, prepared.model)
         return dialect.evade(dialect.applied(prepared.request(self._rows[row].fields)))
 
     @property
     def told(self) -> list[str]:
         """What was learned of each server that takes something else than was to be sent, in words."""
-        return self._responder.told
-
-    def _dialect(self, prepared: PreparedPrompt) -> Dialect:
-        return self._responder.dialect(prepared.endpoint, prepared.model)
+        return self._responder.dialects.told
 
     def calibrated(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> PreparedPrompt:
         """The prepared prompt with its answer form calibrated on these outcomes, where the form learns from rows."""
@@ -219,13 +224,14 @@ class Evaluator:
     ) -> tuple[PreparedPrompt, list[Outcome]]:
         """Calibrate the answer form on these outcomes, and parse their stored responses again without a call.
 
+        The prompt comes back with its parameters as the server takes them.
         Corpus metrics are computed over exactly these rows.
         """
         calibrated = self.calibrated(prepared, outcomes)
         if calibrated is prepared:
-            return prepared, self.with_corpus_scores(outcomes)
+            return self.sent(prepared), self.with_corpus_scores(outcomes)
         parsed = await self.evaluate([(calibrated, outcome.row) for outcome in outcomes], split)
-        return calibrated, self.with_corpus_scores([outcome for outcome in parsed if outcome is not None])
+        return self.sent(calibrated), self.with_corpus_scores([outcome for outcome in parsed if outcome is not None])
 
     def with_corpus_scores(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """One prompt's outcomes, with scores computed over all of them where the metric is a corpus metric."""

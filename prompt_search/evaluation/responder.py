@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import ChainMap, defaultdict
+from collections import ChainMap
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.evaluation.failure_limit import FailureLimit
 from prompt_search.evaluation.request_batch import RequestBatch, RequestClaims
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.dialect.dialect import Dialect, Refusal
+from prompt_search.llm.dialect.dialect import Dialect, Dialects, Refusal
 from prompt_search.llm.messages import Request, Response
 from prompt_search.storage.records import Call, Found, Saved
 
@@ -55,6 +55,9 @@ class Responder:
         slots: bounds of how many requests to a model are in flight, by endpoint and model; default:
             ``settings.max_concurrency`` for each.
         sleep: waits for others to answer what they claimed.
+
+    Attributes:
+        dialects: what is known of the servers.
     """
 
     def __init__(
@@ -79,21 +82,7 @@ class Responder:
         """Keys of the requests whose response this run has used, each with whether the response cost nothing; without
         ``tracks_price`` those of the last two batches alone."""
         self._in_flight: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
-        self._dialects: defaultdict[tuple[str, str], Dialect] = defaultdict(Dialect)
-        """What is known of each server, by endpoint and model."""
-
-    def dialect(self, endpoint: str, model: str) -> Dialect:
-        """What is known of a model's server."""
-        return self._dialects[endpoint, model]
-
-    @property
-    def told(self) -> list[str]:
-        """What was learned of each model's server, in words; without those of which nothing was."""
-        return [f"{model}: {dialect.told}" for (_, model), dialect in self._dialects.items() if dialect.lessons]
-
-    def applied(self, request: Request) -> Request:
-        """A request as its server takes it, as far as is known."""
-        return self._dialects[request.endpoint, request.model].applied(request)
+        self.dialects = Dialects()
 
     def is_new(self, key: str) -> bool:
         """Whether a response to this request would add to what is spent: neither this run nor an earlier budget has
@@ -126,9 +115,7 @@ class Responder:
             self._ledger.stop(str(error))
             raise
 
-    async def respond(
-        self, request: Request, key: str, *, prompt: str, split: str, batch: RequestBatch
-    ) -> Answered:
+    async def respond(self, request: Request, key: str, *, prompt: str, split: str, batch: RequestBatch) -> Answered:
         """The response to a request, which is changed as its server takes it.
 
         A request is sent once, however many rows and prompts need it at the same time. One with a feature that the
@@ -146,7 +133,7 @@ class Responder:
             RefusedFeature: the server is known to refuse such a request.
             RunError: nothing is answered any more.
         """
-        dialect = self.dialect(request.endpoint, request.model)
+        dialect = self.dialects.of(request.endpoint, request.model)
         own: list[RequestBatch] = []
         try:
             while True:
@@ -254,7 +241,7 @@ class Responder:
         batch.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
             raise BudgetExceeded(response.error)
-        if not self.dialect(request.endpoint, request.model).is_news(response):
+        if not self.dialects.of(request.endpoint, request.model).is_news(response):
             self._failure_limit.check(response, prompt)
         return response
 

@@ -114,7 +114,11 @@ class ResponseParser:
         """What an error status means: an error of this request, a reason to try again, or the end of the run."""
         reason, code = _server_message(answer)
         message = self._line(f"{self._endpoint} answered {status} for {self._model.name}: {reason}")
-        param = answer.get("error", answer).get("param") if isinstance(answer, Mapping) and isinstance(answer.get("error", answer), Mapping) else ""
+        param = (
+            answer.get("error", answer).get("param")
+            if isinstance(answer, Mapping) and isinstance(answer.get("error", answer), Mapping)
+            else ""
+        )
         error = ServerError(status=status, message=reason, code=code, param=str(param or ""))
         lesson = lesson_of_refusal(request, error)
         if lesson is not None:

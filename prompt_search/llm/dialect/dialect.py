@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from prompt_search.llm.dialect.features import cure, features, value_feature, way_out
-from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.failures import fault_of
+from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import Request, Response
 
 ALIKE_REFUSALS: Final = 2
@@ -155,3 +155,34 @@ class Dialect:
         """All lessons in words, without a full stop; "" without any."""
         return "; ".join(lesson.told for lesson in self.lessons)
 
+
+class Dialects:
+    """What is known of several models' servers."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Dialect] = {}
+
+    def of(self, endpoint: str, model: str) -> Dialect:
+        """What is known of the server of one model."""
+        return self._known.setdefault((endpoint, model), Dialect())
+
+    def applied(self, request: Request) -> Request:
+        """A request as its server takes it, as far as is known."""
+        return self.of(request.endpoint, request.model).applied(request)
+
+    @property
+    def refuse_anything(self) -> bool:
+        """Whether any server is known to refuse a feature of requests."""
+        return any(lesson.action == "close" for dialect in self._known.values() for lesson in dialect.lessons)
+
+    def copy(self) -> Dialects:
+        """What is known now, which later lessons do not change."""
+        copied = Dialects()
+        for (endpoint, model), dialect in self._known.items():
+            copied.of(endpoint, model).lessons = list(dialect.lessons)
+        return copied
+
+    @property
+    def told(self) -> list[str]:
+        """What was learned of each model's server, in words; without those of which nothing was."""
+        return [f"{model}: {dialect.told}" for (_, model), dialect in self._known.items() if dialect.lessons]

@@ -125,7 +125,9 @@ def _named(parameters: Mapping[str, Any], error: ServerError, words: str) -> Ite
         elif found and (name != "n" or re.search(r"""['"`]n['"`]""", words)):
             places[name] = found.start()
     if "response_format" in parameters and "response_format" not in places:
-        found = re.search(r"json[_ ]schema|json[_ ]object|structured output|guided (?:json|decoding)|grammar", words, re.I)
+        found = re.search(
+            r"json[_ ]schema|json[_ ]object|structured output|guided (?:json|decoding)|grammar", words, re.I
+        )
         if found:
             places["response_format"] = found.start()
     yield from sorted(places, key=places.__getitem__)
