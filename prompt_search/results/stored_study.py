@@ -138,10 +138,13 @@ class StoredStudy(StudyTables):
 
     @property
     def headline(self) -> str:
-        """The result in three lines: the test, the scores of the search, and what the study used."""
+        """The result in three lines: the test, the scores of the search, and what the study used; and one for each
+        server that takes other requests than were to be sent."""
         if self._summary is None:
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
-        return "\n".join([f"{self.name}: {self._test_sentences()}.", *self._search_line(), self.spent])
+        return "\n".join(
+            [f"{self.name}: {self._test_sentences()}.", *self._search_line(), self.spent, *self._summary.dialect]
+        )
 
     def _test_sentences(self) -> str:
         verdict = self.verdict

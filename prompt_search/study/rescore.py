@@ -171,6 +171,7 @@ class _Rescoring:
             budget=before.budget,
             sealed=before.sealed,
             hand_written=before.hand_written,
+            dialect=before.dialect,
             model=before.model,
             order=sorted(estimates, key=lambda trial: (-estimates[trial], trial)),
             rescored={

@@ -129,7 +129,8 @@ class _Run:
             if self._ledger.stopped is None:
                 await self._test(evaluator, race, winner)
         if self._ledger.stopped is None:
-            self._recorder.finish(race, self._recorder.summary(race, winner, tested=self._max_tested > 0))
+            summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
+            self._recorder.finish(race, summary)
 
     def _search_calls(self) -> float:
         """The number of calls that the search may spend: those that the test does not need, as far as is known now."""

@@ -184,5 +184,9 @@ class Dialects:
 
     @property
     def told(self) -> list[str]:
-        """What was learned of each model's server, in words; without those of which nothing was."""
-        return [f"{model}: {dialect.told}" for (_, model), dialect in self._known.items() if dialect.lessons]
+        """What was learned of each model's server, in one sentence; without those of which nothing was."""
+        return [
+            f"The server of {model} differs: {dialect.told}."
+            for (_, model), dialect in self._known.items()
+            if dialect.lessons
+        ]

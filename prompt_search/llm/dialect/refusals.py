@@ -105,7 +105,9 @@ def _of_parameters(request: Request, error: ServerError, words: str) -> Lesson |
     unsupported, bound = _UNSUPPORTED.search(words), _BOUND.search(words)
     for name in _named(request.parameters, error, words):
         if bound and not (unsupported and _only_default(words)):
-            lesson = _bounded(name, request.parameters[name], words)
+            # Some servers call the number of listed tokens "logprobs".
+            numbered = "top_logprobs" if name == "logprobs" and "top_logprobs" in request.parameters else name
+            lesson = _bounded(numbered, request.parameters[numbered], words)
             if lesson is not None:
                 return lesson
         if unsupported or error.param.endswith(name):
