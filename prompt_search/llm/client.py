@@ -229,7 +229,7 @@ class Client:
                 response = parser.error(_outcome(error, attempts), self._clock() - start)
         if attempts.sent == 1 and not attempts.lost:
             return response
-        return replace(response, attempts=attempts.sent, lost=attempts.lost)
+        return replace(response, attempts=attempts.sent, lost=attempts.lost + response.lost)
 
     def _opened(self, request: Request) -> tuple[Transport, ResponseParser]:
         """What sends a request that this client can send, and what reads the reply."""
@@ -261,7 +261,7 @@ class Client:
             reply = await transport.send(body)
             self._answered = self._answered or reply.failure is None
             try:
-                response = parser.parse(reply)
+                response = parser.parse(reply, request)
             except AttemptError as error:
                 attempts.lost += error.lost
                 turn.failed(no_capacity=error.no_capacity, retry_after_s=error.retry_after_s)
