@@ -36,8 +36,8 @@ LONGEST_TEXT: Final = 20_000
 LONGEST_PAGE: Final = 5_000
 """Number of characters of a web page that are searched for what it says."""
 
-_DEEPEST: Final = 6
-"""Number of errors inside of errors that are read."""
+_DEEPEST: Final = 12
+"""Number of levels of values inside of values that are searched for errors."""
 
 _FAILED: Final = 500
 """The status of an error that was sent as a success and does not say what it is."""
@@ -96,9 +96,8 @@ def read_error(status: int, content: object) -> ServerError:
         except UnreadableBody:
             body = body_text(content)
     parts = _parts(body, _DEEPEST)
-    inner = parts.status or next(
-        (_STATUS_OF[w] for w in (parts.code.lower(), parts.type.lower()) if w in _STATUS_OF), 0
-    )
+    named = next((_STATUS_OF[word] for each in (parts.code, parts.type) if (word := each.lower()) in _STATUS_OF), 0)
+    inner = parts.status if parts.status not in (0, status) else named or parts.status
     if status < 400:
         status = inner or _FAILED
     elif status >= 500 and inner in _PASSED_ON:
@@ -212,7 +211,7 @@ def _quoted(text: str) -> object:
         start, end = len(before) - 1, text.rfind("]") + 1
     for written in (
         text[start:end],
-        text[start:end].replace("\\n", "\n"),
+        text[start:end].replace("\\n", "\n").replace("\\'", "'"),
         _PYTHON_TOKEN.sub(_json_token, text[start:end]),
     ):
         try:
