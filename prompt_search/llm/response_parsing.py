@@ -1,7 +1,6 @@
 """What one attempt came to, as a `Response`: an answer, an error of this request, or a reason to try again.
 
-Bodies are read in `prompt_search.llm.bodies`, answers in `completion_reading` and `usage_reading`, errors in
-`server_error`, `refusals` and `retry_after`.
+Answers are read in `prompt_search.llm.replies`, errors in `prompt_search.llm.server_error`.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.bodies import UnreadableBody, body_text, mapping, read_body, shown
-from prompt_search.llm.completion_reading import Completion, NotUnderstood, read_choice
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.llm.model import Model, key_variable, model_secrets
 from prompt_search.llm.redaction import redacted_line
 from prompt_search.llm.refusals import NO_CAPACITY_STATUS, meaning
-from prompt_search.llm.retry_after import retry_after_s
+from prompt_search.llm.replies.bodies import UnreadableBody, body_text, mapping, read_body, shown
+from prompt_search.llm.replies.completion_reading import Completion, NotUnderstood, read_choice
+from prompt_search.llm.replies.retry_after import retry_after_s
+from prompt_search.llm.replies.usage_reading import read_usage
 from prompt_search.llm.server_error import ServerError, is_error, read_error
 from prompt_search.llm.transport import Failure, HttpReply
-from prompt_search.llm.usage_reading import read_usage
 
 MOST_PAGES: Final = 6
 """Number of web pages in a row that are taken for a passing fault of a server that has answered before."""

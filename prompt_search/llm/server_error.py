@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from prompt_search.llm.bodies import UnreadableBody, body_text, mapping, read_body, shown
+from prompt_search.llm.replies.bodies import UnreadableBody, body_text, mapping, read_body, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

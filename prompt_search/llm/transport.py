@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from prompt_search.errors import InputError
 from prompt_search.llm.model import Model
 from prompt_search.llm.redaction import public_url, redact
-from prompt_search.llm.retry_after import is_kept
+from prompt_search.llm.replies.retry_after import is_kept
 
 if TYPE_CHECKING:
     import aiohttp

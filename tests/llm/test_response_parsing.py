@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.completion_reading import normal_end
 from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.price import Price
+from prompt_search.llm.replies.completion_reading import normal_end
 from prompt_search.llm.response_parsing import AttemptError, ResponseParser
 from prompt_search.llm.transport import HttpReply
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.llm.retry_after import is_kept, retry_after_s
+from prompt_search.llm.replies.retry_after import is_kept, retry_after_s
 
 NOW = 1_741_305_600.0
 """2025-03-07T00:00:00Z."""

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from prompt_search.llm.messages import Response, Usage
-from prompt_search.llm.usage_reading import read_usage, token_count
+from prompt_search.llm.replies.usage_reading import read_usage, token_count
 
 
 def usage(prompt: int | None, completion: int | None, cached: int | None = None, reasoning: int | None = None) -> Usage:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from prompt_search.llm.bodies import mapping
 from prompt_search.llm.messages import Usage
+from prompt_search.llm.replies.bodies import mapping
 
 MOST_TOKENS: Final = 2**53
 """A count of so many tokens or more means nothing."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from prompt_search.llm.bodies import mapping
 from prompt_search.llm.messages import TopLogprobs
+from prompt_search.llm.replies.bodies import mapping
 
 _ENDS: Final[dict[str, str]] = {
     **dict.fromkeys(
