@@ -110,9 +110,8 @@ def _of_request(status: int, words: str, message: str) -> Meaning:
         return "passing"
     if _CONTEXT.search(words):
         return "context_length"
-    if status < 500 or status in _WRAPPING_STATUS:
-        if _FILTER.search(words):
-            return "content_filter"
-        if status < 500 or (_REQUEST.search(words) and not _PASSING.search(message)):
-            return "bad_request"
-    return "passing"
+    if status >= 500 and (status not in _WRAPPING_STATUS or _PASSING.search(message)):
+        return "passing"
+    if _FILTER.search(words):
+        return "content_filter"
+    return "bad_request" if status < 500 or _REQUEST.search(words) else "passing"

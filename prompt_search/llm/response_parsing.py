@@ -147,7 +147,7 @@ class ResponseParser:
                     error.status, reply.headers, _value_of(reply) if body is None else body, error.message, self._now
                 ),
             ) from None
-        return self.error(f"{means}: {message}", reply.latency_s)
+        return replace(self.error(f"{means}: {message}", reply.latency_s), lost=int(worked))
 
     def _unreadable(self, unreadable: UnreadableBody, reply: HttpReply) -> Response:
         """A reply that holds no JSON: what was cut off is asked for again, a web page while answers came before."""

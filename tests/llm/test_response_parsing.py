@@ -243,6 +243,14 @@ def test_error_inside_a_choice_is_retried(body: Any, message: str) -> None:
     assert (error.kind, str(error), error.lost) == ("server", f"{WHERE} {message}", True)
 
 
+def test_refusal_inside_a_choice_is_not_retried() -> None:
+    """A provider that refuses while it answers may have worked: what it used counts as lost."""
+    response = parsed(
+        choice(finish_reason="error", message={"content": ""}, error={"code": 400, "message": "odd seed"})
+    )
+    assert (response.error, response.lost) == (f"bad_request: {WHERE} answered 400 for tiny: odd seed", 1)
+
+
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [

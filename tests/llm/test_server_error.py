@@ -181,6 +181,7 @@ def azure(message: str) -> ServerError:
         (error(500, "Internal Server Error"), "passing"),
         (error(500, "litellm.InternalServerError: bad request upstream"), "passing"),
         (error(500, "CUDA out of memory in the chat template error handler"), "passing"),
+        (error(500, "the moderation service is unavailable"), "passing"),
         (error(502, "Bad Gateway"), "passing"),
         (error(503, "bad request: no healthy upstream"), "passing"),
         (error(504, "Gateway Time-out"), "passing"),
