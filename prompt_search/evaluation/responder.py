@@ -206,6 +206,7 @@ class Responder:
         call = batch.found.calls.get(key)
         replayed = None if call is None else self._replayed(key, call)
         if replayed is not None:
+            self._ledger.learn(request, replayed)
             return replayed
         if key in batch.others:
             await batch.others[key]

@@ -74,7 +74,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Numbers of tokens as the server counted them; ``None`` where it did not report them."""
+    """Numbers of tokens as the server counted them; ``None`` where it did not report them.
+
+    ``cached_tokens`` are a part of ``prompt_tokens``, and ``reasoning_tokens`` a part of ``completion_tokens``.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -92,12 +95,12 @@ class Response:
 
     ``error`` is None for a response with an answer, else ``kind: explanation``. The kinds:
 
-    - ``bad_request``: the server cannot process the request (status 400, 413, 422 and the like); it is not retried.
-    - ``context_length``: the request is too long for the model; it is not retried.
+    - ``bad_request``: the server cannot process the request (status 400, 422 and the like); it is not retried.
+    - ``context_length``: the prompt is too long for the model or the server; it is not retried.
     - ``unsupported``: the server refuses a feature of the request, whatever the row is.
     - ``server``: every attempt got one of the statuses 408, 409, 429, 500 and above, or a broken connection.
     - ``timeout``: no attempt got an answer in time.
-    - ``malformed``: the answers to all attempts were no JSON, cut off, or no chat completions.
+    - ``malformed``: the answers to all attempts were cut off, or one was whole and no chat completion.
     - ``empty``: the answers to all attempts were chat completions without choices.
     - ``content_filter``: the server withheld the answer, or the model refused; the request is not retried.
     - ``budget``: the budget had no room for another attempt.

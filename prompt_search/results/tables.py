@@ -21,7 +21,7 @@ from prompt_search.storage.records import USAGE_FIELDS, Columns, SampleRecord, T
 
 CALL_COLUMNS = (
     "call", "key", "role", "split", "attempts", "response", "error", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "latency_s", "cost_usd", "finish_reason",
+    "completion_tokens", "latency_s", "cost_usd", "finish_reason", "reasoning_tokens",
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
@@ -54,7 +54,8 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
     Columns: ``call`` int; ``key`` of the request; ``role`` task, proposer, judge or audit; ``split``; ``attempts`` int,
     number of times that it was sent, 0 for a response from the cache; ``response`` text; ``error`` text or None;
     ``prompt_tokens``, ``cached_tokens`` (prompt tokens that the server had in its cache) and ``completion_tokens``
-    Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it.
+    Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it;
+    ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer.
     """
     frame = pd.DataFrame(
         {

@@ -15,7 +15,7 @@ from prompt_search.storage.summary import Summary
 Columns = dict[str, list[Any]]
 """A table as lists of equal length by column name."""
 
-USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 """The fields of a response's usage that tables show as they are."""
 
 RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason")
