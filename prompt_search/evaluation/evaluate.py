@@ -144,7 +144,8 @@ async def _score_rows(
     """Score a prompt on rows.
 
     Returns:
-        the prompt, with its answer form calibrated on these rows where it learns from rows.
+        the prompt with its parameters as they were sent, and with its answer form calibrated on these rows where it
+        learns from rows.
     """
     jobs = ((prepared, row) for row in rows)
     if not prepared.answer.needs_calibration and not isinstance(metric, Corpus):
@@ -156,7 +157,7 @@ async def _score_rows(
         for index, outcome in enumerate(outcomes):
             await scored.add(index, outcome)
     await scored.flush()
-    return prepared
+    return evaluator.sent(prepared)
 
 
 def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage: str | None) -> Evaluation:
