@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.dialect.refusals import lesson_of_refusal
-from prompt_search.llm.dialect.room import lesson_of_answer
+from prompt_search.llm.dialect.answer_lessons import lesson_of_answer
+from prompt_search.llm.dialect.refusal_lessons import lesson_of_refusal
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.llm.model import Model, key_variable, model_secrets
 from prompt_search.llm.redaction import redacted_line

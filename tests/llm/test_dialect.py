@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from prompt_search.llm.dialect.answer_lessons import lesson_of_answer
 from prompt_search.llm.dialect.dialect import Dialect
-from prompt_search.llm.dialect.refusals import lesson_of_refusal
-from prompt_search.llm.dialect.room import lesson_of_answer
+from prompt_search.llm.dialect.refusal_lessons import lesson_of_refusal
 from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.llm.server_error import ServerError
@@ -52,6 +52,16 @@ def asked(parameters: Mapping[str, Any] = FULL, roles: str = "system user") -> R
          'response_format = "json_schema" is refused'),
         ("Unsupported value: 'reasoning_effort' does not support 'none' with this model.",
          'reasoning_effort = "none" is refused'),
+        (("litellm.UnsupportedParamsError: O-series models don't support temperature=0. Only temperature=1 is supported. "
+         "To drop unsupported openai params from the call, set `litellm.drop_params = True`"), "temperature is not sent"),
+        (("litellm.UnsupportedParamsError: gpt-5-mini doesn't support temperature=0 while reasoning is active. Only "
+         "temperature=1 is supported unless reasoning_effort resolves to 'none'."), "temperature is not sent"),
+        (("litellm.UnsupportedParamsError: mistral does not support parameters: ['reasoning_effort'], for "
+         "model=mistral-small."), "the parameter reasoning_effort is refused"),
+        (("litellm.UnsupportedParamsError: perplexity does not support parameters: ['seed', 'reasoning_effort'], for "
+         "model=sonar."), "seed is not sent"),
+        ("response_format type must be one of \"text\" or \"json_object\", but got: json_schema",
+         'response_format = "json_schema" is refused'),
         ("Unrecognized request argument supplied: reasoning_effort", "the parameter reasoning_effort is refused"),
         ("System role not supported", "the system role is refused"),
         ("Developer instruction is not enabled for models/gemma-3-27b-it", "the system role is refused"),
@@ -190,7 +200,15 @@ def test_answers_that_end_in_thought_need_room(response: Response, room: int | N
 
 def test_first_token_needs_no_room() -> None:
     """An answer form that reads the first token alone is left as it is."""
-    assert lesson_of_answer(asked({"max_tokens": 1, "logprobs": True}), Response(finish_reason="length")) is None
+    response = Response(text="yes", finish_reason="length", logprobs=((("yes", -0.1),),))
+    assert lesson_of_answer(asked({"max_tokens": 1, "logprobs": True}), response) is None
+
+
+def test_answers_without_log_probabilities_close_their_form() -> None:
+    """A server that leaves out log-probabilities in silence is taken to refuse them."""
+    lesson = lesson_of_answer(asked({"max_tokens": 1, "logprobs": True}), Response(text="yes"))
+    assert lesson is not None
+    assert lesson.told == "the parameter logprobs is refused"
 
 
 def test_stored_responses_keep_their_lesson() -> None:

@@ -1,12 +1,15 @@
-"""Answers that end before they begin: models that think first need room for it."""
+"""What an answer says about a server: log-probabilities that it left out, and models that need room to think first."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
+from prompt_search.llm.dialect.features import LOGPROBS
 from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import ANSWER_LIMITS, Request, Response
+
+NO_LOGPROBS: Final = "its answers come without them"
 
 ROOMS: Final = (1024, 4096, 16384)
 """Numbers of tokens that an answer may have, one after the other, where a model spends all of fewer on thinking."""
@@ -18,12 +21,17 @@ _OPEN_THOUGHT = re.compile(r"\s*<(think|thinking|thought|reasoning)\b(?!.*</\1>)
 
 
 def lesson_of_answer(request: Request, response: Response) -> Lesson | None:
-    """The room that answers of this model need, where this one ended while the model was still thinking, or nearly so.
-
-    An answer form that reads the first token alone is left as it is.
-    """
-    if response.error is not None or request.parameters.get("logprobs"):
+    """What an answer says about the server and the model; None where it says nothing."""
+    if response.error is not None:
         return None
+    if request.parameters.get("logprobs"):  # such an answer form reads the first token alone and needs no room
+        return None if response.logprobs else Lesson(action="close", name=LOGPROBS, reason=NO_LOGPROBS)
+    return _room(request, response)
+
+
+def _room(request: Request, response: Response) -> Lesson | None:
+    """The room that answers of this model need, where this one ended while the model was still thinking, or nearly
+    so."""
     limits = {name: value for name in ANSWER_LIMITS if isinstance(value := request.parameters.get(name), int)}
     if not limits:
         return None
