@@ -52,8 +52,9 @@ def asked(parameters: Mapping[str, Any] = FULL, roles: str = "system user") -> R
          'response_format = "json_schema" is refused'),
         ("Unsupported value: 'reasoning_effort' does not support 'none' with this model.",
          'reasoning_effort = "none" is refused'),
-        (("litellm.UnsupportedParamsError: O-series models don't support temperature=0. Only temperature=1 is supported. "
-         "To drop unsupported openai params from the call, set `litellm.drop_params = True`"), "temperature is not sent"),
+        (("litellm.UnsupportedParamsError: O-series models don't support temperature=0. Only temperature=1 is "
+         "supported. To drop unsupported openai params from the call, set `litellm.drop_params = True`"),
+         "temperature is not sent"),
         (("litellm.UnsupportedParamsError: gpt-5-mini doesn't support temperature=0 while reasoning is active. Only "
          "temperature=1 is supported unless reasoning_effort resolves to 'none'."), "temperature is not sent"),
         (("litellm.UnsupportedParamsError: mistral does not support parameters: ['reasoning_effort'], for "
