@@ -85,6 +85,29 @@ class Evaluator:
         await self.each(jobs, split, done)
         return outcomes
 
+    async def evaluate_persistently(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
+        """The outcomes of jobs as `evaluate` gives them, with what was lost on the road sent again."""
+        outcomes = await self.evaluate(jobs, split)
+        lost = {index: outcome for index, outcome in enumerate(outcomes) if outcome is not None and outcome.is_lost}
+        again = await self.evaluate_again([jobs[index] for index in lost], list(lost.values()), split)
+        for index, outcome in zip(lost, again, strict=True):
+            outcomes[index] = outcome
+        return outcomes
+
+    async def evaluate_again(self, jobs: Sequence[Job], lost: Sequence[Outcome], split: str) -> list[Outcome]:
+        """The outcomes of jobs whose requests were lost on the road, with each request sent once more.
+
+        It is sent again only once in a study, however often the study is resumed, and only if the budget has room.
+
+        Args:
+            jobs: the jobs.
+            lost: their outcomes so far.
+            split: what the calls are used for.
+        """
+        self._responder.send_again({outcome.key for outcome in lost})
+        again = await self.evaluate(jobs, split)
+        return [before if now is None else now for before, now in zip(lost, again, strict=True)]
+
     async def each(self, jobs: Iterable[Job], split: str, done: Callable[[int, Outcome], Awaitable[None]]) -> None:
         """Score more jobs than should be held in memory, as `evaluate` does.
 
@@ -169,6 +192,7 @@ class Evaluator:
             error=None,
             cached=cached,
             margin=by,
+            ambiguous=not unparsed and prepared.answer.is_ambiguous(response),
         )
 
     def calibrated(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> PreparedPrompt:
@@ -199,12 +223,18 @@ class Evaluator:
         return calibrated, self.with_corpus_scores([outcome for outcome in parsed if outcome is not None])
 
     def with_corpus_scores(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """One prompt's outcomes, with scores computed over all of them where the metric is a corpus metric."""
+        """One prompt's outcomes, with scores computed over all of them where the metric is a corpus metric.
+
+        A failure that is the prompt's fault counts there like an answer that could not be read.
+        """
         if not isinstance(self._metric, Corpus):
             return list(outcomes)
         scored = [outcome for outcome in outcomes if outcome.score is not None]
-        unread = Unparsed("the answer could not be parsed")
-        pairs = [(unread if outcome.unparsed else outcome.answer, self._rows[outcome.row]) for outcome in scored]
+        unread = Unparsed("there is no answer that could be parsed")
+        pairs = [
+            (unread if outcome.unparsed or outcome.error else outcome.answer, self._rows[outcome.row])
+            for outcome in scored
+        ]
         influence = dict(zip([outcome.row for outcome in scored], self._metric.influences(pairs), strict=True))
         return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]
 
@@ -212,6 +242,10 @@ class Evaluator:
         """Scores of the answer to each row (first axis) by the target of each row (second axis), without a call.
 
         Where label probabilities are known, it is the logarithm of the probability of the target's label.
+
+        Args:
+            prepared: the prompt.
+            outcomes: its outcomes that are no errors.
 
         Returns:
             an array of shape (n, n) for n outcomes; None for a metric that is not from `prompt_search.metrics`: it may

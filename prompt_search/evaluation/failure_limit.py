@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prompt_search.errors import RequestRefused
+from prompt_search.llm.failures import fault_of
 from prompt_search.llm.messages import Response
 
 MAX_INITIAL_FAILURES = 10
@@ -49,7 +50,7 @@ class FailureLimit:
                     "cause, then run it again"
                 )
             return
-        server_fails = response.error.startswith(("server:", "timeout:"))
+        server_fails = fault_of(response.error) == "road"
         prompts_fail = len(self._failing_prompts) >= MIN_FAILING_PROMPTS
         if self._failures >= MAX_CONSECUTIVE_FAILURES and (server_fails or prompts_fail):
             raise RequestRefused(

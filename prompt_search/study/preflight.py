@@ -153,7 +153,7 @@ def _objections(measured: Measured, found: Probe, bounded: bool) -> list[str]:
         bounded: whether no score of the metric is above 1.
     """
     against = []
-    if not measured.rows:
+    if all(outcome.error for outcome in found.default):
         against.append(wording.all_failed(measured.errors, found.outcomes[0].error))
     perfect = bounded and measured.score >= NEARLY_PERFECT_SCORE and measured.low >= NEARLY_PERFECT_LOW
     if perfect:
