@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prompt_search._iteration import batched
 from prompt_search.answers import Unparsed
 from prompt_search.errors import BudgetExceeded
+from prompt_search.evaluation.failure_limit import UnreadLimit
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
 from prompt_search.evaluation.responder import Completer, Responder
@@ -57,6 +58,7 @@ class Evaluator:
         self._rows = settings.rows
         self._metric = settings.metric
         self._responder = Responder(settings, clients, slots, sleep)
+        self._unread_limit = UnreadLimit() if settings.ends_unread else None
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         """The number of calls that each row would add to what is spent, if the rows were scored in this order."""
@@ -179,6 +181,8 @@ class Evaluator:
         answer = prepared.answer.parse(response, baseline)
         result = await score(self._metric, answer, self._rows[row])
         unparsed = isinstance(answer, Unparsed)
+        if self._unread_limit is not None:
+            self._unread_limit.check(answer, response, prepared.prompt.source, prepared.prompt.parameters)
         by = result.margin
         if by is None and not unparsed:
             by = margin(self._metric, prepared.answer.probabilities(response, baseline), self._rows[row])

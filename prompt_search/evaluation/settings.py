@@ -31,6 +31,7 @@ class EvaluationSettings:
         tracks_price: whether `Evaluator.price` is called. If not, only the request keys of the last two batches are
             kept, so that memory does not grow with the rows.
         retry_errors: whether requests that failed in an earlier run are sent again.
+        ends_unread: whether the run ends when no answer can be read (`UnreadLimit`).
         on_response: called after every response, with whether it cost nothing in this run.
         seed: for the random part of the waits between attempts.
     """
@@ -47,5 +48,6 @@ class EvaluationSettings:
     role: str = "task"
     tracks_price: bool = True
     retry_errors: bool = False
+    ends_unread: bool = True
     on_response: Callable[[Response, bool], None] | None = None
     seed: int = 0

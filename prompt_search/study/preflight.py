@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -71,7 +71,8 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
     plan.check_budget(allowed)
     ledger = Ledger(allowed, price=plan.price)
     with opened(plan.settings.storage, name) as (store, lease):
-        settings = plan.evaluation_settings(name, store, ledger, lease)
+        # How many answers cannot be read is what a preflight reports.
+        settings = replace(plan.evaluation_settings(name, store, ledger, lease), ends_unread=False)
 
         async def work() -> Probe:
             async with connected_evaluator(settings, plan.models, plan.executor) as evaluator:
