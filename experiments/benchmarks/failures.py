@@ -3,11 +3,11 @@
     python experiments/benchmarks/failures.py [--studies 50] [--cases 21] [--processes 1] [--output failures.csv]
 
 Whole studies run, with a fake model in the process. There are two prompts, ``plain`` (the default) and ``fancy``. Case
-0 has 60 rows; ``fancy`` is refused (status 400) on half of the rows and right on the others, ``plain`` is right on three
-fifths. The other cases are drawn at random: how often each prompt is right, on how many rows it fails and by which kind
-of failure, and on what failures depend: on the prompt, on the row (hard rows fail), on both, or on neither. Rows are a
-sample of a large population, on which it is computed what a user would get who ships the prompt: there a request that
-fails for good is a wrong answer, and one that fails now and then is sent again until it is answered.
+0 has 60 rows; ``fancy`` is refused (status 400) on half of the rows and right on the others, ``plain`` is right on
+three fifths. The other cases are drawn at random: how often each prompt is right, on how many rows it fails and by
+which kind of failure, and on what failures depend: on the prompt, on the row (hard rows fail), on both, or on neither.
+Rows are a sample of a large population, on which it is computed what a user would get who ships the prompt: there a
+request that fails for good is a wrong answer, and one that fails now and then is sent again until it is answered.
 
 Columns: how often the verdict is "better"; how often it is that although the winner is not better (asked: at most 5% of
 all studies); how often the 95% intervals of the default's score, the winner's and their difference hold the truth

@@ -72,9 +72,12 @@ class FailureLimit:
 class UnreadLimit:
     """Ends a run whose answers cannot be read: from its beginning, or any more.
 
-    It counts answers from the storage as well, so that a run that is resumed ends where it ended. Where some prompts
-    are read, those that never were say nothing about the server: they may be bad prompts, and the search finds that
-    out.
+    It counts answers from the storage as well, so that a run that is resumed ends where it ended.
+
+    - Answers that had no room (without a text, or cut off) end a run in which none could be read. Where none has a
+      text, one prompt is enough. A text that is complete does not end it: another answer form may read it, for free.
+    - Once answers were read, those of prompts that were never read say nothing about the server: they may be bad
+      prompts, which the search finds out. The run ends if several prompts that were read are not any more.
     """
 
     def __init__(self) -> None:
@@ -82,7 +85,7 @@ class UnreadLimit:
         """The prompts of which an answer was read."""
         self._unread = 0
         self._unread_prompts: set[str] = set()
-        self._all_empty = True
+        self._empty = self._without_room = 0
 
     def check(self, answer: Any, response: Response, prompt: str, parameters: Mapping[str, Any]) -> None:
         """Count an answer to a prompt, which is given by its source; ``parameters`` are those of its requests.
@@ -92,17 +95,22 @@ class UnreadLimit:
         """
         if not isinstance(answer, Unparsed):
             self._readable.add(prompt)
-            self._unread = 0
+            self._unread = self._empty = self._without_room = 0
             self._unread_prompts.clear()
-            self._all_empty = True
             return
         if self._readable and prompt not in self._readable:
             return
         self._unread += 1
         self._unread_prompts.add(prompt)
-        self._all_empty &= not response.text.strip()
-        no_room = self._all_empty and not self._readable
-        if self._unread >= MAX_CONSECUTIVE_UNREAD and (no_room or len(self._unread_prompts) >= MIN_FAILING_PROMPTS):
+        empty = not response.text.strip()
+        self._empty += empty
+        self._without_room += empty or response.finish_reason == "length"
+        several = len(self._unread_prompts) >= MIN_FAILING_PROMPTS
+        if self._readable:
+            ends = several
+        else:
+            ends = self._empty == self._unread or (several and self._without_room == self._unread)
+        if self._unread >= MAX_CONSECUTIVE_UNREAD and ends:
             raise RequestRefused(
                 f"the last {self._unread} answers could not be read, the last {_described(response)}: {answer.reason}; "
                 f"{_remedy(response, parameters)}"

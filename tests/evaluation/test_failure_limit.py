@@ -56,16 +56,22 @@ def test_the_limit_that_the_study_uses_is_named(parameters: dict[str, Any], line
     assert line in str(caught.value)
 
 
-def test_answers_of_another_form_end_the_run_from_three_prompts_on() -> None:
-    """A text that cannot be read may be the prompt's doing, so that one or two prompts are not enough."""
-    limit, hm = UnreadLimit(), Response(text="hm, let me\nthink", finish_reason="stop")
+def test_answers_that_are_cut_off_end_the_run_from_three_prompts_on() -> None:
+    """A text that is cut off may be the prompt's doing, so that one or two prompts are not enough."""
+    limit, hm = UnreadLimit(), Response(text="hm, let me\nthink", finish_reason="length")
     check(limit, hm, ["a"] * 30 + ["b"] * 30)
     with pytest.raises(ps.RequestRefused) as caught:
         check(limit, hm, ["c"])
     assert str(caught.value) == (
-        "the last 61 answers could not be read, the last 'hm, let me think' (finish_reason stop): no label; state the "
-        "expected form in the prompt, or use another answer form"
+        "the last 61 answers could not be read, the last 'hm, let me think' (finish_reason length): no label; give "
+        'answers more room, which a model that reasons needs: request={"max_tokens": 4096} in the study, or as the '
+        "prompt's parameters"
     )
+
+
+def test_complete_texts_of_another_form_do_not_end_a_run() -> None:
+    """What the model says in its own words can be read by another answer form later, without another call."""
+    check(UnreadLimit(), Response(text="hm", finish_reason="stop"), [f"prompt {number}" for number in range(100)])
 
 
 def test_prompts_that_are_never_read_do_not_end_a_run_of_others() -> None:
@@ -83,9 +89,14 @@ def test_a_server_that_changes_ends_the_run() -> None:
         check(limit, Response(text="yes"), [prompt], answer="yes")
     check(limit, SPENT, ["a", "b"] * 9)
     check(limit, Response(text="yes"), ["b"], answer="yes")
-    check(limit, SPENT, ["a", "b"] * 9 + ["c"])
-    with pytest.raises(ps.RequestRefused, match="the last 20 answers could not be read"):
-        check(limit, SPENT, ["c"])
+    other = Response(text="As an assistant", finish_reason="stop")
+    check(limit, other, ["a", "b"] * 9 + ["c"])
+    with pytest.raises(ps.RequestRefused) as caught:
+        check(limit, other, ["c"])
+    assert str(caught.value) == (
+        "the last 20 answers could not be read, the last 'As an assistant' (finish_reason stop): no label; state the "
+        "expected form in the prompt, or use another answer form"
+    )
 
 
 def test_pages_that_are_no_completions_end_a_run_that_had_answers() -> None:
