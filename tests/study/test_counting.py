@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import prompt_search as ps
+from prompt_search.evaluation.outcome import Outcome
 from prompt_search.llm.failures import FAULTS
 from prompt_search.testing import FakeResponse, completion, failure
 from tests.conftest import Body, InProcessExecutor, prompt_of
@@ -214,3 +215,102 @@ def test_every_kind_of_error_has_a_line_in_the_docs() -> None:
     lines = [line for line in page.splitlines() if line.startswith("| `")]
     told = {cells[1].strip(" `"): cells[3].strip() for cells in (line.split("|") for line in lines) if len(cells) == 6}
     assert {kind: told[kind] for kind in FAULTS} == {kind: f"the {fault}" for kind, fault in FAULTS.items()}
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS.items())
+def test_each_kind_counts_by_its_fault(kind: str, fault: str) -> None:
+    """A failure that is the prompt's fault scores 0, any other has no score, and only the road is worth another try."""
+    outcome = Outcome.failed(3, "key", f"{kind}: it happened", cached=False)
+    assert outcome.score == (0.0 if fault == "prompt" else None)
+    assert outcome.is_lost == (fault == "road")
+    assert (outcome.error, outcome.answer, outcome.unparsed) == (f"{kind}: it happened", None, False)
+
+
+REFUSALS: dict[str, Any] = {
+    "status 400": failure(400, "no"),
+    "status 413": failure(413, "too large"),
+    "status 422": failure(422, "unprocessable"),
+    "too long": failure(400, "This model's maximum context length is 4096 tokens"),
+    "withheld": WITHHELD,
+    "withheld in part": completion("yes", finish_reason="content_filter"),
+    "refusal": {
+        "id": "1",
+        "object": "chat.completion",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": None, "refusal": "I will not"}}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+    },
+    "Azure's filter": FakeResponse(
+        status=400, body={"error": {"code": "content_filter", "message": "The prompt triggered the filter"}}
+    ),
+    "plain text": FakeResponse(status=400, body="bad request"),
+    "no message": FakeResponse(status=400, body={}),
+}
+
+
+@pytest.mark.parametrize("reply", REFUSALS.values(), ids=REFUSALS.keys())
+def test_whatever_refuses_a_row_counts_as_wrong(fake: InProcessExecutor, reply: Any) -> None:
+    """However a server refuses a request, the row is wrong in the score and in the count of rows."""
+    fake.answer = lambda body: reply if number(body) % 4 == 0 else right(body)
+    found = ps.evaluate(ps.Prompt(source="{{ row.text }}"), data(20), model=fake.model(), executor=fake)
+    assert (found.score, len(found.scores), found.errors) == (0.75, 20, 5)
+    assert fake.count == 20
+
+
+def test_a_handwritten_prompt_on_other_rows_is_told_with_them(fake: InProcessExecutor) -> None:
+    """Where the prompt written by hand is missing rows, its score stands with the winner's on the same rows."""
+
+    def answer(body: Body) -> Any:
+        text, case = prompt_of(body), number(body)
+        if "mine" in text:
+            return BUSY if case == 70 else right(body) if case % 3 else wrong(body)
+        return right(body) if "fancy" in text and case % 20 else right(body) if case % 2 else wrong(body)
+
+    fake.answer = answer
+    template = ps.Template('{{ choice("style", ["plain", "mine", "fancy"]) }}: {{ row.text }}')
+    made = study(fake, 100, template=template, test=list(range(60, 100)))
+    made.enqueue({"style": "mine"})
+    result = made.run(700)
+    names = [line[0] for line in _table(result)]
+    rows = [line[-1] for line in _table(result)]
+    assert rows == [40, 39, 40]
+    assert names == ["default (all first options)", names[1], "winner"]
+    assert names[1].startswith("best written by hand (on other rows; there the winner has 0.9")
+    assert "on the 39 test rows that both answered, " in result.headline.splitlines()[0]
+    assert "; 1 test row without an answer left out" in result.headline.splitlines()[0]
+
+
+def test_a_cut_prompt_is_told(fake: InProcessExecutor) -> None:
+    """Where the server's count of prompt tokens stops growing, the headline names the count."""
+
+    def answer(body: Body) -> Any:
+        tokens = min(300, len(prompt_of(body)) // 4)
+        return completion(right(body), usage={"prompt_tokens": tokens, "completion_tokens": 1})
+
+    fake.answer = answer
+    records = [{"text": f"case {i:03d}. " + "word " * (i * 8), "label": ("yes", "no")[i % 2]} for i in range(60)]
+    result = study(fake, data=ps.Dataset(pd.DataFrame(records), target="label")).run(240)
+    assert result.suspected_cut == 300
+    assert result.headline.splitlines()[0].endswith(
+        ". The server may cut prompts off at 300 tokens: the longest prompts differ much in length and all count as "
+        "that many; raise the context length of the server."
+    )
+
+
+def test_cross_fitting_counts_and_tells_failures(fake: InProcessExecutor) -> None:
+    """The rates of a cross-fitted study are over the rows that both have, and its headline names what failed."""
+
+    def answer(body: Body) -> Any:
+        case = number(body)
+        if "fancy" in prompt_of(body):
+            return WITHHELD if case in (3, 33) else right(body)
+        return BUSY if case == 7 else right(body) if case % 2 else wrong(body)
+
+    fake.answer = answer
+    found = study(fake, 60).cross_fit(1200, folds=3)
+    before, after = found.test_scores
+    assert found.verdict.rows == before.rows == after.rows == 59
+    assert found.verdict.missing == 1
+    assert found.headline.splitlines()[0].endswith(
+        "; 1 row without an answer left out. 2% of the default prompt's test requests failed (server) and are missing. "
+        "3% of the winners' test requests failed (content_filter) and count as wrong."
+    )
