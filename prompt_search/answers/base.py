@@ -51,6 +51,10 @@ class Answer(ABC):
     def parse(self, response: Response, baseline: Response | None = None) -> Any:
         """The answer in a response without error, or ``Unparsed``."""
 
+    def is_ambiguous(self, response: Response) -> bool:
+        """Whether the response mentions several possible answers, so that the first was taken."""
+        return False
+
     def probabilities(self, response: Response, baseline: Response | None = None) -> dict[str, float] | None:
         """The probability of each possible answer, summing to 1; None where the response has none."""
         return None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prompt_search._iteration import batched
 from prompt_search.answers import Unparsed
 from prompt_search.errors import BudgetExceeded
+from prompt_search.evaluation.failure_limit import UnreadLimit
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
 from prompt_search.evaluation.responder import Completer, RefusedFeature, Responder
@@ -58,6 +59,7 @@ class Evaluator:
         self._rows = settings.rows
         self._metric = settings.metric
         self._responder = Responder(settings, clients, slots, sleep)
+        self._unread_limit = UnreadLimit() if settings.ends_unread else None
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         """The number of calls that each row would add to what is spent, if the rows were scored in this order."""
@@ -86,6 +88,29 @@ class Evaluator:
 
         await self.each(jobs, split, done)
         return outcomes
+
+    async def evaluate_persistently(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
+        """The outcomes of jobs as `evaluate` gives them, with what was lost on the road sent again."""
+        outcomes = await self.evaluate(jobs, split)
+        lost = {index: outcome for index, outcome in enumerate(outcomes) if outcome is not None and outcome.is_lost}
+        again = await self.evaluate_again([jobs[index] for index in lost], list(lost.values()), split)
+        for index, outcome in zip(lost, again, strict=True):
+            outcomes[index] = outcome
+        return outcomes
+
+    async def evaluate_again(self, jobs: Sequence[Job], lost: Sequence[Outcome], split: str) -> list[Outcome]:
+        """The outcomes of jobs whose requests were lost on the road, with each request sent once more.
+
+        It is sent again only once in a study, however often the study is resumed, and only if the budget has room.
+
+        Args:
+            jobs: the jobs.
+            lost: their outcomes so far.
+            split: what the calls are used for.
+        """
+        self._responder.send_again({outcome.key for outcome in lost})
+        again = await self.evaluate(jobs, split)
+        return [before if now is None else now for before, now in zip(lost, again, strict=True)]
 
     async def each(self, jobs: Iterable[Job], split: str, done: Callable[[int, Outcome], Awaitable[None]]) -> None:
         """Score more jobs than should be held in memory, as `evaluate` does.
@@ -159,6 +184,8 @@ class Evaluator:
         answer = prepared.answer.parse(response, baseline)
         result = await score(self._metric, answer, self._rows[row])
         unparsed = isinstance(answer, Unparsed)
+        if self._unread_limit is not None:
+            self._unread_limit.check(answer, response, prepared.prompt.source, prepared.prompt.parameters)
         by = result.margin
         if by is None and not unparsed:
             by = margin(self._metric, prepared.answer.probabilities(response, baseline), self._rows[row])
@@ -172,6 +199,7 @@ class Evaluator:
             error=None,
             cached=cached,
             margin=by,
+            ambiguous=not unparsed and prepared.answer.is_ambiguous(response),
         )
 
     def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:
@@ -234,12 +262,18 @@ class Evaluator:
         return self.sent(calibrated), self.with_corpus_scores([outcome for outcome in parsed if outcome is not None])
 
     def with_corpus_scores(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """One prompt's outcomes, with scores computed over all of them where the metric is a corpus metric."""
+        """One prompt's outcomes, with scores computed over all of them where the metric is a corpus metric.
+
+        A failure that is the prompt's fault counts there like an answer that could not be read.
+        """
         if not isinstance(self._metric, Corpus):
             return list(outcomes)
         scored = [outcome for outcome in outcomes if outcome.score is not None]
-        unread = Unparsed("the answer could not be parsed")
-        pairs = [(unread if outcome.unparsed else outcome.answer, self._rows[outcome.row]) for outcome in scored]
+        unread = Unparsed("there is no answer that could be parsed")
+        pairs = [
+            (unread if outcome.unparsed or outcome.error else outcome.answer, self._rows[outcome.row])
+            for outcome in scored
+        ]
         influence = dict(zip([outcome.row for outcome in scored], self._metric.influences(pairs), strict=True))
         return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]
 
@@ -247,6 +281,10 @@ class Evaluator:
         """Scores of the answer to each row (first axis) by the target of each row (second axis), without a call.
 
         Where label probabilities are known, it is the logarithm of the probability of the target's label.
+
+        Args:
+            prepared: the prompt.
+            outcomes: its outcomes that are no errors.
 
         Returns:
             an array of shape (n, n) for n outcomes; None for a metric that is not from `prompt_search.metrics`: it may

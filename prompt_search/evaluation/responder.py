@@ -83,6 +83,8 @@ class Responder:
         ``tracks_price`` those of the last two batches alone."""
         self._in_flight: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
         self.dialects = Dialects()
+        self._sent_again: set[str] = set()
+        """Keys of the requests that are sent again although this run has sent them."""
 
     def is_new(self, key: str) -> bool:
         """Whether a response to this request would add to what is spent: neither this run nor an earlier budget has
@@ -103,6 +105,16 @@ class Responder:
     def responses(self, keys: Collection[str]) -> dict[str, Response]:
         """The responses to requests that this run has used."""
         return {key: call.response for key, call in self._store.find(self._settings.study, keys).calls.items()}
+
+    def send_again(self, keys: Collection[str]) -> None:
+        """Let requests that failed be sent once more when they are needed next; not those that were sent again before,
+        in this run or in an earlier one."""
+        for key, call in self._store.find(self._settings.study, keys).calls.items():
+            # A call counts the attempts of every time that it was sent, its response those of the last time.
+            if call.response.error is not None and call.attempts <= call.response.attempts and not call.cut_short:
+                self._sent_again.add(key)
+                for used in self._used.maps:
+                    used.pop(key, None)
 
     @contextmanager
     def stopping_on_error(self) -> Iterator[None]:
@@ -224,7 +236,7 @@ class Responder:
         if self._is_of_this_run(key, call):
             return call.response
         free_of_charge = call.attempts > 0 and call.budget < self._settings.budget
-        if self._is_retried(call) or not (free_of_charge or call.budget == self._settings.budget):
+        if self._is_retried(key, call) or not (free_of_charge or call.budget == self._settings.budget):
             return None
         if not free_of_charge:
             self._ledger.replay(call.spending, reused=not call.attempts)
@@ -242,7 +254,8 @@ class Responder:
         batch.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
             raise BudgetExceeded(response.error)
-        if not self.dialects.of(request.endpoint, request.model).is_news(response):
+        is_news = self.dialects.of(request.endpoint, request.model).is_news(response)
+        if not is_news and key not in self._sent_again:  # these all failed before: failures in a row say nothing
             self._failure_limit.check(response, prompt)
         return response
 
@@ -281,15 +294,16 @@ class Responder:
         call = found.calls.get(key)
         if call is None:
             return True
-        return not self._is_of_this_run(key, call) and (call.cut_short or self._is_retried(call))
+        return not self._is_of_this_run(key, call) and (call.cut_short or self._is_retried(key, call))
 
     def _is_of_this_run(self, key: str, call: Call) -> bool:
         """Whether this run has used the call, so that it is counted and is not sent again."""
-        return key in self._used or call.number >= self._first_number
+        return key in self._used or (call.number >= self._first_number and key not in self._sent_again)
 
-    def _is_retried(self, call: Call) -> bool:
+    def _is_retried(self, key: str, call: Call) -> bool:
         failed = call.response.error is not None and call.response.lesson is None
-        return self._retry_errors and failed and not call.cut_short
+        again = self._retry_errors or key in self._sent_again
+        return again and failed and not call.cut_short
 
 
 @asynccontextmanager

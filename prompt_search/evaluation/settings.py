@@ -33,6 +33,7 @@ class EvaluationSettings:
         closes_options: whether a feature of requests that a server refuses closes the candidates that have it. If not,
             requests are changed so that they do without, or the run ends.
         retry_errors: whether requests that failed in an earlier run are sent again.
+        ends_unread: whether the run ends when no answer can be read (`UnreadLimit`).
         on_response: called after every response, with whether it cost nothing in this run.
         seed: for the random part of the waits between attempts.
     """
@@ -50,5 +51,6 @@ class EvaluationSettings:
     tracks_price: bool = True
     closes_options: bool = False
     retry_errors: bool = False
+    ends_unread: bool = True
     on_response: Callable[[Response, bool], None] | None = None
     seed: int = 0

@@ -47,13 +47,18 @@ class Trial:
 
     @property
     def scored(self) -> list[Outcome]:
-        """The outcomes that are no errors."""
+        """The outcomes that have a score: answers, and failures that are the prompt's fault."""
         return [outcome for outcome in self.outcomes if outcome.score is not None]
 
     @property
     def scores(self) -> list[float]:
-        """The scores of all outcomes that are no errors."""
+        """The scores of all outcomes that have one."""
         return [outcome.score for outcome in self.outcomes if outcome.score is not None]
+
+    @property
+    def answered(self) -> bool:
+        """Whether any request was answered."""
+        return any(outcome.error is None for outcome in self.outcomes)
 
     @property
     def unseen(self) -> Sequence[int]:
@@ -64,7 +69,7 @@ class Trial:
     @property
     def open(self) -> bool:
         """Whether the trial may get another evaluation batch."""
-        return self.state == "running" and bool(self.scores) and len(self.outcomes) < len(self.rows)
+        return self.state == "running" and self.answered and len(self.outcomes) < len(self.rows)
 
     def end(self, state: str, reason: str) -> None:
         """Set the final state and the reason for it."""

@@ -125,7 +125,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRecord:
-    """One candidate on one row; ``score`` is None when the request failed."""
+    """One candidate on one row; ``score`` is None where the request failed and that is not the prompt's fault."""
 
     trial: int
     row: int
@@ -138,6 +138,7 @@ class SampleRecord:
     unparsed: bool
     error: str | None
     cached: bool
+    ambiguous: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

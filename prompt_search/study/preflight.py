@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -71,7 +71,8 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
     plan.check_budget(allowed)
     ledger = Ledger(allowed, price=plan.price)
     with opened(plan.settings.storage, name) as (store, lease):
-        settings = plan.evaluation_settings(name, store, ledger, lease)
+        # How many answers cannot be read is what a preflight reports.
+        settings = replace(plan.evaluation_settings(name, store, ledger, lease), ends_unread=False)
 
         async def work() -> Probe:
             async with connected_evaluator(settings, plan.models, plan.executor) as evaluator:
@@ -153,7 +154,7 @@ def _objections(measured: Measured, found: Probe, bounded: bool) -> list[str]:
         bounded: whether no score of the metric is above 1.
     """
     against = []
-    if not measured.rows:
+    if all(outcome.error for outcome in found.default):
         against.append(wording.all_failed(measured.errors, found.outcomes[0].error))
     perfect = bounded and measured.score >= NEARLY_PERFECT_SCORE and measured.low >= NEARLY_PERFECT_LOW
     if perfect:

@@ -217,8 +217,8 @@ def _pairings(
     other_outcomes: Sequence[Outcome],
 ) -> Floats | None:
     """The pairing scores of another prompt on its block, and those of the default where it was scored on all of it."""
-    scored = {outcome.row for outcome in other_outcomes if outcome.score is not None}
-    in_block = [outcome for outcome in default_outcomes if outcome.row in scored and outcome.score is not None]
+    scored = {outcome.row for outcome in other_outcomes if outcome.error is None}
+    in_block = [outcome for outcome in default_outcomes if outcome.row in scored and outcome.error is None]
     prompts = [(other, [outcome for outcome in other_outcomes if outcome.row in scored])]
     prompts += [(default, in_block)] if len(in_block) == len(scored) else []
     tables = [evaluator.pairing_scores(prepared, outcomes) for prepared, outcomes in prompts]

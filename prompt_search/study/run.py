@@ -145,7 +145,7 @@ class _Run:
 
     async def _test(self, evaluator: Evaluator, race: Race, winner: Trial) -> None:
         """Score winner and baselines on the same test rows, as many as the budget has room for.
-
+        What was lost on the road is sent again, because the verdict would lack its rows.
         One prompt is scored after the other: a server that caches prefixes then reads each prompt's shots once.
         """
         self._reporter.phase = "test"
@@ -156,7 +156,7 @@ class _Run:
             identity = repr(winner.prepared.identity).encode("utf-8", "surrogatepass")
             self._store.record_test_use(self._plan.sealed, sha256(identity).hexdigest(), self._plan.name)
         jobs = [(trial.prepared, row) for trial in trials for row in rows]
-        outcomes = iter(await evaluator.evaluate(jobs, "test"))
+        outcomes = iter(await evaluator.evaluate_persistently(jobs, "test"))
         for trial in trials:
             scored = [outcome for outcome in islice(outcomes, len(rows)) if outcome is not None]
             self._recorder.save_tested(trial.number, evaluator.with_corpus_scores(scored))
