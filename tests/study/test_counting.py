@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -43,11 +42,6 @@ def wrong(body: Body) -> str:
 
 def number(body: Body) -> int:
     return int(prompt_of(body).split("case ")[1][:3])
-
-
-def luck(body: Body) -> float:
-    """A number from 0 to 1 that depends on the prompt and the row."""
-    return zlib.crc32(prompt_of(body).encode()) / 2**32
 
 
 def study(fake: InProcessExecutor, rows: int = 60, storage: str | None = None, **settings: Any) -> ps.Study:
@@ -113,20 +107,24 @@ def _table(result: ps.Result) -> list[tuple[Any, ...]]:
 
 
 def test_missing_rows_cannot_make_a_prompt_better(fake: InProcessExecutor) -> None:
-    """A winner that is right wherever it is answered, and not answered where it is hard, is not shown to be better."""
+    """A winner that is right where it is answered, and not answered where it is hard, is not shown to be better."""
 
     def answer(body: Body) -> Any:
         case = number(body)
         if "fancy" in prompt_of(body):
-            return BUSY if case % 3 == 0 and luck(body) < 0.9 else right(body)
-        return right(body) if case % 3 else wrong(body) if case % 2 else right(body)
+            return BUSY if case >= 40 and case % 3 == 0 else right(body)
+        return right(body) if case % 3 == 0 or case % 2 else wrong(body)
 
     fake.answer = answer
     result = study(fake, 100, test=list(range(40, 100))).run(3000)
     verdict = result.verdict
-    if result.best_trial:
-        assert verdict != "better"
-        assert verdict.missing > 10
+    assert result.best.choices == {"style": "fancy"}
+    assert (verdict, verdict.guarded, verdict.missing, verdict.rows) == ("not shown", True, 20, 40)
+    assert (verdict.won, verdict.lost, verdict.p < 0.001) == (20, 0, True)
+    assert (
+        "; 20 test rows without an answer left out: counted as wrong, they would leave no such difference"
+        in (result.headline.splitlines()[0])
+    )
 
 
 @pytest.mark.parametrize("reply", LOST)
