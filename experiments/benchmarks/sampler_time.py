@@ -65,6 +65,9 @@ class Endpoint:
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
 
+    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
+        return None
+
     def refusals(self) -> RefusalOf:
         return lambda prepared, row: None
 

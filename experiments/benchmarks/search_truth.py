@@ -259,7 +259,6 @@ class Counter:
         self.truth = truth
         self.calls = calls
         self.spent = 0
-        self.asked: set[tuple[str, int]] = set()
         self.soft = soft
         self.space = truth.space
         self.names = [factor.name for factor in self.space.factors]
@@ -282,6 +281,9 @@ class Counter:
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
 
+    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
+        return None
+
     def refusals(self) -> RefusalOf:
         return lambda prepared, row: None
 
@@ -294,9 +296,7 @@ class Counter:
         return prepared, list(outcomes)
 
     async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
-        asked = {(prepared.prompt.source, row) for prepared, row in jobs} - self.asked  # a response is paid for once
-        self.asked |= asked
-        self.spent += len(asked)
+        self.spent += len(jobs)
         return [self._outcome(prepared, row) for prepared, row in jobs]
 
     def _outcome(self, prepared: PreparedPrompt, row: int) -> Outcome:

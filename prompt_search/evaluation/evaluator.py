@@ -17,7 +17,7 @@ from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.failure_limit import UnreadLimit
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
-from prompt_search.evaluation.responder import Completer, RefusedFeature, Responder
+from prompt_search.evaluation.responder import Answered, Completer, RefusedFeature, Responder
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.llm.messages import Request, Response
@@ -88,6 +88,25 @@ class Evaluator:
 
         await self.each(jobs, split, done)
         return outcomes
+
+    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
+        """Send the requests of a prompt with a row, whose answer is scored when the row is evaluated.
+
+        Returns:
+            the outcome, if a request failed; None where all were answered, or the budget left no room.
+        """
+        requests = self._requests((prepared, row))
+        batch = await self._responder.open_batch([key for _, key in requests])
+        try:
+            with self._responder.stopping_on_error():
+                *_, last = await self._answered((prepared, row), requests, split, batch)
+        except (BudgetExceeded, RefusedFeature):
+            return None
+        finally:
+            await self._responder.close_batches([batch])
+        if last.response.error is None:
+            return None
+        return Outcome.failed(row, last.key, last.response.error, last.cached)
 
     async def evaluate_persistently(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
         """The outcomes of jobs as `evaluate` gives them, with what was lost on the road sent again."""
@@ -166,17 +185,22 @@ class Evaluator:
 
     async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch) -> Outcome:
         """The outcome of one job, whose last request is the row's; one before it is the content-free request."""
-        prepared, row = job
-        responses: list[Response] = []
+        *before, last = await self._answered(job, requests, split, batch)
+        if last.response.error is not None:
+            return Outcome.failed(job[1], last.key, last.response.error, last.cached)
+        return await self._scored(job, last.key, last.response, before[0].response if before else None, last.cached)
+
+    async def _answered(
+        self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch
+    ) -> list[Answered]:
+        """The responses to a job's requests, in their order; one that failed is the last."""
+        answered: list[Answered] = []
         for request, key in requests:
-            answered = await self._responder.respond(
-                request, key, prompt=prepared.prompt.source, split=split, batch=batch
-            )
-            if answered.response.error is not None:
-                return Outcome.failed(row, answered.key, answered.response.error, answered.cached)
-            responses.append(answered.response)
-        *before, response = responses
-        return await self._scored(job, answered.key, response, before[0] if before else None, answered.cached)
+            source = job[0].prompt.source
+            answered.append(await self._responder.respond(request, key, prompt=source, split=split, batch=batch))
+            if answered[-1].response.error is not None:
+                break
+        return answered
 
     async def _scored(self, job: Job, key: str, response: Response, baseline: Response | None, cached: bool) -> Outcome:
         """The outcome of a response that is no error."""

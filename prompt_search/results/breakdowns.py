@@ -194,4 +194,5 @@ def below_full_score(rows: pd.DataFrame) -> pd.DataFrame:
     """
     full = max(1.0, rows["score"].max())
     below: pd.DataFrame = rows[rows["score"].isna() | (rows["score"] < full)]
-    return below.sort_values(["score", "row"], na_position="first")
+    failed_first = below.assign(answered=below["error"].isna()).sort_values(["answered", "score", "row"])
+    return failed_first.drop(columns="answered")

@@ -49,8 +49,8 @@ async def default_candidate(
 ) -> DefaultCandidate:
     """The candidate of all first options; or the most similar one that the server takes.
 
-    It is asked on its first row, whose response the race uses again. Where the server refuses every candidate, requests
-    do without what it refuses, if that leaves the prompt as it is.
+    Its first row is sent, and its response used again when the row is evaluated. Where the server refuses every
+    candidate, requests do without what it refuses, if that leaves the prompt as it is.
 
     Args:
         space: all candidates.
@@ -67,7 +67,7 @@ async def default_candidate(
         prepared, rows = prepare(candidate)
         if not rows:
             return DefaultCandidate(candidate=candidate, refused=list(refused.values()))
-        (outcome,) = await evaluator.evaluate([(prepared, rows[0])], split)
+        outcome = await evaluator.ask(prepared, rows[0], split)
         refusal = evaluator.refusals()(prepared, rows[0])
         if refusal is None:
             return DefaultCandidate(candidate=candidate, refused=list(refused.values()))

@@ -81,6 +81,10 @@ class BatchEvaluator(Protocol):
         """The outcomes of prompts on rows, in their order; None where the budget left no room."""
         ...
 
+    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
+        """Send the requests of a prompt with a row, which are free from then on; the outcome if one failed."""
+        ...
+
     def refusals(self) -> RefusalOf:
         """What servers are known to refuse now."""
         ...

@@ -83,7 +83,7 @@ def new_race(
     return Race(
         RaceSettings(
             space=prompts.space,
-            prepare=lambda candidate: (prompts.prepared(candidate), prompts.rows_for(candidate)),
+            prepare=prompts.prepared_with_rows,
             row_order=row_order,
             seed=settings.seed,
             propose=None if settings.sampler is None else proposals(prompts.space, settings.sampler),

@@ -139,8 +139,8 @@ def test_unsteady_and_unread_answers_are_told(fake: InProcessExecutor) -> None:
     assert 0 < found.changed <= found.repeated
     assert found.unparsed > 10
     assert (
-        f"{found.unparsed} of {found.calls} answers could not be parsed. Read some responses, then state the "
-        "expected form in the prompt, or use another answer form."
+        f"{found.unparsed} of {found.calls} answers could not be parsed, such as 'hm', 'hm', 'hm'. State the expected "
+        "form in the prompt, give answers more room (max_tokens), or use another answer form."
     ) in found.advice
     assert (
         f"{found.changed} of {found.repeated} answers were different when the request was sent again: scores "
