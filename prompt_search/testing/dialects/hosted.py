@@ -215,9 +215,21 @@ def _gemini_shape(status: int, words: str, fields: Mapping[str, Any]) -> FakeRes
 
 
 def _gemini_too_many(wait_s: float) -> FakeResponse:
-    retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait_s:.3f}s"}
-    words = "You exceeded your current quota, please check your plan and billing details."
-    return _gemini_shape(429, words, {"status": "RESOURCE_EXHAUSTED", "details": [retry]})
+    google = "type.googleapis.com/google.rpc"
+    violation = {
+        "quotaMetric": "generativelanguage.googleapis.com/generate_content_free_tier_requests",
+        "quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
+        "quotaValue": "10",
+    }
+    details = [
+        {"@type": f"{google}.QuotaFailure", "violations": [violation]},
+        {"@type": f"{google}.RetryInfo", "retryDelay": f"{wait_s:.3f}s"},
+    ]
+    words = (
+        "You exceeded your current quota, please check your plan and billing details. For more information on this "
+        "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits."
+    )
+    return _gemini_shape(429, words, {"status": "RESOURCE_EXHAUSTED", "details": details})
 
 
 def _unknown_seed(body: Body) -> dict[str, Any]:
