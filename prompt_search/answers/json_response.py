@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from prompt_search.answers.base import Unparsed, quoted
+from prompt_search.answers.base import Unparsed, final_text, quoted
 from prompt_search.llm.messages import Response
 
 
@@ -17,15 +17,14 @@ def response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
 
 def json_value(response: Response, max_tokens: int | None) -> Any:
     """The JSON value in a response, or ``Unparsed``. A fenced code block around the value is tolerated."""
-    fenced = _FENCE.search(response.text)
+    text = final_text(response)
+    if isinstance(text, Unparsed):
+        return text
+    fenced = _FENCE.search(text)
     try:
-        return json.loads(fenced.group(1) if fenced else response.text, parse_constant=_refuse)
+        return json.loads(fenced.group(1) if fenced else text, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        return (
-            cut_off(max_tokens)
-            if response.finish_reason == "length"
-            else Unparsed(f"not JSON: {quoted(response.text)}")
-        )
+        return cut_off(max_tokens) if response.finish_reason == "length" else Unparsed(f"not JSON: {quoted(text)}")
 
 
 def cut_off(max_tokens: int | None) -> Unparsed:

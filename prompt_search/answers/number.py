@@ -7,7 +7,7 @@ import re
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, quoted
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
 from prompt_search.llm.messages import Response
 
 
@@ -43,8 +43,11 @@ class Number(Answer):
         return {"max_tokens": self.max_tokens}
 
     def parse(self, response: Response, baseline: Response | None = None) -> float | Unparsed:
-        number = number_in(response.text)
-        return Unparsed(f"no number in {quoted(response.text)}") if number is None else number
+        text = final_text(response)
+        if isinstance(text, Unparsed):
+            return text
+        number = number_in(text)
+        return Unparsed(f"no number in {quoted(text)}") if number is None else number
 
 
 def number_in(text: str) -> float | None:

@@ -19,7 +19,9 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from prompt_search.answers.label_matching import first_label, label_masses
+from prompt_search.answers.final_part import final_part
+from prompt_search.answers.label_matching import label_masses
+from prompt_search.answers.label_reading import read_label
 
 
 class ChatBlock(Extension):
@@ -110,8 +112,8 @@ def _tf_idf(words: Iterable[str], document_counts: Mapping[str, int], documents:
 
 
 def read_text(completion: Any, labels: tuple[str, ...]) -> str | None:
-    """The first label in a completion of the openai client, or None without one."""
-    return first_label(completion.choices[0].message.content or "", labels)
+    """The label that a completion of the openai client states, or None without one."""
+    return read_label(final_part(completion.choices[0].message.content or "") or "", labels)[0]
 
 
 def read_first_token(completion: Any, weights: Mapping[str, float]) -> str | None:

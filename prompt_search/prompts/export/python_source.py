@@ -19,8 +19,14 @@ from prompt_search.answers.forms import from_dict
 from prompt_search.answers.label import Label
 from prompt_search.prompts.environment import environment
 
-RUNTIME_FILES = ("answers/label_matching.py", "prompts/prompt_runtime.py")
-"""The files of the package whose functions are pasted."""
+RUNTIME_FILES = (
+    "answers/final_part.py",
+    "answers/plain_text.py",
+    "answers/label_matching.py",
+    "answers/label_reading.py",
+    "prompts/prompt_runtime.py",
+)
+"""The files of the package whose functions, classes and constants are pasted; no name is in two of them."""
 
 _OWN_MODULES = ("__future__", "prompt_search")
 
@@ -69,7 +75,7 @@ def _literal(value: Any) -> str:
 
 @dataclass(frozen=True)
 class _Definition:
-    """A function or class of the runtime, and the names in it."""
+    """A function, class or constant of the runtime, and the names in it."""
 
     source: str
     names: frozenset[str]
@@ -105,16 +111,22 @@ def _runtime() -> tuple[dict[str, _Definition], dict[str, tuple[str, str | None]
         text = (resources.files("prompt_search") / path).read_text(encoding="utf-8")
         for node in ast.parse(text).body:
             match node:
-                case ast.FunctionDef() | ast.ClassDef():
+                case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                     start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                    source = "\n".join(text.splitlines()[start - 1 : node.end_lineno])
-                    names = frozenset(name.id for name in ast.walk(node) if isinstance(name, ast.Name))
-                    definitions[node.name] = _Definition(source, names)
+                    definitions[name] = _definition(node, text, start)
+                case ast.Assign(targets=[ast.Name(id=name)]):
+                    definitions[name] = _definition(node, text, node.lineno)
                 case ast.Import(names=aliases):
                     imports |= {alias.name: (alias.name, None) for alias in aliases}
                 case ast.ImportFrom(module=str(module), names=aliases) if module.split(".")[0] not in _OWN_MODULES:
                     imports |= {alias.name: (module, alias.name) for alias in aliases}
     return definitions, imports
+
+
+def _definition(node: ast.stmt, text: str, start: int) -> _Definition:
+    # Not splitlines: a constant may hold other separators of lines.
+    source = "\n".join(text.split("\n")[start - 1 : node.end_lineno])
+    return _Definition(source, frozenset(name.id for name in ast.walk(node) if isinstance(name, ast.Name)))
 
 
 def _import_lines(imports: Iterable[tuple[str, str | None]]) -> str:
@@ -134,7 +146,7 @@ def _import_lines(imports: Iterable[tuple[str, str | None]]) -> str:
 _READ_TEXT = '''
 
 def read(completion: Any) -> str | None:
-    """The first label in a completion of the openai client; None where there is none."""
+    """The label in a completion of the openai client; None where there is none."""
     return read_text(completion, LABELS)
 '''
 
