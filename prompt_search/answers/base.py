@@ -107,8 +107,7 @@ def final_text(response: Response, *, quotes_tags: bool = False) -> str | Unpars
     if not text.strip():
         if cut:
             return Unparsed("the response is empty, as its tokens ended before the answer; raise max_tokens")
-        if response.text.strip():
-            return Unparsed("nothing follows the reasoning")
+        return Unparsed("nothing follows the reasoning" if response.text.strip() else "the response is empty")
     return text
 
 

@@ -157,12 +157,13 @@ def without_turn_end(text: str) -> str:
     """The text up to the end of the model's turn: without tokens that end it, and without a turn that follows."""
     turn = NEXT_TURN.search(text)
     end = turn.start() if turn else len(text)
+    # HTML has a tag that looks like the end of a turn.
+    tokens = [token for token in TURN_ENDS if token != "</s>" or "<s>" not in text]
     while True:
         stop = end
         while stop and text[stop - 1].isspace():
             stop -= 1
-        token = next((token for token in TURN_ENDS if text.endswith(token, 0, stop)), None)
-        # HTML has a tag that looks like the end of a turn.
-        if token is None or (token == "</s>" and "<s>" in text):
+        token = next((token for token in tokens if text.endswith(token, 0, stop)), None)
+        if token is None:
             return text[:end]
         end = stop - len(token)

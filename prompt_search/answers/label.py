@@ -143,8 +143,6 @@ class Label(Answer):
         text = final_text(response)
         if isinstance(text, Unparsed):
             return text
-        if not text.strip():
-            return Unparsed("the response is empty")
         label, _ = read_label(text, tuple(self.labels))
         return Unparsed(f"no label in {quoted(text)}") if label is None else label
 

@@ -32,10 +32,10 @@ def mention(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
     """A pattern that finds any label as whole words in folded text, and the label of each group of the pattern."""
     by_length = sorted(labels, key=lambda label: -len(spaced(label)))
     groups = {f"label{number}": label for number, label in enumerate(by_length)}
-    return re.compile("|".join(f"(?P<{group}>{whole(label)})" for group, label in groups.items())), groups
+    return re.compile("|".join(f"(?P<{group}>{whole_words(label)})" for group, label in groups.items())), groups
 
 
-def whole(label: str) -> str:
+def whole_words(label: str) -> str:
     """The pattern that finds one label as whole words in folded text."""
     words = spaced(label)
     # spaced leaves single spaces between words; re.escape writes each as "\ ".

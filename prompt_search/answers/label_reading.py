@@ -17,7 +17,7 @@ from prompt_search.answers.plain_text import cleaned, folded
 AROUND = " \t\r\n\"'`*_~#>()[]{}<|.,:;!?=$\\¿¡•▪●◦‣→➡✓✔✅👉、。「」『』【】《》〈〉"
 """What may stand around a label without a meaning of its own."""
 
-LED = re.compile(rf"\A[{re.escape(AROUND)}]*+(?:-\s++[{re.escape(AROUND)}]*+)?")
+LED = re.compile(rf"\A[{re.escape(AROUND)}]*(?:-\s[{re.escape(AROUND)}]*)?")
 
 MARKER_WORDS = (
     r"answer|label|category|class|classification|sentiment|intent|topic|prediction|verdict|decision|choice|option"
@@ -33,6 +33,8 @@ MARKER = re.compile(
     r"|(?:答案|标签|標籤|类别|類別|分类|分類|情感|回答|答え|ラベル)\s{0,3}(?::|是|为|為|は)",
     re.IGNORECASE,
 )
+
+LAST_MARKERS = 50
 
 WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|operatorname)\s{0,3}(?=\{)")
 
@@ -83,7 +85,7 @@ def read_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
         return first or stated, None not in (first, stated) and first != stated
     words = folded(text)
     found = [label for label in mentioned(words, labels) if not is_short(label)] or short_stated(text, labels)
-    return (found[0] if found else None), len(set(found)) > 1
+    return (found[0] if found else None), len(found) > 1
 
 
 def whole_label(text: str, labels: tuple[str, ...]) -> str | None:
@@ -110,9 +112,8 @@ def label_of_text(labels: tuple[str, ...]) -> dict[str, str]:
 
 def marked_label(text: str, labels: tuple[str, ...]) -> str | None:
     """The label after the last marker that one follows."""
-    markers = list(MARKER.finditer(text))
     end = len(text)
-    for marker in reversed(markers):
+    for marker in reversed(list(MARKER.finditer(text))[-LAST_MARKERS:]):
         said = text[marker.end() : min(end, marker.end() + 1000)]
         end = marker.start()
         label = leading(said, labels)
@@ -147,8 +148,8 @@ def leading(text: str, labels: tuple[str, ...], *, sentence: bool = False) -> st
         if match is None or match.lastgroup is None:
             continue
         label, rest = groups[match.lastgroup], words[match.end() :]
-        joined = ANOTHER.match(rest)
-        other = pattern.match(rest, joined.end()) if joined else None
+        list_goes_on = ANOTHER.match(rest)
+        other = pattern.match(rest, list_goes_on.end()) if list_goes_on else None
         if other and other.lastgroup and groups[other.lastgroup] != label:
             return None
         ends = SENTENCE_ENDS.match(rest) is not None
@@ -173,24 +174,25 @@ def is_short(label: str) -> bool:
 def mentioned(words: str, labels: tuple[str, ...]) -> list[str]:
     """The labels that a folded text mentions as whole words, in order; the longest at one place, none negated."""
     pattern, groups = mention(labels)
-    return [
-        groups[match.lastgroup]
-        for match in pattern.finditer(words)
-        if match.lastgroup and not NEGATION.search(words[max(0, match.start() - 60) : match.start()])
-    ]
+    found: dict[str, None] = {}
+    for match in pattern.finditer(words):
+        label = groups[match.lastgroup or ""]
+        if label not in found and not NEGATION.search(words[max(0, match.start() - 60) : match.start()]):
+            found[label] = None
+    return list(found)
 
 
 def short_stated(text: str, labels: tuple[str, ...]) -> list[str]:
     """Labels of one letter or digit that end a sentence after a word such as ``is`` or ``option``."""
     short = {spaced(label): label for label in labels if is_short(label)}
     words = folded(text)
-    found = []
+    found: dict[str, None] = {}
     for cue in SHORT_STATED.finditer(words):
         label = short.get(words[cue.end() : cue.end() + 1])
         after = cue.end() + 1
         if label is not None and not words[after : after + 1].isalnum() and SENTENCE_ENDS.match(words, after):
-            found.append(label)
-    return found
+            found[label] = None
+    return list(found)
 
 
 def label_of_value(value: Any, labels: Iterable[str]) -> str | None:

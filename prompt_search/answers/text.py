@@ -42,6 +42,4 @@ class Text(Answer):
         text = final_text(response, quotes_tags=True)
         if isinstance(text, Unparsed):
             return text
-        if not text.strip():
-            return Unparsed("the response is empty")
         return stated_text(text, strip=self.strip, first_line=self.first_line)

@@ -1,6 +1,6 @@
-"""A prompt as a Python file that needs only jinja2: the messages to send, and how to read a label in the response.
+"""A prompt as a Python file that needs only jinja2: the messages to send, and how to read the answer in a response.
 
-The file consists of the prompt's data and of functions that are pasted from `prompt_runtime` and `label_matching`.
+The file consists of the prompt's data and of functions that are pasted from `RUNTIME_FILES`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,19 @@ from __future__ import annotations
 import ast
 import pprint
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from jinja2 import nodes
 
+from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import from_dict
 from prompt_search.answers.label import Label
+from prompt_search.answers.number import Number
+from prompt_search.answers.regex import Regex
+from prompt_search.answers.text import Text
 from prompt_search.prompts.environment import environment
 
 RUNTIME_FILES = (
@@ -24,6 +28,8 @@ RUNTIME_FILES = (
     "answers/plain_text.py",
     "answers/label_matching.py",
     "answers/label_reading.py",
+    "answers/number_text.py",
+    "answers/number_reading.py",
     "prompts/prompt_runtime.py",
 )
 """The files of the package whose functions, classes and constants are pasted; no name is in two of them."""
@@ -39,23 +45,11 @@ def python_source(
     answer: Mapping[str, Any] | None,
     model: str | None,
 ) -> str:
-    """The text of the file. It has ``read`` only for labels that can be read from one response."""
-    form = from_dict(answer) if answer else None
-    label = form if isinstance(form, Label) and form.mode != "json" and not form.needs_baseline else None
+    """The text of the file. It has ``read`` for every answer that can be read from one response without a schema."""
+    read = _read(from_dict(answer)) if answer else None
     picks = any(name.name == "nearest" for name in environment().parse(source).find_all(nodes.Name))
-    wanted = ["compiled", "chat_messages"] + ["nearest"] * picks
-    constants: dict[str, Any] = {"MODEL": model, "PARAMETERS": parameters, "CHOICES": choices}
-    read = ""
-    if label is not None:
-        constants["LABELS"] = tuple(label.labels)
-    if label is not None and label.mode == "logprobs":
-        weights = label.weights or [1.0] * len(label.labels)
-        constants["WEIGHTS"] = dict(zip(label.labels, weights, strict=True))
-        wanted.append("read_first_token")
-        read = _READ_FIRST_TOKEN
-    elif label is not None:
-        wanted.append("read_text")
-        read = _READ_TEXT
+    wanted = ["compiled", "chat_messages"] + ["nearest"] * picks + (read.functions if read else [])
+    constants = {"MODEL": model, "PARAMETERS": parameters, "CHOICES": choices} | (read.constants if read else {})
     imports, functions = pasted(wanted)
     return _FILE.format(
         imports=imports,
@@ -63,10 +57,36 @@ def python_source(
         source=_literal(source),
         functions=functions,
         imported="read, " if read else "",
-        used="\n    label = read(completion)" if read else "",
+        used="\n    answer = read(completion)" if read else "",
         picker="nearest" if picks else "None",
-        read=read,
+        read=read.source if read else "",
     )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The function ``read`` of a file, and what it needs: functions of the runtime, and constants."""
+
+    source: str
+    functions: list[str]
+    constants: dict[str, Any] = field(default_factory=dict)
+
+
+def _read(form: Answer) -> _Read | None:
+    """How the file reads a completion; None where that needs a schema or a second response."""
+    match form:
+        case Label(mode="text", labels=labels):
+            return _Read(_READ_LABEL, ["answer_text", "read_label"], {"LABELS": tuple(labels)})
+        case Label(mode="logprobs", needs_baseline=False, labels=labels, weights=weights):
+            by_label = dict(zip(labels, weights or [1.0] * len(labels), strict=True))
+            return _Read(_READ_FIRST_TOKEN, ["read_first_token"], {"WEIGHTS": by_label})
+        case Number():
+            return _Read(_READ_NUMBER, ["answer_text", "number_in"])
+        case Text(strip=strip, first_line=first_line):
+            return _Read(_READ_TEXT.format(strip=strip, first_line=first_line), ["answer_text", "stated_text"])
+        case Regex(pattern=pattern, group=group):
+            return _Read(_READ_MATCH, ["answer_text", "first_match"], {"PATTERN": pattern, "GROUP": group})
+    return None
 
 
 def _literal(value: Any) -> str:
@@ -143,11 +163,36 @@ def _import_lines(imports: Iterable[tuple[str, str | None]]) -> str:
     return "\n\n".join("\n".join(block) for block in (standard, jinja) if block)
 
 
-_READ_TEXT = '''
+_READ_LABEL = '''
 
 def read(completion: Any) -> str | None:
     """The label in a completion of the openai client; None where there is none."""
-    return read_text(completion, LABELS)
+    text = answer_text(completion)
+    return None if text is None else read_label(text, LABELS)[0]
+'''
+
+_READ_NUMBER = '''
+
+def read(completion: Any) -> float | None:
+    """The number in a completion of the openai client; None where there is none."""
+    text = answer_text(completion)
+    return None if text is None else number_in(text)
+'''
+
+_READ_TEXT = '''
+
+def read(completion: Any) -> str | None:
+    """The text of a completion of the openai client; None where there is none."""
+    text = answer_text(completion, quotes_tags=True)
+    return None if text is None else stated_text(text, strip={strip}, first_line={first_line})
+'''
+
+_READ_MATCH = '''
+
+def read(completion: Any) -> str | None:
+    """What the pattern finds in a completion of the openai client; None where there is no match."""
+    text = answer_text(completion, quotes_tags=True)
+    return None if text is None else first_match(text, PATTERN, GROUP)
 '''
 
 _READ_FIRST_TOKEN = '''
