@@ -1,8 +1,9 @@
 """For tests of studies: fake models that answer by what they are asked.
 
 `InProcessExecutor` answers inside the process, thousands of requests a second. `FakeServer` is an OpenAI-compatible
-server on a loopback socket, with latency, faults and rate limits. Both know the body of the request that they answer,
-never the order in which requests come; what they count can be compared with what a study reports.
+server on a loopback socket, with latency, faults, rate limits and the dialects of real servers. Both know the body of
+the request that they answer, never the order in which requests come; what they count can be compared with what a study
+reports.
 """
 
 from __future__ import annotations
@@ -10,6 +11,16 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from prompt_search.testing.dialects import (
+    DIALECTS,
+    ServerDialect,
+    azure,
+    gemma,
+    llama_cpp,
+    ollama,
+    openai_reasoning,
+    vllm,
+)
 from prompt_search.testing.executor import InProcessExecutor
 from prompt_search.testing.faults import Faults, chance
 from prompt_search.testing.responses import Body, FakeAnswer, FakeResponse, completion, failure, prompt_of
@@ -17,6 +28,7 @@ from prompt_search.testing.server import PATH, FakeServer
 from prompt_search.testing.truth import truth_model
 
 __all__ = [
+    "DIALECTS",
     "PATH",
     "Body",
     "FakeAnswer",
@@ -24,11 +36,18 @@ __all__ = [
     "FakeServer",
     "Faults",
     "InProcessExecutor",
+    "ServerDialect",
+    "azure",
     "chance",
     "completion",
     "failure",
+    "gemma",
+    "llama_cpp",
+    "ollama",
+    "openai_reasoning",
     "prompt_of",
     "truth_model",
+    "vllm",
 ]
 
 _RENAMED = {"Answer": "FakeAnswer", "Reply": "FakeResponse"}

@@ -14,14 +14,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from aiohttp import web
 
 from prompt_search.llm.model import Model
+from prompt_search.testing.dialects import ServerDialect, dialect_named
+from prompt_search.testing.dialects.description import BASE
 from prompt_search.testing.faults import SPOILED, Faults, chance
-from prompt_search.testing.responses import Answering, Body, FakeResponse, answer_to, failure
+from prompt_search.testing.responses import Answering, Body, FakeResponse, failure
 
-PATH: Final = "/v1/chat/completions"
+PATH: Final = f"{BASE}/chat/completions"
 
 
 class FakeServer:
@@ -32,6 +35,8 @@ class FakeServer:
 
     Args:
         answer: the answer to every request, or a function of the request's body; see `FakeAnswer` and `truth_model`.
+        dialect: what it refuses and how it answers: a name such as ``openai-reasoning``, or a `ServerDialect`. The
+            default accepts everything.
         latency: seconds that an answer takes, or a function of the body.
         faults: shares of attempts that fail; see `Faults`.
         requests_per_minute: number of requests that it takes in a minute; further ones get a 429 with Retry-After.
@@ -46,6 +51,7 @@ class FakeServer:
         bodies: the bodies of all requests, in the order of arrival.
         arrivals: the times of their arrival, in seconds of the monotonic clock.
         statuses: number of responses by status.
+        refusals: number of requests that the dialect refused, by what was refused.
         faults_made: number of faults by kind.
         answered: number of requests that got a whole answer.
         tokens: number of tokens of these answers, prompts included.
@@ -67,6 +73,7 @@ class FakeServer:
         self,
         answer: Answering = "positive",
         *,
+        dialect: str | ServerDialect = "openai",
         latency: float | Callable[[Body], float] = 0.0,
         faults: Faults | None = None,
         requests_per_minute: int | None = None,
@@ -77,6 +84,7 @@ class FakeServer:
         minute_s: float = 60.0,
     ) -> None:
         self.answer = answer
+        self.dialect = dialect_named(dialect)
         self.latency = latency
         self.faults = faults or Faults()
         self.requests_per_minute = requests_per_minute
@@ -88,6 +96,7 @@ class FakeServer:
         self.bodies: list[dict[str, Any]] = []
         self.arrivals: list[float] = []
         self.statuses: Counter[int] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.faults_made: Counter[str] = Counter()
         self.answered = 0
         self.tokens = 0
@@ -162,7 +171,8 @@ class FakeServer:
             site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
             await site.start()
             host, port = runner.addresses[0][:2]
-            self.url = f"http://{host}:{port}/v1"
+            query = f"?{urlencode(self.dialect.query)}" if self.dialect.query else ""
+            self.url = f"http://{host}:{port}{self.dialect.base}{query}"
         except OSError as error:  # no socket: raised where the server was to be started
             self._problems.append(error)
             self._stop.set()
@@ -173,8 +183,9 @@ class FakeServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         text = await request.read()
-        if request.method != "POST" or request.path != PATH:
-            problem = f"the fake server answers POST {PATH} only, and was asked for {request.method} {request.path}"
+        if request.method != "POST" or request.path != self.dialect.path:
+            wanted = f"the fake server answers POST {self.dialect.path} only"
+            problem = f"{wanted}, and was asked for {request.method} {request.path}"
             self._problems.append(AssertionError(problem))
             return self._sent(failure(404, problem))
         body = json.loads(text)
@@ -185,7 +196,7 @@ class FakeServer:
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
             refused = self.fail_after is not None and self.count > self.fail_after
-            answer = failure(401, "this key has been revoked") if refused else self._answer(body)
+            answer = failure(401, "this key has been revoked") if refused else self._answer(body, request.query)
             if not isinstance(answer, FakeResponse):
                 return await self._respond(request, body, answer, chance(self.seed, text, attempt))
             await asyncio.sleep(self._latency(body))
@@ -196,9 +207,13 @@ class FakeServer:
     def _latency(self, body: Body) -> float:
         return self.latency(body) if callable(self.latency) else self.latency
 
-    def _answer(self, body: Body) -> Mapping[str, Any] | FakeResponse:
+    def _answer(self, body: Body, query: Mapping[str, str]) -> Mapping[str, Any] | FakeResponse:
+        refused = self.dialect.refusal(body, query)
+        if refused is not None:
+            self.refusals[refused.what] += 1
+            return refused.response
         try:
-            return answer_to(body, self.answer)
+            return self.dialect.answer(body, self.answer)
         except Exception as error:  # raised where the server is stopped
             self._problems.append(error)
             return failure(400, f"the fake server's answer raised {error!r}")
@@ -212,7 +227,7 @@ class FakeServer:
             return self._sent(failure(429, "too many requests at a time"))
         wait_s = self._full_for(tokens)
         if wait_s > 0:
-            return self._sent(failure(429, "the minute has no room for this request", Retry_After=f"{wait_s:.3f}"))
+            return self._sent(self.dialect.too_many(wait_s))
         fault = self.faults.drawn(drawn)
         if fault is not None:
             self.faults_made[fault] += 1
@@ -247,7 +262,7 @@ class FakeServer:
 
     def _error(self, fault: str) -> FakeResponse:
         if fault == "server_error":
-            return failure(500, "the server stumbled")
+            return self.dialect.stumbled()
         if fault == "retry_after":
             return failure(429, "too many requests", Retry_After=f"{self.faults.retry_after_s:g}")
         return failure(429, "too many requests")

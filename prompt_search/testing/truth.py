@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 
 from prompt_search.errors import InputError
 from prompt_search.testing.faults import chance
 from prompt_search.testing.responses import Body, FakeAnswer, completion, prompt_of
+
+
+def _property(body: Body) -> str:
+    """The name under which a request wants the answer."""
+    schema = (body.get("response_format") or {}).get("json_schema", {}).get("schema", {})
+    return next(iter(schema.get("properties", {})), "label")
 
 
 def truth_model(
@@ -20,7 +27,8 @@ def truth_model(
 
     It finds the row in the last message: the last line that is one of the texts in ``targets``, else the text that
     ends last in it. The same prompt with the same row always gets the same answer. A request for log-probabilities
-    gets those of all labels.
+    gets those of all labels. One for JSON, in its response format or in its wording, gets an object with the answer
+    under the first property of the schema, or under "label".
 
     Args:
         targets: the correct answer by the row's text.
@@ -53,7 +61,8 @@ def truth_model(
         if others and chance(seed, wording, row) >= right:
             text = others[int(chance("which", seed, wording, row) * len(others))]
         if not body.get("logprobs"):
-            return text
+            asks_for_json = body.get("response_format") is not None or "JSON" in wording
+            return json.dumps({_property(body): text}, ensure_ascii=False) if asks_for_json else text
         rest = math.log(0.1 / max(len(labels) - 1, 1))
         logprobs = {text: math.log(0.9), **{label: rest for label in labels if label != text}}
         return completion(text, prompt, logprobs)

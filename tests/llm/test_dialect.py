@@ -92,10 +92,25 @@ def test_refusals_of_a_single_row_say_nothing_about_the_server(said: str) -> Non
     assert lesson_of_refusal(asked(), ServerError(status=400, message=said)) is None
 
 
-@pytest.mark.parametrize("status", [401, 403, 408, 429])
+@pytest.mark.parametrize("status", [401, 402, 408, 429])
 def test_status_that_concerns_the_account_says_nothing(status: int) -> None:
     """Keys, quotas and rate limits say nothing about parameters, whatever words come with them."""
     assert lesson_of_refusal(asked(), ServerError(status=status, message="logprobs are not supported")) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("You are not allowed to request logprobs from this model", "the parameter logprobs is refused"),
+        ("You are not allowed to sample from this model", None),
+        ("Project p does not have access to model m", None),
+        ("This key may not use the system role: not permitted", None),
+    ],
+)
+def test_forbidden_parameter_is_learned_and_a_forbidden_model_is_not(said: str, told: str | None) -> None:
+    """A 403 says something about the server where it names a parameter, and nothing where it is about the key."""
+    lesson = lesson_of_refusal(asked(), ServerError(status=403, message=said))
+    assert (lesson and lesson.told) == told
 
 
 def test_quoted_prompt_says_nothing() -> None:

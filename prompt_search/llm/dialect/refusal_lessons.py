@@ -24,8 +24,11 @@ from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import ANSWER_LIMITS, Request
 from prompt_search.llm.replies.server_error import ServerError
 
-NO_REFUSAL_STATUS: Final = frozenset({401, 402, 403, 408, 409, 429})
+NO_REFUSAL_STATUS: Final = frozenset({401, 402, 408, 409, 429})
 """Status codes that say nothing about the parameters and roles of a request."""
+
+NO_ACCESS_STATUS: Final = 403
+"""Says something about the parameters that it names: OpenAI refuses log-probabilities of some models so."""
 
 LEAST_TEMPERATURE: Final = 0.01
 """Temperature for servers that want one above 0: the likeliest token is nearly always taken."""
@@ -75,7 +78,8 @@ def lesson_of_refusal(request: Request, error: ServerError) -> Lesson | None:
     if error.status in NO_REFUSAL_STATUS:
         return None
     words = _without_quotations(error.message, request)
-    return _of_roles(request, error, words) or _of_parameters(request, error, words)
+    of_roles = None if error.status == NO_ACCESS_STATUS else _of_roles(request, error, words)
+    return of_roles or _of_parameters(request, error, words)
 
 
 def _without_quotations(message: str, request: Request) -> str:
