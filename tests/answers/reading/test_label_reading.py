@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prompt_search.answers import Label
-from prompt_search.answers.label_reading import label_of_value, read_label
+from prompt_search.answers.reading.label_reading import label_of_value, read_label
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 from tests.answers.conftest import reason

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from prompt_search.answers.label_matching import mention, spaced
-from prompt_search.answers.plain_text import cleaned, folded
+from prompt_search.answers.reading.label_matching import mention, spaced
+from prompt_search.answers.reading.plain_text import cleaned, folded
 
 AROUND = " \t\r\n\"'`*_~#>()[]{}<|.,:;!?=$\\¿¡•▪●◦‣→➡✓✔✅👉、。「」『』【】《》〈〉"
 """What may stand around a label without a meaning of its own."""
