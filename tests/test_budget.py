@@ -230,6 +230,8 @@ def test_request_waits_for_room_and_is_refused_when_none_can_come() -> None:
         ledger.settle(asked, response(used))
 
     async def main() -> None:
+        for _ in range(2):
+            ledger.learn(request(), response(2))  # an earlier run's answers: two requests may be in flight
         await asyncio.gather(ask("a", 2), ask("b", 3), ask("c", 20))
         with pytest.raises(BudgetExceeded, match=r"Budget\(tokens=168\) cannot cover a request that may use 154"):
             await ledger.reserve(request("x" * 72))
@@ -252,13 +254,123 @@ def test_bytes_and_overhead_bound_a_request() -> None:
 
 
 def test_server_that_counts_more_is_believed_from_then_on() -> None:
-    """A server with a long preamble of its own raises what every request may use."""
+    """What a server counts above the bound raises what every request may use, at first by four times as much."""
     ledger = Ledger(Budget(tokens=10_000))
-    before = ledger.bounds.most(request())
+    before = ledger.bounds.most(request()).tokens
     asked = request()
     run(ledger.reserve(asked))
     ledger.settle(asked, response(2 + OVERHEAD + 500))
-    assert ledger.bounds.most(request()).tokens == before.tokens + 500
+    assert ledger.bounds.most(request()).tokens == before + 4 * 500
+    for _ in range(8):
+        ledger.learn(request(), response(2 + OVERHEAD + 100))
+    assert ledger.bounds.most(request()).tokens == before + 2 * 500
+    other = replace(request(), model="other")
+    assert ledger.bounds.most(other).tokens == before
+
+
+@pytest.mark.parametrize("limits", [{"tokens": 10_000}, {"usd": 1000.0}])
+def test_first_request_is_sent_alone_where_tokens_are_limited(limits: dict[str, Any]) -> None:
+    """As long as nothing shows how a server counts, one request is in flight; then as many as were answered."""
+    assert _most_in_flight(Ledger(Budget(**limits), price=cost)) == [1, 1, 2, 2, 4, 4, 4, 4]
+
+
+def test_calls_need_no_answer_before_the_next() -> None:
+    """Where only calls are limited, all are sent at once."""
+    assert _most_in_flight(Ledger(Budget(calls=100))) == [8] * 8
+
+
+def _most_in_flight(ledger: Ledger) -> list[int]:
+    """The number of requests that were in flight together with each of eight, which are answered in rounds."""
+    rounds: list[int] = []
+    in_flight: list[Request] = []
+
+    async def ask() -> None:
+        asked = request()
+        await ledger.reserve(asked)
+        in_flight.append(asked)
+
+    async def main() -> None:
+        asking = [asyncio.ensure_future(ask()) for _ in range(8)]
+        while not all(task.done() for task in asking) or in_flight:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            rounds.extend([len(in_flight)] * len(in_flight))
+            for asked in in_flight:
+                ledger.settle(asked, response(2, 1))
+            in_flight.clear()
+
+    run(main())
+    return rounds
+
+
+def test_requests_in_flight_are_held_with_what_was_learned() -> None:
+    """An answer above the bound raises what is reserved for those that are on their way, too."""
+    ledger = Ledger(Budget(tokens=3_000))
+    for _ in range(4):
+        ledger.learn(request(), response(2, 1))
+    flying = [request() for _ in range(4)]
+
+    async def main() -> None:
+        for asked in flying:
+            await ledger.reserve(asked)
+        ledger.settle(flying[0], response(2, 510))
+        waiting = asyncio.ensure_future(ledger.reserve(request()))
+        await asyncio.sleep(0)  # three times 1,254 and more are held
+        assert not waiting.done()
+        ledger.stop("enough")
+        ledger.settle(flying[1], response(2, 1))
+        with pytest.raises(BudgetExceeded, match="the run was stopped: enough"):
+            await waiting
+
+    run(main())
+
+
+def test_lost_attempt_counts_with_what_was_learned_later() -> None:
+    """An attempt whose answer was lost before the server's counting was known counts with what is known since."""
+    ledger = Ledger(Budget(tokens=10_000))
+    asked = request()
+    run(ledger.reserve(asked))
+    run(ledger.reserve(asked))
+    spent = ledger.settle(asked, response(2, 1010, attempts=2, lost=1))
+    assert spent.tokens == 1012 + 2 + OVERHEAD + 10 + 4 * 1000
+
+
+@given(
+    share=st.integers(0, 4),
+    limit=st.integers(5_000, 60_000),
+    hidden=st.integers(0, 1000),
+    concurrency=st.integers(1, 40),
+    seed=st.integers(0, 10_000),
+)
+def test_hidden_reasoning_passes_no_limit(share: int, limit: int, hidden: int, concurrency: int, seed: int) -> None:
+    """A server that counts reasoning beyond what a request allows never counts more than the limit in tokens."""
+    generator = random.Random(seed)
+    ledger = Ledger(Budget(tokens=limit))
+    slots = asyncio.Semaphore(concurrency)
+    seen = 0
+
+    async def ask() -> None:
+        nonlocal seen
+        asked = request("x" * generator.randrange(100))
+        async with slots:
+            try:
+                await ledger.reserve(asked)
+            except BudgetExceeded:
+                return
+            used = Usage(
+                prompt_tokens=generator.randrange(100),
+                completion_tokens=generator.randrange(11) + generator.randint(hidden * share // 4, hidden),
+            )
+            seen += sum_of(used)
+            for _ in range(generator.randrange(6)):
+                await asyncio.sleep(0)
+            ledger.settle(asked, Response(usage=used))
+
+    async def main() -> None:
+        await asyncio.gather(*(ask() for _ in range(100)))
+
+    run(main())
+    assert seen == ledger.total.tokens <= limit
 
 
 def test_unknown_usage_counts_as_the_most() -> None:

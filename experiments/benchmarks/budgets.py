@@ -24,8 +24,8 @@ import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.counting_server import PRICE, Server, serving
+from prompt_search.evaluation import session
 from prompt_search.llm.client import Client
-from prompt_search.study import study as study_module
 
 WORKERS = (0, 0, 1, 2, 4)
 
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    vars(study_module)["Client"] = functools.partial(Client, sleep=brief)
+    vars(session)["Client"] = functools.partial(Client, sleep=brief)
     generator = random.Random(arguments.seed)
     shares: dict[str, list[float]] = defaultdict(list)
     by_workers: Counter[int] = Counter()

@@ -24,7 +24,7 @@ from prompt_search.prompts.factors import Candidate, Factor
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.race import Race
-from prompt_search.search.settings import CallBudget, RaceSettings
+from prompt_search.search.settings import CallBudget, RaceSettings, RefusalOf
 from prompt_search.search.trial import Trial
 
 ROWS = 1000
@@ -64,6 +64,15 @@ class Endpoint:
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
+
+    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
+        return None
+
+    def refusals(self) -> RefusalOf:
+        return lambda prepared, row: None
+
+    def evade(self, prepared: PreparedPrompt, row: int) -> bool:
+        return False
 
     async def reparse(
         self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str

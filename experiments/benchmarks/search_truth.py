@@ -51,7 +51,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import proposals
 from prompt_search.search.race import Race
-from prompt_search.search.settings import CallBudget, RaceSettings
+from prompt_search.search.settings import CallBudget, RaceSettings, RefusalOf
 
 Floats = NDArray[np.float64]
 Levels = tuple[int, ...]
@@ -280,6 +280,15 @@ class Counter:
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         return [1] * len(rows)
+
+    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
+        return None
+
+    def refusals(self) -> RefusalOf:
+        return lambda prepared, row: None
+
+    def evade(self, prepared: PreparedPrompt, row: int) -> bool:
+        return False
 
     async def reparse(
         self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import Final
 
 from prompt_search.budget.limits import Budget, unbounded, unpriced
@@ -15,6 +16,10 @@ from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
 PER_MESSAGE: Final = 8
 PER_REQUEST: Final = 64
 """Numbers of tokens that a server may add to each message and to each request: roles, separators, its own preamble."""
+
+SURPRISE: Final = 3.0
+"""After one answer above the bound, the next may exceed it by so many times more; after a hundred, by a tenth of
+that."""
 
 
 def most_used(request: Request) -> Usage | None:
@@ -44,6 +49,24 @@ def most_used(request: Request) -> Usage | None:
     )
 
 
+@dataclass(slots=True)
+class _Counting:
+    """How a model's server counts: the number of answers that showed it, and the most tokens of prompt and answer that
+    it has counted above the bound."""
+
+    answers: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+    def expected(self, excess: int) -> int:
+        """How much more than the bound a further answer may take, where so much was the most.
+
+        Servers that count above the bound count reasoning that no parameter limits. How long it can be is known the
+        better, the more answers were seen.
+        """
+        return math.ceil(excess * (1 + SURPRISE / math.sqrt(self.answers)))
+
+
 class AttemptBounds:
     """Bounds of single attempts, as far as a budget needs them.
 
@@ -57,10 +80,11 @@ class AttemptBounds:
 
     def __init__(self, budget: Budget, cost_of: CostOf) -> None:
         self.largest = Spending()
+        self._needed = budget.tokens is not None or budget.usd is not None
         self._budget = budget
         self._cost_of = cost_of
-        self._excess: dict[tuple[str, str], tuple[int, int]] = {}
-        """Tokens of prompt and answer that a server has counted above the bound, by endpoint and model."""
+        self._countings: defaultdict[tuple[str, str], _Counting] = defaultdict(_Counting)
+        """By endpoint and model."""
 
     def most(self, request: Request) -> Spending:
         """The most that one attempt of a request can use.
@@ -68,34 +92,73 @@ class AttemptBounds:
         Raises:
             InputError: the budget needs to know it, and the answer's length or the price is not known.
         """
-        budget = self._budget
-        if budget.tokens is None and budget.usd is None:
+        if not self._needed:
             return Spending(calls=1)
-        usage = most_used(request)
-        if usage is None:
-            raise InputError(unbounded(budget, request.model))
-        prompt, completion = self._excess.get((request.endpoint, request.model), (0, 0))
-        prompt += usage.prompt_tokens or 0
-        completion += usage.completion_tokens or 0
-        usd = 0.0
-        if budget.usd is not None:
-            fresh = Usage(prompt_tokens=prompt, completion_tokens=completion)
-            usd = max(self._cost_of(request, fresh), self._cost_of(request, replace(fresh, cached_tokens=prompt)))
-            if math.isnan(usd):
-                raise InputError(unpriced(budget, request.model))
-        most = Spending(calls=1, tokens=prompt + completion, usd=usd)
+        usage = self._usage(request)
+        usd = 0.0 if self._budget.usd is None else self._usd(request, usage)
+        most = Spending(calls=1, tokens=_sum(usage), usd=usd)
         self.largest = Spending(tokens=max(self.largest.tokens, most.tokens), usd=max(self.largest.usd, most.usd))
         return most
 
-    def learn(self, request: Request, usage: Usage) -> None:
-        """Raise the bounds of a model whose server has counted more tokens than the bound allows."""
-        if self._budget.tokens is None and self._budget.usd is None:
-            return
-        most = most_used(request)
-        assert most is not None
-        model = (request.endpoint, request.model)
-        prompt, completion = self._excess.get(model, (0, 0))
-        self._excess[model] = (
-            max(prompt, (usage.prompt_tokens or 0) - (most.prompt_tokens or 0)),
-            max(completion, (usage.completion_tokens or 0) - (most.completion_tokens or 0)),
+    def most_in_flight(self, request: Request) -> float:
+        """The number of attempts of the request's model that may be in flight: as many as answers have shown how its
+        server counts. One that counts more than the bound then surprises a few requests, and not all at once."""
+        return max(1, self._countings[request.endpoint, request.model].answers) if self._needed else math.inf
+
+    def whole(self, request: Request, usage: Usage) -> Usage:
+        """The usage of an answer, with the bound in place of what the server did not count."""
+        if not self._needed or is_known(usage):
+            return usage
+        most = self._usage(request)
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        return replace(
+            usage,
+            prompt_tokens=most.prompt_tokens if prompt is None else prompt,
+            completion_tokens=most.completion_tokens if completion is None else completion,
         )
+
+    def learn(self, request: Request, usage: Usage) -> bool:
+        """Take note of an answer, and raise the bounds of a model whose server has counted more than they allow.
+
+        Returns:
+            whether they were raised.
+        """
+        if not self._needed:
+            return False
+        most = most_used(request)
+        if most is None:  # an answer that was stored under another budget
+            return False
+        counting = self._countings[request.endpoint, request.model]
+        counting.answers += 1
+        before = counting.prompt, counting.completion
+        counting.prompt = max(counting.prompt, (usage.prompt_tokens or 0) - (most.prompt_tokens or 0))
+        counting.completion = max(counting.completion, (usage.completion_tokens or 0) - (most.completion_tokens or 0))
+        return before != (counting.prompt, counting.completion)
+
+    def _usage(self, request: Request) -> Usage:
+        usage = most_used(request)
+        if usage is None:
+            raise InputError(unbounded(self._budget, request.model))
+        counting = self._countings[request.endpoint, request.model]
+        if not counting.answers:
+            return usage
+        return Usage(
+            prompt_tokens=(usage.prompt_tokens or 0) + counting.expected(counting.prompt),
+            completion_tokens=(usage.completion_tokens or 0) + counting.expected(counting.completion),
+        )
+
+    def _usd(self, request: Request, usage: Usage) -> float:
+        cached = replace(usage, cached_tokens=usage.prompt_tokens)
+        usd = max(self._cost_of(request, usage), self._cost_of(request, cached))
+        if math.isnan(usd):
+            raise InputError(unpriced(self._budget, request.model))
+        return usd
+
+
+def is_known(usage: Usage) -> bool:
+    """Whether a server has counted both the prompt and the answer."""
+    return usage.prompt_tokens is not None and usage.completion_tokens is not None
+
+
+def _sum(usage: Usage) -> int:
+    return (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)

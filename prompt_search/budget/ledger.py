@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from prompt_search.budget.bounds import AttemptBounds
+from prompt_search.budget.bounds import AttemptBounds, is_known
 from prompt_search.budget.limits import Budget
 from prompt_search.budget.spending import NOTHING, CostOf, Spending
 from prompt_search.errors import BudgetExceeded
-from prompt_search.llm.messages import Request, Response, Usage
+from prompt_search.llm.messages import Request, Response
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class _Open:
     room.
     """
 
+    request: Request
     most: Spending
     attempts: int = 0
     waits: bool = True
@@ -35,6 +36,10 @@ class Ledger:
     used. Where that leaves no room, the request waits until requests in flight are settled, in the order in which
     requests were made, and is refused when none is in flight. So no limit is exceeded at any concurrency, and which
     requests are refused depends on what requests use, not on which is answered first.
+
+    A server may count more than a request allows, such as reasoning that no parameter limits. Where tokens or dollars
+    are limited, the first request of a model is therefore sent alone, then as many as were answered; and as soon as an
+    answer is above the bound, more is reserved for all that follow and for those in flight.
 
     A resumed run replays what it has already paid for: replayed calls count as spent, so that the run stops where the
     uninterrupted run stops, and cost nothing. The same holds for the ``reused`` responses of other studies: the result
@@ -153,15 +158,15 @@ class Ledger:
             BudgetExceeded: there is no room for it, or the run was stopped; nothing is taken then.
             InputError: the budget cannot be kept: the price, or a bound for the answer, is not known.
         """
-        open_ = self._open.setdefault(id(request), _Open(self.bounds.most(request)))
+        open_ = self._open.setdefault(id(request), _Open(request, self.bounds.most(request)))
         open_.waits = True
         self._wake()  # a request that waits for its next attempt will not free room by itself
         try:
             if open_.attempts:  # it had its turn before the requests that wait now
-                await self._room(open_.most)
+                await self._room(open_)
             else:
                 async with self._turn:
-                    await self._room(open_.most)
+                    await self._room(open_)
         except BaseException:
             if not open_.attempts:
                 self._drop(request)
@@ -185,8 +190,9 @@ class Ledger:
         most = self.bounds.most(request)
         needed = Spending(calls=response.attempts, tokens=most.tokens, usd=most.usd)
         async with self._turn:
-            await self._room(needed, sent=False)
-            spending = self._used(request, response, most)
+            await self._room(_Open(request, needed), sent=False)
+            self.learn(request, response)
+            spending = self._used(request, response, self.bounds.most(request))
             self.counted += replace(spending, calls=response.attempts)
             self.reused += 1
         return spending
@@ -195,6 +201,16 @@ class Ledger:
         """Count a call of an earlier run of the study with the same budget."""
         self.counted += spending
         self.reused += reused
+
+    def learn(self, request: Request, response: Response) -> None:
+        """Take note of how the server has counted an answer; earlier runs' answers count, too."""
+        if response.error is not None and not is_known(response.usage):
+            return
+        if self.bounds.learn(request, response.usage):
+            for open_ in self._open.values():
+                most = self.bounds.most(open_.request)
+                self._held += replace((most - open_.most).times(open_.attempts), calls=0)
+                open_.most = most
 
     def attempts(self, request: Request) -> int:
         """Number of attempts of a request that is not settled."""
@@ -207,6 +223,7 @@ class Ledger:
         Returns:
             what it counts; attempts whose answer was lost count with the most that they can have used.
         """
+        self.learn(request, response)
         spending = self._used(request, response, self._open[id(request)].most)
         tokens_and_usd = replace(spending, calls=0)
         self.counted += tokens_and_usd
@@ -219,20 +236,29 @@ class Ledger:
         if id(request) in self._open:
             self._drop(request)
 
-    async def _room(self, needed: Spending, *, sent: bool = True) -> None:
+    async def _room(self, asking: _Open, *, sent: bool = True) -> None:
         """Return when there is room, for a request that is ``sent`` or for one that is only counted."""
         while True:
             self.check()
-            exceeded = self._exceeded(needed, sent)
-            if not exceeded:
+            exceeded = self._exceeded(asking.most, sent)
+            if not exceeded and not (sent and self._is_full(asking.request)):
                 return
             if "calls" in exceeded:  # settling a request frees tokens and dollars, but no call
                 raise BudgetExceeded(f"the budget of {self.budget.calls} calls is used up")
             if all(open_.waits for open_ in self._open.values()):
-                raise BudgetExceeded(f"{self.budget} cannot cover a request that may use {needed.tokens:,} tokens")
+                raise BudgetExceeded(f"{self.budget} cannot cover a request that may use {asking.most.tokens:,} tokens")
             changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(changed)
             await changed
+
+    def _is_full(self, request: Request) -> bool:
+        """Whether as many requests to a model are in flight as its answers allow so far."""
+        most = self.bounds.most_in_flight(request)
+        if most >= len(self._open):
+            return False
+        model = request.endpoint, request.model
+        others = (each for each in self._open.values() if not each.waits)
+        return sum((each.request.endpoint, each.request.model) == model for each in others) >= most
 
     def _exceeded(self, needed: Spending, sent: bool) -> list[str]:
         """Names of the limits that would be exceeded if so much more were used."""
@@ -256,20 +282,13 @@ class Ledger:
 
     def _used(self, request: Request, response: Response, most: Spending) -> Spending:
         """What a request has used, as its response reports it; where it reports nothing, what must be assumed."""
-        usage, usd = response.usage, response.cost_usd
+        usd = response.cost_usd
+        # A failed request is not billed where the server counts nothing of it, but an answer is.
+        usage = response.usage if response.error is not None else self.bounds.whole(request, response.usage)
+        if math.isnan(usd):
+            if response.error is not None and not is_known(usage):
+                usd = 0.0
+            elif self.budget.usd is not None:
+                usd = self._price(request, usage)
         tokens = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-        if _is_known(usage):
-            self.bounds.learn(request, usage)
-        elif response.error is None:  # an answer whose tokens the server did not count
-            tokens = most.tokens
-            usd = most.usd if math.isnan(usd) and self.budget.usd is not None else usd
-        if math.isnan(usd) and response.error is not None:
-            usd = 0.0  # a failed request is not billed
-        elif math.isnan(usd) and self.budget.usd is not None:
-            usd = self._price(request, usage)
-        lost = replace(most.times(response.lost), calls=0)
-        return Spending(calls=response.attempts, tokens=tokens, usd=usd) + lost
-
-
-def _is_known(usage: Usage) -> bool:
-    return usage.prompt_tokens is not None and usage.completion_tokens is not None
+        return Spending(calls=response.attempts, tokens=tokens, usd=usd) + replace(most.times(response.lost), calls=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
+from prompt_search.llm.failures import kind_of
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.corpus import Corpus
@@ -144,19 +146,31 @@ async def _score_rows(
     """Score a prompt on rows.
 
     Returns:
-        the prompt, with its answer form calibrated on these rows where it learns from rows.
+        the prompt with its parameters as they were sent, and with its answer form calibrated on these rows where it
+        learns from rows.
     """
     jobs = ((prepared, row) for row in rows)
     if not prepared.answer.needs_calibration and not isinstance(metric, Corpus):
-        await evaluator.each(jobs, SPLIT, scored.add)
+        lost: dict[int, Outcome] = {}
+
+        async def done(index: int, outcome: Outcome) -> None:
+            if outcome.is_lost:
+                lost[index] = outcome
+            else:
+                await scored.add(index, outcome)
+
+        await evaluator.each(jobs, SPLIT, done)
+        again = await evaluator.evaluate_again([(prepared, rows[index]) for index in lost], list(lost.values()), SPLIT)
+        for index, outcome in zip(lost, again, strict=True):
+            await scored.add(index, outcome)
     else:  # scores depend on all rows
-        found = await evaluator.evaluate(list(jobs), SPLIT)
+        found = await evaluator.evaluate_persistently(list(jobs), SPLIT)
         outcomes = [outcome for outcome in found if outcome is not None]
         prepared, outcomes = await evaluator.reparse(prepared, outcomes, SPLIT)
         for index, outcome in enumerate(outcomes):
             await scored.add(index, outcome)
     await scored.flush()
-    return prepared
+    return evaluator.sent(prepared)
 
 
 def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage: str | None) -> Evaluation:
@@ -169,8 +183,10 @@ def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage:
     return Evaluation(
         prompt=prompt,
         scores=scored.scores[~np.isnan(scored.scores)].tolist(),
-        errors=scored.errors,
+        errors=sum(scored.failures.values()),
         unparsed=scored.unparsed,
+        ambiguous=scored.ambiguous,
+        failures=scored.failures,
         read=lambda: evaluated(storage or "", name, count) if table is None else table,
         metric=metrics.metric_name(metric),
     )
@@ -191,13 +207,15 @@ class _ScoredRows:
         self._data = data
         self._unwritten: list[SampleRecord] = []
         self.scores = np.full(most, math.nan)
-        self.count = self.errors = self.unparsed = 0
+        self.count = self.unparsed = self.ambiguous = 0
+        self.failures: Counter[str] = Counter()
 
     async def add(self, index: int, outcome: Outcome) -> None:
         """Take the outcome of the row with this place among the rows that are scored."""
         self.count += 1
-        self.errors += outcome.error is not None
+        self.failures.update([] if outcome.error is None else [kind_of(outcome.error)])
         self.unparsed += outcome.unparsed
+        self.ambiguous += outcome.ambiguous
         if outcome.score is not None:
             self.scores[index] = outcome.score
         self._unwritten.append(outcome.to_record(0, SPLIT, self._data.rows[outcome.row].target))

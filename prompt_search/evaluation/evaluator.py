@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from prompt_search._iteration import batched
 from prompt_search.answers import Unparsed
 from prompt_search.errors import BudgetExceeded
+from prompt_search.evaluation.failure_limit import UnreadLimit
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
-from prompt_search.evaluation.responder import Completer, Responder
+from prompt_search.evaluation.responder import Answered, Completer, RefusedFeature, Responder
 from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.llm.messages import Request, Response
 from prompt_search.metrics import Corpus, ReferenceMetric, margin, score
 
@@ -57,20 +59,22 @@ class Evaluator:
         self._rows = settings.rows
         self._metric = settings.metric
         self._responder = Responder(settings, clients, slots, sleep)
+        self._unread_limit = UnreadLimit() if settings.ends_unread else None
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
         """The number of calls that each row would add to what is spent, if the rows were scored in this order."""
         seen: set[str] = set()
         prices = []
         for row in rows:
-            keys = {request.key for request in prepared.requests(self._rows[row])} - seen
+            keys = {key for _, key in self._requests((prepared, row))} - seen
             new = {key for key in keys if self._responder.is_new(key)}
             seen |= new
             prices.append(len(new))
         return prices
 
     async def evaluate(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
-        """The outcomes of jobs, in their order; None where the budget left no room.
+        """The outcomes of jobs, in their order; None where the budget left no room, or the server is known to refuse
+        such requests.
 
         Whatever happens, requests in flight are waited for and stored: they have been paid for.
 
@@ -84,6 +88,48 @@ class Evaluator:
 
         await self.each(jobs, split, done)
         return outcomes
+
+    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
+        """Send the requests of a prompt with a row, whose answer is scored when the row is evaluated.
+
+        Returns:
+            the outcome, if a request failed; None where all were answered, or the budget left no room.
+        """
+        requests = self._requests((prepared, row))
+        batch = await self._responder.open_batch([key for _, key in requests])
+        try:
+            with self._responder.stopping_on_error():
+                *_, last = await self._answered((prepared, row), requests, split, batch)
+        except (BudgetExceeded, RefusedFeature):
+            return None
+        finally:
+            await self._responder.close_batches([batch])
+        if last.response.error is None:
+            return None
+        return Outcome.failed(row, last.key, last.response.error, last.cached)
+
+    async def evaluate_persistently(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
+        """The outcomes of jobs as `evaluate` gives them, with what was lost on the road sent again."""
+        outcomes = await self.evaluate(jobs, split)
+        lost = {index: outcome for index, outcome in enumerate(outcomes) if outcome is not None and outcome.is_lost}
+        again = await self.evaluate_again([jobs[index] for index in lost], list(lost.values()), split)
+        for index, outcome in zip(lost, again, strict=True):
+            outcomes[index] = outcome
+        return outcomes
+
+    async def evaluate_again(self, jobs: Sequence[Job], lost: Sequence[Outcome], split: str) -> list[Outcome]:
+        """The outcomes of jobs whose requests were lost on the road, with each request sent once more.
+
+        It is sent again only once in a study, however often the study is resumed, and only if the budget has room.
+
+        Args:
+            jobs: the jobs.
+            lost: their outcomes so far.
+            split: what the calls are used for.
+        """
+        self._responder.send_again({outcome.key for outcome in lost})
+        again = await self.evaluate(jobs, split)
+        return [before if now is None else now for before, now in zip(lost, again, strict=True)]
 
     async def each(self, jobs: Iterable[Job], split: str, done: Callable[[int, Outcome], Awaitable[None]]) -> None:
         """Score more jobs than should be held in memory, as `evaluate` does.
@@ -101,7 +147,7 @@ class Evaluator:
             try:
                 with self._responder.stopping_on_error():
                     await done(index, await self._outcome(job, requests, split, batch))
-            except BudgetExceeded:
+            except (BudgetExceeded, RefusedFeature):
                 pass
             except BaseException as error:  # raised when all requests in flight are done
                 failures.append(error)
@@ -134,21 +180,27 @@ class Evaluator:
 
     def _requests(self, job: Job) -> list[KeyedRequest]:
         prepared, row = job
-        return [(request, request.key) for request in prepared.requests(self._rows[row])]
+        requests = [self._responder.dialects.applied(request) for request in prepared.requests(self._rows[row])]
+        return [(request, request.key) for request in requests]
 
     async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch) -> Outcome:
         """The outcome of one job, whose last request is the row's; one before it is the content-free request."""
-        prepared, row = job
-        responses: list[Response] = []
+        *before, last = await self._answered(job, requests, split, batch)
+        if last.response.error is not None:
+            return Outcome.failed(job[1], last.key, last.response.error, last.cached)
+        return await self._scored(job, last.key, last.response, before[0].response if before else None, last.cached)
+
+    async def _answered(
+        self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch
+    ) -> list[Answered]:
+        """The responses to a job's requests, in their order; one that failed is the last."""
+        answered: list[Answered] = []
         for request, key in requests:
-            response, cached = await self._responder.respond(
-                request, key, prompt=prepared.prompt.source, split=split, batch=batch
-            )
-            if response.error is not None:
-                return Outcome.failed(row, key, response.error, cached)
-            responses.append(response)
-        *before, response = responses
-        return await self._scored(job, key, response, before[0] if before else None, cached)
+            source = job[0].prompt.source
+            answered.append(await self._responder.respond(request, key, prompt=source, split=split, batch=batch))
+            if answered[-1].response.error is not None:
+                break
+        return answered
 
     async def _scored(self, job: Job, key: str, response: Response, baseline: Response | None, cached: bool) -> Outcome:
         """The outcome of a response that is no error."""
@@ -156,6 +208,8 @@ class Evaluator:
         answer = prepared.answer.parse(response, baseline)
         result = await score(self._metric, answer, self._rows[row])
         unparsed = isinstance(answer, Unparsed)
+        if self._unread_limit is not None:
+            self._unread_limit.check(answer, response, prepared.prompt.source, prepared.prompt.parameters)
         by = result.margin
         if by is None and not unparsed:
             by = margin(self._metric, prepared.answer.probabilities(response, baseline), self._rows[row])
@@ -169,7 +223,39 @@ class Evaluator:
             error=None,
             cached=cached,
             margin=by,
+            ambiguous=not unparsed and prepared.answer.is_ambiguous(response),
         )
+
+    def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:
+        """The prompt with its parameters as the server takes them, as far as is known."""
+        dialect = self._responder.dialects.of(prepared.endpoint, prepared.model)
+        parameters = dialect.changed(prepared.prompt.parameters)
+        if parameters is prepared.prompt.parameters:
+            return prepared
+        return replace(prepared, prompt=replace(prepared.prompt, parameters=parameters))
+
+    def refusals(self) -> Callable[[PreparedPrompt, int], Refusal | None]:
+        """What servers are known to refuse now: a function that tells why a prompt with a row is refused."""
+        dialects = self._responder.dialects.copy()
+
+        def refusal(prepared: PreparedPrompt, row: int) -> Refusal | None:
+            if not dialects.refuse_anything:
+                return None
+            request = dialects.applied(prepared.request(self._rows[row].fields))
+            return dialects.of(request.endpoint, request.model).refusal(request)
+
+        return refusal
+
+    def evade(self, prepared: PreparedPrompt, row: int) -> bool:
+        """Change all requests so that they do without what the server refuses in this prompt with a row, and say
+        whether that is possible."""
+        dialect = self._responder.dialects.of(prepared.endpoint, prepared.model)
+        return dialect.evade(dialect.applied(prepared.request(self._rows[row].fields)))
+
+    @property
+    def told(self) -> list[str]:
+        """What was learned of each server that takes something else than was to be sent, in words."""
+        return self._responder.dialects.told
 
     def calibrated(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> PreparedPrompt:
         """The prepared prompt with its answer form calibrated on these outcomes, where the form learns from rows."""
@@ -190,21 +276,28 @@ class Evaluator:
     ) -> tuple[PreparedPrompt, list[Outcome]]:
         """Calibrate the answer form on these outcomes, and parse their stored responses again without a call.
 
+        The prompt comes back with its parameters as the server takes them.
         Corpus metrics are computed over exactly these rows.
         """
         calibrated = self.calibrated(prepared, outcomes)
         if calibrated is prepared:
-            return prepared, self.with_corpus_scores(outcomes)
+            return self.sent(prepared), self.with_corpus_scores(outcomes)
         parsed = await self.evaluate([(calibrated, outcome.row) for outcome in outcomes], split)
-        return calibrated, self.with_corpus_scores([outcome for outcome in parsed if outcome is not None])
+        return self.sent(calibrated), self.with_corpus_scores([outcome for outcome in parsed if outcome is not None])
 
     def with_corpus_scores(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """One prompt's outcomes, with scores computed over all of them where the metric is a corpus metric."""
+        """One prompt's outcomes, with scores computed over all of them where the metric is a corpus metric.
+
+        A failure that is the prompt's fault counts there like an answer that could not be read.
+        """
         if not isinstance(self._metric, Corpus):
             return list(outcomes)
         scored = [outcome for outcome in outcomes if outcome.score is not None]
-        unread = Unparsed("the answer could not be parsed")
-        pairs = [(unread if outcome.unparsed else outcome.answer, self._rows[outcome.row]) for outcome in scored]
+        unread = Unparsed("there is no answer that could be parsed")
+        pairs = [
+            (unread if outcome.unparsed or outcome.error else outcome.answer, self._rows[outcome.row])
+            for outcome in scored
+        ]
         influence = dict(zip([outcome.row for outcome in scored], self._metric.influences(pairs), strict=True))
         return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]
 
@@ -213,6 +306,10 @@ class Evaluator:
 
         Where label probabilities are known, it is the logarithm of the probability of the target's label.
 
+        Args:
+            prepared: the prompt.
+            outcomes: its outcomes that are no errors.
+
         Returns:
             an array of shape (n, n) for n outcomes; None for a metric that is not from `prompt_search.metrics`: it may
             cost money, and is called once a row.
@@ -220,7 +317,7 @@ class Evaluator:
         if not isinstance(self._metric, ReferenceMetric):
             return None
         rows = [self._rows[outcome.row] for outcome in outcomes]
-        keys = [[request.key for request in prepared.requests(row)] for row in rows]
+        keys = [[key for _, key in self._requests((prepared, outcome.row))] for outcome in outcomes]
         responses = self._responder.responses({key for of_row in keys for key in of_row})
         table = []
         for outcome, (*before, key) in zip(outcomes, keys, strict=True):

@@ -1,9 +1,14 @@
-"""When a run in which requests fail is not worth its budget any more."""
+"""When a run in which requests fail, or answers cannot be read, is not worth its budget any more."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from prompt_search.answers.base import Unparsed, quoted
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.messages import Response
+from prompt_search.llm.failures import fault_of
+from prompt_search.llm.messages import ANSWER_LIMITS, Response
 
 MAX_INITIAL_FAILURES = 10
 """Number of failed requests after which a run ends in which no request was ever answered."""
@@ -15,6 +20,12 @@ one request in two at random reaches it once in a million requests."""
 MIN_FAILING_PROMPTS = 3
 """Number of different prompts among the consecutive failures that is needed to end a run, unless it is the server that
 fails: a single prompt that is too long for the model fails on every row."""
+
+MAX_CONSECUTIVE_UNREAD = 20
+"""Number of answers that cannot be read, without one in between that can, after which a run ends."""
+
+ROOM_FOR_REASONING = 4096
+"""Number of tokens that an error proposes for an answer for which there was no room."""
 
 
 class FailureLimit:
@@ -49,10 +60,80 @@ class FailureLimit:
                     "cause, then run it again"
                 )
             return
-        server_fails = response.error.startswith(("server:", "timeout:"))
+        server_fails = fault_of(response.error) == "road"
         prompts_fail = len(self._failing_prompts) >= MIN_FAILING_PROMPTS
         if self._failures >= MAX_CONSECUTIVE_FAILURES and (server_fails or prompts_fail):
             raise RequestRefused(
                 f"the last {self._failures} requests all failed, the last with {response.error}; earlier responses "
                 "are stored: fix the cause, then run it again with retry_errors=True (--retry-errors)"
             )
+
+
+class UnreadLimit:
+    """Ends a run whose answers cannot be read: from its beginning, or any more.
+
+    It counts answers from the storage as well, so that a run that is resumed ends where it ended.
+
+    - Answers that had no room (without a text, or cut off) end a run in which none could be read. Where none has a
+      text, one prompt is enough. A text that is complete does not end it: another answer form may read it, for free.
+    - Once answers were read, those of prompts that were never read say nothing about the server: they may be bad
+      prompts, which the search finds out. The run ends if several prompts that were read are not any more.
+    """
+
+    def __init__(self) -> None:
+        self._readable: set[str] = set()
+        """The prompts of which an answer was read."""
+        self._unread = 0
+        self._unread_prompts: set[str] = set()
+        self._empty = self._without_room = 0
+
+    def check(self, answer: Any, response: Response, prompt: str, parameters: Mapping[str, Any]) -> None:
+        """Count an answer to a prompt, which is given by its source; ``parameters`` are those of its requests.
+
+        Raises:
+            RequestRefused: too many answers could not be read without one in between that could.
+        """
+        if not isinstance(answer, Unparsed):
+            self._readable.add(prompt)
+            self._unread = self._empty = self._without_room = 0
+            self._unread_prompts.clear()
+            return
+        if self._readable and prompt not in self._readable:
+            return
+        self._unread += 1
+        self._unread_prompts.add(prompt)
+        empty = not response.text.strip()
+        self._empty += empty
+        self._without_room += empty or response.finish_reason == "length"
+        several = len(self._unread_prompts) >= MIN_FAILING_PROMPTS
+        if self._readable:
+            ends = several
+        else:
+            ends = self._empty == self._unread or (several and self._without_room == self._unread)
+        if self._unread >= MAX_CONSECUTIVE_UNREAD and ends:
+            raise RequestRefused(
+                f"the last {self._unread} answers could not be read, the last {_described(response)}: {answer.reason}; "
+                f"{_remedy(response, parameters)}"
+            )
+
+
+def _described(response: Response) -> str:
+    """What came, in a few words."""
+    came = quoted(response.text) if response.text.strip() else "an empty text"
+    details = [f"finish_reason {response.finish_reason}"] if response.finish_reason else []
+    tokens = response.usage.completion_tokens
+    details += [] if tokens is None else [f"{tokens} tokens"]
+    return f"{came} ({', '.join(details)})" if details else came
+
+
+def _remedy(response: Response, parameters: Mapping[str, Any]) -> str:
+    """What makes such answers readable."""
+    if response.text.strip() and response.finish_reason != "length":
+        return "state the expected form in the prompt, or use another answer form"
+    name = next((name for name in ANSWER_LIMITS if parameters.get(name) is not None), ANSWER_LIMITS[-1])
+    limit = parameters.get(name)
+    most = max(ROOM_FOR_REASONING, 4 * limit) if isinstance(limit, int) else ROOM_FOR_REASONING
+    return (
+        f'give answers more room, which a model that reasons needs: request={{"{name}": {most}}} in the study, or as '
+        "the prompt's parameters"
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from prompt_search.answers.base import Answer
 from prompt_search.data.rows import Row
+from prompt_search.llm.failures import fault_of
 from prompt_search.llm.messages import Request
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import SampleRecord
@@ -57,9 +58,11 @@ class PreparedPrompt:
 class Outcome:
     """The result of one prepared prompt on one row.
 
-    ``score`` is None when the request failed (``error`` says why); an answer that could not be read scores 0
-    and is ``unparsed``. ``cached`` says whether the response cost nothing in this run. ``margin`` is by how much the
-    answer is right (above 0) or wrong (below 0), where the response has probabilities.
+    ``error`` says why the request failed. A failure that is the prompt's fault (`prompt_search.llm.failures`) scores 0
+    like a wrong answer; after any other the ``score`` is None, and the row is missing. An answer that could not be read
+    scores 0 and is ``unparsed``; one that was the first of several in its response is ``ambiguous``. ``cached`` says
+    whether the response cost nothing in this run. ``margin`` is by how much the answer is right (above 0) or wrong
+    (below 0), where the response has probabilities.
     """
 
     row: int
@@ -71,6 +74,12 @@ class Outcome:
     error: str | None
     cached: bool
     margin: float | None = None
+    ambiguous: bool = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the request failed on the road, so that it is worth sending again."""
+        return self.error is not None and fault_of(self.error) == "road"
 
     def to_record(self, trial: int, split: str, target: Any) -> SampleRecord:
         """The record that the storage keeps of the outcome.
@@ -92,11 +101,13 @@ class Outcome:
             unparsed=self.unparsed,
             error=self.error,
             cached=self.cached,
+            ambiguous=self.ambiguous,
         )
 
     @classmethod
     def failed(cls, row: int, key: str, error: str, cached: bool) -> Outcome:
-        """The outcome of a request that failed."""
+        """The outcome of a request that failed: a wrong answer where that is the prompt's fault."""
+        score = 0.0 if fault_of(error) == "prompt" else None
         return cls(
-            row=row, key=key, answer=None, score=None, explanation="", unparsed=False, error=error, cached=cached
+            row=row, key=key, answer=None, score=score, explanation="", unparsed=False, error=error, cached=cached
         )

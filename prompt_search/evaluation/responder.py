@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from anyio import CapacityLimiter
 
 from prompt_search.budget import Spending
-from prompt_search.errors import BudgetExceeded
+from prompt_search.errors import BudgetExceeded, RequestRefused
 from prompt_search.evaluation.failure_limit import FailureLimit
 from prompt_search.evaluation.request_batch import RequestBatch, RequestClaims
 from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.llm.dialect.dialect import Dialect, Dialects, Refusal
 from prompt_search.llm.messages import Request, Response
 from prompt_search.storage.records import Call, Found, Saved
 
@@ -23,6 +25,25 @@ class Completer(Protocol):
     """What sends requests to one model; `prompt_search.llm.client.Client` is one."""
 
     async def complete(self, request: Request) -> Response: ...
+
+
+class RefusedFeature(Exception):
+    """A request has a feature that the server is known to refuse, so it was not sent."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A request as it was sent, its key, and its response; ``cached``: whether the response cost nothing in this
+    run."""
+
+    request: Request
+    key: str
+    response: Response
+    cached: bool
 
 
 class Responder:
@@ -34,6 +55,9 @@ class Responder:
         slots: bounds of how many requests to a model are in flight, by endpoint and model; default:
             ``settings.max_concurrency`` for each.
         sleep: waits for others to answer what they claimed.
+
+    Attributes:
+        dialects: what is known of the servers.
     """
 
     def __init__(
@@ -58,6 +82,9 @@ class Responder:
         """Keys of the requests whose response this run has used, each with whether the response cost nothing; without
         ``tracks_price`` those of the last two batches alone."""
         self._in_flight: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
+        self.dialects = Dialects()
+        self._sent_again: set[str] = set()
+        """Keys of the requests that are sent again although this run has sent them."""
 
     def is_new(self, key: str) -> bool:
         """Whether a response to this request would add to what is spent: neither this run nor an earlier budget has
@@ -79,23 +106,32 @@ class Responder:
         """The responses to requests that this run has used."""
         return {key: call.response for key, call in self._store.find(self._settings.study, keys).calls.items()}
 
+    def send_again(self, keys: Collection[str]) -> None:
+        """Let requests that failed be sent once more when they are needed next; not those that were sent again before,
+        in this run or in an earlier one."""
+        for key, call in self._store.find(self._settings.study, keys).calls.items():
+            # A call counts the attempts of every time that it was sent, its response those of the last time.
+            if call.response.error is not None and call.attempts <= call.response.attempts and not call.cut_short:
+                self._sent_again.add(key)
+                for used in self._used.maps:
+                    used.pop(key, None)
+
     @contextmanager
     def stopping_on_error(self) -> Iterator[None]:
         """A context in which an error stops all requests that still wait for their turn."""
         try:
             yield
-        except BudgetExceeded:
+        except (BudgetExceeded, RefusedFeature):
             raise
         except BaseException as error:
             self._ledger.stop(str(error))
             raise
 
-    async def respond(
-        self, request: Request, key: str, *, prompt: str, split: str, batch: RequestBatch
-    ) -> tuple[Response, bool]:
-        """The response to a request, and whether it cost nothing now.
+    async def respond(self, request: Request, key: str, *, prompt: str, split: str, batch: RequestBatch) -> Answered:
+        """The response to a request, which is changed as its server takes it.
 
-        A request is sent once, however many rows and prompts need it at the same time.
+        A request is sent once, however many rows and prompts need it at the same time. One with a feature that the
+        server has not accepted yet is sent alone, so that others do not repeat what is refused.
 
         Args:
             request: the request.
@@ -106,8 +142,56 @@ class Responder:
 
         Raises:
             BudgetExceeded: the budget has no room for it.
+            RefusedFeature: the server is known to refuse such a request.
             RunError: nothing is answered any more.
         """
+        if self._settings.on_refusal == "ignore":
+            response, cached = await self._once(request, key, prompt, split, batch)
+            return Answered(request=request, key=key, response=response, cached=cached)
+        dialect = self.dialects.of(request.endpoint, request.model)
+        own: list[RequestBatch] = []
+        try:
+            while True:
+                sent = self._taken(dialect, request)
+                if sent is not request:  # something was learned since the batch was opened
+                    request, key = sent, sent.key
+                    own.append(await self._claims.open([key], self._is_to_send))
+                    batch = own[-1]
+                async with _turn(dialect, request) as is_current:
+                    if not is_current:
+                        continue
+                    response, cached = await self._once(request, key, prompt, split, batch)
+                    learned = dialect.observe(request, response)
+                if not learned:
+                    return Answered(request=request, key=key, response=response, cached=cached)
+                refusal = dialect.refusal(request)
+                if refusal is not None and self._settings.on_refusal == "close":
+                    refused = replace(response, error=f"unsupported: {refusal}")
+                    return Answered(request=request, key=key, response=refused, cached=cached)
+        finally:
+            await self._claims.close(own)
+
+    def _taken(self, dialect: Dialect, request: Request) -> Request:
+        """A request as the server takes it, as far as is known.
+
+        Raises:
+            RefusedFeature: the server does not take it, and a candidate with another option does without.
+            RequestRefused: the server does not take it, and no change makes it one that it takes.
+        """
+        while True:
+            request = dialect.applied(request)
+            refusal = dialect.refusal(request)
+            if refusal is None:
+                return request
+            if self._settings.on_refusal == "close":
+                raise RefusedFeature(refusal)
+            if not dialect.evade(request):
+                raise RequestRefused(f"{refusal}; {refusal.cure}")
+
+    async def _once(
+        self, request: Request, key: str, prompt: str, split: str, batch: RequestBatch
+    ) -> tuple[Response, bool]:
+        """The response to a request, which is sent once at most, and whether it cost nothing in this run."""
         if key in self._used:
             call = batch.found.calls.get(key)
             response = call.response if call else self.responses([key])[key]
@@ -137,6 +221,7 @@ class Responder:
         call = batch.found.calls.get(key)
         replayed = None if call is None else self._replayed(key, call)
         if replayed is not None:
+            self._ledger.learn(request, replayed)
             return replayed
         if key in batch.others:
             await batch.others[key]
@@ -154,7 +239,7 @@ class Responder:
         if self._is_of_this_run(key, call):
             return call.response
         free_of_charge = call.attempts > 0 and call.budget < self._settings.budget
-        if self._is_retried(call) or not (free_of_charge or call.budget == self._settings.budget):
+        if self._is_retried(key, call) or not (free_of_charge or call.budget == self._settings.budget):
             return None
         if not free_of_charge:
             self._ledger.replay(call.spending, reused=not call.attempts)
@@ -172,7 +257,9 @@ class Responder:
         batch.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
             raise BudgetExceeded(response.error)
-        self._failure_limit.check(response, prompt)
+        is_news = self.dialects.of(request.endpoint, request.model).is_news(response)
+        if not is_news and key not in self._sent_again:  # these all failed before: failures in a row say nothing
+            self._failure_limit.check(response, prompt)
         return response
 
     async def _complete(self, request: Request) -> Response:
@@ -210,11 +297,25 @@ class Responder:
         call = found.calls.get(key)
         if call is None:
             return True
-        return not self._is_of_this_run(key, call) and (call.cut_short or self._is_retried(call))
+        return not self._is_of_this_run(key, call) and (call.cut_short or self._is_retried(key, call))
 
     def _is_of_this_run(self, key: str, call: Call) -> bool:
         """Whether this run has used the call, so that it is counted and is not sent again."""
-        return key in self._used or call.number >= self._first_number
+        return key in self._used or (call.number >= self._first_number and key not in self._sent_again)
 
-    def _is_retried(self, call: Call) -> bool:
-        return self._retry_errors and call.response.error is not None and not call.cut_short
+    def _is_retried(self, key: str, call: Call) -> bool:
+        failed = call.response.error is not None and call.response.lesson is None
+        again = self._retry_errors or key in self._sent_again
+        return again and failed and not call.cut_short
+
+
+@asynccontextmanager
+async def _turn(dialect: Dialect, request: Request) -> AsyncIterator[bool]:
+    """A context in which a request may be sent, alone where the server has not accepted its like yet; whether nothing
+    was learned while it waited."""
+    if dialect.is_tried(request):
+        yield True
+        return
+    known = len(dialect.lessons)
+    async with dialect.alone:
+        yield known == len(dialect.lessons) and not dialect.is_tried(request)

@@ -121,10 +121,11 @@ class Client:
 
     At most ``max_concurrency`` requests are in flight, those that wait for a retry included, so that a server that
     refuses requests does not get more of them; the embedded model gets at most two for each of its slots. Connection
-    errors, timeouts, malformed responses and the status codes 408, 409, 429 and 500 and above are tried up to
-    ``max_attempts`` times in all, after ``Retry-After`` or an exponentially growing, jittered wait.
-    A ``Retry-After`` holds back all requests of the client, the status codes 429, 503 and 529 reduce the number of
-    requests in flight, and the model's limits for a minute are kept: see `prompt_search.llm.rate_limit.Pace`.
+    errors, timeouts, responses that were cut off and refusals that may pass (408, 409, 429, 500 and above, see
+    `prompt_search.llm.replies.refusals`) are tried up to ``max_attempts`` times in all, when the server wants it or
+    after an exponentially growing, jittered wait. A ``Retry-After`` holds back all requests of the client, the status
+    codes 429, 503 and 529 reduce the number of requests in flight, and the model's limits for a minute are kept: see
+    `prompt_search.llm.rate_limit.Pace`.
     ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request before every
     attempt, and may raise ``BudgetExceeded``. An ``executor`` decides where attempts are made (see
     `prompt_search.llm.transport.Executor`); where it has several processes, each of them may have ``max_concurrency``
@@ -229,7 +230,7 @@ class Client:
                 response = parser.error(_outcome(error, attempts), self._clock() - start)
         if attempts.sent == 1 and not attempts.lost:
             return response
-        return replace(response, attempts=attempts.sent, lost=attempts.lost)
+        return replace(response, attempts=attempts.sent, lost=attempts.lost + response.lost)
 
     def _opened(self, request: Request) -> tuple[Transport, ResponseParser]:
         """What sends a request that this client can send, and what reads the reply."""
@@ -261,7 +262,7 @@ class Client:
             reply = await transport.send(body)
             self._answered = self._answered or reply.failure is None
             try:
-                response = parser.parse(reply)
+                response = parser.parse(reply, request)
             except AttemptError as error:
                 attempts.lost += error.lost
                 turn.failed(no_capacity=error.no_capacity, retry_after_s=error.retry_after_s)

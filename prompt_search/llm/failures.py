@@ -26,10 +26,15 @@ FAULTS: Final[dict[str, Fault]] = {
 """The fault of each kind of error; see `prompt_search.llm.messages.Response` for the kinds."""
 
 
+def kind_of(error: str) -> str:
+    """The kind of an error, given as in ``Response.error``: ``kind: explanation``."""
+    return error.partition(":")[0]
+
+
 def fault_of(error: str) -> Fault:
     """Whose fault an error is, given as in ``Response.error``: ``kind: explanation``.
 
     >>> fault_of("content_filter: the server withheld the answer"), fault_of("timeout: no response within 120 s")
     ('prompt', 'road')
     """
-    return FAULTS[error.partition(":")[0]]
+    return FAULTS[kind_of(error)]

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from prompt_search._json import read
+from prompt_search.llm.lesson import Lesson
 
 ANSWER_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 """Names of the request parameters that bound the length of an answer, in the dialects of different servers."""
@@ -73,11 +74,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Numbers of tokens as the server counted them; ``None`` where it did not report them."""
+    """Numbers of tokens as the server counted them; ``None`` where it did not report them.
+
+    ``cached_tokens`` are a part of ``prompt_tokens``, and ``reasoning_tokens`` a part of ``completion_tokens``.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 TopLogprobs = tuple[tuple[str, float], ...]
@@ -90,10 +95,12 @@ class Response:
 
     ``error`` is None for a response with an answer, else ``kind: explanation``. The kinds:
 
-    - ``bad_request``: the server cannot process the request (status 400, 413, 422 and the like); it is not retried.
+    - ``bad_request``: the server cannot process the request (status 400, 422 and the like); it is not retried.
+    - ``context_length``: the prompt is too long for the model or the server; it is not retried.
+    - ``unsupported``: the server refuses a feature of the request, whatever the row is.
     - ``server``: every attempt got one of the statuses 408, 409, 429, 500 and above, or a broken connection.
     - ``timeout``: no attempt got an answer in time.
-    - ``malformed``: the answers to all attempts were no JSON, cut off, or no chat completions.
+    - ``malformed``: the answers to all attempts were cut off, or one was whole and no chat completion.
     - ``empty``: the answers to all attempts were chat completions without choices.
     - ``content_filter``: the server withheld the answer, or the model refused; the request is not retried.
     - ``budget``: the budget had no room for another attempt.
@@ -102,7 +109,8 @@ class Response:
     any other, as it may contain the label already. ``logprobs`` has one entry for each generated token where the
     request asks for them. ``cost_usd`` is NaN when the price is unknown. ``attempts`` is the number of requests that
     were sent, retries included; ``lost`` is the number of those on which the server may have worked without reporting
-    what it used: timeouts, cut connections, unreadable answers.
+    what it used: timeouts, cut connections, unreadable answers. ``lesson`` is what the response says about the server,
+    where it says something.
     """
 
     text: str = ""
@@ -114,11 +122,16 @@ class Response:
     attempts: int = 1
     lost: int = 0
     error: str | None = None
+    lesson: Lesson | None = None
 
     def to_json(self) -> str:
         """The stored form; NaN becomes null, so that every JSON reader accepts it."""
         body = {f.name: getattr(self, f.name) for f in fields(self)}  # asdict would copy every log-probability
         body["usage"] = asdict(self.usage)
+        if self.lesson is None:
+            del body["lesson"]
+        else:
+            body["lesson"] = asdict(self.lesson)
         for name in ("latency_s", "cost_usd"):
             if math.isnan(body[name]):
                 body[name] = None
@@ -152,3 +165,4 @@ class _Stored(Shown, gc=False, frozen=True):
     logprobs: tuple[TopLogprobs, ...]
     attempts: int
     lost: int = 0
+    lesson: Lesson | None = None

@@ -1,29 +1,41 @@
-"""What one attempt came to, as a `Response`: an answer, an error of this request, or a reason to try again."""
+"""What one attempt came to, as a `Response`: an answer, an error of this request, or a reason to try again.
+
+Answers are read in `prompt_search.llm.replies`, errors in `prompt_search.llm.replies.server_error`.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Iterable, Mapping
-from email.utils import parsedate_to_datetime
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.messages import Response, TopLogprobs, Usage
+from prompt_search.llm.dialect.answer_lessons import lesson_of_answer
+from prompt_search.llm.dialect.refusal_lessons import lesson_of_refusal
+from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.llm.model import Model, key_variable, model_secrets
 from prompt_search.llm.redaction import redacted_line
+from prompt_search.llm.replies.bodies import UnreadableBody, body_text, mapping, read_body, shown
+from prompt_search.llm.replies.completion_reading import Completion, NotUnderstood, read_choice
+from prompt_search.llm.replies.refusals import NO_CAPACITY_STATUS, meaning
+from prompt_search.llm.replies.retry_after import retry_after_s
+from prompt_search.llm.replies.server_error import ServerError, is_error, read_error
+from prompt_search.llm.replies.usage_reading import read_usage
 from prompt_search.llm.transport import Failure, HttpReply
 
-_RETRIED_STATUS = frozenset({408, 409, 429})
-_NO_CAPACITY_STATUS = frozenset({429, 503, 529})
-_REMEDIES = {
-    401: "check the key in {key}",
-    402: "check the account's balance",
-    403: "check that the key in {key} may use this model",
-    404: "check the model's name, and that the base URL is the one that ends before /chat/completions",
+MOST_PAGES: Final = 6
+"""Number of web pages in a row that are taken for a passing fault of a server that has answered before."""
+
+_REMEDIES: Final = {
+    "key": "check the key in {key}",
+    "payment": "check the account's balance",
+    "access": "check that the key in {key} may use this model",
+    "model": "check the model's name, and that the base URL is the one that ends before /chat/completions",
+    "quota": "check the account's quota and billing",
 }
-_QUOTA_REMEDY = "check the account's quota and billing"
+"""What to do about refusals that end the run, by their meaning."""
 
 
 class AttemptError(Exception):
@@ -59,16 +71,22 @@ class ResponseParser:
         model: the model, for prices and for the names in messages.
         endpoint: the server's public address.
         request_timeout: seconds that an attempt may take, for messages.
+        now: seconds since 1970, for moments at which a server wants to be asked again.
     """
 
-    def __init__(self, model: Model, endpoint: str, request_timeout: float) -> None:
+    def __init__(
+        self, model: Model, endpoint: str, request_timeout: float, now: Callable[[], float] = time.time
+    ) -> None:
         self._model = model
         self._endpoint = endpoint
         self._request_timeout = request_timeout
+        self._now = now
         self._secrets = model_secrets(model)
+        self._pages = MOST_PAGES
+        """Number of web pages since the last answer. A server that never answered may be none for chat at all."""
 
-    def parse(self, reply: HttpReply) -> Response:
-        """The response that a reply holds.
+    def parse(self, reply: HttpReply, request: Request) -> Response:
+        """The response that a reply to a request holds.
 
         Raises:
             AttemptError: another attempt may succeed.
@@ -76,16 +94,15 @@ class ResponseParser:
         """
         if reply.failure is not None:
             raise self._connection_error(reply.failure, reply.why)
+        if reply.status >= 400:
+            return self._refused(request, read_error(reply.status, reply.content), reply)
         try:
-            answer = json.loads(reply.content)
-        except (ValueError, RecursionError):
-            answer = reply.content.decode("utf-8", "replace")
-            if reply.status < 400:
-                raise AttemptError("malformed", self._line(f"the response is not JSON: {answer}")) from None
-        status = reply.status if reply.status >= 400 else _error_status(answer)
-        if status is not None:
-            return self._refused(status, answer, reply.headers)
-        return self._answer(answer, reply.latency_s)
+            body = read_body(reply.content)
+        except UnreadableBody as unreadable:
+            return self._unreadable(unreadable, reply)
+        if is_error(body):
+            return self._refused(request, read_error(reply.status, body), reply, body)
+        return self._answer(request, body, reply)
 
     def error(self, error: str, latency_s: float = math.nan) -> Response:
         """A response without an answer."""
@@ -105,113 +122,130 @@ class ResponseParser:
             return AttemptError("server", self._line(f"the response of {where} was lost: {why}"))
         return AttemptError("server", self._line(f"the connection to {where} broke: {why}"))
 
-    def _refused(self, status: int, answer: object, headers: Mapping[str, str]) -> Response:
-        """What an error status means: an error of this request, a reason to try again, or the end of the run."""
-        reason, code = _server_message(answer)
-        message = self._line(f"{self._endpoint} answered {status} for {self._model.name}: {reason}")
-        if status in _REMEDIES or code == "insufficient_quota":
-            remedy = _REMEDIES.get(status, _QUOTA_REMEDY).format(key=key_variable(self._model))
+    def _refused(
+        self, request: Request, error: ServerError, reply: HttpReply, body: object = None, *, worked: bool = False
+    ) -> Response:
+        """What a server's error means: an error of this request, a reason to try again, or the end of the run.
+
+        Args:
+            request: what was refused.
+            error: the refusal.
+            reply: the reply that holds it.
+            body: the JSON value of the reply, as far as it was read already.
+            worked: whether the server may have worked on the answer before it failed.
+        """
+        message = self._line(f"{self._endpoint} answered {error.status} for {self._model.name}: {error.message}")
+        means = meaning(error)
+        lesson = None if means == "content_filter" else lesson_of_refusal(request, error)
+        if lesson is not None:
+            refused = replace(self.error(f"bad_request: {message}", reply.latency_s), lost=int(worked))
+            return replace(refused, lesson=replace(lesson, reason=self._line(lesson.reason)))
+        if means in _REMEDIES:
+            remedy = _REMEDIES[means].format(key=key_variable(self._model))
             raise RequestRefused(f"{message}; {remedy}") from None
-        if status in _RETRIED_STATUS or status >= 500:
+        if means == "passing":
             raise AttemptError(
                 "server",
                 message,
-                lost=False,
-                no_capacity=status in _NO_CAPACITY_STATUS,
-                retry_after_s=_retry_after_s(headers),
+                lost=worked,
+                no_capacity=error.status in NO_CAPACITY_STATUS,
+                retry_after_s=retry_after_s(
+                    error.status, reply.headers, _value_of(reply) if body is None else body, error.message, self._now
+                ),
             ) from None
-        kind = "content_filter" if code == "content_filter" else "bad_request"
-        return self.error(f"{kind}: {message}")
+        return replace(self.error(f"{means}: {message}", reply.latency_s), lost=int(worked))
 
-    def _answer(self, answer: Any, latency_s: float) -> Response:
+    def _unreadable(self, unreadable: UnreadableBody, reply: HttpReply) -> Response:
+        """A reply that holds no JSON: what was cut off is asked for again, a web page while answers came before."""
+        text = body_text(reply.content)
+        if unreadable.why == "cut":
+            raise AttemptError("malformed", self._line(f"the response is not JSON: {text}")) from None
+        if unreadable.why == "deep":
+            return self._not_understood(text, reply, Usage())
+        self._pages += 1
+        told = read_error(reply.status, text).message
+        message = self._line(f"{self._endpoint} sent a text that is not JSON: {told}")
+        if self._pages <= MOST_PAGES:
+            raise AttemptError("malformed", message) from None
+        return self._lost(f"malformed: {message}; check the base URL", reply, Usage())
+
+    def _not_understood(self, text: str, reply: HttpReply, usage: Usage) -> Response:
+        """A whole reply that is no chat completion: another attempt would bring the same."""
+        return self._lost(self._line(f"malformed: the response is not a chat completion: {text}"), reply, usage)
+
+    def _lost(self, error: str, reply: HttpReply, usage: Usage) -> Response:
+        """An error of a request on which the server may have worked without a count that can be read."""
+        known = usage.prompt_tokens is not None and usage.completion_tokens is not None
+        cost_usd = self._model.cost(usage)
+        return replace(self.error(error, reply.latency_s), usage=usage, cost_usd=cost_usd, lost=0 if known else 1)
+
+    def _answer(self, request: Request, body: Any, reply: HttpReply) -> Response:
         """A chat completion. One that the token limit cut off is an answer, too: its text may say enough, and
         ``finish_reason`` reports the cut."""
+        fields = mapping(body)
+        usage, choices = read_usage(fields), fields.get("choices")
+        if _is_blocked(fields):
+            error = self.error("content_filter: the server blocked the prompt", reply.latency_s)
+            return replace(error, usage=usage, cost_usd=self._model.cost(usage))
+        if "choices" in fields and choices in (None, []):
+            raise AttemptError("empty", self._line(f"the response has no choices: {shown(body)}")) from None
+        if not isinstance(choices, list):
+            return self._not_understood(shown(body), reply, usage)
+        choice = choices[0]
         try:
-            if answer["choices"] == []:
-                raise AttemptError("empty", self._line(f"the response has no choices: {_json(answer)}"))
-            choice = answer["choices"][0]
-            message = choice["message"]
-            text, refusal = message.get("content") or "", message.get("refusal")
-            finish_reason = str(choice.get("finish_reason") or "")
-            logprobs = _logprobs((choice.get("logprobs") or {}).get("content") or ())
-            usage = _usage(answer.get("usage") or {})
-            if not isinstance(text, str):
-                raise TypeError(f"the content is a {type(text).__name__}, not a string")
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-            raise AttemptError(
-                "malformed", self._line(f"the response is not a chat completion: {_json(answer)}")
-            ) from None
-        error = None
-        if finish_reason == "content_filter":
-            error = "content_filter: the server withheld the answer"
-        elif refusal:
-            error = self._line(f"content_filter: the model refused: {refusal}")
-        return Response(
-            text=text,
-            finish_reason=finish_reason,
-            logprobs=logprobs,
+            answer = read_choice(choice)
+        except NotUnderstood:
+            if not mapping(choice).get("error"):
+                return self._not_understood(shown(body), reply, usage)
+            answer = Completion(text="", refusal="", finish_reason="error", logprobs=())
+        if answer.finish_reason == "error" or mapping(choice).get("error"):
+            return self._refused(request, _error_of(choice), reply, body, worked=True)
+        self._pages = 0
+        response = Response(
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            logprobs=answer.logprobs,
             usage=usage,
-            latency_s=latency_s,
+            latency_s=reply.latency_s,
             cost_usd=self._model.cost(usage),
-            error=error,
+            error=self._withheld(answer),
         )
+        return replace(response, lesson=lesson_of_answer(request, response))
+
+    def _withheld(self, answer: Completion) -> str | None:
+        """The error of an answer that the server or the model withheld."""
+        if answer.finish_reason == "content_filter":
+            return "content_filter: the server withheld the answer"
+        return self._line(f"content_filter: the model refused: {answer.refusal}") if answer.refusal else None
 
 
-def _json(answer: object) -> str:
-    return json.dumps(answer, ensure_ascii=False)
-
-
-def _server_message(answer: object) -> tuple[str, str]:
-    """The message of an error, and its code; servers send an object, or an object inside "error", or a text."""
-    error = answer.get("error", answer) if isinstance(answer, Mapping) else answer
-    if isinstance(error, Mapping):
-        return str(error.get("message") or answer), str(error.get("code"))
-    return str(error), ""
-
-
-def _error_status(answer: object) -> int | None:
-    """The status inside an answer that was sent as a success, as some gateways do."""
-    error = answer.get("error") if isinstance(answer, Mapping) and not answer.get("choices") else None
-    if not isinstance(error, Mapping):
-        return None
-    code = error.get("code")
-    return code if isinstance(code, int) and code >= 400 else 500
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds from ``retry-after-ms`` or ``retry-after`` (a number or an HTTP date); ``None`` if unusable."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit_s
-        except (KeyError, ValueError):
-            continue
-        return seconds if seconds >= 0 and math.isfinite(seconds) else None
+def _value_of(reply: HttpReply) -> object:
+    """The JSON value of a reply, None where it holds none."""
     try:
-        date = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError):
+        return read_body(reply.content)
+    except UnreadableBody:
         return None
-    return max(0.0, date.timestamp() - time.time())
 
 
-def _logprobs(content: Iterable[Mapping[str, Any]]) -> tuple[TopLogprobs, ...]:
-    return tuple(_position(entry) for entry in content)
+def _error_of(choice: Mapping[str, Any]) -> ServerError:
+    """The error in a choice whose answer the server did not finish."""
+    told = choice.get("error")
+    error = read_error(200, {"error": told} if told else None)
+    if told:
+        return error
+    why = choice.get("native_finish_reason") or choice.get("finish_reason")
+    return replace(error, message=f"the answer ended with finish_reason {why!r}")
 
 
-def _position(entry: Mapping[str, Any]) -> TopLogprobs:
-    """The alternatives at one position, likeliest first; the token itself where the server lists none."""
-    listed = entry.get("top_logprobs") or [entry]
-    pairs = [(str(top["token"]), float(top["logprob"])) for top in listed if top.get("logprob") is not None]
-    return tuple(sorted((pair for pair in pairs if math.isfinite(pair[1])), key=lambda pair: -pair[1]))
-
-
-def _usage(body: Mapping[str, Any]) -> Usage:
-    details = body.get("prompt_tokens_details") or {}
-    return Usage(
-        prompt_tokens=_count(body.get("prompt_tokens")),
-        completion_tokens=_count(body.get("completion_tokens")),
-        cached_tokens=_count(details.get("cached_tokens")),
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < 2**53 else None
+def _is_blocked(body: Mapping[str, Any]) -> bool:
+    """Whether a body without choices says that a filter blocked the prompt, as Azure and Google do."""
+    if body.get("choices"):
+        return False
+    feedback = mapping(body.get("promptFeedback") or body.get("prompt_feedback"))
+    if feedback.get("blockReason") or feedback.get("block_reason"):
+        return True
+    results = body.get("prompt_filter_results") or body.get("prompt_annotations")
+    of_prompts = [
+        mapping(result).get("content_filter_results") for result in (results if isinstance(results, list) else ())
+    ]
+    return any(mapping(found).get("filtered") is True for each in of_prompts for found in mapping(each).values())

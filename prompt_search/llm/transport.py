@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from prompt_search.errors import InputError
 from prompt_search.llm.model import Model
 from prompt_search.llm.redaction import public_url, redact
+from prompt_search.llm.replies.retry_after import is_kept
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,8 +36,8 @@ had sent it was lost."""
 class HttpReply:
     """What one attempt came to: an HTTP status with the raw answer, or a ``failure`` with what is known of it.
 
-    ``headers`` are those that say when to ask again, with names in lower case. ``latency_s`` is in seconds, measured
-    where the attempt was made.
+    ``headers`` are those of an error that say when to ask again, with names in lower case. ``latency_s`` is in seconds,
+    measured where the attempt was made.
     """
 
     status: int = 0
@@ -141,13 +142,14 @@ class HttpTransport:
         except (TimeoutError, aiohttp.ClientError) as error:
             why = redact(_root_message(error), self._secrets)
             return HttpReply(failure=_failure_of(error), why=why, latency_s=time.monotonic() - start)
+        headers: dict[str, str] = {}
         if answer.status >= 400 or b'"choices"' not in content:
             # An error is shown to the user, maybe by a process that does not know the secrets.
             content = redact(content.decode("utf-8", "replace"), self._secrets).encode()
-        headers = ((name.lower(), value) for name, value in answer.headers.items())
+            headers = {name.lower(): value for name, value in answer.headers.items() if is_kept(name.lower())}
         return HttpReply(
             status=answer.status,
-            headers={name: value for name, value in headers if name.startswith("retry-after")},
+            headers=headers,
             content=content,
             latency_s=time.monotonic() - start,
         )

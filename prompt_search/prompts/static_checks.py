@@ -12,7 +12,7 @@ from prompt_search.prompts.environment import FUNCTIONS
 
 _COLUMNS = (
     "trial state score score_low score_high estimate rows search_rows prompt_tokens cost_usd latency_s unparsed "
-    "errors reason prompt row split answer model"
+    "errors ambiguous reason prompt row split answer model"
 )
 RESERVED = frozenset(_COLUMNS.split())
 """Column names of the result tables (those of `results.tables.TRIAL_COLUMNS` and more), which no choice may have."""

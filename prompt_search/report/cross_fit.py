@@ -15,7 +15,7 @@ from prompt_search.report.result import Result
 from prompt_search.report.wording import FOLDS_TITLE, PROMPT_TO_SHIP
 from prompt_search.results import breakdowns, wording
 from prompt_search.results.statistics import paired_difference
-from prompt_search.results.verdict import MeanScore, Verdict
+from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
 from prompt_search.results.view import Column, View, to_html, to_text
 
 
@@ -44,13 +44,12 @@ class CrossFit:
 
     @cached_property
     def _scores(self) -> tuple[list[float], list[float]]:
-        """The scores of default and winners on the rows where both have one."""
+        """The scores of default and winners on the rows where both were tested; NaN where a row is missing."""
         pairs = [
             (before[row], after[row])
             for fold in self.folds
             for before, after in [(fold.test_scores_by_row(0), fold.test_scores_by_row(fold.best_trial))]
             for row in sorted(before.keys() & after.keys())
-            if not math.isnan(before[row] + after[row])
         ]
         return [before for before, _ in pairs], [after for _, after in pairs]
 
@@ -58,8 +57,20 @@ class CrossFit:
     def test_scores(self) -> tuple[MeanScore, MeanScore]:
         """The mean scores of default and winners on the rows that their searches did not use: (mean, low, high, rows)
         each."""
-        before, after = self._scores
-        return MeanScore.of(before), MeanScore.of(after)
+        pairs = [pair for pair in zip(*self._scores, strict=True) if not math.isnan(sum(pair))]
+        return MeanScore.of([before for before, _ in pairs]), MeanScore.of([after for _, after in pairs])
+
+    def _remarks(self) -> list[str]:
+        """What people must know about the answers that the test scores come from."""
+        tested = {
+            wording.WHOSE_TEST["default"]: [fold.test_counts(0) for fold in self.folds],
+            wording.WINNERS_TEST: [fold.test_counts(fold.best_trial) for fold in self.folds],
+        }
+        return [
+            remark
+            for whose, counts in tested.items()
+            for remark in wording.answer_remarks(whose, AnswerCounts.total(counts))
+        ]
 
     def folds_df(self) -> pd.DataFrame:
         """One row per fold.
@@ -90,7 +101,7 @@ class CrossFit:
         else:
             baseline, winner = self.test_scores
             sentence = wording.cross_fit_sentence(self.verdict, winner, baseline, len(self.folds))
-        return f"{self.result.name}: {sentence}.\n{ships}"
+        return f"{self.result.name}: {'. '.join([sentence, *self._remarks()])}.\n{ships}"
 
     def __repr__(self) -> str:
         return f"{self.headline}\n\n{to_text(folds_view(self))}"

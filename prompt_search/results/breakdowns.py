@@ -20,7 +20,7 @@ INTERACTION_COLUMNS = (
     "choice", "option", "other_choice", "other_option", "effect", "effect_low", "effect_high",
 )  # fmt: skip
 FOLD_COLUMNS = ("study", "winner", "changes", "rows", "default_score", "winner_score")
-SLICE_COLUMNS = ("trial", "split", "rows", "score", "score_low", "score_high")
+SLICE_COLUMNS = ("trial", "split", "rows", "score", "score_low", "score_high", "missing")
 LABEL_COLUMNS = ("label", "rows", "answered", "right", "recall", "recall_low", "recall_high", "precision", "bias")
 
 SHOWN_P = 0.05
@@ -28,6 +28,11 @@ SHOWN_P = 0.05
 
 UNPARSED = "(unparsed)"
 """The answer of a response that could not be read, in tables of answers."""
+
+FAILED = "(failed)"
+"""The answer of a request that failed by the prompt's fault, in tables of answers."""
+
+NO_ANSWERS = (UNPARSED, FAILED)
 
 
 def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -80,10 +85,11 @@ def folds_frame(folds: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:
-    """One row per group of rows, trial and split, in the order of the groups.
+    """One row per group of rows, trial and split with a score, in the order of the groups.
 
     Columns: the groups; ``trial``; ``split``; ``rows`` number of rows with a score; ``score`` their mean with
-    its 95% interval ``score_low``, ``score_high``.
+    its 95% interval ``score_low``, ``score_high``; ``missing`` number of rows without one, because a request failed and
+    that was not the prompt's fault.
 
     Args:
         scored: the scored rows of the trials to show, see `tables.scored_frame`.
@@ -91,18 +97,22 @@ def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], na
         names: the grouping columns.
     """
     scores: dict[tuple[Any, ...], list[float]] = {}
-    known = scored[scored["score"].notna()]
-    for row, trial, split, score in zip(*(known[name] for name in ("row", "trial", "split", "score")), strict=True):
+    columns = (scored[name] for name in ("row", "trial", "split", "score"))
+    for row, trial, split, score in zip(*columns, strict=True):
         scores.setdefault((groups[row], trial, split), []).append(score)
     records = []
     for (group, trial, split), values in scores.items():
-        low, high = mean_interval(values)
-        record = {"trial": trial, "split": split, "rows": len(values), "score": mean_of(values)}
-        records.append({**dict(zip(names, group, strict=True)), **record, "score_low": low, "score_high": high})
+        known = [score for score in values if not math.isnan(score)]
+        if not known:
+            continue
+        low, high = mean_interval(known)
+        record = {"trial": trial, "split": split, "rows": len(known), "score": mean_of(known)}
+        record |= {"score_low": low, "score_high": high, "missing": len(values) - len(known)}
+        records.append({**dict(zip(names, group, strict=True)), **record})
     records.sort(key=lambda record: [str(record[name]) for name in (*names, "split")] + [record["trial"]])
     frame = frame_of(records, [*names, *SLICE_COLUMNS])
     measures = dict.fromkeys(("score", "score_low", "score_high"), "float64")
-    return frame.astype({"trial": "int64", "rows": "int64", **measures})
+    return frame.astype({"trial": "int64", "rows": "int64", "missing": "int64", **measures})
 
 
 def difficulty_frame(scored: pd.DataFrame, trials: Sequence[int]) -> pd.DataFrame:
@@ -123,11 +133,12 @@ def confusion_frame(scored: pd.DataFrame) -> pd.DataFrame:
     """The number of rows for each target and answer.
 
     Index: ``target``, sorted. Columns: ``answer``, sorted; each value is the number of rows of the target that got the
-    answer. Answers that could not be parsed are in the column ``(unparsed)``; failed requests are left out.
+    answer. Answers that could not be parsed are in the column ``(unparsed)``, and requests that failed by the prompt's
+    fault in the column ``(failed)``; other failed requests are left out.
     """
     counts = Counter(_answers(scored))
     targets = sorted({target for target, _ in counts})
-    answers = sorted({answer for _, answer in counts}, key=lambda answer: (answer == UNPARSED, answer))
+    answers = sorted({answer for _, answer in counts}, key=lambda answer: (answer in NO_ANSWERS, answer))
     table = [[counts[target, answer] for answer in answers] for target in targets]
     return pd.DataFrame(
         table, index=pd.Index(targets, name="target"), columns=pd.Index(answers, name="answer"), dtype="int64"
@@ -139,11 +150,12 @@ def labels_frame(scored: pd.DataFrame) -> pd.DataFrame:
 
     Columns: ``label``; ``rows`` number of rows with this target; ``answered`` number of rows with this answer;
     ``right`` number of rows with both; ``recall`` with its 95% interval ``recall_low``, ``recall_high``; ``precision``;
-    ``bias``, the share of answers that are this label minus the share of rows that have it.
+    ``bias``, the share of rows that got this label as answer minus the share of rows that have it. A row whose request
+    failed by the prompt's fault has no answer; other failed requests are left out.
     """
     pairs = _answers(scored)
     records: list[dict[str, Any]] = []
-    for label in sorted({target for target, _ in pairs} | {answer for _, answer in pairs if answer != UNPARSED}):
+    for label in sorted({target for target, _ in pairs} | {answer for _, answer in pairs if answer not in NO_ANSWERS}):
         hits = [float(answer == label) for target, answer in pairs if target == label]
         answered = sum(answer == label for _, answer in pairs)
         low, high = mean_interval(hits)
@@ -166,11 +178,12 @@ def labels_frame(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def _answers(scored: pd.DataFrame) -> list[tuple[str, str]]:
-    """Target and answer as text, for the requests that did not fail."""
-    found = scored[scored["error"].isna()]
+    """Target and answer as text, for the rows that are not missing."""
+    found = scored[scored["score"].notna()]
+    columns = (found[name] for name in ("target", "answer", "unparsed", "error"))
     return [
-        (answer_text(target), UNPARSED if unparsed else answer_text(answer))
-        for target, answer, unparsed in zip(found["target"], found["answer"], found["unparsed"], strict=True)
+        (answer_text(target), FAILED if error is not None else UNPARSED if unparsed else answer_text(answer))
+        for target, answer, unparsed, error in zip(*columns, strict=True)
     ]
 
 
@@ -181,4 +194,5 @@ def below_full_score(rows: pd.DataFrame) -> pd.DataFrame:
     """
     full = max(1.0, rows["score"].max())
     below: pd.DataFrame = rows[rows["score"].isna() | (rows["score"] < full)]
-    return below.sort_values(["score", "row"], na_position="first")
+    failed_first = below.assign(answered=below["error"].isna()).sort_values(["answered", "score", "row"])
+    return failed_first.drop(columns="answered")

@@ -72,8 +72,8 @@ class Comparison:
         """One row per common row of the data, the largest change first.
 
         Columns: ``row`` position in the data; ``target``; ``outcome`` of the second prompt: won, lost, equal, or failed
-        where a request of either failed; ``change`` of the score, second minus first; ``…_score``, ``…_answer`` and
-        ``…_response`` of both prompts.
+        where the row is missing, because a request of either failed and that was not the prompt's fault; ``change`` of
+        the score, second minus first; ``…_score``, ``…_answer`` and ``…_response`` of both prompts.
         """
         return self._rows.copy()
 
@@ -107,8 +107,10 @@ class Comparison:
     def headline(self) -> str:
         """The comparison in one or two lines."""
         first, second = self.scores.values()
-        sentence = wording.comparison_sentence(self.verdict, self.names, (first, second))
-        return sentence if self.sealed else f"{sentence}\n{wording.CHOSEN_BY_THESE_ROWS}"
+        sentences = [wording.comparison_sentence(self.verdict, self.names, (first, second))]
+        for name, each in zip(self.names, (self.first, self.second), strict=True):
+            sentences += [f"{remark}." for remark in wording.answer_remarks(f"{name}'s", each.counts)]
+        return " ".join(sentences) + ("" if self.sealed else f"\n{wording.CHOSEN_BY_THESE_ROWS}")
 
     def __repr__(self) -> str:
         changed = self.changed()

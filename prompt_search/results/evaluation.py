@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
@@ -12,12 +12,13 @@ import pandas as pd
 from prompt_search import _html
 from prompt_search._json import ELSEWHERE, reading
 from prompt_search.errors import StorageError
+from prompt_search.llm.failures import fault_of
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import below_full_score
 from prompt_search.results.frames import answer_text, mean_of, with_columns_of
 from prompt_search.results.statistics import mean_interval
-from prompt_search.results.verdict import MeanScore
+from prompt_search.results.verdict import AnswerCounts, MeanScore
 from prompt_search.results.view import Column, View, to_html
 from prompt_search.storage.database import shown_url
 from prompt_search.storage.store import Store, open_to_read
@@ -35,9 +36,11 @@ class Evaluation:
 
     Args:
         prompt: the prompt.
-        scores: the scores of the rows whose requests did not fail.
+        scores: the scores of the rows that have one; a failure that is the prompt's fault scores 0.
         errors: number of requests that failed.
         unparsed: number of answers that could not be parsed.
+        ambiguous: number of answers that were the first of several in their response.
+        failures: number of requests that failed, by kind of error.
         read: a function that returns the table of all scored rows, see `tables.scored_frame`; called on first use.
         name: its name in a comparison.
         metric: the name of the metric, where known: scores by different metrics are not compared.
@@ -48,18 +51,23 @@ class Evaluation:
     errors: int
     unparsed: int
     read: Callable[[], pd.DataFrame]
+    ambiguous: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
     name: str = "evaluation"
     metric: str | None = None
 
     @classmethod
     def of(cls, prompt: Prompt, scored: pd.DataFrame, name: str, metric: str | None) -> Evaluation:
         """An evaluation made of a prompt and the table of its rows."""
+        counts = AnswerCounts.of(scored)
         return cls(
             prompt=prompt,
             scores=scored["score"].dropna().tolist(),
-            errors=int(scored["error"].notna().sum()),
-            unparsed=int(scored["unparsed"].sum()),
+            errors=counts.errors,
+            unparsed=counts.unparsed,
             read=lambda: scored,
+            ambiguous=counts.ambiguous,
+            failures=counts.failures,
             name=name,
             metric=metric,
         )
@@ -78,6 +86,17 @@ class Evaluation:
     def interval(self) -> tuple[float, float]:
         """The 95% confidence interval of the mean: (low, high)."""
         return mean_interval(self.scores)
+
+    @property
+    def counts(self) -> AnswerCounts:
+        """What came of the requests."""
+        missing = sum(count for kind, count in self.failures.items() if fault_of(kind) != "prompt")
+        return AnswerCounts(
+            requests=len(self.scores) + missing,
+            failures=self.failures,
+            unparsed=self.unparsed,
+            ambiguous=self.ambiguous,
+        )
 
     @cached_property
     def scored(self) -> pd.DataFrame:
@@ -102,7 +121,7 @@ class Evaluation:
         )
 
     def __repr__(self) -> str:
-        return wording.evaluation_text(MeanScore.of(self.scores), self.unparsed, self.errors)
+        return wording.evaluation_text(MeanScore.of(self.scores), self.counts)
 
 
 def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:

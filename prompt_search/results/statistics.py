@@ -1,10 +1,10 @@
-"""Confidence intervals, paired tests and their power; pure functions on arrays."""
+"""Confidence intervals, paired tests and their power, and signs of cut prompts; pure functions on arrays."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -17,6 +17,19 @@ POWER = 0.8
 
 NON_INFERIORITY_MARGIN = 0.02
 """The difference to the winner's score that a shorter prompt may have by default."""
+
+MIN_CUT_PROMPTS = 5
+"""Number of prompts with the same highest count that is needed to suspect a cut."""
+
+MIN_GROWTH = 1.25
+"""How much longer the longest of these prompts must be than the shortest. The tokens of texts differ by less from their
+length alone, so that this many texts of such different lengths do not have the same number of tokens by chance."""
+
+MIN_GROWTH_OF_ALL = 1.5
+"""The same where no prompt has a lower count, so that nothing shows that the server counts at all."""
+
+MIN_TOKENS_OF_ALL = 256
+"""Count below which no server cuts prompts off; some servers that count nothing report such a constant."""
 
 
 def _is_binary(values: np.ndarray) -> bool:
@@ -82,7 +95,8 @@ class Difference:
     ``won`` and ``lost`` count the rows on which the second scored higher and lower. ``verdict`` is ``better`` or
     ``worse`` when ``p`` is below 1 - level, else ``not shown``. ``detectable`` is the true difference that would be
     detected with 80% power (`POWER`) on this many rows, given scores that differ as much as these; NaN where no
-    difference would be.
+    difference would be. ``missing`` rows have no score with at least one of the prompts and are left out. ``guarded``
+    says that these rows alone keep the verdict from being ``better`` or ``worse``.
     """
 
     difference: float
@@ -94,10 +108,15 @@ class Difference:
     lost: int
     verdict: VerdictWord
     detectable: float
+    missing: int = 0
+    guarded: bool = False
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Difference:
-    """Compare two prompts on the same rows; rows where either score is NaN are left out.
+    """Compare two prompts on the same rows; rows where either score is NaN are left out of all numbers.
+
+    Such rows must not decide the verdict, as a prompt may be missing just those that are hard for it. It is ``better``
+    or ``worse`` only if it is that also when each row that one prompt alone is missing counts as wrong for that prompt.
 
     Binary scores get the exact McNemar test (the binomial test on rows that differ) with the adjusted interval of
     Agresti and Min (2005), other scores a sign-flip permutation test with Student's t interval.
@@ -105,8 +124,19 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
     >>> paired_difference([0] * 10, [1] * 8 + [0] * 2).verdict
     'better'
     """
-    pairs = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
-    pairs = pairs[~np.isnan(pairs).any(axis=1)]
+    given = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
+    missing = np.isnan(given)
+    found = _compared(given[~missing.any(axis=1)], level)
+    if found.verdict != "not shown" and (missing[:, 0] != missing[:, 1]).any():
+        wrong = np.minimum(np.nanmin(given, axis=0), 0.0)
+        worst = _compared(np.where(missing, wrong, given)[~missing.all(axis=1)], level)
+        if worst.verdict != found.verdict:
+            found = replace(found, verdict="not shown", guarded=True)
+    return replace(found, missing=int(missing.any(axis=1).sum()))
+
+
+def _compared(pairs: np.ndarray, level: float) -> Difference:
+    """The comparison of two prompts by their scores on the same rows, of shape (rows, 2)."""
     change = pairs[:, 1] - pairs[:, 0]
     rows, won, lost = len(change), int((change > 0).sum()), int((change < 0).sum())
     mean = float(change.mean()) if rows else math.nan
@@ -263,6 +293,33 @@ def not_worse(difference: float, deviation: float, margin: float, level: float =
     from scipy import stats
 
     return bool(difference - stats.norm.ppf(level) * deviation >= -margin)
+
+
+def suspected_cut(sizes: Sequence[int], prompt_tokens: Sequence[int | None]) -> int | None:
+    """The number of prompt tokens at which a server seems to cut prompts off; None without a sign of that.
+
+    The sign is that the longest prompts, though they differ much in length, all have the same, highest count. Prompts
+    of about the same length are no sign, nor is a longer prompt with fewer tokens.
+
+    Args:
+        sizes: number of characters of each prompt.
+        prompt_tokens: number of tokens of each that the server counted; None where it did not count.
+
+    >>> suspected_cut([4000, 7000, 9000, 12000, 15000, 20000], [1000, 1750, 2048, 2048, 2048, 2048])
+    >>> suspected_cut([4000, 9000, 9900, 12000, 15000, 20000], [1000, 2048, 2048, 2048, 2048, 2048])
+    2048
+    """
+    known = [(size, tokens) for size, tokens in zip(sizes, prompt_tokens, strict=True) if tokens is not None]
+    if not known:
+        return None
+    size, tokens = np.array(sorted(known)).T
+    highest = int(tokens.max())
+    others = np.flatnonzero(tokens < highest)
+    longest = size[others[-1] + 1 :] if len(others) else size
+    growth = MIN_GROWTH if len(others) else MIN_GROWTH_OF_ALL
+    if len(np.unique(longest)) < MIN_CUT_PROMPTS or longest[-1] < growth * longest[0]:
+        return None
+    return highest if len(others) or highest >= MIN_TOKENS_OF_ALL else None
 
 
 def _detectable(power: Callable[[float], float], most: float) -> float:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from prompt_search import _html
 from prompt_search.errors import StudyError
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
-from prompt_search.results.statistics import NON_INFERIORITY_MARGIN, not_worse, paired_difference
+from prompt_search.results.statistics import (
+    MIN_CUT_PROMPTS,
+    NON_INFERIORITY_MARGIN,
+    not_worse,
+    paired_difference,
+    suspected_cut,
+)
 from prompt_search.results.study_tables import StudyTables
-from prompt_search.results.verdict import MeanScore, Verdict
+from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
 
 if TYPE_CHECKING:
     from prompt_search.storage.optuna_mirror import OptunaStudy
+
+
+LOOKED_AT = 200
+"""Number of prompts with the highest count of tokens, and of those below, whose length is compared with it."""
 
 
 class StoredStudy(StudyTables):
@@ -93,16 +106,32 @@ class StoredStudy(StudyTables):
         return Verdict.of(paired_difference([before[row] for row in rows], [after[row] for row in rows]))
 
     def test_scores_by_row(self, trial: int) -> dict[int, float]:
-        """A trial's scores on the test rows, by row; NaN where the request failed."""
+        """A trial's scores on the test rows, by row; NaN where the request failed and that was not its fault."""
         tested = self._rows_of(trial, "test")
         return dict(zip(tested["row"].tolist(), tested["score"].tolist(), strict=True))
 
     def test_score(self, trial: int) -> MeanScore:
         """The mean score of a trial on the test rows with its 95% confidence interval: (mean, low, high, rows).
 
-        The scores are NaN, and the number of rows is 0, if the trial was not tested.
+        It is the mean over the rows on which the winner has a score as well; the winner's over those on which the
+        default prompt has one. The scores are NaN, and the number of rows is 0, if the trial was not tested.
         """
-        return MeanScore.of(list(self.test_scores_by_row(trial).values()))
+        if trial == self.best_trial:
+            return self._scores_beside(0)[1]
+        return self._scores_beside(trial)[0]
+
+    def _scores_beside(self, trial: int) -> tuple[MeanScore, MeanScore]:
+        """The test scores of a trial and of the winner on the rows where both have one; where one of them has none at
+        all, on the rows of the other."""
+        own, winners = (
+            {row: score for row, score in self.test_scores_by_row(each).items() if not math.isnan(score)}
+            for each in (trial, self.best_trial)
+        )
+        shared = own.keys() & winners.keys() if own and winners else own.keys() | winners.keys()
+        return (
+            MeanScore.of([score for row, score in own.items() if row in shared]),
+            MeanScore.of([score for row, score in winners.items() if row in shared]),
+        )
 
     @property
     def hand_written_trial(self) -> int | None:
@@ -117,7 +146,53 @@ class StoredStudy(StudyTables):
             trials["hand_written"] = self.hand_written_trial
         if self.best_trial != 0:
             trials["winner"] = self.best_trial
-        return {wording.PROMPT_NAMES[key]: trial for key, trial in trials.items() if self.test_score(trial).rows}
+        tested = {key: trial for key, trial in trials.items() if self.test_score(trial).rows}
+        return {self._name_of_tested(key, trial): trial for key, trial in tested.items()}
+
+    def _name_of_tested(self, key: str, trial: int) -> str:
+        name = wording.PROMPT_NAMES[key]
+        beside = self._winner_beside(trial)
+        return name if beside is None else wording.on_other_rows(name, beside)
+
+    def _winner_beside(self, trial: int) -> MeanScore | None:
+        """The winner's score on the test rows that a trial has scores on; None where these are the rows on which winner
+        and default are compared."""
+        of_trial, of_default = (
+            [row for row, score in self.test_scores_by_row(each).items() if not math.isnan(score)]
+            for each in (trial, 0)
+        )
+        winners = self.test_scores_by_row(self.best_trial)
+        rows = {row for row, score in winners.items() if not math.isnan(score)}
+        return None if rows & {*of_trial} == rows & {*of_default} else self._scores_beside(trial)[1]
+
+    def _tested_counts(self) -> dict[str, AnswerCounts]:
+        """What came of the test requests of each tested prompt, by whose they are."""
+        whose = {0: wording.WHOSE_TEST["default"]}
+        if self.hand_written_trial is not None:
+            whose.setdefault(self.hand_written_trial, wording.WHOSE_TEST["hand_written"])
+        if self.best_trial:
+            whose[self.best_trial] = wording.WHOSE_TEST["winner"]
+        return {name: self.test_counts(trial) for trial, name in whose.items()}
+
+    def test_counts(self, trial: int) -> AnswerCounts:
+        """What came of a trial's test requests: how many failed, could not be read, or were ambiguous."""
+        return AnswerCounts.of(self._rows_of(trial, "test"))
+
+    @cached_property
+    def suspected_cut(self) -> int | None:
+        """The number of prompt tokens at which the server seems to cut prompts off; None without a sign of that."""
+        known = self._calls.dropna(subset=["prompt_tokens"]).sort_values("prompt_tokens", ascending=False)
+        if (known["prompt_tokens"] == known["prompt_tokens"].max()).sum() < MIN_CUT_PROMPTS:
+            return None  # without reading what was sent
+        highest = known["prompt_tokens"] == known["prompt_tokens"].max()
+        looked_at = pd.concat([known[highest].head(LOOKED_AT), known[~highest].head(LOOKED_AT)])
+        sent = self.sent(looked_at["key"].tolist())
+        pairs = [
+            (sum(len(content) for _, content in sent[key]), tokens)
+            for key, tokens in zip(looked_at["key"], looked_at["prompt_tokens"].tolist(), strict=True)
+            if key in sent
+        ]
+        return suspected_cut([size for size, _ in pairs], [tokens for _, tokens in pairs])
 
     @property
     def test_uses(self) -> int:
@@ -138,10 +213,18 @@ class StoredStudy(StudyTables):
 
     @property
     def headline(self) -> str:
-        """The result in three lines: the test, the scores of the search, and what the study used."""
+        """The result in three lines: the test, the scores of the search, and what the study used; and one for each
+        server that takes other requests than were to be sent."""
         if self._summary is None:
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
-        return "\n".join([f"{self.name}: {self._test_sentences()}.", *self._search_line(), self.spent])
+        sentences = ". ".join([self._test_sentences(), *self._remarks()])
+        return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), self.spent, *self._summary.dialect])
+
+    def _remarks(self) -> list[str]:
+        """What people must know about the answers that the test scores come from."""
+        counts = self._tested_counts().items() if self.verdict.rows > 1 else ()
+        remarks = [remark for whose, each in counts for remark in wording.answer_remarks(whose, each)]
+        return remarks if self.suspected_cut is None else [*remarks, wording.cut_prompts(self.suspected_cut)]
 
     def _test_sentences(self) -> str:
         verdict = self.verdict
@@ -159,7 +242,8 @@ class StoredStudy(StudyTables):
         other = self.against(written)
         if other.rows < 2:
             return sentence
-        return f"{sentence}. {wording.hand_written_sentence(other, self.test_score(written))}"
+        score, beside = self.test_score(written), self._winner_beside(written)
+        return f"{sentence}. {wording.hand_written_sentence(other, score, beside)}"
 
     def _search_line(self) -> list[str]:
         """The scores that the search selected by, and the winner's corrected one; nothing without a selection."""
@@ -169,7 +253,8 @@ class StoredStudy(StudyTables):
             return []
         highest = scored.sort_values("score", ascending=False, kind="stable")
         (score, rows), (winner_score, winner_rows) = (
-            (float(frame["score"].iloc[0]), int(frame["search_rows"].iloc[0])) for frame in (highest, winner)
+            (float(frame["score"].iloc[0]), self._search_scores(int(frame["trial"].iloc[0])))
+            for frame in (highest, winner)
         )
         estimate = float(winner["estimate"].iloc[0])
         line = wording.search_sentence((score, rows), (winner_score, winner_rows), estimate, len(scored))
@@ -177,6 +262,10 @@ class StoredStudy(StudyTables):
         if best["trial"] != self.best_trial:  # only after rescoring
             line += f" {wording.better_now(int(best['trial']), float(best['estimate']))}"
         return [line]
+
+    def _search_scores(self, trial: int) -> int:
+        """The number of search rows on which a trial has a score."""
+        return int(self._rows_of(trial, "search")["score"].notna().sum())
 
     def untested_reason(self) -> str:
         """Why the study has no comparison on test rows."""

@@ -273,7 +273,11 @@ class StudyTables:
         return breakdowns.slices_frame(scored, groups, ["target"])
 
     def _default_and_winner(self) -> pd.DataFrame:
-        return pd.concat([self._reported_rows(trial) for trial in dict.fromkeys([0, self.best_trial])])
+        """The rows that default and winner are reported on; where one of them is missing a row, the other is, too, so
+        that scores beside each other are over the same rows."""
+        frames = [self._reported_rows(trial) for trial in dict.fromkeys([0, self.best_trial])]
+        missing = {row for frame in frames for row in frame["row"][frame["score"].isna()]}
+        return pd.concat([frame.assign(score=frame["score"].mask(frame["row"].isin(missing))) for frame in frames])
 
 
 def _check_groups(names: Sequence[str], columns: Sequence[str]) -> None:

@@ -21,15 +21,15 @@ from prompt_search.storage.records import USAGE_FIELDS, Columns, SampleRecord, T
 
 CALL_COLUMNS = (
     "call", "key", "role", "split", "attempts", "response", "error", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "latency_s", "cost_usd", "finish_reason",
+    "completion_tokens", "latency_s", "cost_usd", "finish_reason", "reasoning_tokens",
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
-    "completion_tokens", "latency_s", "cached", "finish_reason",
+    "completion_tokens", "latency_s", "cached", "finish_reason", "ambiguous",
 )  # fmt: skip
 TRIAL_COLUMNS = (
     "trial", "state", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens",
-    "cost_usd", "latency_s", "unparsed", "errors", "reason",
+    "cost_usd", "latency_s", "unparsed", "errors", "ambiguous", "reason",
 )  # fmt: skip
 PARETO_COLUMNS = (
     "trial", "score", "score_low", "score_high", "estimate", "rows", "search_rows", "prompt_tokens", "cost_usd",
@@ -54,7 +54,8 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
     Columns: ``call`` int; ``key`` of the request; ``role`` task, proposer, judge or audit; ``split``; ``attempts`` int,
     number of times that it was sent, 0 for a response from the cache; ``response`` text; ``error`` text or None;
     ``prompt_tokens``, ``cached_tokens`` (prompt tokens that the server had in its cache) and ``completion_tokens``
-    Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it.
+    Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it;
+    ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer.
     """
     frame = pd.DataFrame(
         {
@@ -101,6 +102,7 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
             **{name: answered[name] for name in ("response", "prompt_tokens", "completion_tokens", "latency_s")},
             "finish_reason": answered["finish_reason"],
             "cached": series(fields["cached"], "bool"),
+            "ambiguous": series(fields["ambiguous"], "bool"),
             "unparsed": series(fields["unparsed"], "bool"),
             **{name: series(fields[name]) for name in ("explanation", "key")},
             **{name: answered[name] for name in ("call", "cost_usd")},
@@ -113,10 +115,11 @@ def samples_frame(scored: pd.DataFrame) -> pd.DataFrame:
     """One row per (trial, row, split), by trial, split and row.
 
     Columns: ``trial`` int; ``row`` int, position in the data; ``split`` ``search`` or ``test``; ``answer``, parsed
-    from the response, None when it could not be parsed; ``target``; ``score`` float, NaN when the request failed;
-    ``error`` text or None; ``response`` text; ``prompt_tokens`` and ``completion_tokens`` Int64; ``latency_s`` float
-    seconds; ``cached`` bool, whether the response came from the cache; ``finish_reason`` as the server gave it,
-    ``length`` where the token limit truncated the response.
+    from the response, None when it could not be parsed; ``target``; ``score`` float, 0 when the request failed by
+    the prompt's fault, NaN when it failed otherwise; ``error`` text or None; ``response`` text; ``prompt_tokens`` and
+    ``completion_tokens`` Int64; ``latency_s`` float seconds; ``cached`` bool, whether the response came from the cache;
+    ``finish_reason`` as the server gave it, ``length`` where the token limit truncated the response; ``ambiguous``
+    bool, whether the response mentions several possible answers, so that the first was taken.
     """
     return scored[list(SAMPLE_COLUMNS)].copy()
 
@@ -124,13 +127,14 @@ def samples_frame(scored: pd.DataFrame) -> pd.DataFrame:
 def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """One row per trial, in the order in which they were started.
 
-    Columns: ``trial`` int; ``state`` running, complete, pruned or failed; ``score`` mean over the search rows (failed
-    requests are left out) with its 95% interval ``score_low``, ``score_high``; ``estimate``, the selection-corrected
-    score that is expected on new rows, NaN until the study is finished; ``rows`` number of
-    scored rows, test rows included; ``search_rows`` number of rows scored in the search; ``prompt_tokens`` and
-    ``latency_s`` means per request; ``cost_usd`` US dollars for all its requests, NaN when a price is unknown;
-    ``unparsed`` and ``errors`` counts; ``reason`` why it ended; then one column per choice (text of the option, None
-    when the choice is inactive) and ``prompt``, the whole text with fields in braces.
+    Columns: ``trial`` int; ``state`` running, complete, pruned or failed; ``score`` mean over the search rows (those
+    that failed by the prompt's fault score 0, others that failed are left out) with its 95% interval ``score_low``,
+    ``score_high``; ``estimate``, the selection-corrected score that is expected on new rows, NaN until the study is
+    finished; ``rows`` number of evaluated rows, failed requests and test rows included; ``search_rows`` number of rows
+    evaluated in the search; ``prompt_tokens`` and ``latency_s`` means per request; ``cost_usd`` US dollars for all its
+    requests, of which refused ones cost nothing, NaN when a price is unknown; ``unparsed``, ``errors`` and
+    ``ambiguous`` counts; ``reason`` why it ended; then one column per choice (text of the option, None when the choice
+    is inactive) and ``prompt``, the whole text with fields in braces.
 
     Args:
         trials: the trials.
@@ -147,6 +151,8 @@ def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Seq
     searched = (scored["split"] == "search").to_numpy()
     scores = np.where(searched, scored["score"].to_numpy(), math.nan)
     means, low, high = _group_intervals(place, scores, count)
+    refused = scored["error"].notna() & scored["score"].notna()
+    costs = scored["cost_usd"].mask(scored["cost_usd"].isna() & refused, 0.0)  # what is refused is not billed
     prompt_tokens = scored["prompt_tokens"].to_numpy("float64", na_value=math.nan)
     return pd.DataFrame(
         {
@@ -159,10 +165,11 @@ def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Seq
             "rows": _group_count(place, np.full(len(scored), True), count),
             "search_rows": _group_count(place, searched, count),
             "prompt_tokens": _group_mean(place, prompt_tokens, count),
-            "cost_usd": np.bincount(place, weights=scored["cost_usd"].to_numpy(), minlength=count),
+            "cost_usd": np.bincount(place, weights=costs.to_numpy(), minlength=count),
             "latency_s": _group_mean(place, scored["latency_s"].to_numpy(), count),
             "unparsed": _group_count(place, scored["unparsed"].to_numpy(), count),
             "errors": _group_count(place, scored["error"].notna().to_numpy(), count),
+            "ambiguous": _group_count(place, scored["ambiguous"].to_numpy(), count),
             "reason": series([trial.reason for trial in trials]),
             **{name: series([trial.choices.get(name) for trial in trials]) for name in names},
             "prompt": series([trial.text for trial in trials]),

@@ -1,14 +1,22 @@
-"""The numbers of a verdict: a mean score with its interval, and whether one prompt is better than another."""
+"""The numbers of a verdict: a mean score with its interval, what came of the requests, and whether one prompt is better
+than another."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import fields
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
+import pandas as pd
+
+from prompt_search.llm.failures import Fault, fault_of, kind_of
 from prompt_search.results.frames import mean_of
 from prompt_search.results.statistics import Difference, mean_interval
+
+TOLD_SHARE = 0.05
+"""Share of answers that could not be read, or are ambiguous, above which people are told."""
 
 
 class MeanScore(NamedTuple):
@@ -21,10 +29,63 @@ class MeanScore(NamedTuple):
 
     @classmethod
     def of(cls, scores: Sequence[float]) -> MeanScore:
-        """The mean of scores; those of failed requests (NaN) are left out."""
+        """The mean of scores; those that are missing (NaN) are left out."""
         known = [score for score in scores if not math.isnan(score)]
         low, high = mean_interval(known)
         return cls(mean_of(known), low, high, len(known))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerCounts:
+    """What came of some requests.
+
+    Args:
+        requests: number of requests, failed ones included.
+        failures: number of failed requests by kind of error, see `prompt_search.llm.failures`.
+        unparsed: number of answers that could not be read.
+        ambiguous: number of answers that were the first of several in their response.
+    """
+
+    requests: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    unparsed: int = 0
+    ambiguous: int = 0
+
+    @classmethod
+    def of(cls, scored: pd.DataFrame) -> AnswerCounts:
+        """The counts of some scored rows, see `tables.scored_frame`."""
+        return cls(
+            requests=len(scored),
+            failures=Counter(map(kind_of, scored["error"].dropna())),
+            unparsed=int(scored["unparsed"].sum()),
+            ambiguous=int(scored["ambiguous"].sum()),
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable[AnswerCounts]) -> AnswerCounts:
+        """The counts of several groups of requests together."""
+        counts = list(parts)
+        return cls(
+            requests=sum(each.requests for each in counts),
+            failures=sum((Counter(each.failures) for each in counts), Counter()),
+            unparsed=sum(each.unparsed for each in counts),
+            ambiguous=sum(each.ambiguous for each in counts),
+        )
+
+    @property
+    def errors(self) -> int:
+        """The number of failed requests."""
+        return sum(self.failures.values())
+
+    @property
+    def answers(self) -> int:
+        """The number of requests that were answered."""
+        return self.requests - self.errors
+
+    def failed(self, *faults: Fault) -> dict[str, int]:
+        """The failures of these faults by kind, the most frequent first."""
+        kinds = {kind: count for kind, count in self.failures.items() if fault_of(kind) in faults}
+        return dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
 
 
 class Verdict(str):
@@ -34,7 +95,8 @@ class Verdict(str):
 
     Attributes (from `statistics.Difference`): ``difference`` winner minus default, with its 95% confidence interval
     ``low``, ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows; ``detectable``, the true difference that
-    would be detected on this many rows with 80% power.
+    would be detected on this many rows with 80% power; ``missing``, the rows that are left out because a request of
+    either prompt failed on the road; ``guarded``, whether only these keep the verdict from being better or worse.
     """
 
     difference: float
@@ -45,18 +107,20 @@ class Verdict(str):
     won: int
     lost: int
     detectable: float
+    missing: int
+    guarded: bool
 
     @classmethod
     def of(cls, found: Difference) -> Verdict:
         """The verdict of a comparison, with its numbers."""
         verdict = cls(found.verdict)
-        for field in fields(found):
-            if field.name != "verdict":
-                setattr(verdict, field.name, getattr(found, field.name))
+        for each in fields(found):
+            if each.name != "verdict":
+                setattr(verdict, each.name, getattr(found, each.name))
         return verdict
 
     @property
     def disagrees_with_interval(self) -> bool:
         """Whether p and the interval, which is computed in another way, lead to different conclusions."""
         excludes_0 = self.low > 0 or self.high < 0
-        return excludes_0 == (self == "not shown")
+        return not self.guarded and excludes_0 == (self == "not shown")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from prompt_search import _html, _numbers
 from prompt_search._numbers import counted
-from prompt_search.results.verdict import MeanScore, Verdict
+from prompt_search.results.verdict import TOLD_SHARE, AnswerCounts, MeanScore, Verdict
 
 DEFAULT_PROMPT = "the default prompt"
 HAND_WRITTEN_PROMPT = "the best prompt written by hand"
@@ -17,6 +17,13 @@ DEFAULT_CHOICES = "(the default prompt)"
 
 PROMPT_NAMES = {"default": "default (all first options)", "hand_written": "best written by hand", "winner": "winner"}
 """The names of the prompts that are tested, in tables."""
+
+WHOSE_TEST = {
+    "default": "the default prompt's test",
+    "hand_written": "the hand-written prompt's test",
+    "winner": "the winner's test",
+}
+"""Whose test requests and answers they are, in sentences."""
 
 COST_LABELS = {
     "prompt_tokens": "prompt tokens",
@@ -52,20 +59,71 @@ def p_text(verdict: Verdict) -> str:
 
 
 def difference_text(verdict: Verdict, rows: str = "rows") -> str:
-    """The difference with its interval and p, and for a verdict of ``not shown`` the detectable difference.
+    """The difference with its interval and p, the rows that are missing, and for a verdict of ``not shown`` the
+    detectable difference.
 
     Args:
         verdict: a verdict on two rows or more.
         rows: what the compared rows are called.
     """
     difference = _numbers.estimate(verdict.difference, verdict.low, verdict.high, "+.3f")
-    text = f"difference {difference}, {p_text(verdict)}"
-    if verdict != "not shown":
+    text = f"difference {difference}, {p_text(verdict)}{missing_text(verdict, rows)}"
+    if verdict != "not shown" or verdict.guarded:
         return text
     if math.isnan(verdict.detectable):
         return f"{text}; with so few {rows} no difference would be detected with 80% power"
     return (
         f"{text}; with this many {rows} a true difference of {verdict.detectable:.2f} would be detected with 80% power"
+    )
+
+
+def missing_text(verdict: Verdict, rows: str = "rows") -> str:
+    """The rows that a comparison lacks, and whether they keep it from a verdict."""
+    if not verdict.missing:
+        return ""
+    text = f"; {counted(verdict.missing, rows.removesuffix('s'))} without an answer left out"
+    return f"{text}: counted as wrong, they would leave no such difference" if verdict.guarded else text
+
+
+def share_text(part: int, whole: int) -> str:
+    """A share in percent, never rounded to none or to all.
+
+    >>> share_text(1, 20), share_text(1, 900), share_text(899, 900)
+    ('5%', 'under 1%', 'over 99%')
+    """
+    share = part / whole
+    return "under 1%" if 0 < share < 0.01 else "over 99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
+def answer_remarks(whose: str, counts: AnswerCounts) -> list[str]:
+    """What people must know about the answers that a score comes from, in sentences without their full stop: failed
+    requests, and answers that could not be read or are ambiguous if they are more than a few.
+
+    Args:
+        whose: whose requests they are, such as "the winner's test".
+        counts: what came of them.
+    """
+    remarks = []
+    for kinds, counted_as in (
+        (counts.failed("prompt"), "count as wrong"),
+        (counts.failed("road", "option"), "are missing"),
+    ):
+        if kinds:
+            share = share_text(sum(kinds.values()), counts.requests)
+            remarks.append(f"{share} of {whose} requests failed ({', '.join(kinds)}) and {counted_as}")
+    if counts.unparsed > TOLD_SHARE * counts.answers:
+        remarks.append(f"{share_text(counts.unparsed, counts.answers)} of {whose} answers could not be read")
+    if counts.ambiguous > TOLD_SHARE * counts.answers:
+        share = share_text(counts.ambiguous, counts.answers)
+        remarks.append(f"{share} of {whose} answers mention several possible answers, of which the first was taken")
+    return remarks
+
+
+def cut_prompts(tokens: int) -> str:
+    """The server seems to cut prompts off, without its full stop."""
+    return (
+        f"The server may cut prompts off at {tokens:,} tokens: the longest prompts differ much in length and all count "
+        "as that many; raise the context length of the server"
     )
 
 
@@ -98,10 +156,24 @@ def default_stays(baseline: MeanScore) -> str:
     )
 
 
-def hand_written_sentence(verdict: Verdict, score: MeanScore) -> str:
-    """The comparison of the winner with the best prompt written by hand, without its full stop."""
+def hand_written_sentence(verdict: Verdict, score: MeanScore, winner: MeanScore | None) -> str:
+    """The comparison of the winner with the best prompt written by hand, without its full stop.
+
+    Args:
+        verdict: of the winner against that prompt.
+        score: of that prompt.
+        winner: the winner's score on the same rows, where these are not those of its comparison with the default.
+    """
     words = verdict_sentence(verdict, "The winner", HAND_WRITTEN_PROMPT)
-    return f"{words}: {score_text(score)}, {difference_text(verdict, 'test rows')}"
+    scores = score_text(score)
+    if winner is not None:
+        scores = f"{score_text(winner)} against {scores} on the {verdict.rows} test rows that both answered"
+    return f"{words}: {scores}, {difference_text(verdict, 'test rows')}"
+
+
+def on_other_rows(name: str, winner: MeanScore) -> str:
+    """The name of a prompt in a table, where its score is on other rows than the scores beside it."""
+    return f"{name} (on other rows; there the winner has {winner.mean:.3f})"
 
 
 WINNER_IS_HAND_WRITTEN = "The winner was written by hand"
@@ -225,6 +297,10 @@ def cross_fit_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore,
     )
 
 
+WINNERS_TEST = "the winners' test"
+"""Whose test requests and answers they are in a cross-fitted study, in sentences."""
+
+
 def cross_fit_ships(calls: int) -> str:
     """The prompt that a cross-fitted study ships, and its calls."""
     return f"The prompt to ship is the winner of a search over all rows; {calls:,} calls were used in all."
@@ -245,9 +321,17 @@ NO_ROW_DIFFERS = "no row was won or lost"
 SAME_TEXT = "the prompts have the same text"
 
 
-def evaluation_text(score: MeanScore, unparsed: int, errors: int) -> str:
+def evaluation_text(score: MeanScore, counts: AnswerCounts) -> str:
     """The scores of one prompt on labelled rows."""
-    return f"Evaluation: {score_text(score)} on {counted(score.rows, 'row')}, {unparsed} unparsed, {errors} errors"
+    text = f"Evaluation: {score_text(score)} on {counted(score.rows, 'row')}, {counts.unparsed} unparsed"
+    if counts.ambiguous:
+        text += f", {counts.ambiguous} ambiguous"
+    kinds = [
+        f"{count} {kind} {counted_as}"
+        for counted_as, failed in (("wrong", counts.failed("prompt")), ("missing", counts.failed("road", "option")))
+        for kind, count in failed.items()
+    ]
+    return f"{text}, {counts.errors} errors" + (f" ({', '.join(kinds)})" if kinds else "")
 
 
 def failing_title(failing: int, shown: int) -> str:

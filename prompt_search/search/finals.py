@@ -69,7 +69,9 @@ class Finals:
         """Keep the best trials as finalists, and end all others."""
         means = self._estimates.means()
         able = (
-            trial for trial in self._estimates.ranked(means) if trial.scores and trial.state in ("running", "complete")
+            trial
+            for trial in self._estimates.ranked(means)
+            if trial.answered and trial.state in ("running", "complete")
         )
         finalists = list(islice(able, count))
         for trial in self._trials.all:
@@ -78,7 +80,7 @@ class Finals:
             mean, rows = means[trial.number], len(trial.outcomes)
             if trial in self._trials.finalists:
                 trial.end("complete", wording.left_finals(mean, rows))
-            elif trial.outcomes and not trial.scores:
+            elif trial.outcomes and not trial.answered:
                 trial.end("failed", wording.failed(rows, trial.outcomes[0].error))
             else:
                 trial.end("pruned", wording.not_a_finalist(mean, rows))

@@ -18,6 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate
+from prompt_search.search import wording
+from prompt_search.search.default_candidate import default_candidate
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
 from prompt_search.search.finals import FINAL_SHARE, Finals
@@ -82,10 +84,18 @@ class Race:
 
     async def _explore(self) -> None:
         """Evaluate the default, then round after round what the picks decide, until the finals are due."""
-        self._trials.add({})
+        settings = self._settings
+        default = await default_candidate(settings.space, settings.prepare, self._evaluator, "search")
+        self._trials.add(default.candidate.to_dict())
         picks = list(self.trials)
+        for refused in default.refused:
+            self._trials.add_refused(refused)
+        self._trials.refusal = self._evaluator.refusals()
         number = idle = 0
-        while idle < MAX_IDLE_ROUNDS and self._budget.spent() < (until := self._budget.limit() * (1 - FINAL_SHARE)):
+        while True:
+            until = self._budget.limit() * (1 - FINAL_SHARE)
+            if number and (idle >= MAX_IDLE_ROUNDS or self._budget.spent() >= until):
+                break
             number += 1
             evaluation = asyncio.ensure_future(self._evaluate(picks, self._batch_rows, until))
             try:
@@ -93,6 +103,7 @@ class Race:
             finally:
                 results = await evaluation
             idle = 0 if self._record(results) else idle + 1
+            self._close_refused()
 
     def _decide(self, number: int) -> list[Trial]:
         """The trials that get an evaluation batch in a round; runs in a thread."""
@@ -128,7 +139,7 @@ class Race:
         for trial in trials:
             wanted = list(trial.unseen[:rows])
             for row, price in zip(wanted, self._evaluator.price(trial.prepared, wanted), strict=True):
-                if price > room:
+                if price and price > room:  # a row that is free needs no room
                     break
                 room -= price
                 jobs.append((trial, row))
@@ -149,6 +160,15 @@ class Race:
             result.trial.prepared, result.trial.outcomes = result.prepared, result.outcomes
         self._on_round(self)
         return sum(len(result.outcomes) for result in results) - before
+
+    def _close_refused(self) -> None:
+        """End the trials that their server refuses, and let no more of their kind enter."""
+        self._trials.refusal = self._evaluator.refusals()
+        for trial in self.trials:
+            if trial.state == "running" and trial.rows and not trial.scores:
+                refusal = self._trials.refusal(trial.prepared, trial.rows[0])
+                if refusal is not None:
+                    trial.end("failed", wording.refused(str(refusal)))
 
     def conclude(self) -> None:
         """Refit the surrogate for reporting: all later estimates, effects and interactions rest on that fit."""

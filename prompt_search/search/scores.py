@@ -89,7 +89,7 @@ def smoothed(outcomes: Sequence[Outcome], width: float) -> list[float]:
     scores are as informative as fourteen without.
 
     Args:
-        outcomes: the outcomes of one trial, without errors. An outcome without margin keeps its score.
+        outcomes: the outcomes of one trial that have a score. An outcome without margin keeps its score.
         width: see `pooled_width`.
     """
     scores = [outcome.score or 0.0 for outcome in outcomes]

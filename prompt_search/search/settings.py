@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import Propose, Stop
@@ -65,6 +66,10 @@ class CallBudget:
     previous: int = 0
 
 
+RefusalOf = Callable[[PreparedPrompt, int], Refusal | None]
+"""Tells why a server refuses a prompt with a row; None where it is not known to."""
+
+
 class BatchEvaluator(Protocol):
     """The methods of `prompt_search.evaluation.evaluator.Evaluator` that a race calls."""
 
@@ -74,6 +79,18 @@ class BatchEvaluator(Protocol):
 
     async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
         """The outcomes of prompts on rows, in their order; None where the budget left no room."""
+        ...
+
+    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
+        """Send the requests of a prompt with a row, which are free from then on; the outcome if one failed."""
+        ...
+
+    def refusals(self) -> RefusalOf:
+        """What servers are known to refuse now."""
+        ...
+
+    def evade(self, prepared: PreparedPrompt, row: int) -> bool:
+        """Do without what the server refuses of a prompt with a row from now on, and say whether that is possible."""
         ...
 
     async def reparse(

@@ -10,8 +10,10 @@ import numpy as np
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate
+from prompt_search.search import wording
+from prompt_search.search.default_candidate import RefusedCandidate
 from prompt_search.search.encoding import Encoding, Levels
-from prompt_search.search.settings import RaceSettings
+from prompt_search.search.settings import RaceSettings, RefusalOf
 
 DEFAULT_TRIAL = 0
 """Number of the trial whose candidate is the default one."""
@@ -45,13 +47,18 @@ class Trial:
 
     @property
     def scored(self) -> list[Outcome]:
-        """The outcomes that are no errors."""
+        """The outcomes that have a score: answers, and failures that are the prompt's fault."""
         return [outcome for outcome in self.outcomes if outcome.score is not None]
 
     @property
     def scores(self) -> list[float]:
-        """The scores of all outcomes that are no errors."""
+        """The scores of all outcomes that have one."""
         return [outcome.score for outcome in self.outcomes if outcome.score is not None]
+
+    @property
+    def answered(self) -> bool:
+        """Whether any request was answered."""
+        return any(outcome.error is None for outcome in self.outcomes)
 
     @property
     def unseen(self) -> Sequence[int]:
@@ -62,7 +69,7 @@ class Trial:
     @property
     def open(self) -> bool:
         """Whether the trial may get another evaluation batch."""
-        return self.state == "running" and bool(self.scores) and len(self.outcomes) < len(self.rows)
+        return self.state == "running" and self.answered and len(self.outcomes) < len(self.rows)
 
     def end(self, state: str, reason: str) -> None:
         """Set the final state and the reason for it."""
@@ -97,6 +104,8 @@ class Trials:
         self._encoding = encoding
         self._max = math.inf if settings.max_trials is None else settings.max_trials
         self._entered: set[object] = set()
+        self.refusal: RefusalOf = lambda prepared, row: None
+        """What servers were known to refuse after the last round."""
         self.all: list[Trial] = []
         self.finalists: Sequence[Trial] = ()
         """The trials that are still in the finals; none before the finals begin."""
@@ -104,14 +113,15 @@ class Trials:
         """The trial that was ranked first at the last decision."""
 
     def add(self, positions: Mapping[str, int]) -> Trial | None:
-        """Let a candidate enter; None if an equal prompt is in the race, or the number of trials is at its limit."""
+        """Let a candidate enter; None if an equal prompt is in the race, its server is known to refuse it, or the
+        number of trials is at its limit."""
         space = self._settings.space
         candidate = space.candidate(positions)
         if candidate in self._entered or len(self.all) >= self._max:
             return None
         prepared, rows = self._settings.prepare(candidate)
         self._entered.add(candidate)
-        if prepared.identity in self._entered:
+        if prepared.identity in self._entered or (rows and self.refusal(prepared, rows[0]) is not None):
             return None
         self._entered.add(prepared.identity)
         number = self.all[-1].number + 1 if self.all else DEFAULT_TRIAL
@@ -130,6 +140,15 @@ class Trials:
         """Add a trial of an earlier race, with its outcomes."""
         trial = self._trial(number, candidate, prepared, [], candidate.to_dict())
         trial.outcomes, trial.state, trial.reason = outcomes, state, reason
+        self.all.append(trial)
+
+    def add_refused(self, refused: RefusedCandidate) -> None:
+        """Add a trial of a candidate that its server refuses; it is over."""
+        prepared, rows = self._settings.prepare(refused.candidate)
+        self._entered |= {refused.candidate, prepared.identity}
+        trial = self._trial(self.all[-1].number + 1, refused.candidate, prepared, rows, refused.candidate.to_dict())
+        trial.outcomes = [refused.outcome] if refused.outcome else []
+        trial.end("failed", wording.refused(refused.reason))
         self.all.append(trial)
 
     def drop_empty(self) -> None:

@@ -23,6 +23,11 @@ def failed(rows: int, error: str | None) -> str:
     return f"all {rows} requests failed: {error}"
 
 
+def refused(reason: str) -> str:
+    """The reason of a trial that has something in its requests which the server refuses."""
+    return f"closed: {reason}"
+
+
 def not_a_finalist(estimate: float, rows: int) -> str:
     """The reason of a trial that did not reach the finals."""
     return f"not among the finalists: {_estimated(estimate, rows)}"

@@ -15,7 +15,7 @@ from prompt_search.storage.summary import Summary
 Columns = dict[str, list[Any]]
 """A table as lists of equal length by column name."""
 
-USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 """The fields of a response's usage that tables show as they are."""
 
 RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason")
@@ -125,7 +125,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRecord:
-    """One candidate on one row; ``score`` is None when the request failed."""
+    """One candidate on one row; ``score`` is None where the request failed and that is not the prompt's fault."""
 
     trial: int
     row: int
@@ -138,6 +138,7 @@ class SampleRecord:
     unparsed: bool
     error: str | None
     cached: bool
+    ambiguous: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

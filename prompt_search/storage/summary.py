@@ -17,8 +17,9 @@ class Summary:
 
     ``order`` holds all trials in the order in which the search ranks them, ``budget`` the limits by name,
     ``candidates`` the size of the space and whether it is exact, ``sealed`` a digest of the test rows, ``rescored`` the
-    study and the metric that this one was rescored from, and ``effects`` and ``interactions`` the lines of
-    `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is None where a price is unknown.
+    study and the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences, and
+    ``effects`` and ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is
+    None where a price is unknown.
     """
 
     winner: int
@@ -42,12 +43,14 @@ class Summary:
     effects: list[dict[str, Any]] = field(default_factory=list)
     interactions: list[dict[str, Any]] = field(default_factory=list)
     rescored: dict[str, str] = field(default_factory=dict)
+    dialect: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as they are stored; only a rescored study has ``rescored``."""
+        """The fields as they are stored; ``rescored`` and ``dialect`` only where they say something."""
         fields = {**asdict(self), "candidates": list(self.candidates)}
-        if not self.rescored:
-            del fields["rescored"]
+        for name in ("rescored", "dialect"):
+            if not fields[name]:
+                del fields[name]
         return fields
 
 

@@ -73,6 +73,10 @@ class CandidatePrompts:
         )
         return PreparedPrompt(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
 
+    def prepared_with_rows(self, candidate: Candidate) -> tuple[PreparedPrompt, Sequence[int]]:
+        """The prompt of a candidate, and the rows that it may be scored on."""
+        return self.prepared(candidate), self.rows_for(candidate)
+
     def rows_for(self, candidate: Candidate) -> Sequence[int]:
         """The rows that a candidate may be scored on: the search rows that its prompt does not show as examples."""
         values = self._template_choices(candidate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -14,11 +14,21 @@ from prompt_search.data.duplicates import near_duplicates
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
 from prompt_search.metrics.corpus import Corpus
-from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
+from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test, suspected_cut
+from prompt_search.results.wording import cut_prompts
+from prompt_search.search.default_candidate import default_candidate
 from prompt_search.storage.records import Call
 from prompt_search.study import wording
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
-from prompt_search.study.probe import Measured, Probe, informative_prompts, preflight_budget, probe, row_blocks
+from prompt_search.study.probe import (
+    SPLIT,
+    Measured,
+    Probe,
+    informative_prompts,
+    preflight_budget,
+    probe,
+    row_blocks,
+)
 
 NAME = "(preflight) {}"
 """Name under which the calls of a study's preflight are stored; ``{}`` is the study's."""
@@ -28,6 +38,9 @@ SIGNIFICANCE_LEVEL = 0.02
 
 NEARLY_PERFECT_SCORE, NEARLY_PERFECT_LOW = 0.95, 0.8
 """Score of the default prompt, and lower end of its 95% interval, from which on nothing is left to search for."""
+
+SHOWN_UNREAD = 3
+"""Number of responses that could not be read and that are shown."""
 
 OFTEN_UNPARSED_SHARE = 0.2
 """Share of the answers that could not be read from which on a remark says so."""
@@ -64,28 +77,42 @@ class Preflight(Measured):
 def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
     """Send a few dozen calls, and say whether a search can pay; see `Study.preflight`."""
     allowed = preflight_budget(budget)
-    default, *first = plan.first_candidates
+    _, *first = plan.first_candidates
     others = informative_prompts(plan, first)
-    blocks = row_blocks(plan.prompts.rows_for(default), allowed)
     name = NAME.format(plan.name)
     plan.check_budget(allowed)
     ledger = Ledger(allowed, price=plan.price)
     with opened(plan.settings.storage, name) as (store, lease):
-        settings = plan.evaluation_settings(name, store, ledger, lease)
+        # How many answers cannot be read is what a preflight reports.
+        settings = replace(plan.evaluation_settings(name, store, ledger, lease), ends_unread=False, on_refusal="close")
 
         async def work() -> Probe:
             async with connected_evaluator(settings, plan.models, plan.executor) as evaluator:
-                return await probe(evaluator, plan.prompts.prepared(default), blocks, others)
+                default = await default_candidate(plan.prompts.space, plan.prompts.prepared_with_rows, evaluator, SPLIT)
+                blocks = row_blocks(plan.prompts.rows_for(default.candidate), allowed)
+                return await probe(evaluator, plan.prompts.prepared(default.candidate), blocks, others)
 
         store.delete_study(name)
         found = in_own_thread(work, lambda: ledger.stop("interrupted"))
-        calls = store.calls(name)
+        calls, sent = store.calls(name), store.requests(name)
     store.close()  # after the lease, which ends by a connection of it
-    return advised(plan, found, calls, budget)
+    answered = [key for key in calls if key in sent]
+    counted = [calls[key].response.usage.prompt_tokens for key in answered]
+    return advised(plan, found, calls, budget, cut_at=suspected_cut([len(sent[key]) for key in answered], counted))
 
 
-def advised(plan: StudyPlan, found: Probe, calls: Mapping[str, Call], budget: Budget | None) -> Preflight:
-    """What the outcomes of a preflight mean for a study with this budget."""
+def advised(
+    plan: StudyPlan, found: Probe, calls: Mapping[str, Call], budget: Budget | None, cut_at: int | None = None
+) -> Preflight:
+    """What the outcomes of a preflight mean for a study with this budget.
+
+    Args:
+        plan: the study.
+        found: the outcomes.
+        calls: the calls that they come from, by request key.
+        budget: the study's budget.
+        cut_at: the number of tokens at which the server seems to cut prompts off; None without a sign of that.
+    """
     repeating = _near_duplicates(plan)
     measured = _measured(plan, found, calls, budget, repeating=len(repeating))
     # Scores of 0 and 1 alone are taken for those of a metric that gives no others.
@@ -94,7 +121,8 @@ def advised(plan: StudyPlan, found: Probe, calls: Mapping[str, Call], budget: Bu
         1,
     }
     against = _objections(measured, found, bounded)
-    remarks = _remarks(measured, found, repeating)
+    remarks = _remarks(measured, found, repeating, calls)
+    remarks += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
     if not against:
         room = 1 - measured.score if bounded else None
         remarks = [wording.go(measured.test_rows, measured.detectable, room), *remarks]
@@ -110,6 +138,8 @@ def _measured(
 ) -> Measured:
     responses = [call.response for call in calls.values()]
     prompt_tokens = _mean([response.usage.prompt_tokens for response in responses])
+    answer_tokens = [response.usage.completion_tokens for response in responses]
+    reasoning = [response.usage.reasoning_tokens for response in responses]
     completion_tokens = _mean([response.usage.completion_tokens for response in responses])
     cost = _mean([response.cost_usd for response in responses])
     planned = _planned_calls(budget, prompt_tokens + completion_tokens, cost)
@@ -133,6 +163,9 @@ def _measured(
         changed=sum(first.answer != second.answer for first, second in found.repeats),
         unparsed=sum(outcome.unparsed for outcome in found.outcomes),
         errors=sum(outcome.error is not None for outcome in found.outcomes),
+        ambiguous=sum(outcome.ambiguous for outcome in found.outcomes),
+        reasoning_tokens=_mean([tokens for tokens in reasoning if tokens is not None]),
+        longest_answer=max((tokens for tokens in answer_tokens if tokens is not None), default=None),
         test_rows=test_rows,
         repeating=repeating,
         detectable=detectable_difference(differences, test_rows),
@@ -153,7 +186,7 @@ def _objections(measured: Measured, found: Probe, bounded: bool) -> list[str]:
         bounded: whether no score of the metric is above 1.
     """
     against = []
-    if not measured.rows:
+    if all(outcome.error for outcome in found.default):
         against.append(wording.all_failed(measured.errors, found.outcomes[0].error))
     perfect = bounded and measured.score >= NEARLY_PERFECT_SCORE and measured.low >= NEARLY_PERFECT_LOW
     if perfect:
@@ -168,11 +201,18 @@ def _objections(measured: Measured, found: Probe, bounded: bool) -> list[str]:
     return against
 
 
-def _remarks(measured: Measured, found: Probe, repeating: Sequence[tuple[int, int, float]]) -> list[str]:
-    remarks = []
+def _remarks(
+    measured: Measured, found: Probe, repeating: Sequence[tuple[int, int, float]], calls: Mapping[str, Call]
+) -> list[str]:
+    remarks = list(found.dialect)
     answers = len(found.outcomes)
     if answers and measured.unparsed > OFTEN_UNPARSED_SHARE * answers:
-        remarks.append(wording.unread(measured.unparsed, answers))
+        unread = [calls[outcome.key].response.text for outcome in found.outcomes if outcome.unparsed]
+        remarks.append(wording.unread(measured.unparsed, answers, unread[:SHOWN_UNREAD]))
+    if answers and measured.ambiguous > OFTEN_UNPARSED_SHARE * answers:
+        remarks.append(wording.ambiguous(measured.ambiguous, answers))
+    if measured.reasoning_tokens > 0 and measured.longest_answer is not None:
+        remarks.append(wording.reasoning(measured.reasoning_tokens, measured.longest_answer))
     if repeating:
         remarks.append(wording.repeating_rows(len(repeating), *repeating[0]))
     if measured.changed:

@@ -43,12 +43,14 @@ class Probe:
         repeats: pairs of outcomes of requests that were sent twice.
         pairings: for each block the scores of its prompts' answers to each of its rows (first axis: the prompt) by
             the target of each of its rows, see `Evaluator.pairing_scores`; empty where they are not known.
+        dialect: what was learned of the servers, in sentences.
     """
 
     default: Sequence[Outcome]
     others: Sequence[Sequence[Outcome]]
     repeats: Sequence[tuple[Outcome, Outcome]]
     pairings: Sequence[Floats]
+    dialect: Sequence[str] = ()
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -88,6 +90,9 @@ class Measured:
             where it cannot be made, as with a metric of the user's own.
         repeated, changed: number of requests that were sent twice, and of answers that were different the second time.
         unparsed, errors: number of answers that could not be parsed, and of requests that failed.
+        ambiguous: number of answers that mention several possible answers, of which the first was taken.
+        reasoning_tokens: mean per answer; NaN where the server does not report them.
+        longest_answer: highest number of tokens of an answer, reasoning included; None where it is not known.
         test_rows: number of test rows, or as many as the budget has room for.
         repeating: number of test rows that nearly repeat a search row (`duplicates.near_duplicates`).
         detectable: true difference between two prompts that a test on these rows detects with 80% power.
@@ -109,6 +114,9 @@ class Measured:
     changed: int
     unparsed: int
     errors: int
+    ambiguous: int
+    reasoning_tokens: float
+    longest_answer: int | None
     test_rows: int
     repeating: int
     detectable: float
@@ -206,6 +214,7 @@ async def probe(
         others=[await calibrated(prepared, outcomes) for prepared, outcomes in second],
         repeats=list(zip(first, again, strict=False)),
         pairings=[pairing for pairing in pairings if pairing is not None],
+        dialect=evaluator.told,
     )
 
 
@@ -217,8 +226,8 @@ def _pairings(
     other_outcomes: Sequence[Outcome],
 ) -> Floats | None:
     """The pairing scores of another prompt on its block, and those of the default where it was scored on all of it."""
-    scored = {outcome.row for outcome in other_outcomes if outcome.score is not None}
-    in_block = [outcome for outcome in default_outcomes if outcome.row in scored and outcome.score is not None]
+    scored = {outcome.row for outcome in other_outcomes if outcome.error is None}
+    in_block = [outcome for outcome in default_outcomes if outcome.row in scored and outcome.error is None]
     prompts = [(other, [outcome for outcome in other_outcomes if outcome.row in scored])]
     prompts += [(default, in_block)] if len(in_block) == len(scored) else []
     tables = [evaluator.pairing_scores(prepared, outcomes) for prepared, outcomes in prompts]

@@ -91,8 +91,15 @@ class RunRecorder:
         self._reporter.phase = DONE
         self._reporter.report()
 
-    def summary(self, race: Race, winner: Trial, *, tested: bool) -> Summary:
-        """The outcome of a race, with what the ledger counts; ``tested``: whether test rows were to be scored."""
+    def summary(self, race: Race, winner: Trial, *, tested: bool, dialect: Sequence[str] = ()) -> Summary:
+        """The outcome of a race, with what the ledger counts.
+
+        Args:
+            race: the race, which is over.
+            winner: its winner.
+            tested: whether test rows were to be scored.
+            dialect: what was learned of the servers, in sentences.
+        """
         ledger, plan = self._ledger, self._plan
         space = plan.prompts.space
         return Summary(
@@ -116,6 +123,7 @@ class RunRecorder:
             sealed=plan.sealed,
             effects=effect_lines(race.effects(), space.factors),
             interactions=interaction_lines(race.interactions(), space.factors),
+            dialect=list(dialect),
         )
 
     def _trial_record(self, trial: Trial) -> TrialRecord:

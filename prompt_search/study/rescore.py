@@ -127,10 +127,9 @@ class _Rescoring:
 
     async def main(self) -> None:
         """Rescore all trials, and write the outcome."""
-        # No client is needed: every response is stored.
-        evaluator = Evaluator(
-            self._plan.evaluation_settings(self._plan.name, self._store, self._ledger, None), clients={}
-        )
+        settings = self._plan.evaluation_settings(self._plan.name, self._store, self._ledger, None)
+        # No client is needed, and no request saved by an early end: every response is stored.
+        evaluator = Evaluator(replace(settings, ends_unread=False, on_refusal="ignore"), clients={})
         searched = {sample.row for sample in self._stored.samples if sample.split == "search"}
         budget = CallBudget(limit=self._ledger.affordable, spent=lambda: self._ledger.spent)
         order = sorted(searched, key=_place_in(self._plan.search_rows))
@@ -171,6 +170,7 @@ class _Rescoring:
             budget=before.budget,
             sealed=before.sealed,
             hand_written=before.hand_written,
+            dialect=before.dialect,
             model=before.model,
             order=sorted(estimates, key=lambda trial: (-estimates[trial], trial)),
             rescored={

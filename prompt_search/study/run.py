@@ -55,6 +55,7 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
             plan.evaluation_settings(plan.name, store, ledger, lease),
             budget=number,
             paid_before=store.paid_before(plan.name, number),
+            on_refusal="close",
             retry_errors=options.retry_errors,
             on_response=reporter.on_response,
         )
@@ -82,7 +83,7 @@ def new_race(
     return Race(
         RaceSettings(
             space=prompts.space,
-            prepare=lambda candidate: (prompts.prepared(candidate), prompts.rows_for(candidate)),
+            prepare=prompts.prepared_with_rows,
             row_order=row_order,
             seed=settings.seed,
             propose=None if settings.sampler is None else proposals(prompts.space, settings.sampler),
@@ -128,7 +129,8 @@ class _Run:
             if self._ledger.stopped is None:
                 await self._test(evaluator, race, winner)
         if self._ledger.stopped is None:
-            self._recorder.finish(race, self._recorder.summary(race, winner, tested=self._max_tested > 0))
+            summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
+            self._recorder.finish(race, summary)
 
     def _search_calls(self) -> float:
         """The number of calls that the search may spend: those that the test does not need, as far as is known now."""
@@ -143,7 +145,7 @@ class _Run:
 
     async def _test(self, evaluator: Evaluator, race: Race, winner: Trial) -> None:
         """Score winner and baselines on the same test rows, as many as the budget has room for.
-
+        What was lost on the road is sent again, because the verdict would lack its rows.
         One prompt is scored after the other: a server that caches prefixes then reads each prompt's shots once.
         """
         self._reporter.phase = "test"
@@ -154,7 +156,7 @@ class _Run:
             identity = repr(winner.prepared.identity).encode("utf-8", "surrogatepass")
             self._store.record_test_use(self._plan.sealed, sha256(identity).hexdigest(), self._plan.name)
         jobs = [(trial.prepared, row) for trial in trials for row in rows]
-        outcomes = iter(await evaluator.evaluate(jobs, "test"))
+        outcomes = iter(await evaluator.evaluate_persistently(jobs, "test"))
         for trial in trials:
             scored = [outcome for outcome in islice(outcomes, len(rows)) if outcome is not None]
             self._recorder.save_tested(trial.number, evaluator.with_corpus_scores(scored))

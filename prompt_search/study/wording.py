@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from prompt_search import _numbers
+from prompt_search.answers.base import quoted
 from prompt_search.llm.messages import ANSWER_LIMITS
 from prompt_search.study.probe import Measured
 from prompt_search.study.snapshot import Snapshot
@@ -140,11 +142,28 @@ def go(test_rows: int, detectable: float, room: float | None) -> str:
     return f"Go: {gain}, and there are {_numbers.counted(test_rows, 'test row')}: {_power(detectable)}."
 
 
-def unread(unparsed: int, answers: int) -> str:
-    """Many answers could not be read."""
+def unread(unparsed: int, answers: int, responses: Sequence[str]) -> str:
+    """Many answers could not be read; ``responses`` are some of them."""
+    shown = ", ".join(quoted(response) if response.strip() else "(empty)" for response in responses)
     return (
-        f"{unparsed} of {answers} answers could not be parsed. Read some responses, then state the expected form in "
-        "the prompt, or use another answer form."
+        f"{unparsed} of {answers} answers could not be parsed, such as {shown}. State the expected form in the prompt, "
+        "give answers more room (max_tokens), or use another answer form."
+    )
+
+
+def ambiguous(count: int, answers: int) -> str:
+    """Many answers mention several possible answers."""
+    return (
+        f"{count} of {answers} answers mention several possible answers, of which the first was taken. State in the "
+        'prompt where the answer stands, such as after "Answer:".'
+    )
+
+
+def reasoning(tokens: float, longest: int) -> str:
+    """The model reasons before it answers."""
+    return (
+        f"The model used {tokens:,.0f} tokens per answer for reasoning; the longest answer had {longest:,} tokens with "
+        "it. Each counts and is paid for; the limit of an answer (max_tokens) must leave room for it."
     )
 
 

@@ -369,24 +369,32 @@ def test_broken_connection_is_not_a_timeout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("not json", "the response is not JSON: not json"),
-        ("[]", "the response is not a chat completion: []"),
-        ("[" * 100_000, "the response is not JSON: [["),
-        ('{"choices": {}}', 'the response is not a chat completion: {"choices": {}}'),
-        ('{"choices": [{}]}', "the response is not a chat completion"),
-        ('{"choices": [{"message": {"content": 5}}]}', "the response is not a chat completion"),
-        ("null", "the response is not a chat completion: null"),
-    ],
+    "body", ["", '{"choices": [{"message"', '[{"error": {"message": "x', '{"a": }', '"half a text']
 )
-def test_malformed_answer_is_retried(httpserver: HTTPServer, waits: list[float], body: str, message: str) -> None:
-    """An answer that cannot be read is asked for again, then reported."""
+def test_cut_answer_is_retried(httpserver: HTTPServer, waits: list[float], body: str) -> None:
+    """An answer that was cut off is asked for again, then reported."""
     httpserver.expect_request(PATH).respond_with_data(body, content_type="application/json")
     response = complete(model_at(httpserver), waits, max_attempts=2)
-    assert response.error is not None
-    assert response.error.startswith(f"malformed: {message}")
-    assert response.attempts == 2
+    assert response.error == f"malformed: the response is not JSON: {body} (2 attempts)".replace(":  (", ": (")
+    assert (response.attempts, response.lost) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]", "null", "5", "{}", '{"choices": {}}', '{"choices": [{}]}', '{"choices": [{"message": {"content": 5}}]}',
+        '{"choices": [null]}', '{"choices": [[]]}', '{"hello": "world"}',
+    ],
+)  # fmt: skip
+def test_whole_answer_that_is_not_understood_is_reported_at_once(
+    httpserver: HTTPServer, waits: list[float], body: str
+) -> None:
+    """What is well formed and no chat completion would come again: it is sent once, and counts as used."""
+    httpserver.expect_request(PATH).respond_with_data(body, content_type="application/json")
+    response = complete(model_at(httpserver), waits)
+    shown = body if body not in ("[]", "null", "{}") else ""
+    assert response.error == f"malformed: the response is not a chat completion: {shown}".rstrip()
+    assert (response.attempts, response.lost, waits) == (1, 1, [])
 
 
 def test_answer_without_choices_is_empty(httpserver: HTTPServer, waits: list[float]) -> None:
@@ -420,8 +428,43 @@ def test_absurd_token_counts_are_unknown(httpserver: HTTPServer) -> None:
 
 def test_malformed_answer_may_pass(httpserver: HTTPServer, waits: list[float]) -> None:
     """A proxy's half answer followed by a whole one is an answer."""
-    httpserver.expect_request(PATH).respond_with_handler(failing(1, ServerResponse("<html>")))
+    httpserver.expect_request(PATH).respond_with_handler(failing(1, ServerResponse('{"choices')))
     assert complete(model_at(httpserver), waits).text == "positive"
+
+
+def test_web_page_of_a_server_that_never_answered_is_reported_at_once(
+    httpserver: HTTPServer, waits: list[float]
+) -> None:
+    """A login page in place of an answer says that the base URL is wrong; it is asked for once."""
+    page = "<!doctype html><html><head><title>Log in &amp; more</title></head><body><form></form></body></html>"
+    httpserver.expect_request(PATH).respond_with_data(page, content_type="text/html")
+    response = complete(model_at(httpserver), waits)
+    where = httpserver.url_for("/v1")
+    assert response.error == f"malformed: {where} sent a text that is not JSON: Log in & more; check the base URL"
+    assert (response.attempts, waits) == (1, [])
+
+
+def test_web_page_may_pass_after_an_answer() -> None:
+    """A server that has answered may send a page for a while; when it sends nothing else it is asked no longer."""
+    pages = [2]
+
+    def reply(body: Body) -> FakeResponse | str:
+        pages[0] -= 1
+        return FakeResponse(body="<html>upstream is busy</html>") if pages[0] >= 0 and server.count > 1 else "positive"
+
+    async def no_sleep(seconds: float) -> None: ...
+
+    async def run() -> list[Response]:
+        async with Client(server.model(), sleep=no_sleep) as client:
+            made = [await client.complete(request_for(server.model())) for _ in range(2)]
+            pages[0] = 100
+            return [*made, *[await client.complete(request_for(server.model())) for _ in range(3)]]
+
+    with FakeServer(reply) as server:
+        pages[0] = 3
+        responses = asyncio.run(run())
+    assert [response.error is None for response in responses] == [True, True, False, False, False]
+    assert [response.attempts for response in responses] == [1, 3, 6, 1, 1]
 
 
 def test_error_inside_a_success_is_an_error(httpserver: HTTPServer, waits: list[float]) -> None:
@@ -434,14 +477,22 @@ def test_error_inside_a_success_is_an_error(httpserver: HTTPServer, waits: list[
 # Failures that stay
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
-def test_bad_request_is_an_error_of_the_row(httpserver: HTTPServer, waits: list[float], status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "the tail is odd", "bad_request"),
+        (422, "the tail is odd", "bad_request"),
+        (400, "context too long", "context_length"),
+        (413, "Payload Too Large", "context_length"),
+    ],
+)
+def test_bad_request_is_an_error_of_the_row(
+    httpserver: HTTPServer, waits: list[float], status: int, message: str, kind: str
+) -> None:
     """A request that the server cannot take is not repeated and does not end the run."""
-    httpserver.expect_request(PATH).respond_with_json({"error": {"message": "context too long"}}, status)
+    httpserver.expect_request(PATH).respond_with_json({"error": {"message": message}}, status)
     response = complete(model_at(httpserver), waits)
-    assert response.error is not None
-    assert response.error.startswith("bad_request: ")
-    assert response.error.endswith(f"answered {status} for tiny: context too long")
+    assert response.error == f"{kind}: {httpserver.url_for('/v1')} answered {status} for tiny: {message}"
     assert (response.attempts, waits) == (1, [])
 
 
@@ -534,7 +585,7 @@ def test_key_in_a_broken_answer_is_hidden(httpserver: HTTPServer) -> None:
     """Text that is quoted because it is no JSON is redacted too."""
     httpserver.expect_request(PATH).respond_with_data(f"debug: {KEY}")
     assert complete(model_at(httpserver), max_attempts=1).error == (
-        "malformed: the response is not JSON: debug: [key] (1 attempt)"
+        f"malformed: {httpserver.url_for('/v1')} sent a text that is not JSON: debug: [key]; check the base URL"
     )
 
 

@@ -50,13 +50,21 @@ def test_rows_won_and_lost(fake: InProcessExecutor) -> None:
 
 
 def test_failed_request_is_no_loss(fake: InProcessExecutor) -> None:
-    """A row whose request failed has an outcome of its own, and no part in the difference."""
+    """A row that is missing has an outcome of its own and no part in the difference; a refused one is lost."""
     first = scored(fake, "care {{ row.text }}", 12)
-    fake.answer = lambda body: failure(400, "too long") if "number 3" in prompt_of(body) else truth(body)
+    failures = {"number 3": failure(500, "busy", Retry_After="0"), "number 4": failure(400, "too long")}
+    fake.answer = lambda body: next((it for text, it in failures.items() if text in prompt_of(body)), truth(body))
     second = ps.evaluate(ps.Prompt(source="care again {{ row.text }}"), data(12), model=fake.model(), executor=fake)
     found = ps.compare(first, second)
-    assert found.rows_df().set_index("row")["outcome"][3] == "failed"
-    assert (found.verdict.rows, found.verdict.lost) == (11, 0)
+    assert found.rows_df().set_index("row")["outcome"].loc[[3, 4]].tolist() == ["failed", "lost"]
+    assert (found.verdict.rows, found.verdict.lost, found.verdict.missing) == (11, 1, 1)
+    assert found.headline == (
+        "evaluation (second) is not shown to differ from evaluation (first): 0.909 (0.623 to 0.984) against 1.000 "
+        "(0.741 to 1.000) on 11 rows, won 0, lost 1; difference -0.091 (-0.286 to +0.132), p = 1; 1 row without an "
+        "answer left out; with this many rows a true difference of 0.62 would be detected with 80% power. "
+        "8% of evaluation (second)'s requests failed (bad_request) and count as wrong. "
+        "8% of evaluation (second)'s requests failed (server) and are missing."
+    )
 
 
 def test_rows_chosen_by_are_said_to_be_optimistic(result: ps.Result) -> None:

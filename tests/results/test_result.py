@@ -22,7 +22,7 @@ from prompt_search.results.verdict import Verdict
 from prompt_search.results.view import Pieces
 from prompt_search.results.views import ranking_view
 from prompt_search.results.wording import difference_text, spent_sentence
-from tests.conftest import Body, InProcessExecutor, call_columns, completion, prompt_of
+from tests.conftest import Body, InProcessExecutor, call_columns, completion, failure, prompt_of
 from tests.html_examples import Page
 from tests.results.examples import HOSTILE, data, study, truth
 
@@ -366,20 +366,20 @@ def test_what_decides_is_said_where_test_and_interval_disagree() -> None:
 
 
 def test_failed_test_is_said(fake: InProcessExecutor) -> None:
-    """When the test rows are refused one by one, that is the reason given, not the budget."""
-    made = study(fake)
-    sealed = {data().rows[row]["text"] for row in made.test_rows}
+    """When the test rows fail one by one, that is the reason given, not the budget."""
+    made = study(fake, data=data(24))
+    sealed = {data(24).rows[row]["text"] for row in made.test_rows}
 
     def answer(body: Body) -> Any:
         failing = any(prompt_of(body).endswith(text) for text in sealed)
-        return completion("", finish_reason="content_filter") if failing else "positive"
+        return failure(500, "busy", Retry_After="0") if failing else "positive"
 
     fake.answer = answer
-    result = made.run(100)
+    result = made.run(600)
     failed = int((result.samples_df()["split"] == "test").sum())
     assert result.headline.splitlines()[0] == (
         f"<b>my study</b>: There is no verdict, because {failed} of {failed} test requests failed, the first with: "
-        "content_filter: the server withheld the answer."
+        "server: http://fake.invalid/v1 answered 500 for fake: busy (6 attempts)."
     )
     assert repr(result)
 

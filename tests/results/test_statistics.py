@@ -18,8 +18,11 @@ from prompt_search.results.statistics import (
     not_worse,
     own_row_test,
     paired_difference,
+    suspected_cut,
     t_power,
 )
+from prompt_search.results.verdict import Verdict
+from prompt_search.results.wording import difference_text
 
 shares = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 scores = st.lists(st.floats(-5, 5), min_size=2, max_size=40)
@@ -206,3 +209,62 @@ def test_more_uncertainty_is_never_surer() -> None:
     assert not_worse(-0.01, 0.005, margin=0.02)
     assert not_worse(-0.01, 0.006, margin=0.03)
     assert not not_worse(-0.01, 0.007, margin=0.02)
+
+
+def test_rows_that_one_prompt_is_missing_cannot_decide() -> None:
+    """A difference that is gone when the missing rows count as wrong is not shown; its numbers stay."""
+    nan = math.nan
+    whole = paired_difference([0] * 10 + [1] * 10, [1] * 10 + [1] * 10)
+    assert (whole.verdict, whole.missing, whole.guarded) == ("better", 0, False)
+    second_missing = paired_difference([0] * 10 + [1] * 10 + [1] * 8, [1] * 10 + [1] * 10 + [nan] * 8)
+    assert (second_missing.verdict, second_missing.missing, second_missing.guarded) == ("not shown", 8, True)
+    numbers = ("difference", "low", "high", "p", "rows", "won", "lost")
+    assert all(getattr(second_missing, name) == getattr(whole, name) for name in numbers)
+    few = paired_difference([0] * 10 + [1] * 10 + [1], [1] * 10 + [1] * 10 + [nan])
+    assert (few.verdict, few.missing, few.guarded) == ("better", 1, False)
+    both = paired_difference([0] * 10 + [nan] * 50, [1] * 10 + [nan] * 50)
+    assert (both.verdict, both.missing, both.guarded) == ("better", 50, False)
+    first_missing = paired_difference([1] * 10 + [nan] * 8, [0] * 10 + [1] * 8)
+    assert (first_missing.verdict, first_missing.guarded) == ("not shown", True)
+
+
+def test_a_guarded_verdict_says_what_keeps_it_back() -> None:
+    """The sentence of a difference that missing rows could take away says so instead of what could be detected."""
+    guarded = Verdict.of(paired_difference([0] * 10 + [1] * 18, [1] * 20 + [math.nan] * 8))
+    assert difference_text(guarded, "test rows") == (
+        "difference +0.500 (+0.228 to +0.681), p = 0.002; 8 test rows without an answer left out: counted as wrong, "
+        "they would leave no such difference"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "tokens", "cut"),
+    [
+        ([4000, 7000, 9000, 10000, 11000, 12000, 13000], [1000, 1750, 2048, 2048, 2048, 2048, 2048], 2048),
+        ([9000, 10000, 11000, 12000, 14000], [2048] * 5, 2048),
+        ([9000, 9500, 10000, 11000, 14000, 300], [2047, 2047, 2047, 2047, 2047, 80], 2047),
+        (list(range(400, 12000, 400)), [min(4096, size // 4) for size in range(400, 12000, 400)], None),
+        (list(range(400, 32000, 400)), [min(4096, size // 4) for size in range(400, 32000, 400)], 4096),
+        ([8000, 8010, 8020, 8030, 8040, 8050], [2000] * 6, None),
+        ([8000] * 50, [2000] * 50, None),
+        ([900, 1000, 1100, 1200, 1300], [10] * 5, None),
+        ([40, 44, 48, 52, 56, 60, 64], [10, 12, 12, 12, 12, 12, 14], None),
+        ([9000, 10000, 11000, 12000, 14000, 15000], [2048] * 5 + [2000], None),
+        ([9000, 10000, 11000], [2048] * 3, None),
+        ([9000, 10000, 11000, 12000, 14000], [None] * 5, None),
+        ([9000, 10000, 11000, 12000, 14000, 20000], [2048] * 5 + [None], 2048),
+        ([], [], None),
+    ],
+)
+def test_a_count_that_stops_growing_is_suspected(sizes: list[int], tokens: list[int | None], cut: int | None) -> None:
+    """Five prompts or more of clearly different length with the same highest count, and none longer, are a sign."""
+    assert suspected_cut(sizes, tokens) == cut
+
+
+@given(st.lists(st.tuples(st.integers(20, 9000), st.floats(2.5, 5.0)), max_size=60))
+def test_tokens_that_follow_the_length_are_never_suspected(texts: list[tuple[int, float]]) -> None:
+    """Where tokens are in proportion to the text, however roughly, nothing is suspected."""
+    sizes = [size for size, _ in texts]
+    tokens = [int(size / rate) for size, rate in texts]
+    if len(set(tokens)) == len(tokens):
+        assert suspected_cut(sizes, tokens) is None

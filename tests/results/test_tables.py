@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -434,3 +434,46 @@ def test_table_that_cannot_be_written(hostile: pd.DataFrame, tmp_path: Path, mon
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match="parquet needs the package 'pyarrow'"):
         write_frame(hostile, tmp_path / "x.parquet")
+
+
+FAILING = [
+    sample(0, 0, "a", answer="yes", ambiguous=True),
+    sample(0, 1, "b", score=None, answer=None, error="timeout: 120 s"),
+    sample(0, 2, "c", score=0.0, answer=None, error="content_filter: withheld"),
+    sample(0, 3, "d", score=0.0, answer=None, unparsed=True, target="no"),
+]
+
+
+def test_tables_of_answers_count_refused_rows() -> None:
+    """A refused row has a column of its own and no answer, and counts for its label; a missing row is left out."""
+    frame = confusion_frame(scored(FAILING))
+    assert frame.columns.tolist() == ["yes", "(failed)", "(unparsed)"]
+    assert frame.to_numpy().tolist() == [[0, 0, 1], [1, 1, 0]]
+    labels = labels_frame(scored(FAILING)).set_index("label")
+    assert labels[["rows", "answered", "right"]].to_numpy().tolist() == [[1, 0, 0], [2, 1, 1]]
+    assert labels["recall"]["yes"] == 0.5
+
+
+def test_slices_tell_what_is_missing() -> None:
+    """The rows of a group without a score are counted."""
+    frame = slices_frame(scored(FAILING), dict.fromkeys(range(4), ("all",)), ["group"])
+    assert frame[["rows", "score", "missing"]].to_numpy().tolist() == [[3, 1 / 3, 1]]
+
+
+def test_ambiguous_answers_are_counted() -> None:
+    """The samples say which answers were ambiguous, the trials how many; records of earlier releases have none."""
+    frame = scored(FAILING)
+    assert samples_frame(frame)["ambiguous"].tolist() == [True, False, False, False]
+    assert trials_frame(TRIALS, frame, ["cue"])["ambiguous"].tolist() == [1, 0]
+    assert not SampleRecord(**_fields(FAILING[1])).ambiguous
+
+
+def _fields(record: SampleRecord) -> dict[str, Any]:
+    return {name: value for name, value in asdict(record).items() if name != "ambiguous"}
+
+
+def test_costs_of_refused_requests_are_known() -> None:
+    """A refused request costs nothing, so that the cost of its trial is known."""
+    calls = {**CALLS, "c": call("c", 2, error="content_filter: withheld", text="", cost_usd=math.nan)}
+    frame = scored([FAILING[0], FAILING[2]], calls)
+    assert trials_frame(TRIALS[:1], frame, ["cue"])["cost_usd"].tolist() == [0.25]

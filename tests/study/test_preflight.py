@@ -139,8 +139,8 @@ def test_unsteady_and_unread_answers_are_told(fake: InProcessExecutor) -> None:
     assert 0 < found.changed <= found.repeated
     assert found.unparsed > 10
     assert (
-        f"{found.unparsed} of {found.calls} answers could not be parsed. Read some responses, then state the "
-        "expected form in the prompt, or use another answer form."
+        f"{found.unparsed} of {found.calls} answers could not be parsed, such as 'hm', 'hm', 'hm'. State the expected "
+        "form in the prompt, give answers more room (max_tokens), or use another answer form."
     ) in found.advice
     assert (
         f"{found.changed} of {found.repeated} answers were different when the request was sent again: scores "
@@ -148,12 +148,12 @@ def test_unsteady_and_unread_answers_are_told(fake: InProcessExecutor) -> None:
     ) in found.advice
 
 
-def test_failed_requests_are_no_wrong_answers(fake: InProcessExecutor) -> None:
-    """A request that fails has no score; where all fail, the run ends with the reason, as a search does."""
-    fake.answer = lambda body: failure(400, "too long") if "number 1" in prompt_of(body) else right_in(8)(body)
+def test_refused_requests_are_wrong_answers(fake: InProcessExecutor) -> None:
+    """A request that is refused scores 0; where all fail, the run ends with the reason, as a search does."""
+    fake.answer = lambda body: failure(400, "too long") if "number 1" in prompt_of(body) else right_in(10)(body)
     found = study(fake).preflight()
     assert found.errors > 0
-    assert found.rows < 18
+    assert (found.rows, found.score < 1.0) == (18, True)
     fake.answer = failure(400, "no such parameter")
     with pytest.raises(RequestRefused, match=r"bad_request: http://\S+ answered 400 for fake: no such parameter"):
         study(fake).preflight()

@@ -172,10 +172,12 @@ def test_rescoring_needs_no_model(fake: InProcessExecutor, storage: str) -> None
 
 
 def test_rescoring_keeps_failed_requests(fake: InProcessExecutor, storage: str) -> None:
-    """What failed has no score by any metric."""
+    """What failed by the prompt's fault scores 0 by any metric."""
     fake.answer = lambda body: failure(400, "too long") if "number 1" in prompt_of(body) else truth(body)
     before = study(fake, storage).run(150)
     after = study(fake, storage, metric=lambda answer, row: 1.0).rescore()
     assert before.trials_df()["errors"].sum() > 0
     assert after.samples_df()["error"].tolist() == before.samples_df()["error"].tolist()
-    assert set(after.samples_df()["score"].dropna()) == {1.0}
+    samples = after.samples_df()
+    assert set(samples["score"][samples["error"].notna()]) == {0.0}
+    assert set(samples["score"][samples["error"].isna()]) == {1.0}

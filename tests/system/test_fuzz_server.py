@@ -22,7 +22,7 @@ from prompt_search.testing import completion
 from tests.profiles import examples
 
 KEY = "sk-fuzz-MARKED0123456789abcdef"
-KINDS = ("bad_request: ", "server: ", "timeout: ", "malformed: ", "empty: ", "content_filter: ")
+KINDS = ("bad_request: ", "context_length: ", "server: ", "timeout: ", "malformed: ", "empty: ", "content_filter: ")
 QUICK = settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
