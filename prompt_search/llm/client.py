@@ -22,9 +22,9 @@ from anyio import CapacityLimiter
 
 from prompt_search.errors import BudgetExceeded, InputError, ServerUnreachable
 from prompt_search.llm.messages import Request, Response
-from prompt_search.llm.model import Model, api_key, server_url
+from prompt_search.llm.model import Address, Model, address_of
 from prompt_search.llm.rate_limit import LONGEST_RETRY_AFTER_S, Pace
-from prompt_search.llm.redaction import NO_KEY, public_url, secrets_in
+from prompt_search.llm.redaction import NO_KEY, public_url
 from prompt_search.llm.response_parsing import AttemptError, ResponseParser
 from prompt_search.llm.transport import Executor, HttpTransport, Transport
 
@@ -48,19 +48,19 @@ class InProcess:
         self, model: Model, *, max_concurrency: int, request_timeout: float, on_capacity: Callable[[int], None]
     ) -> Transport:
         if not model.is_local:
-            return await open_connections(server_url(model), api_key(model), request_timeout)
+            return await open_connections(address_of(model), request_timeout)
         server = await asyncio.to_thread(_serve, model)
         # Requests that queue in the server would use up their time there.
         on_capacity(min(max_concurrency, 2 * server.slots))
-        return await open_connections(server.base_url, NO_KEY, request_timeout, trust_env=False)
+        local = Address(url=server.base_url, key=NO_KEY)
+        return await open_connections(local, request_timeout, trust_env=False)
 
 
-async def open_connections(url: str, key: str, request_timeout: float, *, trust_env: bool = True) -> HttpTransport:
+async def open_connections(address: Address, request_timeout: float, *, trust_env: bool = True) -> HttpTransport:
     """Connections to a server, with the headers that openai's client would send.
 
     Args:
-        url: the base URL, with a user and a password where the server wants them.
-        key: the key, or `NO_KEY`.
+        address: the server, and what is sent with every request.
         request_timeout: seconds that one attempt may take.
         trust_env: whether the proxy of the environment is used.
     """
@@ -69,16 +69,22 @@ async def open_connections(url: str, key: str, request_timeout: float, *, trust_
 
     # No request is sent through this client, so it needs no certificates: reading them takes as long as 50 requests.
     async with openai.AsyncOpenAI(
-        base_url=public_url(url),
-        api_key=key,
-        default_headers=_basic_auth(url),
+        base_url=public_url(address.url),
+        api_key=address.key,
+        default_headers=_basic_auth(address.url),
         http_client=httpx2.AsyncClient(verify=False, trust_env=False),
     ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
         headers = {**api.auth_headers, **api.default_headers}
+    if address.key_header:
+        headers = {name: value for name, value in headers.items() if name != "Authorization"}
+        headers[address.key_header] = address.key
+    own = {name.casefold() for name in address.headers}
+    texts = {name: value for name, value in headers.items() if isinstance(value, str) and name.casefold() not in own}
     return await HttpTransport.open(
-        url,
-        headers={name: value for name, value in headers.items() if isinstance(value, str)},
-        secrets=secrets_in(url, key),
+        address.url,
+        headers={**texts, **address.headers},
+        query=address.query,
+        secrets=address.secrets,
         request_timeout=request_timeout,
         trust_env=trust_env,
     )
@@ -122,9 +128,9 @@ class Client:
     At most ``max_concurrency`` requests are in flight, those that wait for a retry included, so that a server that
     refuses requests does not get more of them; the embedded model gets at most two for each of its slots. Connection
     errors, timeouts, responses that were cut off and refusals that may pass (408, 409, 429, 500 and above, see
-    `prompt_search.llm.refusals`) are tried up to ``max_attempts`` times in all, when the server wants it or after an
-    exponentially growing, jittered wait. A ``Retry-After`` holds back all requests of the client, the status codes 429,
-    503 and 529 reduce the number of requests in flight, and the model's limits for a minute are kept: see
+    `prompt_search.llm.replies.refusals`) are tried up to ``max_attempts`` times in all, when the server wants it or
+    after an exponentially growing, jittered wait. A ``Retry-After`` holds back all requests of the client, the status
+    codes 429, 503 and 529 reduce the number of requests in flight, and the model's limits for a minute are kept: see
     `prompt_search.llm.rate_limit.Pace`.
     ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request before every
     attempt, and may raise ``BudgetExceeded``. An ``executor`` decides where attempts are made (see

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Usage
 from prompt_search.llm.price import Price, published_cost
 from prompt_search.llm.rate_limit import check_limits
-from prompt_search.llm.redaction import NO_KEY, check_url, public_url, secrets_in
+from prompt_search.llm.redaction import NO_KEY, SHORTEST_SECRET, check_url, public_url, secrets_in
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 
@@ -22,12 +23,15 @@ OPENAI_URL: Final = "https://api.openai.com/v1"
 class Model:
     """A model and where it is served.
 
-    ``name`` is the server's name of the model. ``base_url`` defaults to ``OPENAI_BASE_URL``, then to OpenAI's URL.
+    ``name`` is the server's name of the model. ``base_url`` defaults to ``OPENAI_BASE_URL``, then to OpenAI's URL; what
+    stands after it in the address of a request, ``/chat/completions``, may be left out or given.
     ``api_key_env`` names the environment variable that holds the key (default ``OPENAI_API_KEY``): the key
     itself is never kept here. ``gguf`` is set for the embedded model: see ``Model.local``. ``price``
     replaces the published price. ``requests_per_minute`` and ``tokens_per_minute`` are the limits of your account,
     which are kept over any 60 seconds; they do not belong to the settings of a study, so they may change between its
-    runs.
+    runs. ``headers`` and ``query`` are sent with every request; headers are treated like keys, and shown nowhere.
+    ``organization`` and ``project`` are OpenAI's. ``api_version`` is for Azure: the model's name is then that of the
+    deployment, ``base_url`` the address of the resource, and the key is sent as Azure wants it. See docs/endpoints.md.
 
     >>> Model("gpt-4o-mini", base_url="https://user:secret@example.org/v1/?key=secret").endpoint
     'https://example.org/v1'
@@ -40,6 +44,11 @@ class Model:
     price: Price | None = field(default=None, kw_only=True)
     requests_per_minute: int | None = field(default=None, kw_only=True)
     tokens_per_minute: int | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] | None = field(default=None, kw_only=True, hash=False)
+    query: Mapping[str, str] | None = field(default=None, kw_only=True, hash=False)
+    api_version: str | None = field(default=None, kw_only=True)
+    organization: str | None = field(default=None, kw_only=True)
+    project: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -48,6 +57,14 @@ class Model:
             raise InputError("an embedded model takes no base_url and no key; give either gguf or base_url")
         if self.base_url is not None:
             check_url(self.base_url, "base_url")
+        if self.api_version is not None and self.base_url is None:
+            raise InputError(
+                "api_version is for Azure and needs the address of the resource; give "
+                "base_url='https://NAME.openai.azure.com'"
+            )
+        for what, values in (("headers", self.headers), ("query", self.query)):
+            if not all(isinstance(text, str) for pair in (values or {}).items() for text in pair):
+                raise InputError(f"{what} must be a dictionary of texts by name; write the values as texts")
         check_limits(self.requests_per_minute, self.tokens_per_minute)
 
     def __repr__(self) -> str:
@@ -58,6 +75,11 @@ class Model:
             "price": self.price,
             "requests_per_minute": self.requests_per_minute,
             "tokens_per_minute": self.tokens_per_minute,
+            "headers": sorted(self.headers) if self.headers else None,
+            "query": sorted(self.query) if self.query else None,
+            "api_version": self.api_version,
+            "organization": self.organization,
+            "project": self.project,
         }
         parts = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
         return f"Model({', '.join([repr(self.name), *parts])})"
@@ -117,12 +139,63 @@ class Model:
         return published_cost(self.name, public_url(server_url(self)), usage)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Address:
+    """Where and how a model is asked: the base URL, the key, and what is sent besides.
+
+    Attributes:
+        url: the base URL, with the password and the query that it may hold.
+        key: the key, or `NO_KEY`.
+        key_header: the header that the key is sent in, as it is; "": as the ``openai`` package sends it.
+        headers, query: sent with every request.
+    """
+
+    url: str
+    key: str
+    key_header: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The texts that no message may hold."""
+        return secrets_in(self.url, self.key) + _long_enough([*self.headers.values(), *self.query.values()])
+
+
+def address_of(model: Model) -> Address:
+    """Where and how a model is asked.
+
+    Raises:
+        InputError: the key is needed and its variable is not set.
+    """
+    return Address(
+        url=server_url(model),
+        key=api_key(model),
+        key_header="" if model.api_version is None else "api-key",
+        headers=_headers(model),
+        query=dict(model.query or {}) | ({} if model.api_version is None else {"api-version": model.api_version}),
+    )
+
+
+def _headers(model: Model) -> dict[str, str]:
+    own = {"OpenAI-Organization": model.organization, "OpenAI-Project": model.project}
+    return {name: value for name, value in own.items() if value is not None} | dict(model.headers or {})
+
+
 def server_url(model: Model) -> str:
     """The base URL of a model's server, with the password and the query that it may hold.
 
     Raises:
         InputError: ``OPENAI_BASE_URL`` is not a URL.
     """
+    parts = urlsplit(_given_url(model))
+    path = parts.path.rstrip("/").removesuffix("/chat/completions")
+    if model.api_version is not None and not path.removesuffix("/openai"):
+        path = f"/openai/deployments/{quote(model.name, safe='')}"
+    return urlunsplit(parts._replace(path=path))
+
+
+def _given_url(model: Model) -> str:
     if model.base_url is not None:
         return model.base_url
     url = os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
@@ -160,7 +233,15 @@ def _environment_key(model: Model) -> str:
 
 def model_secrets(model: Model) -> tuple[str, ...]:
     """The key, password and query values with which this process asks a model."""
-    return () if model.is_local else secrets_in(server_url(model), _environment_key(model))
+    if model.is_local:
+        return ()
+    sent = [*(model.headers or {}).values(), *(model.query or {}).values()]
+    return secrets_in(server_url(model), _environment_key(model)) + _long_enough(sent)
+
+
+def _long_enough(values: Iterable[str]) -> tuple[str, ...]:
+    """The values that are long enough to be secrets."""
+    return tuple(value for value in values if len(value) >= SHORTEST_SECRET)
 
 
 def known_secrets(models: Iterable[Model] = ()) -> tuple[str, ...]:
@@ -172,4 +253,5 @@ def known_secrets(models: Iterable[Model] = ()) -> tuple[str, ...]:
     for url in {os.environ.get("OPENAI_BASE_URL", "").strip(), *(model.base_url or "" for model in remote)}:
         with suppress(ValueError):  # in a text that is no URL a password cannot be told from the rest
             secrets += secrets_in(url)
+    secrets += [secret for model in remote for secret in model_secrets(model)]
     return tuple(secrets)

@@ -86,10 +86,12 @@ class Executor(Protocol):
 class HttpTransport:
     """The connections of this process to one server."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, secrets: Iterable[str]) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, query: Mapping[str, str], secrets: Iterable[str]
+    ) -> None:
         self._session = session
         self._url = f"{public_url(url)}/chat/completions"
-        self._query = dict(parse_qsl(urlsplit(url).query))
+        self._query = {**dict(parse_qsl(urlsplit(url).query)), **query}
         self._secrets = tuple(secrets)
 
     @classmethod
@@ -98,6 +100,7 @@ class HttpTransport:
         url: str,
         *,
         headers: Mapping[str, str],
+        query: Mapping[str, str],
         secrets: Iterable[str],
         request_timeout: float,
         trust_env: bool = True,
@@ -107,6 +110,7 @@ class HttpTransport:
         Args:
             url: the base URL; its query is sent with every request.
             headers: the headers of every request.
+            query: what is added to that of the URL.
             secrets: what no reply may quote.
             request_timeout: seconds that one attempt may take.
             trust_env: whether the proxy of the environment is used.
@@ -128,7 +132,7 @@ class HttpTransport:
             timeout=aiohttp.ClientTimeout(total=request_timeout),
             proxy=environment_proxy(url) if trust_env else None,
         )
-        return cls(session, url, secrets)
+        return cls(session, url, query, secrets)
 
     async def send(self, body: Mapping[str, Any]) -> HttpReply:
         """Make one attempt. Neither errors nor failures quote a secret."""

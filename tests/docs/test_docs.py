@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     path
     for path in sorted((ROOT / "docs").glob("*.md"))
-    if "```python" in path.read_text(encoding="utf-8") and path.stem != "many-machines"  # test_executor has the workers
+    if "```python" in path.read_text(encoding="utf-8")
+    and path.stem not in ("many-machines", "endpoints")  # test_executor has the workers, test_endpoints the providers
 ]
 INTENTS = ("refund", "login", "delivery")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prompt_search.llm.client import import_http_packages, open_connections
-from prompt_search.llm.model import Model, api_key, server_url
+from prompt_search.llm.model import Model, address_of
 from prompt_search.llm.transport import HttpReply, HttpTransport
 
 
@@ -38,7 +38,7 @@ async def open_transport(sender: str, model: Model, request_timeout: float) -> N
     """
     await asyncio.to_thread(import_http_packages)
     if sender not in _transports:
-        _transports[sender] = await open_connections(server_url(model), api_key(model), request_timeout)
+        _transports[sender] = await open_connections(address_of(model), request_timeout)
 
 
 async def attempt(parcel: Parcel) -> HttpReply:
