@@ -1,4 +1,4 @@
-"""Companies that serve models: their words are those of their public bug reports."""
+"""Companies that serve models. Their words come from public bug reports where one was found; none was asked."""
 
 from __future__ import annotations
 
