@@ -26,6 +26,8 @@ from prompt_search.llm.failures import kind_of
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.corpus import Corpus
+from prompt_search.prompts.environment import environment
+from prompt_search.prompts.habits import check_shows_row
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.records import SampleRecord
@@ -81,6 +83,9 @@ def evaluate(
     metrics.check(metric, [*data.fields, data.target])
     chosen = _checked_rows(rows, len(data))
     prepared = _prepared(prompt, model, answer, data)
+    check_shows_row(
+        environment().parse(prompt.source), prompt.name, [name for name in data.fields if name != data.target]
+    )
     for row in chosen[:1]:
         prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is refused before any call
     limits = budget or Budget(calls=10 * len(chosen) + 100)

@@ -107,9 +107,10 @@ class ChoiceFunctions:
             check_same(known, kind, tuple(options))
         return self.trace.chosen(name)
 
-    def choice(self, name: str, options: Iterable[Any]) -> Any:
-        if isinstance(options, (str, Mapping)) or not isinstance(options, Iterable):
-            raise InputError(f"choice {name!r} takes a list of options, got {options!r}")
+    def choice(self, name: str, options: Iterable[Any], *others: Any) -> Any:
+        if others or isinstance(options, (str, Mapping)) or not isinstance(options, Iterable):
+            given = ", ".join(map(repr, (options, *others)))
+            raise InputError(f"choice {name!r} takes a list of options, got {given}; write [{given}]")
         listed = list(options)
         check_options(listed, f"choice {name!r}")
         return self._option(name, "choice", listed)

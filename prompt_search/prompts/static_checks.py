@@ -9,6 +9,7 @@ from jinja2 import meta, nodes
 
 from prompt_search.errors import TemplateError
 from prompt_search.prompts.environment import FUNCTIONS
+from prompt_search.prompts.habits import as_field
 
 _COLUMNS = (
     "trial state score score_low score_high estimate rows search_rows prompt_tokens cost_usd latency_s unparsed "
@@ -128,8 +129,8 @@ def stored_names(ast: nodes.Template) -> tuple[str, ...]:
     return (*variables, *(macro.name for macro in ast.find_all(nodes.Macro)))
 
 
-def check_variables(ast: nodes.Template, template: str, offered: Iterable[str]) -> None:
-    """Refuse a template with a variable that is neither offered nor set.
+def check_variables(ast: nodes.Template, template: str, offered: Iterable[str], fields: Sequence[str] = ()) -> None:
+    """Refuse a template with a variable that is neither offered nor set; one of the row's ``fields`` is explained.
 
     Raises:
         TemplateError: with the line of the variable, and the variables that exist.
@@ -137,8 +138,11 @@ def check_variables(ast: nodes.Template, template: str, offered: Iterable[str]) 
     # A name that every branch of an `if` sets counts as undeclared too; a rendering reports it if it is missing.
     allowed = {*offered, *optional_variables(ast), *stored_names(ast)}
     for name in sorted(meta.find_undeclared_variables(ast) - allowed):
+        cure = f"pass it in context=, or use {', '.join(sorted(offered))}"
+        if name in fields:
+            cure = f"a field of the row is written {as_field(name)}"
         raise TemplateError(
-            f"undefined variable {name!r}; pass it in context=, or use {', '.join(sorted(offered))}",
+            f"undefined variable {name!r}; {cure}",
             template=template,
             line=_first_line(ast, name),
         )

@@ -21,11 +21,12 @@ from prompt_search.prompts.discovery import Render, discover
 from prompt_search.prompts.environment import FUNCTIONS, MESSAGES, literal, render_messages
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.habits import check_comments, check_literal_fields, check_shows_row
 from prompt_search.prompts.sandbox.steps import refusing
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.specialize.parsed_template import ParsedTemplate
 from prompt_search.prompts.specialize.specializer import Specializer
-from prompt_search.prompts.static_checks import check_row_fields, check_variables, outside_chat
+from prompt_search.prompts.static_checks import check_row_fields, check_variables, outside_chat, row_fields_used
 
 _TAG = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _CALL = re.compile(rf"\b(?:{'|'.join(FUNCTIONS)})\(\s*(?:\"[^\"]*\"|'[^']*')?")
@@ -41,7 +42,8 @@ class Template:
             booleans, lists or dictionaries, so that an exported prompt can carry them.
 
     Raises:
-        TemplateError: a syntax error, a choice whose name is not a literal, or a choice that depends on the row.
+        TemplateError: a syntax error, a comment amid a line, a choice whose name is not a literal, or a choice that
+            depends on the row.
         InputError: a context value that a prompt cannot carry.
 
     >>> template = Template('{{ choice("greeting", ["Hello", "Hi"]) }} {{ row.name }}')
@@ -57,6 +59,7 @@ class Template:
             if key in ("row", "nearest", MESSAGES, *FUNCTIONS):
                 raise InputError(f"context[{key!r}]: the name is reserved in templates; rename it")
             literal(value, where=f"context[{key!r}]")
+        check_comments(source, name)
         self._parsed = ParsedTemplate.parse(source, name)
 
     @classmethod
@@ -97,8 +100,13 @@ class Template:
         Raises:
             TemplateError: a variable or a field does not exist; the message has the line and those that exist.
         """
-        check_variables(self._parsed.ast, self.name, {"row", "answer", "nearest", *FUNCTIONS, *self.context, *known})
-        check_row_fields(self._parsed.ast, self.name, fields, target)
+        ast, shown = self._parsed.ast, [field for field in fields if field != target]
+        offered = {"row", "answer", "nearest", *FUNCTIONS, *self.context, *known}
+        # Before the check of variables: that of Jinja folds the lists of the tree.
+        check_literal_fields(ast, self.name, shown, {name for _, name, _ in row_fields_used(ast)})
+        check_variables(ast, self.name, offered, shown)
+        check_row_fields(ast, self.name, fields, target)
+        check_shows_row(ast, self.name, shown)
 
     def render(
         self,

@@ -340,7 +340,7 @@ def test_check_finds_undefined_variables() -> None:
     """Variables come from the context; what the template sets itself or has a default for is fine."""
     source = """{% set a = labels %}{% if a %}{% set b = 1 %}{% else %}{% set b = 2 %}{% endif %}{{ b }}
     {{ extra | default("x") }}{% if other is defined %}{{ other }}{% endif %}
-    {{ lables }}"""
+    {{ lables }} {{ row.text }}"""
     template = Template(source, name="t.j2", context={"labels": ["x"]})
 
     with pytest.raises(TemplateError, match=r"t.j2 line 3: undefined variable 'lables'; pass it in context=.*labels"):

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from prompt_search.errors import InputError, TemplateError
+from prompt_search.prompts.habits import syntax_cure
 
 MOST_STEPS = 1_000_000
 """Number of steps that one rendering may use. An operation or an item of a list is one step, so are 20 characters."""
@@ -38,7 +39,8 @@ def refusing(name: str) -> Iterator[None]:
         with allowance():
             yield
     except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(f"template syntax: {error.message}", template=name, line=error.lineno) from None
+        cure = syntax_cure(error.source or "", error.lineno)
+        raise TemplateError(f"template syntax: {error.message}{cure}", template=name, line=error.lineno) from None
     except RecursionError:
         raise TemplateError("template syntax: nested too deeply; simplify it", template=name) from None
     except (SyntaxError, MemoryError, OverflowError) as error:  # in the Python code that Jinja generates
