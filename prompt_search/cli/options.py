@@ -14,7 +14,9 @@ DEFAULT_STORAGE = "sqlite:///prompt_search.db"
 def storage_option(default: str) -> Any:
     """The option ``--storage`` of a command with its own default."""
     return typer.Option(
-        "--storage", envvar="PROMPT_SEARCH_STORAGE", help=f"SQLAlchemy URL of the storage; default: {default}."
+        "--storage",
+        envvar="PROMPT_SEARCH_STORAGE",
+        help=f"File (study.db) or SQLAlchemy URL of the storage; default: {default}.",
     )
 
 

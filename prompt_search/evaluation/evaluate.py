@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from prompt_search.prompts.environment import environment
 from prompt_search.prompts.habits import check_shows_row
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results.evaluation import Evaluation, evaluated
+from prompt_search.storage.database import storage_url
 from prompt_search.storage.records import SampleRecord
 from prompt_search.storage.store import Store
 
@@ -54,7 +56,7 @@ def evaluate(
     answer: Answer | None = None,
     metric: Metric = metrics.exact,
     rows: Sequence[int] | None = None,
-    storage: str | None = None,
+    storage: str | Path | None = None,
     max_concurrency: int = 16,
     budget: Budget | None = None,
     executor: AnyExecutor | None = None,
@@ -69,7 +71,8 @@ def evaluate(
             `Study`. A form that is calibrated on rows, and is not calibrated yet, is calibrated on these.
         metric: ``(answer, row) -> bool | float | Score``.
         rows: positions of the rows to score on; default: all.
-        storage: an SQLAlchemy URL of the storage that caches responses; None keeps everything in memory.
+        storage: the path of an SQLite file or an SQLAlchemy URL, of the storage that caches responses; None keeps
+            everything in memory.
         max_concurrency: number of requests in flight.
         budget: limits of what may be spent; rows beyond them are left out.
         executor: as for `Study`.
@@ -92,7 +95,8 @@ def evaluate(
     check_priced(limits, model)
     ledger = Ledger(limits, price=lambda request, usage: model.cost(usage))
     name = f"{NAME_PREFIX} {uuid.uuid4().hex}"
-    with opened(storage, name) as (store, lease):
+    url = None if storage is None else storage_url(storage)
+    with opened(url, name) as (store, lease):
         scored = _ScoredRows(store, name, data, len(chosen))
         settings = EvaluationSettings(
             study=name,
@@ -110,7 +114,7 @@ def evaluate(
                 return await _score_rows(evaluator, prepared, chosen, metric, scored)
 
         sent = in_own_thread(work, lambda: ledger.stop("interrupted"))
-    return _evaluation_of(sent.prompt, metric, scored, storage)
+    return _evaluation_of(sent.prompt, metric, scored, url)
 
 
 def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:

@@ -62,7 +62,7 @@ class Result(StoredStudy):
         return write_by_suffix(path, writers, "report")
 
 
-def open_result(storage: str, name: str) -> Result:
+def open_result(storage: str | Path, name: str) -> Result:
     """Open a stored study, finished or not.
 
     Raises:

@@ -43,7 +43,7 @@ class Database:
     """A database at a SQLAlchemy URL, SQLite or PostgreSQL; SQLite files and all tables are made when missing.
 
     Args:
-        url: where it is.
+        url: where it is; see `storage_url`.
         clock: seconds since 1970.
 
     Raises:
@@ -51,8 +51,9 @@ class Database:
             wrote it.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
+        url = storage_url(url)
         try:
             self.url = make_url(url)
             self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -182,6 +183,45 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def storage_url(given: str | Path) -> str:
+    """The SQLAlchemy URL of a storage that is given as one, or as the path of an SQLite file.
+
+    A path is a ``Path``, or a text with a folder or an ending such as ``.db``. ``~`` is the user's folder. PostgreSQL
+    is asked through psycopg unless another driver is named.
+
+    Raises:
+        StorageError: the URL names no file, or another one than it seems to.
+
+    >>> storage_url("study.db"), storage_url("postgres://host/db")
+    ('sqlite:///study.db', 'postgresql+psycopg://host/db')
+    """
+    text = str(given).strip()
+    if isinstance(given, Path) or (_PATH.search(text) and not _URL.match(text)):
+        return f"sqlite:///{Path(text).expanduser()}"
+    for start in ("postgres://", "postgresql://"):
+        if text.startswith(start):
+            return f"postgresql+psycopg://{text.removeprefix(start)}"
+    if not text.startswith("sqlite"):
+        return text
+    scheme, _, rest = text.partition(":")
+    slashes = len(rest) - len(rest.lstrip("/"))
+    path, question, query = rest[slashes:].partition("?")
+    if slashes < 3 and path:
+        meant = f"{scheme}:////{path}" if slashes == 1 else f"{scheme}:///{path}"
+        raise StorageError(f"storage {text!r} names no file; write {meant}")
+    if question and not path.startswith("file:") and _URI_SETTING.search(query):
+        raise StorageError(
+            f"storage {text!r} has settings that SQLite takes only of an address that begins with file:; write "
+            f"{scheme}:///file:{path}?{query}&uri=true, or leave them out"
+        )
+    return f"{scheme}:///{Path(path).expanduser()}" if path.startswith("~") and slashes == 3 else text
+
+
+_PATH = re.compile(r"[/\\]|\.(?:db|db3|sqlite|sqlite3)$")
+_URI_SETTING = re.compile(r"(?:^|&)(?:mode|cache|vfs|immutable|nolock|psow)=")
+_URL = re.compile(r"[a-z][a-z0-9+]*:/|[a-z]+//|(?:file|sqlite|postgres\w*):", re.IGNORECASE)
+
+
 def _is_in_memory(url: sql.URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
@@ -196,17 +236,17 @@ def _pooling(url: sql.URL) -> dict[str, Any]:
 def shown_url(url: Any) -> str:
     """A storage URL as it may be shown: without its password."""
     try:
-        made = make_url(url)
+        made = make_url(url if isinstance(url, sql.URL) else storage_url(url))
     except (sql.exc.ArgumentError, ValueError):
         return "***" if re.search("@|pass", str(url)) else str(url)
     hidden = dict.fromkeys((name for name in made.query if "pass" in name), "hidden")
     return str(made.update_query_dict(hidden).render_as_string(hide_password=True))
 
 
-def sqlite_file(url: str) -> Path | None:
+def sqlite_file(url: str | Path) -> Path | None:
     """The file of an SQLite URL; None for another database, one in memory, and what is no URL."""
     try:
-        made = make_url(url)
+        made = make_url(storage_url(url))
     except (sql.exc.ArgumentError, ValueError):
         return None
     if made.get_backend_name() != "sqlite" or _is_in_memory(made):
@@ -220,7 +260,7 @@ def _reason(error: Exception) -> str:
 
 
 def _why_closed(url: str, error: Exception) -> str:
-    remedy = "give an SQLAlchemy URL such as sqlite:///study.db"
+    remedy = "give the path of a file such as study.db, or an SQLAlchemy URL such as sqlite:///study.db"
     if isinstance(error, ImportError):
         remedy = "install that package (PostgreSQL: pip install 'prompt_search[postgres]') or use sqlite:///study.db"
     elif "unable to open database file" in _reason(error):

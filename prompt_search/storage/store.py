@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sql
@@ -58,7 +59,7 @@ class Store:
             wrote it.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time) -> None:
         self.database = Database(url, clock=clock)
         self.responses = Responses(self.database)
         self.budgets = Budgets(self.database)
@@ -215,7 +216,7 @@ class Store:
         self.optuna_mirror.mirror(study, space, trials, note)
 
 
-def open_to_read(url: str, remedy: str = "run a study first, or give its --storage") -> Store:
+def open_to_read(url: str | Path, remedy: str = "run a study first, or give its --storage") -> Store:
     """The storage to read from; unlike for a run, an SQLite file that is missing is not made.
 
     Raises:

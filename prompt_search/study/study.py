@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from prompt_search import _html, metrics
@@ -22,7 +23,7 @@ from prompt_search.prompts.template import Template
 from prompt_search.report.cross_fit import CrossFit
 from prompt_search.report.result import Result
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
-from prompt_search.storage.database import shown_url
+from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
 from prompt_search.storage.store import Store
 from prompt_search.study.cross_fit import cross_fit
@@ -120,7 +121,7 @@ class Study(_PlanAttributes):
         request: further request parameters, each a value or a choice; None removes a parameter that is sent by
             default. The temperature is 0 unless given.
         name: name under which the study is stored.
-        storage: an SQLAlchemy URL; None keeps everything in memory.
+        storage: the path of an SQLite file, or an SQLAlchemy URL; None keeps everything in memory.
         seed: seed of everything random.
         max_concurrency: number of requests in flight, for each model (and each worker of the executor).
         sampler: an Optuna sampler that replaces the default search.
@@ -149,7 +150,7 @@ class Study(_PlanAttributes):
         context: Mapping[str, Any] | None = None,
         request: Mapping[str, Any] | None = None,
         name: str = "study",
-        storage: str | None = None,
+        storage: str | Path | None = None,
         seed: int = 0,
         max_concurrency: int = 16,
         sampler: OptunaSampler | None = None,
@@ -166,7 +167,7 @@ class Study(_PlanAttributes):
             context=context,
             request=request,
             name=name,
-            storage=storage,
+            storage=None if storage is None else storage_url(storage),
             seed=seed,
             max_concurrency=max_concurrency,
             sampler=sampler,

@@ -198,7 +198,7 @@ def test_fault_of_the_command_line_is_one_line(
         (("--calls", "30", "-m", " "), lambda: ps.Model(" ")),
         (("--calls", "30", "--base-url", "host:80"), lambda: ps.Model("fake", base_url="host:80").endpoint),
         (("--calls", "30", "--storage", "sqlite:////no/folder/x.db"), lambda: Store("sqlite:////no/folder/x.db")),
-        (("--calls", "30", "--storage", "study.db"), lambda: Store("study.db")),
+        (("--calls", "30", "--storage", "sqlite://study.db"), lambda: Store("sqlite://study.db")),
         (("--calls", "30", "--storage", "sqlite:///reviews.csv"), lambda: Store("sqlite:///reviews.csv")),
     ],
 )

@@ -71,8 +71,10 @@ def refusal(source: str) -> str:
         ('{{ choice("a", "b") }} {{ row.text }}', "choice 'a' takes a list of options, got 'b'; write ['b']"),
         (
             "Say the number {# of items #} in {{ row.text }}",
-            "{# of items #} is a comment, which is not sent; put it on a line of its own, or write {{ '{#' }} where "
-            "these characters are meant",
+            (
+                "{# of items #} is a comment, which is not sent; put it on a line of its own, or write {{ '{#' }} "
+                "where these characters are meant"
+            ),
         ),
     ],
 )
@@ -117,8 +119,6 @@ def test_templates_of_the_package_have_no_habit() -> None:
 
 def test_prompt_that_shows_nothing_is_not_evaluated(fake: InProcessExecutor) -> None:
     """One prompt without a field of the row is refused, too, before any call."""
-    with pytest.raises(
-        TemplateError, match="no field of the row is shown, so the model gets the same prompt for"
-    ):
+    with pytest.raises(TemplateError, match="no field of the row is shown, so the model gets the same prompt for"):
         ps.evaluate(ps.Prompt(source="Classify."), DATA, model=fake.model(), executor=fake)
     assert fake.count == 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from prompt_search.errors import StorageError
 from prompt_search.llm.messages import Response
-from prompt_search.storage.database import sqlite_file
+from prompt_search.storage.database import sqlite_file, storage_url
 from prompt_search.storage.store import Store, open_to_read
 from tests.storage.examples import keep, request
 
@@ -54,7 +55,8 @@ def test_reading_makes_no_database(tmp_path: Path) -> None:
         ("sqlite:///:memory:", None),
         ("sqlite:///file:a.db?mode=ro&uri=true", None),
         ("postgresql://u:p@h/db", None),
-        ("study.db", None),
+        ("study.db", Path("study.db")),
+        ("sqlite://study.db", None),
         ("postgresql://u:p@h:port/db", None),
     ],
 )
@@ -67,7 +69,11 @@ def test_file_of_a_url(url: str, file: Path | None) -> None:
     ("url", "message"),
     [
         ("", "storage '' cannot be opened: Could not parse SQLAlchemy URL"),
-        ("study.db", "storage 'study.db' cannot be opened: Could not parse .*; give an SQLAlchemy URL such as"),
+        (
+            "study",
+            "storage 'study' cannot be opened: Could not parse .*; give the path of a file such as study.db",
+        ),
+        ("file:study.db", "storage 'file:study.db' cannot be opened: Could not parse"),
         ("nosuch://x", "storage 'nosuch://x' cannot be opened: Can't load plugin"),
         ("sqlite:////nonexistent/folder/x.db", "unable to open database file; make its folder first"),
         ("mysql+pymysql://u:hunter2@h/db", r"mysql\+pymysql://u:\*\*\*@h/db' .* No module named 'pymysql'; install"),
@@ -112,3 +118,60 @@ def test_other_schema_version_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StorageError, match="has schema version 99, this release reads up to 2; use another file or"):
         Store(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("study.db", "sqlite:///study.db"),
+        ("./runs/x.sqlite", "sqlite:///runs/x.sqlite"),
+        ("/data/my studies/a.db3", "sqlite:////data/my studies/a.db3"),
+        (" study.db ", "sqlite:///study.db"),
+        (Path("runs") / "study", "sqlite:///runs/study"),
+        (Path("/data/100%.db"), "sqlite:////data/100%.db"),
+        ("~/study.db", f"sqlite:///{Path.home()}/study.db"),
+        ("sqlite:///~/study.db", f"sqlite:///{Path.home()}/study.db"),
+        ("sqlite:////abs/~x.db", "sqlite:////abs/~x.db"),
+        ("sqlite:///study.db?timeout=5", "sqlite:///study.db?timeout=5"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("postgres://u:p@h/db", "postgresql+psycopg://u:p@h/db"),
+        ("postgresql://u:p@h/db", "postgresql+psycopg://u:p@h/db"),
+        ("postgresql+psycopg://u:p@h/db", "postgresql+psycopg://u:p@h/db"),
+    ],
+)
+def test_storage_is_given_as_a_path_or_a_url(given: str | Path, url: str) -> None:
+    """A plain path is a file, and a URL stays the one that it is."""
+    assert storage_url(given) == url
+
+
+def test_every_way_to_name_a_file_opens_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path, a Path and a URL of one file are one storage, whatever characters its name has."""
+    monkeypatch.chdir(tmp_path)
+    name = "my study 100%.db"
+    for given in (name, f"./{name}", Path(name), tmp_path / name, f"sqlite:///{name}", f"sqlite:///{tmp_path / name}"):
+        with closing(Store(given)) as store:
+            assert store.url.database is not None
+            assert (Path(store.url.database).resolve(), sqlite_file(given)) == (
+                tmp_path / name,
+                Path(store.url.database),
+            )
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".db"] == [name]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://study.db", "'sqlite://study.db' names no file; write sqlite:///study.db"),
+        ("sqlite:study.db", "'sqlite:study.db' names no file; write sqlite:///study.db"),
+        ("sqlite:/data/study.db", "'sqlite:/data/study.db' names no file; write sqlite:////data/study.db"),
+        (
+            "sqlite:///a.db?mode=ro",
+            "takes only of an address that .*; write sqlite:///file:a.db.mode=ro&uri=true,",
+        ),
+    ],
+)
+def test_url_of_another_file_than_it_seems_is_refused(url: str, message: str) -> None:
+    """A URL that SQLAlchemy would open as a database in memory, or without what it asks for, is told with the cure."""
+    with pytest.raises(StorageError, match=message):
+        Store(url)
