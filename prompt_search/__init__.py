@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from prompt_search.results.comparison import Comparison as Comparison
     from prompt_search.results.comparison import compare as compare
     from prompt_search.results.evaluation import Evaluation as Evaluation
+    from prompt_search.results.verdict import AnswerCounts as AnswerCounts
     from prompt_search.results.verdict import MeanScore as MeanScore
     from prompt_search.results.verdict import Verdict as Verdict
     from prompt_search.search.optuna_sampler import SurrogateSampler as SurrogateSampler
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Answer": "answers",
+    "AnswerCounts": "results.verdict",
     "Budget": "budget",
     "BudgetExceeded": "errors",
     "Candidate": "prompts.factors",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from prompt_search.answers.final_part import final_part
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
@@ -52,7 +53,7 @@ class Answer(ABC):
         """The answer in a response without error, or ``Unparsed``."""
 
     def is_ambiguous(self, response: Response) -> bool:
-        """Whether the response mentions several possible answers, so that the first was taken."""
+        """Whether the answer that ``parse`` gives is a guess, as the response can be read as another one, too."""
         return False
 
     def probabilities(self, response: Response, baseline: Response | None = None) -> dict[str, float] | None:
@@ -95,6 +96,19 @@ def check_max_tokens(max_tokens: int) -> None:
         raise InputError(
             f"max_tokens must be at least 1, not {max_tokens}; give the number of tokens that an answer may have"
         )
+
+
+def final_text(response: Response, *, quotes_tags: bool = False) -> str | Unparsed:
+    """The final part of a response, or ``Unparsed`` where it ends before an answer begins; see `final_part`."""
+    text = final_part(response.text, quotes_tags=quotes_tags)
+    cut = response.finish_reason == "length"
+    if text is None:
+        return Unparsed(f"cut off while thinking{'; raise max_tokens' if cut else ': the reasoning does not end'}")
+    if not text.strip():
+        if cut:
+            return Unparsed("the response is empty, as its tokens ended before the answer; raise max_tokens")
+        return Unparsed("nothing follows the reasoning" if response.text.strip() else "the response is empty")
+    return text
 
 
 def quoted(text: str) -> str:

@@ -74,11 +74,11 @@ class Json(Answer):
         }
 
     def parse(self, response: Response, baseline: Response | None = None) -> Any:
-        if response.finish_reason == "length":
-            return cut_off(self.max_tokens)
         value = json_value(response, self.max_tokens)
         if isinstance(value, Unparsed):
             return value
+        if response.finish_reason == "length":
+            return cut_off(self.max_tokens)
         if isinstance(self.schema, dict):
             broken = violation(value, self.schema)
             return value if broken is None else Unparsed(f"the JSON breaks its schema: {broken}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from prompt_search.answers.base import Unparsed, quoted
+from prompt_search.answers.base import Unparsed, final_text, quoted
 from prompt_search.llm.messages import Response
 
 
@@ -16,16 +18,29 @@ def response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
 
 
 def json_value(response: Response, max_tokens: int | None) -> Any:
-    """The JSON value in a response, or ``Unparsed``. A fenced code block around the value is tolerated."""
-    fenced = _FENCE.search(response.text)
-    try:
-        return json.loads(fenced.group(1) if fenced else response.text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return (
-            cut_off(max_tokens)
-            if response.finish_reason == "length"
-            else Unparsed(f"not JSON: {quoted(response.text)}")
-        )
+    """The JSON value in a response, or ``Unparsed``.
+
+    The value is the whole response, or what follows its reasoning, or the one fenced code block or object in that which
+    is JSON. A text in the value may hold anything, tags of reasoning too.
+    """
+    text = final_text(response, quotes_tags=True)
+    for whole in (response.text, "" if isinstance(text, Unparsed) else text):
+        try:
+            return _loaded(whole.strip().lstrip("\ufeff"))
+        except _RefusedError as error:
+            return Unparsed(str(error))
+        except (ValueError, RecursionError):
+            pass
+    if isinstance(text, Unparsed):
+        return text
+    found = _values(match.group(1) for match in _FENCE.finditer(text)) or _values(_objects(text))
+    if len(found) == 1:
+        return found[0]
+    if response.finish_reason == "length":
+        return cut_off(max_tokens)
+    if found:
+        return Unparsed(f"{len(found)} different JSON values instead of one: {quoted(text)}")
+    return Unparsed(f"not JSON: {quoted(text)}")
 
 
 def cut_off(max_tokens: int | None) -> Unparsed:
@@ -33,7 +48,69 @@ def cut_off(max_tokens: int | None) -> Unparsed:
     return Unparsed(f"the JSON was cut off at {max_tokens} tokens; raise max_tokens")
 
 
-_FENCE = re.compile(r"```[\w-]*\s*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
+
+_BRACKET = re.compile(r'[{}\[\]]|"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+
+class _RefusedError(ValueError):
+    """The text is JSON but for a rule that Python's reader does not keep."""
+
+
+def _loaded(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
+
+
+def _values(texts: Iterable[str]) -> list[Any]:
+    """The different values among texts of which some are JSON."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        try:
+            value = _loaded(text)
+        except (ValueError, RecursionError):
+            continue
+        found[json.dumps(value, sort_keys=True)] = value
+    return list(found.values())
+
+
+def _objects(text: str) -> Iterator[str]:
+    """The parts of a text from a brace to the one that closes it; what is not closed is left out."""
+    start, depth = 0, 0
+    # Quotation marks outside of braces are those of prose.
+    position = text.find("{")
+    while position >= 0:
+        found = _BRACKET.search(text, position)
+        if found is None:
+            return
+        position = found.end()
+        if found.group() in ("{", "["):
+            start = start if depth else found.start()
+            depth += 1
+        elif found.group() in ("}", "]"):
+            depth -= 1
+            if depth == 0:
+                yield text[start:position]
+                position = text.find("{", position)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _RefusedError(f"the number {quoted(digits)} in the JSON is too large")
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = (
+            next(name for name, given in pairs if value[name] != given or type(value[name]) is not type(given))
+            if any(value[name] != given for name, given in pairs)
+            else None
+        )
+        if twice is not None:
+            raise _RefusedError(f"the JSON has two values of {quoted(twice)}")
+    return value
 
 
 def _refuse(constant: str) -> float:

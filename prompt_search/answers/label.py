@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
-from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, quoted
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
 from prompt_search.answers.json_response import json_value, response_format
-from prompt_search.answers.label_matching import first_label, label_masses, spaced
+from prompt_search.answers.label_matching import label_masses, spaced
 from prompt_search.answers.label_probabilities import check_first_tokens, content_free_factors, row_weights
+from prompt_search.answers.label_reading import label_of_value, read_label
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
@@ -139,10 +140,15 @@ class Label(Answer):
             return self._likeliest(response, baseline)
         if self.mode == "json":
             return self._from_json(response)
-        if not response.text.strip():
-            return Unparsed("the response is empty")
-        label = first_label(response.text, tuple(self.labels))
-        return Unparsed(f"no label in {quoted(response.text)}") if label is None else label
+        text = final_text(response)
+        if isinstance(text, Unparsed):
+            return text
+        label, _ = read_label(text, tuple(self.labels))
+        return Unparsed(f"no label in {quoted(text)}") if label is None else label
+
+    def is_ambiguous(self, response: Response) -> bool:
+        text = final_text(response) if self.mode == "text" else ""
+        return not isinstance(text, Unparsed) and read_label(text, tuple(self.labels))[1]
 
     def probabilities(self, response: Response, baseline: Response | None = None) -> dict[str, float] | None:
         if self.mode != "logprobs" or not response.logprobs:
@@ -179,11 +185,8 @@ class Label(Answer):
         value = json_value(response, self.max_tokens)
         if isinstance(value, Unparsed):
             return value
-        given = value.get("label") if isinstance(value, dict) else None
-        for label in self.labels:
-            if isinstance(given, str) and spaced(given) == spaced(label):
-                return label
-        return Unparsed(f"not an object with a known label: {quoted(response.text)}")
+        label = label_of_value(value.get("label"), self.labels) if isinstance(value, dict) else None
+        return Unparsed(f"not an object with a known label: {quoted(response.text)}") if label is None else label
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:
@@ -192,7 +195,7 @@ def _check_labels(labels: tuple[str, ...]) -> None:
         raise InputError(f"at least two labels are needed, not {len(labels)} ({shown}); add the others")
     seen: dict[str, str] = {}
     for label in labels:
-        if not label.strip():
+        if not spaced(label):
             raise InputError(f"a label must not be empty; correct the labels {shown}")
         if spaced(label) in seen:
             first = seen[spaced(label)]

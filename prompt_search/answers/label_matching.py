@@ -1,4 +1,4 @@
-"""Finding labels in a text, and tokens that begin a label.
+"""Labels as they are compared, patterns that find them in a text, and tokens that begin a label.
 
 These functions are pasted into exported prompts (`prompt_search.prompts.export.python_source`). Therefore this module
 imports the standard library alone and has no comments for the package's own tools.
@@ -12,19 +12,19 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-
-def folded(text: str) -> str:
-    """The text in the form in which it is searched: without differences of case and of ways to write one character."""
-    return unicodedata.normalize("NFKC", text).casefold()
+from prompt_search.answers.plain_text import folded
 
 
 def spaced(text: str) -> str:
-    """A label in the form in which it is compared: without differences of case and of separators between words.
+    """A label in the form in which it is compared: without differences of case, typography and separators of words.
 
-    >>> spaced(" Card_Payment "), spaced("-1")
-    ('card payment', '-1')
+    A whole number that was written with decimals is the whole number, as tables turn ``1`` into ``1.0``.
+
+    >>> spaced(" Card_Payment "), spaced("-1"), spaced("1.0")
+    ('card payment', '-1', '1')
     """
-    return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", folded(text).strip())
+    words = re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", folded(text).strip())
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", words)
 
 
 @lru_cache(maxsize=64)
@@ -32,10 +32,10 @@ def mention(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
     """A pattern that finds any label as whole words in folded text, and the label of each group of the pattern."""
     by_length = sorted(labels, key=lambda label: -len(spaced(label)))
     groups = {f"label{number}": label for number, label in enumerate(by_length)}
-    return re.compile("|".join(f"(?P<{group}>{whole(label)})" for group, label in groups.items())), groups
+    return re.compile("|".join(f"(?P<{group}>{whole_words(label)})" for group, label in groups.items())), groups
 
 
-def whole(label: str) -> str:
+def whole_words(label: str) -> str:
     """The pattern that finds one label as whole words in folded text."""
     words = spaced(label)
     # spaced leaves single spaces between words; re.escape writes each as "\ ".
@@ -43,6 +43,10 @@ def whole(label: str) -> str:
     # An underscore is part of a word only if a letter or digit follows it, so that _this_ is found.
     before = r"(?<![^\W_])(?<![^\W_]_)" if needs_boundary(words[0]) else ""
     after = r"(?!_*[^\W_])" if needs_boundary(words[-1]) else ""
+    if re.fullmatch(r"-?\d+", words):
+        # 1 is mentioned in 1.0, not in -1, 1.5, 2.1 or 1,000.
+        before += r"(?<!\d[.,])(?<!(?<![^\W_])-)"
+        after = r"(?:\.0+)?(?![.,]?\d)" + after
     return f"{before}{pattern}{after}"
 
 
@@ -63,17 +67,6 @@ def begins(token: str, label: str) -> bool:
     if words.startswith(begun):
         return True
     return begun.startswith(words) and not (needs_boundary(words[-1]) and begun[len(words)].isalnum())
-
-
-def first_label(text: str, labels: tuple[str, ...]) -> str | None:
-    """The label that a text mentions first, or None without one; of several at one place the longest.
-
-    >>> first_label("It is Positive.", ("positive", "negative"))
-    'positive'
-    """
-    pattern, groups = mention(labels)
-    match = pattern.search(folded(text))
-    return groups[match.lastgroup] if match and match.lastgroup else None
 
 
 def label_masses(tokens: Iterable[tuple[str, float]], labels: Sequence[str]) -> dict[str, float]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, quoted
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
+from prompt_search.answers.number_reading import number_in
 from prompt_search.llm.messages import Response
 
 
@@ -43,38 +42,8 @@ class Number(Answer):
         return {"max_tokens": self.max_tokens}
 
     def parse(self, response: Response, baseline: Response | None = None) -> float | Unparsed:
-        number = number_in(response.text)
-        return Unparsed(f"no number in {quoted(response.text)}") if number is None else number
-
-
-def number_in(text: str) -> float | None:
-    """The number that a text gives as its answer, as ``Number`` reads it; None where there is none.
-
-    >>> number_in("16 - 7 is 9"), number_in("#### 1,234.5"), number_in("none")
-    (9.0, 1234.5, None)
-    """
-    text = text.replace("−", "-")
-    for marker in reversed(list(_MARKER.finditer(text))):
-        line = text[marker.end() :].split("\n", 1)[0]
-        numbers = _numbers(line.rpartition("=")[2]) or _numbers(line)
-        if numbers:
-            return numbers[0]
-    numbers = _numbers(text)
-    return numbers[-1] if numbers else None
-
-
-_MARKER = re.compile(r"####|\\boxed\{|\banswer\b[*_\s]*(?:is\b|:|=)", re.IGNORECASE)
-
-# A sign counts only where no word or number stands before it (3-4 is not -4) and nothing but a currency sign stands
-# between it and the digits. Digits inside a word (B2B) are no number. A dot may open a number after a space.
-_NUMBER = re.compile(
-    r"((?<![\w)])[-+])?[$€£¥]?"
-    r"((?<!\w)(?<!\d\.)(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:e[-+]?\d+)?|(?<![^\s$€£¥+\-(])\.\d+)",
-    re.IGNORECASE,
-)
-
-
-def _numbers(text: str) -> list[float]:
-    """The finite numbers in a text, in order."""
-    numbers = [float((sign or "") + digits.replace(",", "")) for sign, digits in _NUMBER.findall(text)]
-    return [number for number in numbers if math.isfinite(number)]
+        text = final_text(response)
+        if isinstance(text, Unparsed):
+            return text
+        number = number_in(text)
+        return Unparsed(f"no number in {quoted(text)}") if number is None else number

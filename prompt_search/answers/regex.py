@@ -6,14 +6,15 @@ import re
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, quoted
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
+from prompt_search.answers.plain_text import first_match
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
 
 @dataclass(frozen=True, slots=True)
 class Regex(Answer):
-    """The first match of a regular expression in the text.
+    """The first match of a regular expression in the text that follows the reasoning, if there is any.
 
     Args:
         pattern: the expression, as in Python's ``re``.
@@ -55,6 +56,8 @@ class Regex(Answer):
         return {"max_tokens": self.max_tokens}
 
     def parse(self, response: Response, baseline: Response | None = None) -> str | Unparsed:
-        match = re.search(self.pattern, response.text)
-        found: str | None = None if match is None else match.group(self.group or 0)
-        return Unparsed(f"no match in {quoted(response.text)}") if found is None else found
+        text = final_text(response, quotes_tags=True)
+        if isinstance(text, Unparsed):
+            return text
+        found = first_match(text, self.pattern, self.group)
+        return Unparsed(f"no match in {quoted(text)}") if found is None else found

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from prompt_search.answers.base import Answer, Unparsed, check_max_tokens
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text
+from prompt_search.answers.plain_text import stated_text
 from prompt_search.llm.messages import Response
 
 
 @dataclass(frozen=True, slots=True)
 class Text(Answer):
-    """The text of the response.
+    """The text of the response after its reasoning, if there is any.
 
     Args:
         max_tokens: limit of a response's length.
@@ -38,9 +39,7 @@ class Text(Answer):
         return {"max_tokens": self.max_tokens}
 
     def parse(self, response: Response, baseline: Response | None = None) -> str | Unparsed:
-        if not response.text.strip():
-            return Unparsed("the response is empty")
-        text = response.text
-        if self.first_line:
-            text = next(line for line in text.splitlines() if line.strip())
-        return text.strip() if self.strip else text
+        text = final_text(response, quotes_tags=True)
+        if isinstance(text, Unparsed):
+            return text
+        return stated_text(text, strip=self.strip, first_line=self.first_line)

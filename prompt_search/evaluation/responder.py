@@ -145,6 +145,9 @@ class Responder:
             RefusedFeature: the server is known to refuse such a request.
             RunError: nothing is answered any more.
         """
+        if self._settings.on_refusal == "ignore":
+            response, cached = await self._once(request, key, prompt, split, batch)
+            return Answered(request=request, key=key, response=response, cached=cached)
         dialect = self.dialects.of(request.endpoint, request.model)
         own: list[RequestBatch] = []
         try:
@@ -162,7 +165,7 @@ class Responder:
                 if not learned:
                     return Answered(request=request, key=key, response=response, cached=cached)
                 refusal = dialect.refusal(request)
-                if refusal is not None and self._settings.closes_options:
+                if refusal is not None and self._settings.on_refusal == "close":
                     refused = replace(response, error=f"unsupported: {refusal}")
                     return Answered(request=request, key=key, response=refused, cached=cached)
         finally:
@@ -180,7 +183,7 @@ class Responder:
             refusal = dialect.refusal(request)
             if refusal is None:
                 return request
-            if self._settings.closes_options:
+            if self._settings.on_refusal == "close":
                 raise RefusedFeature(refusal)
             if not dialect.evade(request):
                 raise RequestRefused(f"{refusal}; {refusal.cure}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from typing import Literal
 
 from prompt_search.budget import Ledger
 from prompt_search.data.rows import Row
@@ -30,9 +31,11 @@ class EvaluationSettings:
         role: purpose of the calls, as the ledger's table shows it.
         tracks_price: whether `Evaluator.price` is called. If not, only the request keys of the last two batches are
             kept, so that memory does not grow with the rows.
-        closes_options: whether a feature of requests that a server refuses closes the candidates that have it. If not,
-            requests are changed so that they do without, or the run ends.
-        retry_errors: whether requests that failed in an earlier run are sent again.
+        on_refusal: what follows where a server refuses a feature of requests.
+
+            - ``close``: the candidates that have it are not sent.
+            - ``change``: requests do without it; the run ends where that is not possible.
+            - ``ignore``: nothing, because nothing is sent.
         ends_unread: whether the run ends when no answer can be read (`UnreadLimit`).
         on_response: called after every response, with whether it cost nothing in this run.
         seed: for the random part of the waits between attempts.
@@ -49,7 +52,7 @@ class EvaluationSettings:
     paid_before: Set[str] = frozenset()
     role: str = "task"
     tracks_price: bool = True
-    closes_options: bool = False
+    on_refusal: Literal["close", "change", "ignore"] = "change"
     retry_errors: bool = False
     ends_unread: bool = True
     on_response: Callable[[Response, bool], None] | None = None

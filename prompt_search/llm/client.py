@@ -122,9 +122,9 @@ class Client:
     At most ``max_concurrency`` requests are in flight, those that wait for a retry included, so that a server that
     refuses requests does not get more of them; the embedded model gets at most two for each of its slots. Connection
     errors, timeouts, responses that were cut off and refusals that may pass (408, 409, 429, 500 and above, see
-    `prompt_search.llm.refusals`) are tried up to ``max_attempts`` times in all, when the server wants it or after an
-    exponentially growing, jittered wait. A ``Retry-After`` holds back all requests of the client, the status codes 429,
-    503 and 529 reduce the number of requests in flight, and the model's limits for a minute are kept: see
+    `prompt_search.llm.replies.refusals`) are tried up to ``max_attempts`` times in all, when the server wants it or
+    after an exponentially growing, jittered wait. A ``Retry-After`` holds back all requests of the client, the status
+    codes 429, 503 and 529 reduce the number of requests in flight, and the model's limits for a minute are kept: see
     `prompt_search.llm.rate_limit.Pace`.
     ``request_timeout`` is in seconds, for one attempt. ``on_attempt`` is awaited with the request before every
     attempt, and may raise ``BudgetExceeded``. An ``executor`` decides where attempts are made (see

@@ -1,6 +1,6 @@
 """What one attempt came to, as a `Response`: an answer, an error of this request, or a reason to try again.
 
-Answers are read in `prompt_search.llm.replies`, errors in `prompt_search.llm.server_error`.
+Answers are read in `prompt_search.llm.replies`, errors in `prompt_search.llm.replies.server_error`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from prompt_search.llm.dialect.refusal_lessons import lesson_of_refusal
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.llm.model import Model, key_variable, model_secrets
 from prompt_search.llm.redaction import redacted_line
-from prompt_search.llm.refusals import NO_CAPACITY_STATUS, meaning
 from prompt_search.llm.replies.bodies import UnreadableBody, body_text, mapping, read_body, shown
 from prompt_search.llm.replies.completion_reading import Completion, NotUnderstood, read_choice
+from prompt_search.llm.replies.refusals import NO_CAPACITY_STATUS, meaning
 from prompt_search.llm.replies.retry_after import retry_after_s
+from prompt_search.llm.replies.server_error import ServerError, is_error, read_error
 from prompt_search.llm.replies.usage_reading import read_usage
-from prompt_search.llm.server_error import ServerError, is_error, read_error
 from prompt_search.llm.transport import Failure, HttpReply
 
 MOST_PAGES: Final = 6

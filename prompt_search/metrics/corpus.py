@@ -16,6 +16,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar
 
 from prompt_search.answers import Unparsed
+from prompt_search.answers.plain_text import folded
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric
@@ -209,7 +210,9 @@ corpus_bleu = CorpusBleu()
 
 
 def _label(value: Any) -> str:
-    return " ".join(str(value).split()).casefold()
+    text = " ".join(folded(str(value)).split())
+    # Tables turn the label 1 into 1.0.
+    return text.removesuffix(".0") if text.removesuffix(".0").removeprefix("-").isdigit() else text
 
 
 def _bleu() -> Any:

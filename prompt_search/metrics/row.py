@@ -12,7 +12,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from prompt_search.answers.number import number_in
+from prompt_search.answers.number_reading import number_in, whole_number
+from prompt_search.answers.plain_text import cleaned, folded
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric, Metric
@@ -60,9 +61,9 @@ class ReferenceMetric(BuiltInMetric):
 class Exact(ReferenceMetric):
     """1 if the answer is the accepted one, else 0.
 
-    Numbers are compared by value, text without regard to white space and, with ``casefold``, case. Where one of the two
-    is a number, text that is written as one counts as it. Commas may part groups of three digits before the point
-    (``1,234.5``), and stand nowhere else.
+    Numbers are compared by value, text without regard to white space, typography, invisible characters and, with
+    ``casefold``, case. Where one of the two is a number, text that is one number counts as it, as ``answers.Number``
+    reads it: ``1,234.5``, ``1.234,5``, ``3/4``.
 
     >>> row = Row({"question": "?", "answer": ["New York", "NYC"]}, target="answer")
     >>> Exact()("new  york", row), Exact(casefold=False)("nyc", row)
@@ -101,7 +102,9 @@ class Includes(ReferenceMetric):
     casefold: bool = True
 
     def _compare(self, answer: Any, expected: Any) -> float:
-        return float(_text(expected, self.casefold) in _text(answer, self.casefold))
+        # An accent that begins the text belongs to the letter before it, once both are written as one.
+        within = _text(expected, self.casefold) in _text(answer, self.casefold)
+        return float(within or str(expected) in str(answer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,29 +234,17 @@ def _sacrebleu(name: str) -> Any:
 
 
 def _text(value: Any, casefold: bool) -> str:
-    text = " ".join(str(value).split())
-    return text.casefold() if casefold else text
+    text = str(value)
+    return " ".join((folded(text) if casefold else cleaned(text)).split())
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-_GROUPED = re.compile(r"\s*[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:e[-+]?\d+)?\s*", re.IGNORECASE)
-"""A number whose digits before the point are in groups of three: ``1,234`` is one, ``1,2`` and ``0,123`` are not."""
-
-
 def _number(value: Any) -> float | None:
     """The value as a number if it is one or is written as one, else ``None``."""
-    if _is_number(value):
-        return float(value)
-    text = str(value)
-    if _GROUPED.fullmatch(text):
-        text = text.replace(",", "")
-    try:
-        return None if "_" in text else float(text)  # Python alone groups digits by underscores
-    except ValueError:
-        return None
+    return float(value) if _is_number(value) else whole_number(str(value))
 
 
 def _read_number(value: Any) -> float | None:
@@ -261,5 +252,5 @@ def _read_number(value: Any) -> float | None:
 
 
 def _squad_words(value: Any) -> list[str]:
-    text = "".join(character for character in str(value).lower() if character not in string.punctuation)
+    text = "".join(character for character in folded(str(value)) if character not in string.punctuation)
     return re.sub(r"\b(a|an|the)\b", " ", text).split()

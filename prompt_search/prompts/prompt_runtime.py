@@ -1,8 +1,8 @@
 """The functions that an exported prompt runs on.
 
 The package itself uses them, and `prompt_search.prompts.export.python_source` pastes into a ``.py`` file those that
-the prompt needs. Therefore this module imports the standard library, jinja2 and `label_matching` (which is pasted in
-the same way) and nothing else, and has no comments for the package's own tools.
+the prompt needs. Therefore this module imports the standard library, jinja2 and modules that are pasted in the same
+way, and nothing else, and has no comments for the package's own tools.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from prompt_search.answers.label_matching import first_label, label_masses
+from prompt_search.answers.final_part import final_part
+from prompt_search.answers.label_matching import label_masses
 
 
 class ChatBlock(Extension):
@@ -109,9 +110,10 @@ def _tf_idf(words: Iterable[str], document_counts: Mapping[str, int], documents:
     return {word: weight / norm for word, weight in vector.items()}
 
 
-def read_text(completion: Any, labels: tuple[str, ...]) -> str | None:
-    """The first label in a completion of the openai client, or None without one."""
-    return first_label(completion.choices[0].message.content or "", labels)
+def answer_text(completion: Any, *, quotes_tags: bool = False) -> str | None:
+    """The text of a completion of the openai client after its reasoning; None without one."""
+    text = final_part(completion.choices[0].message.content or "", quotes_tags=quotes_tags)
+    return text if text and text.strip() else None
 
 
 def read_first_token(completion: Any, weights: Mapping[str, float]) -> str | None:

@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import SearchSpace
-from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.encoding import Encoding
+from prompt_search.search.surrogate.acquisition import thompson, unseen
 from prompt_search.search.surrogate.geometry import Geometry
 from prompt_search.search.surrogate.model import Surrogate
 from prompt_search.search.surrogate.observations import Observations

@@ -9,12 +9,12 @@ import numpy as np
 from scipy import stats
 
 from prompt_search.search import wording
-from prompt_search.search.acquisition import thompson, unseen
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates, difference_spread
 from prompt_search.search.optuna_adapter import ObservedTrial, Propose, Stop
 from prompt_search.search.order import design, random_generator
 from prompt_search.search.settings import BATCH_ROWS, RaceSettings
+from prompt_search.search.surrogate.acquisition import thompson, unseen
 from prompt_search.search.surrogate.model import Surrogate
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial, Trials
 

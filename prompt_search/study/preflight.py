@@ -84,7 +84,7 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
     ledger = Ledger(allowed, price=plan.price)
     with opened(plan.settings.storage, name) as (store, lease):
         # How many answers cannot be read is what a preflight reports.
-        settings = replace(plan.evaluation_settings(name, store, ledger, lease), ends_unread=False, closes_options=True)
+        settings = replace(plan.evaluation_settings(name, store, ledger, lease), ends_unread=False, on_refusal="close")
 
         async def work() -> Probe:
             async with connected_evaluator(settings, plan.models, plan.executor) as evaluator:

@@ -129,7 +129,7 @@ class _Rescoring:
         """Rescore all trials, and write the outcome."""
         settings = self._plan.evaluation_settings(self._plan.name, self._store, self._ledger, None)
         # No client is needed, and no request saved by an early end: every response is stored.
-        evaluator = Evaluator(replace(settings, ends_unread=False), clients={})
+        evaluator = Evaluator(replace(settings, ends_unread=False, on_refusal="ignore"), clients={})
         searched = {sample.row for sample in self._stored.samples if sample.split == "search"}
         budget = CallBudget(limit=self._ledger.affordable, spent=lambda: self._ledger.spent)
         order = sorted(searched, key=_place_in(self._plan.search_rows))

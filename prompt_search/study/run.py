@@ -55,7 +55,7 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
             plan.evaluation_settings(plan.name, store, ledger, lease),
             budget=number,
             paid_before=store.paid_before(plan.name, number),
-            closes_options=True,
+            on_refusal="close",
             retry_errors=options.retry_errors,
             on_response=reporter.on_response,
         )

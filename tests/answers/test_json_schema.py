@@ -103,7 +103,6 @@ def test_reason_stays_short() -> None:
 @pytest.mark.parametrize(
     ("schema", "text", "why"),
     [
-        ({"multipleOf": 0.01}, "1e400", "a number in it is too large to be checked"),
         ({"multipleOf": 0.01}, "1" + 400 * "0", "a number in it is too large to be checked"),
         (
             {"items": {"$ref": "#"}},

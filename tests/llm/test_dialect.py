@@ -12,7 +12,7 @@ from prompt_search.llm.dialect.dialect import Dialect
 from prompt_search.llm.dialect.refusal_lessons import lesson_of_refusal
 from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import Message, Request, Response, Usage
-from prompt_search.llm.server_error import ServerError
+from prompt_search.llm.replies.server_error import ServerError
 
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {}}}
 FULL: dict[str, Any] = {

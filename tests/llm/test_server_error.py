@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.llm.refusals import Meaning, meaning
-from prompt_search.llm.server_error import ServerError, is_error, read_error
+from prompt_search.llm.replies.refusals import Meaning, meaning
+from prompt_search.llm.replies.server_error import ServerError, is_error, read_error
 
 
 def error(status: int, message: str, code: str = "", type: str = "", param: str = "") -> ServerError:

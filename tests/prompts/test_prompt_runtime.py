@@ -81,6 +81,19 @@ def test_the_runtime_imports_jinja2_alone(path: str) -> None:
         assert top in {*sys.stdlib_module_names, "jinja2"} or module.removeprefix("prompt_search.") in own
 
 
+def test_names_of_the_runtime_are_unique() -> None:
+    """No name is defined twice or used for a local variable, so that a file gets the functions that it needs alone."""
+    trees = [ast.parse((resources.files("prompt_search") / path).read_text(encoding="utf-8")) for path in RUNTIME_FILES]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    assigned = [node.targets[0] for tree in trees for node in tree.body if isinstance(node, ast.Assign)]
+    names = [node.name for node in functions] + [name.id for name in assigned if isinstance(name, ast.Name)]
+    assert len(names) == len(set(names))
+    for function in functions:
+        stored = [node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        given = [node.arg for node in ast.walk(function) if isinstance(node, ast.arg)]
+        assert not {*given, *(node.id for node in stored)} & set(names), function.name
+
+
 def test_pasted_functions_bring_what_they_use() -> None:
     """A function is pasted with the functions and imports that it needs and no others, and runs without packages."""
     imports, functions = pasted(["nearest"])

@@ -1,4 +1,4 @@
-"""The exported Python file: it needs nothing of this package, and reads labels as the search read them."""
+"""The exported Python file: it needs nothing of this package, and reads answers as the search read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.answers import Answer, Json, Label, Number, Unparsed
+from prompt_search.answers import Answer, Json, Label, Number, Regex, Text, Unparsed
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.prompt import Prompt
 from tests.conftest import executed
@@ -21,6 +21,44 @@ WORDS = st.sampled_from(
     ["card", "Card", " payment", "_arrival", "C", "++", "情感", "Ａ", "x", "", " ", "-", "cardpayment"]
 )
 SCHEMA = Json({"type": "object", "properties": {"n": {"exclusiveMinimum": 0}}})
+RESPONSES = st.lists(
+    st.sampled_from(
+        [
+            "<think>",
+            "</think>",
+            "<|channel|>final<|message|>",
+            "assistantfinal",
+            "</s>",
+            "answer: ",
+            "\\boxed{",
+            "}",
+            "**",
+            "positive",
+            "negative",
+            "not ",
+            "A",
+            "B) ",
+            "1",
+            ".0",
+            "/2",
+            "1,234",
+            "10:30",
+            "half ½",
+            "Don’t",
+            " know",
+            "\u200b",
+            " ",
+            "\n",
+            "or",
+            "-",
+            "%",
+            "million",
+        ]
+    )
+    | st.text(max_size=3),
+    max_size=10,
+).map("".join)
+READERS: dict[str, Any] = {}
 TOKENS = st.lists(st.tuples(WORDS, st.floats(-20, 0)), max_size=8)
 
 
@@ -43,7 +81,9 @@ def test_holds_nothing_of_this_package(answer: Answer | None, source: str) -> No
     defined = {node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)}
     assert {"messages", "chat_messages", "finalize"} <= defined
     assert ("nearest" in defined) == ("nearest" in source)
-    assert ("read" in defined) == ("spaced" in defined) == isinstance(answer, Label)
+    assert ("read" in defined) == (answer not in (None, SCHEMA))
+    assert ("spaced" in defined) == isinstance(answer, Label)
+    assert ("number_in" in defined) == isinstance(answer, Number)
     assert "import prompt_search" not in code
     assert "from prompt_search" not in code
     assert "type: ignore" not in code
@@ -69,6 +109,26 @@ def test_reads_text_as_the_search_did(text: str) -> None:
     label = Label(LABELS)
     read = executed(export(label))["read"](completion(text))
     expected = label.parse(Response(text=text))
+    assert read == (None if isinstance(expected, Unparsed) else expected)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        Label(["positive", "negative", "A", "1.0", "don't know"]),
+        Number(),
+        Text(),
+        Text(strip=False, first_line=True),
+        Regex(r"(?P<first>\w+)|(x)", group="first"),
+        Regex("positive|"),
+    ],
+    ids=lambda form: form.name,
+)
+@given(RESPONSES)
+def test_reads_any_response_as_the_search_did(form: Answer, text: str) -> None:
+    """Reasoning, markup, typography and numbers are read alike; None where the search has no answer."""
+    read = READERS.setdefault(repr(form), executed(export(form))["read"])(completion(text))
+    expected = form.parse(Response(text=text))
     assert read == (None if isinstance(expected, Unparsed) else expected)
 
 

@@ -122,11 +122,11 @@ def test_report_of_a_package_that_is_not_installed(
 def test_failing_rows_are_shown_with_their_responses(fake: InProcessExecutor, tmp_path: Path) -> None:
     """What was sent, target, answer and response of the winner's worst rows; an error where there is one."""
     fake.answer = lambda body: (
-        failure(400, "<b>120 s</b>") if "number 1" in str(body) else HOSTILE if "number" in str(body) else ""
+        failure(400, "5 < 6 & [x]") if "number 1" in str(body) else HOSTILE if "number" in str(body) else ""
     )
     made = hostile_study(fake, answer=ps.Label(["negative", "positive"])).run(200)
     text = made.report(tmp_path / "r.html").read_text("utf-8")
-    assert "bad_request: http://fake.invalid/v1 answered 400 for fake: &lt;b&gt;120 s&lt;/b&gt;" in text
+    assert "bad_request: http://fake.invalid/v1 answered 400 for fake: 5 &lt; 6 &amp; [x]" in text
     assert "(unparsed)" in text
     assert "rows have less than full score" in text
 

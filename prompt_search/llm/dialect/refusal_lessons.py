@@ -22,7 +22,7 @@ from prompt_search.llm.dialect.features import (
 )
 from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import ANSWER_LIMITS, Request
-from prompt_search.llm.server_error import ServerError
+from prompt_search.llm.replies.server_error import ServerError
 
 NO_REFUSAL_STATUS: Final = frozenset({401, 402, 408, 409, 429})
 """Status codes that say nothing about the parameters and roles of a request."""

@@ -1,6 +1,6 @@
-"""A prompt as a Python file that needs only jinja2: the messages to send, and how to read a label in the response.
+"""A prompt as a Python file that needs only jinja2: the messages to send, and how to read the answer in a response.
 
-The file consists of the prompt's data and of functions that are pasted from `prompt_runtime` and `label_matching`.
+The file consists of the prompt's data and of functions that are pasted from `RUNTIME_FILES`.
 """
 
 from __future__ import annotations
@@ -8,19 +8,31 @@ from __future__ import annotations
 import ast
 import pprint
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from jinja2 import nodes
 
+from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import from_dict
 from prompt_search.answers.label import Label
+from prompt_search.answers.number import Number
+from prompt_search.answers.regex import Regex
+from prompt_search.answers.text import Text
 from prompt_search.prompts.environment import environment
 
-RUNTIME_FILES = ("answers/label_matching.py", "prompts/prompt_runtime.py")
-"""The files of the package whose functions are pasted."""
+RUNTIME_FILES = (
+    "answers/final_part.py",
+    "answers/plain_text.py",
+    "answers/label_matching.py",
+    "answers/label_reading.py",
+    "answers/number_text.py",
+    "answers/number_reading.py",
+    "prompts/prompt_runtime.py",
+)
+"""The files of the package whose functions, classes and constants are pasted; no name is in two of them."""
 
 _OWN_MODULES = ("__future__", "prompt_search")
 
@@ -33,23 +45,11 @@ def python_source(
     answer: Mapping[str, Any] | None,
     model: str | None,
 ) -> str:
-    """The text of the file. It has ``read`` only for labels that can be read from one response."""
-    form = from_dict(answer) if answer else None
-    label = form if isinstance(form, Label) and form.mode != "json" and not form.needs_baseline else None
+    """The text of the file. It has ``read`` for every answer that can be read from one response without a schema."""
+    read = _read(from_dict(answer)) if answer else None
     picks = any(name.name == "nearest" for name in environment().parse(source).find_all(nodes.Name))
-    wanted = ["compiled", "chat_messages"] + ["nearest"] * picks
-    constants: dict[str, Any] = {"MODEL": model, "PARAMETERS": parameters, "CHOICES": choices}
-    read = ""
-    if label is not None:
-        constants["LABELS"] = tuple(label.labels)
-    if label is not None and label.mode == "logprobs":
-        weights = label.weights or [1.0] * len(label.labels)
-        constants["WEIGHTS"] = dict(zip(label.labels, weights, strict=True))
-        wanted.append("read_first_token")
-        read = _READ_FIRST_TOKEN
-    elif label is not None:
-        wanted.append("read_text")
-        read = _READ_TEXT
+    wanted = ["compiled", "chat_messages"] + ["nearest"] * picks + (read.functions if read else [])
+    constants = {"MODEL": model, "PARAMETERS": parameters, "CHOICES": choices} | (read.constants if read else {})
     imports, functions = pasted(wanted)
     return _FILE.format(
         imports=imports,
@@ -57,10 +57,36 @@ def python_source(
         source=_literal(source),
         functions=functions,
         imported="read, " if read else "",
-        used="\n    label = read(completion)" if read else "",
+        used="\n    answer = read(completion)" if read else "",
         picker="nearest" if picks else "None",
-        read=read,
+        read=read.source if read else "",
     )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The function ``read`` of a file, and what it needs: functions of the runtime, and constants."""
+
+    source: str
+    functions: list[str]
+    constants: dict[str, Any] = field(default_factory=dict)
+
+
+def _read(form: Answer) -> _Read | None:
+    """How the file reads a completion; None where that needs a schema or a second response."""
+    match form:
+        case Label(mode="text", labels=labels):
+            return _Read(_READ_LABEL, ["answer_text", "read_label"], {"LABELS": tuple(labels)})
+        case Label(mode="logprobs", needs_baseline=False, labels=labels, weights=weights):
+            by_label = dict(zip(labels, weights or [1.0] * len(labels), strict=True))
+            return _Read(_READ_FIRST_TOKEN, ["read_first_token"], {"WEIGHTS": by_label})
+        case Number():
+            return _Read(_READ_NUMBER, ["answer_text", "number_in"])
+        case Text(strip=strip, first_line=first_line):
+            return _Read(_READ_TEXT.format(strip=strip, first_line=first_line), ["answer_text", "stated_text"])
+        case Regex(pattern=pattern, group=group):
+            return _Read(_READ_MATCH, ["answer_text", "first_match"], {"PATTERN": pattern, "GROUP": group})
+    return None
 
 
 def _literal(value: Any) -> str:
@@ -69,7 +95,7 @@ def _literal(value: Any) -> str:
 
 @dataclass(frozen=True)
 class _Definition:
-    """A function or class of the runtime, and the names in it."""
+    """A function, class or constant of the runtime, and the names in it."""
 
     source: str
     names: frozenset[str]
@@ -105,16 +131,22 @@ def _runtime() -> tuple[dict[str, _Definition], dict[str, tuple[str, str | None]
         text = (resources.files("prompt_search") / path).read_text(encoding="utf-8")
         for node in ast.parse(text).body:
             match node:
-                case ast.FunctionDef() | ast.ClassDef():
+                case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                     start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                    source = "\n".join(text.splitlines()[start - 1 : node.end_lineno])
-                    names = frozenset(name.id for name in ast.walk(node) if isinstance(name, ast.Name))
-                    definitions[node.name] = _Definition(source, names)
+                    definitions[name] = _definition(node, text, start)
+                case ast.Assign(targets=[ast.Name(id=name)]):
+                    definitions[name] = _definition(node, text, node.lineno)
                 case ast.Import(names=aliases):
                     imports |= {alias.name: (alias.name, None) for alias in aliases}
                 case ast.ImportFrom(module=str(module), names=aliases) if module.split(".")[0] not in _OWN_MODULES:
                     imports |= {alias.name: (module, alias.name) for alias in aliases}
     return definitions, imports
+
+
+def _definition(node: ast.stmt, text: str, start: int) -> _Definition:
+    # Not splitlines: a constant may hold other separators of lines.
+    source = "\n".join(text.split("\n")[start - 1 : node.end_lineno])
+    return _Definition(source, frozenset(name.id for name in ast.walk(node) if isinstance(name, ast.Name)))
 
 
 def _import_lines(imports: Iterable[tuple[str, str | None]]) -> str:
@@ -131,11 +163,36 @@ def _import_lines(imports: Iterable[tuple[str, str | None]]) -> str:
     return "\n\n".join("\n".join(block) for block in (standard, jinja) if block)
 
 
+_READ_LABEL = '''
+
+def read(completion: Any) -> str | None:
+    """The label in a completion of the openai client; None where there is none."""
+    text = answer_text(completion)
+    return None if text is None else read_label(text, LABELS)[0]
+'''
+
+_READ_NUMBER = '''
+
+def read(completion: Any) -> float | None:
+    """The number in a completion of the openai client; None where there is none."""
+    text = answer_text(completion)
+    return None if text is None else number_in(text)
+'''
+
 _READ_TEXT = '''
 
 def read(completion: Any) -> str | None:
-    """The first label in a completion of the openai client; None where there is none."""
-    return read_text(completion, LABELS)
+    """The text of a completion of the openai client; None where there is none."""
+    text = answer_text(completion, quotes_tags=True)
+    return None if text is None else stated_text(text, strip={strip}, first_line={first_line})
+'''
+
+_READ_MATCH = '''
+
+def read(completion: Any) -> str | None:
+    """What the pattern finds in a completion of the openai client; None where there is no match."""
+    text = answer_text(completion, quotes_tags=True)
+    return None if text is None else first_match(text, PATTERN, GROUP)
 '''
 
 _READ_FIRST_TOKEN = '''

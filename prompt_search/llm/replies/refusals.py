@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from prompt_search.llm.server_error import ServerError
+from prompt_search.llm.replies.server_error import ServerError
 
 Meaning = Literal[
     "key", "payment", "access", "model", "quota", "passing", "context_length", "content_filter", "bad_request"

@@ -1,0 +1,207 @@
+"""The label that a response states: as all of it, after a marker such as ``Answer:``, or as the one that it mentions.
+
+These functions are pasted into exported prompts (`prompt_search.prompts.export.python_source`). Therefore this module
+imports the standard library alone and has no comments for the package's own tools.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from prompt_search.answers.label_matching import mention, spaced
+from prompt_search.answers.plain_text import cleaned, folded
+
+AROUND = " \t\r\n\"'`*_~#>()[]{}<|.,:;!?=$\\¿¡•▪●◦‣→➡✓✔✅👉、。「」『』【】《》〈〉"
+"""What may stand around a label without a meaning of its own."""
+
+LED = re.compile(rf"\A[{re.escape(AROUND)}]*(?:-\s[{re.escape(AROUND)}]*)?")
+
+MARKER_WORDS = (
+    r"answer|label|category|class|classification|sentiment|intent|topic|prediction|verdict|decision|choice|option"
+    r"|result|output|conclusion|rating|score|grade|emotion|tag|antwort|kategorie|klasse|réponse|catégorie|respuesta"
+    r"|etiqueta|categoría|resposta|categoria|risposta|ответ|категория|метка"
+)
+
+MARKER = re.compile(
+    rf"(?<![^\W_])(?:{MARKER_WORDS})(?![^\W_])"
+    r"[\"'`*_)\]]{0,6}(?:\s{1,3}[(\[][^()\[\]\n]{0,200}[)\]])?[\"'`*_]{0,6}\s{0,3}"
+    r"(?:(?:is|would be|should be|must be|ist|est|es|é|è)(?![^\W_])|[:=]|->|=>|→)"
+    rf"|<(?:final[_ ]?)?(?:{MARKER_WORDS})>|\\boxed\s{{0,3}}\{{|\#\#\#\#"
+    r"|(?:答案|标签|標籤|类别|類別|分类|分類|情感|回答|答え|ラベル)\s{0,3}(?::|是|为|為|は)",
+    re.IGNORECASE,
+)
+
+LAST_MARKERS = 50
+
+WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|operatorname)\s{0,3}(?=\{)")
+
+NEGATION = re.compile(
+    r"(?:\b(?:not|never|neither|nor|non|cannot|nicht|kein\w*|pas|except|without)|n't|\b(?:rather|other) than"
+    r"|\binstead of|\brules? out)"
+    r"(?:[\s_-]+(?:an?|the|be|is|it|it's|this|that|to|think|believe|say|as|of|very|really|clearly|strictly|so|any|in"
+    r"|considered|classified|label+ed|ein\w*|de|un\w*))*[\s\"'*_(\[-]*\Z"
+)
+
+ANOTHER = re.compile(
+    r"[\s\"'*_)\]]{0,9}(?:/|,|\||&|\bor\b|\band\b|\boder\b|\bund\b|\bou\b)[\s\"'*_(\[]{0,9}(?:or\b|and\b)?\s{0,3}"
+)
+
+SENTENCE_ENDS = re.compile(
+    r"[\"'*_`)\]}]{0,6}(?:\s*\Z|[.:;!?)\]}<|]|\s{0,3}\n|\s{1,3}-\s"
+    r"|\s{1,3}is (?:the )?(?:most )?(?:correct|right|best)\b)"
+)
+
+LETTER_GOES_ON = re.compile(r"[\"'*_`)\]]{0,6}(?:,|\s{0,3}\(|\s{1,3}(?:because|since|as|is|for|due|with)\b)")
+
+SHORT_STATED = re.compile(
+    r"(?<![^\W_])(?:is|be|it's|as|choose|chose|pick|select|option|choice|class|category|rating|score|grade|level|say|with"
+    r"|to|an?)[\s:=\"'*_(\[`]{1,9}|=\s{0,3}"
+)
+
+
+def read_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
+    """The label that a text states, and whether that is a guess; None without one.
+
+    The whole text is a label, or its first line is; or a label follows the last marker that one follows, or is the last
+    line, or the first sentence; or the text mentions no other. Of several the first is taken, as a guess. A negated
+    label is none. Labels of one letter or digit have to be stated: they occur in any text.
+
+    >>> labels = ("positive", "negative")
+    >>> read_label("The options are positive and negative. Answer: **Negative**", labels)
+    ('negative', False)
+    >>> read_label("Not negative: positive", labels), read_label("positive, then negative", labels)
+    (('positive', False), ('positive', True))
+    """
+    text = WRAPPED.sub("", cleaned(text))
+    whole = whole_label(text, labels)
+    if whole is not None:
+        return whole, False
+    first = first_line_label(text, labels)
+    stated = marked_label(text, labels) or last_line_label(text, labels) or leading(text[:1000], labels, sentence=True)
+    if first or stated:
+        return first or stated, None not in (first, stated) and first != stated
+    words = folded(text)
+    found = [label for label in mentioned(words, labels) if not is_short(label)] or short_stated(text, labels)
+    return (found[0] if found else None), len(found) > 1
+
+
+def whole_label(text: str, labels: tuple[str, ...]) -> str | None:
+    """The label that is all of a text but for what stands around it."""
+    by_text = label_of_text(labels)
+    plain = text.strip()
+    for candidate in (plain, plain.removeprefix("- "), plain.removeprefix("- ").strip(AROUND)):
+        label = by_text.get(spaced(candidate))
+        if label is not None:
+            return label
+    return None
+
+
+@lru_cache(maxsize=64)
+def label_of_text(labels: tuple[str, ...]) -> dict[str, str]:
+    """The label of each text that is one, with what stands around it or without."""
+    found = {spaced(label): label for label in labels}
+    for label in labels:
+        bare = spaced(label).strip(AROUND)
+        if bare:
+            found.setdefault(bare, label)
+    return found
+
+
+def marked_label(text: str, labels: tuple[str, ...]) -> str | None:
+    """The label after the last marker that one follows."""
+    end = len(text)
+    for marker in reversed(list(MARKER.finditer(text))[-LAST_MARKERS:]):
+        said = text[marker.end() : min(end, marker.end() + 1000)]
+        end = marker.start()
+        label = leading(said, labels)
+        if label is not None:
+            return label
+        line = said.strip().split("\n", 1)[0]
+        found = set(mentioned(folded(line), labels))
+        clear = {label for label in found if not is_short(label)} or set(short_stated(line, labels))
+        if len(clear) == 1:
+            return clear.pop()
+    return None
+
+
+def first_line_label(text: str, labels: tuple[str, ...]) -> str | None:
+    """The label that is the first line; models that go on with another example write theirs after it."""
+    line = text.strip().split("\n", 1)[0].rstrip()
+    return None if line.endswith("?") else whole_label(line, labels)
+
+
+def last_line_label(text: str, labels: tuple[str, ...]) -> str | None:
+    """The label that is the last line, or what follows a colon there."""
+    line = text.strip().rpartition("\n")[2]
+    return whole_label(line, labels) or whole_label(line.rpartition(":")[2], labels)
+
+
+def leading(text: str, labels: tuple[str, ...], *, sentence: bool = False) -> str | None:
+    """The label that a text begins with; None where another one is joined to it, as in a list."""
+    pattern, groups = mention(labels)
+    for said in (text.lstrip(), LED.sub("", text, count=1)):
+        words = folded(said)
+        match = pattern.match(words)
+        if match is None or match.lastgroup is None:
+            continue
+        label, rest = groups[match.lastgroup], words[match.end() :]
+        list_goes_on = ANOTHER.match(rest)
+        other = pattern.match(rest, list_goes_on.end()) if list_goes_on else None
+        if other and other.lastgroup and groups[other.lastgroup] != label:
+            return None
+        ends = SENTENCE_ENDS.match(rest) is not None
+        if ends or (not sentence and (not is_short(label) or short_goes_on(said, label, rest))):
+            return label
+    return None
+
+
+def short_goes_on(said: str, label: str, rest: str) -> bool:
+    """Whether a label of one character is meant as such though the sentence goes on: ``A`` and ``I`` are words, too."""
+    if not label.isalpha() or LETTER_GOES_ON.match(rest):
+        return True
+    return said[:1] == label and label.isupper() and label not in "AI"
+
+
+def is_short(label: str) -> bool:
+    """Whether a label is one letter or digit."""
+    word = spaced(label)
+    return len(word) == 1 and word.isalnum()
+
+
+def mentioned(words: str, labels: tuple[str, ...]) -> list[str]:
+    """The labels that a folded text mentions as whole words, in order; the longest at one place, none negated."""
+    pattern, groups = mention(labels)
+    found: dict[str, None] = {}
+    for match in pattern.finditer(words):
+        label = groups[match.lastgroup or ""]
+        if label not in found and not NEGATION.search(words[max(0, match.start() - 60) : match.start()]):
+            found[label] = None
+    return list(found)
+
+
+def short_stated(text: str, labels: tuple[str, ...]) -> list[str]:
+    """Labels of one letter or digit that end a sentence after a word such as ``is`` or ``option``."""
+    short = {spaced(label): label for label in labels if is_short(label)}
+    words = folded(text)
+    found: dict[str, None] = {}
+    for cue in SHORT_STATED.finditer(words):
+        label = short.get(words[cue.end() : cue.end() + 1])
+        after = cue.end() + 1
+        if label is not None and not words[after : after + 1].isalnum() and SENTENCE_ENDS.match(words, after):
+            found[label] = None
+    return list(found)
+
+
+def label_of_value(value: Any, labels: Iterable[str]) -> str | None:
+    """The label that a JSON value is: a text, or a number or truth value that is written so.
+
+    >>> label_of_value(1, ("0", "1")), label_of_value(1.0, ("0", "1")), label_of_value(True, ("False", "True"))
+    ('1', '1', 'True')
+    """
+    known = {spaced(label): label for label in labels}
+    if isinstance(value, (str, bool, int, float)):
+        return known.get(spaced(str(value)))
+    return None

@@ -1,0 +1,134 @@
+"""Whatever a server sends, every answer form gives an answer or says why there is none, and soon."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_search.answers import Answer, Json, Label, Number, Regex, Text, Unparsed
+from prompt_search.llm.messages import Response
+
+FORMS: list[Answer] = [
+    Label(["positive", "negative", "not sure"]),
+    Label(["A", "B", "1", "-1", "C++", "是", "情感", "_this_", ":)"]),
+    Label(["positive", "1.0"], mode="json"),
+    Number(),
+    Text(),
+    Text(first_line=True, strip=False),
+    Regex("a|(b)"),
+    Json({"type": ["object", "array", "number"]}),
+]
+
+PIECES = [
+    *("<think>", "</think>", "<Thinking a=1>", "</THINKING>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷"),
+    *("<|channel|>analysis<|message|>", "<|channel|>final<|message|>", "<|channel|>", "<|end|>", "<|start|>assistant"),
+    *("analysisWe", "assistantfinal", "<|channel>thought", "<channel|>", "<|return|>", "</s>", "<s>", "<|im_end|>"),
+    *("<|im_start|>user", "Here is my thought process:", "Here is my response:", "answer:", "Answer is", "####", "**"),
+    *("\\boxed{", "\\frac{1}{2}", "\\text{", "}", "{", "[", "]", '"', "'", "`", "```json\n", "```", "\n", " ", "\t"),
+    *(
+        "positive",
+        "negative",
+        "not ",
+        "n't ",
+        "or",
+        "A",
+        "B)",
+        "1",
+        "-",
+        "1,234",
+        "1.234,5",
+        "3/4",
+        "10:30",
+        "2e9999",
+        "×10^",
+    ),
+    *(
+        "½",
+        "³",
+        "١",
+        "\u00a0",
+        "\u200b",
+        "\ufeff",
+        "\u0307",
+        "İ",
+        "ß",
+        "ﬁ",
+        "💡",
+        "情感",
+        "是",
+        "\x00",
+        "\x85",
+        "\u2028",
+    ),
+    *(
+        '{"label": ',
+        '"positive"}',
+        "NaN",
+        "true",
+        "null",
+        "1e400",
+        ":",
+        ",",
+        "=",
+        "$",
+        "%",
+        "may 1",
+        "million",
+        "√",
+        "^",
+    ),
+]
+
+RESPONSES = st.builds(
+    lambda pieces, finish_reason: Response(text="".join(pieces), finish_reason=finish_reason),
+    st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12),
+    st.sampled_from(["stop", "length", ""]),
+)
+
+
+@given(RESPONSES)
+def test_any_response_is_read_or_unparsed(response: Response) -> None:
+    """The answer is a label, a finite number, a text, JSON that can be stored, or a reason on one line."""
+    for form in FORMS:
+        answer = form.parse(response)
+        if isinstance(answer, Unparsed):
+            assert answer.reason
+            assert "\n" not in answer.reason
+        elif isinstance(form, Label):
+            assert answer in form.labels
+        elif isinstance(form, Number):
+            assert math.isfinite(answer)
+        else:
+            json.dumps(answer, allow_nan=False)
+        assert form.is_ambiguous(response) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"),
+    [
+        ("<think>", "</think>"),
+        ("", "</think>"),
+        ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+        ("analysisWe ", "assistantfinal"),
+    ],
+)
+@given(text=st.text(st.characters(exclude_characters="<[◁◂"), max_size=30).map(str.strip))
+def test_reasoning_changes_no_answer(begins: str, ends: str, text: str) -> None:
+    """What a form reads in a text it reads after reasoning, too."""
+    for form in FORMS:
+        alone, after = (form.parse(Response(text=part + text)) for part in ("", f"{begins}B or negative, or 7?{ends}"))
+        assert isinstance(alone, Unparsed) == isinstance(after, Unparsed)
+        assert isinstance(alone, Unparsed) or alone == after
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_long_responses_are_read_soon(piece: str) -> None:
+    """Twenty thousand characters of anything are read; a detour that grows with their square would not end soon."""
+    for end in ("", "x", "positive 1"):
+        response = Response(text=piece * (20_000 // len(piece)) + end)
+        for form in FORMS:
+            form.parse(response)
