@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from prompt_search.errors import InputError
 from prompt_search.llm.model import Model
@@ -86,10 +86,12 @@ class Executor(Protocol):
 class HttpTransport:
     """The connections of this process to one server."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, secrets: Iterable[str]) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, query: Mapping[str, str], secrets: Iterable[str]
+    ) -> None:
         self._session = session
         self._url = f"{public_url(url)}/chat/completions"
-        self._query = dict(parse_qsl(urlsplit(url).query))
+        self._query = query
         self._secrets = tuple(secrets)
 
     @classmethod
@@ -98,6 +100,8 @@ class HttpTransport:
         url: str,
         *,
         headers: Mapping[str, str],
+        private_headers: Mapping[str, str],
+        query: Mapping[str, str],
         secrets: Iterable[str],
         request_timeout: float,
         trust_env: bool = True,
@@ -105,8 +109,10 @@ class HttpTransport:
         """Open a session.
 
         Args:
-            url: the base URL; its query is sent with every request.
-            headers: the headers of every request.
+            url: the base URL.
+            headers: the headers of every request; a server that a request is sent on to does not get ``Authorization``.
+            private_headers: further headers, of which such a server gets none.
+            query: the query of every request.
             secrets: what no reply may quote.
             request_timeout: seconds that one attempt may take.
             trust_env: whether the proxy of the environment is used.
@@ -127,8 +133,9 @@ class HttpTransport:
             ),
             timeout=aiohttp.ClientTimeout(total=request_timeout),
             proxy=environment_proxy(url) if trust_env else None,
+            middlewares=(_adding(private_headers, url),) if private_headers else (),
         )
-        return cls(session, url, secrets)
+        return cls(session, url, query, secrets)
 
     async def send(self, body: Mapping[str, Any]) -> HttpReply:
         """Make one attempt. Neither errors nor failures quote a secret."""
@@ -156,6 +163,20 @@ class HttpTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _adding(headers: Mapping[str, str], url: str) -> aiohttp.ClientMiddlewareType:
+    """What adds headers to the requests to the server of a URL, and to no other that they are sent on to."""
+    import yarl
+
+    origin = yarl.URL(public_url(url)).origin()
+
+    async def add(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if request.url.origin() == origin:
+            request.headers.update(headers)
+        return await handler(request)
+
+    return add
 
 
 def environment_proxy(url: str) -> str | None:
