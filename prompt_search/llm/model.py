@@ -106,7 +106,15 @@ class Model:
         return cls(Path(gguf).name.removesuffix(".gguf"), gguf=gguf)
 
     @classmethod
-    def parse(cls, text: str, *, base_url: str | None = None, api_key_env: str | None = None) -> Model:
+    def parse(
+        cls,
+        text: str,
+        *,
+        base_url: str | None = None,
+        api_key_env: str | None = None,
+        api_version: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Model:
         """A model as the command line names it: ``gpt-4o-mini``, ``local`` or ``local:FILE_OR_REPOSITORY``.
 
         >>> Model.parse("local:models/tiny.gguf")
@@ -114,8 +122,8 @@ class Model:
         """
         prefix, colon, gguf = text.partition(":")
         if prefix != "local":
-            return cls(text, base_url=base_url, api_key_env=api_key_env)
-        if base_url is not None or api_key_env is not None:
+            return cls(text, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=headers)
+        if any(given is not None for given in (base_url, api_key_env, api_version, headers)):
             raise InputError(f"the model {text} is served in this process; leave out the base URL and the key")
         if colon and not gguf:
             raise InputError("local: names no file; write local, or local:FILE.gguf")
