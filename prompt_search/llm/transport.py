@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from prompt_search.errors import InputError
 from prompt_search.llm.model import Model
@@ -91,7 +91,7 @@ class HttpTransport:
     ) -> None:
         self._session = session
         self._url = f"{public_url(url)}/chat/completions"
-        self._query = {**dict(parse_qsl(urlsplit(url).query)), **query}
+        self._query = query
         self._secrets = tuple(secrets)
 
     @classmethod
@@ -100,6 +100,7 @@ class HttpTransport:
         url: str,
         *,
         headers: Mapping[str, str],
+        private_headers: Mapping[str, str],
         query: Mapping[str, str],
         secrets: Iterable[str],
         request_timeout: float,
@@ -108,9 +109,10 @@ class HttpTransport:
         """Open a session.
 
         Args:
-            url: the base URL; its query is sent with every request.
-            headers: the headers of every request.
-            query: what is added to that of the URL.
+            url: the base URL.
+            headers: the headers of every request; a server that a request is sent on to does not get ``Authorization``.
+            private_headers: further headers, of which such a server gets none.
+            query: the query of every request.
             secrets: what no reply may quote.
             request_timeout: seconds that one attempt may take.
             trust_env: whether the proxy of the environment is used.
@@ -131,6 +133,7 @@ class HttpTransport:
             ),
             timeout=aiohttp.ClientTimeout(total=request_timeout),
             proxy=environment_proxy(url) if trust_env else None,
+            middlewares=(_adding(private_headers, url),) if private_headers else (),
         )
         return cls(session, url, query, secrets)
 
@@ -160,6 +163,20 @@ class HttpTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _adding(headers: Mapping[str, str], url: str) -> aiohttp.ClientMiddlewareType:
+    """What adds headers to the requests to the server of a URL, and to no other that they are sent on to."""
+    import yarl
+
+    origin = yarl.URL(public_url(url)).origin()
+
+    async def add(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if request.url.origin() == origin:
+            request.headers.update(headers)
+        return await handler(request)
+
+    return add
 
 
 def environment_proxy(url: str) -> str | None:
