@@ -16,7 +16,7 @@ import re
 REASONING = r"(?:[\w-]{1,30}[:_])?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
 
 REASONING_BEGINS = re.compile(
-    rf"(?<![`'\"“‘])(?:<{REASONING}(?:\s[^<>\n]{{0,200}})?>|\[THINK(?:ING)?\]|◁think▷|<\|START_THINKING\|>"
+    rf"(?<![`'\"“‘])(?:<{REASONING}(?:\s{{1,9}}[\w-]{{1,30}}\s?=[^<>\n]{{0,200}})?>|\[THINK(?:ING)?\]|◁think▷|<\|START_THINKING\|>"
     r"|<\|begin_of_thought\|>|<\|inner_prefix\|>|<\|channel>\s*thought|<unused94>\s*thought)",
     re.IGNORECASE,
 )

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
 from prompt_search.answers.json_response import json_value, response_format
-from prompt_search.answers.label_matching import label_masses, spaced
 from prompt_search.answers.label_probabilities import check_first_tokens, content_free_factors, row_weights
-from prompt_search.answers.label_reading import label_of_value, read_label
+from prompt_search.answers.reading.label_matching import label_masses, spaced
+from prompt_search.answers.reading.label_reading import label_of_value, read_label
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
@@ -35,7 +35,12 @@ class Label(Answer):
         labels: the labels, at least two.
         mode: how the label is found.
 
-            - ``text``: the first label that is mentioned as whole words, in any case; at one place the longest wins.
+            - ``text``: the label that the response states. That is all of it or its first line; or what follows the
+              last marker (``Answer:``, ``the label is``, ``\\boxed{``, ``"label":`` and the like); or its last line, or
+              its first sentence; or else the one label that it mentions as whole words. Of several that are mentioned
+              it is the first, which ``is_ambiguous`` reports. A negated label (``not positive``) does not count.
+              Labels of one letter or digit have to be stated. Case, typography, accents, widths and invisible
+              characters do not matter; at one place the longest label wins; ``1.0`` is ``1``.
             - ``logprobs``: the label whose beginning is the most probable first token. The probabilities of all listed
               tokens that begin exactly one label are summed and normalised; labels that are not listed get 0.
             - ``json``: ``{"label": ...}`` by ``response_format`` with the labels as an enumeration.

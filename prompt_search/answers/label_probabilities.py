@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from prompt_search.answers.label_matching import label_masses, spaced
+from prompt_search.answers.reading.label_matching import label_masses, spaced
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import TopLogprobs
 

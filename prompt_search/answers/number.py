@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
-from prompt_search.answers.number_reading import number_in
+from prompt_search.answers.reading.number_reading import number_in
 from prompt_search.llm.messages import Response
 
 
@@ -14,9 +14,11 @@ from prompt_search.llm.messages import Response
 class Number(Answer):
     """A number, as float: the last one in the text, or the one that a marker announces.
 
-    Markers are ``####``, ``answer:``, ``answer is`` and ``\\boxed{``. The last marker counts, and in
-    ``answer: 16 - 7 = 9`` what follows the equals sign. ``1,234.5``, ``$18``, ``50%`` (as 50), ``-3`` and ``2e3`` are
-    read as numbers.
+    Markers are ``####``, ``answer:``, ``answer is``, ``<answer>`` and ``\\boxed{``. The last marker counts, and in
+    ``answer: 16 - 7 = 9`` what follows the equals sign. These are read as numbers: ``1,234.5``, ``1.234,5``,
+    ``1'234``, ``12,5`` (as 12.5; ``1,234`` is 1234 and ``1.234`` is 1.234), ``$18``, ``50%`` (as 50), ``-3``, ``2e3``,
+    ``2×10^3``, ``3/4``, ``1 1/2``, ``\\frac{3}{4}``, ``3 million``, and digits of any script. Ranges, times, dates,
+    versions, roots and expressions without a result are no numbers, so that such an answer is ``Unparsed``.
 
     Args:
         max_tokens: limit of a response's length.

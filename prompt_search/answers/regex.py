@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
-from prompt_search.answers.plain_text import first_match
+from prompt_search.answers.reading.plain_text import first_match
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text
-from prompt_search.answers.plain_text import stated_text
+from prompt_search.answers.reading.plain_text import stated_text
 from prompt_search.llm.messages import Response
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar
 
 from prompt_search.answers import Unparsed
-from prompt_search.answers.plain_text import folded
+from prompt_search.answers.reading.plain_text import folded
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric

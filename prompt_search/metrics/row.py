@@ -12,8 +12,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from prompt_search.answers.number_reading import number_in, whole_number
-from prompt_search.answers.plain_text import cleaned, folded
+from prompt_search.answers.reading.number_reading import number_in, whole_number
+from prompt_search.answers.reading.plain_text import cleaned, folded
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric, Metric

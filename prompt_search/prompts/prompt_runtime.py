@@ -20,7 +20,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from prompt_search.answers.final_part import final_part
-from prompt_search.answers.label_matching import label_masses
+from prompt_search.answers.reading.label_matching import label_masses
 
 
 class ChatBlock(Extension):

@@ -50,6 +50,9 @@ from tests.answers.conftest import reason
         ("  x \n", "  x \n"),
         ("Use `<think>` and `</think>`.", "Use `<think>` and `</think>`."),
         ("<think>I must end with `</think>` ok</think>c", "c"),
+        ("<analysis of data> is x", "<analysis of data> is x"),
+        ("Okay. <think>a</think> b", "b"),
+        ("<think>a</think>\n<answer>b</answer>", "<answer>b</answer>"),
     ],
 )
 def test_what_follows_the_reasoning(text: str, part: str | None) -> None:

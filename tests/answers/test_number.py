@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.answers import Number
-from prompt_search.answers.number_reading import number_in
+from prompt_search.answers.reading.number_reading import number_in
 from prompt_search.llm.messages import Response
 from tests.answers.conftest import reason
 

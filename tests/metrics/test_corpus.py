@@ -36,6 +36,14 @@ def test_macro_f1_is_scikit_learns() -> None:
     assert value_of(MacroF1(), [0, 1, 2, 0, 1, 2], [0, 2, 1, 0, 0, 1]) == pytest.approx(0.26666, abs=1e-4)
 
 
+def test_labels_are_compared_by_value_and_without_typography() -> None:
+    """A table's 1.0 is the label 1, and quotation marks, accents and widths make no difference."""
+    assert value_of(MacroF1(), [1.0, 0.0, 1.0], ["1", "0", "1"]) == 1
+    assert value_of(MacroF1(), ["1", "0"], [1.0, 0]) == 1
+    assert value_of(Kappa(), ["Don’t know", "café"], ["don't know", "cafe\u0301"]) == 1
+    assert value_of(MacroF1(), ["1.5", "1"], ["1", "1.5"]) == 0
+
+
 def test_matthews_is_scikit_learns() -> None:
     """The example of scikit-learn's matthews_corrcoef, and for two labels the correlation of indicators."""
     assert value_of(Matthews(), [1, 1, 1, -1], [1, -1, 1, 1]) == pytest.approx(-1 / 3)

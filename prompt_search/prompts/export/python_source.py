@@ -25,11 +25,11 @@ from prompt_search.prompts.environment import environment
 
 RUNTIME_FILES = (
     "answers/final_part.py",
-    "answers/plain_text.py",
-    "answers/label_matching.py",
-    "answers/label_reading.py",
-    "answers/number_text.py",
-    "answers/number_reading.py",
+    "answers/reading/plain_text.py",
+    "answers/reading/label_matching.py",
+    "answers/reading/label_reading.py",
+    "answers/reading/number_text.py",
+    "answers/reading/number_reading.py",
     "prompts/prompt_runtime.py",
 )
 """The files of the package whose functions, classes and constants are pasted; no name is in two of them."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from prompt_search.testing.dialects.description import Rule, ServerDialect, above, has, with_message
-from prompt_search.testing.dialects.hosted import THOUGHT
+from prompt_search.testing.dialects.hosted import THOUGHT, openai_reasoning
 from prompt_search.testing.responses import Body, FakeResponse, prompt_of
 
 _FILTERED: Final = (
@@ -135,4 +135,5 @@ LITELLM: Final = ServerDialect(
         ),
     ),
     shape=_litellm_shape,
+    changes=openai_reasoning().changes,
 )

@@ -1,4 +1,4 @@
-"""Companies that serve models: their words are those of their public bug reports."""
+"""Companies that serve models. Their words come from public bug reports where one was found; none was asked."""
 
 from __future__ import annotations
 
@@ -37,6 +37,32 @@ def _only_default_temperature(body: Body) -> bool:
     return bool(body.get("temperature", 1) != 1)
 
 
+_REASONING_REFUSES: Final = (
+    Rule(
+        what="max_tokens",
+        applies=has("max_tokens"),
+        words="Unsupported parameter: 'max_tokens' is not supported with this model. "
+        "Use 'max_completion_tokens' instead.",
+        fields={"param": "max_tokens", "code": "unsupported_parameter"},
+    ),
+    Rule(
+        what="temperature",
+        applies=_only_default_temperature,
+        words=lambda body: (
+            f"Unsupported value: 'temperature' does not support {body['temperature']} with this model. "
+            "Only the default (1) value is supported."
+        ),
+        fields={"param": "temperature", "code": "unsupported_value"},
+    ),
+    Rule(
+        what="logprobs",
+        applies=has("logprobs", "top_logprobs"),
+        words="You are not allowed to request logprobs from this model",
+        status=403,
+    ),
+)
+
+
 def openai_reasoning(thought: int = 300) -> ServerDialect:
     """A reasoning model at OpenAI, which thinks for at most ``thought`` tokens."""
 
@@ -60,30 +86,7 @@ def openai_reasoning(thought: int = 300) -> ServerDialect:
             "Refuses `max_tokens`, any `temperature` but 1, and log-probabilities. Thinks inside of "
             "`max_completion_tokens`: without room the answer is empty and ends by `length`."
         ),
-        rules=(
-            Rule(
-                what="max_tokens",
-                applies=has("max_tokens"),
-                words="Unsupported parameter: 'max_tokens' is not supported with this model. "
-                "Use 'max_completion_tokens' instead.",
-                fields={"param": "max_tokens", "code": "unsupported_parameter"},
-            ),
-            Rule(
-                what="temperature",
-                applies=_only_default_temperature,
-                words=lambda body: (
-                    f"Unsupported value: 'temperature' does not support {body['temperature']} with this model. "
-                    "Only the default (1) value is supported."
-                ),
-                fields={"param": "temperature", "code": "unsupported_value"},
-            ),
-            Rule(
-                what="logprobs",
-                applies=has("logprobs", "top_logprobs"),
-                words="You are not allowed to request logprobs from this model",
-                status=403,
-            ),
-        ),
+        rules=_REASONING_REFUSES,
         changes=(think,),
     )
 
@@ -215,9 +218,21 @@ def _gemini_shape(status: int, words: str, fields: Mapping[str, Any]) -> FakeRes
 
 
 def _gemini_too_many(wait_s: float) -> FakeResponse:
-    retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait_s:.3f}s"}
-    words = "You exceeded your current quota, please check your plan and billing details."
-    return _gemini_shape(429, words, {"status": "RESOURCE_EXHAUSTED", "details": [retry]})
+    google = "type.googleapis.com/google.rpc"
+    violation = {
+        "quotaMetric": "generativelanguage.googleapis.com/generate_content_free_tier_requests",
+        "quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
+        "quotaValue": "10",
+    }
+    details = [
+        {"@type": f"{google}.QuotaFailure", "violations": [violation]},
+        {"@type": f"{google}.RetryInfo", "retryDelay": f"{wait_s:.3f}s"},
+    ]
+    words = (
+        "You exceeded your current quota, please check your plan and billing details. For more information on this "
+        "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits."
+    )
+    return _gemini_shape(429, words, {"status": "RESOURCE_EXHAUSTED", "details": details})
 
 
 def _unknown_seed(body: Body) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from prompt_search.answers.plain_text import cleaned
+from prompt_search.answers.reading.plain_text import cleaned
 
 RAISED = re.compile(r"[⁺⁻]?[⁰¹²³⁴-⁹]+")
 

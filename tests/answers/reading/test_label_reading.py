@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prompt_search.answers import Label
-from prompt_search.answers.label_reading import label_of_value, read_label
+from prompt_search.answers.reading.label_reading import label_of_value, read_label
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 from tests.answers.conftest import reason
@@ -86,6 +86,24 @@ YES_NO = ("yes", "no")
         (LETTERS, "The correct answer is B", "B"),
         (YES_NO, "No.", "no"),
         (YES_NO, "No, it is not.", "no"),
+        (SENTIMENT, "The text expresses positive sentiment, not negative sentiment.", "positive"),
+        (SENTIMENT, "It is not at all positive; it is negative.", "negative"),
+        (SENTIMENT, "This is far from positive, rather negative.", "negative"),
+        (LETTERS, "B, because A is a distractor.", "B"),
+        (LETTERS, "B is the correct answer because A is a distractor.", "B"),
+        (LETTERS, "**Answer: B) Berlin**", "B"),
+        (LETTERS, "Answer - B", "B"),
+        (LETTERS, "I think B", "B"),
+        (LETTERS, "(B) Paris is the capital, so (A) is wrong", "B"),
+        (BITS, "label 1", "1"),
+        (BITS, "0.0", "0"),
+        (YES_NO, "No problem, the answer is yes.", "yes"),
+        (("World", "Sci/Tech"), "The topic is Sci/Tech, part of the World.", "Sci/Tech"),
+        (("hate", "not hate"), "This is not hate speech", "not hate"),
+        (SENTIMENT, "{'sentiment': 'negative', 'note': 'positive words'}", "negative"),
+        (SENTIMENT, "Réponse : positive", "positive"),
+        (SENTIMENT, "“Positive.”", "positive"),
+        (YES_NO, "Yes, because there is no doubt", "yes"),
     ],
 )
 def test_states_one_label(labels: tuple[str, ...], text: str, label: str) -> None:
@@ -98,7 +116,8 @@ def test_states_one_label(labels: tuple[str, ...], text: str, label: str) -> Non
     [
         (SENTIMENT, "Answer: positive or negative", "positive"),
         (SENTIMENT, "positive, then negative", "positive"),
-        (YES_NO, "Yes, because there is no doubt", "yes"),
+        (SENTIMENT, "Positive? No. Negative.", "positive"),
+        (YES_NO, "yes and no", "yes"),
     ],
 )
 def test_several_labels_are_a_guess(labels: tuple[str, ...], text: str, label: str) -> None:

@@ -11,11 +11,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from prompt_search.answers.label_matching import mention, spaced
-from prompt_search.answers.plain_text import cleaned, folded
+from prompt_search.answers.reading.label_matching import mention, spaced
+from prompt_search.answers.reading.plain_text import cleaned, folded
 
 AROUND = " \t\r\n\"'`*_~#>()[]{}<|.,:;!?=$\\¿¡•▪●◦‣→➡✓✔✅👉、。「」『』【】《》〈〉"
 """What may stand around a label without a meaning of its own."""
+
+AROUND_A_QUESTION = " \"'*_`)"
 
 LED = re.compile(rf"\A[{re.escape(AROUND)}]*(?:-\s[{re.escape(AROUND)}]*)?")
 
@@ -28,7 +30,7 @@ MARKER_WORDS = (
 MARKER = re.compile(
     rf"(?<![^\W_])(?:{MARKER_WORDS})(?![^\W_])"
     r"[\"'`*_)\]]{0,6}(?:\s{1,3}[(\[][^()\[\]\n]{0,200}[)\]])?[\"'`*_]{0,6}\s{0,3}"
-    r"(?:(?:is|would be|should be|must be|ist|est|es|é|è)(?![^\W_])|[:=]|->|=>|→)"
+    r"(?:(?:is|would be|should be|must be|ist|est|es|é|è)(?![^\W_])|[:=]|->|=>|→|-(?=\s))"
     rf"|<(?:final[_ ]?)?(?:{MARKER_WORDS})>|\\boxed\s{{0,3}}\{{|\#\#\#\#"
     r"|(?:答案|标签|標籤|类别|類別|分类|分類|情感|回答|答え|ラベル)\s{0,3}(?::|是|为|為|は)",
     re.IGNORECASE,
@@ -39,10 +41,10 @@ LAST_MARKERS = 50
 WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|operatorname)\s{0,3}(?=\{)")
 
 NEGATION = re.compile(
-    r"(?:\b(?:not|never|neither|nor|non|cannot|nicht|kein\w*|pas|except|without)|n't|\b(?:rather|other) than"
-    r"|\binstead of|\brules? out)"
-    r"(?:[\s_-]+(?:an?|the|be|is|it|it's|this|that|to|think|believe|say|as|of|very|really|clearly|strictly|so|any|in"
-    r"|considered|classified|label+ed|ein\w*|de|un\w*))*[\s\"'*_(\[-]*\Z"
+    r"(?:\b(?:not|never|neither|nor|non|cannot|nicht|kein\w*|pas|except|without|hardly|barely)|n't"
+    r"|\b(?:rather|other) than|\b(?:instead of|far from|anything but|no longer)|\brules? out)"
+    r"(?:[\s_-]+(?:an?|the|at all|be|is|it|it's|this|that|to|think|believe|say|as|of|very|really|clearly|strictly|so"
+    r"|any|in|considered|classified|label+ed|ein\w*|de|un\w*))*[\s\"'*_(\[-]*\Z"
 )
 
 ANOTHER = re.compile(
@@ -51,13 +53,13 @@ ANOTHER = re.compile(
 
 SENTENCE_ENDS = re.compile(
     r"[\"'*_`)\]}]{0,6}(?:\s*\Z|[.:;!?)\]}<|]|\s{0,3}\n|\s{1,3}-\s"
-    r"|\s{1,3}is (?:the )?(?:most )?(?:correct|right|best)\b)"
+    r"|\s{1,3}is (?:the )?(?:most )?(?:correct|right|best)\b|,?\s{1,3}(?:because|since)\b)"
 )
 
 LETTER_GOES_ON = re.compile(r"[\"'*_`)\]]{0,6}(?:,|\s{0,3}\(|\s{1,3}(?:because|since|as|is|for|due|with)\b)")
 
 SHORT_STATED = re.compile(
-    r"(?<![^\W_])(?:is|be|it's|as|choose|chose|pick|select|option|choice|class|category|rating|score|grade|level|say|with"
+    r"(?<![^\W_])(?:is|be|it's|as|choose|chose|pick|select|option|choice|class|category|rating|score|grade|level|label|answer|think|guess|say|with"
     r"|to|an?)[\s:=\"'*_(\[`]{1,9}|=\s{0,3}"
 )
 
@@ -152,7 +154,10 @@ def leading(text: str, labels: tuple[str, ...], *, sentence: bool = False) -> st
         other = pattern.match(rest, list_goes_on.end()) if list_goes_on else None
         if other and other.lastgroup and groups[other.lastgroup] != label:
             return None
-        ends = SENTENCE_ENDS.match(rest) is not None
+        # A label with a question mark is put up for discussion.
+        ends = SENTENCE_ENDS.match(rest) is not None and not (
+            sentence and rest.lstrip(AROUND_A_QUESTION).startswith("?")
+        )
         if ends or (not sentence and (not is_short(label) or short_goes_on(said, label, rest))):
             return label
     return None

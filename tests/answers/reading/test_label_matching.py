@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from prompt_search.answers.label_matching import label_masses
-from prompt_search.answers.label_reading import read_label
+from prompt_search.answers.reading.label_matching import label_masses
+from prompt_search.answers.reading.label_reading import read_label
 
 LABELS = ("card", "card payment", "C++", "情感", "_this_")
 

@@ -10,7 +10,7 @@ import math
 import re
 from typing import NamedTuple
 
-from prompt_search.answers.number_text import plain_numbers
+from prompt_search.answers.reading.number_text import plain_numbers
 
 ANNOUNCED = re.compile(
     r"####|\\boxed\s{0,3}\{|<(?:final[_ ]?)?(?:answer|number|result)>"

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from prompt_search.answers.plain_text import folded
+from prompt_search.answers.reading.plain_text import folded
 
 
 def spaced(text: str) -> str:
