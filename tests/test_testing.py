@@ -31,30 +31,13 @@ from prompt_search.testing import (
     prompt_of,
     truth_model,
 )
+from tests.http_examples import ask
 
 TARGETS = {"it was great": "positive", "it was dull": "negative", "so so": "neutral"}
 
 
 def body_of(text: str, **parameters: Any) -> dict[str, Any]:
     return {"model": "fake", "messages": [{"role": "user", "content": text}], **parameters}
-
-
-def ask(server: FakeServer, bodies: Sequence[dict[str, Any]], timeout_s: float = 5.0) -> list[tuple[int, str]]:
-    """Status and text of every answer, all asked at once; (0, name of the error) where there was none."""
-
-    async def one(session: aiohttp.ClientSession, body: dict[str, Any]) -> tuple[int, str]:
-        try:
-            async with session.post(f"{server.url}/chat/completions", json=body) as response:
-                return response.status, await response.text()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return 0, type(error).__name__
-
-    async def run() -> list[tuple[int, str]]:
-        timeout = aiohttp.ClientTimeout(total=timeout_s)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            return await asyncio.gather(*(one(session, body) for body in bodies))
-
-    return asyncio.run(run())
 
 
 def text_of(answer: tuple[int, str]) -> Any:

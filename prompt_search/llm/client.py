@@ -22,9 +22,9 @@ from anyio import CapacityLimiter
 
 from prompt_search.errors import BudgetExceeded, InputError, ServerUnreachable
 from prompt_search.llm.messages import Request, Response
-from prompt_search.llm.model import Model, api_key, model_secrets, server_headers, server_query, server_url
+from prompt_search.llm.model import Address, Model, address_of
 from prompt_search.llm.rate_limit import LONGEST_RETRY_AFTER_S, Pace
-from prompt_search.llm.redaction import NO_KEY, public_url, secrets_in
+from prompt_search.llm.redaction import NO_KEY, public_url
 from prompt_search.llm.response_parsing import AttemptError, ResponseParser
 from prompt_search.llm.transport import Executor, HttpTransport, Transport
 
@@ -48,52 +48,42 @@ class InProcess:
         self, model: Model, *, max_concurrency: int, request_timeout: float, on_capacity: Callable[[int], None]
     ) -> Transport:
         if not model.is_local:
-            return await open_connections(model, request_timeout)
+            return await open_connections(address_of(model), request_timeout)
         server = await asyncio.to_thread(_serve, model)
         # Requests that queue in the server would use up their time there.
         on_capacity(min(max_concurrency, 2 * server.slots))
-        served = Model(model.name, base_url=server.base_url)
-        return await open_connections(served, request_timeout, key=NO_KEY, trust_env=False)
+        local = Address(url=server.base_url, key=NO_KEY)
+        return await open_connections(local, request_timeout, trust_env=False)
 
 
-async def open_connections(
-    model: Model, request_timeout: float, *, key: str | None = None, trust_env: bool = True
-) -> HttpTransport:
-    """Connections to a model's server, with the headers that openai's client would send, and the model's own.
+async def open_connections(address: Address, request_timeout: float, *, trust_env: bool = True) -> HttpTransport:
+    """Connections to a server, with the headers that openai's client would send.
 
     Args:
-        model: the model.
+        address: the server, and what is sent with every request.
         request_timeout: seconds that one attempt may take.
-        key: the key; default: that of the environment.
         trust_env: whether the proxy of the environment is used.
-
-    Raises:
-        InputError: an environment variable that the model names is not set.
     """
     import httpx2
     import openai
 
-    url, key = server_url(model), api_key(model) if key is None else key
-    own = server_headers(model, key)
     # No request is sent through this client, so it needs no certificates: reading them takes as long as 50 requests.
     async with openai.AsyncOpenAI(
-        base_url=public_url(url),
-        api_key=key,
-        organization=model.organization,
-        project=model.project,
-        default_headers=_basic_auth(url),
+        base_url=public_url(address.url),
+        api_key=address.key,
+        default_headers=_basic_auth(address.url),
         http_client=httpx2.AsyncClient(verify=False, trust_env=False),
     ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
-        usual = {**api.auth_headers, **api.default_headers}
-    replaced = {name.casefold() for name in own}
+        headers = {**api.auth_headers, **api.default_headers}
+    replaced = {name.casefold() for name in address.headers}
     return await HttpTransport.open(
-        url,
+        address.url,
         headers={
-            name: value for name, value in usual.items() if isinstance(value, str) and name.casefold() not in replaced
+            name: value for name, value in headers.items() if isinstance(value, str) and name.casefold() not in replaced
         },
-        private_headers={name: value for name, value in own.items() if value},
-        query=server_query(model),
-        secrets=(*secrets_in(url, key), *model_secrets(model)),
+        private_headers={name: value for name, value in address.headers.items() if value},
+        query=address.query,
+        secrets=address.secrets,
         request_timeout=request_timeout,
         trust_env=trust_env,
     )

@@ -45,6 +45,8 @@ class Lesson:
                 return {name: value for name, value in parameters.items() if name != self.name}
             case "rename":
                 return {self.value if name == self.name else name: value for name, value in parameters.items()}
+            case "floor" if self.name.startswith("max_") and parameters.get("logprobs"):
+                return parameters  # the first token alone is read
             case "cap" | "floor":
                 bounded = sent if not _is_number(sent) else (min if self.action == "cap" else max)(sent, self.value)
             case _:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from typing import Final
 
 from prompt_search.errors import InputError
-from prompt_search.llm.address.base_url import API_VERSION, checked_url
+from prompt_search.llm.address.base_url import API_VERSION, checked_url, has_version
 from prompt_search.llm.address.hidden_values import HiddenValues
 from prompt_search.llm.messages import Usage
 from prompt_search.llm.price import Price, published_cost
 from prompt_search.llm.rate_limit import check_limits
-from prompt_search.llm.redaction import DUMMY_KEYS, NO_KEY, SHORTEST_SECRET, public_url, secrets_in
+from prompt_search.llm.redaction import NO_KEY, public_url, secrets_in
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 
@@ -29,30 +27,20 @@ OF_SERVERS: Final = ("base_url", "api_key_env", "headers", "query", "api_version
 class Model:
     """A model and where it is served.
 
-    Args:
-        name: the server's name of the model; at Azure, that of the deployment.
-        base_url: the server's URL up to ``/chat/completions``; default: ``OPENAI_BASE_URL``, then OpenAI's URL.
-        api_key_env: the environment variable that holds the key, which itself is never kept here; default:
-            ``OPENAI_API_KEY``.
-        gguf: the weights of an embedded model: see ``Model.local``.
-        price: replaces the published price.
-        requests_per_minute: limit of your account, which is kept over any 60 seconds.
-        tokens_per_minute: limit of your account, which is kept over any 60 seconds.
-        headers: further headers of every request, such as ``{"X-Key": "${THEIR_KEY}"}``: ``${NAME}`` stands for the
-            environment variable. They replace those that are sent otherwise, and are shown nowhere.
-        query: further values of the URL's query, as ``headers``.
-        api_version: version of Azure's API, such as ``2024-10-21``: requests go to the deployment's URL with an
-            ``api-key``. Without it they go to Azure's ``/openai/v1``.
-        organization: OpenAI's organization that is billed; default: ``OPENAI_ORG_ID``.
-        project: OpenAI's project that is billed; default: ``OPENAI_PROJECT_ID``.
-
-    The limits of the account and what goes into headers and query do not belong to the settings of a study, so they
-    may change between its runs.
+    ``name`` is the server's name of the model. ``base_url`` defaults to ``OPENAI_BASE_URL``, then to OpenAI's URL; what
+    stands after it in the address of a request, ``/chat/completions``, may be left out or given, and for known
+    providers the path, too.
+    ``api_key_env`` names the environment variable that holds the key (default ``OPENAI_API_KEY``): the key
+    itself is never kept here. ``gguf`` is set for the embedded model: see ``Model.local``. ``price``
+    replaces the published price. ``requests_per_minute`` and ``tokens_per_minute`` are the limits of your account,
+    which are kept over any 60 seconds; they do not belong to the settings of a study, so they may change between its
+    runs. ``headers`` and ``query`` are sent with every request, are treated like keys and shown nowhere; ``${NAME}`` in
+    them stands for an environment variable. ``organization`` and ``project`` are OpenAI's. ``api_version`` is for
+    Azure: the model's name is then that of the deployment, ``base_url`` the address of the resource, and the key is
+    sent as Azure wants it. See docs/endpoints.md.
 
     >>> Model("gpt-4o-mini", base_url="https://user:secret@example.org/v1/?key=secret").endpoint
     'https://example.org/v1'
-    >>> Model("mine", base_url="https://name.openai.azure.com", api_version="2024-10-21").endpoint
-    'https://name.openai.azure.com/openai/deployments/mine'
     """
 
     name: str
@@ -73,22 +61,22 @@ class Model:
             raise InputError("a model needs a name, got an empty one; give one such as gpt-4o-mini, or local")
         if self.gguf is not None and any(getattr(self, name) is not None for name in OF_SERVERS):
             raise InputError("an embedded model takes no base_url and no key; give either gguf or base_url")
-        for name in ("headers", "query"):
-            given = getattr(self, name)
-            if given is not None:
-                object.__setattr__(self, name, _hidden(given, name))
-        if self.api_version is not None and not self.api_version.strip():
-            raise InputError("api_version must be one such as 2024-10-21, got an empty one; give it, or leave it out")
+        if self.api_version is not None and self.base_url is None:
+            raise InputError(
+                "api_version is for Azure and needs the address of the resource; give "
+                "base_url='https://NAME.openai.azure.com'"
+            )
         if self.base_url is not None:
             checked_url(self.base_url, "base_url", model=self.name, api_version=self.api_version)
-        elif self.api_version is not None and not os.environ.get("OPENAI_BASE_URL"):
-            raise InputError("api_version is Azure's; give base_url, too, such as https://NAME.openai.azure.com")
+        for what in ("headers", "query"):
+            given = getattr(self, what)
+            if given is not None:
+                object.__setattr__(self, what, HiddenValues(given, what) if given else None)
         check_limits(self.requests_per_minute, self.tokens_per_minute)
 
     def __repr__(self) -> str:
-        shown: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "name"}
-        if self.base_url is not None:
-            shown["base_url"] = public_url(self.base_url)
+        shown: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)[1:]}
+        shown["base_url"] = None if self.base_url is None else public_url(self.base_url)
         parts = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
         return f"Model({', '.join([repr(self.name), *parts])})"
 
@@ -155,6 +143,53 @@ class Model:
         return published_cost(self.name, public_url(server_url(self)), usage)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Address:
+    """Where and how a model is asked: the base URL, the key, and what is sent besides.
+
+    Attributes:
+        url: the base URL, with the password and the query that it may hold.
+        key: the key, or `NO_KEY`.
+        headers: sent with every request, in place of those of the ``openai`` package; an empty one stands for none.
+        query: added to that of the URL.
+        secrets: the texts that no message may hold.
+    """
+
+    url: str
+    key: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+
+def address_of(model: Model) -> Address:
+    """Where and how a model is asked.
+
+    Raises:
+        InputError: the key is needed and its variable is not set, or one that headers or query name.
+    """
+    url, key, own = server_url(model), api_key(model), _read(model.headers)
+    by_openai = {"OpenAI-Organization": model.organization, "OpenAI-Project": model.project}
+    headers = {name: value for name, value in by_openai.items() if value is not None}
+    version = {} if model.api_version is None else {API_VERSION: model.api_version}
+    if has_version(url, model.api_version):
+        headers |= {"Authorization": "", "api-key": "" if key == NO_KEY else key}
+    elif own and key == NO_KEY:
+        headers["Authorization"] = ""  # the headers bring what the server wants
+    replaced = {name.casefold() for name in own}
+    return Address(
+        url=url,
+        key=key,
+        headers={name: value for name, value in headers.items() if name.casefold() not in replaced} | own,
+        query=version | _read(model.query),
+        secrets=(*secrets_in(url, key), *model_secrets(model)),
+    )
+
+
+def _read(values: Mapping[str, str] | None) -> dict[str, str]:
+    return values.read() if isinstance(values, HiddenValues) else {}
+
+
 def server_url(model: Model) -> str:
     """The base URL of a model's server, with the password and the query that it may hold.
 
@@ -165,45 +200,6 @@ def server_url(model: Model) -> str:
     if url is None:
         url, name = os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL, "OPENAI_BASE_URL"
     return checked_url(url, name, model=model.name, api_version=model.api_version)
-
-
-def server_query(model: Model) -> dict[str, str]:
-    """The query of every request to a model's server.
-
-    Raises:
-        InputError: an environment variable that it names is not set.
-    """
-    version = {} if model.api_version is None else {API_VERSION: model.api_version.strip()}
-    return {**dict(parse_qsl(urlsplit(server_url(model)).query)), **version, **_read(model.query)}
-
-
-def server_headers(model: Model, key: str) -> dict[str, str]:
-    """The headers of every request to a model's server that are not those of openai's client: Azure's for the key, and
-    the model's own, which win. An empty ``Authorization`` stands for none.
-
-    Raises:
-        InputError: an environment variable that they name is not set.
-    """
-    own = _read(model.headers)
-    if API_VERSION in server_query(model):
-        return {"Authorization": "", **({} if key == NO_KEY else {"api-key": key}), **own}
-    return {"Authorization": "", **own} if own and key == NO_KEY else own
-
-
-def _read(values: Mapping[str, str] | None) -> dict[str, str]:
-    return values.read() if isinstance(values, HiddenValues) else {}
-
-
-def _hidden(given: Mapping[str, str], name: str) -> HiddenValues | None:
-    """Headers or query values as a model keeps them; None without any."""
-    made = HiddenValues(given, name)
-    if name == "headers":
-        for header in made:
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~\w-]+", header, re.ASCII):
-                raise InputError(f"a header's name must be letters, digits and dashes, got {header!r}; correct it")
-        if len({header.casefold() for header in made}) < len(made):
-            raise InputError(f"headers must be given once each, got {', '.join(made)}; leave one out")
-    return made if made else None
 
 
 def key_variable(model: Model) -> str:
@@ -239,7 +235,9 @@ def model_secrets(model: Model) -> tuple[str, ...]:
     """The key, password, headers and query values with which this process asks a model."""
     if model.is_local:
         return ()
-    return (*secrets_in(server_url(model), _environment_key(model)), *_hidden_secrets(model))
+    hidden = [values for values in (model.headers, model.query) if isinstance(values, HiddenValues)]
+    sent = [value for values in hidden for value in values.secrets()]
+    return secrets_in(server_url(model), _environment_key(model)) + tuple(sent)
 
 
 def known_secrets(models: Iterable[Model] = ()) -> tuple[str, ...]:
@@ -251,15 +249,5 @@ def known_secrets(models: Iterable[Model] = ()) -> tuple[str, ...]:
     for url in {os.environ.get("OPENAI_BASE_URL", "").strip(), *(model.base_url or "" for model in remote)}:
         with suppress(ValueError):  # in a text that is no URL a password cannot be told from the rest
             secrets += secrets_in(url)
-    return (*secrets, *(secret for model in remote for secret in _hidden_secrets(model)))
-
-
-def _hidden_secrets(model: Model) -> list[str]:
-    """Headers and query values of a model, as far as they can be secrets."""
-    found = [
-        secret
-        for values in (model.headers, model.query)
-        if isinstance(values, HiddenValues)
-        for secret in values.secrets()
-    ]
-    return [secret for secret in found if len(secret) >= SHORTEST_SECRET and secret.casefold() not in DUMMY_KEYS]
+    secrets += [secret for model in remote for secret in model_secrets(model)]
+    return tuple(secrets)

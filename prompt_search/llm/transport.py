@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from prompt_search.errors import InputError
 from prompt_search.llm.model import Model
@@ -91,7 +91,7 @@ class HttpTransport:
     ) -> None:
         self._session = session
         self._url = f"{public_url(url)}/chat/completions"
-        self._query = query
+        self._query = {**dict(parse_qsl(urlsplit(url).query)), **query}
         self._secrets = tuple(secrets)
 
     @classmethod
@@ -109,10 +109,10 @@ class HttpTransport:
         """Open a session.
 
         Args:
-            url: the base URL.
+            url: the base URL; its query is sent with every request.
             headers: the headers of every request; a server that a request is sent on to does not get ``Authorization``.
             private_headers: further headers, of which such a server gets none.
-            query: the query of every request.
+            query: what is added to that of the URL.
             secrets: what no reply may quote.
             request_timeout: seconds that one attempt may take.
             trust_env: whether the proxy of the environment is used.

@@ -13,6 +13,7 @@ from typing import Any
 
 from prompt_search.testing.dialects import (
     DIALECTS,
+    Rule,
     ServerDialect,
     azure,
     gemma,
@@ -36,6 +37,7 @@ __all__ = [
     "FakeServer",
     "Faults",
     "InProcessExecutor",
+    "Rule",
     "ServerDialect",
     "azure",
     "chance",

@@ -77,7 +77,7 @@ Options:
   --api-key-env <str>             Environment variable that holds the key;
                                   default: OPENAI_API_KEY.
   --api-version <str>             Version of Azure's API, such as 2024-10-21.
-  --header <str>                  Header of every request, NAME=VARIABLE: the
+  --header <list[str]>            Header of every request, NAME=VARIABLE: the
                                   environment variable holds the value.
                                   Repeatable.
   -j, --max-concurrency <int range>

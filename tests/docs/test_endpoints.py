@@ -49,11 +49,11 @@ DOCUMENTED: dict[str, list[tuple[str, dict[str, str], dict[str, str]]]] = {
     "llama.cpp": [("http://127.0.0.1:8080/v1/chat/completions", {}, NO_KEY_NEEDED)],
     "Ollama": [("http://127.0.0.1:11434/v1/chat/completions", {}, NO_KEY_NEEDED)],
     "LiteLLM": [("http://127.0.0.1:4000/v1/chat/completions", {}, BEARER)],
-    "Others": [
+    "Gateways and others": [
         (
-            "https://gateway.example.org/llm/chat/completions",
-            {"route": "eu"},
-            {"X-Team": "research", "X-Gateway-Key": KEY},
+            "https://gateway.example.org/v1/chat/completions",
+            {"region": "eu"},
+            {"X-Gateway-Key": KEY, "X-Team": "search"},
         )
     ],
 }

@@ -132,11 +132,7 @@ def test_api_version_leads_to_the_deployment(given: str, meant: str) -> None:
         ),
         (
             {"api_version": "2024-10-21"},
-            "api_version is Azure's; give base_url, too, such as https://NAME.openai.azure.com",
-        ),
-        (
-            {"base_url": AZURE, "api_version": " "},
-            "api_version must be one such as 2024-10-21, got an empty one; give it, or leave it out",
+            "api_version is for Azure and needs the address of the resource; give base_url='https://NAME.openai.azure.com'",
         ),
         ({"headers": ["X-Key"]}, "headers must be texts by name such as {'X-Team': 'a'}, got a list"),
         ({"headers": {"X-Key": 7}}, "headers must be texts by name, got a int for 'X-Key'; write it in quotes"),
@@ -333,8 +329,7 @@ def test_values_are_in_no_representation() -> None:
     model = Model("tiny", base_url="http://127.0.0.1:1/v1", **SECRETIVE)  # type: ignore[arg-type]
     assert repr(model) == (
         "Model('tiny', base_url='http://127.0.0.1:1/v1', "
-        "headers={'X-Key': '...', 'Authorization': '...', 'X-Env': '${GATEWAY_TOKEN}'}, "
-        "query={'key': '...', 'flag': '...'})"
+        "headers=['Authorization', 'X-Env', 'X-Key'], query=['flag', 'key'])"
     )
     assert "MARKED" not in repr(vars(Client(model)))
     assert model.endpoint == "http://127.0.0.1:1/v1"

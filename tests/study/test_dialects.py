@@ -153,7 +153,7 @@ def test_refused_rows_close_nothing(dialect: ServerDialect, what: str) -> None:
     with served(dialect) as server:
         result = study(server).run(CALLS)
         assert set(server.refusals) == {what}
-        assert forms_tried(result) == set(FORMS)
+        assert not result.trials_df()["reason"].str.startswith("closed").any()
         assert "differs" not in result.headline
         assert result.verdict.rows >= 10
 

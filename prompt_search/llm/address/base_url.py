@@ -33,13 +33,9 @@ _AZURE = re.compile(r"\.(?:openai|cognitiveservices|services\.ai)\.azure\.(?:com
 _OTHER_APIS = re.compile(r"/(?:completions|responses|messages|embeddings|generateContent)$")
 
 
-def is_azure(url: str) -> bool:
-    """Whether a URL leads to Azure, at its own address.
-
-    >>> is_azure("https://name.openai.azure.com")
-    True
-    """
-    return _AZURE.search(urlsplit(url).hostname or "") is not None
+def has_version(url: str, api_version: str | None) -> bool:
+    """Whether requests have a version of Azure's API, given apart or in the URL's query."""
+    return api_version is not None or API_VERSION in dict(parse_qsl(urlsplit(url).query))
 
 
 def checked_url(url: str, name: str, *, model: str, api_version: str | None = None) -> str:
@@ -64,19 +60,19 @@ def checked_url(url: str, name: str, *, model: str, api_version: str | None = No
     """
     check_url(url, name)
     parts = urlsplit(url)
+    is_azure = _AZURE.search(parts.hostname or "") is not None
     path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
     if _OTHER_APIS.search(path):
         meant = _OTHER_APIS.sub("", public_url(url))
         raise InputError(f"{name} must be that of chat completions, got {public_url(url)}; try {meant}")
-    versioned = api_version is not None or API_VERSION in dict(parse_qsl(parts.query))
-    if versioned:
+    if has_version(url, api_version):
         path = _of_deployment(path, model)
-    elif is_azure(url) and "/deployments/" in path:
+    elif is_azure and "/deployments/" in path:
         raise InputError(
             f"Azure's deployments need a version, got {name}={public_url(url)}; give api_version='2024-10-21', or the "
             f"base URL https://{parts.hostname}/openai/v1"
         )
-    elif is_azure(url) and path in ("", "/openai"):
+    elif is_azure and path in ("", "/openai"):
         path = "/openai/v1"
     return urlunsplit(parts._replace(path=path or CHAT_PATHS.get(parts.hostname or "", ""), fragment=""))
 

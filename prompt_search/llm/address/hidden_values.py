@@ -8,20 +8,22 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from prompt_search.errors import InputError
+from prompt_search.llm.redaction import DUMMY_KEYS, SHORTEST_SECRET
 
-SWITCHES: Final = frozenset({"true", "false"})
-"""Values of headers that switch something on or off: they are no secrets, and replacing them would garble messages."""
+NO_SECRETS: Final = DUMMY_KEYS | {"true", "false"}
+"""Values, in lower case, that are ordinary words: replacing them would garble messages."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class HiddenValues(Mapping[str, str]):
     """Texts by name, as a value that can be compared, hashed and pickled. ``${NAME}`` in a text stands for an
-    environment variable, which is read when a request is sent. Only such references are shown.
+    environment variable, which is read where requests are sent. Only the names are shown.
 
     >>> HiddenValues({"X-Team": "billing", "X-Key": "${THEIR_KEY}"}, "headers")
-    {'X-Team': '...', 'X-Key': '${THEIR_KEY}'}
+    ['X-Key', 'X-Team']
     >>> HiddenValues({"X-Team": 7}, "headers")
     Traceback (most recent call last):
     prompt_search.errors.InputError: headers must be texts by name, got a int for 'X-Team'; write it in quotes
@@ -40,6 +42,10 @@ class HiddenValues(Mapping[str, str]):
                 raise InputError(f"{what} must be texts by name, got a {kind} for {name!r}; write it in quotes")
             if _CONTROL.search(name + text):
                 raise InputError(f"{what} must be single lines, got another for {name!r}; remove control characters")
+            if what == "headers" and not _TOKEN.fullmatch(name):
+                raise InputError(f"a header's name must be letters, digits and dashes, got {name!r}; correct it")
+        if what == "headers" and len({name.casefold() for name in given}) < len(given):
+            raise InputError(f"headers must be given once each, got {', '.join(given)}; leave one out")
         self._texts = dict(given)
 
     def __getitem__(self, name: str) -> str:
@@ -55,8 +61,7 @@ class HiddenValues(Mapping[str, str]):
         return hash(frozenset(self._texts.items()))
 
     def __repr__(self) -> str:
-        shown = {name: text if _VARIABLE.fullmatch(text) else "..." for name, text in self._texts.items()}
-        return repr(shown)
+        return repr(sorted(self._texts))
 
     def read(self) -> dict[str, str]:
         """The texts with the values of the environment variables.
@@ -74,7 +79,7 @@ class HiddenValues(Mapping[str, str]):
             scheme, _, credentials = whole.partition(" ")
             found += [whole, credentials.strip() if scheme.casefold() in ("bearer", "basic", "token") else ""]
             found += [os.environ.get(name, "").strip() for name in _VARIABLE.findall(text)]
-        return [secret for secret in found if secret.casefold() not in SWITCHES]
+        return [text for text in found if len(text) >= SHORTEST_SECRET and text.casefold() not in NO_SECRETS]
 
 
 def _of_environment(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prompt_search.llm.client import import_http_packages, open_connections
-from prompt_search.llm.model import Model
+from prompt_search.llm.model import Model, address_of
 from prompt_search.llm.transport import HttpReply, HttpTransport
 
 
@@ -34,11 +34,11 @@ async def open_transport(sender: str, model: Model, request_timeout: float) -> N
     """Run on a worker: open its connections to a model's server, with its own key.
 
     Raises:
-        InputError: the worker lacks the key, or a variable that headers name.
+        InputError: the worker lacks the key, or a variable that headers or query name.
     """
     await asyncio.to_thread(import_http_packages)
     if sender not in _transports:
-        _transports[sender] = await open_connections(model, request_timeout)
+        _transports[sender] = await open_connections(address_of(model), request_timeout)
 
 
 async def attempt(parcel: Parcel) -> HttpReply:

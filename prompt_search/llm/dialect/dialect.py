@@ -153,7 +153,10 @@ class Dialect:
     @property
     def told(self) -> str:
         """All lessons in words, without a full stop; "" without any."""
-        return "; ".join(lesson.told for lesson in self.lessons)
+        last = {
+            (lesson.action, lesson.name): lesson.told for lesson in self.lessons
+        }  # a later bound replaces an earlier
+        return "; ".join(last.values())
 
 
 class Dialects:

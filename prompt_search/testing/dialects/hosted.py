@@ -1,4 +1,4 @@
-"""Companies that serve models: their words are those of their public bug reports."""
+"""Companies that serve models. Their words come from public bug reports where one was found; none was asked."""
 
 from __future__ import annotations
 
@@ -37,6 +37,32 @@ def _only_default_temperature(body: Body) -> bool:
     return bool(body.get("temperature", 1) != 1)
 
 
+_REASONING_REFUSES: Final = (
+    Rule(
+        what="max_tokens",
+        applies=has("max_tokens"),
+        words="Unsupported parameter: 'max_tokens' is not supported with this model. "
+        "Use 'max_completion_tokens' instead.",
+        fields={"param": "max_tokens", "code": "unsupported_parameter"},
+    ),
+    Rule(
+        what="temperature",
+        applies=_only_default_temperature,
+        words=lambda body: (
+            f"Unsupported value: 'temperature' does not support {body['temperature']} with this model. "
+            "Only the default (1) value is supported."
+        ),
+        fields={"param": "temperature", "code": "unsupported_value"},
+    ),
+    Rule(
+        what="logprobs",
+        applies=has("logprobs", "top_logprobs"),
+        words="You are not allowed to request logprobs from this model",
+        status=403,
+    ),
+)
+
+
 def openai_reasoning(thought: int = 300) -> ServerDialect:
     """A reasoning model at OpenAI, which thinks for at most ``thought`` tokens."""
 
@@ -60,30 +86,7 @@ def openai_reasoning(thought: int = 300) -> ServerDialect:
             "Refuses `max_tokens`, any `temperature` but 1, and log-probabilities. Thinks inside of "
             "`max_completion_tokens`: without room the answer is empty and ends by `length`."
         ),
-        rules=(
-            Rule(
-                what="max_tokens",
-                applies=has("max_tokens"),
-                words="Unsupported parameter: 'max_tokens' is not supported with this model. "
-                "Use 'max_completion_tokens' instead.",
-                fields={"param": "max_tokens", "code": "unsupported_parameter"},
-            ),
-            Rule(
-                what="temperature",
-                applies=_only_default_temperature,
-                words=lambda body: (
-                    f"Unsupported value: 'temperature' does not support {body['temperature']} with this model. "
-                    "Only the default (1) value is supported."
-                ),
-                fields={"param": "temperature", "code": "unsupported_value"},
-            ),
-            Rule(
-                what="logprobs",
-                applies=has("logprobs", "top_logprobs"),
-                words="You are not allowed to request logprobs from this model",
-                status=403,
-            ),
-        ),
+        rules=_REASONING_REFUSES,
         changes=(think,),
     )
 
