@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prompt_search.cli.options import DEFAULT_STORAGE, Overrides
 from prompt_search.cli.terminal import hide_keys
@@ -102,18 +103,49 @@ def _overridden(study: Study, given: Overrides) -> Study:
 
 
 def _model(study: Study, given: Overrides) -> Model | None:
-    """The model of the command line, or the study's at another address; None where neither is given."""
+    """The model of the command line, or the study's at another address; None where neither is given.
+
+    Headers, query and version of a study's model belong to the address that it names, and go to no other.
+    """
     from dataclasses import replace
 
     from prompt_search.llm.model import Model
 
+    settings: dict[str, Any] = {
+        "base_url": given.base_url,
+        "api_key_env": given.api_key_env,
+        "api_version": given.api_version,
+        "headers": _headers(given.headers or ()) or None,
+    }
     if given.model is not None:
-        return Model.parse(given.model, base_url=given.base_url)
-    if given.base_url is None:
+        return Model.parse(given.model, **settings)
+    changed = {name: value for name, value in settings.items() if value is not None}
+    if not changed:
         return None
     if len(study.models) > 1:
-        raise InputError("--base-url needs --model, because the study has several models; give both")
-    return replace(study.models[0], base_url=given.base_url, gguf=None)
+        option = {"headers": "header"}.get(first := next(iter(changed)), first).replace("_", "-")
+        raise InputError(f"--{option} needs --model, because the study has several models; give both")
+    if given.base_url is not None:
+        changed = {"gguf": None, "headers": None, "query": None, "api_version": None, **changed}
+    return replace(study.models[0], **changed)
+
+
+def _headers(given: Sequence[str]) -> dict[str, str]:
+    """Headers by name from ``NAME=VARIABLE``; what may be a key is not quoted.
+
+    >>> _headers(["X-Team=TEAM"])
+    {'X-Team': '${TEAM}'}
+    """
+    headers: dict[str, str] = {}
+    for text in given:
+        name, _, variable = (part.strip() for part in text.partition("="))
+        if not re.fullmatch(r"\w+", variable):
+            raise InputError(
+                "--header must be NAME=VARIABLE such as X-Team=TEAM, where an environment variable holds the value; "
+                f"give one for {name.split(':')[0] or 'a header'}"
+            )
+        headers[name] = f"${{{variable}}}"
+    return headers
 
 
 def load_template(file: str) -> Template:

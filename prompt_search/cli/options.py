@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -33,6 +34,16 @@ ModelName = Annotated[
     typer.Option("-m", "--model", help="Model to use instead of the study's: a model name, local, or local:FILE.gguf."),
 ]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="URL of an OpenAI-compatible server.")]
+KeyVariable = Annotated[
+    str | None, typer.Option("--api-key-env", help="Environment variable that holds the key; default: OPENAI_API_KEY.")
+]
+ApiVersion = Annotated[str | None, typer.Option("--api-version", help="Version of Azure's API, such as 2024-10-21.")]
+Headers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header", help="Header of every request, NAME=VARIABLE: the environment variable holds the value. Repeatable."
+    ),
+]
 Concurrency = Annotated[
     int | None, typer.Option("-j", "--max-concurrency", help="Largest number of requests in flight.", min=1)
 ]
@@ -65,6 +76,9 @@ class Overrides:
     Args:
         model: name of the model, as `Model.parse` reads it.
         base_url: URL of the server.
+        api_key_env: environment variable that holds the key.
+        api_version: version of Azure's API.
+        headers: ``NAME=VARIABLE`` for each header.
         max_concurrency: largest number of requests in flight.
         seed: seed of the search.
         storage: SQLAlchemy URL.
@@ -75,6 +89,9 @@ class Overrides:
 
     model: str | None = None
     base_url: str | None = None
+    api_key_env: str | None = None
+    api_version: str | None = None
+    headers: Sequence[str] | None = None
     max_concurrency: int | None = None
     seed: int | None = None
     storage: str | None = None

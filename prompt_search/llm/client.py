@@ -75,14 +75,13 @@ async def open_connections(address: Address, request_timeout: float, *, trust_en
         http_client=httpx2.AsyncClient(verify=False, trust_env=False),
     ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
         headers = {**api.auth_headers, **api.default_headers}
-    if address.key_header:
-        headers = {name: value for name, value in headers.items() if name != "Authorization"}
-        headers[address.key_header] = address.key
-    own = {name.casefold() for name in address.headers}
-    texts = {name: value for name, value in headers.items() if isinstance(value, str) and name.casefold() not in own}
+    replaced = {name.casefold() for name in address.headers}
     return await HttpTransport.open(
         address.url,
-        headers={**texts, **address.headers},
+        headers={
+            name: value for name, value in headers.items() if isinstance(value, str) and name.casefold() not in replaced
+        },
+        private_headers={name: value for name, value in address.headers.items() if value},
         query=address.query,
         secrets=address.secrets,
         request_timeout=request_timeout,

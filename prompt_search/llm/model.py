@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from prompt_search.errors import InputError
+from prompt_search.llm.address.base_url import API_VERSION, checked_url, has_version
+from prompt_search.llm.address.hidden_values import HiddenValues
 from prompt_search.llm.messages import Usage
 from prompt_search.llm.price import Price, published_cost
 from prompt_search.llm.rate_limit import check_limits
-from prompt_search.llm.redaction import NO_KEY, SHORTEST_SECRET, check_url, public_url, secrets_in
+from prompt_search.llm.redaction import NO_KEY, public_url, secrets_in
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
+
+OF_SERVERS: Final = ("base_url", "api_key_env", "headers", "query", "api_version", "organization", "project")
+"""Fields of a model that say how its server is reached."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -24,14 +28,16 @@ class Model:
     """A model and where it is served.
 
     ``name`` is the server's name of the model. ``base_url`` defaults to ``OPENAI_BASE_URL``, then to OpenAI's URL; what
-    stands after it in the address of a request, ``/chat/completions``, may be left out or given.
+    stands after it in the address of a request, ``/chat/completions``, may be left out or given, and for known
+    providers the path, too.
     ``api_key_env`` names the environment variable that holds the key (default ``OPENAI_API_KEY``): the key
     itself is never kept here. ``gguf`` is set for the embedded model: see ``Model.local``. ``price``
     replaces the published price. ``requests_per_minute`` and ``tokens_per_minute`` are the limits of your account,
     which are kept over any 60 seconds; they do not belong to the settings of a study, so they may change between its
-    runs. ``headers`` and ``query`` are sent with every request; headers are treated like keys, and shown nowhere.
-    ``organization`` and ``project`` are OpenAI's. ``api_version`` is for Azure: the model's name is then that of the
-    deployment, ``base_url`` the address of the resource, and the key is sent as Azure wants it. See docs/endpoints.md.
+    runs. ``headers`` and ``query`` are sent with every request, are treated like keys and shown nowhere; ``${NAME}`` in
+    them stands for an environment variable. ``organization`` and ``project`` are OpenAI's. ``api_version`` is for
+    Azure: the model's name is then that of the deployment, ``base_url`` the address of the resource, and the key is
+    sent as Azure wants it. See docs/endpoints.md.
 
     >>> Model("gpt-4o-mini", base_url="https://user:secret@example.org/v1/?key=secret").endpoint
     'https://example.org/v1'
@@ -44,8 +50,8 @@ class Model:
     price: Price | None = field(default=None, kw_only=True)
     requests_per_minute: int | None = field(default=None, kw_only=True)
     tokens_per_minute: int | None = field(default=None, kw_only=True)
-    headers: Mapping[str, str] | None = field(default=None, kw_only=True, hash=False)
-    query: Mapping[str, str] | None = field(default=None, kw_only=True, hash=False)
+    headers: Mapping[str, str] | None = field(default=None, kw_only=True)
+    query: Mapping[str, str] | None = field(default=None, kw_only=True)
     api_version: str | None = field(default=None, kw_only=True)
     organization: str | None = field(default=None, kw_only=True)
     project: str | None = field(default=None, kw_only=True)
@@ -53,34 +59,24 @@ class Model:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise InputError("a model needs a name, got an empty one; give one such as gpt-4o-mini, or local")
-        if self.gguf is not None and (self.base_url is not None or self.api_key_env is not None):
+        if self.gguf is not None and any(getattr(self, name) is not None for name in OF_SERVERS):
             raise InputError("an embedded model takes no base_url and no key; give either gguf or base_url")
-        if self.base_url is not None:
-            check_url(self.base_url, "base_url")
         if self.api_version is not None and self.base_url is None:
             raise InputError(
                 "api_version is for Azure and needs the address of the resource; give "
                 "base_url='https://NAME.openai.azure.com'"
             )
-        for what, values in (("headers", self.headers), ("query", self.query)):
-            if not all(isinstance(text, str) for pair in (values or {}).items() for text in pair):
-                raise InputError(f"{what} must be a dictionary of texts by name; write the values as texts")
+        if self.base_url is not None:
+            checked_url(self.base_url, "base_url", model=self.name, api_version=self.api_version)
+        for what in ("headers", "query"):
+            given = getattr(self, what)
+            if given is not None:
+                object.__setattr__(self, what, HiddenValues(given, what) if given else None)
         check_limits(self.requests_per_minute, self.tokens_per_minute)
 
     def __repr__(self) -> str:
-        shown = {
-            "base_url": None if self.base_url is None else public_url(self.base_url),
-            "api_key_env": self.api_key_env,
-            "gguf": self.gguf,
-            "price": self.price,
-            "requests_per_minute": self.requests_per_minute,
-            "tokens_per_minute": self.tokens_per_minute,
-            "headers": sorted(self.headers) if self.headers else None,
-            "query": sorted(self.query) if self.query else None,
-            "api_version": self.api_version,
-            "organization": self.organization,
-            "project": self.project,
-        }
+        shown: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)[1:]}
+        shown["base_url"] = None if self.base_url is None else public_url(self.base_url)
         parts = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
         return f"Model({', '.join([repr(self.name), *parts])})"
 
@@ -98,7 +94,15 @@ class Model:
         return cls(Path(gguf).name.removesuffix(".gguf"), gguf=gguf)
 
     @classmethod
-    def parse(cls, text: str, *, base_url: str | None = None, api_key_env: str | None = None) -> Model:
+    def parse(
+        cls,
+        text: str,
+        *,
+        base_url: str | None = None,
+        api_key_env: str | None = None,
+        api_version: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Model:
         """A model as the command line names it: ``gpt-4o-mini``, ``local`` or ``local:FILE_OR_REPOSITORY``.
 
         >>> Model.parse("local:models/tiny.gguf")
@@ -106,8 +110,8 @@ class Model:
         """
         prefix, colon, gguf = text.partition(":")
         if prefix != "local":
-            return cls(text, base_url=base_url, api_key_env=api_key_env)
-        if base_url is not None or api_key_env is not None:
+            return cls(text, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=headers)
+        if any(given is not None for given in (base_url, api_key_env, api_version, headers)):
             raise InputError(f"the model {text} is served in this process; leave out the base URL and the key")
         if colon and not gguf:
             raise InputError("local: names no file; write local, or local:FILE.gguf")
@@ -146,40 +150,44 @@ class Address:
     Attributes:
         url: the base URL, with the password and the query that it may hold.
         key: the key, or `NO_KEY`.
-        key_header: the header that the key is sent in, as it is; "": as the ``openai`` package sends it.
-        headers, query: sent with every request.
+        headers: sent with every request, in place of those of the ``openai`` package; an empty one stands for none.
+        query: added to that of the URL.
+        secrets: the texts that no message may hold.
     """
 
     url: str
     key: str
-    key_header: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The texts that no message may hold."""
-        return secrets_in(self.url, self.key) + _long_enough([*self.headers.values(), *self.query.values()])
+    secrets: tuple[str, ...] = ()
 
 
 def address_of(model: Model) -> Address:
     """Where and how a model is asked.
 
     Raises:
-        InputError: the key is needed and its variable is not set.
+        InputError: the key is needed and its variable is not set, or one that headers or query name.
     """
+    url, key, own = server_url(model), api_key(model), _read(model.headers)
+    by_openai = {"OpenAI-Organization": model.organization, "OpenAI-Project": model.project}
+    headers = {name: value for name, value in by_openai.items() if value is not None}
+    version = {} if model.api_version is None else {API_VERSION: model.api_version}
+    if has_version(url, model.api_version):
+        headers |= {"Authorization": "", "api-key": "" if key == NO_KEY else key}
+    elif own and key == NO_KEY:
+        headers["Authorization"] = ""  # the headers bring what the server wants
+    replaced = {name.casefold() for name in own}
     return Address(
-        url=server_url(model),
-        key=api_key(model),
-        key_header="" if model.api_version is None else "api-key",
-        headers=_headers(model),
-        query=dict(model.query or {}) | ({} if model.api_version is None else {"api-version": model.api_version}),
+        url=url,
+        key=key,
+        headers={name: value for name, value in headers.items() if name.casefold() not in replaced} | own,
+        query=version | _read(model.query),
+        secrets=(*secrets_in(url, key), *model_secrets(model)),
     )
 
 
-def _headers(model: Model) -> dict[str, str]:
-    own = {"OpenAI-Organization": model.organization, "OpenAI-Project": model.project}
-    return {name: value for name, value in own.items() if value is not None} | dict(model.headers or {})
+def _read(values: Mapping[str, str] | None) -> dict[str, str]:
+    return values.read() if isinstance(values, HiddenValues) else {}
 
 
 def server_url(model: Model) -> str:
@@ -188,19 +196,10 @@ def server_url(model: Model) -> str:
     Raises:
         InputError: ``OPENAI_BASE_URL`` is not a URL.
     """
-    parts = urlsplit(_given_url(model))
-    path = parts.path.rstrip("/").removesuffix("/chat/completions")
-    if model.api_version is not None and not path.removesuffix("/openai"):
-        path = f"/openai/deployments/{quote(model.name, safe='')}"
-    return urlunsplit(parts._replace(path=path))
-
-
-def _given_url(model: Model) -> str:
-    if model.base_url is not None:
-        return model.base_url
-    url = os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
-    check_url(url, "OPENAI_BASE_URL")
-    return url
+    url, name = model.base_url, "base_url"
+    if url is None:
+        url, name = os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL, "OPENAI_BASE_URL"
+    return checked_url(url, name, model=model.name, api_version=model.api_version)
 
 
 def key_variable(model: Model) -> str:
@@ -219,7 +218,8 @@ def api_key(model: Model) -> str:
         return key
     if model.api_key_env is not None:
         raise InputError(f"the environment variable {model.api_key_env} is not set; set it to the key of {model.name}")
-    if public_url(server_url(model)) == OPENAI_URL:
+    brings_own = any(name.casefold() == "authorization" for name in model.headers or ())
+    if public_url(server_url(model)) == OPENAI_URL and not brings_own:
         raise InputError(
             f"no key for the model {model.name} on {OPENAI_URL}; set OPENAI_API_KEY, give a base URL, "
             "or use --model local"
@@ -232,16 +232,12 @@ def _environment_key(model: Model) -> str:
 
 
 def model_secrets(model: Model) -> tuple[str, ...]:
-    """The key, password and query values with which this process asks a model."""
+    """The key, password, headers and query values with which this process asks a model."""
     if model.is_local:
         return ()
-    sent = [*(model.headers or {}).values(), *(model.query or {}).values()]
-    return secrets_in(server_url(model), _environment_key(model)) + _long_enough(sent)
-
-
-def _long_enough(values: Iterable[str]) -> tuple[str, ...]:
-    """The values that are long enough to be secrets."""
-    return tuple(value for value in values if len(value) >= SHORTEST_SECRET)
+    hidden = [values for values in (model.headers, model.query) if isinstance(values, HiddenValues)]
+    sent = [value for values in hidden for value in values.secrets()]
+    return secrets_in(server_url(model), _environment_key(model)) + tuple(sent)
 
 
 def known_secrets(models: Iterable[Model] = ()) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from prompt_search.errors import RequestRefused
+from prompt_search.llm.address.base_url import other_url
 from prompt_search.llm.dialect.answer_lessons import lesson_of_answer
 from prompt_search.llm.dialect.refusal_lessons import lesson_of_refusal
 from prompt_search.llm.messages import Request, Response, Usage
@@ -82,6 +83,8 @@ class ResponseParser:
         self._request_timeout = request_timeout
         self._now = now
         self._secrets = model_secrets(model)
+        other = other_url(endpoint)
+        self._other_url = "" if other is None else f"; it may be {other}"
         self._pages = MOST_PAGES
         """Number of web pages since the last answer. A server that never answered may be none for chat at all."""
 
@@ -142,6 +145,7 @@ class ResponseParser:
             return replace(refused, lesson=replace(lesson, reason=self._line(lesson.reason)))
         if means in _REMEDIES:
             remedy = _REMEDIES[means].format(key=key_variable(self._model))
+            remedy += self._other_url if means == "model" else ""
             raise RequestRefused(f"{message}; {remedy}") from None
         if means == "passing":
             raise AttemptError(
@@ -167,7 +171,7 @@ class ResponseParser:
         message = self._line(f"{self._endpoint} sent a text that is not JSON: {told}")
         if self._pages <= MOST_PAGES:
             raise AttemptError("malformed", message) from None
-        return self._lost(f"malformed: {message}; check the base URL", reply, Usage())
+        return self._lost(f"malformed: {message}; check the base URL{self._other_url}", reply, Usage())
 
     def _not_understood(self, text: str, reply: HttpReply, usage: Usage) -> Response:
         """A whole reply that is no chat completion: another attempt would bring the same."""

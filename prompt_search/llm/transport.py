@@ -100,6 +100,7 @@ class HttpTransport:
         url: str,
         *,
         headers: Mapping[str, str],
+        private_headers: Mapping[str, str],
         query: Mapping[str, str],
         secrets: Iterable[str],
         request_timeout: float,
@@ -109,7 +110,8 @@ class HttpTransport:
 
         Args:
             url: the base URL; its query is sent with every request.
-            headers: the headers of every request.
+            headers: the headers of every request; a server that a request is sent on to does not get ``Authorization``.
+            private_headers: further headers, of which such a server gets none.
             query: what is added to that of the URL.
             secrets: what no reply may quote.
             request_timeout: seconds that one attempt may take.
@@ -131,6 +133,7 @@ class HttpTransport:
             ),
             timeout=aiohttp.ClientTimeout(total=request_timeout),
             proxy=environment_proxy(url) if trust_env else None,
+            middlewares=(_adding(private_headers, url),) if private_headers else (),
         )
         return cls(session, url, query, secrets)
 
@@ -160,6 +163,20 @@ class HttpTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _adding(headers: Mapping[str, str], url: str) -> aiohttp.ClientMiddlewareType:
+    """What adds headers to the requests to the server of a URL, and to no other that they are sent on to."""
+    import yarl
+
+    origin = yarl.URL(public_url(url)).origin()
+
+    async def add(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if request.url.origin() == origin:
+            request.headers.update(headers)
+        return await handler(request)
+
+    return add
 
 
 def environment_proxy(url: str) -> str | None:

@@ -74,6 +74,12 @@ Options:
   -m, --model <str>               Model to use instead of the study's: a model
                                   name, local, or local:FILE.gguf.
   --base-url <str>                URL of an OpenAI-compatible server.
+  --api-key-env <str>             Environment variable that holds the key;
+                                  default: OPENAI_API_KEY.
+  --api-version <str>             Version of Azure's API, such as 2024-10-21.
+  --header <list[str]>            Header of every request, NAME=VARIABLE: the
+                                  environment variable holds the value.
+                                  Repeatable.
   -j, --max-concurrency <int range>
                                   Largest number of requests in flight.
                                   [x>=1]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 import prompt_search as ps
 from tests.cli.helpers import CALLS, Prepared, Ran, edit, finished, on_terminal, started, stored_responses, unpadded
@@ -139,6 +140,54 @@ def test_base_url_alone_needs_a_single_model(command: Callable[..., Ran], projec
         "prompt-search: --base-url needs --model, because the study has several models; give both"
     )
     assert server.count == 0
+
+
+def test_key_headers_and_version_of_the_command_line(
+    command: Callable[..., Ran], project: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--header and --api-key-env name variables, --api-version is Azure's; what the study's model sends along goes to
+    no other address."""
+    monkeypatch.setenv("TEAM", "billing-MARKED")
+    monkeypatch.setenv("AZURE_KEY", "azure-MARKED")
+    base_url = re.search(r'ps\.Model\("fake", base_url="([^"]+)"', (project / "study.py").read_text())
+    assert base_url is not None
+    edit(project / "study.py", f'base_url="{base_url[1]}"', f'base_url="{base_url[1]}", headers={{"X-Old": "old"}}')
+    httpserver.expect_request("/openai/deployments/fake/chat/completions").respond_with_json(
+        {"error": {"message": "no azure-MARKED for billing-MARKED"}}, 401
+    )
+    options = ("--base-url", httpserver.url_for(""), "--api-version", "2024-10-21", "--api-key-env", "AZURE_KEY")
+    ran = command("run", "study.py", "--calls", "30", "-j", "1", *options, "--header", "X-Team=TEAM")
+    assert ran.error_line(1) == (
+        f"prompt-search: {httpserver.url_for('/openai/deployments/fake')} answered 401 for fake: no [key] for [key]; "
+        "check the key in AZURE_KEY; all responses are stored, and the same command resumes the run"
+    )
+    (sent, _), *_ = httpserver.log
+    assert (sent.args["api-version"], sent.headers["api-key"]) == ("2024-10-21", "azure-MARKED")
+    assert sent.headers["X-Team"] == "billing-MARKED"
+    assert "X-Old" not in sent.headers
+    assert "Authorization" not in sent.headers
+
+
+@pytest.mark.parametrize("given", ["X-Key", "X-Key=", "X-Key: hunter-22", "X-Key=hunter-22", "=TEAM-1"])
+def test_header_that_is_no_variable_is_not_quoted(command: Callable[..., Ran], project: Path, given: str) -> None:
+    """--header names a variable, so that no key is on the command line; a key that stands there is not printed."""
+    named = "a header" if given.startswith("=") else "X-Key"
+    assert command("run", "study.py", "--calls", "30", "--header", given).error_line(2) == (
+        "prompt-search: --header must be NAME=VARIABLE such as X-Team=TEAM, where an environment variable holds the "
+        f"value; give one for {named}"
+    )
+
+
+@pytest.mark.parametrize("option", [("--header", "X-Team=TEAM"), ("--api-version", "1"), ("--api-key-env", "TEAM")])
+def test_option_of_a_server_needs_a_single_model(
+    command: Callable[..., Ran], project: Path, option: tuple[str, str]
+) -> None:
+    """What is sent along does not say which of two models it is for."""
+    study = (project / "study.py").read_text()
+    (project / "study.py").write_text(re.sub(r"model=.*", 'model=ps.choice(["a", "b"]),', study))
+    assert command("run", "study.py", "--calls", "30", *option).error_line(2) == (
+        f"prompt-search: {option[0]} needs --model, because the study has several models; give both"
+    )
 
 
 def test_min_score_decides_the_exit_code(command: Callable[..., Ran], prepared: Prepared, stored: Path) -> None:

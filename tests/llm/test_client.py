@@ -31,6 +31,7 @@ from prompt_search.llm.price import Price, published_cost
 from prompt_search.llm.redaction import public_url, redact
 from prompt_search.llm.transport import Transport
 from prompt_search.testing import Body, FakeResponse, FakeServer, InProcessExecutor, failure
+from tests.llm.examples import complete, request_for
 
 KEY = "sk-test-MARKED0123456789abcdef"
 PATH = "/v1/chat/completions"
@@ -69,25 +70,6 @@ def answer(text: str | None = "positive", **changes: Any) -> dict[str, Any]:
 
 def model_at(server: HTTPServer, name: str = "tiny", **settings: Any) -> Model:
     return Model(name, base_url=server.url_for("/v1"), **settings)
-
-
-def request_for(model: Model, **parameters: Any) -> Request:
-    return Request(endpoint=model.endpoint, model=model.name, messages=(Message("user", "hi"),), parameters=parameters)
-
-
-def complete(
-    model: Model, waits: list[float] | None = None, parameters: dict[str, Any] | None = None, **settings: Any
-) -> Response:
-    """One request through a client whose sleep only writes down the seconds."""
-
-    async def sleep(seconds: float) -> None:
-        (waits if waits is not None else []).append(seconds)
-
-    async def run() -> Response:
-        async with Client(model, sleep=sleep, **settings) as client:
-            return await client.complete(request_for(model, **(parameters or {})))
-
-    return asyncio.run(run())
 
 
 def free_port() -> int:

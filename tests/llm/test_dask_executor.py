@@ -188,6 +188,28 @@ def test_key_is_the_workers(httpserver: HTTPServer, cluster: Cluster) -> None:
     assert response.error.endswith("answered 400 for m: [key] may not ask this")
 
 
+def test_headers_have_the_workers_variables(httpserver: HTTPServer, cluster: Cluster) -> None:
+    """A variable that a header names is read by the worker; this process need not have it, and does not get to see it."""
+    said = {"error": {"message": f"{KEY} may not ask this"}}
+    httpserver.expect_request("/v1/chat/completions", headers={"X-Key": f"Token {KEY}"}).respond_with_json(said, 400)
+
+    model = ps.Model("m", base_url=httpserver.url_for("/v1"), headers={"X-Key": "Token ${WORKER_KEY}"})
+    (response,) = ask(model, cluster.address)
+
+    assert (response.error or "").endswith("answered 400 for m: [key] may not ask this")
+
+
+def test_worker_without_a_header_s_variable(server: FakeServer, cluster: Cluster) -> None:
+    """Before anything is sent it is said which worker lacks the variable of a header."""
+    with pytest.raises(
+        InputError,
+        match=r"worker tcp://\S+ cannot send requests: the environment variable NOT_THERE is not set, which headers or",
+    ):
+        ask(server.model(headers={"X-Key": "${NOT_THERE}"}), cluster.address)
+
+    assert server.count == 0
+
+
 def test_worker_without_key(server: FakeServer, cluster: Cluster) -> None:
     """Before anything is sent it is said which worker lacks which variable."""
     model = server.model(api_key_env="NOT_THERE")

@@ -34,7 +34,7 @@ async def open_transport(sender: str, model: Model, request_timeout: float) -> N
     """Run on a worker: open its connections to a model's server, with its own key.
 
     Raises:
-        InputError: the worker has no key.
+        InputError: the worker lacks the key, or a variable that headers or query name.
     """
     await asyncio.to_thread(import_http_packages)
     if sender not in _transports:
