@@ -84,8 +84,8 @@ Options:
                                   Largest number of requests in flight.
                                   [x>=1]
   --seed <int>                    Seed to use instead of the study's.
-  --storage <str>                 SQLAlchemy URL of the storage; default: the
-                                  study's own, else
+  --storage <str>                 File (study.db) or SQLAlchemy URL of the
+                                  storage; default: the study's own, else
                                   sqlite:///prompt_search.db.  [env var:
                                   PROMPT_SEARCH_STORAGE]
   --name <str>                    Study name to use instead of the study's.

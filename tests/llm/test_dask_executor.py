@@ -189,7 +189,7 @@ def test_key_is_the_workers(httpserver: HTTPServer, cluster: Cluster) -> None:
 
 
 def test_headers_have_the_workers_variables(httpserver: HTTPServer, cluster: Cluster) -> None:
-    """A variable that a header names is read by the worker; this process need not have it, and does not get to see it."""
+    """A variable that a header names is read by the worker; this process need not have it, and does not see it."""
     said = {"error": {"message": f"{KEY} may not ask this"}}
     httpserver.expect_request("/v1/chat/completions", headers={"X-Key": f"Token {KEY}"}).respond_with_json(said, 400)
 
