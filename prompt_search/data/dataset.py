@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 class Dataset:
     """Labelled rows with a target column.
 
-    Missing values become ``None``, NumPy scalars become Python ones, and dates become ISO text.
+    Missing values become ``None``, NumPy scalars become Python ones, and dates become ISO text. Numbers as targets of
+    a table are whole numbers if all of them are whole: pandas makes labels 1 and 0 the floats 1.0 and 0.0.
 
     Args:
         frame: a pandas DataFrame, or anything with ``to_pandas`` (a Hugging Face or polars table), of shape
@@ -51,7 +52,7 @@ class Dataset:
 
     Raises:
         DataError: no rows, a missing, unnamed or repeated column, an empty target, an unknown value in the split
-            column, or a value that cannot be written into a prompt.
+            column, two labels that look the same, or a value that cannot be written into a prompt.
 
     >>> import pandas as pd
     >>> data = Dataset(pd.DataFrame({"Sentence": ["good", "bad"], "label": ["yes", "no"]}),
@@ -82,10 +83,12 @@ class Dataset:
         columns: Mapping[str, str] | None = None,
         split: str | None = None,
     ) -> Dataset:
-        """Read csv, tsv, jsonl (ndjson), json (a list of objects) or parquet, in UTF-8 with or without BOM.
+        """Read csv, tsv, jsonl (ndjson), json (a list of objects) or parquet, in UTF-8, or in UTF-16 with a BOM.
 
         Values of a csv or tsv file are text exactly as written, and an empty cell is ``""``. A column becomes numbers
-        only if every value, written back, is the same text (``7`` and ``1.5`` are, ``007`` and ``1.50`` are not).
+        only if every value, written back, is the same text (``7`` and ``1.5`` are, ``007`` and ``1.50`` are not). Where
+        the header has no comma (tab) but semicolons, tabs or bars, these separate the columns. White space around names
+        of columns, rows without content, and columns without name and content are left out.
 
         Args:
             path: the file; the data set is named after it.

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+import string
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from prompt_search.data.origin import Origin
 from prompt_search.data.rows import Row, listed
+from prompt_search.data.splits import is_categorical
 from prompt_search.errors import DataError
+
+_AROUND_NAMES: Final = string.whitespace + "\u00a0\u200b\u2060\ufeff"
+"""What is left out at both ends of a column's name: it comes from spreadsheets and joined files, and nobody sees it."""
+
+_INVISIBLE: Final = frozenset("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
+"""Characters that make two labels differ although they look the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +53,23 @@ class LabelledRows:
     sides: tuple[str, ...]
 
 
-def check_names(names: Sequence[str], *, file: str, line: int | None = None) -> None:
-    """Check the names of a table's columns.
+def clean_names(names: Sequence[str], *, file: str, line: int | None = None) -> list[str]:
+    """The names of a table's columns, without the white space and byte order marks around them.
 
     Raises:
         DataError: a column has no name, or two have the same.
     """
-    for position, name in enumerate(names):
-        if not name.strip():
+    cleaned = [name.strip(_AROUND_NAMES) for name in names]
+    for position, name in enumerate(cleaned):
+        if not name:
             raise DataError(
                 f"column {position + 1} has no name; name it, or save the table without its index",
                 file=file,
                 line=line,
             )
-        if name in names[:position]:
+        if name in cleaned[:position]:
             raise DataError(f"the column {name!r} appears twice; rename one", file=file, line=line)
+    return cleaned
 
 
 def labelled_rows(table: Table, *, target: str, columns: Mapping[str, str], split: str | None) -> LabelledRows:
@@ -81,20 +92,24 @@ def labelled_rows(table: Table, *, target: str, columns: Mapping[str, str], spli
         raise origin.error("there is no column besides the target; a prompt needs at least one field")
     if not table.records:
         raise origin.error("there are no rows; at least one is needed")
-    rows = []
+    cells = []
     sides = []
     for index, record in enumerate(table.records):
         values = {name: _plain_cell(record.get(sources[name]), index, name, origin) for name in [*fields, target]}
-        if _is_missing(values[target], text=table.text):
+        if _is_missing(values[target]):
             raise origin.row_error(index, f"the target {target!r} is empty; fill it or drop the row")
-        rows.append(Row(values, target=target))
+        cells.append(values)
         if split is not None:
             sides.append(_side(record.get(sources[split]), index, split, origin))
-    return LabelledRows(fields, tuple(rows), tuple(sides))
+    _check_targets([values[target] for values in cells], target, origin)
+    if not table.text:
+        _make_whole(cells, target)
+    return LabelledRows(fields, tuple(Row(values, target=target) for values in cells), tuple(sides))
 
 
 def _renamed(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
     """Field name to source column, in the order of the source."""
+    columns = {field: source.strip(_AROUND_NAMES) for field, source in columns.items()}
     for field, source in columns.items():
         if source not in table.names:
             raise table.origin.error(
@@ -136,11 +151,45 @@ def _side(value: Any, index: int, column: str, origin: Origin) -> str:
     return side
 
 
-def _is_missing(value: Any, *, text: bool) -> bool:
-    """Whether a target is empty. In a source that is all text the word NaN means a missing number."""
-    if isinstance(value, str):
-        return not value.strip() or (text and value.strip().casefold() == "nan")
-    return value is None or value == [] or value == {}
+def _is_missing(value: Any) -> bool:
+    """Whether a target is empty."""
+    return not value.strip() if isinstance(value, str) else value is None or value == [] or value == {}
+
+
+def _make_whole(cells: Sequence[dict[str, Any]], target: str) -> None:
+    """Make targets 1.0 and 0.0 the numbers 1 and 0 where all are whole: pandas makes such numbers of labels."""
+    targets = [values[target] for values in cells]
+    if all(type(value) in (int, float) and value == value // 1 for value in targets):
+        for values in cells:
+            values[target] = int(values[target])
+
+
+def _check_targets(targets: Sequence[Any], target: str, origin: Origin) -> None:
+    """Refuse two labels that look the same.
+
+    Raises:
+        DataError: with the row of the second one.
+    """
+    texts = [value for value in targets if isinstance(value, str)]
+    if len(texts) < len(targets) or not is_categorical(
+        [Row({target: _visible(text)}, target=target) for text in texts]
+    ):
+        return  # a space more or less in free text makes no class
+    first: dict[str, tuple[int, str]] = {}
+    for index, text in enumerate(texts):
+        before, other = first.setdefault(_visible(text), (index, text))
+        if other != text:
+            raise origin.row_error(
+                index,
+                f"the target {target!r} is {text!a}, which looks like {other!a} ({origin.place(before)}); "
+                "write both in the same way",
+            )
+
+
+def _visible(text: str) -> str:
+    """A label as it looks: without invisible characters and with single spaces."""
+    plain = unicodedata.normalize("NFC", "".join(character for character in text if character not in _INVISIBLE))
+    return " ".join(plain.split())
 
 
 def _plain(value: Any) -> Any:

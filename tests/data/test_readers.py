@@ -97,7 +97,7 @@ def test_every_format_gives_the_same_rows(write: Write, tmp_path: Path) -> None:
         ("a.json", "[]", "a.json: there are no rows; at least one is needed"),
         ("a.csv", "text,kind\na,x\n", "a.csv: there is no target column 'label'; there are: text, kind"),
         ("a.csv", "label\nx\n", "a.csv: there is no column besides the target; a prompt needs at least one field"),
-        ("a.csv", "text,label\na,x\nb,NaN\n", "a.csv line 3: the target 'label' is empty; fill it or drop the row"),
+        ("a.csv", "text,label\na,x\nb, \n", "a.csv line 3: the target 'label' is empty; fill it or drop the row"),
         (
             "a.csv",
             "text,label\na,b,x\n",
@@ -130,11 +130,15 @@ def test_every_format_gives_the_same_rows(write: Write, tmp_path: Path) -> None:
             'text,label\n"a" b,y\n',
             "a.csv line 2: not valid csv (*); close each quoted field, and double the quotes inside it",
         ),
-        ("a.csv", b"text,label\na,x\nb\xe9,y\n", "a.csv line 3: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        (
+            "a.csv",
+            b"text,label\na,x\nb\xe9,y\n",
+            "a.csv line 3: the byte 0xe9 is not UTF-8 (in Windows-1252 it is 'é'); save the file as UTF-8",
+        ),
         (
             "a.csv",
             b"\xef\xbb\xbftext,label\na,x\nb\xe9,y\n",
-            "a.csv line 3: the byte 0xe9 is not UTF-8; save the file as UTF-8",
+            "a.csv line 3: the byte 0xe9 is not UTF-8 (in Windows-1252 it is 'é'); save the file as UTF-8",
         ),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": }\n', "a.jsonl line 2: not valid JSON (*); correct it"),
         (

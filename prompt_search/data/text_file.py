@@ -1,0 +1,82 @@
+"""The text of a data file: its encoding, its byte order marks and its line ends."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import Final
+
+from prompt_search.errors import DataError
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""The byte order marks, and the encodings that they stand for."""
+
+_OTHER_KINDS: Final = (
+    (b"PK\x03\x04", "a spreadsheet or another zip file; save it as csv in UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "an old spreadsheet; save it as csv in UTF-8"),
+    (b"\x1f\x8b", "compressed by gzip; unpack it"),
+    (b"PAR1", "a parquet file; name it .parquet"),
+)
+"""What files begin with that are no text, and what to do."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        DataError: the file is missing, unreadable or empty.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError("the file does not exist; check the path", file=str(path)) from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({error.strerror}); check the path", file=str(path)) from error
+    if not content.strip():
+        raise DataError("the file is empty; it needs at least one row", file=str(path))
+    return content
+
+
+def read_text(path: Path) -> str:
+    r"""The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+
+    Byte order marks at the start of any line are left out: they are there where files were joined. A file whose lines
+    end in ``\r`` alone gets newlines.
+
+    Raises:
+        DataError: the file is missing, unreadable, empty, or no text in these encodings.
+    """
+    content = read_bytes(path)
+    for start, kind in _OTHER_KINDS:
+        if content.startswith(start):
+            raise DataError(f"the file is {kind}", file=str(path))
+    mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
+    content = content.removeprefix(mark)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise _undecodable(content, encoding, error, str(path)) from None
+    if "\0" in text[:1_000] and text[:1_000].count("\0") * 3 > len(text[:1_000]):
+        raise DataError("the file looks like UTF-16 without a byte order mark; save it as UTF-8", file=str(path))
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    text = "\n".join(line.lstrip("\ufeff") for line in text.split("\n"))
+    if not text.strip():
+        raise DataError("the file is empty; it needs at least one row", file=str(path))
+    return text
+
+
+def _undecodable(content: bytes, encoding: str, error: UnicodeDecodeError, file: str) -> DataError:
+    if encoding != "utf-8":
+        return DataError(f"the file is not whole {encoding[:6].upper()}; save it as UTF-8", file=file)
+    line = content.count(b"\n", 0, error.start) + 1
+    byte = content[error.start : error.start + 1]
+    meant = byte.decode("cp1252", "replace")
+    hint = "" if meant == "\ufffd" else f" (in Windows-1252 it is {meant!r})"
+    return DataError(f"the byte 0x{byte[0]:02x} is not UTF-8{hint}; save the file as UTF-8", file=file, line=line)
