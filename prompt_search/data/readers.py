@@ -5,9 +5,11 @@ Whatever is wrong with a file is a `DataError` with the file and, where there is
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +19,15 @@ from typing import Any
 from prompt_search.data.origin import Origin
 from prompt_search.data.table import Table, check_names
 from prompt_search.errors import DataError, MissingExtra
+
+DELIMITERS = (",", ";", "\t", "|")
+"""The characters between the fields of a csv file."""
+
+_DECLARED = re.compile(r"\s*sep=([,;\t|])[^\S\n]*\n", re.IGNORECASE)
+"""The line with which spreadsheets declare the delimiter."""
+
+_INVISIBLE = " \t\r\n\u00a0\u200b\u200e\u200f\u2060\ufeff"
+"""Characters around the name of a column that nobody sees."""
 
 
 def read_file(path: Path) -> Table:
@@ -82,8 +93,11 @@ def _bytes(path: Path) -> bytes:
 
 
 def _text(path: Path) -> str:
-    """The text of a file in UTF-8, without a byte order mark."""
+    """The text of a file in UTF-8, without the byte order marks that begin it, or begin a line where files were
+    joined."""
     content = _bytes(path)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError("the file is UTF-16; save it as UTF-8", file=str(path))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -93,6 +107,7 @@ def _text(path: Path) -> str:
         raise DataError(
             f"the byte 0x{content[start]:02x} is not UTF-8; save the file as UTF-8", file=str(path), line=line
         ) from None
+    text = re.sub("(?m)^\ufeff+", "", text)
     if not text.strip():
         raise DataError("the file is empty; it needs at least one row", file=str(path))
     return text
@@ -104,12 +119,17 @@ def _one_line(error: Exception) -> str:
 
 def _read_csv(path: Path, delimiter: str = ",") -> Table:
     text = _text(path)
+    delimiter = _delimiter(text, delimiter)
+    declared = _DECLARED.match(text)
+    if declared:
+        text = text[declared.end() :]
     # The limit of 131,072 characters for a field is global; the reader itself has no option for it.
     limit = csv.field_size_limit(sys.maxsize)
     try:
-        (first, names), *records = _csv_records(text, delimiter, str(path))
+        (first, header), *records = _csv_records(text, delimiter, str(path), 2 if declared else 1)
     finally:
         csv.field_size_limit(limit)
+    names = [name.strip(_INVISIBLE) for name in header]
     check_names(names, file=str(path), line=first)
     for line, record in records:
         if len(record) != len(names):
@@ -124,20 +144,31 @@ def _read_csv(path: Path, delimiter: str = ",") -> Table:
     return Table(Origin(str(path), [line for line, _ in records]), names, rows, text=True)
 
 
+def _delimiter(text: str, delimiter: str) -> str:
+    """The delimiter that the first line declares or shows: another than the usual one where that does not occur."""
+    declared = _DECLARED.match(text)
+    if declared:
+        return declared[1]
+    header = text.lstrip().split("\n", 1)[0]
+    others = [other for other in DELIMITERS if other in header]
+    return others[0] if delimiter not in header and len(others) == 1 else delimiter
+
+
 def _read_tsv(path: Path) -> Table:
     return _read_csv(path, "\t")
 
 
-def _csv_records(text: str, delimiter: str, file: str) -> list[tuple[int, list[str]]]:
-    """The header and the records that are not blank, each with the number of its first line."""
+def _csv_records(text: str, delimiter: str, file: str, line: int = 1) -> list[tuple[int, list[str]]]:
+    """The header and the records that are not blank, each with the number of its first line; ``line`` is that of the
+    text."""
+    before = line - 1
     reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     records: list[tuple[int, list[str]]] = []
-    line = 1
     try:
         for record in reader:
             if record:
                 records.append((line, record))
-            line = reader.line_num + 1
+            line = before + reader.line_num + 1
     except csv.Error as error:
         raise DataError(
             f"not valid csv ({_one_line(error)}); close each quoted field, and double the quotes inside it",
@@ -184,6 +215,8 @@ def _read_jsonl(path: Path) -> Table:
     records = []
     lines = []
     for line, text in enumerate(_text(path).split("\n"), start=1):
+        if line == 1 and re.match(r"\s*\[\s*(?:\{|$)", text):
+            raise DataError("this is a JSON list, not an object per line; name the file .json", file=str(path), line=1)
         if text.strip():
             records.append(_object(_json(text, str(path), line), str(path), line))
             lines.append(line)
@@ -192,6 +225,8 @@ def _read_jsonl(path: Path) -> Table:
 
 def _read_json(path: Path) -> Table:
     text = _text(path)
+    if re.match(r"\s*\{.*\}\s*\n\s*\{", text):
+        raise DataError("this is an object per line, not a JSON list; name the file .jsonl", file=str(path))
     items = _json(text, str(path), 1)
     if not isinstance(items, list):
         raise DataError(
