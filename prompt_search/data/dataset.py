@@ -118,8 +118,9 @@ class Dataset:
 
     @property
     def labels(self) -> list[str]:
-        """The distinct targets as text, sorted; of targets that are lists, their members."""
-        return sorted({str(label) for row in self.rows for label in references(row.target)})
+        """The distinct targets as text, sorted; of targets that are lists, their members. Whole numbers have no
+        ``.0``."""
+        return sorted({_label_text(label) for row in self.rows for label in references(row.target)})
 
     @property
     def is_categorical(self) -> bool:
@@ -227,3 +228,7 @@ class Dataset:
             if counted
             else "",
         )
+
+
+def _label_text(label: Any) -> str:
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)

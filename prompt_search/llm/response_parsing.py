@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from prompt_search._json import whole_characters
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.address.base_url import other_url
 from prompt_search.llm.dialect.answer_lessons import lesson_of_answer
@@ -112,7 +113,7 @@ class ResponseParser:
         return Response(error=error, latency_s=latency_s, cost_usd=self._model.cost(Usage()))
 
     def _line(self, text: str) -> str:
-        return redacted_line(text, self._secrets)
+        return redacted_line(whole_characters(text), self._secrets)
 
     def _connection_error(self, failure: Failure, why: str) -> AttemptError:
         where = self._endpoint
@@ -206,7 +207,7 @@ class ResponseParser:
             return self._refused(request, _error_of(choice), reply, body, worked=True)
         self._pages = 0
         response = Response(
-            text=answer.text,
+            text=whole_characters(answer.text),
             finish_reason=answer.finish_reason,
             logprobs=answer.logprobs,
             usage=usage,

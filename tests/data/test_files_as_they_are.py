@@ -240,3 +240,19 @@ def test_columns_are_found_by_the_name_in_the_file(write: Write) -> None:
     path = write("a.csv", " full text ,label\na,x\n")
     for source in (" full text ", "full text"):
         assert Dataset.read(path, target="label", columns={"text": source}).rows[0].text == "a"
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([1.0, 0.0], ["0", "1"]),
+        ([1.5, 0.0], ["0", "1.5"]),
+        ([1, 0], ["0", "1"]),
+        ([True, False], ["False", "True"]),
+        (["01", "1"], ["01", "1"]),
+    ],
+)
+def test_labels_of_numbers_are_those_that_a_model_says(values: list[Any], labels: list[str]) -> None:
+    """Whole numbers that pandas keeps as floats are labels without a decimal point."""
+    frame = pd.DataFrame({"text": [f"t {number}" for number in range(20)], "label": values * 10})
+    assert Dataset(frame, target="label").labels == labels
