@@ -20,6 +20,7 @@ WITHHELD = completion("", finish_reason="content_filter")
 REFUSED = {
     "bad_request": failure(400, "no"),
     "content_filter": WITHHELD,
+    "context_length": failure(400, "This model's maximum context length is 4096 tokens"),
 }
 """Replies that are the prompt's fault, by the kind of error that they give."""
 
@@ -69,6 +70,39 @@ def test_refused_rows_do_not_flip_the_verdict(fake: InProcessExecutor, kind: str
     failed = samples[samples["error"].notna()]
     assert set(failed["score"]) == {0.0}
     assert set(failed["error"].str.partition(":")[0]) == {kind}
+
+
+@pytest.mark.parametrize(
+    "reply", [completion(""), completion("y", finish_reason="length"), completion("<think>yes", finish_reason="length")]
+)
+def test_empty_and_cut_answers_do_not_flip_the_verdict(fake: InProcessExecutor, reply: dict[str, Any]) -> None:
+    """A prompt whose answers are empty or cut off on half of the rows is wrong on them, and its share is told."""
+
+    def answer(body: Body) -> Any:
+        if "plain" in prompt_of(body):
+            return reply if number(body) % 4 >= 2 else right(body)
+        return right(body) if number(body) % 5 < 3 else wrong(body)
+
+    fake.answer = answer
+    result = study(fake, test=list(range(20, 60))).run(600)
+    default = result.samples_df().query("trial == 0 and split == 'test'")
+    assert (len(default), default["score"].mean(), default["score"].isna().sum()) == (40, 0.5, 0)
+    assert default["answer"].isna().sum() == 20
+    assert result.verdict == "not shown"
+    assert "50% of the default prompt's test answers could not be read." in result.headline.splitlines()[0]
+
+
+@pytest.mark.parametrize("details", [{}, {"completion_tokens_details": {"reasoning_tokens": 1000}}])
+def test_tokens_outside_of_the_completion_are_paid(fake: InProcessExecutor, details: dict[str, Any]) -> None:
+    """Reasoning that stands in the total alone counts against a budget in tokens, which is not exceeded."""
+    usage = {"prompt_tokens": 50, "completion_tokens": 5, "total_tokens": 1055, **details}
+    fake.answer = lambda body: completion(right(body), usage=usage)
+    result = study(fake).run(ps.Budget(calls=1000, tokens=20_000))
+    calls = result.calls_df()
+    paid = calls[calls["attempts"] > 0]
+    assert set(paid["prompt_tokens"].dropna()) == {50}
+    assert set(paid["completion_tokens"].dropna()) == {1005}
+    assert result.summary["tokens"] == fake.count * 1055 <= 20_000
 
 
 def test_rates_beside_each_other_are_over_the_same_rows(fake: InProcessExecutor) -> None:
