@@ -14,6 +14,9 @@ from prompt_search.answers.final_part import final_part
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
+CUT_WHILE_THINKING = "cut off while thinking"
+"""The beginning of the reason for a response whose reasoning does not end."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unparsed:
@@ -103,7 +106,7 @@ def final_text(response: Response, *, quotes_tags: bool = False) -> str | Unpars
     text = final_part(response.text, quotes_tags=quotes_tags)
     cut = response.finish_reason == "length"
     if text is None:
-        return Unparsed(f"cut off while thinking{'; raise max_tokens' if cut else ': the reasoning does not end'}")
+        return Unparsed(f"{CUT_WHILE_THINKING}{'; raise max_tokens' if cut else ': the reasoning does not end'}")
     if not text.strip():
         if cut:
             return Unparsed("the response is empty, as its tokens ended before the answer; raise max_tokens")

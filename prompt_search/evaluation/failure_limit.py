@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prompt_search.answers.base import Unparsed, quoted
+from prompt_search.answers.base import CUT_WHILE_THINKING, Unparsed, quoted
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.failures import fault_of
 from prompt_search.llm.messages import ANSWER_LIMITS, Response
@@ -102,7 +102,7 @@ class UnreadLimit:
             return
         self._unread += 1
         self._unread_prompts.add(prompt)
-        empty = not response.text.strip()
+        empty = not response.text.strip() or answer.reason.startswith(CUT_WHILE_THINKING)
         self._empty += empty
         self._without_room += empty or response.finish_reason == "length"
         several = len(self._unread_prompts) >= MIN_FAILING_PROMPTS

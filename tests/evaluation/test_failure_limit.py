@@ -56,6 +56,14 @@ def test_the_limit_that_the_study_uses_is_named(parameters: dict[str, Any], line
     assert line in str(caught.value)
 
 
+def test_thinking_that_never_ends_counts_as_an_empty_answer(fake: InProcessExecutor) -> None:
+    """A model whose answers are all cut off while it thinks ends the run, with few prompts too."""
+    fake.answer = completion("<think>hm", finish_reason="length")
+    with pytest.raises(ps.RequestRefused, match=r"the last 20 answers could not be read, .*: cut off while thinking"):
+        study(fake, template=ps.Template('{{ choice("a", ["x", "y"]) }} {{ row.text }}')).run(200)
+    assert fake.count < 40
+
+
 def test_answers_that_are_cut_off_end_the_run_from_three_prompts_on() -> None:
     """A text that is cut off may be the prompt's doing, so that one or two prompts are not enough."""
     limit, hm = UnreadLimit(), Response(text="hm, let me\nthink", finish_reason="length")

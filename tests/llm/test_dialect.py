@@ -64,6 +64,11 @@ def asked(parameters: Mapping[str, Any] = FULL, roles: str = "system user") -> R
         ("response_format type must be one of \"text\" or \"json_object\", but got: json_schema",
          'response_format = "json_schema" is refused'),
         ("Unrecognized request argument supplied: reasoning_effort", "the parameter reasoning_effort is refused"),
+        (
+            "'response_format.type' must be 'text' or 'json_object'",
+            'response_format = "json_schema" is refused',
+        ),
+        ("response_format: Input should be 'text'", 'response_format = "json_schema" is refused'),
         ("System role not supported", "the system role is refused"),
         ("Developer instruction is not enabled for models/gemma-3-27b-it", "the system role is refused"),
         ("Conversation roles must alternate user/assistant/user/assistant/...", "the system role is refused"),

@@ -23,12 +23,16 @@ INVISIBLE = re.compile(
 )
 
 
+BACKTICK_IN_WORD = re.compile(r"(?<=[^\W\d_])`(?=[^\W\d_])")
+
+
 def cleaned(text: str) -> str:
     """The text with plain quotes, dashes, widths and ligatures, composed accents and no invisible characters.
 
     >>> cleaned("Don’t\\u200b know\\xa0ﬁrst – １")
     "Don't know first - 1"
     """
+    text = BACKTICK_IN_WORD.sub("'", text)
     if text.isascii():
         return text
     visible = INVISIBLE.sub("", text.translate(TYPOGRAPHY))

@@ -41,7 +41,7 @@ _UNSUPPORTED = re.compile(
     r"un(?:known|recognized|recognised|expected)|not (?:permitted|allowed|available|enabled|implemented|accepted|"
     r"recognized|valid|compatible|a valid)|unavailable|forbidden|cannot find field|deprecated|incompatible|disabled|"
     r"only the default|\binvalid\b|extra (?:inputs|fields?)|does ?n[o']t (?:exist|accept|allow)|cannot (?:be )?use|"
-    r"\bremove\b|is not one of|must be one of|value is not|not_supported",
+    r"\bremove\b|is not one of|(?:must|should) (?:be|contain)\b|value is not|not_supported",
     re.IGNORECASE,
 )
 _BOUND = re.compile(

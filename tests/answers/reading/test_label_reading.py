@@ -207,3 +207,11 @@ def test_a_first_line_counts_more_than_an_example_after_it() -> None:
     assert read_label(text, SENTIMENT) == ("negative", True)
     assert read_label("negative\n\nLabel: negative", SENTIMENT) == ("negative", False)
     assert read_label("Negative?\nNo. Label: positive", SENTIMENT) == ("positive", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [("Don`t know", "Don't know"), ("`Know`", "Know"), ("I don`t know", "Don't know")]
+)
+def test_backtick_in_a_word_is_an_apostrophe(text: str, label: str) -> None:
+    """A backtick between letters is an apostrophe, and one around a word is markdown."""
+    assert Label(["Know", "Don't know"]).parse(Response(text=text)) == label
