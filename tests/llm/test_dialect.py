@@ -69,6 +69,12 @@ def asked(parameters: Mapping[str, Any] = FULL, roles: str = "system user") -> R
             'response_format = "json_schema" is refused',
         ),
         ("response_format: Input should be 'text'", 'response_format = "json_schema" is refused'),
+        (
+            ("litellm.UnsupportedParamsError: openai does not support parameters: ['logprobs', 'top_logprobs'], for "
+            "model=gpt-5-mini. To drop these, set `litellm.drop_params=True`. LiteLLM: model group 'gpt-5-mini' failed "
+            "with the error above. No fallback was attempted."),
+            "the parameter logprobs is refused",
+        ),
         ("System role not supported", "the system role is refused"),
         ("Developer instruction is not enabled for models/gemma-3-27b-it", "the system role is refused"),
         ("Conversation roles must alternate user/assistant/user/assistant/...", "the system role is refused"),

@@ -51,7 +51,11 @@ _BOUND = re.compile(
 )
 _FLOOR = re.compile(r"at least|minimum|below|too (?:small|low)|>=|≥|positive|\bor more\b|greater than or equal",
                     re.IGNORECASE)  # fmt: skip
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:[,_]\d{3})*(?:\.\d+)?(?![\w])")
+_CLEAR_BOUND = re.compile(
+    r"<=|≤|>=|≥|less than|at most|at least|maximum|minimum|max allowed|between|valid range|up to|positive",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)-?\d+(?:[,_]\d{3})*(?:\.\d+)?(?![\w])")
 _PREFILL = re.compile(
     r"prefill|(?:last|final) (?:message|role|turn)|end with (?:a|an|the) (?:user|tool)|ends? with assistant|"
     r"messages at the end|must (?:be|have role).{0,12}\buser\b",
@@ -106,7 +110,9 @@ def _of_roles(request: Request, error: ServerError, words: str) -> Lesson | None
 
 
 def _of_parameters(request: Request, error: ServerError, words: str) -> Lesson | None:
-    unsupported, bound = _UNSUPPORTED.search(words), _BOUND.search(words)
+    unsupported = _UNSUPPORTED.search(words)
+    # Where a parameter is refused as a whole, words such as "above" may be about anything.
+    bound = (_CLEAR_BOUND if unsupported else _BOUND).search(words)
     for name in _named(request.parameters, error, words):
         if bound and not (unsupported and _only_default(words)):
             # Some servers call the number of listed tokens "logprobs".
