@@ -107,6 +107,13 @@ def run(
             ),
         ),
     ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt",
+            help="A whole prompt to race beside the template's: .j2 or .json, as exported or by hand; may be repeated.",
+        ),
+    ] = None,
     min_score: Annotated[
         float | None,
         typer.Option("--min-score", help="Exit with code 3 when the winner's test score is below this number."),
@@ -126,6 +133,7 @@ def run(
     On a terminal the command prints an estimate and asks for confirmation first, unless the model runs on this machine
     or all responses are stored.
     """
+    from prompt_search.prompts.prompt import Prompt
     from prompt_search.study.progress import choose_display
 
     settings = RunSettings(
@@ -149,6 +157,8 @@ def run(
         scheduler=scheduler,
     )
     study = load_study(file, overrides)
+    for path in prompt or ():
+        study.enqueue(prompt=Prompt.read(path))
     if dry_run:
         typer.echo(size_text(study.space()))
         typer.echo(repr(study.estimate(settings.budget)))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from prompt_search.errors import InputError
 
-Kind = Literal["choice", "flag", "integer", "order", "examples", "request", "model", "answer"]
+Kind = Literal["choice", "flag", "integer", "order", "examples", "request", "model", "answer", "written"]
 
 ID_LENGTH = 26
 """Largest number of characters in the identifier of an option."""
@@ -114,6 +114,12 @@ class Factor:
     def texts(self) -> tuple[str, ...]:
         """The text of each option."""
         return self.names or tuple(option_text(option) for option in self.options)
+
+    @property
+    def proposed(self) -> int:
+        """The number of options, from the first, that a search may propose. Prompts that somebody wrote as a whole
+        enter it by themselves."""
+        return 1 if self.kind == "written" else len(self.options)
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -115,8 +115,21 @@ class Prompt:
         return cls._checked(prompt_files.source_of_json(body, name), body, name)
 
     @classmethod
+    def from_text(cls, text: str, name: str = "prompt") -> Prompt:
+        """A prompt written by hand: text with ``{{ row.field }}``, and with chat blocks where it has several messages.
+
+        Raises:
+            TemplateError: a syntax error, or a choice function.
+
+        >>> Prompt.from_text("Translate: {{ row.word }}").messages({"word": "cat"})
+        [{'role': 'user', 'content': 'Translate: cat'}]
+        """
+        return cls._checked(text, {}, name)
+
+    @classmethod
     def read(cls, path: str | Path) -> Prompt:
-        """Read a prompt exported as ``.j2`` or ``.json``; it renders to the bytes that were scored.
+        """Read a prompt exported as ``.j2`` or ``.json``; it renders to the bytes that were scored. A ``.j2`` file that
+        was written by hand is read, too.
 
         Raises:
             InputError: there is no such file, it has another suffix, or it is not a prompt.

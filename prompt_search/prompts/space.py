@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
@@ -24,6 +25,12 @@ __all__ = ["Candidate", "Condition", "Factor", "Kind", "Options", "SearchSpace",
 
 OPTIONS_SHOWN = 20
 """Number of options that a notebook shows of one factor."""
+
+WRITTEN = "written"
+"""The name of the choice that says which prompt was written as a whole."""
+
+FROM_TEMPLATE = "(template)"
+"""The option of `WRITTEN` for the candidates that come from the template."""
 
 EXACT_COUNT_LIMIT = 4_096
 """Number of combinations of parent factors up to which a space is enumerated rather than estimated."""
@@ -50,6 +57,26 @@ class SearchSpace:
         self.by_name = {factor.name: factor for factor in factors}
         self._active_names = active_names
         self._active_by_parents: dict[tuple[tuple[str, int], ...], tuple[str, ...]] = {}
+
+    def with_written(self, names: Sequence[str]) -> SearchSpace:
+        """The same space, and beside it prompts that were written as a whole.
+
+        They are the options of one more choice, `WRITTEN`, whose first option stands for all candidates of this space.
+        With any other of its options no further choice is active.
+
+        Args:
+            names: the names of the prompts.
+        """
+        written = Factor(name=WRITTEN, kind="written", options=(FROM_TEMPLATE, *names))
+        others = [replace(each, conditions=(*each.conditions, Condition(WRITTEN, (0,)))) for each in self.factors]
+
+        def active_names(values: Mapping[str, Any]) -> list[str]:
+            if values.get(WRITTEN, FROM_TEMPLATE) != FROM_TEMPLATE:
+                return [WRITTEN]
+            own = {name: value for name, value in values.items() if name != WRITTEN}
+            return [WRITTEN, *self._active_names(own)]
+
+        return SearchSpace([*others, written], active_names, {WRITTEN, *self.parents})
 
     def values(self, positions: Mapping[str, int] | Candidate) -> dict[str, Any]:
         """Option values by factor name."""
@@ -127,7 +154,7 @@ class SearchSpace:
 
     def sample(self, generator: random.Random) -> Candidate:
         """A candidate whose options are sampled uniformly and independently."""
-        return self.candidate({factor.name: generator.randrange(len(factor.options)) for factor in self.factors})
+        return self.candidate({factor.name: generator.randrange(factor.proposed) for factor in self.factors})
 
     def suggest(self, trial: optuna.trial.Trial) -> Candidate:
         """The candidate that an Optuna trial suggests.
@@ -139,7 +166,7 @@ class SearchSpace:
             {
                 factor.name: factor.ids.index(trial.suggest_categorical(factor.name, factor.ids))
                 for factor in self.factors
-                if len(factor.options) > 1
+                if factor.proposed > 1
             }
         )
 

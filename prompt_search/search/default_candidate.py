@@ -95,7 +95,7 @@ def _alternatives(space: SearchSpace) -> Iterator[Candidate]:
     seen = {space.candidate({})}
     for count in range(1, MOST_CHANGED + 1):
         for factors in combinations(space.factors, count):
-            for options in product(*(range(1, len(factor.options)) for factor in factors)):
+            for options in product(*(range(1, factor.proposed) for factor in factors)):
                 names = [factor.name for factor in factors]
                 candidate = space.candidate(dict(zip(names, options, strict=True)))
                 if candidate not in seen:

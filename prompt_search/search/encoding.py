@@ -110,7 +110,7 @@ def _sampling_options(factor: Factor) -> NDArray[np.int64]:
 
     A prompt without examples is a very different prompt; one with five or six of them is nearly the same.
     """
-    levels = np.arange(len(factor.options), dtype=np.int64)
+    levels = np.arange(factor.proposed, dtype=np.int64)
     if factor.kind == "examples" and factor.options[0] == 0:
         return np.append(np.zeros((len(levels) - 1) // 2, dtype=np.int64), levels)
     return levels

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from prompt_search.prompts.space import SearchSpace
+from prompt_search.prompts.space import WRITTEN, SearchSpace
 
 if TYPE_CHECKING:
     import optuna
@@ -58,7 +58,8 @@ def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> Propo
     distributions = _distributions(space)
 
     def propose(trials: Sequence[ObservedTrial], count: int) -> list[Mapping[str, int]]:
-        study = _study([_frozen(space, distributions, trial, "complete") for trial in trials], given)
+        observed = [trial for trial in trials if not trial.positions.get(WRITTEN)]  # which have no choices to learn of
+        study = _study([_frozen(space, distributions, trial, "complete") for trial in observed], given)
         return [space.suggest(study.ask(distributions)).to_dict() for _ in range(count)] if distributions else []
 
     return propose
@@ -95,7 +96,7 @@ def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, batch_rows: int
 def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     from optuna.distributions import CategoricalDistribution
 
-    return {factor.name: CategoricalDistribution(factor.ids) for factor in space.factors if len(factor.options) > 1}
+    return {factor.name: CategoricalDistribution(factor.ids) for factor in space.factors if factor.proposed > 1}
 
 
 def _frozen(

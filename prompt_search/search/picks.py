@@ -127,7 +127,7 @@ class Picks:
         for _ in range(RANDOM_ATTEMPTS):
             if len(found) >= count:
                 break
-            trial = self._trials.add({factor.name: generator.randrange(len(factor.options)) for factor in factors})
+            trial = self._trials.add({factor.name: generator.randrange(factor.proposed) for factor in factors})
             found += [trial] if trial else []
         return found
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, count
 from typing import Any
 
 from prompt_search.answers.base import Answer
+from prompt_search.answers.forms import from_dict
 from prompt_search.data.dataset import Dataset
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, StudyError, TemplateError
@@ -17,9 +20,12 @@ from prompt_search.llm.model import Model
 from prompt_search.prompts.factors import Candidate, Factor, Kind, Options
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import SearchSpace
+from prompt_search.prompts.space import FROM_TEMPLATE, WRITTEN, SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
+
+SHORTEST_EXAMPLE = 12
+"""Number of characters that a row's fields have together at least where their standing in a prompt is no accident."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +40,7 @@ class CandidatePrompts:
         models, answers: models and answer forms to choose from.
         request: request parameters, each a value or a choice.
         settings: the choices outside of the template, those with a single option included; the first is the answer's.
+        written: prompts that somebody wrote as a whole, by name.
     """
 
     template: Template
@@ -44,12 +51,38 @@ class CandidatePrompts:
     answers: Sequence[Answer]
     request: Mapping[str, Any]
     settings: Sequence[Factor]
+    written: Mapping[str, Prompt] = field(default_factory=dict)
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space: choices of the template, and settings with more than one option."""
         extra = [factor for factor in self.settings if len(factor.options) > 1]
-        return self.template.space(self._any_row, pool=self.pool, extra=extra)
+        own = self.template.space(self._any_row, pool=self.pool, extra=extra)
+        return own.with_written(tuple(self.written)) if self.written else own
+
+    def with_written(self, prompt: Prompt) -> CandidatePrompts:
+        """The same candidates, and one more prompt that somebody wrote as a whole.
+
+        Raises:
+            InputError: the prompt has choices of its own, reads what is not there, or a choice has the name `WRITTEN`.
+        """
+        template = Template(prompt.source, name=prompt.name, context=self.template.context)
+        if template.names:
+            raise TemplateError(
+                "a prompt that is enqueued as a whole has no choices; fill them in, or give the template to a study",
+                template=prompt.name,
+                line=template.lines[template.names[0]],
+            )
+        template.check(self.data.fields, self.data.target)
+        if WRITTEN in (*self.template.names, *self.request):
+            raise StudyError(
+                f"{WRITTEN!r} is a choice here and says which prompt was enqueued as a whole; rename yours"
+            )
+        form = from_dict(prompt.answer) if prompt.answer else self.answers[0]
+        source = template.specialize({"answer": form.name}, self._any_row, pool=self.pool)
+        names = chain([prompt.name], (f"{prompt.name} {number}" for number in count(2)))
+        name = next(name for name in names if name not in (FROM_TEMPLATE, *self.written))
+        return replace(self, written={**self.written, name: replace(prompt, source=source)})
 
     @property
     def _any_row(self) -> Row:
@@ -58,6 +91,9 @@ class CandidatePrompts:
 
     def prepared(self, candidate: Candidate) -> PreparedPrompt:
         """The prompt of a candidate, with its model and answer form."""
+        written = self._written_as(candidate)
+        if written is not None:
+            return self._prepared_as_written(written, self.space.texts(candidate))
         values = self.space.values(candidate)
         answer: Answer = values.get("answer", self.answers[0])
         model: Model = values.get("model", self.models[0])
@@ -73,12 +109,44 @@ class CandidatePrompts:
         )
         return PreparedPrompt(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
 
+    def _written_as(self, candidate: Candidate) -> Prompt | None:
+        """The prompt of a candidate that was written as a whole; None for those of the template."""
+        return self.written.get(self.space.texts(candidate).get(WRITTEN, FROM_TEMPLATE))
+
+    def _prepared_as_written(self, prompt: Prompt, choices: Mapping[str, str]) -> PreparedPrompt:
+        """A prompt written as a whole. An exported one is sent as it was, another with the study's settings."""
+        answer = from_dict(prompt.answer) if prompt.answer else self.answers[0]
+        model = next((model for model in self.models if model.name == prompt.model), self.models[0])
+        first = {key: options_of(value)[0] for key, value in self.request.items()}
+        settings = {} if prompt.answer else {"temperature": 0, **answer.parameters, **first}
+        parameters = {key: value for key, value in {**settings, **prompt.parameters}.items() if value is not None}
+        sent = replace(prompt, choices=choices, parameters=parameters, answer=answer.to_dict(), model=model.name)
+        return PreparedPrompt(prompt=sent, answer=answer, model=model.name, endpoint=model.endpoint)
+
+    def _rows_not_in(self, source: str) -> Sequence[int]:
+        """The search rows whose fields do not all stand in a prompt, be it as text or as a literal."""
+        if "nearest(" in source:  # nearest leaves out the row itself
+            return self.search_rows
+        shown = source.replace("\\n", "\n").replace('\\"', '"')
+
+        def stands(index: int) -> bool:
+            texts = [str(self.data.rows[index][name]).strip() for name in self.data.fields]
+            if sum(map(len, texts)) < SHORTEST_EXAMPLE or not all(text in shown for text in texts):
+                return False
+            return all(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", shown) for text in texts)
+
+        return [index for index in self.search_rows if not stands(index)]
+
     def prepared_with_rows(self, candidate: Candidate) -> tuple[PreparedPrompt, Sequence[int]]:
         """The prompt of a candidate, and the rows that it may be scored on."""
         return self.prepared(candidate), self.rows_for(candidate)
 
     def rows_for(self, candidate: Candidate) -> Sequence[int]:
-        """The rows that a candidate may be scored on: the search rows that its prompt does not show as examples."""
+        """The rows that a candidate may be scored on: the search rows that its prompt does not show as examples. A
+        prompt that was written as a whole shows the rows whose fields all stand in it."""
+        written = self._written_as(candidate)
+        if written is not None:
+            return self._rows_not_in(written.source)
         values = self._template_choices(candidate)
         pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]
         if not pickers or pickers == ["nearest"]:  # nearest leaves out the row itself
@@ -96,7 +164,7 @@ class CandidatePrompts:
         own = {
             name: value
             for name, value in self.space.values(candidate).items()
-            if name not in ("answer", "model", *self.request)
+            if name not in ("answer", "model", WRITTEN, *self.request)
         }
         return {**own, "answer": self.space.texts(candidate).get("answer") or self.settings[0].texts[0]}
 

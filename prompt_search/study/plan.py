@@ -24,6 +24,8 @@ from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric
 from prompt_search.prompts.factors import Candidate, Options
 from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.space import WRITTEN
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.search.order import common_order, design
@@ -37,6 +39,9 @@ TEST_SHARE = 0.3
 
 POOL_ROWS = 100
 """Number of search rows that few-shot examples may come from."""
+
+PROMPT = "prompt"
+"""The key of a prompt that was enqueued as a whole, in the identity of a study."""
 
 HELD_OUT_SHARE = 0.3
 """Share of the rows that are test rows, unless the settings or the data say otherwise."""
@@ -84,7 +89,7 @@ class StudyPlan:
         models: the models to choose from.
         search_rows, test_rows: positions of the search rows and of the test rows, in their common order.
         prompts: the search space, and the prompts of its candidates.
-        enqueued: choices of candidates that are raced in any case.
+        enqueued: candidates that are raced in any case: choices, or prompts that were written as a whole.
     """
 
     settings: StudySettings
@@ -93,10 +98,10 @@ class StudyPlan:
     search_rows: list[int]
     test_rows: list[int]
     prompts: CandidatePrompts
-    enqueued: tuple[Mapping[str, Any], ...] = ()
+    enqueued: tuple[Mapping[str, Any] | Prompt, ...] = ()
 
     @classmethod
-    def of(cls, settings: StudySettings, enqueued: Sequence[Mapping[str, Any]] = ()) -> StudyPlan:
+    def of(cls, settings: StudySettings, enqueued: Sequence[Mapping[str, Any] | Prompt] = ()) -> StudyPlan:
         """The plan of a study with these settings, and these candidates enqueued.
 
         Raises:
@@ -131,18 +136,20 @@ class StudyPlan:
                 settings=settings_factors(settings.answer, answers, settings.model, models, request),
             ),
         )
-        for choices in enqueued:
-            plan = plan.with_enqueued(choices)
+        for each in enqueued:
+            plan = plan.with_enqueued(each)
         return plan
 
-    def with_enqueued(self, choices: Mapping[str, Any]) -> StudyPlan:
-        """The same plan with one more candidate that is raced in any case.
+    def with_enqueued(self, candidate: Mapping[str, Any] | Prompt) -> StudyPlan:
+        """The same plan with one more candidate that is raced in any case: choices, or a prompt written as a whole.
 
         Raises:
-            InputError: an unknown choice or option.
+            InputError: an unknown choice or option, or a prompt that does not fit the data.
         """
-        self.prompts.space.candidate_of(choices)
-        return replace(self, enqueued=(*self.enqueued, dict(choices)))
+        if isinstance(candidate, Prompt):
+            return replace(self, prompts=self.prompts.with_written(candidate), enqueued=(*self.enqueued, candidate))
+        self.prompts.space.candidate_of(candidate)
+        return replace(self, enqueued=(*self.enqueued, dict(candidate)))
 
     def changed(self, *, name: str, test: Sequence[int] | None = None) -> StudyPlan:
         """The same study under another name, and with other test rows where they are given."""
@@ -177,7 +184,9 @@ class StudyPlan:
     @property
     def enqueued_candidates(self) -> list[Candidate]:
         """The candidates that are raced in any case."""
-        return [self.prompts.space.candidate_of(choices) for choices in self.enqueued]
+        names = iter(self.prompts.written)
+        chosen = [{WRITTEN: next(names)} if isinstance(each, Prompt) else each for each in self.enqueued]
+        return [self.prompts.space.candidate_of(choices) for choices in chosen]
 
     @property
     def first_candidates(self) -> list[Candidate]:
@@ -203,7 +212,10 @@ class StudyPlan:
             "search": SEARCH_VERSION,
             "sampler": type(settings.sampler).__name__ if settings.sampler else "default",
             "pruner": type(settings.pruner).__name__ if settings.pruner else "default",
-            "enqueued": [prompts.space.texts(candidate) for candidate in self.enqueued_candidates],
+            "enqueued": [
+                {**prompts.space.texts(candidate), **({PROMPT: each.to_dict()} if isinstance(each, Prompt) else {})}
+                for candidate, each in zip(self.enqueued_candidates, self.enqueued, strict=True)
+            ],
         }
 
     def check_budget(self, budget: Budget) -> None:

@@ -12,13 +12,14 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.space import WRITTEN
 from prompt_search.report.result import Result
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
 from prompt_search.storage.store import Store, open_to_read
 from prompt_search.storage.summary import Summary, changes
-from prompt_search.study.plan import StudyPlan
+from prompt_search.study.plan import PROMPT, StudyPlan
 from prompt_search.study.recorder import RunRecorder
 from prompt_search.study.run import new_race
 from prompt_search.study.snapshot import ProgressReporter
@@ -35,10 +36,11 @@ def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
         of: name of the stored study.
         memory: the storage in memory of the study's last run, for a study without a storage.
     """
-    rescored = plan.changed(name=f"{of} rescored")
     store = _opened(plan, memory)
     try:
         stored = _stored_study(store, of)
+        plan = _with_prompts_of(plan, stored.record)
+        rescored = plan.changed(name=f"{of} rescored")
         store.open_study(rescored.name, _checked_identity(plan, stored.record), fresh=True)
         store.copy_calls(of, rescored.name)
         in_own_thread(lambda: _Rescoring(rescored, store, stored).main(), lambda: None)
@@ -47,6 +49,15 @@ def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
         if store is not memory:
             store.close()
         raise
+
+
+def _with_prompts_of(plan: StudyPlan, record: StudyRecord) -> StudyPlan:
+    """The plan with the prompts that the stored study raced as a whole, which are candidates of that study alone."""
+    with reading(f"the enqueued prompts of study {record.study!r}"):
+        whole = [each for each in record.identity.get("enqueued", ()) if PROMPT in each]
+        prompts = [Prompt.from_dict(each[PROMPT], each[WRITTEN]) for each in whole]
+    choices = [each for each in plan.enqueued if not isinstance(each, Prompt)]
+    return StudyPlan.of(plan.settings, [*choices, *prompts])
 
 
 def _opened(plan: StudyPlan, memory: Store | None) -> Store:

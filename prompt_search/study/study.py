@@ -180,16 +180,22 @@ class Study(_PlanAttributes):
         self._memory: Store | None = None
         """The storage of the last run, where the study keeps everything in memory."""
 
-    def enqueue(self, choices: Mapping[str, Any]) -> None:
+    def enqueue(self, choices: Mapping[str, Any] | None = None, *, prompt: Prompt | str | None = None) -> None:
         """Add a candidate that becomes a trial in any case, right after the default (as Optuna's ``enqueue_trial``).
 
         Args:
             choices: the option, or its text, by choice name; choices that are missing have their first option.
+            prompt: in place of choices a prompt that was written as a whole, as text with ``{{ row.field }}`` or as a
+                `Prompt`. It is raced like the others; instead of choices it has a name, in the column ``written``. One
+                with an answer form is sent as it is, another with the study's first form, model and request parameters.
 
         Raises:
-            InputError: an unknown choice or option.
+            InputError: an unknown choice or option, or a prompt that does not fit the data.
         """
-        self.plan = self.plan.with_enqueued(choices)
+        if (choices is None) == (prompt is None):
+            raise StudyError("enqueue takes either choices or a whole prompt=; give one of them")
+        whole = Prompt.from_text(prompt) if isinstance(prompt, str) else prompt
+        self.plan = self.plan.with_enqueued(choices or {} if whole is None else whole)
 
     @property
     def optuna_study(self) -> OptunaStudy:
@@ -210,8 +216,8 @@ class Study(_PlanAttributes):
         """
         settings = self.plan.settings
         study = Study(**{**{field.name: getattr(settings, field.name) for field in fields(settings)}, **changes})
-        for choices in self.plan.enqueued:
-            study.enqueue(choices)
+        for candidate in self.plan.enqueued:
+            study.plan = study.plan.with_enqueued(candidate)
         study._memory = self._memory
         return study
 

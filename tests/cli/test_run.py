@@ -428,3 +428,16 @@ def test_secrets_of_a_base_url_are_not_in_the_command_to_resume_with(
         "interrupted: all responses are stored; resume with: prompt-search run study.py --calls 30 --base-url "
         "'https://me:***@example.org/v1?code=[key]'"
     )
+
+
+def test_whole_prompts_are_raced(project: Path, server: FakeServer, command: Callable[..., Ran]) -> None:
+    """Prompts in files are raced beside the template's, and one that does not fit is an error before any request."""
+    (project / "mine.j2").write_text("What is the sentiment?\n{{ row.text }}\n")
+    (project / "other.j2").write_text("What is the sentiment of {text}?\n")
+    wrong = command(*RUN, "--prompt", "mine.j2", "--prompt", "other.j2")
+    assert wrong.error_line(2) == (
+        "error: other.j2 line 1: {text} is sent as it is written; write {{ row.text }} for the row's value"
+    )
+    assert server.count == 0
+    assert command(*RUN, "--prompt", "mine.j2").code == 0
+    assert open_study().trials_df()["written"].tolist()[:3] == ["(template)", "mine.j2", "(template)"]

@@ -35,7 +35,7 @@ def read_file(path: str | Path) -> tuple[str, Mapping[str, Any]]:
     if file.suffix not in (".j2", ".json"):
         raise InputError(f"{path}: a prompt is read from .j2 or .json, got {file.suffix or 'no suffix'!r}")
     try:
-        text = file.read_bytes().decode("utf-8")
+        text = file.read_bytes().decode("utf-8-sig")
         if file.suffix == ".json":
             body = json.loads(text)
             return source_of_json(body, file.name), body

@@ -1,0 +1,253 @@
+"""Prompts that somebody wrote as a whole are raced beside the candidates of the template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+import prompt_search as ps
+from prompt_search.errors import InputError, StudyError, TemplateError
+from prompt_search.search.settings import SEARCH_VERSION
+from prompt_search.testing import InProcessExecutor
+from tests.study.examples import DATA, SOURCE, assert_equal_results, data, study, truth
+
+CAREFUL = "Take care with every word.\n\nText: {{ row.text }}\nLabel:"
+"""A prompt that is always right: the model of these tests is, wherever it reads "care"."""
+
+PLAIN = "Label this.\n{{ row.text }}"
+
+CHAT = """{% chat role="system" %}With care: {{ labels | join(" or ") }}.{% endchat %}
+{% chat role="user" %}{{ row.text }}{% endchat %}"""
+
+CARELESS = SOURCE.replace(', "Decide with care."', "")
+"""The template without the instruction that is always right."""
+
+
+def own_metric(answer: Any, row: Any) -> bool:
+    """Another metric than the default."""
+    return bool(answer == row.target)
+
+
+def raced(fake: InProcessExecutor, *prompts: ps.Prompt | str, storage: str | None = None, **settings: Any) -> ps.Study:
+    """A study whose template is never always right, with prompts enqueued."""
+    fake.answer = truth
+    made = study(fake, storage, template=ps.Template(CARELESS), **settings)
+    for prompt in prompts:
+        made.enqueue(prompt=prompt)
+    return made
+
+
+def test_written_prompt_may_win(fake: InProcessExecutor) -> None:
+    """A prompt that is better than all candidates of the template wins, and ships as it was written."""
+    result = raced(fake, CAREFUL).run(300)
+    assert result.best.source == CAREFUL
+    assert result.best.choices == {"written": "prompt"}
+    assert result.test_score(result.best_trial).mean == 1.0
+    trials = result.trials_df()
+    assert [trials.loc[1, name] for name in ("written", "instruction", "listed", "cue")] == ["prompt", None, None, None]
+    assert set(trials["written"].drop(1)) == {"(template)"}
+    assert "written by hand" in repr(result)
+
+
+def test_search_proposes_no_candidate_with_a_written_prompt(fake: InProcessExecutor) -> None:
+    """Each written prompt is one trial, right after the default; all other trials are of the template."""
+    result = raced(fake, PLAIN, CAREFUL).run(400)
+    written = result.trials_df()["written"].tolist()
+    assert written[:3] == ["(template)", "prompt", "prompt 2"]
+    assert set(written[3:]) == {"(template)"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "messages"),
+    [
+        (PLAIN, [("user", "Label this.\nbad thing number 0")]),
+        (ps.Prompt.from_text(PLAIN), [("user", "Label this.\nbad thing number 0")]),
+        (ps.Prompt(source=PLAIN, name="mine"), [("user", "Label this.\nbad thing number 0")]),
+        (CHAT, [("system", "With care: negative or positive."), ("user", "bad thing number 0")]),
+        ('{{ row["text"] | upper }}', [("user", "BAD THING NUMBER 0")]),
+        ("{% if row.text %}{{ row.text }}{% endif %}", [("user", "bad thing number 0")]),
+        ('Reply {"label": …} for\r\n{{ row.text }}\r\n', [("user", 'Reply {"label": …} for\nbad thing number 0')]),
+        ("{# a note #}\n{{ row.text }}", [("user", "bad thing number 0")]),
+        ("The {{ target }} of {{ row.text }}", [("user", "The label of bad thing number 0")]),
+        ("{% raw %}{{ x }}{% endraw %} {{ row.text }}", [("user", "{{ x }} bad thing number 0")]),
+        (ps.Prompt(source=PLAIN, parameters={"top_p": 0.5}), [("user", "Label this.\nbad thing number 0")]),
+    ],
+)
+def test_written_prompt_is_sent_as_it_is(
+    fake: InProcessExecutor, prompt: ps.Prompt | str, messages: list[tuple[str, str]]
+) -> None:
+    """Text, chat blocks and the study's variables render as they do anywhere else, with the study's settings."""
+    made = raced(fake, prompt, request={"seed": 7})
+    (candidate,) = made.plan.enqueued_candidates
+    prepared = made.prepared(candidate)
+    request = prepared.request(DATA.rows[0].fields)
+    assert [(each.role, each.content) for each in request.messages] == messages
+    own = {} if isinstance(prompt, str) else prompt.parameters
+    assert request.parameters == {"temperature": 0, **made.answers[0].parameters, "seed": 7, **own}
+    assert ps.Prompt.from_dict(prepared.prompt.to_dict()).render(DATA.rows[0].fields) == request.messages
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        (
+            "Classify.",
+            (
+                "prompt: no field of the row is shown, so the model gets the same prompt for every row; write "
+                "{{ row.text }}"
+            ),
+        ),
+        ("Classify {text}", "prompt line 1: {text} is sent as it is written; write {{ row.text }} for the row's value"),
+        ("{{ text }}", "prompt line 1: undefined variable 'text'; a field of the row is written {{ row.text }}"),
+        ("{{ row.body }}", "prompt line 1: the rows have no field 'body'; they have text"),
+        (
+            "{{ row.label }}",
+            "prompt line 1: row.label is the target, which a prompt must not contain; use another field",
+        ),
+        (
+            '{{ choice("a", ["b", "c"]) }} {{ row.text }}',
+            ("prompt: 'choice' is a choice function, so this is a template, not a prompt; open it with Template.read"),
+        ),
+        (
+            "{{ row.text",
+            "prompt line 1: template syntax: unexpected end of template, expected 'end of print statement'.",
+        ),
+    ],
+)
+def test_written_prompt_is_checked_at_once(fake: InProcessExecutor, prompt: str, said: str) -> None:
+    """What is wrong with a prompt is one line, before any call, and the study stays as it was."""
+    made = raced(fake)
+    with pytest.raises(InputError) as caught:
+        made.enqueue(prompt=prompt)
+    assert str(caught.value) == said
+    assert made.plan.enqueued == ()
+    assert fake.count == 0
+
+
+def test_prompt_with_choices_is_no_written_prompt(fake: InProcessExecutor) -> None:
+    """A prompt whose source still has choices is refused with its line."""
+    with pytest.raises(TemplateError, match=r"mine line 2: a prompt that is enqueued as a whole has no choices; fill"):
+        raced(fake, ps.Prompt(source='{{ row.text }}\n{{ choice("a", ["b", "c"]) }}', name="mine"))
+
+
+def test_enqueue_takes_one_thing(fake: InProcessExecutor) -> None:
+    """Neither nothing nor choices and a prompt together can be enqueued."""
+    made = raced(fake)
+    for choices, prompt in ((None, None), ({"cue": ""}, PLAIN)):
+        with pytest.raises(StudyError, match=r"^enqueue takes either choices or a whole prompt=; give one of them$"):
+            made.enqueue(choices, prompt=prompt)
+
+
+def test_choice_of_the_same_name_is_refused(fake: InProcessExecutor) -> None:
+    """A choice called written would share its column with the names of prompts."""
+    made = study(fake, template=ps.Template('{{ choice("written", ["a", "b"]) }} {{ row.text }}'))
+    with pytest.raises(StudyError, match="'written' is a choice here and says which prompt was enqueued as a whole"):
+        made.enqueue(prompt=PLAIN)
+
+
+def test_study_without_written_prompts_is_what_it_was(fake: InProcessExecutor) -> None:
+    """Nothing about written prompts is in the identity or the space of a study that has none."""
+    made = study(fake)
+    made.enqueue({"cue": "Answer:"})
+    assert made.identity()["enqueued"] == [{"instruction": "Classify.", "listed": "no", "cue": "Answer:"}]
+    assert made.identity()["search"] == SEARCH_VERSION
+    assert "written" not in made.space().by_name
+
+
+def test_text_is_part_of_the_identity(fake: InProcessExecutor, storage: str) -> None:
+    """A stored study with another written prompt is not continued."""
+    raced(fake, CAREFUL, storage=storage).run(60)
+    with pytest.raises(StudyError, match="enqueued"):
+        raced(fake, PLAIN, storage=storage).run(60)
+
+
+def test_resumed_study_is_the_same(fake: InProcessExecutor, storage: str, tmp_path: Path) -> None:
+    """A run that was ended by its budget goes on to the same result as one that was not."""
+    whole = raced(fake, CAREFUL, PLAIN, storage=f"sqlite:///{tmp_path / 'other.db'}").run(300)
+    fake.fail_after = fake.count + 90
+    with pytest.raises(ps.RunError):
+        raced(fake, CAREFUL, PLAIN, storage=storage).run(300)
+    fake.fail_after = None
+    assert_equal_results(raced(fake, CAREFUL, PLAIN, storage=storage).run(300), whole)
+
+
+def test_written_and_chosen_candidates_are_raced_together(fake: InProcessExecutor) -> None:
+    """Choices and prompts enter in the order in which they were enqueued, and ``replace`` keeps them."""
+    made = raced(fake)
+    made.enqueue({"cue": "Answer:"})
+    made.enqueue(prompt=PLAIN)
+    made.enqueue({"cue": ""})
+    trials = made.replace(seed=3).run(150).trials_df()
+    assert trials["written"].tolist()[:4] == ["(template)", "(template)", "prompt", "(template)"]
+    assert trials["cue"].tolist()[:4] == ["Label:", "Answer:", None, ""]
+
+
+def test_exported_winner_is_raced_again(fake: InProcessExecutor, tmp_path: Path) -> None:
+    """A prompt of an earlier study is sent as it was there, and rows that it shows are not scored with it."""
+    shots = '{% for shot in examples("shots", min=2, max=3) %}{{ shot.text }}: x\n{% endfor %}{{ row.text }}'
+    fake.answer = truth
+    best = study(fake, template=ps.Template(shots), request={"top_p": 0.5}).prompt()
+    path = best.export(tmp_path / "best.j2")
+    made = raced(fake, ps.Prompt.read(path))
+    (candidate,) = made.plan.enqueued_candidates
+    sent = made.prepared(candidate).request(DATA.rows[0].fields)
+    assert [each.to_dict() for each in sent.messages] == best.messages(DATA.rows[0].fields)
+    assert sent.parameters == best.parameters
+    shown = {row for row in made.search_rows if DATA.rows[row].text + ":" in best.text}
+    assert shown
+    assert set(made.search_rows) - set(made.rows_for(candidate)) == shown
+
+
+def test_rescored_study_keeps_its_written_prompts(fake: InProcessExecutor, storage: str) -> None:
+    """Rescoring with another metric, by a study that enqueues nothing, reads the same trials."""
+    result = raced(fake, CAREFUL, PLAIN, storage=storage).run(200)
+    again = study(fake, storage, template=ps.Template(CARELESS), metric=own_metric).rescore("study")
+    assert again.trials_df()["written"].tolist() == result.trials_df()["written"].tolist()
+    assert again.best.source == result.best.source
+
+
+def test_cross_fit_races_written_prompts(fake: InProcessExecutor) -> None:
+    """Each search of a cross-fit has the written prompt."""
+    crossed = raced(fake, CAREFUL).cross_fit(600, folds=2)
+    assert crossed.result.best.source == CAREFUL
+
+
+@pytest.mark.parametrize("sampler", [optuna.samplers.RandomSampler(0), optuna.samplers.TPESampler(seed=0)])
+@pytest.mark.parametrize("pruner", [None, optuna.pruners.MedianPruner()])
+def test_samplers_and_pruners_of_optuna_leave_written_prompts_alone(
+    fake: InProcessExecutor, sampler: Any, pruner: Any
+) -> None:
+    """A user's sampler proposes candidates of the template alone, a pruner sees all trials."""
+    result = raced(fake, CAREFUL, sampler=sampler, pruner=pruner).run(200)
+    assert result.trials_df()["written"].tolist().count("prompt") == 1
+    assert len(result.trials_df()) > 4
+
+
+def test_everything_is_told_of_a_written_prompt(fake: InProcessExecutor, storage: str, tmp_path: Path) -> None:
+    """Estimate, preflight, tables, reports, notebooks, comparisons, files and Optuna know a written prompt."""
+    made = raced(fake, CAREFUL, storage=storage)
+    assert made.estimate(200).calls <= 200
+    assert made.preflight(200).prompts > 1
+    result = made.run(200)
+    assert CAREFUL.splitlines()[0] in result._repr_html_()
+    for name in ("report.md", "report.html"):
+        assert "Take care with every word." in result.report(tmp_path / name).read_text(encoding="utf-8")
+    assert result.optuna_study.trials[1].params == {"written": "1 prompt"}
+    assert result.optuna_study.trials[1].user_attrs["prompt"] == result.best.text
+    assert "prompt" in result.effects_df().query("choice == 'written'")["option"].tolist()
+    for suffix in (".j2", ".json"):
+        again = ps.Prompt.read(result.best.export(tmp_path / f"best{suffix}"))
+        assert again.messages(DATA.rows[0].fields) == result.best.messages(DATA.rows[0].fields)
+    assert ps.open_result(storage, "study").best.source == CAREFUL
+
+
+def test_two_models_race_a_written_prompt_on_its_own(fake: InProcessExecutor) -> None:
+    """A prompt that names one of the study's models is sent to it, another to the first."""
+    models = ps.choice([fake.model("one"), fake.model("two")])
+    named = ps.Prompt(source=PLAIN, model="two")
+    made = raced(fake, named, CAREFUL, model=models, data=data(40))
+    assert [made.prepared(each).model for each in made.plan.enqueued_candidates] == ["two", "one"]
+    assert made.run(150).trials_df()["written"].tolist()[1:3] == ["prompt", "prompt 2"]
