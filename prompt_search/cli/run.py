@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -133,7 +133,6 @@ def run(
     On a terminal the command prints an estimate and asks for confirmation first, unless the model runs on this machine
     or all responses are stored.
     """
-    from prompt_search.prompts.prompt import Prompt
     from prompt_search.study.progress import choose_display
 
     settings = RunSettings(
@@ -157,8 +156,7 @@ def run(
         scheduler=scheduler,
     )
     study = load_study(file, overrides)
-    for path in prompt or ():
-        study.enqueue(prompt=Prompt.read(path))
+    _enqueue(study, prompt or ())
     if dry_run:
         typer.echo(size_text(study.space()))
         typer.echo(repr(study.estimate(settings.budget)))
@@ -272,6 +270,14 @@ def rescore(
     with opened_storage(url):  # an error where there is none, which rescoring would create
         pass
     print_result(study.replace(storage=url).rescore(of), url)
+
+
+def _enqueue(study: Study, paths: Iterable[str]) -> None:
+    """Race the prompts in some files beside the template."""
+    from prompt_search.prompts.prompt import Prompt
+
+    for path in paths:
+        study.enqueue(prompt=Prompt.read(path))
 
 
 def run_study(study: Study, settings: RunSettings) -> Result:

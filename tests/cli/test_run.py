@@ -436,7 +436,7 @@ def test_whole_prompts_are_raced(project: Path, server: FakeServer, command: Cal
     (project / "other.j2").write_text("What is the sentiment of {text}?\n")
     wrong = command(*RUN, "--prompt", "mine.j2", "--prompt", "other.j2")
     assert wrong.error_line(2) == (
-        "error: other.j2 line 1: {text} is sent as it is written; write {{ row.text }} for the row's value"
+        "prompt-search: other.j2 line 1: {text} is sent as it is written; write {{ row.text }} for the row's value"
     )
     assert server.count == 0
     assert command(*RUN, "--prompt", "mine.j2").code == 0
