@@ -98,7 +98,7 @@ Options:
   --folds <int>                   Cross-fit in this number of folds: each row
                                   is scored by a search that did not use it.
                                   Useful for few rows.
-  --prompt <str>                  A whole prompt to race beside the
+  --prompt <list[str]>            A whole prompt to race beside the
                                   template's: .j2 or .json, as exported or by
                                   hand; may be repeated.
   --min-score <float>             Exit with code 3 when the winner's test
