@@ -79,6 +79,8 @@ CHANNEL = re.compile(r"<\|channel\|>\s{0,9}(\w{1,20})[^<]{0,200}(?:<\|constrain\
 
 CHANNEL_AFTER_ANOTHER = re.compile(rf"<\|end\|>\s{{0,9}}(?:<\|start\|>\w{{1,20}})?{CHANNEL.pattern}")
 
+NOT_SPACE = re.compile(r"\S")
+
 MESSAGE_ENDS = re.compile(r"<\|(?:end|return|call)\|>")
 
 
@@ -133,20 +135,22 @@ def after_tags(text: str, *, quotes_tags: bool) -> str | None:
     tags.sort(key=lambda pair: pair[0].start())
     outside: list[str] = []
     thinking, begin, quoted = bool(tags) and not tags[0][1], 0, 0
+    # What stands before a tag is copied only where it is kept: thousands of tags may follow the same beginning.
+    word = NOT_SPACE.search(text)
     for tag, opens in tags:
-        before = text[begin : tag.start()]
         if opens and not thinking:
-            if quotes_tags and before.strip():
+            if quotes_tags and word and word.start() < tag.start():
                 quoted += 1
                 continue
-            outside.append(before)
+            outside.append(text[begin : tag.start()])
             thinking = True
         elif not opens and quoted:
             quoted -= 1
         elif not opens:
             if not thinking:
-                outside.append(before)
+                outside.append(text[begin : tag.start()])
             thinking, begin = False, tag.end()
+            word = NOT_SPACE.search(text, begin)
     if thinking:
         return None
     outside.append(text[begin:])

@@ -20,7 +20,7 @@ _SYNTAX: Final = (
 )
 """Patterns of what Jinja refuses, each with the cure."""
 
-_COMMENT = re.compile(r"^(?P<before>.*)\{#(?P<comment>.*?)#\}(?P<after>.*)$", re.MULTILINE)
+_COMMENT = re.compile(r"^(?P<before>.*)\{#(?![-+])(?P<comment>.*?)#\}(?P<after>.*)$", re.MULTILINE)
 _TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}")
 _LETTER = re.compile(r"[^\W\d_]")
 

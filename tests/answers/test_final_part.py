@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import SupportsIndex
+
 import pytest
 
 from prompt_search.answers import Answer, Json, Label, Number, Regex, Text
-from prompt_search.answers.final_part import final_part
+from prompt_search.answers.final_part import after_tags, final_part
 from prompt_search.llm.messages import Response
 from tests.answers.conftest import reason
 
@@ -110,3 +112,25 @@ def test_reasoning_that_never_ends_is_unparsed(form: Answer) -> None:
         "the response is empty, as its tokens ended before the answer; raise max_tokens"
     )
     assert not form.is_ambiguous(Response(text=text))
+
+
+class CountedText(str):
+    """A text that counts the characters that are copied from it."""
+
+    copied = 0
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        part = super().__getitem__(key)
+        self.copied += len(part)
+        return part
+
+
+@pytest.mark.parametrize("quotes_tags", [False, True])
+@pytest.mark.parametrize(
+    "piece", ["<think>", "◁think▷", "</think>", "<think></think>", "x<think>", " <think> </think>"]
+)
+def test_many_tags_copy_each_character_once(piece: str, quotes_tags: bool) -> None:
+    """The work grows with the length of a response, not with its square, however often its tags repeat."""
+    for text in (CountedText(piece * 500 + "x"), CountedText("x" + piece * 500)):
+        after_tags(text, quotes_tags=quotes_tags)
+        assert text.copied <= len(text)

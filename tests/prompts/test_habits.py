@@ -98,6 +98,7 @@ def test_line_is_that_of_the_habit() -> None:
         "{# a note on the template #}\n{{ row.text }}",
         "Classify. {# better wording? #}\n{{ row.text }}",
         "{{ row.text }} {# a note #}",
+        "Classify. {#- a note -#} Sort: {{ row.text }}",
         "It costs $5 or $other: {{ row.text }}",
         "<text>{{ row.text }}</text>",
         "{% for name in row %}{{ row[name] }}{% endfor %}",

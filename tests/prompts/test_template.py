@@ -677,7 +677,7 @@ PIECES = [
     "{{ row.text }}",
     '{{ choice("c", ["x", "", "\\n y", "z {"]) }}',
     "{{- row.text -}}",
-    "{# note #}",
+    "{# a\nnote #}",  # one within a line of words is refused
     "{#- note -#}",
     "{% raw %} {{ raw }} {% endraw %}",
     '{% set v = choice("v", ["1", "2"]) %}',
