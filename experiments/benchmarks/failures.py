@@ -7,11 +7,13 @@ Whole studies run, with a fake model in the process. There are two prompts, ``pl
 three fifths. The other cases are drawn at random: how often each prompt is right, on how many rows it fails and by
 which kind of failure, and on what failures depend: on the prompt, on the row (hard rows fail), on both, or on neither.
 Rows are a sample of a large population, on which it is computed what a user would get who ships the prompt: there a
-request that fails for good is a wrong answer, and one that fails now and then is sent again until it is answered.
+request that is refused is a wrong answer, and one that fails now and then is sent again until it is answered. Of a
+request that the road loses for good nobody knows the answer: two truths are computed, one that takes it for wrong, and
+one over the rows that both prompts have an answer to, as a result says of its rates.
 
-Columns: how often the verdict is "better"; how often it is that although the winner is not better (asked: at most 5% of
-all studies); how often the 95% intervals of the default's score, the winner's and their difference hold the truth
-(asked: 94 to 96%); and the mean number of test rows that are missing.
+Columns: how often the verdict is "better"; how often it is that although the winner is not better, by the first truth
+(asked: at most 5% of all studies); how often the 95% intervals of the default's score, the winner's and their
+difference hold the first truth (asked: 94 to 96%), and the second; and the mean number of test rows that are missing.
 """
 
 from __future__ import annotations
@@ -135,6 +137,16 @@ def truth(world: Case, style: str) -> float:
     return sum(is_right(world, style, row) and not fails_for_good(world, style, row) for row in rows) / TRUTH_ROWS
 
 
+@cache
+def answered_truth(world: Case, style: str, other: str) -> float:
+    """How often a prompt is right on the rows that are answered with both; refusals are answers, and wrong."""
+    if world.group != "lost for good":
+        return truth(world, style)
+    rows = range(10**9, 10**9 + TRUTH_ROWS)
+    answered = [row for row in rows if not any(fails_for_good(world, each, row) for each in {style, other})]
+    return sum(is_right(world, style, row) for row in answered) / len(answered)
+
+
 def model(world: Case, study: int) -> Callable[[Any], Any]:
     """The fake model of one study."""
     attempts: Counter[str] = Counter()
@@ -184,8 +196,12 @@ def simulated(job: tuple[int, int]) -> dict[str, Any]:
         "missing": verdict.missing,
         "guarded": verdict.guarded,
     }
+    of_plain, of_winner = answered_truth(world, "plain", winner), answered_truth(world, winner, "plain")
+    found["default, answered"] = default.low <= of_plain <= default.high
+    found["winner, answered"] = won.low <= of_winner <= won.high
     if winner != "plain":
         found["difference"] = verdict.low <= shipped - plain <= verdict.high
+        found["difference, answered"] = verdict.low <= of_winner - of_plain <= verdict.high
     return found
 
 
@@ -201,7 +217,9 @@ def main() -> None:
         frame = pd.DataFrame(list(pool.map(simulated, jobs, chunksize=5)))
     if given.output:
         frame.to_csv(given.output, index=False)
-    columns = ["better", "wrongly", "default", "winner", "difference", "guarded", "missing"]
+    intervals = ["default", "winner", "difference"]
+    answered = [f"{name}, answered" for name in intervals]
+    columns = ["better", "wrongly", *intervals, *answered, "guarded", "missing"]
     if "ended" in frame:
         print(frame["ended"].value_counts().to_string())
     shown = frame.assign(**{name: frame[name].astype(float) for name in columns})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from prompt_search.answers.base import CUT_WHILE_THINKING, Unparsed, quoted
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.failures import fault_of
+from prompt_search.llm.failures import fault_of, kind_of
 from prompt_search.llm.messages import ANSWER_LIMITS, Response
 
 MAX_INITIAL_FAILURES = 10
@@ -40,8 +41,8 @@ class FailureLimit:
         self._failures = 0
         self._failing_prompts: set[str] = set()
 
-    def check(self, response: Response, prompt: str) -> None:
-        """Count a response to a prompt, which is given by its source.
+    def check(self, response: Response, prompt: str, parameters: Mapping[str, Any]) -> None:
+        """Count a response to a prompt, which is given by its source; ``parameters`` are those of its request.
 
         Raises:
             RequestRefused: too many requests failed without one in between that was answered.
@@ -56,8 +57,8 @@ class FailureLimit:
         if not self._answered:
             if self._failures >= MAX_INITIAL_FAILURES:
                 raise RequestRefused(
-                    f"the first {self._failures} requests all failed, the last with {response.error}; fix the "
-                    "cause, then run it again"
+                    f"the first {self._failures} requests all failed, the last with {response.error}; "
+                    f"{_way_on(response.error, parameters)}, then run it again"
                 )
             return
         server_fails = fault_of(response.error) == "road"
@@ -67,6 +68,16 @@ class FailureLimit:
                 f"the last {self._failures} requests all failed, the last with {response.error}; earlier responses "
                 "are stored: fix the cause, then run it again with retry_errors=True (--retry-errors)"
             )
+
+
+def _way_on(error: str, parameters: Mapping[str, Any]) -> str:
+    """What to do where the first requests all failed: how to find out which parameter a server refuses that does not
+    say which."""
+    named = [name for name in parameters if name not in ("logprobs", "top_logprobs")]  # an answer form needs these
+    if kind_of(error) != "bad_request" or not named:
+        return "fix the cause"
+    line = json.dumps(dict.fromkeys(named)).replace("null", "None")
+    return f"fix the cause, or find it with request={line} in the study, which sends none of these parameters"
 
 
 class UnreadLimit:

@@ -259,7 +259,7 @@ class Responder:
             raise BudgetExceeded(response.error)
         is_news = self.dialects.of(request.endpoint, request.model).is_news(response)
         if not is_news and key not in self._sent_again:  # these all failed before: failures in a row say nothing
-            self._failure_limit.check(response, prompt)
+            self._failure_limit.check(response, prompt, request.parameters)
         return response
 
     async def _complete(self, request: Request) -> Response:

@@ -195,11 +195,20 @@ def test_reads_what_people_and_models_write(text: str, number: float) -> None:
         "$3-$4",
         "3kg-4kg",
         "Answer: 5 or 6",
+        "3 4",
+        "+49 30 123456",
+        "12/05",
+        "Q3 2024",
+        "2 hours 30 minutes",
+        "2h 30min",
+        "6 feet, 2 inches",
+        "Answer: 5 dollars and 30 cents",
         "5'10",
     ],
 )
 def test_reads_nothing_wrong(text: str) -> None:
-    """Ranges, times, dates, versions, expressions, roots and lists are no number rather than a wrong one."""
+    """What is no single number, such as ranges, dates, versions, expressions, lists, telephone numbers and amounts in
+    two units, is not read as a wrong one."""
     assert number_in(text) is None
 
 

@@ -10,7 +10,7 @@ import prompt_search as ps
 from prompt_search.answers import Unparsed
 from prompt_search.evaluation.failure_limit import FailureLimit, UnreadLimit
 from prompt_search.llm.messages import Response, Usage
-from prompt_search.testing import FakeResponse, completion
+from prompt_search.testing import FakeResponse, completion, failure
 from tests.conftest import InProcessExecutor, prompt_of
 from tests.study.examples import DATA, study, truth
 
@@ -112,9 +112,27 @@ def test_pages_that_are_no_completions_end_a_run_that_had_answers() -> None:
     limit = FailureLimit(answered=True)
     page = Response(error="malformed: the response is not JSON: <html>")
     for _ in range(19):
-        limit.check(page, "a")
+        limit.check(page, "a", {})
     with pytest.raises(ps.RequestRefused, match="the last 20 requests all failed, the last with malformed: "):
-        limit.check(page, "a")
+        limit.check(page, "a", {})
+
+
+def test_a_refusal_that_names_nothing_ends_with_the_line_of_the_plainest_request(fake: InProcessExecutor) -> None:
+    """A server that refuses every request without a word about why: the error has the line that leaves out what may be
+    refused, and with that line the study runs."""
+
+    def answer(body: Any) -> Any:
+        return failure(400, "Invalid request.") if "temperature" in body else truth(body)
+
+    fake.answer = answer
+    with pytest.raises(ps.RequestRefused) as caught:
+        study(fake).run(100)
+    assert str(caught.value) == (
+        "the first 10 requests all failed, the last with bad_request: http://fake.invalid/v1 answered 400 for fake: "
+        'Invalid request.; fix the cause, or find it with request={"temperature": None, "max_tokens": None} in the '
+        "study, which sends none of these parameters, then run it again"
+    )
+    assert study(fake, request={"temperature": None, "max_tokens": None}).run(100).verdict.rows
 
 
 def test_a_study_of_a_model_that_only_reasons_ends_early(fake: InProcessExecutor, storage: str) -> None:

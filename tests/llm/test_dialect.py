@@ -75,6 +75,8 @@ def asked(parameters: Mapping[str, Any] = FULL, roles: str = "system user") -> R
             "with the error above. No fallback was attempted."),
             "the parameter logprobs is refused",
         ),
+        ("response_format value as json_schema is enabled only for api versions 2024-08-01-preview and later",
+         'response_format = "json_schema" is refused'),
         ("System role not supported", "the system role is refused"),
         ("Developer instruction is not enabled for models/gemma-3-27b-it", "the system role is refused"),
         ("Conversation roles must alternate user/assistant/user/assistant/...", "the system role is refused"),

@@ -27,7 +27,7 @@ MONTH = (
 )
 
 WRITTEN = re.compile(
-    rf"(?P<date>\b{MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?(?!\d)|\b{MONTH}\s\d{{4}}(?!\d)"
+    rf"(?P<date>\bq[1-4]\s\d{{4}}(?!\d)|\b{MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?(?!\d)|\b{MONTH}\s\d{{4}}(?!\d)"
     rf"|(?<![\w.,])\d{{1,2}}(?:st|nd|rd|th|\.)?\s(?:of\s)?{MONTH}(?:,?\s\d{{4}}(?!\d))?)"
     r"|(?P<sign>(?<![\w)\]^%])[-+])?(?P<currency>[$€£¥₹]\s?)?(?P<inner>(?<=[$€£¥₹])-)?"
     r"(?<![\w^])(?<!\^-)(?<!\d\.)(?<![^\W\d_][-/])(?<![^\W\d_]\s[+*]\s)"
@@ -50,10 +50,19 @@ AFTER = re.compile(
 )
 
 JOINED = re.compile(
-    r":|\s:\s|[$\s]{0,3}(?:[-+/*×÷·⋅~±^]|\.\.+|\bto\b|\bor\b|\band\b|\bthrough\b|\bx\b|\bby\b|\bof\b|\bout of\b"
+    r" |:|\s:\s|[$\s]{0,3}(?:[-+/*×÷·⋅~±^]|\.\.+|\bto\b|\bor\b|\band\b|\bthrough\b|\bx\b|\bby\b|\bof\b|\bout of\b"
     r"|\bplus\b|\bminus\b|\btimes\b|\bdivided by\b|\bversus\b|\bvs\b\.?|\bbis\b|\boder\b|\bund\b)[$\s]{0,3}",
     re.IGNORECASE,
 )
+
+UNIT = (
+    r"years?|yrs?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|miles?|yards?|yd|feet|foot|ft"
+    r"|inch(?:es)?|in|pounds?|lbs?|ounces?|oz|kg|g|km|cm|dollars?|cents?|euros?|pence"
+)
+
+OF_TWO_UNITS = re.compile(rf"\s?(?:{UNIT})\.?,?\s(?:and\s|und\s|&\s)?", re.IGNORECASE)
+
+SECOND_UNIT = re.compile(rf"\s?(?:{UNIT})\b", re.IGNORECASE)
 
 NEARLY = re.compile(
     r"(?:[^\w]|\b(?:about|approximately|approx|around|roughly|nearly|almost|exactly|only|a total of|usd|eur|gbp)\b)*",
@@ -122,18 +131,12 @@ def written_numbers(text: str) -> list[Written]:
     for found in WRITTEN.finditer(text):
         number = written(found)
         between = text[runs[-1][-1].end : number.start] if runs else ""
-        if runs and len(between) <= 20 and JOINED.fullmatch(between):
+        of_two_units = OF_TWO_UNITS.fullmatch(between) and SECOND_UNIT.match(text, found.end())
+        if runs and len(between) <= 20 and (of_two_units or JOINED.fullmatch(between)):
             runs[-1].append(number)
         else:
             runs.append([number])
-    numbers: list[Written] = []
-    for number in (joined(run, text) for run in runs):
-        before = numbers[-1] if numbers else None
-        if before and number.kind == "fraction" and before.kind == "whole" and number.start == before.end + 1:
-            numbers[-1] = mixed(before, number)
-        else:
-            numbers.append(number)
-    return numbers
+    return [joined(run, text) for run in runs]
 
 
 def written(found: re.Match[str]) -> Written:
@@ -184,12 +187,24 @@ def plain_form(digits: str) -> str | None:
 
 
 def joined(run: list[Written], text: str) -> Written:
-    """One number, or a fraction of two whole ones; anything else that is joined is not understood."""
+    """One number, a fraction of two whole ones, or a whole number with a fraction after it; anything else is not
+    understood."""
     if len(run) == 1:
         return run[0]
     first, last = run[0], run[-1]
+    if len(run) == 3 and text[first.end : run[1].start] == " " and first.kind == "whole":
+        fraction = joined(run[1:], text)
+        return mixed(first, fraction) if fraction.kind == "fraction" else Written(first.start, last.end, None)
     stroke = len(run) == 2 and text[first.end : last.start].strip() == "/"
-    if stroke and first.kind == "whole" and text[last.start].isdigit() and last.value and first.value is not None:
+    is_date = any(re.match(r"0\d", text[number.start : number.end]) for number in run)
+    if (
+        stroke
+        and not is_date
+        and first.kind == "whole"
+        and text[last.start].isdigit()
+        and last.value
+        and first.value is not None
+    ):
         return Written(first.start, last.end, first.value / last.value, "fraction")
     return Written(first.start, last.end, None)
 

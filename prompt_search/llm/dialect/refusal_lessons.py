@@ -40,7 +40,8 @@ _UNSUPPORTED = re.compile(
     r"unsupported|not (?:\w+ ){0,2}support|n[o']t (?:\w+ ){0,2}support|no support|no endpoints found that support|"
     r"un(?:known|recognized|recognised|expected)|not (?:permitted|allowed|available|enabled|implemented|accepted|"
     r"recognized|valid|compatible|a valid)|unavailable|forbidden|cannot find field|deprecated|incompatible|disabled|"
-    r"only the default|\binvalid\b|extra (?:inputs|fields?)|does ?n[o']t (?:exist|accept|allow)|cannot (?:be )?use|"
+    r"only the default|(?:enabled|available|supported|allowed) only|only (?:enabled|available|supported|allowed)|"
+    r"\binvalid\b|extra (?:inputs|fields?)|does ?n[o']t (?:exist|accept|allow)|cannot (?:be )?use|"
     r"\bremove\b|is not one of|(?:must|should) (?:be|contain)\b|value is not|not_supported",
     re.IGNORECASE,
 )
