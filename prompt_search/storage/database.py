@@ -197,6 +197,8 @@ def storage_url(given: str | Path) -> str:
     """
     text = str(given).strip()
     if isinstance(given, Path) or (_PATH.search(text) and not _URL.match(text)):
+        if "?" in text:
+            raise StorageError(f"storage {text!r} has a '?', which begins the settings of a URL; rename the file")
         return f"sqlite:///{Path(text).expanduser()}"
     for start in ("postgres://", "postgresql://"):
         if text.startswith(start):
@@ -209,6 +211,11 @@ def storage_url(given: str | Path) -> str:
     if slashes < 3 and path:
         meant = f"{scheme}:////{path}" if slashes == 1 else f"{scheme}:///{path}"
         raise StorageError(f"storage {text!r} names no file; write {meant}")
+    if path.startswith("file:") and "uri=true" not in query.lower():
+        raise StorageError(
+            f"storage {text!r} would be a file whose name begins with file:; write {scheme}:///{path.removeprefix('file:')} "
+            f"or, for SQLite's own address, {text}{'&' if question else '?'}uri=true"
+        )
     if question and not path.startswith("file:") and _URI_SETTING.search(query):
         raise StorageError(
             f"storage {text!r} has settings that SQLite takes only of an address that begins with file:; write "

@@ -91,7 +91,7 @@ class CandidatePrompts:
 
     def prepared(self, candidate: Candidate) -> PreparedPrompt:
         """The prompt of a candidate, with its model and answer form."""
-        written = self._written_as(candidate)
+        written = self.written_as(candidate)
         if written is not None:
             return self._prepared_as_written(written, self.space.texts(candidate))
         values = self.space.values(candidate)
@@ -109,7 +109,7 @@ class CandidatePrompts:
         )
         return PreparedPrompt(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
 
-    def _written_as(self, candidate: Candidate) -> Prompt | None:
+    def written_as(self, candidate: Candidate) -> Prompt | None:
         """The prompt of a candidate that was written as a whole; None for those of the template."""
         return self.written.get(self.space.texts(candidate).get(WRITTEN, FROM_TEMPLATE))
 
@@ -123,10 +123,10 @@ class CandidatePrompts:
         sent = replace(prompt, choices=choices, parameters=parameters, answer=answer.to_dict(), model=model.name)
         return PreparedPrompt(prompt=sent, answer=answer, model=model.name, endpoint=model.endpoint)
 
-    def _rows_not_in(self, source: str) -> Sequence[int]:
-        """The search rows whose fields do not all stand in a prompt, be it as text or as a literal."""
+    def rows_shown(self, source: str, rows: Sequence[int]) -> list[int]:
+        """Those rows whose fields all stand in the source of a prompt, be it as text or as a literal."""
         if "nearest(" in source:  # nearest leaves out the row itself
-            return self.search_rows
+            return []
         shown = source.replace("\\n", "\n").replace('\\"', '"')
 
         def stands(index: int) -> bool:
@@ -135,7 +135,7 @@ class CandidatePrompts:
                 return False
             return all(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", shown) for text in texts)
 
-        return [index for index in self.search_rows if not stands(index)]
+        return [index for index in rows if stands(index)]
 
     def prepared_with_rows(self, candidate: Candidate) -> tuple[PreparedPrompt, Sequence[int]]:
         """The prompt of a candidate, and the rows that it may be scored on."""
@@ -144,9 +144,10 @@ class CandidatePrompts:
     def rows_for(self, candidate: Candidate) -> Sequence[int]:
         """The rows that a candidate may be scored on: the search rows that its prompt does not show as examples. A
         prompt that was written as a whole shows the rows whose fields all stand in it."""
-        written = self._written_as(candidate)
+        written = self.written_as(candidate)
         if written is not None:
-            return self._rows_not_in(written.source)
+            shown_rows = frozenset(self.rows_shown(written.source, self.search_rows))
+            return [index for index in self.search_rows if index not in shown_rows]
         values = self._template_choices(candidate)
         pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]
         if not pickers or pickers == ["nearest"]:  # nearest leaves out the row itself

@@ -147,6 +147,13 @@ class StudyPlan:
             InputError: an unknown choice or option, or a prompt that does not fit the data.
         """
         if isinstance(candidate, Prompt):
+            shown = self.prompts.rows_shown(candidate.source, self.test_rows)
+            if shown:
+                raise StudyError(
+                    f"{candidate.name} shows {len(shown)} of the test rows as examples (row "
+                    f"{', '.join(map(str, sorted(shown)[:3]))}{', …' * (len(shown) > 3)}), so that a test would not be "
+                    "fair; show others, such as those of study.search_rows"
+                )
             return replace(self, prompts=self.prompts.with_written(candidate), enqueued=(*self.enqueued, candidate))
         self.prompts.space.candidate_of(candidate)
         return replace(self, enqueued=(*self.enqueued, dict(candidate)))
@@ -235,6 +242,10 @@ class StudyPlan:
             bounds = [answer.parameters[name] for name in ANSWER_LIMITS if name in {*answer.parameters} - {*request}]
             if not bounds and any(not any(limits) for limits in product(*given)):
                 raise InputError(unbounded(budget, self.models[0].name))
+        for candidate in self.enqueued_candidates:
+            prompt = self.prompts.prepared(candidate).prompt
+            if not any(prompt.parameters.get(name) for name in ANSWER_LIMITS):
+                raise InputError(unbounded(budget, str(prompt.model)))
 
     def price(self, request: Request, usage: Usage) -> float:
         """US dollars that a request with such usage costs; NaN where that is unknown."""

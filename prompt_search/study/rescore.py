@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from prompt_search._json import checked, reading
+from prompt_search.answers.forms import from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.errors import StudyError
 from prompt_search.evaluation.evaluator import Evaluator
@@ -196,7 +197,8 @@ class _Rescoring:
 
 
 def _prepared(plan: StudyPlan, record: StudyRecord, trial: TrialRecord) -> PreparedPrompt:
-    """A stored trial's prompt, with the answer form of the study that rescores it.
+    """A stored trial's prompt, with the answer form of the study that rescores it, or its own if it was enqueued with
+    one.
 
     Raises:
         StudyError: the stored study had another number of answer forms to choose from.
@@ -207,7 +209,9 @@ def _prepared(plan: StudyPlan, record: StudyRecord, trial: TrialRecord) -> Prepa
             f"study {record.study!r} had {count} answer forms, not {len(forms)}; give one, or as many as that study had"
         )
     with reading(f"trial {trial.trial} of study {record.study!r}"):
-        answer = forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
+        written = plan.prompts.written_as(plan.prompts.space.candidate(trial.positions))
+        own = from_dict(written.answer) if written is not None and written.answer else None
+        answer = own or forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
         prompt = replace(checked(Prompt, trial.prompt), answer=answer.to_dict())
         endpoint = dict(record.identity["models"])[prompt.model]
     return PreparedPrompt(prompt=prompt, answer=answer, model=str(prompt.model), endpoint=endpoint)

@@ -169,9 +169,19 @@ def test_every_way_to_name_a_file_opens_that_file(tmp_path: Path, monkeypatch: p
             "sqlite:///a.db?mode=ro",
             "takes only of an address that .*; write sqlite:///file:a.db.mode=ro&uri=true,",
         ),
+        (
+            "sqlite:///file:a.db",
+            (
+                "'sqlite:///file:a.db' would be a file whose name begins with file:; write sqlite:///a.db or, for SQLite's "
+                r"own address, sqlite:///file:a.db\?uri=true"
+            ),
+        ),
+        ("sqlite:///file:a.db?mode=ro", r"own address, sqlite:///file:a.db\?mode=ro&uri=true"),
+        ("folder/a?b.db", r"storage 'folder/a\?b.db' has a '\?', which begins the settings of a URL; rename the file"),
+        (Path("a?b.db"), r"storage 'a\?b.db' has a '\?'"),
     ],
 )
-def test_url_of_another_file_than_it_seems_is_refused(url: str, message: str) -> None:
+def test_url_of_another_file_than_it_seems_is_refused(url: str | Path, message: str) -> None:
     """A URL that SQLAlchemy would open as a database in memory, or without what it asks for, is told with the cure."""
     with pytest.raises(StorageError, match=message):
         Store(url)

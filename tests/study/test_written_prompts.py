@@ -251,3 +251,41 @@ def test_two_models_race_a_written_prompt_on_its_own(fake: InProcessExecutor) ->
     made = raced(fake, named, CAREFUL, model=models, data=data(40))
     assert [made.prepared(each).model for each in made.plan.enqueued_candidates] == ["two", "one"]
     assert made.run(150).trials_df()["written"].tolist()[1:3] == ["prompt", "prompt 2"]
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_prompt_that_shows_test_rows_is_refused(fake: InProcessExecutor, count: int) -> None:
+    """A prompt with the answers to test rows in it would pass the test without being better."""
+    made = raced(fake)
+    rows = made.plan.test_rows[:count]
+    shots = "".join(f"{DATA.rows[row].text}: {DATA.rows[row].target}\n" for row in rows)
+    named = ", ".join(map(str, sorted(rows)[:3])) + (", …" if count > 3 else "")
+    with pytest.raises(StudyError) as caught:
+        made.enqueue(prompt=ps.Prompt(source=shots + PLAIN, name="mine"))
+    assert str(caught.value) == (
+        f"mine shows {count} of the test rows as examples (row {named}), so that a test would not be fair; show "
+        "others, such as those of study.search_rows"
+    )
+
+
+def test_rescored_prompt_keeps_its_own_answer_form(fake: InProcessExecutor, storage: str) -> None:
+    """A prompt that was enqueued with an answer form is read by it when the study is rescored with another."""
+    own = ps.Label(["negative", "positive"], mode="json")
+    written = ps.Prompt(source=PLAIN, answer=own.to_dict(), parameters=own.parameters)
+    fake.answer = lambda body: f'{{"label": "{truth(body)}"}}' if "response_format" in body else truth(body)
+    first = study(fake, storage, template=ps.Template(CARELESS))
+    first.enqueue(prompt=written)
+    result = first.run(200)
+    again = study(fake, storage, template=ps.Template(CARELESS), answer=ps.Label(["positive", "negative"]))
+    scores = [each.trials_df()["score"].tolist()[1] for each in (result, again.rescore("study"))]
+    assert scores[0] > 0
+    assert scores[0] == scores[1]
+
+
+def test_budget_in_tokens_needs_a_bound_for_a_written_prompt_too(fake: InProcessExecutor) -> None:
+    """A prompt with its own answer form and no limit of its answers is refused before any call."""
+    form = ps.Label(["negative", "positive"]).to_dict()
+    made = raced(fake, ps.Prompt(source=PLAIN, answer=form))
+    with pytest.raises(InputError, match="can only be kept when answers are bounded"):
+        made.run(ps.Budget(tokens=10_000))
+    assert fake.count == 0
