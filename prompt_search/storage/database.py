@@ -213,8 +213,8 @@ def storage_url(given: str | Path) -> str:
         raise StorageError(f"storage {text!r} names no file; write {meant}")
     if path.startswith("file:") and "uri=true" not in query.lower():
         raise StorageError(
-            f"storage {text!r} would be a file whose name begins with file:; write {scheme}:///{path.removeprefix('file:')} "
-            f"or, for SQLite's own address, {text}{'&' if question else '?'}uri=true"
+            f"storage {text!r} would be a file whose name begins with file:; write "
+            f"{scheme}:///{path.removeprefix('file:')} or, for SQLite's own address, {text}{'&' if question else '?'}uri=true"
         )
     if question and not path.startswith("file:") and _URI_SETTING.search(query):
         raise StorageError(

@@ -172,8 +172,8 @@ def test_every_way_to_name_a_file_opens_that_file(tmp_path: Path, monkeypatch: p
         (
             "sqlite:///file:a.db",
             (
-                "'sqlite:///file:a.db' would be a file whose name begins with file:; write sqlite:///a.db or, for SQLite's "
-                r"own address, sqlite:///file:a.db\?uri=true"
+                "'sqlite:///file:a.db' would be a file whose name begins with file:; write sqlite:///a.db or, for "
+                r"SQLite's own address, sqlite:///file:a.db\?uri=true"
             ),
         ),
         ("sqlite:///file:a.db?mode=ro", r"own address, sqlite:///file:a.db\?mode=ro&uri=true"),
