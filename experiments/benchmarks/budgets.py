@@ -2,7 +2,8 @@
 
 Every setting is a whole study (search, finals, test) over real sockets, at a concurrency, latency and number of
 workers drawn at random (none: the study's own process sends), with some requests refused and some cut off after the
-server has worked on them. The server counts for itself.
+server has worked on them. Half of the servers are strict: they refuse two parameters and an option, which the study
+learns on its way. The server counts for itself.
 Prints a line for each kind of limit: what share of the limit was used, and how often it was passed.
 """
 
@@ -66,7 +67,7 @@ def main() -> None:
     generator = random.Random(arguments.seed)
     shares: dict[str, list[float]] = defaultdict(list)
     by_workers: Counter[int] = Counter()
-    requests = failed = 0
+    requests = failed = refused = most_refused = 0
     with ExitStack() as stack:
         schedulers: dict[int, str | None] = {
             count: stack.enter_context(
@@ -81,7 +82,8 @@ def main() -> None:
             workers = generator.choice(WORKERS)
             by_workers[workers] += 1
             latency, failing = generator.choice([0, 0.005, 0.02]), generator.choice([0, 0.2])
-            with serving(Server(latency_s=latency, failing=failing)) as server:
+            strict = generator.random() < 0.5
+            with serving(Server(latency_s=latency, failing=failing, strict=strict)) as server:
                 study = ps.Study(
                     template=ps.Template(SOURCE),
                     data=data(),
@@ -89,13 +91,17 @@ def main() -> None:
                     max_concurrency=generator.randint(1, 48),
                     seed=generator.randrange(1000),
                     executor=schedulers.get(workers),
+                    request={"presence_penalty": ps.choice([0, 0.5])},
                 )
                 study.run(ps.Budget(**limits))  # type: ignore[arg-type]
             counted = {"calls": server.requests, "tokens": server.tokens, "usd": server.usd}
             for name, limit in limits.items():
                 shares[name].append(counted[name] / limit)
             requests, failed = requests + server.requests, failed + server.failed
-    print(f"{arguments.settings} studies, {requests:,} requests, {failed:,} of them refused or cut off")
+            refused += server.refused
+            most_refused = max(most_refused, server.refused)
+    print(f"{arguments.settings} studies, {requests:,} requests, {failed:,} of them failed or cut off")
+    print(f"refused by strict servers: {refused}, in one study at most {most_refused}")
     print(f"studies by number of workers: {dict(sorted(by_workers.items()))}\n")
     print("| limit | studies | used on average | used at most | passed |")
     print("|---|---|---|---|---|")

@@ -12,9 +12,10 @@ import json
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -28,14 +29,16 @@ PRICE = Price(prompt=1_000.0, completion=5_000.0)
 @dataclass
 class Server:
     """What it saw. ``failing`` is the share of first attempts that get no answer: half of these are refused (429 or
-    500), the other half are worked on, and the connection is cut."""
+    500), the other half are worked on, and the connection is cut. A ``strict`` one refuses what is in `refusal_of`."""
 
     latency_s: float = 0.0
     failing: float = 0.0
+    strict: bool = False
     requests: int = 0
     tokens: int = 0
     usd: float = 0.0
     failed: int = 0
+    refused: int = 0
     asked: Counter[str] = field(default_factory=Counter)
     port: int = 0
 
@@ -47,15 +50,20 @@ class Server:
         body = await request.json()
         prompt = "\n".join(message["content"] for message in body["messages"])
         self.requests += 1
-        self.asked[prompt] += 1
+        asked = json.dumps(body, sort_keys=True)
+        self.asked[asked] += 1
+        refused = refusal_of(body) if self.strict else None
+        if refused is not None:
+            self.refused += 1
+            return web.json_response({"error": {"message": refused}}, status=400)
         drawn = zlib.crc32(prompt.encode())
         size = len(prompt.encode())
         usage = {
             "prompt_tokens": 1 + int(size * (0.2 + 0.8 * (drawn % 101) / 100)),
-            "completion_tokens": 1 + drawn % body["max_tokens"],
+            "completion_tokens": 1 + drawn % body.get("max_tokens", body.get("max_completion_tokens")),
         }
         await asyncio.sleep(self.latency_s * (0.5 + (drawn >> 8) % 100 / 100))
-        fails = self.asked[prompt] == 1 and (drawn >> 4) % 1000 < 1000 * self.failing
+        fails = self.asked[asked] == 1 and (drawn >> 4) % 1000 < 1000 * self.failing
         if fails and drawn % 2:
             self.failed += 1
             return web.json_response({"error": {"message": "busy"}}, status=429 if drawn % 4 == 1 else 500)
@@ -74,7 +82,9 @@ class Server:
     async def counts(self, request: web.Request) -> web.Response:
         """For whoever runs it as a program."""
         most = max(self.asked.values(), default=0)
-        return web.json_response({"requests": self.requests, "most": most, "different": len(self.asked)})
+        return web.json_response(
+            {"requests": self.requests, "most": most, "different": len(self.asked), "refused": self.refused}
+        )
 
     async def start(self) -> None:
         app = web.Application()
@@ -86,6 +96,18 @@ class Server:
         await site.start()
         (address,) = runner.addresses
         self.port = address[1]
+
+
+def refusal_of(body: Mapping[str, Any]) -> str | None:
+    """What a strict server says to a request with ``max_tokens``, with a temperature, or with a penalty above 0; None
+    where it takes it."""
+    if "max_tokens" in body:
+        return "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    if "temperature" in body:
+        return "Unsupported parameter: 'temperature' is not supported with this model."
+    if body.get("presence_penalty"):
+        return f"Unsupported value: 'presence_penalty' does not support {body['presence_penalty']} with this model."
+    return None
 
 
 @contextmanager
@@ -112,7 +134,9 @@ def serving(server: Server) -> Iterator[Server]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serve until killed; prints the port.")
     parser.add_argument("--latency", type=float, default=0.0)
-    server = Server(latency_s=parser.parse_args().latency)
+    parser.add_argument("--strict", action="store_true")
+    arguments = parser.parse_args()
+    server = Server(latency_s=arguments.latency, strict=arguments.strict)
 
     async def serve() -> None:
         await server.start()

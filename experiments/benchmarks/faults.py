@@ -2,9 +2,10 @@
 
 10,000 requests, 64 in flight, of which 5% get a 429 (half with Retry-After), 3% a 500, 2% no answer, 1% a cut
 connection, 1% something that is no JSON. What the server counted, what the ledger says and what the tables show are
-held against each other; the exit code is 1 where they differ.
+held against each other; the exit code is 1 where they differ. With ``--dialect`` the server also refuses what one of
+`prompt_search.testing.FakeServer`'s dialects does.
 
-    python experiments/benchmarks/faults.py [--calls 10000]
+    python experiments/benchmarks/faults.py [--calls 10000] [--dialect openai-reasoning]
 """
 
 from __future__ import annotations
@@ -81,10 +82,12 @@ def study(server: FakeServer, rows: ps.Dataset, storage: str, concurrency: int) 
 class Run:
     """A study on a server, and what both have counted."""
 
-    def __init__(self, faults: Faults | None, rows: ps.Dataset, calls: int, concurrency: int, storage: str) -> None:
+    def __init__(
+        self, faults: Faults | None, rows: ps.Dataset, calls: int, concurrency: int, storage: str, dialect: str
+    ) -> None:
         truth = truth_model({str(row["text"]): str(row.target) for row in rows.rows}, accuracy)
         started = time.perf_counter()
-        with FakeServer(truth, latency=LATENCY_S, faults=faults) as server:
+        with FakeServer(truth, latency=LATENCY_S, faults=faults, dialect=dialect) as server:
             self.study = study(server, rows, storage, concurrency)
             # Retries count as calls: a budget that binds would leave the faulty run with fewer requests.
             self.result = self.study.run(ps.Budget(calls=20 * calls))
@@ -136,11 +139,14 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=260, help="rows of the data; the requests grow with them")
     parser.add_argument("--calls", type=int, default=10_000, help="requests that there are to be, at least")
     parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--dialect", default="openai")
     given = parser.parse_args()
     rows = data(given.rows)
     with tempfile.TemporaryDirectory() as folder:
         runs: dict[str, Run] = {
-            name: Run(faults, rows, given.calls, given.concurrency, f"sqlite:///{Path(folder) / name}.db")
+            name: Run(
+                faults, rows, given.calls, given.concurrency, f"sqlite:///{Path(folder) / name}.db", given.dialect
+            )
             for name, faults in (("without", None), ("with", FAULTS))
         }
         clean, faulty = runs["without"], runs["with"]

@@ -2,9 +2,10 @@
 
 The study runs in a process of its own against a server, in another process, that counts what it is asked. Every request
 that the server saw more than once was on its way when a kill came; the final tables have to be those of the study that
-nobody disturbed. Prints one line.
+nobody disturbed. With ``--strict`` the server refuses two parameters and, later, an option; none of these requests
+may be sent twice either. Prints one line.
 
-    python experiments/benchmarks/kills.py [--kills 50] [--calls 400] [--in-flight 8]
+    python experiments/benchmarks/kills.py [--kills 50] [--calls 400] [--in-flight 8] [--strict]
 """
 
 from __future__ import annotations
@@ -42,14 +43,16 @@ def work(url: str, storage: str, calls: int, in_flight: int) -> None:
         model=ps.Model("counted", base_url=url),
         max_concurrency=in_flight,
         storage=storage,
+        request={"presence_penalty": ps.choice([0, 0.5])},
     )
     study.run(calls)
 
 
 @contextmanager
-def served(latency: float) -> Iterator[str]:
+def served(latency: float, *, strict: bool) -> Iterator[str]:
     """The base URL of a counting server in a process of its own."""
-    process = subprocess.Popen([*SERVER, "--latency", str(latency)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    settings = ["--latency", str(latency), *["--strict"] * strict]
+    process = subprocess.Popen([*SERVER, *settings], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     try:
         yield f"http://127.0.0.1:{json.loads(process.stdout.readline())}/v1"
@@ -113,7 +116,9 @@ def finished(process: BaseProcess) -> None:
         raise SystemExit(f"the study ended with {process.exitcode}")
 
 
-def measure(kills: int, calls: int, in_flight: int, latency: float, seed: int) -> tuple[list[int], int, int]:
+def measure(
+    kills: int, calls: int, in_flight: int, latency: float, seed: int, *, strict: bool = False
+) -> tuple[list[int], int, int]:
     """
     Returns:
         see `killed`; then the requests of the undisturbed study, and of the killed one.
@@ -123,16 +128,17 @@ def measure(kills: int, calls: int, in_flight: int, latency: float, seed: int) -
     """
     with tempfile.TemporaryDirectory() as folder:
         storages = [f"sqlite:///{folder}/{name}.db" for name in ("whole", "killed")]
-        with served(latency) as url:
+        with served(latency, strict=strict) as url:
             finished(started(url, storages[0], calls, in_flight))
             whole = counts(url)
-        with served(latency) as url:
+        with served(latency, strict=strict) as url:
             again = killed(url, storages[1], calls, in_flight, kills, random.Random(seed))
             seen = counts(url)
         for one, other in zip(*map(tables, storages), strict=True):
             pd.testing.assert_frame_equal(one, other)
     assert whole["most"] == 1
     assert seen["different"] == whole["requests"]
+    assert bool(whole["refused"]) == strict
     assert all(twice <= in_flight * kill for kill, twice in enumerate(again))
     return again, whole["requests"], seen["requests"]
 
@@ -144,6 +150,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=8)
     parser.add_argument("--latency", type=float, default=0.03)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strict", action="store_true")
     arguments = parser.parse_args()
     again, whole, seen = measure(**vars(arguments))
     allowed = arguments.kills * arguments.in_flight

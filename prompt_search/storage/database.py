@@ -212,9 +212,10 @@ def storage_url(given: str | Path) -> str:
         meant = f"{scheme}:////{path}" if slashes == 1 else f"{scheme}:///{path}"
         raise StorageError(f"storage {text!r} names no file; write {meant}")
     if path.startswith("file:") and "uri=true" not in query.lower():
+        own_address = f"{text}{'&' if question else '?'}uri=true"
         raise StorageError(
             f"storage {text!r} would be a file whose name begins with file:; write "
-            f"{scheme}:///{path.removeprefix('file:')} or, for SQLite's own address, {text}{'&' if question else '?'}uri=true"
+            f"{scheme}:///{path.removeprefix('file:')} or, for SQLite's own address, {own_address}"
         )
     if question and not path.startswith("file:") and _URI_SETTING.search(query):
         raise StorageError(
