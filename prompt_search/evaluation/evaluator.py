@@ -15,13 +15,14 @@ from prompt_search._iteration import batched
 from prompt_search.answers import Unparsed
 from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.failure_limit import UnreadLimit
+from prompt_search.evaluation.kept_scores import KeptScores
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
 from prompt_search.evaluation.responder import Answered, Completer, RefusedFeature, Responder
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.llm.messages import Request, Response
-from prompt_search.metrics import Corpus, ReferenceMetric, margin, score
+from prompt_search.metrics import Corpus, ReferenceMetric, margin
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +59,7 @@ class Evaluator:
     ) -> None:
         self._rows = settings.rows
         self._metric = settings.metric
+        self._scores = KeptScores(settings)
         self._responder = Responder(settings, clients, slots, sleep)
         self._unread_limit = UnreadLimit() if settings.ends_unread else None
 
@@ -206,7 +208,7 @@ class Evaluator:
         """The outcome of a response that is no error."""
         prepared, row = job
         answer = prepared.answer.parse(response, baseline)
-        result = await score(self._metric, answer, self._rows[row])
+        result = await self._scores.score(answer, self._rows[row])
         unparsed = isinstance(answer, Unparsed)
         if self._unread_limit is not None:
             self._unread_limit.check(answer, response, prepared.prompt.source, prepared.prompt.parameters)

@@ -36,6 +36,7 @@ class EvaluationSettings:
             - ``close``: the candidates that have it are not sent.
             - ``change``: requests do without it; the run ends where that is not possible.
             - ``ignore``: nothing, because nothing is sent.
+        keeps_scores: whether the scores of a user's own metric are stored, and read back.
         ends_unread: whether the run ends when no answer can be read (`UnreadLimit`).
         on_response: called after every response, with whether it cost nothing in this run.
         seed: for the random part of the waits between attempts.
@@ -54,6 +55,7 @@ class EvaluationSettings:
     tracks_price: bool = True
     on_refusal: Literal["close", "change", "ignore"] = "change"
     retry_errors: bool = False
+    keeps_scores: bool = False
     ends_unread: bool = True
     on_response: Callable[[Response, bool], None] | None = None
     seed: int = 0

@@ -142,6 +142,17 @@ class SampleRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRecord:
+    """The score that a user's own metric gave to an answer; ``key`` says which answer to which row."""
+
+    study: str
+    key: str
+    value: float
+    explanation: str = ""
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
     """A stored study: its settings (``identity``) and, once it ended, its outcome (``summary``)."""
 

@@ -12,7 +12,7 @@ import sqlalchemy as sql
 
 from prompt_search.errors import StorageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = sql.MetaData()
 about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
@@ -63,6 +63,15 @@ samples = sql.Table(
     sql.Column("key", sql.String(64), nullable=False),
     sql.Column("record", sql.Text, nullable=False),
 )
+scores = sql.Table(
+    "prompt_search_scores",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("key", sql.String(64), primary_key=True),
+    sql.Column("value", sql.Float, nullable=False),
+    sql.Column("explanation", sql.Text, nullable=False),
+    sql.Column("margin", sql.Float),
+)
 test_uses = sql.Table(
     "prompt_search_openings",
     metadata,
@@ -89,7 +98,7 @@ claims = sql.Table(
     sql.Column("owner", sql.String(32), nullable=False, index=True),
 )
 
-STUDY_TABLES = (calls, trials, samples, studies)
+STUDY_TABLES = (calls, trials, samples, scores, studies)
 """The tables that hold the rows of one study, by its name."""
 
 _ROWS_AT_ONCE = 5_000
@@ -163,6 +172,10 @@ def _from_1(connection: sql.Connection) -> None:
         connection.execute(update, used)
 
 
+def _from_2(connection: sql.Connection) -> None:
+    """Migrate to version 3, which keeps the scores of users' own metrics in a table that was made with the others."""
+
+
 def _used(text: str | None) -> dict[str, object]:
     """What a stored response used; unknown where it is damaged, which is an error only where the response is read.
 
@@ -178,4 +191,4 @@ def _used(text: str | None) -> dict[str, object]:
         return {"of_tokens": 0, "of_usd": None}
 
 
-_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1}
+_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1, 2: _from_2}

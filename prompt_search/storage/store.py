@@ -31,6 +31,7 @@ from prompt_search.storage.records import (
     TrialRecord,
 )
 from prompt_search.storage.responses import Responses
+from prompt_search.storage.scores import Scores
 from prompt_search.storage.studies import Studies
 from prompt_search.storage.summary import Summary, changes
 
@@ -45,6 +46,7 @@ class Store:
     Attributes:
         responses: stored responses and the calls of each study.
         budgets: the budgets of a study, and what was paid under each.
+        scores: scores that users' own metrics gave.
         leases: who runs a study, and who may send a request.
         study_records: settings, summaries, trials, scored rows, uses of test rows.
         cache: size, export and removal of all responses.
@@ -63,6 +65,7 @@ class Store:
         self.database = Database(url, clock=clock)
         self.responses = Responses(self.database)
         self.budgets = Budgets(self.database)
+        self.scores = Scores(self.database)
         self.leases = Leases(self.database)
         self.cache = Cache(self.database, self.leases)
         self.optuna_mirror = OptunaMirror(self.database)
@@ -89,7 +92,7 @@ class Store:
 
     def close(self) -> None:
         """Commit what waits to be written, and close."""
-        self.responses.end_writing()
+        self.end_writing()
         self.database.close()
 
     def optuna_study(self, study: str, note: Callable[[], str] = lambda: "") -> OptunaStudy:
@@ -127,6 +130,7 @@ class Store:
 
     def end_writing(self) -> None:
         self.responses.end_writing()
+        self.scores.end_writing()
 
     def calls(self, study: str) -> dict[str, Call]:
         return self.responses.calls(study)

@@ -56,6 +56,7 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
             budget=number,
             paid_before=store.paid_before(plan.name, number),
             on_refusal="close",
+            keeps_scores=True,
             retry_errors=options.retry_errors,
             on_response=reporter.on_response,
         )

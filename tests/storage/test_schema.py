@@ -69,7 +69,7 @@ def version(path: Path) -> int:
 def test_version_1_is_migrated_in_place(old: Path) -> None:
     """Calls come with what they counted, as the responses tell; studies go on, and new rows stand beside old ones."""
     store = Store(f"sqlite:///{old}")
-    assert version(old) == schema.SCHEMA_VERSION == 2
+    assert version(old) == schema.SCHEMA_VERSION == 3
     calls = store.calls("old")
     assert [(c.key, c.attempts, c.tokens, c.usd, c.role, c.budget) for c in calls.values()] == [
         ("a", 2, 32, 0.5, "task", 0),
@@ -127,7 +127,19 @@ def test_migration_that_fails_leaves_the_old_file(old: Path, monkeypatch: pytest
     assert dump() == before
     monkeypatch.undo()
     Store(f"sqlite:///{old}").close()
-    assert version(old) == 2
+    assert version(old) == 3
+
+
+def test_version_2_gets_a_table_for_scores(old: Path) -> None:
+    """A file of the second version keeps what it has, and has room for the scores of users' metrics."""
+    Store(f"sqlite:///{old}").close()
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("DROP TABLE prompt_search_scores")
+        connection.execute("UPDATE prompt_search_about SET schema_version = 2")
+    store = Store(f"sqlite:///{old}")
+    assert version(old) == 3
+    assert store.scores.of_study("old") == {}
+    assert len(store.calls("old")) == 3
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"usage": 1, "error": null, "cost_usd": null}', "3"])
@@ -148,10 +160,10 @@ def test_broken_response_does_not_keep_an_old_storage_closed(old: Path, text: st
 def test_later_version_is_refused_and_left_alone(old: Path) -> None:
     """A file of a later release is neither read nor changed."""
     with closing(sqlite3.connect(old)) as connection, connection:
-        connection.execute("UPDATE prompt_search_about SET schema_version = 3")
-    with pytest.raises(StorageError, match="has schema version 3, this release reads up to 2; use another file or"):
+        connection.execute("UPDATE prompt_search_about SET schema_version = 4")
+    with pytest.raises(StorageError, match="has schema version 4, this release reads up to 3; use another file or"):
         Store(f"sqlite:///{old}")
-    assert version(old) == 3
+    assert version(old) == 4
     with closing(sqlite3.connect(old)) as connection:
         tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
     assert tables == (7,)

@@ -1,0 +1,89 @@
+"""A metric that varies does not change a study whose line is run again: scores are stored like responses."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import prompt_search as ps
+from prompt_search.metrics import Score
+from prompt_search.testing import InProcessExecutor
+from tests.study.examples import assert_equal_results, study, truth
+
+
+def moody(generator: random.Random) -> Callable[[Any, Any], Score]:
+    """A metric that gives another score every time, as a judge or a clock may."""
+
+    def mood(answer: Any, row: Any) -> Score:
+        right = 0.5 if answer == row.target else 0.0
+        return Score(right + generator.random() / 2, f"mood {generator.random()}", margin=generator.random())
+
+    return mood
+
+
+def test_finished_study_is_the_same_however_often_it_is_run(fake: InProcessExecutor, storage: str) -> None:
+    """Run four times with a metric that varies, a study keeps winner, scores, verdict and openings."""
+    fake.answer = truth
+    results = [study(fake, storage, metric=moody(random.Random(seed))).run(200) for seed in range(4)]
+    for again in results[1:]:
+        assert_equal_results(results[0], again)
+    assert results[0].test_uses == 1
+
+
+def test_interrupted_study_goes_on_with_its_scores(fake: InProcessExecutor, storage: str) -> None:
+    """A study that was stopped midway asks the metric for no score that it has, so that it takes the same course."""
+    fake.answer = truth
+    generator = random.Random(0)
+    fake.fail_after = 80
+    with pytest.raises(ps.RunError):
+        study(fake, storage, metric=moody(generator)).run(200)
+    before = {row.key: row for row in stored_scores(storage)}
+    assert before
+    fake.fail_after = None
+    study(fake, storage, metric=moody(random.Random(1))).run(200)
+    after = {row.key: row for row in stored_scores(storage)}
+    assert {key: after[key] for key in before} == before
+    assert len(after) > len(before)
+
+
+def test_equal_answers_to_a_row_are_scored_once(fake: InProcessExecutor, storage: str) -> None:
+    """A metric costs time or money, and an answer to a row has one score whichever prompt got it."""
+    fake.answer = truth
+    asked: list[tuple[Any, Any]] = []
+
+    def counting(answer: Any, row: Any) -> float:
+        asked.append((answer, row))
+        return float(answer == row.target)
+
+    study(fake, storage, metric=counting).run(200)
+    assert 0 < len(asked) == len(set(asked))
+
+
+def test_fresh_study_and_rescoring_ask_the_metric_anew(fake: InProcessExecutor, storage: str) -> None:
+    """Scores are computed again where a user asks for that: by rescore, and by a fresh run."""
+    fake.answer = truth
+
+    def scored(result: ps.Result) -> list[float]:
+        return result.samples_df()["score"].tolist()
+
+    first = scored(study(fake, storage, metric=moody(random.Random(0))).run(150))
+    rescored = scored(study(fake, storage, metric=moody(random.Random(1))).rescore("study"))
+    fresh = scored(study(fake, storage, metric=moody(random.Random(2))).run(150, fresh=True))
+    assert len(first) == len(rescored)
+    assert len({first[0], rescored[0], fresh[0]}) == 3
+
+
+def test_metric_of_this_package_is_not_stored(fake: InProcessExecutor, storage: str) -> None:
+    """What always gives the same score is computed again, which takes less time than reading it."""
+    fake.answer = truth
+    study(fake, storage).run(100)
+    assert stored_scores(storage) == []
+
+
+def stored_scores(storage: str) -> list[Any]:
+    """The stored scores of the study."""
+    store = ps.open_result(storage, "study")._store
+    return list(store.scores.of_study("study").values())
