@@ -124,6 +124,10 @@ __all__ = sorted(_HOMES, key=lambda name: (name[0].islower(), name.casefold()))
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `prompt-search --help` must not wait for pandas, optuna and openai.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("prompt_search")
     if name not in _HOMES:
         raise AttributeError(f"module 'prompt_search' has no attribute {name!r}")
     home = importlib.import_module(f"prompt_search.{_HOMES[name] or name}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextvars
 import io
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,6 @@ from prompt_search.errors import PromptSearchError
 
 app = typer.Typer(
     name="prompt-search",
-    help="Find the prompt to ship: search the named choices of one Jinja template on labelled rows.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -28,6 +27,23 @@ for commands in (demo.commands, init.commands, space.commands, run.commands, sho
     app.add_typer(commands)
 app.add_typer(model.commands, name="model")
 app.add_typer(cache.commands, name="cache")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from prompt_search import __version__
+
+        typer.echo(f"prompt-search {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find the prompt to ship: search the named choices of one Jinja template on labelled rows."""
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from prompt_search.cli.loading import opened_storage
+from prompt_search.cli.finding import opened_storage
 from prompt_search.cli.options import DEFAULT_STORAGE, Storage, Yes
 from prompt_search.cli.terminal import INTERRUPTED, print_view
 from prompt_search.errors import InputError

@@ -52,7 +52,7 @@ def demo(
     fetch_embedded_model()
     url = storage or DEMO_STORAGE
     result = run_study(demo_study(seed=DEMO_SEED if seed is None else seed, storage=url), settings)
-    print_result(result, url)
+    print_result(result, url, reported=True)
     page = (sqlite_file(url) or Path(DEMO_REPORT)).with_suffix(".html")
     typer.echo(f"report: {result.report(page).resolve()}")
     check_outcome(result.verdict, result.test_score(result.best_trial).mean)

@@ -1,4 +1,4 @@
-"""What commands work on: study files, templates, stored studies and the embedded model's weights."""
+"""What commands work on: study files, templates and the embedded model's weights."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 import runpy
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,6 @@ from prompt_search.errors import InputError, PromptSearchError, StudyError
 if TYPE_CHECKING:
     from prompt_search.llm.model import Model
     from prompt_search.prompts.template import Template
-    from prompt_search.report.result import Result
-    from prompt_search.results.evaluation import Evaluation
-    from prompt_search.storage.store import Store
     from prompt_search.study.study import Study
 
 
@@ -153,48 +149,6 @@ def load_template(file: str) -> Template:
     from prompt_search.prompts.template import Template
 
     return Template.read(file).with_context({"labels": ["{label 1}", "{label 2}"]})
-
-
-@contextmanager
-def opened_storage(url: str | None) -> Iterator[Store]:
-    """A storage to read from; unlike for a run, a missing SQLite file is an error and is not created."""
-    from prompt_search.storage.store import open_to_read
-
-    with closing(open_to_read(url or DEFAULT_STORAGE)) as store:
-        yield store
-
-
-@contextmanager
-def opened_study(name: str | None, storage: str | None) -> Iterator[Result]:
-    """The stored study of a name; without a name, the only one.
-
-    Raises:
-        StorageError: there is no such storage.
-        StudyError: there is no such study, or the name is missing where the storage holds several.
-    """
-    from prompt_search.report.result import Result
-
-    with opened_storage(storage) as store:
-        stored = store.study_names()
-        if name is None and len(stored) != 1:
-            remedy = f"name one of {', '.join(stored)}" if stored else "run a study first"
-            raise StudyError(f"the storage holds {len(stored)} studies; {remedy}")
-        yield Result(store, name or stored[0])
-
-
-def stored_prompt(store: Store, spec: str) -> Result | Evaluation:
-    """The stored study of a name, or for ``NAME:TRIAL`` the evaluation of that trial.
-
-    Raises:
-        StudyError: there is no such study or trial; with the names that there are.
-    """
-    from prompt_search.report.result import Result
-
-    name, _, trial = spec.rpartition(":")
-    names = store.study_names()
-    if spec in names or name not in names or not trial.isdecimal():
-        return Result(store, spec)
-    return Result(store, name).evaluation(int(trial))
 
 
 def fetch_embedded_model() -> Path:

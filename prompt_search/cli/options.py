@@ -48,7 +48,7 @@ Concurrency = Annotated[
     int | None, typer.Option("-j", "--max-concurrency", help="Largest number of requests in flight.", min=1)
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed to use instead of the study's.")]
-Storage = Annotated[str | None, storage_option(DEFAULT_STORAGE)]
+Storage = Annotated[str | None, storage_option(f"{DEFAULT_STORAGE}, or else the only one in this folder")]
 StudyStorage = Annotated[str | None, storage_option(f"the study's own, else {DEFAULT_STORAGE}")]
 NewName = Annotated[str | None, typer.Option("--name", help="Study name to use instead of the study's.")]
 Scheduler = Annotated[
@@ -65,7 +65,13 @@ DisplayName = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 StudyFile = Annotated[str, typer.Argument(help="A study file: FILE.py or FILE.py:name.")]
 StudyName = Annotated[
-    str | None, typer.Argument(help="Name of the stored study; needed only when the storage holds several.")
+    str | None,
+    typer.Argument(
+        help=(
+            "The stored study: its name, its study file (study.py) or its storage (study.db); needed only when there "
+            "are several. NAME:TRIAL names one of its prompts."
+        )
+    ),
 ]
 
 

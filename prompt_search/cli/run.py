@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prompt_search._numbers import number
-from prompt_search.cli.loading import load_study, opened_storage
+from prompt_search.cli.finding import opened_storage
+from prompt_search.cli.loading import load_study
 from prompt_search.cli.options import (
     DEFAULT_STORAGE,
     ApiVersion,
@@ -41,7 +42,7 @@ from prompt_search.cli.terminal import (
     INTERRUPTED,
     NO_VERDICT,
     complain,
-    print_export_command,
+    print_next_commands,
     print_result,
 )
 from prompt_search.errors import InputError, RunError
@@ -170,7 +171,7 @@ def run(
     else:
         cross_fit = _cross_fit(study, settings, folds)
         typer.echo(repr(cross_fit))
-        print_export_command(cross_fit.result, url)
+        print_next_commands(cross_fit.result, url)
         check_outcome(cross_fit.verdict, cross_fit.test_scores[1].mean, min_score)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prompt_search.cli.loading import opened_storage, opened_study, stored_prompt
-from prompt_search.cli.options import DEFAULT_STORAGE, Storage, StudyName
+from prompt_search.cli.finding import checked_trial, opened_prompt, opened_storage, opened_study, place_of
+from prompt_search.cli.options import Storage, StudyName
 from prompt_search.cli.terminal import print_result, print_text, print_view
-from prompt_search.errors import InputError, StorageError, StudyError
+from prompt_search.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from prompt_search.report.result import Result
 
 TABLES = (
     "trials",
@@ -49,7 +52,7 @@ def show(
         raise InputError("--output writes a table to a file; give --table too, or use the command report")
     if table is not None and table not in TABLES:
         raise InputError(f"there is no table {table!r}; give one of {', '.join(TABLES)}")
-    with opened_study(name, storage) as result:
+    with opened_study(name, storage) as (result, place):
         if table is not None:
             from prompt_search.results.export import markdown, write_frame
 
@@ -59,10 +62,21 @@ def show(
             else:
                 typer.echo(f"wrote {write_frame(frame, output)}")
             return
-        print_result(result, storage or DEFAULT_STORAGE)
+        if place.trial is not None:
+            _show_trial(result, checked_trial(result, place.trial))
+            return
+        print_result(result, place.storage)
         if len(result.ranking()):
-            typer.echo("\nthe winner's prompt:\n")
+            whose = "the winner's prompt" if result.finished else "the best prompt so far, which is not tested"
+            typer.echo(f"\n{whose}:\n")
             typer.echo(result.best.text)
+
+
+def _show_trial(result: Result, trial: int) -> None:
+    """Print the scores of one trial, and its prompt."""
+    print_text(repr(result.evaluation(trial)))
+    typer.echo(f"\nthe prompt of trial {trial}:\n")
+    typer.echo(result.prompt(trial).text)
 
 
 @commands.command()
@@ -76,7 +90,9 @@ def report(
 
     The report has the winner, the verdict, costs and failing rows. A .html file needs no network.
     """
-    with opened_study(name, storage) as result:
+    with opened_study(name, storage) as (result, place):
+        if place.trial is not None:
+            raise InputError(f"a report is on a whole study; leave out :{place.trial}, or use show or export")
         written = result.report(output)
     typer.echo(f"wrote {written}")
     if open_it:
@@ -96,8 +112,8 @@ def compare(
     from prompt_search.results.comparison import changed_view, scores_view
     from prompt_search.results.comparison import compare as compared
 
-    with opened_storage(storage) as store:
-        found = compared(stored_prompt(store, first), stored_prompt(store, second))
+    with opened_prompt(first, storage) as one, opened_prompt(second, storage) as other:
+        found = compared(one, other)
         print_view(scores_view(found))
         changed = changed_view(found)
         if changed.rows:
@@ -111,12 +127,20 @@ def compare(
 
 
 @commands.command(name="list")
-def list_studies(storage: Storage = None) -> None:
+def list_studies(
+    where: Annotated[
+        str | None, typer.Argument(help="A study file or a storage (study.db); default: that of this folder.")
+    ] = None,
+    storage: Storage = None,
+) -> None:
     """List the stored studies, each with its verdict."""
     from prompt_search.report.result import Result
 
-    with opened_storage(storage) as store:
-        for name in store.study_names():
+    with opened_storage(place_of(where, storage).storage) as store:
+        names = [name for name in store.study_names() if store.has_answers(name)]
+        if not names:
+            typer.echo("no study has an answer yet")
+        for name in names:
             try:
                 line = Result(store, name).headline.splitlines()[0]
             except StorageError as error:  # the other studies can be read
@@ -136,10 +160,6 @@ def export(
     storage: Storage = None,
 ) -> None:
     """Write the winner's prompt to a file, as it was scored."""
-    with opened_study(name, storage) as result:
-        trials = sorted(result.ranking()["trial"].tolist())
-        wanted = result.best_trial if trial is None else trial
-        if wanted not in trials:
-            remedy = f"there are 0 to {trials[-1]}" if trials else "none is scored yet; run the study first"
-            raise StudyError(f"the study {result.name!r} has no trial {wanted}; {remedy}")
+    with opened_study(name, storage) as (result, place):
+        wanted = checked_trial(result, place.trial if trial is None else trial)
         typer.echo(f"wrote {result.prompt(wanted).export(output)}")

@@ -106,8 +106,14 @@ def _print(renderable: RenderableType) -> None:
     Console(width=width).print(renderable, soft_wrap=not terminal and isinstance(renderable, Text))
 
 
-def print_result(result: Result, storage: str) -> None:
-    """Print a stored study: ranking, test scores, effects, headline and the command that exports the winner."""
+def print_result(result: Result, storage: str, *, reported: bool = False) -> None:
+    """Print a stored study: ranking, test scores, effects, headline and the commands that come next.
+
+    Args:
+        result: the study.
+        storage: where it is stored.
+        reported: whether its report is written in any case, so that no command for that is needed.
+    """
     from prompt_search.results import wording
     from prompt_search.results.views import effects_view, ranking_view, tested_view
 
@@ -126,13 +132,16 @@ def print_result(result: Result, storage: str) -> None:
             print_text(wording.NO_EFFECT_SHOWN)
     typer.echo()
     print_text(result.headline)
-    print_export_command(result, storage)
+    print_next_commands(result, storage, reported=reported)
 
 
-def print_export_command(result: Result, storage: str) -> None:
-    """Print the command that exports the winner, where there is one."""
+def print_next_commands(result: Result, storage: str, *, reported: bool = False) -> None:
+    """Print the commands that come next: the report on a finished study, and the export of its winner."""
     from prompt_search.storage.database import shown_url
 
-    if len(result.ranking()):
+    if result.finished and len(result.ranking()):
         option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
-        typer.echo(f"export the winner: prompt-search export {shlex.quote(result.name)}{option} -o best.j2")
+        study = f"{shlex.quote(result.name)}{option}"
+        if not reported:
+            typer.echo(f"write a report: prompt-search report {study} -o report.html")
+        typer.echo(f"export the winner: prompt-search export {study} -o best.j2")

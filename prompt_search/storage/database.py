@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -261,6 +262,16 @@ def sqlite_file(url: str | Path) -> Path | None:
         return None
     path = str(made.database)
     return None if path.startswith("file:") else Path(path)  # SQLite's own URLs say what is made and what is not
+
+
+def holds_studies(path: Path) -> bool:
+    """Whether an SQLite file is a storage of this package; nothing is written."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            query = "SELECT 1 FROM sqlite_master WHERE name = ?"
+            return connection.execute(query, [schema.studies.name]).fetchone() is not None
+    except sqlite3.Error:
+        return False
 
 
 def _reason(error: Exception) -> str:

@@ -107,12 +107,6 @@ class Responses:
             highest = connection.execute(query).scalar_one()
         return 0 if highest is None else int(highest) + 1
 
-    def has_answers(self, study: str) -> bool:
-        """Whether any of a study's calls was answered."""
-        query = sql.select(schema.calls.c.key).where(schema.calls.c.study == study, schema.calls.c.failure.is_(None))
-        with self._engine.connect() as connection:
-            return connection.execute(query.limit(1)).first() is not None
-
     def call_columns(self, study: str) -> Columns:
         """The calls of `calls` as columns, without log-probabilities and in no order: the fields of `Call` and those of
         its response."""

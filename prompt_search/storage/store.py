@@ -139,7 +139,7 @@ class Store:
         return self.responses.next_call_number(study)
 
     def has_answers(self, study: str) -> bool:
-        return self.responses.has_answers(study)
+        return self.study_records.has_answers(study)
 
     def call_columns(self, study: str) -> Columns:
         return self.responses.call_columns(study)

@@ -62,21 +62,35 @@ class Studies:
     def open_study(self, name: str, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
         """Start a study, or go on with the stored one; ``fresh`` deletes the stored one first.
 
+        A stored study without a single response has nothing to go on with: where the settings differ, as when an
+        address was corrected, it is replaced.
+
         Raises:
             StudyError: the stored study differs; the message says in what.
         """
-        if fresh and name in self.study_names():
+        if fresh and name in self.study_names():  # which may be damaged, and is not read
             self.delete_study(name)
         stored = self._find(name)
+        details = "" if stored is None else changes(stored.identity, identity)
+        if details and not self.has_answers(name):
+            self.delete_study(name)
+            stored, details = None, ""
         if stored is None:
             values = {"study": name, "created": self._database.clock(), "identity": json_text(identity)}
             with self._engine.begin() as connection:
                 connection.execute(schema.studies.insert().values(**values))
-        elif details := changes(stored.identity, identity):
+        if details:
             raise StudyError(
                 f"study {name!r} in {self._database.shown} was started with other settings: {details}; give it "
                 "another name or storage, or start over with fresh=True (--fresh)"
             )
+
+    def has_answers(self, study: str) -> bool:
+        """Whether any of a study's calls was answered."""
+        c = schema.calls.c
+        query = sql.select(c.key).where(c.study == study, c.failure.is_(None))
+        with self._engine.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def delete_study(self, name: str) -> None:
         """Delete a study; its responses stay, and so does the number of winners tested on its test rows."""

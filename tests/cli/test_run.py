@@ -20,6 +20,11 @@ from tests.conftest import FakeServer, failure
 
 RUN = ("run", "study.py", "--calls", str(CALLS))
 
+NEXT = """\
+write a report: prompt-search report reviews -o report.html
+export the winner: prompt-search export reviews -o best.j2
+"""
+
 RANKING = """\
 prompts as the search ranks them: a score on few rows counts for less
 rank  trial  score  95% interval  rows  tokens  differs from the default in
@@ -53,7 +58,7 @@ def test_run_prints_ranking_test_cost_and_how_to_export(prepared: Prepared, stor
     assert ranking.startswith(RANKING)
     assert tested == TESTED
     assert effects == EFFECTS
-    assert rest == f"{result.headline}\nexport the winner: prompt-search export reviews -o best.j2\n"
+    assert rest == f"{result.headline}\n{NEXT}"
     assert f"{prepared.sent} calls of fake (" in rest
     assert CALLS - 1 <= prepared.sent <= CALLS  # test rows are sent in pairs
     assert prepared.repeated == []
@@ -208,7 +213,7 @@ def test_budget_without_a_verdict_ends_with_4(command: Callable[..., Ran], proje
     ranking, effects, rest = unpadded(ran.out).split("\n\n")
     assert ranking.splitlines()[0] == RANKING.splitlines()[0]
     assert effects == "No option is shown to affect the score with so few answers."
-    assert rest == f"{headline}\nexport the winner: prompt-search export reviews -o best.j2\n"
+    assert rest == f"{headline}\n{NEXT}"
 
 
 def test_budget_may_be_in_tokens(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:
@@ -246,7 +251,7 @@ def test_rescore_sends_nothing(command: Callable[..., Ran], stored: Path) -> Non
     first, second = (line.partition(":")[0] for line in command("list").out.splitlines())
     assert first == "reviews"
     headline = ps.open_result("sqlite:///prompt_search.db", second).headline
-    assert f"\n\n{headline}\nexport the winner: prompt-search export" in ran.out
+    assert f"\n\n{headline}\nwrite a report: prompt-search report" in ran.out
     assert "no study 'other'" in command("rescore", "study.py", "--of", "other").error_line(2)
     assert "no such database" in command("rescore", "study.py", "--storage", "sqlite:///none.db").error_line(2)
 

@@ -147,12 +147,12 @@ def test_printed_export_command_finds_the_study_again(command: Callable[..., Ran
 
 
 def test_study_without_a_response_is_unfinished(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:
-    """A study that was refused before its first response can be listed and shown; it has nothing to export."""
+    """A study that was refused before its first response can be shown; it has nothing to export."""
     server.fail_after = 0
     assert command("run", "study.py", "--calls", str(CALLS)).code == 1
     headline = ps.open_result("sqlite:///prompt_search.db", "reviews").headline
     assert "unfinished" in headline
-    assert command("list").out == f"{headline}\n"
+    assert command("list").out == "no study has an answer yet\n"
     assert command("show") == Ran(0, f"\n{headline}\n", "")
     assert command("export").error_line(2) == (
         "prompt-search: the study 'reviews' has no trial 0; none is scored yet; run the study first"

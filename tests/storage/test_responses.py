@@ -120,12 +120,12 @@ def test_requests_of_more_keys_than_one_query_takes(store: Store) -> None:
 
 def test_calls_are_numbered_on(store: Store) -> None:
     """A resumed study goes on after its highest number, and knows whether anything was answered so far."""
-    assert (store.responses.next_call_number("s"), store.responses.has_answers("s")) == (0, False)
+    assert (store.responses.next_call_number("s"), store.study_records.has_answers("s")) == (0, False)
     keep(store, Response(error="server: 500"), number=4)
-    assert (store.responses.next_call_number("s"), store.responses.has_answers("s")) == (5, False)
+    assert (store.responses.next_call_number("s"), store.study_records.has_answers("s")) == (5, False)
     keep(store, Response(text="yes"), request("b"), number=2)
-    assert (store.responses.next_call_number("s"), store.responses.has_answers("s")) == (5, True)
-    assert (store.responses.next_call_number("t"), store.responses.has_answers("t")) == (0, False)
+    assert (store.responses.next_call_number("s"), store.study_records.has_answers("s")) == (5, True)
+    assert (store.responses.next_call_number("t"), store.study_records.has_answers("t")) == (0, False)
 
 
 def test_copied_calls_cost_nothing(store: Store) -> None:
