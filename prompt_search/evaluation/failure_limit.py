@@ -41,6 +41,12 @@ class FailureLimit:
         self._failures = 0
         self._failing_prompts: set[str] = set()
 
+    def heard(self) -> None:
+        """Note an answer, which may come from the storage: failures before it are not the first any more."""
+        self._answered = True
+        self._failures = 0
+        self._failing_prompts.clear()
+
     def check(self, response: Response, prompt: str, parameters: Mapping[str, Any]) -> None:
         """Count a response to a prompt, which is given by its source; ``parameters`` are those of its request.
 
@@ -48,9 +54,7 @@ class FailureLimit:
             RequestRefused: too many requests failed without one in between that was answered.
         """
         if response.error is None:
-            self._answered = True
-            self._failures = 0
-            self._failing_prompts.clear()
+            self.heard()
             return
         self._failures += 1
         self._failing_prompts.add(prompt)

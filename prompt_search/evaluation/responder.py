@@ -207,6 +207,8 @@ class Responder:
         with self.stopping_on_error():  # here already: the jobs that wait for this request continue one step later
             response = await self._stored(request, key, split, batch)
             cached = response is not None
+            if response is not None and response.error is None:
+                self._failure_limit.heard()
             if response is None:
                 response = await self._send(request, key, prompt, split, batch)
         self._used[key] = cached

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Action = Literal["rename", "drop", "cap", "floor", "replace", "close"]
+Action = Literal["rename", "drop", "cap", "floor", "room", "replace", "close"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,7 @@ class Lesson:
             - ``rename``: the parameter is sent under the name ``value``.
             - ``drop``: the parameter is not sent.
             - ``cap``, ``floor``: the parameter is sent as at most, or at least, ``value``.
+            - ``room``: answers get at least ``value`` tokens, those of which more than the first token is read.
             - ``replace``: the parameter is sent as ``value``.
             - ``close``: requests with the feature ``name`` are refused; see `features`.
         name: the parameter, or the feature.
@@ -45,9 +46,9 @@ class Lesson:
                 return {name: value for name, value in parameters.items() if name != self.name}
             case "rename":
                 return {self.value if name == self.name else name: value for name, value in parameters.items()}
-            case "floor" if self.name.startswith("max_") and parameters.get("logprobs"):
+            case "room" if parameters.get("logprobs"):
                 return parameters  # the first token alone is read
-            case "cap" | "floor":
+            case "cap" | "floor" | "room":
                 bounded = sent if not _is_number(sent) else (min if self.action == "cap" else max)(sent, self.value)
             case _:
                 bounded = self.value
@@ -67,7 +68,7 @@ class Lesson:
                 return f"{self.name} is sent as {self.value}"
             case "cap":
                 return f"{self.name} is at most {self.value:,}"
-            case "floor":
+            case "floor" | "room":
                 return f"{self.name} is at least {self.value:,}"
             case "replace":
                 shown = self.value.get("type") if isinstance(self.value, Mapping) else self.value

@@ -6,6 +6,7 @@ Answers are read in `prompt_search.llm.replies`, errors in `prompt_search.llm.re
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,6 +30,9 @@ from prompt_search.llm.transport import Failure, HttpReply
 
 MOST_PAGES: Final = 6
 """Number of web pages in a row that are taken for a passing fault of a server that has answered before."""
+
+_NO_ROOM: Final = re.compile(r"could not finish the message because max_tokens", re.IGNORECASE)
+"""Words of OpenAI where a model has spent all of its tokens on reasoning."""
 
 _REMEDIES: Final = {
     "key": "check the key in {key}",
@@ -140,7 +144,9 @@ class ResponseParser:
         """
         message = self._line(f"{self._endpoint} answered {error.status} for {self._model.name}: {error.message}")
         means = meaning(error)
-        lesson = None if means == "content_filter" else lesson_of_refusal(request, error)
+        if _NO_ROOM.search(error.message):
+            return self._without_room(request, reply)
+        lesson = lesson_of_refusal(request, error)
         if lesson is not None:
             refused = replace(self.error(f"bad_request: {message}", reply.latency_s), lost=int(worked))
             return replace(refused, lesson=replace(lesson, reason=self._line(lesson.reason)))
@@ -159,6 +165,11 @@ class ResponseParser:
                 ),
             ) from None
         return replace(self.error(f"{means}: {message}", reply.latency_s), lost=int(worked))
+
+    def _without_room(self, request: Request, reply: HttpReply) -> Response:
+        """An answer that the token limit cut off before it began, which some servers call an error."""
+        answer = Response(finish_reason="length", latency_s=reply.latency_s, cost_usd=self._model.cost(Usage()), lost=1)
+        return replace(answer, lesson=lesson_of_answer(request, answer))
 
     def _unreadable(self, unreadable: UnreadableBody, reply: HttpReply) -> Response:
         """A reply that holds no JSON: what was cut off is asked for again, a web page while answers came before."""

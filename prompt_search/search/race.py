@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from threadpoolctl import threadpool_limits
 
@@ -165,10 +166,15 @@ class Race:
         """End the trials that their server refuses, and let no more of their kind enter."""
         self._trials.refusal = self._evaluator.refusals()
         for trial in self.trials:
-            if trial.state == "running" and trial.rows and not trial.scores:
-                refusal = self._trials.refusal(trial.prepared, trial.rows[0])
-                if refusal is not None:
-                    trial.end("failed", wording.refused(str(refusal)))
+            answered = any(outcome.error is None for outcome in trial.outcomes)
+            if trial.state not in ("running", "failed") or answered or not trial.rows:
+                continue
+            refusal = self._trials.refusal(trial.prepared, trial.rows[0])
+            if refusal is not None:
+                # The requests that showed it failed for the option, and say nothing about the prompt.
+                error = f"unsupported: {refusal}"
+                trial.outcomes = [replace(outcome, score=None, error=error) for outcome in trial.outcomes]
+                trial.end("failed", wording.refused(str(refusal)))
 
     def conclude(self) -> None:
         """Refit the surrogate for reporting: all later estimates, effects and interactions rest on that fit."""

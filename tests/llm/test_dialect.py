@@ -77,6 +77,12 @@ def asked(parameters: Mapping[str, Any] = FULL, roles: str = "system user") -> R
         ),
         ("response_format value as json_schema is enabled only for api versions 2024-08-01-preview and later",
          'response_format = "json_schema" is refused'),
+        ("Requested sample logprobs of 200, which is greater than max allowed: 0", "the parameter logprobs is refused"),
+        ("Budget 0 is invalid. This model only works in thinking mode.", 'reasoning_effort = "none" is refused'),
+        ("`temperature` may only be set to 1 when thinking is enabled", "temperature is not sent"),
+        ("`temperature` and `seed` cannot both be specified for this model. Please use only one.", "seed is not sent"),
+        ("Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 32, but got 16 instead.",
+         "max_tokens is at least 32"),
         ("System role not supported", "the system role is refused"),
         ("Developer instruction is not enabled for models/gemma-3-27b-it", "the system role is refused"),
         ("Conversation roles must alternate user/assistant/user/assistant/...", "the system role is refused"),
@@ -98,11 +104,44 @@ def test_refusals_are_read_in_the_words_of_servers(said: str, told: str) -> None
         "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
         "messages.0: user messages must have non-empty content",
         "Invalid value: image data is not valid",
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 16. This model's maximum context length is 4096 "
+            "tokens and your request has 4090 input tokens (16 > 4096 - 4090)."
+        ),
+        "input length and `max_tokens` exceed context limit: 199990 + 16 > 200000, decrease input length",
+        "Input validation error: `inputs` tokens + `max_tokens` must be <= 4097. Given: 4090 `inputs` tokens",
+        "`max_tokens` must be greater than `thinking.budget_tokens`",
+        "Your system prompt contains disallowed words: 'system prompt' not allowed by policy",
+        "Invalid request: the model did not stop, logs of the user are not available",
+        "Rate limit reached: limit 8 requests; max_tokens 16",
     ],
 )
 def test_refusals_of_a_single_row_say_nothing_about_the_server(said: str) -> None:
     """A refusal that names no parameter and no role says nothing about the server."""
     assert lesson_of_refusal(asked(), ServerError(status=400, message=said)) is None
+
+
+def test_answer_that_asks_for_more_than_the_model_holds_is_bounded() -> None:
+    """A refusal for the length of the context says something about the server where the answer itself is too long."""
+    large = asked({"max_tokens": 40_000})
+    said = (
+        "This model's maximum context length is 8192 tokens. However, you requested 40050 tokens (50 in the messages)."
+    )
+    lesson = lesson_of_refusal(large, ServerError(status=400, message=said))
+    assert lesson is not None
+    assert lesson.told == "max_tokens is at most 4,096"
+    said = "`max_tokens` must be less than or equal to `8192`, the maximum value is less than the `context_window`"
+    lesson = lesson_of_refusal(large, ServerError(status=400, message=said))
+    assert lesson is not None
+    assert lesson.told == "max_tokens is at most 8,192"
+
+
+def test_value_outside_of_a_range_is_bounded() -> None:
+    """A temperature above the range is sent as the highest one that is taken."""
+    said = "* GenerateContentRequest.generation_config.temperature: temperature must be in the range [0.0, 2.0]."
+    lesson = lesson_of_refusal(asked({"temperature": 3}), ServerError(status=400, message=said))
+    assert lesson is not None
+    assert lesson.told == "temperature is at most 2"
 
 
 @pytest.mark.parametrize("status", [401, 402, 408, 429])

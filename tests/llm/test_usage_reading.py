@@ -75,7 +75,7 @@ def test_usage_is_found_where_servers_put_it() -> None:
 
 
 @given(
-    st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 5000), st.sampled_from(["inside", "outside", "hidden"])
+    st.integers(1, 5000), st.integers(0, 5000), st.integers(0, 5000), st.sampled_from(["inside", "outside", "hidden"])
 )
 def test_all_reasoning_is_counted_once(prompt: int, answer: int, reasoning: int, where: str) -> None:
     """A server that counts reasoning inside, or outside with a total, is read right; one that hides it is read right

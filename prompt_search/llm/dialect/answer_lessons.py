@@ -45,4 +45,4 @@ def _room(request: Request, response: Response) -> Lesson | None:
     room = next((room for room in ROOMS if room >= wanted), None)
     if room is None:
         return None
-    return Lesson(action="floor", name=name, value=room, reason="the model thinks before it answers")
+    return Lesson(action="room", name=name, value=room, reason="the model thinks before it answers")

@@ -96,7 +96,7 @@ class Dialect:
         if response.error is None:
             self._tried |= features(request)
             self._accepted.setdefault(features(request), request.parameters)
-        elif fault_of(response.error) == "road" or self._alike[1] >= ALIKE_REFUSALS:
+        elif fault_of(response.error) == "road" or (self._accepted and self._alike[1] >= ALIKE_REFUSALS):
             self._tried |= features(request)
         return False
 
@@ -119,6 +119,8 @@ class Dialect:
         refused."""
         if lesson in self.lessons:
             return self.applied(request) is not request or self.refusal(request) is not None
+        if any(before.action == "rename" and before.name == lesson.value for before in self.lessons):
+            lesson = Lesson(action="drop", name=lesson.name, reason=lesson.reason)  # it is refused by either name
         if self._concerns_accepted(lesson):
             if not refused or lesson.name not in request.parameters:
                 return False

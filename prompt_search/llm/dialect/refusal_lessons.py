@@ -22,6 +22,7 @@ from prompt_search.llm.dialect.features import (
 )
 from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import ANSWER_LIMITS, Request
+from prompt_search.llm.replies.refusals import meaning
 from prompt_search.llm.replies.server_error import ServerError
 
 NO_REFUSAL_STATUS: Final = frozenset({401, 402, 408, 409, 429})
@@ -36,26 +37,63 @@ LEAST_TEMPERATURE: Final = 0.01
 SAMPLING: Final = frozenset({"temperature", "top_p", "seed", "top_k"})
 """Parameters without which a request asks the same; they are not sent where they are refused."""
 
-_UNSUPPORTED = re.compile(
+_TAKES_NOT = (
     r"unsupported|not (?:\w+ ){0,2}support|n[o']t (?:\w+ ){0,2}support|no support|no endpoints found that support|"
     r"un(?:known|recognized|recognised|expected)|not (?:permitted|allowed|available|enabled|implemented|accepted|"
-    r"recognized|valid|compatible|a valid)|unavailable|forbidden|cannot find field|deprecated|incompatible|disabled|"
-    r"only the default|(?:enabled|available|supported|allowed) only|only (?:enabled|available|supported|allowed)|"
-    r"\binvalid\b|extra (?:inputs|fields?)|does ?n[o']t (?:exist|accept|allow)|cannot (?:be )?use|"
-    r"\bremove\b|is not one of|(?:must|should) (?:be|contain)\b|value is not|not_supported",
+    r"recognized|compatible)|unavailable|forbidden|cannot find field|deprecated|incompatible|disabled|not_supported|"
+    r"(?:enabled|available|supported|allowed) only|only (?:enabled|available|supported|allowed)|"
+    r"extra (?:inputs|fields?)|does ?n[o']t (?:exist|accept|allow)|cannot (?:\w+ )?be (?:used|specified)|\bremove\b|"
+    r"\buse\b.{0,60}\binstead\b"
+)
+_NOT_TAKEN = re.compile(_TAKES_NOT, re.IGNORECASE)
+"""Words with which a server refuses a parameter as a whole."""
+
+_UNSUPPORTED = re.compile(
+    rf"{_TAKES_NOT}|only the default|\binvalid\b|is not one of|not (?:a )?valid|(?:must|should) (?:be|contain)\b|"
+    r"value is not|(?:may|can) only be|mandatory",
     re.IGNORECASE,
 )
+"""Words with which a server refuses a parameter, or its value."""
+
 _BOUND = re.compile(
     r"less than|smaller than|at most|up to|maximum|\bmax\b|above|greater than|exceed|too (?:large|high|big|many)|<=|≤|"
     r"range|between|at least|minimum|below|too (?:small|low)|>=|≥|positive|\bor less\b|\bor more\b|limit",
     re.IGNORECASE,
 )
-_FLOOR = re.compile(r"at least|minimum|below|too (?:small|low)|>=|≥|positive|\bor more\b|greater than or equal",
-                    re.IGNORECASE)  # fmt: skip
+_FLOOR = re.compile(r"at least|minimum|below|too (?:small|low)|>=|≥|positive|\bor more\b|greater than or equal", re.I)
+_CEILING = re.compile(
+    r"at most|up to|(?<!below )maximum|\bmax\b|above|exceed|too (?:large|high|big|many)|<=|≤|less than|or less\b", re.I
+)
 _CLEAR_BOUND = re.compile(
-    r"<=|≤|>=|≥|less than|at most|at least|maximum|minimum|max allowed|between|valid range|up to|positive",
+    r"<=|≤|>=|≥|less than|at most|at least|maximum|minimum|max allowed|between|\brange\b|up to|positive",
     re.IGNORECASE,
 )
+_NOTHING_ALLOWED = re.compile(
+    r"(?:max(?:imum)? allowed|at most|equal to|up to|maximum(?: value)? (?:is|of)|<=|≤):? ?0\b", re.I
+)
+_WINDOW = re.compile(r"(?:context|model)[ _-](?:length|len|window|size|limit)\D{0,40}?(\d[\d,]*)", re.IGNORECASE)
+_LIMIT_OF_ANSWERS = re.compile(
+    r"(?<!\+ )(?:max_tokens|max_completion_tokens)\W{0,3} must be (?:less than or equal to|at most|<=|≤)\W{0,3}"
+    r"(\d[\d,]*)",
+    re.IGNORECASE,
+)
+_EITHER = re.compile(r"\bboth\b|only one|not .{0,20}together", re.IGNORECASE)
+_ALIASES = {
+    "response_format": r"json[_ ]schema|json[_ ]object|structured output|guided (?:json|decoding)|grammar",
+    **dict.fromkeys(
+        ("reasoning_effort", "reasoning", "thinking"),
+        r"thinking (?:mode|budget)|budget -?\d+ is invalid|reasoning is mandatory",
+    ),
+    **dict.fromkeys(("presence_penalty", "frequency_penalty"), r"\bpenalty is\b"),
+    **dict.fromkeys(ANSWER_LIMITS, r"max_output_tokens|max_new_tokens"),
+}
+"""Other words for parameters."""
+
+_EVERYDAY_WORDS: Final = frozenset(
+    {"n", "user", "stop", "reasoning", "thinking", "store", "metadata", "tools", "functions"}
+)
+"""Parameters whose names are also words, so that they are named only in quotes or as the error's ``param``."""
+
 _NUMBER = re.compile(r"(?<![\w.])(?<![A-Za-z]-)-?\d+(?:[,_]\d{3})*(?:\.\d+)?(?![\w])")
 _PREFILL = re.compile(
     r"prefill|(?:last|final) (?:message|role|turn)|end with (?:a|an|the) (?:user|tool)|ends? with assistant|"
@@ -74,17 +112,40 @@ _SYSTEM = re.compile(
 def lesson_of_refusal(request: Request, error: ServerError) -> Lesson | None:
     """What a refusal says about the server; None where it says nothing.
 
+    A row that is too long for the model says something about the row, unless it is the room for the answer that is.
+
     >>> from prompt_search.llm.messages import Message
     >>> hi = Request(endpoint="e", model="m", messages=(Message("user", "hi"),), parameters={"max_tokens": 16})
     >>> said = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
     >>> lesson_of_refusal(hi, ServerError(status=400, message=said)).told
     'max_tokens is sent as max_completion_tokens'
     """
-    if error.status in NO_REFUSAL_STATUS:
+    means = meaning(error)
+    if error.status in NO_REFUSAL_STATUS or means in ("passing", "content_filter"):
         return None
     words = _without_quotations(error.message, request)
+    if means == "context_length":
+        return _of_window(request, words)
     of_roles = None if error.status == NO_ACCESS_STATUS else _of_roles(request, error, words)
     return of_roles or _of_parameters(request, error, words)
+
+
+def _of_window(request: Request, words: str) -> Lesson | None:
+    """The bound of an answer that asks for half of what the model can hold, or for more than the server allows."""
+    name = next((name for name in ANSWER_LIMITS if isinstance(request.parameters.get(name), int)), None)
+    if name is None:
+        return None
+    sent = request.parameters[name]
+    allowed, window = (found and _value(found[1]) for found in (_LIMIT_OF_ANSWERS.search(words), _WINDOW.search(words)))
+    if allowed and 0 < allowed < sent:
+        return Lesson(action="cap", name=name, value=_whole(allowed), reason=_short(words))
+    if window and 0 < window < 2 * sent:
+        return Lesson(action="cap", name=name, value=_whole(window // 2), reason=_short(words))
+    return None
+
+
+def _value(digits: str) -> float:
+    return float(digits.replace(",", "").replace("_", ""))
 
 
 def _without_quotations(message: str, request: Request) -> str:
@@ -112,15 +173,20 @@ def _of_roles(request: Request, error: ServerError, words: str) -> Lesson | None
 
 def _of_parameters(request: Request, error: ServerError, words: str) -> Lesson | None:
     unsupported = _UNSUPPORTED.search(words)
+    named = list(_named(request.parameters, error, words))
+    if _EITHER.search(words) and len(named) > 1:
+        return Lesson(action="drop", name=named[1], reason=_short(words)) if named[1] in SAMPLING else None
     # Where a parameter is refused as a whole, words such as "above" may be about anything.
     bound = (_CLEAR_BOUND if unsupported else _BOUND).search(words)
-    for name in _named(request.parameters, error, words):
+    for name in named:
         if bound and not (unsupported and _only_default(words)):
             # Some servers call the number of listed tokens "logprobs".
             numbered = "top_logprobs" if name == "logprobs" and "top_logprobs" in request.parameters else name
             lesson = _bounded(numbered, request.parameters[numbered], words)
             if lesson is not None:
                 return lesson
+        if name in ANSWER_LIMITS and not _NOT_TAKEN.search(words):
+            continue  # its value is refused, in words without a number that would do
         if unsupported or error.param.endswith(name):
             return _refused(name, request.parameters, words)
     return None
@@ -135,19 +201,15 @@ def _named(parameters: Mapping[str, Any], error: ServerError, words: str) -> Ite
         found = re.search(rf"(?<![\w.])(?:{re.escape(name)}|{camel}|{spoken})(?!\w)", words, re.IGNORECASE)
         if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", error.param):
             places[name] = -1
-        elif found and (name != "n" or re.search(r"""['"`]n['"`]""", words)):
+        elif found and (name not in _EVERYDAY_WORDS or re.search(rf"""['"`]{name}['"`]""", words)):
             places[name] = found.start()
-    if "response_format" in parameters and "response_format" not in places:
-        found = re.search(
-            r"json[_ ]schema|json[_ ]object|structured output|guided (?:json|decoding)|grammar", words, re.I
-        )
-        if found:
-            places["response_format"] = found.start()
+        elif name in _ALIASES and (alias := re.search(_ALIASES[name], words, re.IGNORECASE)):
+            places[name] = alias.start()
     yield from sorted(places, key=places.__getitem__)
 
 
 def _only_default(words: str) -> bool:
-    return re.search(r"only the default", words, re.IGNORECASE) is not None
+    return re.search(r"only the default|only be set to|only temperature=1", words, re.IGNORECASE) is not None
 
 
 def _bounded(name: str, sent: Any, words: str) -> Lesson | None:
@@ -157,16 +219,18 @@ def _bounded(name: str, sent: Any, words: str) -> Lesson | None:
     if name == "temperature" and sent <= 0:
         above = re.search(r"positive|greater than 0|above 0|> ?0|\(0(?:\.0)?,", words)
         return Lesson(action="floor", name=name, value=LEAST_TEMPERATURE, reason=_short(words)) if above else None
-    numbers = [float(text.replace(",", "").replace("_", "")) for text in _NUMBER.findall(words)]
+    if name == "top_logprobs" and _NOTHING_ALLOWED.search(words):
+        return Lesson(action="close", name=LOGPROBS, reason=_short(words))
+    numbers = [_value(text) for text in _NUMBER.findall(words.replace("..", " "))]
     lower = [number for number in numbers if 0 < number < sent]
     higher = [number for number in numbers if number > sent]
-    if name in ANSWER_LIMITS and re.search(r"context", words, re.IGNORECASE):
-        lower = [number // 2 for number in numbers if 0 < number // 2 < sent]  # the prompt needs room, too
-    if higher and _FLOOR.search(words) and not (lower and not re.search(r"minimum|at least", words, re.I)):
-        return Lesson(action="floor", name=name, value=_whole(min(higher)), reason=_short(words))
+    if _FLOOR.search(words) and not _CEILING.search(words):
+        lower = []
+        if higher:
+            return Lesson(action="floor", name=name, value=_whole(min(higher)), reason=_short(words))
     if lower:
         return Lesson(action="cap", name=name, value=_whole(max(lower)), reason=_short(words))
-    usual = next((bound for bound in (20, 8, 5, 1) if name == "top_logprobs" and bound < sent), None)
+    usual = next((bound for bound in (20, 5, 1) if name == "top_logprobs" and bound < sent), None)
     return None if usual is None else Lesson(action="cap", name=name, value=usual, reason=_short(words))
 
 
@@ -184,7 +248,9 @@ def _refused(name: str, parameters: Mapping[str, Any], words: str) -> Lesson:
     if name in SAMPLING:
         return Lesson(action="drop", name=name, reason=reason)
     value = parameters[name]
-    of_value = name == "response_format" or re.search(r"value|must be|one of|type", words, re.IGNORECASE)
+    of_value = name == "response_format" or re.search(
+        r"value|must be|one of|type|\bmode\b|budget", words, re.IGNORECASE
+    )
     feature = value_feature(name, value) if of_value else f"the parameter {name}"
     return Lesson(action="close", name=feature, reason=reason)
 

@@ -40,6 +40,7 @@ _QUOTA = _words(
     r"quota\W{1,3}per ?day", r"perday\w*freetier",
 )  # fmt: skip
 _PER_MINUTE = _words(r"retry in \d", r"try again in \d", r"per ?minute", r"rate limit")
+_RATE = _words(r"rate limit (?:reached|exceeded)", r"rate_limit_exceeded", r"too many requests")
 _KEY = _words(r"(?:invalid|incorrect) api[_ -]?key", r"api[_ -]?key (?:is )?(?:not valid|invalid)", r"api_key_invalid")
 _MODEL = _words(r"model_not_found", r"model not exist", r"invalid model name", r"unknown_model", r"deploymentnotfound")
 _NO_ENDPOINT = _words(r"no endpoints found that (?:support|can handle)")
@@ -49,7 +50,7 @@ _CONTEXT = _words(
     r"(?:context|prompt|input|messages?|request|sequence|conversation)s?\b.{0,40}\btoo (?:long|large)\b",
     r"too many (?:input |prompt |total )?tokens", r"maximum (?:number of )?(?:input |prompt )?tokens? allowed",
     r"maximum number of tokens", r"(?:input|prompt) (?:length|tokens?|token count)\b.{0,60}\bexceed",
-    r"must have less than \d+ tokens", r"tokens?`? \+ `?max_new_tokens`? must be", r"maximum input length",
+    r"must have less than \d+ tokens", r"tokens?`? \+ `?max_(?:new_)?tokens`? must be", r"maximum input length",
     r"reduce the length of", r"exceed.{0,40}\bcontext\b",
 )  # fmt: skip
 _FILTER = _words(
@@ -58,7 +59,8 @@ _FILTER = _words(
     r"safety (?:system|filter|polic|reason|check|guideline|setting)s?.{0,40}(?:block|reject|refus|violat|flag)",
     r"(?:block|reject|refus|violat|flag)\w* (?:by|due to|because of|for) .{0,40}(?:safety|polic|guardrail|filter)",
     r"guardrail", r"data_?inspection_?failed", r"inappropriate content", r"content exists risk",
-    r"prohibited[_ ]content", r"considered high risk", r"harmful content", r"sensitive content",
+    r"prohibited[_ ]content", r"disallowed (?:words?|content)", r"by policy", r"considered high risk",
+    r"harmful content", r"sensitive content",
 )  # fmt: skip
 _REQUEST = _words(
     r"bad ?request", r"invalid[_ ]request", r"invalid[_ ]argument", r"unsupported_?(?:params?|value|parameter)",
@@ -106,7 +108,7 @@ def _of_request(status: int, words: str, message: str) -> Meaning:
     """What a refusal means that does not end the run."""
     if status == 413 or _TOO_LARGE.search(words):
         return "context_length"
-    if status in RETRIED_STATUS:
+    if status in RETRIED_STATUS or _RATE.search(words):
         return "passing"
     if _CONTEXT.search(words):
         return "context_length"

@@ -33,9 +33,11 @@ def read_usage(body: Mapping[str, Any]) -> Usage:
     if total is not None and prompt is not None and total >= prompt:
         completion = max(completion or 0, total - prompt)
     elif total is not None and prompt is None and completion is not None and total >= completion:
-        prompt = total - completion
+        prompt = (total - completion) or None
     if reasoning is not None and completion is not None and reasoning > completion:
         completion += reasoning  # more than all: it is not counted among them
+    if prompt is None and not completion:
+        return Usage()  # nobody counted
     cached = _cached(given)
     if cached is not None and prompt is not None:
         cached = min(cached, prompt)
@@ -69,15 +71,18 @@ def _given(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _prompt(given: Mapping[str, Any]) -> int | None:
-    """Tokens of the prompt. Anthropic's ``input_tokens`` are those that were neither in its cache nor written to it."""
+    """Tokens of the prompt; None for 0, with which proxies say that nobody counted.
+
+    Anthropic's ``input_tokens`` are those that were neither in its cache nor written to it.
+    """
     prompt = token_count(given.get("prompt_tokens"))
     if prompt is not None:
-        return prompt
+        return prompt or None
     fresh = token_count(given.get("input_tokens"))
     if fresh is None:
         return None
     names = ("cache_read_input_tokens", "cache_creation_input_tokens")
-    return fresh + sum(token_count(given.get(name)) or 0 for name in names)
+    return fresh + sum(token_count(given.get(name)) or 0 for name in names) or None
 
 
 def _cached(given: Mapping[str, Any]) -> int | None:
