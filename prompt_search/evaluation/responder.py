@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import ChainMap
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -150,6 +150,7 @@ class Responder:
             return Answered(request=request, key=key, response=response, cached=cached)
         dialect = self.dialects.of(request.endpoint, request.model)
         own: list[RequestBatch] = []
+        holds_turn = False
         try:
             while True:
                 sent = self._taken(dialect, request)
@@ -157,18 +158,20 @@ class Responder:
                     request, key = sent, sent.key
                     own.append(await self._claims.open([key], self._is_to_send))
                     batch = own[-1]
-                async with _turn(dialect, request) as is_current:
-                    if not is_current:
-                        continue
-                    response, cached = await self._once(request, key, prompt, split, batch)
-                    learned = dialect.observe(request, response)
-                if not learned:
+                if dialect.is_tried(request) == holds_turn:
+                    # The turn is kept until the server accepts the request: who finds out what does not depend on time.
+                    holds_turn = await _change_turn(dialect, holds=holds_turn)
+                    continue  # others may have learned something meanwhile
+                response, cached = await self._once(request, key, prompt, split, batch)
+                if not dialect.observe(request, response):
                     return Answered(request=request, key=key, response=response, cached=cached)
                 refusal = dialect.refusal(request)
                 if refusal is not None and self._settings.on_refusal == "close":
                     refused = replace(response, error=f"unsupported: {refusal}")
                     return Answered(request=request, key=key, response=refused, cached=cached)
         finally:
+            if holds_turn:
+                dialect.alone.release()
             await self._claims.close(own)
 
     def _taken(self, dialect: Dialect, request: Request) -> Request:
@@ -311,13 +314,10 @@ class Responder:
         return again and failed and not call.cut_short
 
 
-@asynccontextmanager
-async def _turn(dialect: Dialect, request: Request) -> AsyncIterator[bool]:
-    """A context in which a request may be sent, alone where the server has not accepted its like yet; whether nothing
-    was learned while it waited."""
-    if dialect.is_tried(request):
-        yield True
-        return
-    known = len(dialect.lessons)
-    async with dialect.alone:
-        yield known == len(dialect.lessons) and not dialect.is_tried(request)
+async def _change_turn(dialect: Dialect, *, holds: bool) -> bool:
+    """Take or give back the turn to send what the server has not accepted yet; whether it is held now."""
+    if holds:
+        dialect.alone.release()
+    else:
+        await dialect.alone.acquire()
+    return not holds

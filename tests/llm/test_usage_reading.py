@@ -105,3 +105,16 @@ def test_stored_usage_of_earlier_versions_is_read() -> None:
     assert Response.from_json(stored).usage == usage(1, 2)
     kept = Response(text="a", usage=usage(1, 2, 1, 2))
     assert Response.from_json(kept.to_json()).usage == kept.usage
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        {"input_tokens": 0, "output_tokens": 0},
+        {"prompt_tokens": 0, "completion_tokens": 0},
+    ],
+)
+def test_zeros_are_no_counts(given: dict[str, int]) -> None:
+    """A prompt has tokens, so that zeros mean that nobody counted: a limit in tokens then goes by what may be used."""
+    assert read_usage({"usage": given}) == Usage()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -186,3 +189,123 @@ def test_option_that_refuses_rows_is_not_closed(fake: InProcessExecutor) -> None
     result = refusing(fake, answer=ps.Label(DATA.labels)).run(100)
     assert not result.trials_df()["reason"].str.startswith("closed").any()
     assert result.verdict.rows >= 10
+
+
+LONG_ROW = re.compile(r"number \d*[37]\b")
+TOO_SMALL = "Invalid 'max_tokens': integer below minimum value. Expected a value >= 16, but got 1 instead."
+
+
+class Rules:
+    """A server that refuses requests by rules, each with a name; it counts refusals."""
+
+    def __init__(self, **rules: Callable[[Body], FakeResponse | None]) -> None:
+        self.rules = rules
+        self.refusals: Counter[str] = Counter()
+
+    def __call__(self, body: Body) -> FakeAnswer:
+        for name, rule in self.rules.items():
+            refused = rule(body)
+            if refused is not None:
+                self.refusals[name] += 1
+                return refused
+        if body.get("logprobs"):
+            right = truth(body)
+            return completion(right, prompt_of(body), {right: -0.1})
+        return json.dumps({"label": truth(body)}) if "response_format" in body else truth(body)
+
+
+def above(limit: int, said: str) -> Callable[[Body], FakeResponse | None]:
+    """A rule for log-probabilities of too many tokens."""
+    return lambda body: refuse(said) if body.get("top_logprobs", 0) > limit else None
+
+
+def without(name: str, said: str) -> Callable[[Body], FakeResponse | None]:
+    """A rule for a parameter that is refused as a whole."""
+    return lambda body: refuse(said) if name in body else None
+
+
+MANY = {
+    "text": ps.Label(DATA.labels),
+    "logprobs": ps.Label(DATA.labels, mode="logprobs", top_logprobs=200),
+}
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        (
+            {
+                "one": without("max_tokens", "Unknown parameter: 'max_tokens'."),
+                "other": without("max_completion_tokens", "Unknown parameter: 'max_completion_tokens'."),
+            },
+            "max_tokens is sent as max_completion_tokens; max_completion_tokens is not sent.",
+        ),
+        (
+            {
+                "first": above(20, "top_logprobs must be <= 20"),
+                "second": above(5, "Requested sample logprobs of 20, which is greater than max allowed: 5"),
+            },
+            "top_logprobs is at most 5.",
+        ),
+        (
+            {"none": above(0, "Requested sample logprobs of 200, which is greater than max allowed: 0")},
+            "the parameter logprobs is refused.",
+        ),
+        (
+            {"small": lambda body: refuse(TOO_SMALL) if body["max_tokens"] < 16 else None},
+            "max_tokens is at least 16.",
+        ),
+    ],
+)
+def test_each_refusal_costs_one_call_whatever_comes_of_it(
+    fake: InProcessExecutor, storage: str, rules: dict[str, Callable[[Body], FakeResponse | None]], told: str
+) -> None:
+    """What is refused twice, by two names or in two steps, costs two calls; a resumed and a larger run repeat none."""
+    server = fake.answer = Rules(**rules)
+    result = refusing(fake, storage, answer=ps.choice(MANY)).run(150)
+    assert result.headline.splitlines()[-1] == f"The server of fake differs: {told}"
+    assert server.refusals == dict.fromkeys(rules, 1)
+    sent = fake.count
+    assert_equal_results(refusing(fake, storage, answer=ps.choice(MANY)).run(150), result)
+    assert fake.count == sent
+    refusing(fake, storage, answer=ps.choice(MANY)).run(190)
+    assert server.refusals == dict.fromkeys(rules, 1)
+
+
+@pytest.mark.parametrize("said", ["不支持 system 角色", "Invalid request."])
+def test_option_that_is_refused_without_a_reason_has_no_score(fake: InProcessExecutor, said: str) -> None:
+    """Where two refusals in the same words show what is refused, they are the option's fault, not the prompt's."""
+    server = fake.answer = Rules(system=lambda body: refuse(said) if body["messages"][0]["role"] == "system" else None)
+    result = refusing(fake).run(150)
+    trials = result.trials_df()
+    closed = trials[trials["reason"].str.startswith("closed: the server refuses the system role")]
+    assert len(closed) == 1
+    assert closed["score"].isna().all()
+    assert closed["estimate"].isna().all()
+    assert server.refusals == {"system": 2}
+
+
+def test_one_row_that_is_too_long_bounds_no_other_answer(fake: InProcessExecutor) -> None:
+    """A refusal of vLLM that quotes the limit of the answer says something about the row alone."""
+    said = (
+        "'max_tokens' or 'max_completion_tokens' is too large: 64. This model's maximum context length is 4096 tokens "
+        "and your request has 4070 input tokens (64 > 4096 - 4070)."
+    )
+    server = fake.answer = Rules(long=lambda body: refuse(said) if LONG_ROW.search(prompt_of(body)) else None)
+    result = refusing(fake).run(150)
+    assert server.refusals["long"] > 1
+    assert "differs" not in result.headline
+    assert result.calls_df()["error"].dropna().str.startswith("context_length: ").all()
+    assert result.best.parameters["max_tokens"] in (16, 64)
+
+
+def test_study_whose_answers_are_stored_already_is_not_ended_by_what_fails(
+    fake: InProcessExecutor, storage: str
+) -> None:
+    """A second study sends only what the first one got no answer to; these failures in a row do not end it."""
+    withheld = completion("", finish_reason="content_filter")
+    fake.answer = lambda body: withheld if zlib.crc32(prompt_of(body).encode()) % 4 == 0 else truth(body)
+    first = refusing(fake, storage, answer=MANY["text"]).run(200)
+    again = refusing(fake, storage, answer=MANY["text"], name="again").run(200)
+    assert again.verdict == first.verdict
+    assert first.calls_df()["error"].notna().sum() > 10
