@@ -42,10 +42,10 @@ def most_used(request: Request) -> Usage | None:
     texts = [message.content for message in request.messages]
     texts += [json.dumps(value) for value in request.parameters.values() if isinstance(value, dict | list)]
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-    count = request.parameters.get("n")
+    counts = [request.parameters.get(name) for name in ("n", "best_of")]
     return Usage(
         prompt_tokens=size + PER_MESSAGE * len(request.messages) + PER_REQUEST,
-        completion_tokens=max(limits) * (count if isinstance(count, int) else 1),
+        completion_tokens=max(limits) * max((count for count in counts if isinstance(count, int)), default=1),
     )
 
 
