@@ -57,7 +57,7 @@ GATEWAY: Final[dict[str, dict[str, object]]] = {
     "gpt-5-mini": {"model": "openai/gpt-5-mini"},
     "mistral-small": {"model": "mistral/mistral-small"},
     "sonar": {"model": "perplexity/sonar"},
-    "o3-mini, dropping": {"model": "openai/o3-mini", "drop_params": True},
+    "o3-mini-dropping": {"model": "openai/o3-mini", "drop_params": True},
 }
 """What LiteLLM takes llama.cpp's model for."""
 

@@ -113,6 +113,7 @@ def test_error_is_read(status: int, body: Any, read: ServerError) -> None:
         ({"error": "no"}, True), ({"errors": ["no"]}, True), ({"object": "error", "message": "no"}, True),
         ({"type": "error"}, True), ({"success": False}, True), ({"error_message": "no"}, True),
         ({"error": None, "choices": [{}]}, False), ({"error": {}, "message": "hello"}, False), ({"choices": []}, False),
+        ([{"status_code": 400, "message": "no"}], True), ([{"error": "no"}, {"choices": [{}]}], False),
         ({"error": "no", "choices": [{}]}, False), ([], False), (None, False), ({"status": "ok"}, False),
     ],
 )  # fmt: skip

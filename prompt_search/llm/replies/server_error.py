@@ -107,11 +107,15 @@ def read_error(status: int, content: object) -> ServerError:
 
 def is_error(body: object) -> bool:
     """Whether a body that was sent as a success says of itself that it is an error."""
+    if isinstance(body, list):  # LiteLLM lists what several models said
+        return bool(body) and all(map(is_error, body))
     fields = _plain(mapping(body))
     if fields.get("choices"):
         return False
-    flagged = any(fields.get(name) == value for name, value in _FLAGS.items() if name in fields)
-    return flagged or any(fields.get(name) for name in ("error", "errors", "errormessage", "errormsg"))
+    flagged = _status(fields.get("statuscode")) or any(
+        fields.get(name) == value for name, value in _FLAGS.items() if name in fields
+    )
+    return bool(flagged) or any(fields.get(name) for name in ("error", "errors", "errormessage", "errormsg"))
 
 
 def _plain(value: Mapping[Any, Any]) -> dict[str, Any]:
