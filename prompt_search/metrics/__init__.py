@@ -6,10 +6,13 @@ A metric may be a coroutine function. The metrics here compare the answer with t
 ``macro_f1``, ``matthews``, ``kappa``, ``corpus_bleu`` and ``WorstSlice(metric, by=column)`` are metrics of all rows
 together (`prompt_search.metrics.corpus`). With them, the score of a row is its influence on the metric, so that the
 mean of the scores is the metric.
+
+``metric(low=0, high=1)`` decorates a metric of your own with the range of its scores, which all intervals then keep to.
 """
 
 from prompt_search.metrics.base import Metric, Score, check, metric_name, score
 from prompt_search.metrics.corpus import Corpus, WorstSlice, corpus_bleu, kappa, macro_f1, matthews
+from prompt_search.metrics.ranges import UNBOUNDED, Range, metric, metric_range
 from prompt_search.metrics.row import (
     MOST_MARGIN,
     Bleu,
@@ -30,6 +33,7 @@ from prompt_search.metrics.row import (
 
 __all__ = [
     "MOST_MARGIN",
+    "UNBOUNDED",
     "Bleu",
     "Chrf",
     "Corpus",
@@ -37,6 +41,7 @@ __all__ = [
     "Includes",
     "Metric",
     "Numeric",
+    "Range",
     "ReferenceMetric",
     "Score",
     "TokenF1",
@@ -51,7 +56,9 @@ __all__ = [
     "macro_f1",
     "margin",
     "matthews",
+    "metric",
     "metric_name",
+    "metric_range",
     "numeric",
     "score",
     "token_f1",
