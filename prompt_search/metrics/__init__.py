@@ -60,6 +60,18 @@ __all__ = [
     "metric_name",
     "metric_range",
     "numeric",
+    "range_of_built_in",
     "score",
     "token_f1",
 ]
+
+
+def range_of_built_in(stored: str) -> Range:
+    """The range of a metric of this package by the name under which studies store it, else unbounded.
+
+    >>> range_of_built_in("Exact(column=None, casefold=True)"), range_of_built_in("polite") == UNBOUNDED
+    (Range(low=0.0, high=1.0), True)
+    """
+    known = (exact, includes, numeric, token_f1, bleu, chrf, macro_f1, matthews, kappa, corpus_bleu)
+    ranges = {type(each).__name__: metric_range(each) for each in known}
+    return ranges.get(stored.partition("(")[0], UNBOUNDED)

@@ -123,8 +123,8 @@ def _inside(value: float, allowed: Range, name: str, number: int | None) -> floa
     if not allowed.holds(value):
         where = "a row" if number is None else f"row {number}"
         raise InputError(
-            f"the metric {name} states that its scores are {allowed}, but gave {where} the score {value:g}; correct the "
-            "metric or its range"
+            f"the metric {name} states that its scores are {allowed}, but gave {where} the score {value:g}; correct "
+            "the metric or its range"
         )
     return allowed.clipped(value)
 

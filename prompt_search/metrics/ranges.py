@@ -98,7 +98,9 @@ def metric(*, low: float | None = None, high: float | None = None) -> Callable[[
     >>> short.score_range
     (0.0, 1.0)
     """
-    stated = tuple(_range((-math.inf if low is None else low, math.inf if high is None else high), "metric(low=, high=)"))
+    stated = tuple(
+        _range((-math.inf if low is None else low, math.inf if high is None else high), "metric(low=, high=)")
+    )
 
     def decorated(function: Function) -> Function:
         function.score_range = stated  # type: ignore[attr-defined]  # a function takes any attribute
@@ -136,7 +138,7 @@ def _range(stated: Any, what: str) -> Range:
         )
     if high <= 0 and math.isinf(low):
         raise InputError(
-            f"{what} needs a lowest score where the highest is {high:g}, because an answer that cannot be read gets the "
-            "lowest; give low="
+            f"{what} needs a lowest score where the highest is {high:g}, because an answer that cannot be read gets "
+            "the lowest; give low="
         )
     return Range(float(low), float(high))

@@ -40,7 +40,7 @@ class CrossFit:
     def verdict(self) -> Verdict:
         """Whether winners beat the default prompt on rows that their searches never saw, over all folds."""
         before, after = self._scores
-        return Verdict.of(paired_difference(before, after))
+        return Verdict.of(paired_difference(before, after, bounds=self.result.score_range))
 
     @cached_property
     def _scores(self) -> tuple[list[float], list[float]]:
@@ -58,7 +58,11 @@ class CrossFit:
         """The mean scores of default and winners on the rows that their searches did not use: (mean, low, high, rows)
         each."""
         pairs = [pair for pair in zip(*self._scores, strict=True) if not math.isnan(sum(pair))]
-        return MeanScore.of([before for before, _ in pairs]), MeanScore.of([after for _, after in pairs])
+        bounds = self.result.score_range
+        return (
+            MeanScore.of([before for before, _ in pairs], bounds),
+            MeanScore.of([after for _, after in pairs], bounds),
+        )
 
     def _remarks(self) -> list[str]:
         """What people must know about the answers that the test scores come from."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from prompt_search.metrics.ranges import UNBOUNDED, Range
 from prompt_search.results.frames import answer_text, frame_of, mean_of
 from prompt_search.results.statistics import mean_interval
 from prompt_search.storage.records import TrialRecord
@@ -35,7 +36,9 @@ FAILED = "(failed)"
 NO_ANSWERS = (UNPARSED, FAILED)
 
 
-def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRecord]) -> pd.DataFrame:
+def effects_frame(
+    effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRecord], bounds: Range = UNBOUNDED
+) -> pd.DataFrame:
     """One row per option of each choice, the most important choice and its best option first.
 
     Columns: ``choice``; ``option`` text; ``effect`` on the true score as observed: the difference to the mean over the
@@ -48,6 +51,7 @@ def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRe
     Args:
         effects: the effects that the finished study stored.
         trials: the study's trials.
+        bounds: the range of the metric: no effect is larger than it is wide.
     """
     scored = [trial.positions for trial in trials if trial.estimate is not None]
     records = [
@@ -55,7 +59,10 @@ def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRe
     ]
     records.sort(key=lambda record: (-record["importance"], record["choice"], -record["estimate"]))
     numbers = dict.fromkeys(("effect", "effect_low", "effect_high", "p", "estimate", "importance"), "float64")
-    return frame_of(records, EFFECT_COLUMNS).astype({**numbers, "trials": "int64"})
+    frame = frame_of(records, EFFECT_COLUMNS).astype({**numbers, "trials": "int64"})
+    kept = ["effect", "effect_low", "effect_high", "estimate"]
+    frame[kept] = frame[kept].clip(*bounds.differences)
+    return frame
 
 
 def shown_to_matter(effects: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +91,12 @@ def folds_frame(folds: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return frame_of(folds, FOLD_COLUMNS).astype(numbers)
 
 
-def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:
+def slices_frame(
+    scored: pd.DataFrame,
+    groups: Mapping[int, tuple[Any, ...]],
+    names: Sequence[str],
+    bounds: Range = UNBOUNDED,
+) -> pd.DataFrame:
     """One row per group of rows, trial and split with a score, in the order of the groups.
 
     Columns: the groups; ``trial``; ``split``; ``rows`` number of rows with a score; ``score`` their mean with
@@ -95,6 +107,7 @@ def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], na
         scored: the scored rows of the trials to show, see `tables.scored_frame`.
         groups: the group of each row: its values of the grouping columns.
         names: the grouping columns.
+        bounds: the range of the metric, which intervals keep to.
     """
     scores: dict[tuple[Any, ...], list[float]] = {}
     columns = (scored[name] for name in ("row", "trial", "split", "score"))
@@ -105,8 +118,8 @@ def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], na
         known = [score for score in values if not math.isnan(score)]
         if not known:
             continue
-        low, high = mean_interval(known)
-        record = {"trial": trial, "split": split, "rows": len(known), "score": mean_of(known)}
+        low, high = mean_interval(known, bounds=bounds)
+        record = {"trial": trial, "split": split, "rows": len(known), "score": bounds.clipped(mean_of(known))}
         record |= {"score_low": low, "score_high": high, "missing": len(values) - len(known)}
         records.append({**dict(zip(names, group, strict=True)), **record})
     records.sort(key=lambda record: [str(record[name]) for name in (*names, "split")] + [record["trial"]])

@@ -11,6 +11,7 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.errors import InputError
+from prompt_search.metrics.ranges import Range
 from prompt_search.results import tables, wording
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text
@@ -50,7 +51,12 @@ class Comparison:
         """Whether the second is better, with the difference (second minus first), its 95% interval, p, rows won and
         lost."""
         frame = self.rows_df()
-        return Verdict.of(paired_difference(frame["first_score"].tolist(), frame["second_score"].tolist()))
+        scores = frame["first_score"].tolist(), frame["second_score"].tolist()
+        return Verdict.of(paired_difference(*scores, bounds=self._range))
+
+    @property
+    def _range(self) -> Range:
+        return self.first.score_range.joined(self.second.score_range)
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
@@ -95,7 +101,10 @@ class Comparison:
         """The mean score of both, by name, on the rows where both have a score: (mean, low, high, rows)."""
         frame = self._rows.dropna(subset=["change"])
         columns = ("first_score", "second_score")
-        return {name: MeanScore.of(frame[column].tolist()) for name, column in zip(self.names, columns, strict=True)}
+        return {
+            name: MeanScore.of(frame[column].tolist(), self._range)
+            for name, column in zip(self.names, columns, strict=True)
+        }
 
     @property
     def names(self) -> tuple[str, str]:

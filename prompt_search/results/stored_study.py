@@ -103,7 +103,8 @@ class StoredStudy(StudyTables):
         """Whether the winner beats a trial on the test rows that both were scored on; `verdict` for the default."""
         before, after = self.test_scores_by_row(trial), self.test_scores_by_row(self.best_trial)
         rows = sorted(before.keys() & after.keys())
-        return Verdict.of(paired_difference([before[row] for row in rows], [after[row] for row in rows]))
+        scores = [before[row] for row in rows], [after[row] for row in rows]
+        return Verdict.of(paired_difference(*scores, bounds=self.score_range))
 
     def test_scores_by_row(self, trial: int) -> dict[int, float]:
         """A trial's scores on the test rows, by row; NaN where the request failed and that was not its fault."""
@@ -129,8 +130,8 @@ class StoredStudy(StudyTables):
         )
         shared = own.keys() & winners.keys() if own and winners else own.keys() | winners.keys()
         return (
-            MeanScore.of([score for row, score in own.items() if row in shared]),
-            MeanScore.of([score for row, score in winners.items() if row in shared]),
+            MeanScore.of([score for row, score in own.items() if row in shared], self.score_range),
+            MeanScore.of([score for row, score in winners.items() if row in shared], self.score_range),
         )
 
     @property

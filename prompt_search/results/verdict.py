@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from prompt_search.llm.failures import Fault, fault_of, kind_of
+from prompt_search.metrics.ranges import UNBOUNDED, Range
 from prompt_search.results.frames import mean_of
 from prompt_search.results.statistics import Difference, mean_interval
 
@@ -28,11 +29,11 @@ class MeanScore(NamedTuple):
     rows: int
 
     @classmethod
-    def of(cls, scores: Sequence[float]) -> MeanScore:
-        """The mean of scores; those that are missing (NaN) are left out."""
+    def of(cls, scores: Sequence[float], bounds: Range = UNBOUNDED) -> MeanScore:
+        """The mean of scores by a metric with this range; those that are missing (NaN) are left out."""
         known = [score for score in scores if not math.isnan(score)]
-        low, high = mean_interval(known)
-        return cls(mean_of(known), low, high, len(known))
+        low, high = mean_interval(known, bounds=bounds)
+        return cls(bounds.clipped(mean_of(known)), low, high, len(known))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
-from prompt_search.storage.summary import Identity, Summary, changes
+from prompt_search.storage.summary import SHOWN_ALONE, Identity, Summary, changes
 
 
 class Studies:
@@ -72,11 +72,15 @@ class Studies:
             values = {"study": name, "created": self._database.clock(), "identity": json_text(identity)}
             with self._engine.begin() as connection:
                 connection.execute(schema.studies.insert().values(**values))
-        elif details := changes(stored.identity, identity):
+        elif details := changes(stored.identity, identity, but=SHOWN_ALONE):
             raise StudyError(
                 f"study {name!r} in {self._database.shown} was started with other settings: {details}; give it "
                 "another name or storage, or start over with fresh=True (--fresh)"
             )
+        elif any(stored.identity.get(key) != identity[key] for key in SHOWN_ALONE if key in identity):
+            text = json_text({**stored.identity, **{key: identity[key] for key in SHOWN_ALONE}})
+            with self._engine.begin() as connection:
+                connection.execute(schema.studies.update().where(schema.studies.c.study == name).values(identity=text))
 
     def delete_study(self, name: str) -> None:
         """Delete a study; its responses stay, and so does the number of winners tested on its test rows."""
