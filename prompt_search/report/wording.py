@@ -170,6 +170,13 @@ def difference_note(verdict: Verdict) -> str:
     return f"{ends} (95%), {p_text(verdict)}; better on {verdict.won} rows, worse on {verdict.lost}"
 
 
+def majority_fact(verdict: Verdict) -> tuple[str, str, str]:
+    """What always answering the most frequent label scores: what it is, its value, and a note."""
+    label = _html.clipped(verdict.majority_label or "", 40)
+    note = f"the most frequent label of the {verdict.rows} test rows, whatever they say"
+    return f"always “{label}”", _numbers.number(verdict.majority), note
+
+
 def cost_note(sent: float, received: float, seconds: float) -> str:
     """The tokens and the latency that belong to a cost."""
     known = _numbers.known(sent) and _numbers.known(received)

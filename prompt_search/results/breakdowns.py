@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from prompt_search.data.rows import references
+from prompt_search.metrics.majority import Majority, majority
 from prompt_search.metrics.ranges import UNBOUNDED, Range
 from prompt_search.results.frames import answer_text, frame_of, mean_of
 from prompt_search.results.statistics import mean_interval
@@ -34,6 +36,12 @@ FAILED = "(failed)"
 """The answer of a request that failed by the prompt's fault, in tables of answers."""
 
 NO_ANSWERS = (UNPARSED, FAILED)
+
+NEARLY_ALL = 0.9
+"""Share of a prompt's answers from which on one label is nearly the only answer."""
+
+MORE_THAN_TARGETS = 0.2
+"""How much larger this share must be than that of the rows that have the label."""
 
 
 def effects_frame(
@@ -209,3 +217,38 @@ def below_full_score(rows: pd.DataFrame) -> pd.DataFrame:
     below: pd.DataFrame = rows[rows["score"].isna() | (rows["score"] < full)]
     failed_first = below.assign(answered=below["error"].isna()).sort_values(["answered", "score", "row"])
     return failed_first.drop(columns="answered")
+
+
+def rows_of_all(scored: pd.DataFrame) -> pd.DataFrame:
+    """The scored rows of some trials without those on which one of them has no score."""
+    missing = scored["row"][scored["score"].isna()]
+    trials = scored["row"].map(scored["row"].value_counts())
+    return scored[(trials == scored["trial"].nunique()) & ~scored["row"].isin(missing)]
+
+
+def majority_of(scored: pd.DataFrame, identity: Mapping[str, Any]) -> Majority | None:
+    """What always answering the most frequent label scores on some rows; None where answers are no labels, and where
+    that cannot be computed, see `metrics.majority.majority`.
+
+    Args:
+        scored: scored rows, each with a score; a row that several trials have counts once.
+        identity: the settings of their study.
+    """
+    if not any(form.get("kind") == "label" for form in identity.get("answers", ())):
+        return None
+    answers = scored["answer"].where(scored["error"].isna() & ~scored["unparsed"], None)
+    given = list(zip(scored["score"].tolist(), answers.tolist(), scored["target"].tolist(), strict=True))
+    return majority(scored.drop_duplicates("row")["target"].tolist(), str(identity.get("metric")), given)
+
+
+def one_answer(scored: pd.DataFrame) -> tuple[str, int, int] | None:
+    """The label that nearly all answers of a prompt are, though the targets are not, with its number and that of
+    all answers; None where there is no such label."""
+    answered = scored[scored["error"].isna()]
+    given = Counter(answer_text(answer) for answer in answered["answer"][~answered["unparsed"]])
+    if not given:
+        return None
+    label, count = given.most_common(1)[0]
+    share = count / len(answered)
+    of_targets = mean_of([float(label in map(answer_text, references(target))) for target in answered["target"]])
+    return (label, count, len(answered)) if share >= NEARLY_ALL and share - of_targets >= MORE_THAN_TARGETS else None

@@ -13,6 +13,7 @@ from prompt_search import _html
 from prompt_search.errors import InputError
 from prompt_search.metrics.ranges import Range
 from prompt_search.results import tables, wording
+from prompt_search.results.breakdowns import majority_of, rows_of_all
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text
 from prompt_search.results.statistics import paired_difference
@@ -52,7 +53,14 @@ class Comparison:
         lost."""
         frame = self.rows_df()
         scores = frame["first_score"].tolist(), frame["second_score"].tolist()
-        return Verdict.of(paired_difference(*scores, bounds=self._range))
+        labels = rows_of_all(pd.concat([each.scored.assign(trial=place) for place, each in enumerate(self._both)]))
+        forms = [each.prompt.answer for each in self._both if each.prompt.answer]
+        majority = majority_of(labels, {"answers": forms})
+        return Verdict.of(paired_difference(*scores, bounds=self._range), majority)
+
+    @property
+    def _both(self) -> tuple[Evaluation, Evaluation]:
+        return self.first, self.second
 
     @property
     def _range(self) -> Range:
@@ -117,6 +125,9 @@ class Comparison:
         """The comparison in one or two lines."""
         first, second = self.scores.values()
         sentences = [wording.comparison_sentence(self.verdict, self.names, (first, second))]
+        if self.verdict.majority_label is not None and self.verdict.rows > 1:
+            means = dict(zip(self.names, (first.mean, second.mean), strict=True))
+            sentences.append(f"{wording.majority_sentence(self.verdict, means)}.")
         for name, each in zip(self.names, (self.first, self.second), strict=True):
             sentences += [f"{remark}." for remark in wording.answer_remarks(f"{name}'s", each.counts)]
         return " ".join(sentences) + ("" if self.sealed else f"\n{wording.CHOSEN_BY_THESE_ROWS}")

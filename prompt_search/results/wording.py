@@ -133,19 +133,36 @@ def test_uses_text(uses: int) -> str:
 
 
 def test_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, uses: int) -> str:
-    """The comparison of winner and default on the test rows, without its full stop.
-
-    Args:
-        verdict: of the winner against the default prompt.
-        winner: its score on the test rows.
-        baseline: the score of the default prompt on them.
-        uses: number of winners that were tested on these rows.
-    """
+    """The comparison of winner and default, with their scores, on test rows that so many winners were tested on; without
+    its full stop."""
     return (
         f"{verdict_sentence(verdict, 'The winner', DEFAULT_PROMPT)}: {score_text(winner)} against "
         f"{score_text(baseline)} on {verdict.rows} test rows that the search never saw ({test_uses_text(uses)}), "
         f"{difference_text(verdict, 'test rows')}"
     )
+
+
+def majority_sentence(verdict: Verdict, scores: Mapping[str, float]) -> str:
+    """What always answering the most frequent label scores, and which of the two prompts, whose scores are given by
+    their names, are not above that; without its full stop."""
+    below = [who for who, score in scores.items() if not score > verdict.majority + 1e-9]
+    label = _html.clipped(verdict.majority_label or "", 40)
+    text = f"Always answering “{label}”, the most frequent label, scores {verdict.majority:.3f} on these rows"
+    return text + ("", f", and {' '.join(below)} is not above that", ", and neither prompt is above that")[len(below)]
+
+
+def unread_baseline(counts: AnswerCounts) -> str:
+    """The default prompt was beaten, but most of its answers could not be read; without its full stop."""
+    share = share_text(counts.unparsed, counts.answers)
+    consequence = "so this says more about its form than about its wording"
+    return f"The default prompt's answers could not be read on {share} of test rows, {consequence}"
+
+
+def one_label_baseline(label: str, count: int, answers: int) -> str:
+    """The default prompt was beaten, but answers one label whatever the row says; without its full stop."""
+    consequence = "whatever they say, so any prompt that tells rows apart is better"
+    share = share_text(count, answers)
+    return f"The default prompt answers “{_html.clipped(label, 40)}” on {share} of test rows, {consequence}"
 
 
 def default_stays(baseline: MeanScore) -> str:
