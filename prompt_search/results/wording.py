@@ -133,8 +133,8 @@ def test_uses_text(uses: int) -> str:
 
 
 def test_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, uses: int) -> str:
-    """The comparison of winner and default, with their scores, on test rows that so many winners were tested on; without
-    its full stop."""
+    """The comparison of winner and default, with their scores, on test rows that so many winners were tested on,
+    without its full stop."""
     return (
         f"{verdict_sentence(verdict, 'The winner', DEFAULT_PROMPT)}: {score_text(winner)} against "
         f"{score_text(baseline)} on {verdict.rows} test rows that the search never saw ({test_uses_text(uses)}), "
