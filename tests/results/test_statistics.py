@@ -88,7 +88,7 @@ def test_right_and_wrong_answers_of_another_range_are_scores_like_others() -> No
     assert mean_interval([5, 5, 5, 5], bounds=Range(0, 5))[0] < 5
 
 
-@pytest.mark.parametrize("a, b", [(0.4, 0.4), (4, 0.4), (9, 1), (12, 12)])
+@pytest.mark.parametrize(("a", "b"), [(0.4, 0.4), (4, 0.4), (9, 1), (12, 12)])
 def test_intervals_near_the_ends_of_the_range_cover(a: float, b: float) -> None:
     """Of 1,000 samples of 30 scores about 95% of the intervals hold the mean, near the ends of the range too."""
     drawn = np.random.default_rng(1).beta(a, b, (1_000, 30))
