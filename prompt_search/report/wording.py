@@ -30,7 +30,8 @@ EFFECTS_CAPTION = (
 )
 RANKING_NOTE = (
     "The prompts are in the order in which the search ranks them. A score on few rows counts for less: “estimate” is "
-    "the selection-corrected score, which is expected on new rows. Choices are listed where they differ from the "
+    "the selection-corrected score, which is expected on new rows; it is above a score whose rows were harder than "
+    "most, or whose prompt is like others that scored more. Choices are listed where they differ from the "
     "default prompt or the winner, and marked where they differ from the winner."
 )
 RANKING_CAPTION = "All prompts that were tried; select the name of a column to sort by it"

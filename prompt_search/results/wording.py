@@ -220,18 +220,19 @@ def untested_reason(errors: Sequence[str], tested_rows: int, wanted: bool) -> st
 
 
 def search_sentence(highest: tuple[float, int], winner: tuple[float, int], estimate: float, candidates: int) -> str:
-    """The scores that the search selected by, and the winner's estimate that is corrected for the selection.
-
-    Args:
-        highest: the highest score of a trial, and its number of search rows.
-        winner: the score of the winner, and its number of search rows.
-        estimate: the winner's estimate.
-        candidates: number of trials with a score.
-    """
+    """The scores that the search selected by, each with its number of rows, and the estimate of the winner's score on
+    new rows: corrected for the selection among so many candidates, and where it is above the winner's score, why."""
+    scores = f"{highest[0]:.3f} on {counted(highest[1], 'row')}"
+    winners = f"{winner[0]:.3f} on {counted(winner[1], 'row')}"
+    if round(estimate, 3) > round(winner[0], 3):
+        return (
+            f"In the search the highest score was {scores}, which is optimistic, because it was selected among "
+            f"{candidates} candidates. The winner's was {winners}; more is expected of it on new rows, {estimate:.3f}, "
+            "because its rows were harder than most or prompts like it scored more."
+        )
     return (
-        f"In the search the highest score was {highest[0]:.3f} on {counted(highest[1], 'row')} and the winner's "
-        f"{winner[0]:.3f} on {counted(winner[1], 'row')}; both are optimistic, because they were selected among "
-        f"{candidates} candidates. The winner's selection-corrected estimate is {estimate:.3f}."
+        f"In the search the highest score was {scores} and the winner's {winners}; both are optimistic, because they "
+        f"were selected among {candidates} candidates. The winner's selection-corrected estimate is {estimate:.3f}."
     )
 
 

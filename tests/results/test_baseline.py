@@ -221,3 +221,20 @@ def test_evaluations_have_the_range(fake: InProcessExecutor) -> None:
     assert found.score_range == (0, 1)
     assert found.interval[1] <= 1
     assert AnswerCounts.of(found.scored) == found.counts
+
+
+def test_an_estimate_above_the_winners_score_is_no_correction_of_optimism() -> None:
+    """The winner's score is called optimistic where its estimate is below it; where it is above, the line says why."""
+    below = wording.search_sentence((1.0, 5), (0.9, 20), 0.884, 32)
+    above = wording.search_sentence((1.0, 5), (0.9, 20), 0.912, 32)
+    same = wording.search_sentence((1.0, 5), (0.9, 20), 0.9001, 32)
+    assert below == (
+        "In the search the highest score was 1.000 on 5 rows and the winner's 0.900 on 20 rows; both are optimistic, "
+        "because they were selected among 32 candidates. The winner's selection-corrected estimate is 0.884."
+    )
+    assert above == (
+        "In the search the highest score was 1.000 on 5 rows, which is optimistic, because it was selected among 32 "
+        "candidates. The winner's was 0.900 on 20 rows; more is expected of it on new rows, 0.912, because its rows "
+        "were harder than most or prompts like it scored more."
+    )
+    assert same == below.replace("0.884", "0.900")
