@@ -159,7 +159,10 @@ def test_enqueued_prompt_that_wins_is_said(fake: InProcessExecutor) -> None:
     made.enqueue({"instruction": HOSTILE[1]})
     result = made.run(200)
     assert result.hand_written_trial == result.best_trial
-    assert result.headline.splitlines()[0].endswith(". The winner was written by hand.")
+    assert result.headline.splitlines()[0].endswith(
+        ". The winner was written by hand. Always answering “negative”, the most frequent label, scores "
+        f"{result.verdict.majority:.3f} on these rows, and the default prompt is not above that."
+    )
 
 
 def test_slices_and_confusion_are_of_the_sealed_rows(result: ps.Result) -> None:
