@@ -344,8 +344,8 @@ def test_cross_fitting_counts_and_tells_failures(fake: InProcessExecutor) -> Non
     assert found.verdict.missing == 1
     assert found.headline.splitlines()[0].endswith(
         "; 1 row without an answer left out. Always answering “yes”, the most frequent label, scores 0.508 on these "
-        "rows, and the default prompt is not above that. The default prompt answers “no” on 100% of test rows, whatever they "
-        "say, so any prompt that tells rows apart is better. 2% of the default prompt's test requests failed (server) and "
-        "are missing. "
+        "rows, and the default prompt is not above that. The default prompt answers “no” on 100% of test rows, "
+        "whatever they say, so any prompt that tells rows apart is better. 2% of the default prompt's test requests "
+        "failed (server) and are missing. "
         "3% of the winners' test requests failed (content_filter) and count as wrong."
     )
