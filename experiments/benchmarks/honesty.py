@@ -36,8 +36,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from prompt_search.metrics import UNBOUNDED
+from prompt_search.metrics.ranges import SHARE
 from prompt_search.results.breakdowns import SHOWN_P
-from prompt_search.results.statistics import mcnemar_power, mean_interval, not_worse, paired_difference
+from prompt_search.results.statistics import mcnemar_power, mean_interval, mean_intervals, not_worse, paired_difference
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL
@@ -52,6 +54,9 @@ CHOSEN = {
     **{name: SETTINGS[name] for name in ("main", "additive", "interactions", "no shots", "weak")},
     "equal": replace(Setting(), spread=1e-9),
 }
+GRADED = {"like chrF": (1.2, 3.0), "like F1": (0.4, 0.4), "mean 0.9": (9.0, 1.0), "mean 0.9, wide": (4.0, 0.4)}
+"""Parameters of the beta distributions of scores between 0 and 1."""
+
 DRAWS = 20_000
 COMPLETIONS = 1_500
 """Random prompts over which true effects are averaged."""
@@ -70,9 +75,14 @@ def intervals() -> pd.DataFrame:
             found = {count: mean_interval([1.0] * count + [0.0] * (rows - count)) for count in range(rows + 1)}
             held = [found[count][0] <= share <= found[count][1] for count in scores.sum(axis=1).tolist()]
             line[f"{share:.0%} right"] = np.mean(held)
-        for name, (a, b) in {"like chrF": (1.2, 3.0), "like F1": (0.4, 0.4)}.items():
-            low, high = np.array([mean_interval(scores) for scores in generator.beta(a, b, (DRAWS // 10, rows))]).T
-            line[name] = np.mean((low <= a / (a + b)) & (a / (a + b) <= high))
+        for name, (a, b) in GRADED.items():
+            graded = generator.beta(a, b, (DRAWS, rows))
+            for kind, bounds in {"": SHARE, ", no range": UNBOUNDED}.items():
+                counts, binary = np.full(DRAWS, rows), np.full(DRAWS, False)
+                low, high = mean_intervals(
+                    counts, graded.mean(axis=1), graded.std(axis=1, ddof=1), binary, bounds=bounds
+                )
+                line[f"{name}{kind}"] = np.mean((low <= a / (a + b)) & (a / (a + b) <= high))
         lines.append(line)
     return pd.DataFrame(lines).set_index("rows")
 

@@ -198,6 +198,7 @@ def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage:
         failures=scored.failures,
         read=lambda: evaluated(storage or "", name, count) if table is None else table,
         metric=metrics.metric_name(metric),
+        score_range=metrics.metric_range(metric),
     )
 
 

@@ -22,7 +22,7 @@ from prompt_search.evaluation.responder import Answered, Completer, RefusedFeatu
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.llm.messages import Request, Response
-from prompt_search.metrics import Corpus, ReferenceMetric, margin
+from prompt_search.metrics import Corpus, ReferenceMetric, margin, metric_range
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +60,7 @@ class Evaluator:
         self._rows = settings.rows
         self._metric = settings.metric
         self._scores = KeptScores(settings)
+        self._range = metric_range(settings.metric)
         self._responder = Responder(settings, clients, slots, sleep)
         self._unread_limit = UnreadLimit() if settings.ends_unread else None
 
@@ -108,7 +109,7 @@ class Evaluator:
             await self._responder.close_batches([batch])
         if last.response.error is None:
             return None
-        return Outcome.failed(row, last.key, last.response.error, last.cached)
+        return Outcome.failed(row, last.key, last.response.error, last.cached, self._range.wrong)
 
     async def evaluate_persistently(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
         """The outcomes of jobs as `evaluate` gives them, with what was lost on the road sent again."""
@@ -189,7 +190,7 @@ class Evaluator:
         """The outcome of one job, whose last request is the row's; one before it is the content-free request."""
         *before, last = await self._answered(job, requests, split, batch)
         if last.response.error is not None:
-            return Outcome.failed(job[1], last.key, last.response.error, last.cached)
+            return Outcome.failed(job[1], last.key, last.response.error, last.cached, self._range.wrong)
         return await self._scored(job, last.key, last.response, before[0].response if before else None, last.cached)
 
     async def _answered(
@@ -208,7 +209,7 @@ class Evaluator:
         """The outcome of a response that is no error."""
         prepared, row = job
         answer = prepared.answer.parse(response, baseline)
-        result = await self._scores.score(answer, self._rows[row])
+        result = await self._scores.score(answer, self._rows[row], row)
         unparsed = isinstance(answer, Unparsed)
         if self._unread_limit is not None:
             self._unread_limit.check(answer, response, prepared.prompt.source, prepared.prompt.parameters)

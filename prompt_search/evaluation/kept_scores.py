@@ -31,19 +31,19 @@ class KeptScores:
         self._known = settings.store.scores.of_study(settings.study) if self._is_kept else {}
         self._scoring: dict[str, asyncio.Future[None]] = {}
 
-    async def score(self, answer: Any, row: Row) -> Score:
-        """The score of an answer to a row.
+    async def score(self, answer: Any, row: Row, position: int) -> Score:
+        """The score of an answer to the row at a position of the data.
 
         Raises:
             InputError: the metric fails, see `prompt_search.metrics.score`.
             RunError: the storage cannot be written.
         """
         if not self._is_kept or isinstance(answer, Unparsed):
-            return await score(self._metric, answer, row)
+            return await score(self._metric, answer, row, position)
         key = _key(answer, row)
         if key not in self._known:
             # Equal answers that come at the same time wait for the same score.
-            scoring = self._scoring.get(key) or asyncio.ensure_future(self._computed(key, answer, row))
+            scoring = self._scoring.get(key) or asyncio.ensure_future(self._computed(key, answer, row, position))
             self._scoring[key] = scoring
             try:
                 await asyncio.shield(scoring)
@@ -52,9 +52,9 @@ class KeptScores:
         kept = self._known[key]
         return Score(kept.value, kept.explanation, kept.margin)
 
-    async def _computed(self, key: str, answer: Any, row: Row) -> None:
+    async def _computed(self, key: str, answer: Any, row: Row, position: int) -> None:
         """Ask the metric, and store its score."""
-        value, explanation, margin = astuple(await score(self._metric, answer, row))
+        value, explanation, margin = astuple(await score(self._metric, answer, row, position))
         record = ScoreRecord(study=self._study, key=key, value=value, explanation=explanation, margin=margin)
         await self._store.scores.save(record)
         self._known[key] = record

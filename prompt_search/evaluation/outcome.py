@@ -105,9 +105,10 @@ class Outcome:
         )
 
     @classmethod
-    def failed(cls, row: int, key: str, error: str, cached: bool) -> Outcome:
-        """The outcome of a request that failed: a wrong answer where that is the prompt's fault."""
-        score = 0.0 if fault_of(error) == "prompt" else None
+    def failed(cls, row: int, key: str, error: str, cached: bool, wrong: float = 0.0) -> Outcome:
+        """The outcome of a request that failed: a wrong answer, with the score ``wrong``, where that is the prompt's
+        fault."""
+        score = wrong if fault_of(error) == "prompt" else None
         return cls(
             row=row, key=key, answer=None, score=score, explanation="", unparsed=False, error=error, cached=cached
         )

@@ -6,10 +6,13 @@ A metric may be a coroutine function. The metrics here compare the answer with t
 ``macro_f1``, ``matthews``, ``kappa``, ``corpus_bleu`` and ``WorstSlice(metric, by=column)`` are metrics of all rows
 together (`prompt_search.metrics.corpus`). With them, the score of a row is its influence on the metric, so that the
 mean of the scores is the metric.
+
+``metric(low=0, high=1)`` decorates a metric of your own with the range of its scores, which all intervals then keep to.
 """
 
 from prompt_search.metrics.base import Metric, Score, check, metric_name, score
 from prompt_search.metrics.corpus import Corpus, WorstSlice, corpus_bleu, kappa, macro_f1, matthews
+from prompt_search.metrics.ranges import UNBOUNDED, Range, metric, metric_range
 from prompt_search.metrics.row import (
     MOST_MARGIN,
     Bleu,
@@ -30,6 +33,7 @@ from prompt_search.metrics.row import (
 
 __all__ = [
     "MOST_MARGIN",
+    "UNBOUNDED",
     "Bleu",
     "Chrf",
     "Corpus",
@@ -37,6 +41,7 @@ __all__ = [
     "Includes",
     "Metric",
     "Numeric",
+    "Range",
     "ReferenceMetric",
     "Score",
     "TokenF1",
@@ -51,8 +56,22 @@ __all__ = [
     "macro_f1",
     "margin",
     "matthews",
+    "metric",
     "metric_name",
+    "metric_range",
     "numeric",
+    "range_of_built_in",
     "score",
     "token_f1",
 ]
+
+
+def range_of_built_in(stored: str) -> Range:
+    """The range of a metric of this package by the name under which studies store it, else unbounded.
+
+    >>> range_of_built_in("Exact(column=None, casefold=True)"), range_of_built_in("polite") == UNBOUNDED
+    (Range(low=0.0, high=1.0), True)
+    """
+    known = (exact, includes, numeric, token_f1, bleu, chrf, macro_f1, matthews, kappa, corpus_bleu)
+    ranges = {type(each).__name__: metric_range(each) for each in known}
+    return ranges.get(stored.partition("(")[0], UNBOUNDED)

@@ -14,6 +14,7 @@ from typing import Any
 from prompt_search.answers import Unparsed
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, PromptSearchError
+from prompt_search.metrics.ranges import Range, metric_range
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Score:
     """The score of an answer, with an optional explanation.
 
     Attributes:
-        value: a finite number, True or False; larger is better.
+        value: a finite number, True or False; larger is better. Where the metric states a range, it is in it.
         explanation: the reason, in words; it is stored with the score.
         margin: for metrics of 0 and 1, by how much the answer is correct: above 0 for a correct answer. With margins
             the search needs fewer rows to distinguish prompts. No table or verdict uses them.
@@ -51,13 +52,21 @@ class BuiltInMetric(ABC):
         """
 
 
-async def score(metric: Metric, answer: Any, row: Row) -> Score:
+async def score(metric: Metric, answer: Any, row: Row, number: int | None = None) -> Score:
     """The metric's score of one answer, as a float.
 
-    The score of an ``Unparsed`` answer is 0; the metric is not called for it.
+    The score of an ``Unparsed`` answer is 0, or the lowest of a range without 0 or with nothing above it; the metric is
+    not called for it.
+
+    Args:
+        metric: the metric.
+        answer: the answer.
+        row: its row.
+        number: the row's position in the data, for errors.
 
     Raises:
-        InputError: the metric raises, or gives NaN, infinity or something that is no number.
+        InputError: the metric raises, or gives NaN, infinity, something that is no number, or a score outside of the
+            range that it states.
         PromptSearchError: the metric raises one, which is passed on as it is.
 
     >>> import asyncio
@@ -66,8 +75,9 @@ async def score(metric: Metric, answer: Any, row: Row) -> Score:
     >>> asyncio.run(score(same, "yes", Row({"text": "?", "label": "yes"}, target="label")))
     Score(value=1.0, explanation='', margin=None)
     """
+    allowed = metric_range(metric)
     if isinstance(answer, Unparsed):
-        return Score(0.0, f"unparsed: {answer.reason}")
+        return Score(allowed.wrong, f"unparsed: {answer.reason}")
     name = metric_name(metric)
     try:
         result = metric(answer, row)
@@ -80,7 +90,7 @@ async def score(metric: Metric, answer: Any, row: Row) -> Score:
         raise InputError(f"the metric {name} raised {type(error).__name__}: {message}; correct the metric") from error
     explained = result if isinstance(result, Score) else Score(result)
     margin = None if explained.margin is None else _finite(explained.margin, name)
-    return Score(_finite(explained.value, name), explained.explanation, margin)
+    return Score(_inside(_finite(explained.value, name), allowed, name, number), explained.explanation, margin)
 
 
 def metric_name(metric: Metric) -> str:
@@ -99,13 +109,24 @@ def check(metric: Metric, fields: Collection[str]) -> None:
     """Check before a run that a metric can work on rows with these columns; of other callables nothing is known.
 
     Raises:
-        InputError: the metric is not callable, or a column that it needs is missing.
+        InputError: the metric is not callable, states no valid range, or needs a column that is missing.
         MissingExtra: a package that it needs is missing.
     """
     if not callable(metric):
         raise InputError(f"a metric must be callable as metric(answer, row), not {metric!r}; give a function")
+    metric_range(metric)
     if isinstance(metric, BuiltInMetric):
         metric.validate(fields)
+
+
+def _inside(value: float, allowed: Range, name: str, number: int | None) -> float:
+    if not allowed.holds(value):
+        where = "a row" if number is None else f"row {number}"
+        raise InputError(
+            f"the metric {name} states that its scores are {allowed}, but gave {where} the score {value:g}; correct "
+            "the metric or its range"
+        )
+    return allowed.clipped(value)
 
 
 def _finite(value: Any, name: str) -> float:

@@ -20,9 +20,13 @@ from prompt_search.answers.reading.plain_text import folded
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric
+from prompt_search.metrics.ranges import SHARE, UNBOUNDED, Range, metric_range
 
 Counts = Counter[Hashable]
 """Sums over rows, by the name of what is counted."""
+
+CORRELATION = Range(-1.0, 1.0)
+"""The range of measures of agreement beyond chance."""
 
 MOST_NGRAM = 4
 """The longest word sequence that BLEU counts."""
@@ -32,6 +36,11 @@ class Corpus(BuiltInMetric):
     """A metric of all rows together: counts are taken of each row, and the metric is a function of their sums."""
 
     name: ClassVar[str]
+
+    @property
+    def score_range(self) -> Range:
+        """The range of the metric of all rows. The influence of a row may lie outside of it."""
+        return UNBOUNDED
 
     @abstractmethod
     def counts(self, answer: Any, row: Row) -> Counts:
@@ -106,6 +115,10 @@ class MacroF1(_Agreement):
 
     name: ClassVar[str] = "macro_f1"
 
+    @property
+    def score_range(self) -> Range:
+        return SHARE
+
     def _agreement(self, right: Counter[Any], targets: Counter[Any], answers: Counter[Any]) -> float:
         return sum(2 * right[label] / (targets[label] + answers[label]) for label in targets) / len(targets)
 
@@ -115,6 +128,10 @@ class Matthews(_Agreement):
     """Matthews' correlation coefficient, for any number of labels (Gorodkin 2004); -1 to 1, 0 for chance."""
 
     name: ClassVar[str] = "matthews"
+
+    @property
+    def score_range(self) -> Range:
+        return CORRELATION
 
     def _agreement(self, right: Counter[Any], targets: Counter[Any], answers: Counter[Any]) -> float:
         rows = sum(targets.values())
@@ -129,6 +146,10 @@ class Kappa(_Agreement):
 
     name: ClassVar[str] = "kappa"
 
+    @property
+    def score_range(self) -> Range:
+        return CORRELATION
+
     def _agreement(self, right: Counter[Any], targets: Counter[Any], answers: Counter[Any]) -> float:
         rows = sum(targets.values())
         chance = sum(targets[label] * answers[label] for label in targets) / rows**2
@@ -140,6 +161,10 @@ class CorpusBleu(Corpus):
     """BLEU of all rows together by sacrebleu (Papineni et al. 2002; Post 2018), 0 to 1. It needs the extra ``text``."""
 
     name: ClassVar[str] = "corpus_bleu"
+
+    @property
+    def score_range(self) -> Range:
+        return SHARE
 
     def validate(self, fields: Collection[str]) -> None:
         _bleu()
@@ -177,6 +202,10 @@ class WorstSlice(Corpus):
     by: str
     name: ClassVar[str] = "worst_slice"
 
+    @property
+    def score_range(self) -> Range:
+        return metric_range(self.metric)
+
     def __repr__(self) -> str:
         """A text that is the same in every process. A function's own text holds its address."""
         metric = repr(self.metric) if is_dataclass(self.metric) else getattr(self.metric, "__name__", "metric")
@@ -194,7 +223,7 @@ class WorstSlice(Corpus):
             )
 
     def counts(self, answer: Any, row: Row) -> Counts:
-        given = 0.0 if isinstance(answer, Unparsed) else self.metric(answer, row)
+        given = self.score_range.wrong if isinstance(answer, Unparsed) else self.metric(answer, row)
         group = str(row[self.by])
         return Counter({("rows", group): 1, ("score", group): float(getattr(given, "value", given))})
 

@@ -17,6 +17,7 @@ from prompt_search.answers.reading.plain_text import cleaned, folded
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric, Metric
+from prompt_search.metrics.ranges import SHARE, Range
 
 MOST_MARGIN = 6.0
 """Margins lie between minus this and this: a label that the server did not list has no known probability."""
@@ -31,6 +32,7 @@ class ReferenceMetric(BuiltInMetric):
     """
 
     name: ClassVar[str]
+    score_range: ClassVar[Range] = SHARE
     _: KW_ONLY
     column: str | None = None
 

@@ -104,8 +104,10 @@ class Report:
         for name, trial in reversed(self.tested.items()):
             score = self.result.test_score(trial)
             facts.append((name, _numbers.number(score.mean), wording.test_note(score)))
+        verdict = self.result.verdict
+        if self.tested and verdict.majority_label is not None:
+            facts.append(wording.majority_fact(verdict))
         if len(self.tested) > 1:
-            verdict = self.result.verdict
             difference = _numbers.number(verdict.difference, "+.3f")
             facts.append((wording.DIFFERENCE_FACT, difference, wording.difference_note(verdict)))
         return [*facts, *self.winner_costs, (wording.SPENT_FACT, *self.spent)]

@@ -14,7 +14,9 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.report.result import Result
 from prompt_search.report.wording import FOLDS_TITLE, PROMPT_TO_SHIP
 from prompt_search.results import breakdowns, wording
+from prompt_search.results.breakdowns import majority_of
 from prompt_search.results.statistics import paired_difference
+from prompt_search.results.stored_study import test_remarks
 from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
 from prompt_search.results.view import Column, View, to_html, to_text
 
@@ -40,7 +42,9 @@ class CrossFit:
     def verdict(self) -> Verdict:
         """Whether winners beat the default prompt on rows that their searches never saw, over all folds."""
         before, after = self._scores
-        return Verdict.of(paired_difference(before, after))
+        rows = pd.concat([fold.compared_rows() for fold in self.folds])
+        majority = majority_of(rows, self.result.identity)
+        return Verdict.of(paired_difference(before, after, bounds=self.result.score_range), majority)
 
     @cached_property
     def _scores(self) -> tuple[list[float], list[float]]:
@@ -58,19 +62,20 @@ class CrossFit:
         """The mean scores of default and winners on the rows that their searches did not use: (mean, low, high, rows)
         each."""
         pairs = [pair for pair in zip(*self._scores, strict=True) if not math.isnan(sum(pair))]
-        return MeanScore.of([before for before, _ in pairs]), MeanScore.of([after for _, after in pairs])
+        bounds = self.result.score_range
+        return (
+            MeanScore.of([before for before, _ in pairs], bounds),
+            MeanScore.of([after for _, after in pairs], bounds),
+        )
 
     def _remarks(self) -> list[str]:
         """What people must know about the answers that the test scores come from."""
-        tested = {
-            wording.WHOSE_TEST["default"]: [fold.test_counts(0) for fold in self.folds],
-            wording.WINNERS_TEST: [fold.test_counts(fold.best_trial) for fold in self.folds],
+        counts = {
+            wording.WHOSE_TEST["default"]: AnswerCounts.total([fold.test_counts(0) for fold in self.folds]),
+            wording.WINNERS_TEST: AnswerCounts.total([fold.test_counts(fold.best_trial) for fold in self.folds]),
         }
-        return [
-            remark
-            for whose, counts in tested.items()
-            for remark in wording.answer_remarks(whose, AnswerCounts.total(counts))
-        ]
+        default = pd.concat([fold.trial_samples(0) for fold in self.folds])
+        return test_remarks(self.verdict, self.test_scores, default, counts)
 
     def folds_df(self) -> pd.DataFrame:
         """One row per fold.

@@ -30,7 +30,8 @@ EFFECTS_CAPTION = (
 )
 RANKING_NOTE = (
     "The prompts are in the order in which the search ranks them. A score on few rows counts for less: “estimate” is "
-    "the selection-corrected score, which is expected on new rows. Choices are listed where they differ from the "
+    "the selection-corrected score, which is expected on new rows; it is above a score whose rows were harder than "
+    "most, or whose prompt is like others that scored more. Choices are listed where they differ from the "
     "default prompt or the winner, and marked where they differ from the winner."
 )
 RANKING_CAPTION = "All prompts that were tried; select the name of a column to sort by it"
@@ -168,6 +169,13 @@ def difference_note(verdict: Verdict) -> str:
     """The interval and p of the difference between winner and default, and the rows that they differ on."""
     ends = _numbers.interval(verdict.low, verdict.high, "+.3f")
     return f"{ends} (95%), {p_text(verdict)}; better on {verdict.won} rows, worse on {verdict.lost}"
+
+
+def majority_fact(verdict: Verdict) -> tuple[str, str, str]:
+    """What always answering the most frequent label scores: what it is, its value, and a note."""
+    label = _html.clipped(verdict.majority_label or "", 40)
+    note = f"the most frequent label of the {verdict.rows} test rows, whatever they say"
+    return f"always “{label}”", _numbers.number(verdict.majority), note
 
 
 def cost_note(sent: float, received: float, seconds: float) -> str:

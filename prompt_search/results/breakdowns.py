@@ -9,6 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from prompt_search.data.rows import references
+from prompt_search.metrics.majority import Majority, majority
+from prompt_search.metrics.ranges import UNBOUNDED, Range
 from prompt_search.results.frames import answer_text, frame_of, mean_of
 from prompt_search.results.statistics import mean_interval
 from prompt_search.storage.records import TrialRecord
@@ -34,8 +37,16 @@ FAILED = "(failed)"
 
 NO_ANSWERS = (UNPARSED, FAILED)
 
+NEARLY_ALL = 0.9
+"""Share of a prompt's answers from which on one label is nearly the only answer."""
 
-def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRecord]) -> pd.DataFrame:
+MORE_THAN_TARGETS = 0.2
+"""How much larger this share must be than that of the rows that have the label."""
+
+
+def effects_frame(
+    effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRecord], bounds: Range = UNBOUNDED
+) -> pd.DataFrame:
     """One row per option of each choice, the most important choice and its best option first.
 
     Columns: ``choice``; ``option`` text; ``effect`` on the true score as observed: the difference to the mean over the
@@ -48,6 +59,7 @@ def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRe
     Args:
         effects: the effects that the finished study stored.
         trials: the study's trials.
+        bounds: the range of the metric: no effect is larger than it is wide.
     """
     scored = [trial.positions for trial in trials if trial.estimate is not None]
     records = [
@@ -55,7 +67,10 @@ def effects_frame(effects: Sequence[Mapping[str, Any]], trials: Sequence[TrialRe
     ]
     records.sort(key=lambda record: (-record["importance"], record["choice"], -record["estimate"]))
     numbers = dict.fromkeys(("effect", "effect_low", "effect_high", "p", "estimate", "importance"), "float64")
-    return frame_of(records, EFFECT_COLUMNS).astype({**numbers, "trials": "int64"})
+    frame = frame_of(records, EFFECT_COLUMNS).astype({**numbers, "trials": "int64"})
+    kept = ["effect", "effect_low", "effect_high", "estimate"]
+    frame[kept] = frame[kept].clip(*bounds.differences)
+    return frame
 
 
 def shown_to_matter(effects: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +99,12 @@ def folds_frame(folds: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return frame_of(folds, FOLD_COLUMNS).astype(numbers)
 
 
-def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], names: Sequence[str]) -> pd.DataFrame:
+def slices_frame(
+    scored: pd.DataFrame,
+    groups: Mapping[int, tuple[Any, ...]],
+    names: Sequence[str],
+    bounds: Range = UNBOUNDED,
+) -> pd.DataFrame:
     """One row per group of rows, trial and split with a score, in the order of the groups.
 
     Columns: the groups; ``trial``; ``split``; ``rows`` number of rows with a score; ``score`` their mean with
@@ -95,6 +115,7 @@ def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], na
         scored: the scored rows of the trials to show, see `tables.scored_frame`.
         groups: the group of each row: its values of the grouping columns.
         names: the grouping columns.
+        bounds: the range of the metric, which intervals keep to.
     """
     scores: dict[tuple[Any, ...], list[float]] = {}
     columns = (scored[name] for name in ("row", "trial", "split", "score"))
@@ -105,8 +126,8 @@ def slices_frame(scored: pd.DataFrame, groups: Mapping[int, tuple[Any, ...]], na
         known = [score for score in values if not math.isnan(score)]
         if not known:
             continue
-        low, high = mean_interval(known)
-        record = {"trial": trial, "split": split, "rows": len(known), "score": mean_of(known)}
+        low, high = mean_interval(known, bounds=bounds)
+        record = {"trial": trial, "split": split, "rows": len(known), "score": bounds.clipped(mean_of(known))}
         record |= {"score_low": low, "score_high": high, "missing": len(values) - len(known)}
         records.append({**dict(zip(names, group, strict=True)), **record})
     records.sort(key=lambda record: [str(record[name]) for name in (*names, "split")] + [record["trial"]])
@@ -196,3 +217,38 @@ def below_full_score(rows: pd.DataFrame) -> pd.DataFrame:
     below: pd.DataFrame = rows[rows["score"].isna() | (rows["score"] < full)]
     failed_first = below.assign(answered=below["error"].isna()).sort_values(["answered", "score", "row"])
     return failed_first.drop(columns="answered")
+
+
+def rows_of_all(scored: pd.DataFrame) -> pd.DataFrame:
+    """The scored rows of some trials without those on which one of them has no score."""
+    missing = scored["row"][scored["score"].isna()]
+    trials = scored["row"].map(scored["row"].value_counts())
+    return scored[(trials == scored["trial"].nunique()) & ~scored["row"].isin(missing)]
+
+
+def majority_of(scored: pd.DataFrame, identity: Mapping[str, Any]) -> Majority | None:
+    """What always answering the most frequent label scores on some rows; None where answers are no labels, and where
+    that cannot be computed, see `metrics.majority.majority`.
+
+    Args:
+        scored: scored rows, each with a score; a row that several trials have counts once.
+        identity: the settings of their study.
+    """
+    if not any(form.get("kind") == "label" for form in identity.get("answers", ())):
+        return None
+    answers = scored["answer"].where(scored["error"].isna() & ~scored["unparsed"], None)
+    given = list(zip(scored["score"].tolist(), answers.tolist(), scored["target"].tolist(), strict=True))
+    return majority(scored.drop_duplicates("row")["target"].tolist(), str(identity.get("metric")), given)
+
+
+def one_answer(scored: pd.DataFrame) -> tuple[str, int, int] | None:
+    """The label that nearly all answers of a prompt are, though the targets are not, with its number and that of
+    all answers; None where there is no such label."""
+    answered = scored[scored["error"].isna()]
+    given = Counter(answer_text(answer) for answer in answered["answer"][~answered["unparsed"]])
+    if not given:
+        return None
+    label, count = given.most_common(1)[0]
+    share = count / len(answered)
+    of_targets = mean_of([float(label in map(answer_text, references(target))) for target in answered["target"]])
+    return (label, count, len(answered)) if share >= NEARLY_ALL and share - of_targets >= MORE_THAN_TARGETS else None

@@ -11,7 +11,9 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.errors import InputError
+from prompt_search.metrics.ranges import Range
 from prompt_search.results import tables, wording
+from prompt_search.results.breakdowns import majority_of, rows_of_all
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text
 from prompt_search.results.statistics import paired_difference
@@ -50,7 +52,19 @@ class Comparison:
         """Whether the second is better, with the difference (second minus first), its 95% interval, p, rows won and
         lost."""
         frame = self.rows_df()
-        return Verdict.of(paired_difference(frame["first_score"].tolist(), frame["second_score"].tolist()))
+        scores = frame["first_score"].tolist(), frame["second_score"].tolist()
+        labels = rows_of_all(pd.concat([each.scored.assign(trial=place) for place, each in enumerate(self._both)]))
+        forms = [each.prompt.answer for each in self._both if each.prompt.answer]
+        majority = majority_of(labels, {"answers": forms})
+        return Verdict.of(paired_difference(*scores, bounds=self._range), majority)
+
+    @property
+    def _both(self) -> tuple[Evaluation, Evaluation]:
+        return self.first, self.second
+
+    @property
+    def _range(self) -> Range:
+        return self.first.score_range.joined(self.second.score_range)
 
     @cached_property
     def _rows(self) -> pd.DataFrame:
@@ -95,7 +109,10 @@ class Comparison:
         """The mean score of both, by name, on the rows where both have a score: (mean, low, high, rows)."""
         frame = self._rows.dropna(subset=["change"])
         columns = ("first_score", "second_score")
-        return {name: MeanScore.of(frame[column].tolist()) for name, column in zip(self.names, columns, strict=True)}
+        return {
+            name: MeanScore.of(frame[column].tolist(), self._range)
+            for name, column in zip(self.names, columns, strict=True)
+        }
 
     @property
     def names(self) -> tuple[str, str]:
@@ -108,6 +125,9 @@ class Comparison:
         """The comparison in one or two lines."""
         first, second = self.scores.values()
         sentences = [wording.comparison_sentence(self.verdict, self.names, (first, second))]
+        if self.verdict.majority_label is not None and self.verdict.rows > 1:
+            means = dict(zip(self.names, (first.mean, second.mean), strict=True))
+            sentences.append(f"{wording.majority_sentence(self.verdict, means)}.")
         for name, each in zip(self.names, (self.first, self.second), strict=True):
             sentences += [f"{remark}." for remark in wording.answer_remarks(f"{name}'s", each.counts)]
         return " ".join(sentences) + ("" if self.sealed else f"\n{wording.CHOSEN_BY_THESE_ROWS}")

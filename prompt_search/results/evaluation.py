@@ -13,6 +13,7 @@ from prompt_search import _html
 from prompt_search._json import ELSEWHERE, reading
 from prompt_search.errors import StorageError
 from prompt_search.llm.failures import fault_of
+from prompt_search.metrics.ranges import UNBOUNDED, Range
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import below_full_score
@@ -44,6 +45,7 @@ class Evaluation:
         read: a function that returns the table of all scored rows, see `tables.scored_frame`; called on first use.
         name: its name in a comparison.
         metric: the name of the metric, where known: scores by different metrics are not compared.
+        score_range: the range of the metric, which intervals keep to: (lowest, highest).
     """
 
     prompt: Prompt
@@ -55,9 +57,17 @@ class Evaluation:
     failures: Mapping[str, int] = field(default_factory=dict)
     name: str = "evaluation"
     metric: str | None = None
+    score_range: Range = UNBOUNDED
 
     @classmethod
-    def of(cls, prompt: Prompt, scored: pd.DataFrame, name: str, metric: str | None) -> Evaluation:
+    def of(
+        cls,
+        prompt: Prompt,
+        scored: pd.DataFrame,
+        name: str,
+        metric: str | None,
+        score_range: Range = UNBOUNDED,
+    ) -> Evaluation:
         """An evaluation made of a prompt and the table of its rows."""
         counts = AnswerCounts.of(scored)
         return cls(
@@ -70,12 +80,14 @@ class Evaluation:
             failures=counts.failures,
             name=name,
             metric=metric,
+            score_range=score_range,
         )
 
     def only(self, rows: Collection[int], splits: Collection[str]) -> Evaluation:
         """The evaluation of the same prompt on some rows and splits alone."""
         kept = self.scored["row"].isin(rows) & self.scored["split"].isin(splits)
-        return self.of(self.prompt, self.scored[kept].reset_index(drop=True), self.name, self.metric)
+        scored = self.scored[kept].reset_index(drop=True)
+        return self.of(self.prompt, scored, self.name, self.metric, self.score_range)
 
     @property
     def score(self) -> float:
@@ -85,7 +97,7 @@ class Evaluation:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95% confidence interval of the mean: (low, high)."""
-        return mean_interval(self.scores)
+        return mean_interval(self.scores, bounds=self.score_range)
 
     @property
     def counts(self) -> AnswerCounts:
@@ -121,7 +133,7 @@ class Evaluation:
         )
 
     def __repr__(self) -> str:
-        return wording.evaluation_text(MeanScore.of(self.scores), self.counts)
+        return wording.evaluation_text(MeanScore.of(self.scores, self.score_range), self.counts)
 
 
 def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:

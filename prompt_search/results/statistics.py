@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from prompt_search.metrics.ranges import SHARE, UNBOUNDED, Range
+
 VerdictWord = Literal["better", "not shown", "worse"]
 
 POWER = 0.8
@@ -32,34 +34,52 @@ MIN_TOKENS_OF_ALL = 256
 """Count below which no server cuts prompts off; some servers that count nothing report such a constant."""
 
 
-def _is_binary(values: np.ndarray) -> bool:
-    return bool(np.isin(values, (0.0, 1.0)).all())
+def _is_binary(values: np.ndarray, bounds: Range) -> bool:
+    """Whether scores are those of right and wrong answers: 0 and 1 alone, in no other stated range than that."""
+    return bounds in (UNBOUNDED, SHARE) and bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def mean_interval(scores: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+def mean_interval(scores: Sequence[float], level: float = 0.95, bounds: Range = UNBOUNDED) -> tuple[float, float]:
     """A confidence interval for the mean of independent scores.
 
     Binary scores get Wilson's score interval (Wilson 1927; recommended by Brown, Cai and DasGupta 2001 also for small
-    n), other scores Student's t interval. NaN scores are left out. Without scores, or with a single one that is not
-    binary, the interval is (nan, nan).
+    n), other scores Student's t interval, which for a metric with a range is bent like Wilson's, see `mean_intervals`.
+    NaN scores are left out. Without scores, or with a single one that is not binary, the interval is (nan, nan).
+
+    Args:
+        scores: the scores.
+        level: confidence level.
+        bounds: the range of the metric, which the interval keeps to.
 
     >>> tuple(round(bound, 3) for bound in mean_interval([1] * 8 + [0] * 2))
     (0.49, 0.943)
+    >>> tuple(round(bound, 3) for bound in mean_interval([1] * 8 + [0.4] * 2, bounds=Range(0, 1)))
+    (0.608, 0.972)
     """
     values = np.asarray(scores, dtype=float)
     values = values[~np.isnan(values)]
     if not len(values):
         return math.nan, math.nan
     deviation = values.std(ddof=1) if len(values) > 1 else math.nan
-    one = [np.array([each]) for each in (len(values), values.mean(), deviation, _is_binary(values))]
-    low, high = mean_intervals(one[0], one[1], one[2], one[3], level)
+    known = (len(values), values.mean(), deviation, _is_binary(values, bounds))
+    counts, means, deviations, binary = [np.array([each]) for each in known]
+    low, high = mean_intervals(counts, means, deviations, binary, level, bounds)
     return float(low[0]), float(high[0])
 
 
 def mean_intervals(
-    counts: np.ndarray, means: np.ndarray, deviations: np.ndarray, binary: np.ndarray, level: float = 0.95
+    counts: np.ndarray,
+    means: np.ndarray,
+    deviations: np.ndarray,
+    binary: np.ndarray,
+    level: float = 0.95,
+    bounds: Range = UNBOUNDED,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The intervals of `mean_interval` for many groups at once.
+
+    The interval of n bounded scores is Wilson's for as many right and wrong answers as would have a mean of this
+    variance, with the quantile of Student's t: their variance falls towards the ends of the range, so that the interval
+    is short on the side of the near end, and never leaves the range.
 
     Args:
         counts: number of scores of each group.
@@ -67,6 +87,7 @@ def mean_intervals(
         deviations: standard deviation (n - 1) of each group; not used for binary scores.
         binary: whether the scores of a group are all 0 or 1.
         level: confidence level.
+        bounds: the range of the metric, which the intervals keep to.
     """
     counts = np.asarray(counts, dtype=float)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -76,16 +97,36 @@ def mean_intervals(
 
         present = np.unique(counts[counts > 1]).astype(int)
         quantiles[present] = stats.t.ppf((1 + level) / 2, present - 1)
+    quantile = quantiles[counts.astype(int)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        centre = np.where(binary, (means + z**2 / (2 * counts)) / (1 + z**2 / counts), means)
-        wilson = z * np.sqrt(means * (1 - means) / counts + z**2 / (4 * counts**2)) / (1 + z**2 / counts)
-        student = quantiles[counts.astype(int)] * deviations / np.sqrt(counts)
-        half = np.where(binary, wilson, student)
-        low, high = centre - half, centre + half
+        low, high = _bounded(counts, means, deviations, quantile, bounds)
+        share_low, share_high = _wilson(counts, means, z)
+    return np.where(binary, share_low, low), np.where(binary, share_high, high)
+
+
+def _wilson(counts: np.ndarray, shares: np.ndarray, quantile: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval of shares; the counts need not be whole."""
+    square = np.asarray(quantile) ** 2
+    centre = (shares + square / (2 * counts)) / (1 + square / counts)
+    spread = np.sqrt(shares * (1 - shares) / counts + square / (4 * counts**2))
+    half = quantile * spread / (1 + square / counts)
     # Rounding must not push a share's bound over 0, 1 or the share itself.
-    low = np.where(binary, np.minimum(np.maximum(low, 0.0), means), low)
-    high = np.where(binary, np.maximum(np.minimum(high, 1.0), means), high)
-    return low, high
+    return np.clip(centre - half, 0.0, shares), np.clip(centre + half, shares, 1.0)
+
+
+def _bounded(
+    counts: np.ndarray, means: np.ndarray, deviations: np.ndarray, quantile: np.ndarray, bounds: Range
+) -> tuple[np.ndarray, np.ndarray]:
+    """The intervals of means of scores that are not binary."""
+    if not bounds.bounded:
+        half = quantile * deviations / np.sqrt(counts)
+        return np.maximum(means - half, bounds.low), np.minimum(means + half, bounds.high)
+    shares = np.clip((means - bounds.low) / bounds.width, 0.0, 1.0)
+    most = shares * (1 - shares) * bounds.width**2
+    # The variance of a score as a part of that of right and wrong answers; at an end of the range nothing is known.
+    part = np.where(most > 1e-12 * bounds.width**2, deviations**2 / most, 1.0)
+    low, high = _wilson(counts / np.maximum(part, 1e-18), shares, quantile)
+    return bounds.low + low * bounds.width, bounds.low + high * bounds.width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,30 +153,38 @@ class Difference:
     guarded: bool = False
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Difference:
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], level: float = 0.95, bounds: Range = UNBOUNDED
+) -> Difference:
     """Compare two prompts on the same rows; rows where either score is NaN are left out of all numbers.
 
     Such rows must not decide the verdict, as a prompt may be missing just those that are hard for it. It is ``better``
     or ``worse`` only if it is that also when each row that one prompt alone is missing counts as wrong for that prompt.
 
     Binary scores get the exact McNemar test (the binomial test on rows that differ) with the adjusted interval of
-    Agresti and Min (2005), other scores a sign-flip permutation test with Student's t interval.
+    Agresti and Min (2005), other scores a sign-flip permutation test with the interval of `mean_interval`.
+
+    Args:
+        first: the scores of the first prompt.
+        second: the scores of the second on the same rows.
+        level: 1 minus the significance level.
+        bounds: the range of the metric, which the difference and its interval keep to.
 
     >>> paired_difference([0] * 10, [1] * 8 + [0] * 2).verdict
     'better'
     """
     given = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
     missing = np.isnan(given)
-    found = _compared(given[~missing.any(axis=1)], level)
+    found = _compared(given[~missing.any(axis=1)], level, bounds)
     if found.verdict != "not shown" and (missing[:, 0] != missing[:, 1]).any():
-        wrong = np.minimum(np.nanmin(given, axis=0), 0.0)
-        worst = _compared(np.where(missing, wrong, given)[~missing.all(axis=1)], level)
+        wrong = np.minimum(np.nanmin(given, axis=0), bounds.wrong)
+        worst = _compared(np.where(missing, wrong, given)[~missing.all(axis=1)], level, bounds)
         if worst.verdict != found.verdict:
             found = replace(found, verdict="not shown", guarded=True)
     return replace(found, missing=int(missing.any(axis=1).sum()))
 
 
-def _compared(pairs: np.ndarray, level: float) -> Difference:
+def _compared(pairs: np.ndarray, level: float, bounds: Range) -> Difference:
     """The comparison of two prompts by their scores on the same rows, of shape (rows, 2)."""
     change = pairs[:, 1] - pairs[:, 0]
     rows, won, lost = len(change), int((change > 0).sum()), int((change < 0).sum())
@@ -143,7 +192,8 @@ def _compared(pairs: np.ndarray, level: float) -> Difference:
     if rows < 2:
         p, low, high = 1.0, math.nan, math.nan
     else:
-        p, low, high = _mcnemar(rows, won, lost, level) if _is_binary(pairs) else _sign_flip(change, level)
+        binary = _is_binary(pairs, bounds)
+        p, low, high = _mcnemar(rows, won, lost, level) if binary else _sign_flip(change, level, bounds)
     verdict: VerdictWord = "not shown" if not p < 1 - level or not mean else "better" if mean > 0 else "worse"
     return Difference(
         difference=mean,
@@ -154,7 +204,7 @@ def _compared(pairs: np.ndarray, level: float) -> Difference:
         won=won,
         lost=lost,
         verdict=verdict,
-        detectable=detectable_difference(list(change), rows, level),
+        detectable=detectable_difference(list(change), rows, level, bounds),
     )
 
 
@@ -169,7 +219,7 @@ def _mcnemar(rows: int, won: int, lost: int, level: float) -> tuple[float, float
     return p, max(-1.0, centre - z * spread), min(1.0, centre + z * spread)
 
 
-def _sign_flip(change: np.ndarray, level: float) -> tuple[float, float, float]:
+def _sign_flip(change: np.ndarray, level: float, bounds: Range) -> tuple[float, float, float]:
     """p and interval of a mean of paired differences."""
     from scipy import stats
 
@@ -179,12 +229,12 @@ def _sign_flip(change: np.ndarray, level: float) -> tuple[float, float, float]:
             (change,), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(0)
         )
         p = float(tested.pvalue)
-    mean, rows = float(change.mean()), len(change)
-    half = float(stats.t.ppf((1 + level) / 2, rows - 1)) * float(change.std(ddof=1)) / math.sqrt(rows)
-    return p, mean - half, mean + half
+    return p, *mean_interval(change.tolist(), level, bounds.differences)
 
 
-def detectable_difference(differences: Sequence[float], rows: int, level: float = 0.95) -> float:
+def detectable_difference(
+    differences: Sequence[float], rows: int, level: float = 0.95, bounds: Range = UNBOUNDED
+) -> float:
     """The true difference of two prompts that would be detected with 80% power (`POWER`) on some number of rows.
 
     It is NaN where no difference would be, however large, and where the spread is not known.
@@ -194,17 +244,18 @@ def detectable_difference(differences: Sequence[float], rows: int, level: float 
             McNemar test, other numbers for the t test.
         rows: number of rows to compare them on.
         level: 1 minus the significance level.
+        bounds: the range of the metric: no difference is larger than it is wide.
     """
     change = np.asarray(differences, dtype=float)
     if rows < 2 or len(change) < 2:
         return math.nan
-    if _is_binary(np.abs(change)):
+    if _is_binary(np.abs(change), bounds):
         discordant = (np.abs(change).sum() + 1) / (len(change) + 2)
         return _detectable(lambda wanted: mcnemar_power(rows, discordant, wanted, level), most=1.0)
     deviation = float(change.std(ddof=1))
     if deviation == 0:
         return math.nan
-    return _detectable(lambda wanted: t_power(rows, deviation, wanted, level), most=100 * deviation)
+    return _detectable(lambda wanted: t_power(rows, deviation, wanted, level), most=min(100 * deviation, bounds.width))
 
 
 def own_row_test(blocks: Sequence[np.ndarray]) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from prompt_search import _html
 from prompt_search.errors import StudyError
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
+from prompt_search.results.breakdowns import majority_of, one_answer, rows_of_all
 from prompt_search.results.statistics import (
     MIN_CUT_PROMPTS,
     NON_INFERIORITY_MARGIN,
@@ -26,8 +29,36 @@ if TYPE_CHECKING:
     from prompt_search.storage.optuna_mirror import OptunaStudy
 
 
+MOSTLY = 0.5
+"""Share of a prompt's answers above which those that could not be read are most of them."""
+
 LOOKED_AT = 200
 """Number of prompts with the highest count of tokens, and of those below, whose length is compared with it."""
+
+
+def test_remarks(
+    verdict: Verdict, scores: Sequence[MeanScore], default: pd.DataFrame, counts: Mapping[str, AnswerCounts]
+) -> list[str]:
+    """What people must know beside a verdict, in sentences without their full stop: what the most frequent label
+    reaches, a default prompt whose answers say little, and requests and answers that failed.
+
+    Args:
+        verdict: of the winner against the default prompt.
+        scores: of the default prompt, and of the winner where it is another.
+        default: the default prompt's test rows, see `tables.scored_frame`.
+        counts: what came of the test requests, by whose they are.
+    """
+    remarks, counts = [], dict(counts)
+    if verdict.majority_label is not None:
+        means = zip((wording.DEFAULT_PROMPT, "the winner"), (score.mean for score in scores), strict=False)
+        remarks.append(wording.majority_sentence(verdict, dict(means)))
+    whose = wording.WHOSE_TEST["default"]
+    if verdict == "better" and counts[whose].unparsed > MOSTLY * counts[whose].answers:
+        remarks.append(wording.unread_baseline(counts[whose]))
+        counts[whose] = replace(counts[whose], unparsed=0)  # is said already
+    elif verdict == "better" and verdict.majority_label is not None and (found := one_answer(default)):
+        remarks.append(wording.one_label_baseline(*found))
+    return remarks + [remark for of, each in counts.items() for remark in wording.answer_remarks(of, each)]
 
 
 class StoredStudy(StudyTables):
@@ -99,11 +130,18 @@ class StoredStudy(StudyTables):
         """Whether the winner beats the default prompt on test rows."""
         return self.against(0)
 
+    def compared_rows(self, trial: int = 0) -> pd.DataFrame:
+        """The test rows on which both the winner and a trial have a score; see `tables.scored_frame`."""
+        trials = dict.fromkeys([trial, self.best_trial])
+        return rows_of_all(pd.concat([self._rows_of(each, "test") for each in trials]))
+
     def against(self, trial: int) -> Verdict:
         """Whether the winner beats a trial on the test rows that both were scored on; `verdict` for the default."""
         before, after = self.test_scores_by_row(trial), self.test_scores_by_row(self.best_trial)
         rows = sorted(before.keys() & after.keys())
-        return Verdict.of(paired_difference([before[row] for row in rows], [after[row] for row in rows]))
+        scores = [before[row] for row in rows], [after[row] for row in rows]
+        majority = majority_of(self.compared_rows(trial), self.identity)
+        return Verdict.of(paired_difference(*scores, bounds=self.score_range), majority)
 
     def test_scores_by_row(self, trial: int) -> dict[int, float]:
         """A trial's scores on the test rows, by row; NaN where the request failed and that was not its fault."""
@@ -129,8 +167,8 @@ class StoredStudy(StudyTables):
         )
         shared = own.keys() & winners.keys() if own and winners else own.keys() | winners.keys()
         return (
-            MeanScore.of([score for row, score in own.items() if row in shared]),
-            MeanScore.of([score for row, score in winners.items() if row in shared]),
+            MeanScore.of([score for row, score in own.items() if row in shared], self.score_range),
+            MeanScore.of([score for row, score in winners.items() if row in shared], self.score_range),
         )
 
     @property
@@ -222,8 +260,10 @@ class StoredStudy(StudyTables):
 
     def _remarks(self) -> list[str]:
         """What people must know about the answers that the test scores come from."""
-        counts = self._tested_counts().items() if self.verdict.rows > 1 else ()
-        remarks = [remark for whose, each in counts for remark in wording.answer_remarks(whose, each)]
+        remarks = []
+        if self.verdict.rows > 1:
+            scores = [self.test_score(trial) for trial in dict.fromkeys([0, self.best_trial])]
+            remarks = test_remarks(self.verdict, scores, self._rows_of(0, "test"), self._tested_counts())
         return remarks if self.suspected_cut is None else [*remarks, wording.cut_prompts(self.suspected_cut)]
 
     def _test_sentences(self) -> str:

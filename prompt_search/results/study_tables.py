@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from prompt_search import metrics
 from prompt_search._json import ELSEWHERE, checked, reading
 from prompt_search.errors import InputError, StorageError, StudyError
+from prompt_search.metrics.ranges import Range
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation, stored_calls, stored_rows
@@ -70,7 +72,7 @@ class StudyTables:
     def _table(self) -> pd.DataFrame:
         names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
         with reading(f"the trials of study {self.name!r}"):
-            return tables.trials_frame(self._trials, self._scored, names)
+            return tables.trials_frame(self._trials, self._scored, names, self.score_range)
 
     @cached_property
     def _by_number(self) -> dict[int, TrialRecord]:
@@ -120,6 +122,14 @@ class StudyTables:
         """The name of the metric."""
         return str((self._summary and self._summary.metric) or self.identity["metric"])
 
+    @cached_property
+    def score_range(self) -> Range:
+        """The range of the metric, which intervals keep to: (lowest, highest); infinite where it states none."""
+        if "metric_range" in self.identity:
+            with reading(f"the range of the metric of study {self.name!r}"):
+                return Range.from_json(self.identity["metric_range"])
+        return metrics.range_of_built_in(str(self.identity["metric"]))  # stored before ranges were
+
     @property
     def best_trial(self) -> int:
         """The winner's trial number; for an unfinished study the best so far."""
@@ -156,7 +166,7 @@ class StudyTables:
         number = self.best_trial if trial is None else trial
         name = self.name if trial is None else f"{self.name}:{trial}"
         scored = self._rows_of(number).reset_index(drop=True)
-        return Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric)
+        return Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric, score_range=self.score_range)
 
     @with_columns_of(tables.trials_frame)
     def trials_df(self) -> pd.DataFrame:
@@ -200,7 +210,7 @@ class StudyTables:
     @with_columns_of(tables.progress_frame)
     def progress_df(self) -> pd.DataFrame:
         """Scores by number of calls, with the best trial so far."""
-        return tables.progress_frame(self._scored)
+        return tables.progress_frame(self._scored, self.score_range)
 
     @with_columns_of(breakdowns.difficulty_frame)
     def difficulty_df(self, trials: Sequence[int] | None = None) -> pd.DataFrame:
@@ -216,7 +226,7 @@ class StudyTables:
     def effects_df(self) -> pd.DataFrame:
         """The effect of each option on the score; empty while the study is unfinished."""
         with reading(f"the effects of study {self.name!r}"):
-            return breakdowns.effects_frame(self.summary.get("effects", ()), self._trials)
+            return breakdowns.effects_frame(self.summary.get("effects", ()), self._trials, self.score_range)
 
     @with_columns_of(breakdowns.interactions_frame)
     def interactions_df(self) -> pd.DataFrame:
@@ -263,14 +273,14 @@ class StudyTables:
             row: (by(data.rows[row]),) if callable(by) else tuple(data.rows[row][name] for name in names)
             for row in scored["row"].unique().tolist()
         }
-        return breakdowns.slices_frame(scored, groups, names)
+        return breakdowns.slices_frame(scored, groups, names, self.score_range)
 
     @with_columns_of(breakdowns.slices_frame)
     def slices_by_target(self) -> pd.DataFrame:
         """Scores of default and winner on test rows, by target."""
         scored = self._default_and_winner()
         groups = {row: (answer_text(target),) for row, target in zip(scored["row"], scored["target"], strict=True)}
-        return breakdowns.slices_frame(scored, groups, ["target"])
+        return breakdowns.slices_frame(scored, groups, ["target"], self.score_range)
 
     def _default_and_winner(self) -> pd.DataFrame:
         """The rows that default and winner are reported on; where one of them is missing a row, the other is, too, so

@@ -15,6 +15,7 @@ from operator import attrgetter
 import numpy as np
 import pandas as pd
 
+from prompt_search.metrics.ranges import SHARE, UNBOUNDED, Range
 from prompt_search.results.frames import categorical, frame_of, series
 from prompt_search.results.statistics import mean_intervals
 from prompt_search.storage.records import USAGE_FIELDS, Columns, SampleRecord, TrialRecord
@@ -124,7 +125,9 @@ def samples_frame(scored: pd.DataFrame) -> pd.DataFrame:
     return scored[list(SAMPLE_COLUMNS)].copy()
 
 
-def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def trials_frame(
+    trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Sequence[str], bounds: Range = UNBOUNDED
+) -> pd.DataFrame:
     """One row per trial, in the order in which they were started.
 
     Columns: ``trial`` int; ``state`` running, complete, pruned or failed; ``score`` mean over the search rows (those
@@ -140,6 +143,7 @@ def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Seq
         trials: the trials.
         scored: their scored rows, see `scored_frame`.
         names: the names of the choices.
+        bounds: the range of the metric, which intervals and estimates keep to.
 
     Raises:
         LookupError: a scored row has no trial.
@@ -150,7 +154,7 @@ def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Seq
     count = len(trials)
     searched = (scored["split"] == "search").to_numpy()
     scores = np.where(searched, scored["score"].to_numpy(), math.nan)
-    means, low, high = _group_intervals(place, scores, count)
+    means, low, high = _group_intervals(place, scores, count, bounds)
     refused = scored["error"].notna() & scored["score"].notna()
     costs = scored["cost_usd"].mask(scored["cost_usd"].isna() & refused, 0.0)  # what is refused is not billed
     prompt_tokens = scored["prompt_tokens"].to_numpy("float64", na_value=math.nan)
@@ -161,7 +165,7 @@ def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Seq
             "score": means,
             "score_low": low,
             "score_high": high,
-            "estimate": series([trial.estimate for trial in trials], "float64"),
+            "estimate": series([trial.estimate for trial in trials], "float64").clip(*bounds),
             "rows": _group_count(place, np.full(len(scored), True), count),
             "search_rows": _group_count(place, searched, count),
             "prompt_tokens": _group_mean(place, prompt_tokens, count),
@@ -190,14 +194,17 @@ def _group_mean(place: np.ndarray, values: np.ndarray, groups: int) -> np.ndarra
         return np.asarray(total / _group_count(place, known, groups))
 
 
-def _group_intervals(place: np.ndarray, scores: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _group_intervals(
+    place: np.ndarray, scores: np.ndarray, groups: int, bounds: Range
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mean of the known scores in each group, and the ends of its 95% interval."""
     means = _group_mean(place, scores, groups)
     counts = _group_count(place, ~np.isnan(scores), groups)
     with np.errstate(invalid="ignore", divide="ignore"):
         deviations = np.sqrt(_group_mean(place, (scores - means[place]) ** 2, groups) * counts / (counts - 1))
     other = ~np.isin(scores, (0, 1)) & ~np.isnan(scores)
-    low, high = mean_intervals(counts, means, deviations, _group_count(place, other, groups) == 0)
+    binary = _group_count(place, other, groups) == 0 if bounds in (UNBOUNDED, SHARE) else np.full(groups, False)
+    low, high = mean_intervals(counts, means, deviations, binary, bounds=bounds)
     return means, low, high
 
 
@@ -290,7 +297,7 @@ def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(role=categorical(frame["role"].tolist(), ROLES))
 
 
-def progress_frame(scored: pd.DataFrame) -> pd.DataFrame:
+def progress_frame(scored: pd.DataFrame, bounds: Range = UNBOUNDED) -> pd.DataFrame:
     """One row per trial with a score, in the order in which the trials got their last search score.
 
     Columns: ``trial``; ``calls`` answered when it got its last search score; ``score`` mean over its ``rows``; then the
@@ -299,13 +306,14 @@ def progress_frame(scored: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         scored: the scored rows, see `scored_frame`.
+        bounds: the range of the metric, which intervals keep to.
     """
     found = scored[(scored["split"] == "search") & scored["score"].notna()].sort_values("call", kind="stable")
     trials, codes = np.unique(found["trial"].to_numpy(), return_inverse=True)
     score, call = found["score"].to_numpy(), found["call"].to_numpy()
     last = np.zeros(len(trials), dtype=int)
     np.maximum.at(last, codes, np.arange(len(codes)))
-    binary = np.full(len(trials), bool(np.isin(score, (0, 1)).all()))
+    binary = np.full(len(trials), bounds in (UNBOUNDED, SHARE) and bool(np.isin(score, (0, 1)).all()))
     counts, totals, squares = (np.zeros(len(trials)) for _ in range(3))
     records, done = [], 0
     for trial in np.argsort(last):
@@ -316,7 +324,7 @@ def progress_frame(scored: pd.DataFrame) -> pd.DataFrame:
         with np.errstate(invalid="ignore", divide="ignore"):
             means = totals / counts
             deviations = np.sqrt(np.maximum(squares - counts * means**2, 0) / (counts - 1))
-        low, high = mean_intervals(counts, means, deviations, binary)
+        low, high = mean_intervals(counts, means, deviations, binary, bounds=bounds)
         by_low = np.nan_to_num(low, nan=-math.inf)
         best = int(np.argmax(by_low)) if np.isfinite(by_low).any() else int(np.nanargmax(means))
         leader = (trials[best], means[best], low[best], high[best])

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from prompt_search.llm.failures import Fault, fault_of, kind_of
+from prompt_search.metrics.majority import Majority
+from prompt_search.metrics.ranges import UNBOUNDED, Range
 from prompt_search.results.frames import mean_of
 from prompt_search.results.statistics import Difference, mean_interval
 
@@ -28,11 +30,11 @@ class MeanScore(NamedTuple):
     rows: int
 
     @classmethod
-    def of(cls, scores: Sequence[float]) -> MeanScore:
-        """The mean of scores; those that are missing (NaN) are left out."""
+    def of(cls, scores: Sequence[float], bounds: Range = UNBOUNDED) -> MeanScore:
+        """The mean of scores by a metric with this range; those that are missing (NaN) are left out."""
         known = [score for score in scores if not math.isnan(score)]
-        low, high = mean_interval(known)
-        return cls(mean_of(known), low, high, len(known))
+        low, high = mean_interval(known, bounds=bounds)
+        return cls(bounds.clipped(mean_of(known)), low, high, len(known))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,8 @@ class Verdict(str):
     ``low``, ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows; ``detectable``, the true difference that
     would be detected on this many rows with 80% power; ``missing``, the rows that are left out because a request of
     either prompt failed on the road; ``guarded``, whether only these keep the verdict from being better or worse.
+    Where answers are labels, ``majority`` is the score of always answering the most frequent label of these rows, else
+    NaN, and ``majority_label`` is that label, else None.
     """
 
     difference: float
@@ -109,14 +113,18 @@ class Verdict(str):
     detectable: float
     missing: int
     guarded: bool
+    majority: float = math.nan
+    majority_label: str | None = None
 
     @classmethod
-    def of(cls, found: Difference) -> Verdict:
-        """The verdict of a comparison, with its numbers."""
+    def of(cls, found: Difference, majority: Majority | None = None) -> Verdict:
+        """The verdict of a comparison, with its numbers, and what the most frequent label reaches."""
         verdict = cls(found.verdict)
         for each in fields(found):
             if each.name != "verdict":
                 setattr(verdict, each.name, getattr(found, each.name))
+        if majority is not None:
+            verdict.majority, verdict.majority_label = majority.score, majority.label
         return verdict
 
     @property

@@ -133,19 +133,36 @@ def test_uses_text(uses: int) -> str:
 
 
 def test_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, uses: int) -> str:
-    """The comparison of winner and default on the test rows, without its full stop.
-
-    Args:
-        verdict: of the winner against the default prompt.
-        winner: its score on the test rows.
-        baseline: the score of the default prompt on them.
-        uses: number of winners that were tested on these rows.
-    """
+    """The comparison of winner and default, with their scores, on test rows that so many winners were tested on,
+    without its full stop."""
     return (
         f"{verdict_sentence(verdict, 'The winner', DEFAULT_PROMPT)}: {score_text(winner)} against "
         f"{score_text(baseline)} on {verdict.rows} test rows that the search never saw ({test_uses_text(uses)}), "
         f"{difference_text(verdict, 'test rows')}"
     )
+
+
+def majority_sentence(verdict: Verdict, scores: Mapping[str, float]) -> str:
+    """What always answering the most frequent label scores, and which of the two prompts, whose scores are given by
+    their names, are not above that; without its full stop."""
+    below = [who for who, score in scores.items() if not score > verdict.majority + 1e-9]
+    label = _html.clipped(verdict.majority_label or "", 40)
+    text = f"Always answering “{label}”, the most frequent label, scores {verdict.majority:.3f} on these rows"
+    return text + ("", f", and {' '.join(below)} is not above that", ", and neither prompt is above that")[len(below)]
+
+
+def unread_baseline(counts: AnswerCounts) -> str:
+    """The default prompt was beaten, but most of its answers could not be read; without its full stop."""
+    share = share_text(counts.unparsed, counts.answers)
+    consequence = "so this says more about its form than about its wording"
+    return f"The default prompt's answers could not be read on {share} of test rows, {consequence}"
+
+
+def one_label_baseline(label: str, count: int, answers: int) -> str:
+    """The default prompt was beaten, but answers one label whatever the row says; without its full stop."""
+    consequence = "whatever they say, so any prompt that tells rows apart is better"
+    share = share_text(count, answers)
+    return f"The default prompt answers “{_html.clipped(label, 40)}” on {share} of test rows, {consequence}"
 
 
 def default_stays(baseline: MeanScore) -> str:
@@ -203,18 +220,19 @@ def untested_reason(errors: Sequence[str], tested_rows: int, wanted: bool) -> st
 
 
 def search_sentence(highest: tuple[float, int], winner: tuple[float, int], estimate: float, candidates: int) -> str:
-    """The scores that the search selected by, and the winner's estimate that is corrected for the selection.
-
-    Args:
-        highest: the highest score of a trial, and its number of search rows.
-        winner: the score of the winner, and its number of search rows.
-        estimate: the winner's estimate.
-        candidates: number of trials with a score.
-    """
+    """The scores that the search selected by, each with its number of rows, and the estimate of the winner's score on
+    new rows: corrected for the selection among so many candidates, and where it is above the winner's score, why."""
+    scores = f"{highest[0]:.3f} on {counted(highest[1], 'row')}"
+    winners = f"{winner[0]:.3f} on {counted(winner[1], 'row')}"
+    if round(estimate, 3) > round(winner[0], 3):
+        return (
+            f"In the search the highest score was {scores}, which is optimistic, because it was selected among "
+            f"{candidates} candidates. The winner's was {winners}; more is expected of it on new rows, {estimate:.3f}, "
+            "because its rows were harder than most or prompts like it scored more."
+        )
     return (
-        f"In the search the highest score was {highest[0]:.3f} on {counted(highest[1], 'row')} and the winner's "
-        f"{winner[0]:.3f} on {counted(winner[1], 'row')}; both are optimistic, because they were selected among "
-        f"{candidates} candidates. The winner's selection-corrected estimate is {estimate:.3f}."
+        f"In the search the highest score was {scores} and the winner's {winners}; both are optimistic, because they "
+        f"were selected among {candidates} candidates. The winner's selection-corrected estimate is {estimate:.3f}."
     )
 
 

@@ -14,7 +14,7 @@ from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
-from prompt_search.storage.summary import Identity, Summary, changes
+from prompt_search.storage.summary import SHOWN_ALONE, Identity, Summary, changes
 
 
 class Studies:
@@ -71,7 +71,7 @@ class Studies:
         if fresh and name in self.study_names():  # which may be damaged, and is not read
             self.delete_study(name)
         stored = self._find(name)
-        details = "" if stored is None else changes(stored.identity, identity)
+        details = "" if stored is None else changes(stored.identity, identity, but=SHOWN_ALONE)
         if details and not self.has_answers(name):
             self.delete_study(name)
             stored, details = None, ""
@@ -84,6 +84,12 @@ class Studies:
                 f"study {name!r} in {self._database.shown} was started with other settings: {details}; give it "
                 "another name or storage, or start over with fresh=True (--fresh)"
             )
+        if stored is not None and any(
+            stored.identity.get(key) != identity[key] for key in SHOWN_ALONE if key in identity
+        ):
+            text = json_text({**stored.identity, **{key: identity[key] for key in SHOWN_ALONE}})
+            with self._engine.begin() as connection:
+                connection.execute(schema.studies.update().where(schema.studies.c.study == name).values(identity=text))
 
     def has_answers(self, study: str) -> bool:
         """Whether any of a study's calls was answered."""

@@ -63,6 +63,10 @@ class Identity:
     models: list[tuple[str, str]] = field(default_factory=list)
 
 
+SHOWN_ALONE = ("metric_range",)
+"""Settings of an identity that results are shown by, and that may differ between runs of the same study."""
+
+
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str] = ()) -> str:
     """The differences between two identities, in words; settings named in ``but`` may differ."""
     now = json.loads(json_text(now))

@@ -204,7 +204,8 @@ class StudyPlan:
         return list(dict.fromkeys(found))
 
     def identity(self) -> dict[str, Any]:
-        """The settings that make a study this study: a stored one is continued only while all of them are equal."""
+        """The settings that make a study this study: a stored one is continued only while all of them are equal
+        but for the range of the metric, by which results are shown."""
         settings, prompts = self.settings, self.prompts
         return {
             "template": prompts.template.source,
@@ -214,6 +215,7 @@ class StudyPlan:
             "models": [[model.name, model.endpoint] for model in self.models],
             "answers": [answer.to_dict() for answer in prompts.answers],
             "metric": repr(settings.metric) if is_dataclass(settings.metric) else self.metric_name,
+            "metric_range": metrics.metric_range(settings.metric).to_json(),
             "request": {key: [str(option) for option in options_of(value)] for key, value in prompts.request.items()},
             "seed": settings.seed,
             "search": SEARCH_VERSION,

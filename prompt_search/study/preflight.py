@@ -13,7 +13,6 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
-from prompt_search.metrics.corpus import Corpus
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test, suspected_cut
 from prompt_search.results.wording import cut_prompts
 from prompt_search.search.default_candidate import default_candidate
@@ -116,10 +115,7 @@ def advised(
     repeating = _near_duplicates(plan)
     measured = _measured(plan, found, calls, budget, repeating=len(repeating))
     # Scores of 0 and 1 alone are taken for those of a metric that gives no others.
-    bounded = isinstance(plan.settings.metric, (metrics.ReferenceMetric, Corpus)) or set(_default_scores(found)) <= {
-        0,
-        1,
-    }
+    bounded = metrics.metric_range(plan.settings.metric).high == 1 or set(_default_scores(found)) <= {0, 1}
     against = _objections(measured, found, bounded)
     remarks = _remarks(measured, found, repeating, calls)
     remarks += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
@@ -145,8 +141,8 @@ def _measured(
     planned = _planned_calls(budget, prompt_tokens + completion_tokens, cost)
     sealed = len(plan.test_rows)
     test_rows = sealed if planned is None else min(sealed, int(planned * TEST_SHARE / plan.max_tested))
-    scores = _default_scores(found)
-    low, high = mean_interval(scores)
+    scores, bounds = _default_scores(found), metrics.metric_range(plan.settings.metric)
+    low, high = mean_interval(scores, bounds=bounds)
     differences = found.differences
     return Measured(
         study=plan.name,
@@ -168,7 +164,7 @@ def _measured(
         longest_answer=max((tokens for tokens in answer_tokens if tokens is not None), default=None),
         test_rows=test_rows,
         repeating=repeating,
-        detectable=detectable_difference(differences, test_rows),
+        detectable=detectable_difference(differences, test_rows, bounds=bounds),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         latency_s=_mean([response.latency_s for response in responses]),

@@ -8,6 +8,7 @@ from typing import Any
 
 from prompt_search.budget import Ledger
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.metrics import metric_range
 from prompt_search.prompts.factors import Factor
 from prompt_search.report.result import Result
 from prompt_search.results.statistics import mean_interval
@@ -54,7 +55,7 @@ class RunRecorder:
         self._store.save_trials(self._plan.name, trials, samples)
         leader = race.leader
         if leader is not None and leader.scores:
-            low, high = mean_interval(leader.scores)
+            low, high = mean_interval(leader.scores, bounds=metric_range(self._plan.settings.metric))
             self._reporter.best = (sum(leader.scores) / len(leader.scores), low, high)
         self._reporter.phase = race.phase
         self._reporter.trials = sum(bool(trial.outcomes) for trial in race.trials)

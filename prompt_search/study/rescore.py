@@ -25,7 +25,7 @@ from prompt_search.study.recorder import RunRecorder
 from prompt_search.study.run import new_race
 from prompt_search.study.snapshot import ProgressReporter
 
-MAY_CHANGE = ("data", "answers", "metric", "rows", "search", "enqueued", "sampler", "pruner")
+MAY_CHANGE = ("data", "answers", "metric", "metric_range", "rows", "search", "enqueued", "sampler", "pruner")
 """Settings that may differ from those of the stored study that is rescored."""
 
 

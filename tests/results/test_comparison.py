@@ -61,7 +61,8 @@ def test_failed_request_is_no_loss(fake: InProcessExecutor) -> None:
     assert found.headline == (
         "evaluation (second) is not shown to differ from evaluation (first): 0.909 (0.623 to 0.984) against 1.000 "
         "(0.741 to 1.000) on 11 rows, won 0, lost 1; difference -0.091 (-0.286 to +0.132), p = 1; 1 row without an "
-        "answer left out; with this many rows a true difference of 0.62 would be detected with 80% power. "
+        "answer left out; with this many rows a true difference of 0.62 would be detected with 80% power. Always "
+        "answering “negative”, the most frequent label, scores 0.545 on these rows. "
         "8% of evaluation (second)'s requests failed (bad_request) and count as wrong. "
         "8% of evaluation (second)'s requests failed (server) and are missing."
     )

@@ -50,7 +50,8 @@ def test_headline_says_what_is_shown(result: ps.Result) -> None:
     assert headline == (
         f"<b>my study</b>: The winner is better than the default prompt: {winner} against {default} on {verdict.rows} "
         f"test rows that the search never saw (test set used once), difference {verdict.difference:+.3f} "
-        f"({verdict.low:+.3f} to {verdict.high:+.3f}), p = {verdict.p:.2g}."
+        f"({verdict.low:+.3f} to {verdict.high:+.3f}), p = {verdict.p:.2g}. Always answering “negative”, the most "
+        f"frequent label, scores {verdict.majority:.3f} on these rows, and the default prompt is not above that."
     )
     assert searched == (
         f"In the search the highest score was {best['score']:.3f} on {best['search_rows']} rows and the winner's "
@@ -143,7 +144,8 @@ def test_best_hand_written_prompt_is_tested_too(fake: InProcessExecutor) -> None
     line = (
         f". The winner is better than the best prompt written by hand: {score.mean:.3f} ({score.low:.3f} to "
         f"{score.high:.3f}), difference {other.difference:+.3f} ({other.low:+.3f} to {other.high:+.3f}), "
-        f"p = {other.p:.2g}."
+        f"p = {other.p:.2g}. Always answering “negative”, the most frequent label, scores "
+        f"{result.verdict.majority:.3f} on these rows, and the default prompt is not above that."
     )
     assert result.headline.splitlines()[0].endswith(line)
     assert study(fake).run(100).hand_written_trial is None
@@ -157,7 +159,10 @@ def test_enqueued_prompt_that_wins_is_said(fake: InProcessExecutor) -> None:
     made.enqueue({"instruction": HOSTILE[1]})
     result = made.run(200)
     assert result.hand_written_trial == result.best_trial
-    assert result.headline.splitlines()[0].endswith(". The winner was written by hand.")
+    assert result.headline.splitlines()[0].endswith(
+        ". The winner was written by hand. Always answering “negative”, the most frequent label, scores "
+        f"{result.verdict.majority:.3f} on these rows, and the default prompt is not above that."
+    )
 
 
 def test_slices_and_confusion_are_of_the_sealed_rows(result: ps.Result) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from prompt_search.metrics import UNBOUNDED, Range
 from prompt_search.results.statistics import (
     POWER,
     mcnemar_power,
@@ -47,6 +48,52 @@ def test_score_interval_is_students(values: list[float]) -> None:
     error = np.std(values, ddof=1) / math.sqrt(len(values))
     expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=max(float(error), 1e-300))
     assert (low, high) == pytest.approx(tuple(expected), abs=1e-6)
+
+
+@given(st.lists(st.floats(-2, 3), min_size=2, max_size=40), st.lists(st.floats(-2, 3), min_size=2, max_size=40))
+def test_intervals_keep_to_the_range_of_the_metric(first: list[float], second: list[float]) -> None:
+    """Intervals of scores stay inside the range around their mean, those of differences inside its width."""
+    bounds, rows = Range(-2, 3), min(len(first), len(second))
+    low, high = mean_interval(first, bounds=bounds)
+    assert -2 <= low <= np.mean(first) + 1e-9
+    assert np.mean(first) - 1e-9 <= high <= 3
+    found = paired_difference(first[:rows], second[:rows], bounds=bounds)
+    assert -5 <= found.low <= found.difference + 1e-9
+    assert found.difference - 1e-9 <= found.high <= 5
+    assert math.isnan(found.detectable) or found.detectable <= 5
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=40), st.floats(-9, 9), st.floats(0.1, 9))
+def test_intervals_do_not_depend_on_the_unit_of_scores(values: list[float], low: float, width: float) -> None:
+    """Scores in another unit have the interval in that unit."""
+    shares = mean_interval(values, bounds=Range(0, 1))
+    scaled = mean_interval([low + width * value for value in values], bounds=Range(low, low + width))
+    assert scaled == pytest.approx([low + width * end for end in shares], abs=1e-5)
+
+
+def test_an_interval_without_a_range_is_not_clipped() -> None:
+    """The range that was seen is not assumed: without a stated one the interval is Student's; one end is clipped."""
+    values = [1.0] * 8 + [0.4] * 2
+    free, share = mean_interval(values), mean_interval(values, bounds=Range(0, 1))
+    assert free == pytest.approx((0.699, 1.061), abs=0.001)
+    assert share == pytest.approx((0.608, 0.972), abs=0.001)
+    assert mean_interval(values, bounds=Range(high=1)) == (free[0], 1.0)
+    assert mean_interval(values, bounds=UNBOUNDED) == free
+
+
+def test_right_and_wrong_answers_of_another_range_are_scores_like_others() -> None:
+    """Scores of 0 and 1 are shares only where the metric may give no others."""
+    assert mean_interval([0, 1, 1], bounds=Range(0, 1)) == mean_interval([0, 1, 1])
+    assert mean_interval([0, 1, 1], bounds=Range(0, 5))[1] > 1
+    assert mean_interval([5, 5, 5, 5], bounds=Range(0, 5))[0] < 5
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.4, 0.4), (4, 0.4), (9, 1), (12, 12)])
+def test_intervals_near_the_ends_of_the_range_cover(a: float, b: float) -> None:
+    """Of 1,000 samples of 30 scores about 95% of the intervals hold the mean, near the ends of the range too."""
+    drawn = np.random.default_rng(1).beta(a, b, (1_000, 30))
+    ends = [mean_interval(values, bounds=Range(0, 1)) for values in drawn.tolist()]
+    assert 0.92 <= np.mean([low <= a / (a + b) <= high for low, high in ends]) <= 0.98
 
 
 def test_interval_covers_as_often_as_it_says() -> None:

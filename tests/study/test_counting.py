@@ -126,7 +126,7 @@ def test_rates_beside_each_other_are_over_the_same_rows(fake: InProcessExecutor)
     assert verdict.missing == busy > 0 < withheld
     asked = verdict.rows + busy
     first = result.headline.splitlines()[0]
-    assert f"; {busy} test row{'s' if busy > 1 else ''} without an answer left out. " in first
+    assert f"; {busy} test row{'s' if busy > 1 else ''} without an answer left out. Always answering “" in first
     assert first.endswith(
         f". {busy / asked:.0%} of the default prompt's test requests failed (server) and are missing. "
         f"{withheld / asked:.0%} of the winner's test requests failed (content_filter) and count as wrong."
@@ -343,6 +343,9 @@ def test_cross_fitting_counts_and_tells_failures(fake: InProcessExecutor) -> Non
     assert found.verdict.rows == before.rows == after.rows == 59
     assert found.verdict.missing == 1
     assert found.headline.splitlines()[0].endswith(
-        "; 1 row without an answer left out. 2% of the default prompt's test requests failed (server) and are missing. "
+        "; 1 row without an answer left out. Always answering “yes”, the most frequent label, scores 0.508 on these "
+        "rows, and the default prompt is not above that. The default prompt answers “no” on 100% of test rows, "
+        "whatever they say, so any prompt that tells rows apart is better. 2% of the default prompt's test requests "
+        "failed (server) and are missing. "
         "3% of the winners' test requests failed (content_filter) and count as wrong."
     )
