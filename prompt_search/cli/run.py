@@ -289,7 +289,7 @@ def run_study(study: Study, settings: RunSettings) -> Result:
     """
     from prompt_search.study.progress import shown
 
-    with _resumable(), shown(settings.display) as progress:
+    with resumable(), shown(settings.display) as progress:
         return study.run(
             settings.budget,
             progress=progress,
@@ -303,7 +303,7 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
     """Run a study in folds, as `run_study`."""
     from prompt_search.study.progress import shown
 
-    with _resumable(), shown(settings.display) as progress:
+    with resumable(), shown(settings.display) as progress:
         return study.cross_fit(
             settings.budget,
             folds,
@@ -315,7 +315,7 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
 
 
 @contextmanager
-def _resumable() -> Iterator[None]:
+def resumable() -> Iterator[None]:
     """A context whose interruptions and errors say how to resume the run."""
     try:
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,10 @@ class UnlabelledRows:
         """The values of each column; None where a row has none."""
         return {name: [row[name] if name in row else None for row in self.rows] for name in self.names}  # noqa: SIM401
 
+    def head(self, count: int | None) -> UnlabelledRows:
+        """The first rows; None for all."""
+        return self if count is None else replace(self, rows=self.rows[:count], index=None)
+
     def place(self, index: int) -> str:
         """The place of a row, given its number from 0: the file with the line, or the number again."""
         return f"{self.origin.file} {self.origin.place(index)}"
@@ -51,6 +55,8 @@ def rows_of(given: Any) -> UnlabelledRows:
         DataError: a value that cannot be written into a prompt, or a broken file.
         InputError: anything else.
     """
+    if isinstance(given, UnlabelledRows):
+        return given
     if isinstance(given, Dataset):
         return UnlabelledRows([*given.fields, given.target], given.rows, Origin(given.name))
     if isinstance(given, (str, Path)):

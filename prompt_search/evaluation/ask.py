@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from prompt_search.answers import Text, Unparsed
+from prompt_search.budget import Spending
 from prompt_search.data.origin import Origin
 from prompt_search.data.rows import Row, listed
 from prompt_search.data.unlabelled import GIVEN, UnlabelledRows, one_row, rows_of
 from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, RunError, TemplateError
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
-from prompt_search.evaluation.prompt_run import SPLIT, PromptRun, prepared_prompt, prompt_run
+from prompt_search.evaluation.prompt_run import SPLIT, PromptRun, model_of, prepared_prompt, prompt_run
 from prompt_search.llm.failures import fault_of, kind_of
-from prompt_search.llm.local_weights import BUILT_IN
 from prompt_search.llm.model import Model
 from prompt_search.prompts.asking import AskOptions
 from prompt_search.prompts.environment import environment
@@ -54,11 +54,24 @@ async def aask(prompt: Prompt, row: Any, options: AskOptions) -> Any:
 
 def ask_many(prompt: Prompt, rows: Any, options: AskOptions) -> pd.DataFrame:
     """See `Prompt.ask_many`."""
+    return answered(prompt, rows, options).table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """The table of `Prompt.ask_many`, and what was spent on it."""
+
+    table: pd.DataFrame
+    spent: Spending
+
+
+def answered(prompt: Prompt, rows: Any, options: AskOptions) -> Answered:
+    """As `ask_many`, with what was spent."""
     questions = _Questions.of(prompt, rows_of(rows), options)
     with questions.opened() as run:
         try:
             in_own_thread(lambda: questions.ask_all(run), run.stop)
-            return questions.table(run)
+            return Answered(table=questions.table(run), spent=run.ledger.paid)
         finally:
             run.store.close()
 
@@ -77,21 +90,6 @@ async def aask_many(prompt: Prompt, rows: Any, options: AskOptions) -> pd.DataFr
 def _alone(row: Any) -> UnlabelledRows:
     one = one_row(row)
     return UnlabelledRows(list(one), (one,), Origin(GIVEN))
-
-
-def _model_of(prompt: Prompt, given: Model | str | None) -> Model:
-    """The model to ask: the given one, else that of the prompt.
-
-    Raises:
-        InputError: neither is there.
-    """
-    if isinstance(given, Model):
-        return given
-    if given is not None:
-        return Model.parse(given)
-    if prompt.model is None:
-        raise InputError(f"the prompt {prompt.name!r} names no model; give model=, such as 'gpt-4o-mini' or 'local'")
-    return Model.local() if prompt.model == BUILT_IN else Model(prompt.model)
 
 
 def _unscored(answer: Any, row: Row) -> float:
@@ -119,7 +117,7 @@ class _Questions:
             InputError: there is no model, or the answer form cannot be used yet.
             TemplateError: the prompt does not fit a row.
         """
-        model = _model_of(prompt, options["model"])
+        model = model_of(prompt, options["model"])
         prepared = prepared_prompt(prompt, model, options["answer"], Text)
         if prepared.answer.needs_calibration:
             raise InputError(

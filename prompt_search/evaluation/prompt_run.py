@@ -12,11 +12,13 @@ from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import from_dict
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.rows import Row
+from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
+from prompt_search.llm.local_weights import BUILT_IN
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric
@@ -99,6 +101,21 @@ def prompt_run(
             tracks_price=False,
         )
         yield PromptRun(store=store, name=name, ledger=ledger, settings=settings, model=model, sender=sender)
+
+
+def model_of(prompt: Prompt, given: Model | str | None) -> Model:
+    """The model to ask: the given one, else that of the prompt.
+
+    Raises:
+        InputError: neither is there.
+    """
+    if isinstance(given, Model):
+        return given
+    if given is not None:
+        return Model.parse(given)
+    if prompt.model is None:
+        raise InputError(f"the prompt {prompt.name!r} names no model; give model=, such as 'gpt-4o-mini' or 'local'")
+    return Model.local() if prompt.model == BUILT_IN else Model(prompt.model)
 
 
 def prepared_prompt(

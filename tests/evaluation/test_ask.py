@@ -87,7 +87,8 @@ def test_target_of_a_data_set_is_not_shown(fake: InProcessExecutor) -> None:
 def test_columns_with_the_names_of_results_are_kept_apart(fake: InProcessExecutor) -> None:
     """A column called answer or error is there beside the result."""
     found = PROMPT.ask_many([{"text": "nice", "answer": 1, "row": "x"}], model=fake.model(), executor=fake)
-    assert found.loc[0, ["answer (field)", "row (field)", "answer", "row"]].tolist() == [1, "x", "good", 0]
+    (record,) = found.to_dict("records")
+    assert [record[name] for name in ("answer (field)", "row (field)", "answer", "row")] == [1, "x", "good", 0]
 
 
 def test_nothing_is_paid_twice(fake: InProcessExecutor, storage: str) -> None:
