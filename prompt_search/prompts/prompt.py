@@ -20,30 +20,23 @@ from prompt_search import _html
 from prompt_search._files import write_by_suffix
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Message
-from prompt_search.prompts.asking import AskOptions, asker
+from prompt_search.prompts.asking import Askable
 from prompt_search.prompts.environment import compile_source, render_messages
 from prompt_search.prompts.export import prompt_files
-from prompt_search.prompts.export.outline import as_jinja, for_people, needs_template, outline
+from prompt_search.prompts.export.outline import as_jinja, decided_by_row, for_people, needs_template, outline
+from prompt_search.prompts.export.promptfoo import promptfoo_text
 from prompt_search.prompts.export.python_source import python_source
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.prompt_runtime import nearest
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from prompt_search.answers.base import Answer
-    from prompt_search.budget import Budget
-    from prompt_search.llm.dask_executor import AnyExecutor
-    from prompt_search.llm.model import Model
+    from prompt_search.data.dataset import Dataset
 
 __all__ = ["Candidate", "Prompt"]
 
-MAX_CONCURRENCY = 16
-"""Number of requests in flight, where `Prompt.ask_many` is given none."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt:
+class Prompt(Askable):
     """A prompt: a template without choices, with its request parameters, answer form and model.
 
     Args:
@@ -80,107 +73,6 @@ class Prompt:
             TemplateError: the row lacks a field that the prompt uses.
         """
         return [message.to_dict() for message in self.render(row)]
-
-    def ask(
-        self,
-        row: Any,
-        *,
-        model: Model | str | None = None,
-        answer: Answer | None = None,
-        budget: Budget | int | None = None,
-        storage: str | Path | None = None,
-        executor: AnyExecutor | None = None,
-    ) -> Any:
-        """The model's answer about one row, as it is parsed when the prompt is scored: a label, a number, a text, ….
-
-        It works with or without a running event loop; `aask` is the coroutine. For more than a few rows `ask_many` is
-        faster: it keeps its connections, and many requests in flight.
-
-        Args:
-            row: a dictionary of the row's fields; others than those of the prompt are ignored.
-            model, answer, budget, storage, executor: as for `ask_many`.
-
-        Returns:
-            the answer; `Unparsed`, which is falsy and has the ``reason``, where it could not be read.
-
-        Raises:
-            InputError: an argument is wrong, or the row lacks a field; raised before the request.
-            RunError: the request failed.
-
-        >>> from prompt_search.testing import InProcessExecutor
-        >>> fake = InProcessExecutor("chat")
-        >>> prompt = Prompt.from_text("Translate to French: {{ row.word }}")
-        >>> prompt.ask({"word": "cat"}, model=fake.model(), executor=fake)
-        'chat'
-        """
-        return asker().ask(self, row, _options(model, answer, budget, storage, executor))
-
-    def ask_many(
-        self,
-        rows: Any,
-        *,
-        model: Model | str | None = None,
-        answer: Answer | None = None,
-        budget: Budget | int | None = None,
-        storage: str | Path | None = None,
-        max_concurrency: int = MAX_CONCURRENCY,
-        executor: AnyExecutor | None = None,
-    ) -> pd.DataFrame:
-        """The model's answers about many rows, as a table with one line a row, in their order.
-
-        Columns: ``row``, the position; the columns of the rows, where one that has the name of another column ends in
-        `` (field)``; ``answer`` as `ask` returns it, None without one; ``response`` text; ``unparsed``, the reason why
-        the answer could not be read, or None; ``error`` text or None: a failed request is a line like any other, and so
-        is a row for which the budget left no room (``budget: …``) or that was not sent because the run ended
-        (``not sent: …``); ``prompt_tokens``, ``completion_tokens`` Int64; ``cost_usd`` US dollars; ``latency_s``
-        seconds; ``cached`` bool, whether the response came from the storage; ``finish_reason``; ``ambiguous`` bool.
-        The index is that of the DataFrame that was given, else the position.
-
-        Args:
-            rows: a list of dictionaries, a DataFrame (or anything with ``to_pandas``), a `Dataset`, or the path of a
-                csv, tsv, json, jsonl or parquet file. No target is needed, and that of a `Dataset` is not shown.
-            model: a `Model` or a model name; default: the model that the prompt was scored on, at the default endpoint.
-            answer: the answer form; default: the form that the prompt was exported with, else `Text`.
-            budget: limits of what may be spent; a number counts calls. Cached responses count as if they had been
-                sent, as in a study.
-            storage: the path of an SQLite file or an SQLAlchemy URL, of the storage that caches responses: none in it
-                is paid for again; None keeps everything in memory.
-            max_concurrency: number of requests in flight.
-            executor: as for `Study`.
-
-        Raises:
-            InputError: an argument is wrong, or a row lacks a field; raised before any request.
-            RunError: the model's server cannot be reached or refuses all requests, and no row was answered.
-        """
-        return asker().ask_many(self, rows, _options(model, answer, budget, storage, executor, max_concurrency))
-
-    async def aask(
-        self,
-        row: Any,
-        *,
-        model: Model | str | None = None,
-        answer: Answer | None = None,
-        budget: Budget | int | None = None,
-        storage: str | Path | None = None,
-        executor: AnyExecutor | None = None,
-    ) -> Any:
-        """As `ask`, on the running event loop."""
-        return await asker().aask(self, row, _options(model, answer, budget, storage, executor))
-
-    async def aask_many(
-        self,
-        rows: Any,
-        *,
-        model: Model | str | None = None,
-        answer: Answer | None = None,
-        budget: Budget | int | None = None,
-        storage: str | Path | None = None,
-        max_concurrency: int = MAX_CONCURRENCY,
-        executor: AnyExecutor | None = None,
-    ) -> pd.DataFrame:
-        """As `ask_many`, on the running event loop."""
-        options = _options(model, answer, budget, storage, executor, max_concurrency)
-        return await asker().aask_many(self, rows, options)
 
     @cached_property
     def _outline(self) -> tuple[Message, ...]:
@@ -262,15 +154,26 @@ class Prompt:
             name=name,
         )
 
-    def export(self, path: str | Path) -> Path:
+    def export(self, path: str | Path, *, data: Dataset | None = None) -> Path:
         """Write the prompt to a file, in the format that the suffix names.
 
-        The formats are ``.j2`` (Jinja), ``.json`` (chat messages), ``.txt`` (for people) and ``.py``: functions that
-        need only jinja2, for the messages to send and, with labels, for parsing the response.
+        - ``.j2`` (Jinja) and ``.json`` (chat messages), which `read` reads. Jinja2 alone renders a ``.j2`` file only
+          where it has no chat blocks and picks no examples by the row; the file's first line says so.
+        - ``.py``: functions that need only jinja2, for the messages to send and for parsing the response.
+        - ``.yaml``: a configuration of promptfoo (``promptfooconfig.yaml``), with the rows of ``data`` as its tests.
+        - ``.txt``: text for people. It is refused where the row decides more than the text of fields.
+
+        Args:
+            path: the file.
+            data: labelled rows for the tests of a ``.yaml`` file.
 
         Raises:
-            InputError: the suffix is unknown, or the file cannot be written.
+            InputError: the suffix is unknown, the format cannot hold the prompt, or the file cannot be written.
         """
+        if data is not None and Path(path).suffix not in (".yaml", ".yml"):
+            raise InputError(
+                f"{path}: only a .yaml file has tests of data=; leave it out, or export promptfooconfig.yaml"
+            )
 
         def encoded(text: Callable[[], str]) -> bytes:
             try:
@@ -280,7 +183,13 @@ class Prompt:
                     f"{path}: the prompt contains a lone surrogate (half of a character); remove it"
                 ) from None
 
-        texts = {".j2": self._as_j2, ".json": self._as_json, ".txt": self._as_txt, ".py": self._as_python}
+        texts: dict[str, Callable[[], str]] = {
+            ".j2": self._as_j2,
+            ".json": self._as_json,
+            ".txt": self._as_txt,
+            ".py": self._as_python,
+        }
+        texts |= dict.fromkeys((".yaml", ".yml"), partial(self._as_promptfoo, data))
         return write_by_suffix(path, {suffix: partial(encoded, text) for suffix, text in texts.items()}, "prompt")
 
     def _as_j2(self) -> str:
@@ -290,10 +199,19 @@ class Prompt:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
     def _as_txt(self) -> str:
+        if decided_by_row(self.source):
+            raise InputError(
+                f"{self.name}: no one text is this prompt, because the row decides which parts or examples it has; "
+                "export .j2, .json or .py, or print(prompt.text) for its outline"
+            )
         return self.text + "\n"
 
     def _as_python(self) -> str:
         return python_source(self.source, **self._settings)
+
+    def _as_promptfoo(self, data: Dataset | None) -> str:
+        messages = [{"role": message.role, "content": as_jinja(message.content)} for message in self._outline]
+        return promptfoo_text(self.source, messages, self._settings, self.name, data)
 
     def __repr__(self) -> str:
         return f"Prompt({self.name!r}, {len(self.text):,} characters)\n{textwrap.indent(self.text, '  ')}"
@@ -312,21 +230,3 @@ class Prompt:
             _html.messages(self.turns),
             _html.details("choices", chosen) if self.choices else "",
         )
-
-
-def _options(
-    model: Model | str | None,
-    answer: Answer | None,
-    budget: Budget | int | None,
-    storage: str | Path | None,
-    executor: AnyExecutor | None,
-    max_concurrency: int = MAX_CONCURRENCY,
-) -> AskOptions:
-    return AskOptions(
-        model=model,
-        answer=answer,
-        budget=budget,
-        storage=storage,
-        max_concurrency=max_concurrency,
-        executor=executor,
-    )

@@ -46,7 +46,7 @@ def test_answers_are_shown(folder: Path, command: Callable[..., Ran]) -> None:
         "  1  awful [x] <b>  bad     –\n"
         "  2  strange        (none)  no label in 'who knows'\n"
         "\n"
-        "3 rows: 2 answered, 1 unparsed, 0 failed, 0 from the storage; 3 calls, 14 tokens, price unknown\n"
+        "3 rows: 2 answered, 1 unparsed, 0 failed, 0 from the storage; 3 calls, 11 tokens, price unknown\n"
     )
 
 

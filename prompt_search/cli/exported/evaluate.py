@@ -83,7 +83,8 @@ def evaluate(
     responses are stored: the same command pays for none twice.
     """
     from prompt_search.evaluation.evaluate import evaluate as evaluated
-    from prompt_search.prompts.prompt import MAX_CONCURRENCY, Prompt
+    from prompt_search.prompts.asking import MAX_CONCURRENCY
+    from prompt_search.prompts.prompt import Prompt
 
     check_output(output, data)
     exported = Prompt.read(prompt)

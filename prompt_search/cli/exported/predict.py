@@ -73,8 +73,8 @@ def predict(
     """
     from prompt_search.data.unlabelled import rows_of
     from prompt_search.evaluation.ask import answered
-    from prompt_search.prompts.asking import AskOptions
-    from prompt_search.prompts.prompt import MAX_CONCURRENCY, Prompt
+    from prompt_search.prompts.asking import MAX_CONCURRENCY, AskOptions
+    from prompt_search.prompts.prompt import Prompt
 
     check_output(output, data)
     exported = Prompt.read(prompt)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def found_target(prompt: Prompt, columns: Mapping[str, Sequence[Any]], file: str) -> str:
-    """The target among the columns that the prompt does not show: the one whose values are labels of its answer form, or
-    the only one where the form has no labels.
+    """The target, a column that the prompt does not show: the one whose values are labels of its answer form, or the
+    only one where the form has no labels.
 
     Raises:
         InputError: there is none, or there are several.
