@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from prompt_search.data.dataset import Dataset
+from prompt_search.data.hub import is_hub, read_hub
 from prompt_search.data.origin import Origin
 from prompt_search.data.readers import read_file, read_frame
 from prompt_search.data.rows import Row
@@ -60,7 +61,7 @@ def rows_of(given: Any) -> UnlabelledRows:
     if isinstance(given, Dataset):
         return UnlabelledRows([*given.fields, given.target], given.rows, Origin(given.name))
     if isinstance(given, (str, Path)):
-        return _of_table(read_file(Path(given)))
+        return _of_table(read_hub(str(given)) if is_hub(given) else read_file(Path(given)))
     if hasattr(given, "to_pandas") or type(given).__name__ == "DataFrame":
         return _of_table(read_frame(given, GIVEN), getattr(given, "index", None))
     if isinstance(given, (Mapping, Row)):

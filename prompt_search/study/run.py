@@ -81,8 +81,8 @@ def hand_over(result: Result, on_finish: Callable[[Result], object]) -> None:
     except Exception as error:
         message = " ".join(str(error).split())
         raised = RunError(
-            f"on_finish raised {type(error).__name__}: {message}; the study {result.name!r} is finished, and its result "
-            "is stored and is the attribute result of this error: correct on_finish, and call it with the result"
+            f"on_finish raised {type(error).__name__}: {message}; study {result.name!r} is finished: its result is "
+            "stored, and is the attribute result of this error; correct on_finish, and call it with the result"
         )
         raised.result = result
         raise raised from error

@@ -25,7 +25,7 @@ def test_result_is_handed_over_once_it_is_stored(fake: InProcessExecutor, storag
 
 
 def test_error_of_a_tracker_loses_nothing(fake: InProcessExecutor, storage: str) -> None:
-    """An exception there is one line that says that the result is stored, and it holds the result; the same line then sends nothing."""
+    """An exception there is one line and holds the stored result; the same run then sends nothing."""
     fake.answer = truth
 
     def broken(result: ps.Result) -> None:
@@ -33,7 +33,7 @@ def test_error_of_a_tracker_loses_nothing(fake: InProcessExecutor, storage: str)
 
     made = study(fake, storage)
     with pytest.raises(
-        ps.RunError, match=r"^on_finish raised ConnectionError: the tracker is away; the result of study "
+        ps.RunError, match=r"^on_finish raised ConnectionError: the tracker is away; study 'study' is finished: "
     ):
         made.run(60, on_finish=broken)
     sent = fake.count
