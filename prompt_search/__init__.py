@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from prompt_search.prompts import asking
 
 if TYPE_CHECKING:
     from prompt_search import metrics as metrics
@@ -118,6 +120,8 @@ _HOMES = {
     "Verdict": "results.verdict",
 }
 """The module that each public name is from; a module itself for the empty ones."""
+
+asking.provide(lambda: cast("asking.Asker", importlib.import_module("prompt_search.evaluation.ask")))
 
 __all__ = sorted(_HOMES, key=lambda name: (name[0].islower(), name.casefold()))
 

@@ -17,6 +17,8 @@ A message states the rule, what came, and what to do, on one line.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def _one_line(message: str) -> str:
     """Names of columns and files may hold line breaks."""
@@ -81,7 +83,12 @@ class MissingExtra(InputError, ImportError):
 
 
 class RunError(PromptSearchError):
-    """A run cannot go on; all responses so far are stored, and running it again resumes it. Exit code 1."""
+    """A run cannot go on; all responses so far are stored, and running it again resumes it. Exit code 1.
+
+    ``result`` is the finished result where the ``on_finish`` of `Study.run` raised; else None.
+    """
+
+    result: Any = None
 
 
 class ServerUnreachable(RunError):

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from prompt_search.cli import cache, demo, init, model, run, show, space
+from prompt_search.cli.exported import evaluate, predict
 from prompt_search.cli.terminal import INTERRUPTED, USAGE, complain
 from prompt_search.errors import PromptSearchError
 
@@ -23,7 +24,15 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for commands in (demo.commands, init.commands, space.commands, run.commands, show.commands):
+for commands in (
+    demo.commands,
+    init.commands,
+    space.commands,
+    run.commands,
+    show.commands,
+    predict.commands,
+    evaluate.commands,
+):
     app.add_typer(commands)
 app.add_typer(model.commands, name="model")
 app.add_typer(cache.commands, name="cache")

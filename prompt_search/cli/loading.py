@@ -107,12 +107,7 @@ def _model(study: Study, given: Overrides) -> Model | None:
 
     from prompt_search.llm.model import Model
 
-    settings: dict[str, Any] = {
-        "base_url": given.base_url,
-        "api_key_env": given.api_key_env,
-        "api_version": given.api_version,
-        "headers": _headers(given.headers or ()) or None,
-    }
+    settings = model_settings(given)
     if given.model is not None:
         return Model.parse(given.model, **settings)
     changed = {name: value for name, value in settings.items() if value is not None}
@@ -124,6 +119,16 @@ def _model(study: Study, given: Overrides) -> Model | None:
     if given.base_url is not None:
         changed = {"gguf": None, "headers": None, "query": None, "api_version": None, **changed}
     return replace(study.models[0], **changed)
+
+
+def model_settings(given: Overrides) -> dict[str, Any]:
+    """The settings of a model on the command line, as `Model.parse` takes them; None where they are not given."""
+    return {
+        "base_url": given.base_url,
+        "api_key_env": given.api_key_env,
+        "api_version": given.api_version,
+        "headers": _headers(given.headers or ()) or None,
+    }
 
 
 def _headers(given: Sequence[str]) -> dict[str, str]:

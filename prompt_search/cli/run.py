@@ -290,7 +290,7 @@ def run_study(study: Study, settings: RunSettings) -> Result:
     """
     from prompt_search.study.progress import shown
 
-    with _resumable(), shown(settings.display) as progress:
+    with resumable(), shown(settings.display) as progress:
         return study.run(
             settings.budget,
             progress=progress,
@@ -304,7 +304,7 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
     """Run a study in folds, as `run_study`."""
     from prompt_search.study.progress import shown
 
-    with _resumable(), shown(settings.display) as progress:
+    with resumable(), shown(settings.display) as progress:
         return study.cross_fit(
             settings.budget,
             folds,
@@ -316,7 +316,7 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
 
 
 @contextmanager
-def _resumable() -> Iterator[None]:
+def resumable() -> Iterator[None]:
     """A context whose interruptions and errors say how to resume the run."""
     try:
         yield

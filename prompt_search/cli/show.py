@@ -39,7 +39,8 @@ def show(
         str | None, typer.Option("--table", help=f"Name of a table to print instead: {', '.join(TABLES)}.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File to write the table to: .csv, .jsonl, .parquet or .md.")
+        Path | None,
+        typer.Option("-o", "--output", help="File to write the table to: .csv, .json, .jsonl, .parquet or .md."),
     ] = None,
     storage: Storage = None,
 ) -> None:

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from prompt_search.report.result import Result
     from prompt_search.results.view import Cell, Column, View
 
+FAILED = 1
+"""Exit code for a run that failed, or in which a request did."""
+
 USAGE = 2
 """Exit code for a command line that cannot be understood."""
 
 BELOW_MIN_SCORE = 3
-"""Exit code for a winner whose test score is below ``--min-score``."""
+"""Exit code for a score below ``--min-score``: the winner's on the test rows, or that of ``evaluate``."""
 
 NO_VERDICT = 4
-"""Exit code for a run whose budget was too small to test the winner."""
+"""Exit code for a run whose budget was too small to test the winner, or to tell whether ``--min-score`` is reached."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, and after a question that was answered with no."""

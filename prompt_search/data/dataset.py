@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
+from prompt_search.data.hub import is_hub, read_hub
 from prompt_search.data.readers import read_file, read_frame
 from prompt_search.data.rows import references
 from prompt_search.data.splits import (
@@ -83,7 +84,8 @@ class Dataset:
         columns: Mapping[str, str] | None = None,
         split: str | None = None,
     ) -> Dataset:
-        """Read csv, tsv, jsonl (ndjson), json (a list of objects) or parquet, in UTF-8, or in UTF-16 with a BOM.
+        """Read csv, tsv, jsonl (ndjson), json (a list of objects) or parquet, in UTF-8, or in UTF-16 with a BOM; or a
+        data set of the Hugging Face Hub.
 
         Values of a csv or tsv file are text exactly as written, and an empty cell is ``""``. A column becomes numbers
         only if every value, written back, is the same text (``7`` and ``1.5`` are, ``007`` and ``1.50`` are not). Where
@@ -91,7 +93,9 @@ class Dataset:
         of columns, rows without content, and columns without name and content are left out.
 
         Args:
-            path: the file; the data set is named after it.
+            path: the file; the data set is named after it. Or an address of the hub: a file
+                (``hf://datasets/OWNER/NAME/FILE.csv``, extra ``hub``), or a split (``hf://OWNER/NAME/SPLIT``, extra
+                ``datasets``), whose classes have their names. ``NAME@REVISION`` is a revision.
             target: as in `Dataset`.
             columns: as in `Dataset`.
             split: as in `Dataset`.
@@ -99,11 +103,12 @@ class Dataset:
         Raises:
             DataError: as in `Dataset`, with the line on which the row starts; or a file that is missing, empty, broken,
                 not UTF-8, or of an unknown kind.
-            MissingExtra: a parquet file, and pyarrow is not installed.
+            MissingExtra: a parquet file, and pyarrow is not installed; or an address of the hub, and the package that
+                reads it is not.
         """
-        path = Path(path)
+        table = read_hub(str(path)) if is_hub(path) else read_file(Path(path))
         dataset = cls.__new__(cls)
-        dataset._fill(read_file(path), target=target, columns=columns or {}, name=path.stem, split=split)
+        dataset._fill(table, target=target, columns=columns or {}, name=Path(path).stem, split=split)
         return dataset
 
     def _fill(self, table: Table, *, target: str, columns: Mapping[str, str], name: str, split: str | None) -> None:

@@ -75,3 +75,6 @@ _READERS: dict[str, Callable[[Path], Table]] = {
     ".parquet": _read_parquet,
     ".tsv": read_tsv,
 }
+
+SUFFIXES = frozenset(_READERS)
+"""The suffixes of files that are read."""

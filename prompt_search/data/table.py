@@ -95,7 +95,7 @@ def labelled_rows(table: Table, *, target: str, columns: Mapping[str, str], spli
     cells = []
     sides = []
     for index, record in enumerate(table.records):
-        values = {name: _plain_cell(record.get(sources[name]), index, name, origin) for name in [*fields, target]}
+        values = {name: plain_cell(record.get(sources[name]), index, name, origin) for name in [*fields, target]}
         if _is_missing(values[target]):
             raise origin.row_error(index, f"the target {target!r} is empty; fill it or drop the row")
         cells.append(values)
@@ -135,7 +135,12 @@ def _check_roles(sources: Mapping[str, str], *, target: str, split: str | None, 
         raise origin.error(f"the column {target!r} cannot be both target and split; name two")
 
 
-def _plain_cell(value: Any, index: int, column: str, origin: Origin) -> Any:
+def plain_cell(value: Any, index: int, column: str, origin: Origin) -> Any:
+    """A value of a table as plain Python.
+
+    Raises:
+        DataError: it cannot be written into a prompt; with its row and column.
+    """
     try:
         return _plain(value)
     except ValueError as error:

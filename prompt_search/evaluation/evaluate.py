@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-import uuid
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from prompt_search import metrics
 from prompt_search.answers.base import Answer
-from prompt_search.answers.forms import default_answer, from_dict
-from prompt_search.budget import Budget, Ledger
+from prompt_search.answers.forms import default_answer
+from prompt_search.budget import Budget
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
-from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
-from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.dask_executor import AnyExecutor, executor_of
+from prompt_search.evaluation.prompt_run import SPLIT, prepared_prompt, prompt_run
+from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.failures import kind_of
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
@@ -34,15 +31,6 @@ from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
 from prompt_search.storage.records import SampleRecord
 from prompt_search.storage.store import Store
-
-NAME_PREFIX = "(evaluation)"
-"""Prefix of the study names under which `evaluate` stores its calls."""
-
-SPLIT = "evaluation"
-"""Name of the split that the calls and rows of `evaluate` are stored under."""
-
-EXECUTOR_LABEL = "evaluation"
-"""Name under which the dashboard of an executor shows the requests of `evaluate`."""
 
 ROWS_PER_WRITE = 500
 """Number of scored rows that are written to the storage together."""
@@ -58,7 +46,7 @@ def evaluate(
     rows: Sequence[int] | None = None,
     storage: str | Path | None = None,
     max_concurrency: int = 16,
-    budget: Budget | None = None,
+    budget: Budget | int | None = None,
     executor: AnyExecutor | None = None,
 ) -> Evaluation:
     """Score one prompt on labelled rows, without a search.
@@ -74,7 +62,7 @@ def evaluate(
         storage: the path of an SQLite file or an SQLAlchemy URL, of the storage that caches responses; None keeps
             everything in memory.
         max_concurrency: number of requests in flight.
-        budget: limits of what may be spent; rows beyond them are left out.
+        budget: limits of what may be spent, a number counts calls; rows beyond them are left out.
         executor: as for `Study`.
 
     Raises:
@@ -82,39 +70,32 @@ def evaluate(
         RunError: the model's server cannot be reached or refuses all requests.
     """
     model = Model.parse(model) if isinstance(model, str) else model
-    sender = executor_of(executor, EXECUTOR_LABEL, [model])
     metrics.check(metric, [*data.fields, data.target])
     chosen = _checked_rows(rows, len(data))
-    prepared = _prepared(prompt, model, answer, data)
+    prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
     check_shows_row(
         environment().parse(prompt.source), prompt.name, [name for name in data.fields if name != data.target]
     )
     for row in chosen[:1]:
         prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is refused before any call
-    limits = budget or Budget(calls=10 * len(chosen) + 100)
-    check_priced(limits, model)
-    ledger = Ledger(limits, price=lambda request, usage: model.cost(usage))
-    name = f"{NAME_PREFIX} {uuid.uuid4().hex}"
-    url = None if storage is None else storage_url(storage)
-    with opened(url, name) as (store, lease):
-        scored = _ScoredRows(store, name, data, len(chosen))
-        settings = EvaluationSettings(
-            study=name,
-            rows=data.rows,
-            metric=metric,
-            store=store,
-            ledger=ledger,
-            owner=lease.owner if lease else None,
-            max_concurrency=max_concurrency,
-            tracks_price=False,
-        )
+    with prompt_run(
+        model,
+        data.rows,
+        metric=metric,
+        budget=budget,
+        count=len(chosen),
+        storage=storage,
+        max_concurrency=max_concurrency,
+        executor=executor,
+    ) as run:
+        scored = _ScoredRows(run.store, run.name, data, len(chosen))
 
         async def work() -> PreparedPrompt:
-            async with connected_evaluator(settings, [model], sender) as evaluator:
+            async with run.connected() as evaluator:
                 return await _score_rows(evaluator, prepared, chosen, metric, scored)
 
-        sent = in_own_thread(work, lambda: ledger.stop("interrupted"))
-    return _evaluation_of(sent.prompt, metric, scored, url)
+        sent = in_own_thread(work, run.stop)
+    return _evaluation_of(sent.prompt, metric, scored, None if storage is None else storage_url(storage))
 
 
 def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:
@@ -130,23 +111,6 @@ def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:
     if outside:
         raise InputError(f"rows must be positions from 0 to {count - 1}, got {outside[0]}; correct it")
     return chosen
-
-
-def _prepared(prompt: Prompt, model: Model, answer: Answer | None, data: Dataset) -> PreparedPrompt:
-    """The prompt with its model and answer form.
-
-    An exported prompt is sent as it was scored; another answer form brings its own request parameters.
-    """
-    exported = from_dict(prompt.answer) if prompt.answer else None
-    form = answer or exported or default_answer(data)
-    parameters = dict(prompt.parameters)
-    if exported is None:
-        parameters = {"temperature": 0, **form.parameters, **parameters}
-    elif form != exported:
-        own = {key: value for key, value in parameters.items() if key not in exported.parameters}
-        parameters = {**form.parameters, **own}
-    sent = replace(prompt, parameters=parameters, answer=form.to_dict(), model=model.name)
-    return PreparedPrompt(prompt=sent, answer=form, model=model.name, endpoint=model.endpoint)
 
 
 async def _score_rows(

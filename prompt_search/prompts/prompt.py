@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -20,18 +20,23 @@ from prompt_search import _html
 from prompt_search._files import write_by_suffix
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Message
+from prompt_search.prompts.asking import Askable
 from prompt_search.prompts.environment import compile_source, render_messages
 from prompt_search.prompts.export import prompt_files
-from prompt_search.prompts.export.outline import as_jinja, for_people, needs_template, outline
+from prompt_search.prompts.export.outline import as_jinja, decided_by_row, for_people, needs_template, outline
+from prompt_search.prompts.export.promptfoo import promptfoo_text
 from prompt_search.prompts.export.python_source import python_source
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.prompt_runtime import nearest
+
+if TYPE_CHECKING:
+    from prompt_search.data.dataset import Dataset
 
 __all__ = ["Candidate", "Prompt"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt:
+class Prompt(Askable):
     """A prompt: a template without choices, with its request parameters, answer form and model.
 
     Args:
@@ -149,15 +154,26 @@ class Prompt:
             name=name,
         )
 
-    def export(self, path: str | Path) -> Path:
+    def export(self, path: str | Path, *, data: Dataset | None = None) -> Path:
         """Write the prompt to a file, in the format that the suffix names.
 
-        The formats are ``.j2`` (Jinja), ``.json`` (chat messages), ``.txt`` (for people) and ``.py``: functions that
-        need only jinja2, for the messages to send and, with labels, for parsing the response.
+        - ``.j2`` (Jinja) and ``.json`` (chat messages), which `read` reads. Jinja2 alone renders a ``.j2`` file only
+          where it has no chat blocks and picks no examples by the row; the file's first line says so.
+        - ``.py``: functions that need only jinja2, for the messages to send and for parsing the response.
+        - ``.yaml``: a configuration of promptfoo (``promptfooconfig.yaml``), with the rows of ``data`` as its tests.
+        - ``.txt``: text for people. It is refused where the row decides more than the text of fields.
+
+        Args:
+            path: the file.
+            data: labelled rows for the tests of a ``.yaml`` file.
 
         Raises:
-            InputError: the suffix is unknown, or the file cannot be written.
+            InputError: the suffix is unknown, the format cannot hold the prompt, or the file cannot be written.
         """
+        if data is not None and Path(path).suffix not in (".yaml", ".yml"):
+            raise InputError(
+                f"{path}: only a .yaml file has tests of data=; leave it out, or export promptfooconfig.yaml"
+            )
 
         def encoded(text: Callable[[], str]) -> bytes:
             try:
@@ -167,7 +183,13 @@ class Prompt:
                     f"{path}: the prompt contains a lone surrogate (half of a character); remove it"
                 ) from None
 
-        texts = {".j2": self._as_j2, ".json": self._as_json, ".txt": self._as_txt, ".py": self._as_python}
+        texts: dict[str, Callable[[], str]] = {
+            ".j2": self._as_j2,
+            ".json": self._as_json,
+            ".txt": self._as_txt,
+            ".py": self._as_python,
+        }
+        texts |= dict.fromkeys((".yaml", ".yml"), partial(self._as_promptfoo, data))
         return write_by_suffix(path, {suffix: partial(encoded, text) for suffix, text in texts.items()}, "prompt")
 
     def _as_j2(self) -> str:
@@ -177,10 +199,19 @@ class Prompt:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
     def _as_txt(self) -> str:
+        if decided_by_row(self.source):
+            raise InputError(
+                f"{self.name}: no one text is this prompt, because the row decides which parts or examples it has; "
+                "export .j2, .json or .py, or print(prompt.text) for its outline"
+            )
         return self.text + "\n"
 
     def _as_python(self) -> str:
         return python_source(self.source, **self._settings)
+
+    def _as_promptfoo(self, data: Dataset | None) -> str:
+        messages = [{"role": message.role, "content": as_jinja(message.content)} for message in self._outline]
+        return promptfoo_text(self.source, messages, self._settings, self.name, data)
 
     def __repr__(self) -> str:
         return f"Prompt({self.name!r}, {len(self.text):,} characters)\n{textwrap.indent(self.text, '  ')}"

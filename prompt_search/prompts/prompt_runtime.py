@@ -79,15 +79,16 @@ def nearest(pool: Sequence[Mapping[str, Any]], row: Mapping[str, Any], count: in
     """The ``count`` examples of ``pool`` that are most similar to ``row``, the most similar last.
 
     The similarity is the cosine of TF-IDF weights over words (Salton and Buckley 1988). An example whose fields all
-    equal those of the row is the row itself and left out.
+    equal those of the row is the row itself and left out. Fields that the examples lack are not compared.
     """
-    others = [example for example in pool if any(example[name] != row[name] for name in row)]
-    texts = [_words(example, row) for example in others]
+    names = [name for name in row if not pool or name in pool[0]]
+    others = [example for example in pool if any(example[name] != row[name] for name in names)]
+    texts = [_words(example, names) for example in others]
     document_counts: dict[str, int] = {}
     for text in texts:
         for word in set(text):
             document_counts[word] = document_counts.get(word, 0) + 1
-    wanted = _tf_idf(_words(row, row), document_counts, len(texts))
+    wanted = _tf_idf(_words(row, names), document_counts, len(texts))
     similarities = []
     for index, text in enumerate(texts):
         vector = _tf_idf(text, document_counts, len(texts))

@@ -1,11 +1,11 @@
-"""Tables as files (csv, jsonl, parquet, Markdown) and as Markdown text."""
+"""Tables as files (csv, json, jsonl, parquet, Markdown) and as Markdown text."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from prompt_search.results.frames import answer_text, series
 
 
 def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Write a table as ``.csv``, ``.jsonl`` (one object a line), ``.parquet`` or ``.md``.
+    """Write a table as ``.csv``, ``.json`` (a list of objects), ``.jsonl`` (an object a line), ``.parquet`` or ``.md``.
 
     Answers and targets that are not text are written as JSON in csv, parquet and Markdown. An index without a name is
     left out.
@@ -30,6 +30,7 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
     whole = with_index(frame)
     writers: dict[str, Callable[[], bytes]] = {
         ".csv": lambda: _csv(whole),
+        ".json": lambda: _json(whole),
         ".jsonl": lambda: _jsonl(whole),
         ".md": lambda: markdown(whole).encode("utf-8", "backslashreplace"),
         ".parquet": lambda: _parquet(whole),
@@ -77,18 +78,25 @@ def _csv(frame: pd.DataFrame) -> bytes:
     return _flat(frame).to_csv(index=False).encode("utf-8", "backslashreplace")
 
 
+def _json(frame: pd.DataFrame) -> bytes:
+    return ("[" + ",".join(f"\n{line}" for line in _objects(frame)) + "\n]\n").encode("utf-8", "backslashreplace")
+
+
 def _jsonl(frame: pd.DataFrame) -> bytes:
+    return "".join(f"{line}\n" for line in _objects(frame)).encode("utf-8", "backslashreplace")
+
+
+def _objects(frame: pd.DataFrame) -> Iterator[str]:
+    """Each row as a JSON object."""
+
     def plain(value: Any) -> Any:
         if value is pd.NA or (isinstance(value, float) and math.isnan(value)):
             return None
         return value.item() if isinstance(value, np.generic) else value
 
     names = [str(name) for name in frame.columns]
-    lines = (
-        json.dumps(dict(zip(names, map(plain, values), strict=True)), ensure_ascii=False, default=str)
-        for values in frame.itertuples(index=False, name=None)
-    )
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    for values in frame.itertuples(index=False, name=None):
+        yield json.dumps(dict(zip(names, map(plain, values), strict=True)), ensure_ascii=False, default=str)
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

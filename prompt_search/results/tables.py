@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,14 @@ PARETO_COLUMNS = (
 LEDGER_COLUMNS = (
     "role", "requests", "calls", "reused", "prompt_tokens", "completion_tokens", "cost_usd", "seconds", "errors",
 )  # fmt: skip
+ANSWER_COLUMNS = (
+    "answer", "response", "unparsed", "error", "prompt_tokens", "completion_tokens", "cost_usd", "latency_s", "cached",
+    "finish_reason", "ambiguous",
+)  # fmt: skip
 PROGRESS_COLUMNS = ("trial", "calls", "score", "rows", "best_trial", "best_score", "best_low", "best_high")
+
+UNREAD = "unparsed: "
+"""How the explanation of an answer that could not be read begins; the reason follows."""
 
 FRONTS = {"front_tokens": "prompt_tokens", "front_cost": "usd_per_1000_rows", "front_latency": "latency_s"}
 """The columns that say whether a trial is on a Pareto front, with the cost that each front is about."""
@@ -123,6 +131,50 @@ def samples_frame(scored: pd.DataFrame) -> pd.DataFrame:
     bool, whether the response mentions several possible answers, so that the first was taken.
     """
     return scored[list(SAMPLE_COLUMNS)].copy()
+
+
+def answers_frame(
+    fields: Mapping[str, Sequence[Any]],
+    samples: Sequence[SampleRecord],
+    calls: pd.DataFrame,
+    *,
+    rows: int,
+    unsent: str,
+    index: Any = None,
+) -> pd.DataFrame:
+    """One row per row that a model was asked about; `Prompt.ask_many` has the columns.
+
+    Args:
+        fields: the columns of the rows.
+        samples: what came of the rows that were sent, by row.
+        calls: their requests, see `calls_frame`.
+        rows: the number of rows.
+        unsent: the error of the rows that were not sent.
+        index: the index of the table; default: the numbers of the rows.
+    """
+    own = {"row", *ANSWER_COLUMNS}
+    given = {f"{name} (field)" if name in own else name: list(values) for name, values in fields.items()}
+    found: list[SampleRecord | None] = [None] * rows
+    for sample in samples:
+        found[sample.row] = sample
+    answered = calls.set_index("key").reindex(series([sample.key if sample else None for sample in found]))
+    columns = {
+        "answer": series([sample.answer if sample else None for sample in found]),
+        "response": series([text if isinstance(text, str) else None for text in answered["response"]]),
+        "unparsed": series(
+            [sample.explanation.removeprefix(UNREAD) if sample and sample.unparsed else None for sample in found]
+        ),
+        "error": series([sample.error if sample else unsent for sample in found]),
+        "cached": series([sample is not None and sample.cached for sample in found], "bool"),
+        "finish_reason": series([text if isinstance(text, str) else None for text in answered["finish_reason"]]),
+        "ambiguous": series([sample is not None and sample.ambiguous for sample in found], "bool"),
+        **{name: answered[name].reset_index(drop=True) for name in ("prompt_tokens", "completion_tokens")},
+        **{name: answered[name].reset_index(drop=True) for name in ("cost_usd", "latency_s")},
+    }
+    frame = pd.DataFrame(
+        {"row": series(range(rows), "int64"), **given, **{name: columns[name] for name in ANSWER_COLUMNS}}
+    )
+    return frame if index is None else frame.set_axis(index, axis=0)
 
 
 def trials_frame(

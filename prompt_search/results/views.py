@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from prompt_search import _html
+from prompt_search._numbers import counted
 from prompt_search.results import breakdowns, tables, wording
 from prompt_search.results.frames import answer_text
 from prompt_search.results.stored_study import StoredStudy
@@ -23,6 +24,9 @@ SHOWN_EFFECTS = 10
 
 SHOWN_INTERACTIONS = 10
 """Number of pairs of options that a report shows."""
+
+SHOWN_ANSWERS = 20
+"""Number of answers that are printed."""
 
 INTERVAL = "95% interval"
 
@@ -248,3 +252,33 @@ def _compared(result: StoredStudy, trial: int, width: int) -> Pieces | str:
     if result.has_default_choices(trial):
         return wording.DEFAULT_CHOICES
     return Pieces(tuple((f"{name}={option}", marked) for name, option, marked in result.compared(trial, width)))
+
+
+def answers_view(answers: pd.DataFrame, limit: int = SHOWN_ANSWERS) -> View:
+    """The first answers of `Prompt.ask_many`: the row with its first text, the answer, or why there is none."""
+    fields = [name for name in answers.columns if name not in ("row", *tables.ANSWER_COLUMNS)]
+    texts = [name for name in fields if answers[name].map(lambda value: isinstance(value, str)).any()]
+    shown = (texts or fields)[:1]
+    return View(
+        title="" if len(answers) <= limit else f"the first {limit} of {len(answers):,} rows",
+        columns=(Column("row", "number"), *(Column(str(name)) for name in shown), Column("answer"), Column("problem")),
+        rows=tuple(
+            (
+                record["row"],
+                *(_html.clipped(" ".join(answer_text(record[name]).split()), 60) for name in shown),
+                "(none)" if record["answer"] is None else _html.clipped(answer_text(record["answer"]), 60),
+                _html.clipped(record["error"] or record["unparsed"] or "–", 80),
+            )
+            for record in answers.head(limit).to_dict("records")
+        ),
+    )
+
+
+def answers_text(answers: pd.DataFrame) -> str:
+    """What came of the rows of `Prompt.ask_many`."""
+    unparsed, failed = (int(answers[name].notna().sum()) for name in ("unparsed", "error"))
+    rows = len(answers)
+    return (
+        f"{counted(rows, 'row')}: {rows - unparsed - failed:,} answered, {unparsed:,} unparsed, {failed:,} failed, "
+        f"{int(answers['cached'].sum()):,} from the storage"
+    )

@@ -71,6 +71,24 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
         return Result(store, plan.name), store
 
 
+def hand_over(result: Result, on_finish: Callable[[Result], object]) -> None:
+    """Call the user's function with a result that is stored.
+
+    Raises:
+        RunError: the function raised.
+    """
+    try:
+        on_finish(result)
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raised = RunError(
+            f"on_finish raised {type(error).__name__}: {message}; study {result.name!r} is finished: its result is "
+            "stored, and is the attribute result of this error; correct on_finish, and call it with the result"
+        )
+        raised.result = result
+        raise raised from error
+
+
 def new_race(
     plan: StudyPlan,
     evaluator: Evaluator,

@@ -31,7 +31,7 @@ from prompt_search.study.estimate import Estimate, estimate
 from prompt_search.study.plan import HELD_OUT_SHARE, StudyPlan, StudySettings
 from prompt_search.study.preflight import Preflight, preflight
 from prompt_search.study.rescore import rescore
-from prompt_search.study.run import RunOptions, run
+from prompt_search.study.run import RunOptions, hand_over, run
 from prompt_search.study.snapshot import Snapshot
 
 
@@ -254,6 +254,7 @@ class Study(_PlanAttributes):
         retry_errors: bool = False,
         test: bool = True,
         n_trials: int | None = None,
+        on_finish: Callable[[Result], object] | None = None,
     ) -> Result:
         """Search, then score winner and baselines on the test rows; the same call resumes an interrupted run.
 
@@ -268,14 +269,18 @@ class Study(_PlanAttributes):
             test: False does not score the test rows and spends the whole budget on the search, for those who test
                 on rows of their own.
             n_trials: the largest number of candidates to try; default: the search decides.
+            on_finish: called once with the result, after it is stored; for trackers such as MLflow.
 
         Raises:
             InputError: the stored study differs, the storage cannot be opened, or ``n_trials`` is below 1.
             RunError: the model's server cannot be reached or refuses all requests; all responses so far are stored.
+                Or ``on_finish`` raised; the result is stored.
         """
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, test=test, n_trials=n_trials)
         self._result, store = run(self.plan, _budget(budget), options)
         self._memory = store if store.in_memory else None
+        if on_finish is not None:
+            hand_over(self._result, on_finish)
         return self._result
 
     def estimate(self, budget: Budget | int) -> Estimate:

@@ -3,7 +3,7 @@
 `InProcessExecutor` answers inside the process, thousands of requests a second. `FakeServer` is an OpenAI-compatible
 server on a loopback socket, with latency, faults, rate limits and the dialects of real servers. Both know the body of
 the request that they answer, never the order in which requests come; what they count can be compared with what a study
-reports.
+reports. `assert_score` guards a prompt in a test.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from prompt_search.testing.dialects import (
 )
 from prompt_search.testing.executor import InProcessExecutor
 from prompt_search.testing.faults import Faults, chance
+from prompt_search.testing.guard import assert_score
 from prompt_search.testing.responses import Body, FakeAnswer, FakeResponse, completion, failure, prompt_of
 from prompt_search.testing.server import PATH, FakeServer
 from prompt_search.testing.truth import truth_model
@@ -39,6 +40,7 @@ __all__ = [
     "InProcessExecutor",
     "Rule",
     "ServerDialect",
+    "assert_score",
     "azure",
     "chance",
     "completion",

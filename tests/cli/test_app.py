@@ -50,6 +50,8 @@ Commands:
   compare    Compare two stored prompts on their common rows.
   list       List the stored studies, each with its verdict.
   export     Write the winner's prompt to a file, as it was scored.
+  predict    Ask a model about new rows with an exported prompt.
+  evaluate   Score an exported prompt on labelled rows; a guard for CI.
   model      Fetch, locate and serve the embedded model.
   cache      Count, delete and export cached responses.
 """

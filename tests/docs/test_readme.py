@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import shlex
 import socket
@@ -86,6 +88,8 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
     """Every command under "Command line" runs in its order; a fake server stands in for both models."""
     text = (ROOT / "experiments" / "support_intents" / "messages.csv").read_text(encoding="utf-8")
     (workplace / "tickets.csv").write_text(text, encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    (workplace / "new.csv").write_text("text\n" + "\n".join(json.dumps(row["text"]) for row in rows[:3]), "utf-8")
     server.answer = lambda body: "billing"
     monkeypatch.setenv("OPENAI_BASE_URL", str(server.model().base_url))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-MARKED-1234567890")
@@ -97,6 +101,9 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
         assert program == "prompt-search"
         if arguments[0] in ("estimate", "preflight", "run"):
             arguments[arguments.index("600")] = "40"
+        if arguments[0] == "evaluate":  # the fake model has one answer
+            arguments[arguments.index("0.8")] = "0.1"
+        if arguments[0] in ("estimate", "preflight", "run", "predict", "evaluate"):
             arguments += [] if "-m" in arguments else ["-m", "fake"]
         done = subprocess.run(
             [sys.executable, "-m", "prompt_search.cli", *arguments], capture_output=True, text=True, timeout=120
@@ -105,7 +112,7 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
         ran.append(arguments[0])
 
     expected = ["init", "space", "estimate", "preflight", "run", "run", "rescore", "show", "show", "report", "compare"]
-    assert ran == [*expected, "export", "cache"]
+    assert ran == [*expected, "export", "predict", "evaluate", "cache"]
     assert (workplace / "report.html").exists()
     assert (workplace / "best.json").exists()
 

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, TemplateError
+from prompt_search.prompts.export.outline import decided_by_row
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
@@ -71,8 +73,9 @@ def assert_exports_render(prompt: Prompt, rows: list[dict[str, Any]]) -> None:
             assert back._settings == prompt._settings
             again = back.export(Path(folder) / f"again{suffix}")
             assert Prompt.read(again).messages(rows[0]) == expected[0]
-        text = prompt.export(Path(folder) / "best.txt").read_bytes().decode("utf-8")
-        assert text == prompt.text + "\n"
+        if not decided_by_row(prompt.source):
+            text = prompt.export(Path(folder) / "best.txt").read_bytes().decode("utf-8")
+            assert text == prompt.text + "\n"
     assert [as_python(prompt, row) for row in rows] == expected
 
 
@@ -233,8 +236,8 @@ def test_notebook_form_is_escaped(option: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ""])
 def test_unknown_suffix_is_refused(tmp_path: Path, suffix: str) -> None:
-    """Only the four formats are written and only two are read."""
-    with pytest.raises(InputError, match=r"a prompt is written as \.j2, \.json, \.txt, \.py, got"):
+    """Only some formats are written and only two are read."""
+    with pytest.raises(InputError, match=r"a prompt is written as \.j2, \.json, \.txt, \.py, \.yaml, \.yml, got"):
         Prompt(source="x").export(tmp_path / f"best{suffix}")
     with pytest.raises(InputError, match=r"a prompt is read from \.j2 or \.json, got"):
         Prompt.read(tmp_path / f"best{suffix}")
@@ -300,3 +303,44 @@ def test_json_export_is_chat_messages(tmp_path: Path) -> None:
         Prompt(source="Say {{ row.text }} {% raw %}{{{% endraw %}").export(tmp_path / "a.json").read_text()
     )
     assert body["messages"] == [{"role": "user", "content": 'Say {{ row.text }}{{ " {{" }}'}]
+
+
+PER_ROW = [
+    "{% if row.long %}{{ row.text }}{% else %}short{% endif %}",
+    "{% for item in row.items %}{{ item }}{% endfor %}",
+    '{% for shot in nearest([{"text": "a"}], row, 1) %}{{ shot.text }}{% endfor %}{{ row.text }}',
+]
+
+
+@pytest.mark.parametrize("source", PER_ROW)
+def test_no_text_is_written_of_a_prompt_that_the_row_decides(tmp_path: Path, source: str) -> None:
+    """A text for people is refused where there is none, with the formats that hold the prompt."""
+    with pytest.raises(
+        InputError, match=r"because the row decides which parts or examples it has; export \.j2, \.json"
+    ):
+        Prompt(source=source).export(tmp_path / "best.txt")
+    assert not (tmp_path / "best.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "alone"),
+    [
+        ("Text: {{ row.text }}\n{% if true %}\nDone.\n{% endif %}\n", True),
+        ("{% chat role='user' %}{{ row.text }}{% endchat %}", False),
+        (PER_ROW[2], False),
+    ],
+)
+def test_first_line_says_who_renders_a_j2_file(tmp_path: Path, source: str, alone: bool) -> None:
+    """Where the note says that jinja2 alone renders the file it does so, to the same text; else it cannot."""
+    file = Prompt(source=source).export(tmp_path / "best.j2")
+    text = file.read_text(encoding="utf-8")
+    assert ("jinja2 alone renders this file" in text.split("\n")[0]) == alone
+    assert "(needs only jinja2) or .json (chat messages)" in text.split("\n")[0]
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    row = {"text": "hello"}
+    if alone:
+        rendered = environment.from_string(text).render(row=row).strip()
+        assert [{"role": "user", "content": rendered}] == Prompt.read(file).messages(row)
+    else:
+        with pytest.raises(jinja2.TemplateError):
+            environment.from_string(text).render(row=row)

@@ -427,7 +427,7 @@ def test_index_called_as_a_column_is_written(tmp_path: Path, suffix: str) -> Non
 
 def test_table_that_cannot_be_written(hostile: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another suffix, a missing folder and a missing package are told."""
-    with pytest.raises(InputError, match=r"written as .csv, .jsonl, .md, .parquet, got '.xlsx'"):
+    with pytest.raises(InputError, match=r"written as .csv, .json, .jsonl, .md, .parquet, got '.xlsx'"):
         write_frame(hostile, tmp_path / "x.xlsx")
     with pytest.raises(InputError, match="cannot write the table"):
         write_frame(hostile, tmp_path / "no" / "x.csv")

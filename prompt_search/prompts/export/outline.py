@@ -55,6 +55,12 @@ def needs_template(source: str) -> bool:
     return any(id(name) not in plain for name in ast.find_all(nodes.Name) if name.name == "row")
 
 
+def decided_by_row(source: str) -> bool:
+    """Whether the row decides more than the text of fields: which examples or which parts the prompt has."""
+    names = {name.name for name in environment().parse(source).find_all(nodes.Name)}
+    return "nearest" in names or _with_marks(source) is None
+
+
 def _named_shots(pool: Sequence[dict[str, Any]], row: Any, count: int) -> list[dict[str, str]]:
     """Stand-ins for the examples that `nearest` picks for a row."""
     names = pool[0] if pool else {}

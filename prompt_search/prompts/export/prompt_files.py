@@ -16,13 +16,32 @@ from prompt_search.prompts.environment import FUNCTIONS, compile_source, environ
 FORMAT = "prompt_search/prompt@1"
 """The value of ``format`` in a prompt's JSON."""
 
+NEEDS_US = "prompt_search.Prompt.read renders this file, jinja2 alone does not, for it has"
+JINJA_ALONE = (
+    "jinja2 alone renders this file, with Environment(trim_blocks=True, lstrip_blocks=True), to the text of one user "
+    "message, whose ends are stripped"
+)
+ELSEWHERE = "elsewhere use the export to .py (needs only jinja2) or .json (chat messages)"
+"""Parts of the note in a ``.j2`` file."""
+
 _HEADER = re.compile(r"\A\{# prompt_search (?P<body>\{.*?\}) #\}\n", re.DOTALL)
 
 
 def j2_text(source: str, settings: Mapping[str, Any]) -> str:
-    """The content of a ``.j2`` file: the settings in a comment, then the source."""
-    body = json.dumps(settings, ensure_ascii=False).replace("#}", "#\\u007d")
+    """The content of a ``.j2`` file: the settings in a comment, with who can render the file, then the source."""
+    body = json.dumps({"note": _note(source), **settings}, ensure_ascii=False).replace("#}", "#\\u007d")
     return f"{{# prompt_search {body} #}}\n{source}"
+
+
+def _note(source: str) -> str:
+    """Whether jinja2 alone renders a source, for people who open the file."""
+    ast = environment().parse(source)
+    needs = ["chat blocks"] if next(ast.find_all(nodes.ExtensionAttribute), None) is not None else []
+    if any(name.name == "nearest" for name in ast.find_all(nodes.Name)):
+        needs.append("examples that are picked by the row")
+    if needs:
+        return f"{NEEDS_US} {' and '.join(needs)}; {ELSEWHERE}"
+    return f"{JINJA_ALONE}; {ELSEWHERE}"
 
 
 def read_file(path: str | Path) -> tuple[str, Mapping[str, Any]]:

@@ -1,0 +1,151 @@
+"""The command ``prompt-search evaluate``: an exported prompt on labelled rows, as a guard in CI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prompt_search.cli.exported.options import (
+    CachingStorage,
+    PromptFile,
+    PromptModel,
+    asked_model,
+    check_output,
+    given_budget,
+)
+from prompt_search.cli.exported.target import found_target
+from prompt_search.cli.options import (
+    DEFAULT_STORAGE,
+    ApiVersion,
+    BaseUrl,
+    Calls,
+    Concurrency,
+    Headers,
+    KeyVariable,
+    Limit,
+    Overrides,
+    Scheduler,
+    Seconds,
+    Tokens,
+    Usd,
+)
+from prompt_search.cli.run import resumable
+from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, print_view
+from prompt_search.errors import InputError
+
+if TYPE_CHECKING:
+    from prompt_search.data.dataset import Dataset
+    from prompt_search.metrics.base import Metric
+    from prompt_search.prompts.prompt import Prompt
+    from prompt_search.results.evaluation import Evaluation
+
+METRICS = ("exact", "includes", "numeric", "token_f1", "bleu", "chrf", "macro_f1", "matthews", "kappa", "corpus_bleu")
+"""Names of the metrics of `prompt_search.metrics` that need no settings."""
+
+commands = typer.Typer()
+
+
+@commands.command()
+def evaluate(
+    prompt: PromptFile,
+    data: Annotated[Path, typer.Argument(help="Labelled rows: csv, tsv, json, jsonl or parquet.")],
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", help="Exit with code 3 when the score is below this number.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="Target column; default: the column of the labels, or the only one left."),
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", help=f"One of {', '.join(METRICS)}.")] = "exact",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File to write the rows to: .csv, .json, .jsonl, .parquet or .md."),
+    ] = None,
+    model: PromptModel = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyVariable = None,
+    api_version: ApiVersion = None,
+    header: Headers = None,
+    calls: Calls = None,
+    tokens: Tokens = None,
+    usd: Usd = None,
+    seconds: Seconds = None,
+    max_concurrency: Concurrency = None,
+    storage: CachingStorage = None,
+    scheduler: Scheduler = None,
+    limit: Limit = None,
+) -> None:
+    """Score an exported prompt on labelled rows; a guard for CI.
+
+    The exit code is 0 at or above --min-score, 3 below it, and 4 where too few rows have a score to tell. All
+    responses are stored: the same command pays for none twice.
+    """
+    from prompt_search.evaluation.evaluate import evaluate as evaluated
+    from prompt_search.prompts.asking import MAX_CONCURRENCY
+    from prompt_search.prompts.prompt import Prompt
+
+    check_output(output, data)
+    exported = Prompt.read(prompt)
+    chosen = _metric(metric)
+    rows = _labelled(exported, data, target, limit)
+    given = Overrides(model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header)
+    asked = asked_model(exported, given)
+    with resumable():
+        found = evaluated(
+            exported,
+            rows,
+            model=asked,
+            metric=chosen,
+            budget=given_budget(calls, tokens, usd, seconds),
+            storage=storage or DEFAULT_STORAGE,
+            max_concurrency=max_concurrency or MAX_CONCURRENCY,
+            executor=scheduler,
+        )
+    _show(found, len(rows), min_score, output)
+
+
+def _show(found: Evaluation, rows: int, min_score: float | None, output: Path | None) -> None:
+    """Print the scores, the worst rows and the outcome.
+
+    Raises:
+        typer.Exit: the score is below what it has to be, or it cannot be told.
+    """
+    from prompt_search.evaluation.guard import Guard
+    from prompt_search.results.evaluation import failing_view
+    from prompt_search.results.export import write_frame
+
+    if output is not None:
+        typer.echo(f"wrote {write_frame(found.samples_df(), output)}")
+    failing = failing_view(found)
+    if failing.rows:
+        print_view(failing)
+        typer.echo()
+    guard = Guard(evaluation=found, at_least=min_score, rows=rows)
+    typer.echo(guard.line)
+    if guard.outcome == "below":
+        raise typer.Exit(BELOW_MIN_SCORE)
+    if guard.outcome == "unknown":
+        raise typer.Exit(NO_VERDICT)
+
+
+def _metric(name: str) -> Metric:
+    from prompt_search import metrics
+
+    if name not in METRICS:
+        raise InputError(f"there is no metric {name!r}; give one of {', '.join(METRICS)}, or use ps.evaluate in Python")
+    found: Metric = getattr(metrics, name)
+    return found
+
+
+def _labelled(prompt: Prompt, file: Path, target: str | None, limit: int | None) -> Dataset:
+    """The rows with their target column, which is told where it was found."""
+    from prompt_search.data.dataset import Dataset
+    from prompt_search.data.unlabelled import rows_of
+
+    if target is None:
+        target = found_target(prompt, rows_of(file).columns, str(file))
+        typer.echo(f"target column: {target}", err=True)
+    rows = Dataset.read(file, target=target)
+    return rows if limit is None else rows.head(limit)

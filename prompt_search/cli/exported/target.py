@@ -1,0 +1,51 @@
+"""The target column of labelled rows, where the command line does not name it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from prompt_search.errors import InputError
+
+if TYPE_CHECKING:
+    from prompt_search.prompts.prompt import Prompt
+
+
+def found_target(prompt: Prompt, columns: Mapping[str, Sequence[Any]], file: str) -> str:
+    """The target, a column that the prompt does not show: the one whose values are labels of its answer form, or the
+    only one where the form has no labels.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    shown = _fields_of(prompt)
+    others = [name for name in columns if name not in shown]
+    labels = set(map(str, (prompt.answer or {}).get("labels", ())))
+    labelled = [name for name in others if labels and all(str(value) in labels for value in columns[name])]
+    candidates = labelled if labels else others
+    if len(candidates) == 1:
+        return candidates[0]
+    reason = (
+        "no column has only labels of the prompt" if labels and not labelled else "several columns may be the target"
+    )
+    reason = reason if others else "the prompt shows every column, so none is the target"
+    raise InputError(f"{file}: {reason}; give --target with one of {', '.join(columns)}")
+
+
+def _fields_of(prompt: Prompt) -> set[str]:
+    """The fields of the row that a prompt names."""
+    from jinja2 import nodes
+
+    from prompt_search.prompts.environment import environment
+
+    ast = environment().parse(prompt.source)
+    of_row = [
+        node
+        for node in ast.find_all((nodes.Getattr, nodes.Getitem))
+        if isinstance(node, (nodes.Getattr, nodes.Getitem))
+        and isinstance(node.node, nodes.Name)
+        and node.node.name == "row"
+    ]
+    names = {node.attr for node in of_row if isinstance(node, nodes.Getattr)}
+    keys = [node.arg for node in of_row if isinstance(node, nodes.Getitem)]
+    return names | {str(key.value) for key in keys if isinstance(key, nodes.Const)}
