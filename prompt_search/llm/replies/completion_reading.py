@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from prompt_search.llm.replies.bodies import mapping, whole_characters
 
@@ -49,8 +48,7 @@ class NotUnderstood(Exception):
     """A well formed body is no chat completion."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(NamedTuple):
     """One answer.
 
     Attributes:

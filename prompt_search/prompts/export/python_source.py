@@ -27,6 +27,7 @@ RUNTIME_FILES = (
     "answers/final_part.py",
     "answers/reading/plain_text.py",
     "answers/reading/label_matching.py",
+    "answers/reading/label_places.py",
     "answers/reading/label_reading.py",
     "answers/reading/number_text.py",
     "answers/reading/number_reading.py",
