@@ -30,6 +30,7 @@ RUNTIME_FILES = (
     "answers/reading/label_places.py",
     "answers/reading/label_reading.py",
     "answers/reading/number_text.py",
+    "answers/reading/number_context.py",
     "answers/reading/number_reading.py",
     "llm/replies/bodies.py",
     "llm/replies/completion_reading.py",
