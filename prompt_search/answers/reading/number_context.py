@@ -70,6 +70,9 @@ def is_part_of_more(before: str) -> bool:
     >>> is_part_of_more("log "), is_part_of_more("at least $"), is_part_of_more("<b>"), is_part_of_more("it is ")
     (True, True, False, False)
     """
+    tail = before.rstrip(" $€£¥₹")[-8:]
+    if not any(character.isalpha() or character in "([{<>≥≤≧≦⩾⩽±≠≉" for character in tail):
+        return False
     return PART_OF_MORE.search(before) is not None and TAG_ENDS.search(before) is None
 
 
