@@ -91,6 +91,10 @@ THOUGHTS_FOLDED = re.compile(
 
 QUOTED_LINES = re.compile(r"(?:[ \t]*>[^\n]*(?:\n|\Z))+\s*")
 
+SAID_IN_TAGS = re.compile(
+    r"\s{0,99}<(?:plan|planning|explanation|rationale|reason|reflect|tool_call|function_call)\b", re.IGNORECASE
+)
+
 NOT_SPACE = re.compile(r"\S")
 
 MESSAGE_ENDS = re.compile(r"<\|(?:end|return|call)\|>")
@@ -119,6 +123,11 @@ def final_part(text: str, *, quotes_tags: bool = False) -> str | None:
         part = led.rpartition("</details>")[2] if "</details>" in led else None
     else:
         part = after_tags(led, quotes_tags=quotes_tags)
+        if quotes_tags and SAID_IN_TAGS.match(led) and not (part and part.strip()):
+            part = led
+        quotation = None if quotes_tags or part is None else QUOTED_LINES.match(part)
+        if part and quotation and part[quotation.end() :].strip():
+            part = part[quotation.end() :]
     if part is None:
         return None
     return without_turn_end(part if part == text else without_role(part).lstrip())
@@ -148,7 +157,7 @@ def after_tags(text: str, *, quotes_tags: bool) -> str | None:
     tags += [(tag, False) for tag in REASONING_ENDS.finditer(text)]
     tags.sort(key=lambda pair: pair[0].start())
     outside: list[str] = []
-    thinking, begin, quoted = bool(tags) and not tags[0][1], 0, 0
+    thinking, begin, begin_of_tag, quoted = bool(tags) and not tags[0][1], 0, 0, 0
     # What stands before a tag is copied only where it is kept: thousands of tags may follow the same beginning.
     word = NOT_SPACE.search(text)
     for tag, opens in tags:
@@ -157,7 +166,7 @@ def after_tags(text: str, *, quotes_tags: bool) -> str | None:
                 quoted += 1
                 continue
             outside.append(text[begin : tag.start()])
-            thinking = True
+            thinking, begin_of_tag = True, tag.start()
         elif not opens and quoted:
             quoted -= 1
         elif not opens:
@@ -166,7 +175,9 @@ def after_tags(text: str, *, quotes_tags: bool) -> str | None:
             thinking, begin = False, tag.end()
             word = NOT_SPACE.search(text, begin)
     if thinking:
-        return None
+        # An explanation that is cut off follows its answer; reasoning that is cut off precedes it.
+        explains = outside and outside[-1].strip() and SAID_IN_TAGS.match(text, begin_of_tag)
+        return outside[-1] if explains else None
     outside.append(text[begin:])
     return next((part for part in reversed(outside) if part.strip()), outside[-1])
 
