@@ -55,7 +55,7 @@ def _exact(kind: type[Validator]) -> type[Validator]:
     """A kind of validator that calculates with the decimals that are written, and ends texts where they end."""
     from jsonschema import validators
 
-    return validators.extend(kind, {"multipleOf": _multiple_of, "pattern": _pattern})  # type: ignore[no-any-return]
+    return validators.extend(kind, {"multipleOf": _multiple_of, "pattern": _pattern})  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _multiple_of(validator: Validator, divisor: float, instance: Any, schema: Any) -> Iterator[ValidationError]:
