@@ -24,7 +24,8 @@ NEGATION = re.compile(
 )
 
 NEGATION_BEFORE = re.compile(
-    r"(?:\b(?:not|never|neither|nor|no|none|nothing|cannot|without|hardly|barely|lack\w*|absence|opposite|hard to|less"
+    r"(?:\b(?:not(?!\s(?:only|just)\b)|never|neither|nor|no(?!\s(?:doubt|question|wonder)\b)|none|nothing|cannot|without"
+    r"|hardly|barely|lack\w*|absence|opposite|hard to|less"
     r"|false|nicht|kein\w*)|n't)(?:\s+(?!but\b)[\w'*\"-]+){0,8}[\s\"'*_(\[-]*\Z"
 )
 
