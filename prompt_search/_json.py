@@ -61,17 +61,6 @@ def checked(kind: type[T], fields: Any) -> T:
     return msgspec.convert(fields, kind)
 
 
-def whole_characters(text: str) -> str:
-    """The text with each half of a surrogate pair that has no other half replaced: no file and no table takes one.
-
-    >>> whole_characters("half " + chr(0xD83D)) == "half " + chr(0xFFFD)
-    True
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 def storable(text: str) -> str:
     """JSON text that every database takes: half a surrogate pair becomes its JSON escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

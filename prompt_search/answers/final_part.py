@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import re
 
-REASONING = r"(?:[\w-]{1,30}[:_])?(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
+REASONING = (
+    r"(?:[\w-]{1,30}[:_])?(?:(?:ant)?think(?:ing)?|thoughts?|reason|reasoning|reflect|reflection|analysis|scratchpad"
+    r"|rationale|monologue|cot|chain[_-]of[_-]thought|plan|planning|explanation|tool_call|function_call)"
+)
 
 REASONING_BEGINS = re.compile(
-    rf"(?<![`'\"“‘])(?:<{REASONING}(?:\s{{1,9}}[\w-]{{1,30}}\s?=[^<>\n]{{0,200}})?>|\[THINK(?:ING)?\]|◁think▷|<\|START_THINKING\|>"
+    rf"(?<![`'\"“‘])(?:<\s?{REASONING}(?:\s{{1,9}}[\w-]{{1,30}}\s?=[^<>\n]{{0,200}})?\s?>|&lt;{REASONING}&gt;|\[THINK(?:ING)?\]|◁think▷|<\|START_THINKING\|>"
     r"|<\|begin_of_thought\|>|<\|inner_prefix\|>|<\|channel>\s*thought|<unused94>\s*thought)",
     re.IGNORECASE,
 )
 
 REASONING_ENDS = re.compile(
-    rf"(?<![`'\"“‘])(?:</{REASONING}\s{{0,20}}>|\[/THINK(?:ING)?\]|◁/think▷|<\|END_THINKING\|>"
+    rf"(?<![`'\"“‘])(?:<\s?/\s?{REASONING}\s{{0,20}}>|&lt;/{REASONING}&gt;|\[/THINK(?:ING)?\]|◁/think▷|<\|END_THINKING\|>"
     r"|<\|end_of_thought\|>|<\|inner_suffix\|>|<channel\|>|<unused95>)",
     re.IGNORECASE,
 )
@@ -69,7 +72,9 @@ TURN_ENDS = (
     "[e~[",
 )
 
-BARE_CHANNEL = re.compile(r"analysis(?=[A-Z'\"“])|assistant(?:analysis|final)")
+BARE_CHANNEL = re.compile(r"analysis(?=[A-Z'\"“]|:?\s[^\n]*assistantfinal)|assistant(?:analysis|final)")
+
+BARE_FINAL = re.compile(r"(?:(?<![^\W_])|(?<=[.!?]))assistantfinal(?=\S|\s*\n)")
 
 GRANITE_BEGINS = re.compile(r"Here(?:'s| is) my thought process:")
 
@@ -78,6 +83,17 @@ GRANITE_ENDS = re.compile(r"Here(?:'s| is) my response:")
 CHANNEL = re.compile(r"<\|channel\|>\s{0,9}(\w{1,20})[^<]{0,200}(?:<\|constrain\|>[^<]{0,200})?<\|message\|>")
 
 CHANNEL_AFTER_ANOTHER = re.compile(rf"<\|end\|>\s{{0,9}}(?:<\|start\|>\w{{1,20}})?{CHANNEL.pattern}")
+
+THOUGHTS_FOLDED = re.compile(
+    r"\s{0,99}<details[^<>]{0,99}>\s{0,9}<summary>[^<>]{0,40}(?:think|thought|reason|analysis)[^<>]{0,60}</summary>",
+    re.IGNORECASE,
+)
+
+QUOTED_LINES = re.compile(r"(?:[ \t]*>[^\n]*(?:\n|\Z))+\s*")
+
+SAID_IN_TAGS = re.compile(
+    r"\s{0,99}<(?:plan|planning|explanation|rationale|reason|reflect|tool_call|function_call)\b", re.IGNORECASE
+)
 
 NOT_SPACE = re.compile(r"\S")
 
@@ -98,13 +114,20 @@ def final_part(text: str, *, quotes_tags: bool = False) -> str | None:
     led = without_role(text)
     if led.startswith("<|channel|>") or CHANNEL_AFTER_ANOTHER.search(led):
         part = final_channel(led)
-    elif BARE_CHANNEL.match(led) or "assistantfinal" in led:
+    elif BARE_CHANNEL.match(led) or BARE_FINAL.search(led):
         part = led.rpartition("assistantfinal")[2] if "assistantfinal" in led else None
     elif GRANITE_BEGINS.match(led):
         ends = list(GRANITE_ENDS.finditer(led))
         part = led[ends[-1].end() :] if ends else None
+    elif THOUGHTS_FOLDED.match(led):
+        part = led.rpartition("</details>")[2] if "</details>" in led else None
     else:
         part = after_tags(led, quotes_tags=quotes_tags)
+        if quotes_tags and SAID_IN_TAGS.match(led) and not (part and part.strip()):
+            part = led
+        quotation = None if quotes_tags or part is None else QUOTED_LINES.match(part)
+        if part and quotation and part[quotation.end() :].strip():
+            part = part[quotation.end() :]
     if part is None:
         return None
     return without_turn_end(part if part == text else without_role(part).lstrip())
@@ -134,7 +157,7 @@ def after_tags(text: str, *, quotes_tags: bool) -> str | None:
     tags += [(tag, False) for tag in REASONING_ENDS.finditer(text)]
     tags.sort(key=lambda pair: pair[0].start())
     outside: list[str] = []
-    thinking, begin, quoted = bool(tags) and not tags[0][1], 0, 0
+    thinking, begin, begin_of_tag, quoted = bool(tags) and not tags[0][1], 0, 0, 0
     # What stands before a tag is copied only where it is kept: thousands of tags may follow the same beginning.
     word = NOT_SPACE.search(text)
     for tag, opens in tags:
@@ -143,7 +166,7 @@ def after_tags(text: str, *, quotes_tags: bool) -> str | None:
                 quoted += 1
                 continue
             outside.append(text[begin : tag.start()])
-            thinking = True
+            thinking, begin_of_tag = True, tag.start()
         elif not opens and quoted:
             quoted -= 1
         elif not opens:
@@ -152,7 +175,9 @@ def after_tags(text: str, *, quotes_tags: bool) -> str | None:
             thinking, begin = False, tag.end()
             word = NOT_SPACE.search(text, begin)
     if thinking:
-        return None
+        # An explanation that is cut off follows its answer; reasoning that is cut off precedes it.
+        explains = outside and outside[-1].strip() and SAID_IN_TAGS.match(text, begin_of_tag)
+        return outside[-1] if explains else None
     outside.append(text[begin:])
     return next((part for part in reversed(outside) if part.strip()), outside[-1])
 

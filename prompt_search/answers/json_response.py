@@ -34,6 +34,8 @@ def json_value(response: Response, max_tokens: int | None) -> Any:
     if isinstance(text, Unparsed):
         return text
     found = _values(match.group(1) for match in _FENCE.finditer(text)) or _values(_objects(text))
+    if len(found) == 1 and _DENIED.search(text.partition("{")[0] + text.rpartition("}")[2]):
+        return Unparsed(f"the JSON is said to be wrong: {quoted(text)}")
     if len(found) == 1:
         return found[0]
     if response.finish_reason == "length":
@@ -49,6 +51,12 @@ def cut_off(max_tokens: int | None) -> Unparsed:
 
 
 _FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
+
+_DENIED = re.compile(
+    r"\b(?:is|are|was|be) (?:wrong|incorrect|invalid|mistaken|false)\b"
+    r"|\b(?:is|are|was|be)(?: not|n't) (?:correct|right|valid|true|the answer)\b",
+    re.IGNORECASE,
+)
 
 _BRACKET = re.compile(r'[{}\[\]]|"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from functools import lru_cache
+from fractions import Fraction
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from prompt_search.answers.base import clipped
@@ -42,10 +44,46 @@ def _validator(text: str) -> Validator:
 
     schema = json.loads(text)
     _dialect(schema)
-    kind = validator_for(schema, default=Draft202012Validator)
+    kind = _exact(validator_for(schema, default=Draft202012Validator))
     _check_valid(schema, kind)
     registry: Registry[Any] = Registry()
     return kind(schema, registry=registry)
+
+
+@cache
+def _exact(kind: type[Validator]) -> type[Validator]:
+    """A kind of validator that calculates with the decimals that are written, and ends texts where they end."""
+    from jsonschema import validators
+
+    return validators.extend(kind, {"multipleOf": _multiple_of, "pattern": _pattern})  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _multiple_of(validator: Validator, divisor: float, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    from jsonschema.exceptions import ValidationError
+
+    if not validator.is_type(instance, "number"):
+        return
+    if isinstance(divisor, float):
+        float(instance)  # an integer beyond the range of decimals is refused
+    if (_decimal(instance) / _decimal(divisor)).denominator != 1:
+        yield ValidationError(f"{instance!r} is not a multiple of {divisor!r}")
+
+
+def _decimal(number: float) -> Fraction:
+    """The number as it is written: 0.1 is a tenth."""
+    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+
+
+def _pattern(validator: Validator, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    from jsonschema.exceptions import ValidationError
+
+    # Python's $ also matches before a line break at the end, that of JSON schemas does not.
+    ends = _DOLLAR.sub(lambda found: r"\Z" if found.group() == "$" else found.group(), pattern)
+    if validator.is_type(instance, "string") and re.search(ends, instance) is None:
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+_DOLLAR = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
 
 
 def _dialect(schema: dict[str, Any]) -> Specification[Any]:

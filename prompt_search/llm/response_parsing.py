@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from prompt_search._json import whole_characters
 from prompt_search.errors import RequestRefused
 from prompt_search.llm.address.base_url import other_url
 from prompt_search.llm.dialect.answer_lessons import lesson_of_answer
@@ -20,7 +19,7 @@ from prompt_search.llm.dialect.refusal_lessons import lesson_of_refusal
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.llm.model import Model, key_variable, model_secrets
 from prompt_search.llm.redaction import redacted_line
-from prompt_search.llm.replies.bodies import UnreadableBody, body_text, mapping, read_body, shown
+from prompt_search.llm.replies.bodies import UnreadableBody, body_text, mapping, read_body, shown, whole_characters
 from prompt_search.llm.replies.completion_reading import Completion, NotUnderstood, read_choice
 from prompt_search.llm.replies.refusals import NO_CAPACITY_STATUS, meaning
 from prompt_search.llm.replies.retry_after import retry_after_s
@@ -218,7 +217,7 @@ class ResponseParser:
             return self._refused(request, _error_of(choice), reply, body, worked=True)
         self._pages = 0
         response = Response(
-            text=whole_characters(answer.text),
+            text=answer.text,
             finish_reason=answer.finish_reason,
             logprobs=answer.logprobs,
             usage=usage,

@@ -18,6 +18,7 @@ import jinja2
 
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
+from prompt_search.answers.base import Answer
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.asking import Askable
@@ -43,7 +44,7 @@ class Prompt(Askable):
         source: a Jinja template over ``row`` alone, with chat blocks.
         choices: the option text of each choice that the search made, by name.
         parameters: the request parameters besides the messages (temperature, max_tokens, …).
-        answer: the answer form as a dictionary (`Answer.to_dict`), or None.
+        answer: the answer form, or its dictionary (`Answer.to_dict`), as which it is kept; or None.
         model: the model that the prompt was scored on, or None.
         name: shown in error messages.
 
@@ -57,6 +58,9 @@ class Prompt(Askable):
     answer: Mapping[str, Any] | None = None
     model: str | None = None
     name: str = "prompt"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answer", _described(self.answer))
 
     @cached_property
     def _compiled(self) -> jinja2.Template:
@@ -96,7 +100,7 @@ class Prompt(Askable):
         return {
             "choices": dict(self.choices),
             "parameters": dict(self.parameters),
-            "answer": dict(self.answer) if self.answer else None,
+            "answer": _described(self.answer),
             "model": self.model,
         }
 
@@ -230,3 +234,19 @@ class Prompt(Askable):
             _html.messages(self.turns),
             _html.details("choices", chosen) if self.choices else "",
         )
+
+
+def _described(answer: object) -> dict[str, Any] | None:
+    """The dictionary of an answer form.
+
+    Raises:
+        InputError: it is neither a form nor a dictionary.
+    """
+    if isinstance(answer, Answer):
+        return answer.to_dict()
+    if answer is not None and not isinstance(answer, Mapping):
+        raise InputError(
+            f"the answer of a prompt must be an answer form or its dictionary, not {answer!r}; give one, as in "
+            "answer=Number()"
+        )
+    return dict(answer) if answer else None

@@ -21,6 +21,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from prompt_search.answers.final_part import final_part
 from prompt_search.answers.reading.label_matching import label_masses
+from prompt_search.llm.replies.bodies import mapping
+from prompt_search.llm.replies.completion_reading import Completion, NotUnderstood, read_choice
 
 
 class ChatBlock(Extension):
@@ -111,16 +113,52 @@ def _tf_idf(words: Iterable[str], document_counts: Mapping[str, int], documents:
     return {word: weight / norm for word, weight in vector.items()}
 
 
+def answer_of(completion: Any) -> Completion | None:
+    """The answer in a completion of the openai client, or in its JSON; None where there is none.
+
+    A request that failed, a refusal and an answer that a filter withheld are no answers, whatever text they bring.
+    """
+    choices = mapping(json_of(completion)).get("choices")
+    if not isinstance(choices, list) or not choices:
+        return None
+    try:
+        answer = read_choice(choices[0])
+    except NotUnderstood:
+        return None
+    failed = mapping(choices[0]).get("error") or answer.finish_reason in ("error", "content_filter")
+    return None if failed or answer.refusal else answer
+
+
+def json_of(value: Any, depth: int = 20) -> Any:
+    """A value as JSON has it: an object of a client as the dictionary of its fields; None below a depth."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if not depth:
+        return None
+    if isinstance(value, (list, tuple)):
+        return [json_of(each, depth - 1) for each in value]
+    # Clients keep fields that they do not know apart.
+    fields = (
+        value
+        if isinstance(value, Mapping)
+        else getattr(value, "__dict__", {}) | (getattr(value, "model_extra", None) or {})
+    )
+    return {name: json_of(each, depth - 1) for name, each in fields.items()}
+
+
 def answer_text(completion: Any, *, quotes_tags: bool = False) -> str | None:
     """The text of a completion of the openai client after its reasoning; None without one."""
-    text = final_part(completion.choices[0].message.content or "", quotes_tags=quotes_tags)
+    answer = answer_of(completion)
+    text = final_part(answer.text, quotes_tags=quotes_tags) if answer else None
     return text if text and text.strip() else None
 
 
 def read_first_token(completion: Any, weights: Mapping[str, float]) -> str | None:
     """The likeliest label in a completion of the openai client, by its first token, or None without one."""
-    tokens = completion.choices[0].logprobs.content[0].top_logprobs
-    masses = label_masses([(top.token, top.logprob) for top in tokens], tuple(weights))
+    answer = answer_of(completion)
+    if answer is None or not answer.logprobs:
+        return None
+    masses = label_masses(answer.logprobs[0], tuple(weights))
     weighted = {label: mass * weights[label] for label, mass in masses.items()}
     likeliest = max(weighted, key=weighted.__getitem__)
     return likeliest if weighted[likeliest] > 0 else None

@@ -55,6 +55,20 @@ from tests.answers.conftest import reason
         ("<analysis of data> is x", "<analysis of data> is x"),
         ("Okay. <think>a</think> b", "b"),
         ("<think>a</think>\n<answer>b</answer>", "<answer>b</answer>"),
+        *((f"<{tag}>a</{tag}>b", "b") for tag in ("antThinking", "reflect", "rationale", "inner_monologue", "cot")),
+        *((f"<{tag}>a</{tag}>b", "b") for tag in ("internal_monologue", "plan", "explanation", "tool_call")),
+        ("<details><summary>Thinking</summary>a</details>b", "b"),
+        ("<details><summary>Thinking</summary>a", None),
+        ("<details><summary>Answer</summary>a</details>", "<details><summary>Answer</summary>a</details>"),
+        ("&lt;think&gt;a&lt;/think&gt;b", "b"),
+        ("< think >a</ think >b", "b"),
+        ("> a\n\nb", "b"),
+        ("> a", "> a"),
+        ("b<explanation>a</explanation>", "b"),
+        ("b<explanation>a", "b"),
+        ("<tool_call>a</tool_call>", ""),
+        ("The word assistantfinal occurs", "The word assistantfinal occurs"),
+        ("We need a. assistantfinalb", "b"),
     ],
 )
 def test_what_follows_the_reasoning(text: str, part: str | None) -> None:
@@ -68,12 +82,20 @@ def test_what_follows_the_reasoning(text: str, part: str | None) -> None:
         "Write <think>a</think> first.",
         "Okay <think>x",
         "The tag `</think>` ends it.",
+        "The word assistantfinal occurs",
+        "> a\n\nb",
     ],
 )
 def test_free_text_may_quote_tags(text: str) -> None:
     """In free text a tag after other words is a part of the text, also where the response begins with reasoning."""
     assert final_part(text, quotes_tags=True) == text
     assert final_part(f"<think>x</think>{text}", quotes_tags=True) == text
+
+
+def test_a_free_text_may_be_all_in_tags() -> None:
+    """A plan or an explanation that nothing follows is itself the text."""
+    assert final_part("<plan>Go.</plan>", quotes_tags=True) == "<plan>Go.</plan>"
+    assert final_part("<plan>Go.</plan>Gone.", quotes_tags=True) == "Gone."
 
 
 FORMS: list[tuple[Answer, str, object]] = [

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from prompt_search.answers import Json
+from prompt_search.answers import Json, Unparsed
 from prompt_search.llm.messages import Response
 from tests.answers.conftest import SCHEMA, reason
 
@@ -72,3 +72,11 @@ def test_what_stands_in_a_text_is_no_structure() -> None:
     braces, tags = '{"text": "a } b { \\" ```\\n"}', '{"text": "<think>a</think>"}'
     for text in (braces, f"So: {braces} ok", tags):
         assert form.parse(Response(text=text)) == json.loads(text.removeprefix("So: ").removesuffix(" ok"))
+
+
+def test_json_that_is_said_to_be_wrong_is_no_answer() -> None:
+    """A remark around the value that denies it makes it unreadable."""
+    form = Json({"type": "object"})
+    assert isinstance(form.parse(Response(text='{"a": 2} is wrong')), Unparsed)
+    assert isinstance(form.parse(Response(text='It is not valid: {"a": 2}')), Unparsed)
+    assert form.parse(Response(text='{"a": 2} is right')) == {"a": 2}

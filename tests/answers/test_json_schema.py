@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from prompt_search.answers import Json
+from prompt_search.answers.json_schema import violation
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 from tests.answers.conftest import SCHEMA, reason
@@ -180,3 +181,23 @@ def test_names_of_the_user_are_no_words_of_the_schema() -> None:
     form = Json(schema)
     assert form.parameters["response_format"]["json_schema"]["strict"] is True
     assert form.parse(Response(text='{"$ref": "a", "properties": 1}')) == {"$ref": "a", "properties": 1}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "holds"),
+    [
+        ({"multipleOf": 0.01}, 19.99, True),
+        ({"multipleOf": 0.1}, 0.3, True),
+        ({"multipleOf": 0.1}, 0.35, False),
+        ({"multipleOf": 5}, 7, False),
+        ({"multipleOf": 5}, 10.0, True),
+        ({"multipleOf": 1e-300}, 1e300, True),
+        ({"pattern": r"^\d{4}$"}, "2024", True),
+        ({"pattern": r"^\d{4}$"}, "2024\n", False),
+        ({"pattern": r"^[$]\d\$$"}, "$5$", True),
+    ],
+)
+def test_decimals_and_ends_of_texts_are_exact(rule: dict[str, Any], value: Any, holds: bool) -> None:
+    """Multiples are those of the decimals as they are written, and $ is the end of a text alone."""
+    schema = {"type": "object", "properties": {"a": rule}}
+    assert (violation({"a": value}, schema) is None) == holds

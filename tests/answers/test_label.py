@@ -80,6 +80,94 @@ def test_any_text_is_read_or_unparsed(text: str) -> None:
     assert isinstance(Label(["yes", "no"]).parse(Response(text=text)), (str, Unparsed))
 
 
+SENTIMENT = Label(["positive", "negative", "neutral"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"positive": 0.1, "negative": 0.9}',
+        "positive: 0.1\nnegative: 0.8\nneutral: 0.1",
+        "Positive - 10%\nNegative - 90%",
+        "| positive | 0.1 |\n| negative | 0.9 |",
+        "positive = 0.2; negative = 0.8",
+        "**Positive:** great cast\n**Negative:** bad plot",
+        "Positive: yes\nNegative: yes",
+        *("Not quite positive", "not entirely positive", "Not particularly negative", "not necessarily positive"),
+        *("It does not seem positive", "It doesn't express a positive sentiment", "I don't see any negative sentiment"),
+        *(
+            "No positive sentiment",
+            "Nothing negative about it.",
+            "The opposite of positive",
+            "a lack of positive words",
+        ),
+        *("absence of negative sentiment", "It lacks anything positive", "no positive or negative words"),
+    ],
+)
+def test_what_states_no_label_is_not_read(text: str) -> None:
+    """Values of several labels state none of them, and a negated label is no answer."""
+    assert isinstance(SENTIMENT.parse(Response(text=text)), Unparsed)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ('{"positive": false, "negative": true}', "negative"),
+        ("Positive: no\nNegative: yes", "negative"),
+        ("Positive: great cast\nNegative: bad plot\nOverall, I'd say negative.", "negative"),
+        ("negative\n\npositive: 0.1\nnegative: 0.9", "negative"),
+        ('{"label": "negative", "positive": 0.1, "negative": 0.9}', "negative"),
+        ("positive: good\nnegative: bad\n\nFinal answer: negative", "negative"),
+        ("negative\n\nText: I love it\nLabel: positive", "negative"),
+        ("Answer: negative\n\nInput: I love it\nAnswer: positive", "negative"),
+        ("Negative.\n\n### Example 2\nReview: fine\nSentiment: positive", "negative"),
+        ("negative\n\nQ: And this one?\nA: positive", "negative"),
+        ("Text: I hate it\nLabel: negative", "negative"),
+        ("The sentiment is not positive but negative", "negative"),
+        ("There is no doubt that this review is negative.", "negative"),
+        ("It is negative because the user does not like it.", "negative"),
+        ("Negative\n\nExplanation: Something is wrong with the plot; nothing positive.", "negative"),
+        ("Label: negative (not positive)", "negative"),
+        ("The label is negative, although positive words occur", "negative"),
+        ("Answer: negative. However, there are positive words.", "negative"),
+        ("The correct label is negative sentiment. Positive words are ironic.", "negative"),
+    ],
+)
+def test_reads_what_is_stated_among_other_labels(text: str, label: str) -> None:
+    """Remarks on other labels, values of labels and examples that follow do not change the answer."""
+    assert SENTIMENT.parse(Response(text=text)) == label
+    assert not SENTIMENT.is_ambiguous(Response(text=text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer: 'positive' is wrong; negative is right",
+        "I first thought the answer is positive. On reflection, the correct one is negative.",
+        "The answer is: negative? positive!",
+        "answer is positive? No: negative",
+        "Step 1: category: positive words: 2. Step 2: negative words: 5. So negative",
+        "positive\n\nWait, that is wrong. It is negative.",
+        "Positive. No, negative.",
+        "The answer is positive. The answer is not positive.",
+        "I wouldn't go as far as calling it positive",
+        "It's hard to call this positive",
+        "Text: fine\nLabel: negative\n\nText: good\nLabel: positive",
+    ],
+)
+def test_a_label_that_is_taken_back_is_a_guess(text: str) -> None:
+    """A label that another one follows after a correction, or that a distant negation may concern, is ambiguous."""
+    assert SENTIMENT.is_ambiguous(Response(text=text))
+
+
+@pytest.mark.parametrize(("label", "text"), [("naïve", "naive"), ("naive", "Answer: naïve"), ("café", "It's a CAFE.")])
+def test_accents_do_not_matter_where_labels_differ_without_them(label: str, text: str) -> None:
+    """Accents are ignored where no label is found with them, unless labels differ by their accents alone."""
+    assert Label([label, "smart"]).parse(Response(text=text)) == label
+    assert Label(["pêché", "péche"]).parse(Response(text="péche")) == "péche"
+    assert isinstance(Label(["pêché", "péche"]).parse(Response(text="peche")), Unparsed)
+
+
 BY_JSON = Label(["positive", "not-sure"], mode="json")
 
 

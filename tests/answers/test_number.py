@@ -212,6 +212,131 @@ def test_reads_nothing_wrong(text: str) -> None:
     assert number_in(text) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("Answer: minus 5", -5), ("Answer: negative 5", -5), ("It is minus $5", -5), ("Answer: - 5", -5)),
+        *(
+            ("Answer:\n- 5", 5),
+            ("Answer: 3万", 30000),
+            ("答案：1億", 1e8),
+            ("18億円", 18e8),
+            ("5千", 5000),
+            ("100万", 1e6),
+        ),
+        *(("5 tn", 5e12), ("5 hundred thousand", 500000), ("2.5 hundred million", 2.5e8), ("5 thousand million", 5e9)),
+        *(("3½ dozen", 42), ("3/4 million", 750000), ("1 1/2 million", 1500000), ("2 dozen", 24)),
+        *(("It's 5, not 6.", 5), ("not 5 but 6", 6), ("5 rather than 6", 5), ("The answer is not 5. It is 6.", 6)),
+        *(("18\n\nQuestion: next? 5+5=10", 18), ("#### 18\n\nQuestion: 2?\n#### 20", 18), ("18\nConfidence: 95%", 18)),
+        *(
+            ("Answer: 18\n\nInput: b\nAnswer: 20", 18),
+            ("Question: he has 3.\nAnswer: 18", 18),
+            ("18 left. (Step 4)", 18),
+        ),
+        *(("12\n\n1. First step\n2. Second step", 12), ("<b>5</b>", 5), ("so x -> 5", 5), ("The total (5)", 5)),
+        *(("five hundred dollars ($500).", 500), ("Answer: 18 - a dozen and a half", 18), ("\\boxed{1,234}", 1234)),
+        *(
+            ("He is taller by 5 cm", 5),
+            ("Answer: 5 m/s", 5),
+            ("No. 5", 5),
+            ("Answer: 12,5", 12.5),
+            ("half of 8 is 4", 4),
+        ),
+    ],
+)
+def test_reads_signs_scales_and_what_is_not_denied(text: str, number: float) -> None:
+    """Words for signs and scales count; denied numbers, names of steps and other problems do not."""
+    assert number_in(text) == pytest.approx(number, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "($500)",
+            "The loss is ($500)",
+            "Answer: $(500)",
+            "3 million five hundred",
+            "5 and a half",
+            "Answer: --5",
+            "5 mil",
+        ),
+        *(
+            "\\boxed{(3,4)}",
+            "\\boxed{3, 4}",
+            "C(5,2)",
+            "\\boxed{\\{1,2\\}}",
+            "12, 13",
+            "x=3, y=4",
+            "Answer: x=3, y=4",
+            "(3, 4)",
+        ),
+        *(
+            "sqrt(5)",
+            "log 5",
+            "ln 2",
+            "log_2 8",
+            "sin(30)",
+            "sin 30",
+            "f(3)",
+            "5x",
+            "5a",
+            "5 + x",
+            "5(x+1)",
+            "|-5|",
+            "gcd(4, 6)",
+        ),
+        *(
+            "half of 8",
+            "twice 4",
+            "double 4",
+            "5 squared",
+            "10 to the power of 6",
+            "10 to the 6th",
+            "5 mod 3",
+            "5 cubed",
+        ),
+        *(
+            "22 remainder 3",
+            "22 R 3",
+            "3 choose 2",
+            "0.(3)",
+            "0.\\overline{3}",
+            "square root of 16",
+            "\\log 5",
+            "\\sin 30",
+        ),
+        *(
+            "Answer: at least 5",
+            "Answer: more than 5",
+            "less than 5",
+            "up to 5",
+            "Answer: >5",
+            "≥ 5",
+            "± 5",
+            "Answer: x > 5",
+        ),
+        *("Answer: no more than $5", "Answer: \\geq 5", "over 5", "\\pm 5", "\\boxed{\\pm 5}"),
+        *(
+            "Answer isn't 5",
+            "Answer: not 5",
+            "Answer: no solution (0 options)",
+            "Answer: unknown, 3 are missing",
+            "Answer: 5? Wait, 6",
+        ),
+        *(
+            "She makes $18.\nMore.\nNote: rounded to 2 decimals",
+            "The answer is – 5",
+            "Answer: 12 or 13",
+            "Answer: (5) or 6",
+        ),
+    ],
+)
+def test_reads_nothing_of_what_is_not_one_number(text: str) -> None:
+    """Pairs, functions, expressions, bounds, denied numbers and accounts are not read as a wrong number."""
+    assert number_in(text) is None
+
+
 @pytest.mark.parametrize("text", ["none", "v1.5.2", "B2B", "1e999"])
 def test_no_number(text: str) -> None:
     """Digits inside words and numbers too large are no answer."""

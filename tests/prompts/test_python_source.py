@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion
 
 from prompt_search.answers import Answer, Json, Label, Number, Regex, Text, Unparsed
+from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.prompt import Prompt
 from tests.conftest import executed
@@ -152,3 +154,79 @@ def test_reads_only_what_one_response_tells(options: dict[str, Any]) -> None:
 def test_checks_no_schema() -> None:
     """An answer with a schema comes without ``read``: nothing is accepted that the search would have refused."""
     assert "read" not in executed(export(SCHEMA))
+
+
+def body(message: Any, finish_reason: str = "stop", **choice: Any) -> dict[str, Any]:
+    """A chat completion as a server sends it."""
+    head = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
+    return {**head, "choices": [{"index": 0, "finish_reason": finish_reason, "message": message, **choice}]}
+
+
+def said(content: Any, **fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, **fields}
+
+
+OLDER = {"tokens": ["neg"], "token_logprobs": [-0.1], "top_logprobs": [{"neg": -0.1, "pos": -3.0}], "text_offset": [0]}
+BARE = {"content": [{"token": "neg", "logprob": -0.1, "bytes": None, "top_logprobs": []}]}
+REPLIES: list[tuple[dict[str, Any], object]] = [
+    (body(said("positive")), "positive"),
+    (body(said("positive"), "length"), "positive"),
+    (body(said([{"type": "text", "text": "posi"}, {"type": "text", "text": "tive"}])), "positive"),
+    (body(said([{"type": "thinking", "thinking": "negative"}, {"type": "text", "text": "positive"}])), "positive"),
+    (body(said("positive \ud83d")), "positive"),
+    (body(said(None, reasoning_content="negative")), None),
+    (body(said(None, refusal="negative? I will not")), None),
+    (body(said("positive", refusal="I will not")), None),
+    (body(said([{"type": "refusal", "refusal": "negative"}])), None),
+    (body(said("positive"), "content_filter"), None),
+    (body(said("positive"), "SAFETY"), None),
+    (body(said("positive"), "error"), None),
+    (body(said("positive"), error={"message": "overloaded"}), None),
+    (body(None, "content_filter"), None),
+    (body(None), None),
+    ({**body(said("")), "choices": []}, None),
+    ({**body(said("")), "choices": None}, None),
+    ({"error": {"message": "none"}}, None),
+]
+
+
+@pytest.mark.parametrize(("reply", "answer"), REPLIES)
+def test_reads_what_servers_send_as_the_search_did(reply: dict[str, Any], answer: object) -> None:
+    """Lists of parts are joined; a failed request, a refusal and a withheld answer are no answers."""
+    completed = ChatCompletion.construct(None, **reply)
+    for form in (Label(["positive", "negative"]), Regex(r"\w+tive")):
+        file = executed(export(form))
+        assert file["read"](completed) == file["read"](reply) == answer
+
+
+def test_reads_half_characters_as_the_search_did() -> None:
+    """Half of a character is replaced, as no file and no table takes it."""
+    assert executed(export(Text()))["read"](ChatCompletion.construct(None, **body(said("a \ud83d")))) == "a \ufffd"
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "answer"),
+    [
+        (OLDER, "negative"),
+        (BARE, "negative"),
+        (None, None),
+        ({"content": None}, None),
+        ({"content": []}, None),
+        ([], None),
+    ],
+)
+def test_reads_any_shape_of_log_probabilities(logprobs: Any, answer: str | None) -> None:
+    """The older shape, tokens without alternatives, and none at all are read as the search reads them."""
+    read = executed(export(Label(["positive", "negative"], mode="logprobs")))["read"]
+    assert read(ChatCompletion.construct(None, **body(said("neg"), logprobs=logprobs))) == answer
+    assert read(ChatCompletion.construct(None, **body(said("neg"), "content_filter", logprobs=logprobs))) is None
+
+
+def test_a_prompt_takes_an_answer_form() -> None:
+    """A form is kept as its dictionary, and anything else is refused in one line."""
+    form = Label(["yes", "no"])
+    given: Any = form
+    assert Prompt(source="a", answer=given) == Prompt(source="a", answer=form.to_dict())
+    wrong: Any = "label"
+    with pytest.raises(InputError, match="an answer form or its dictionary, not 'label'; give one"):
+        Prompt(source="a", answer=wrong)

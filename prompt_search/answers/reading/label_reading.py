@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from prompt_search.answers.reading.label_matching import mention, spaced
-from prompt_search.answers.reading.plain_text import cleaned, folded
+from prompt_search.answers.reading.label_places import by_example, negations, only_true, values_of_labels
+from prompt_search.answers.reading.plain_text import cleaned, folded, unaccented
 
 AROUND = " \t\r\n\"'`*_~#>()[]{}<|.,:;!?=$\\¿¡•▪●◦‣→➡✓✔✅👉、。「」『』【】《》〈〉"
 """What may stand around a label without a meaning of its own."""
@@ -40,13 +41,6 @@ LAST_MARKERS = 50
 
 WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|operatorname)\s{0,3}(?=\{)")
 
-NEGATION = re.compile(
-    r"(?:\b(?:not|never|neither|nor|non|cannot|nicht|kein\w*|pas|except|without|hardly|barely)|n't"
-    r"|\b(?:rather|other) than|\b(?:instead of|far from|anything but|no longer)|\brules? out)"
-    r"(?:[\s_-]+(?:an?|the|at all|be|is|it|it's|this|that|to|think|believe|say|as|of|very|really|clearly|strictly|so"
-    r"|any|in|considered|classified|label+ed|ein\w*|de|un\w*))*[\s\"'*_(\[-]*\Z"
-)
-
 ANOTHER = re.compile(
     r"[\s\"'*_)\]]{0,9}(?:/|,|\||&|\bor\b|\band\b|\boder\b|\bund\b|\bou\b)[\s\"'*_(\[]{0,9}(?:or\b|and\b)?\s{0,3}"
 )
@@ -57,6 +51,17 @@ SENTENCE_ENDS = re.compile(
 )
 
 LETTER_GOES_ON = re.compile(r"[\"'*_`)\]]{0,6}(?:,|\s{0,3}\(|\s{1,3}(?:because|since|as|is|for|due|with)\b)")
+
+TAKEN_BACK = re.compile(
+    r"\b(?:wrong|incorrect|mistaken|on reflection|on second thoughts?|wait(?=\s{0,3}(?:[,.!:-]|no\b))|correction"
+    r"|scratch that|reconsider\w*|chang\w+ my mind|(?:is|be) (?:right|correct)"
+    r"|(?:correct|right|final|real|true|better) (?:one|answer|label) is"
+    r"|no(?=[,:.!])|if it were|otherwise|looking again|i was wrong|i take that back)"
+)
+
+NOUN_GOES_ON = re.compile(
+    r"[\"'*_`)\]}]{0,6}(?:\s{1,3}(?:sentiment|label|class|category|review|tone|emotion|text|message|overall|one|intent))*"
+)
 
 SHORT_STATED = re.compile(
     r"(?<![^\W_])(?:is|be|it's|as|choose|chose|pick|select|option|choice|class|category|rating|score|grade|level|label|answer|think|guess|say|with"
@@ -69,7 +74,8 @@ def read_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
 
     The whole text is a label, or its first line is; or a label follows the last marker that one follows, or is the last
     line, or the first sentence; or the text mentions no other. Of several the first is taken, as a guess. A negated
-    label is none. Labels of one letter or digit have to be stated: they occur in any text.
+    label is none, and a list with a value for each label says nothing. Where other examples follow, the answer stands
+    before them. Labels of one letter or digit have to be stated: they occur in any text.
 
     >>> labels = ("positive", "negative")
     >>> read_label("The options are positive and negative. Answer: **Negative**", labels)
@@ -78,16 +84,78 @@ def read_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
     (('positive', False), ('positive', True))
     """
     text = WRAPPED.sub("", cleaned(text))
+    read = read_example(text, labels)
+    if read[0] is not None:
+        return read
+    bare = {unaccented(label): label for label in labels}
+    if len({spaced(label) for label in bare}) < len(labels) or (unaccented(text), *bare) == (text, *labels):
+        return read
+    label, guessed = read_example(unaccented(text), tuple(bare))
+    return (bare[label] if label else None), guessed
+
+
+def read_example(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
+    """The label of a cleaned text that may go on with other examples: the answer stands before them."""
     whole = whole_label(text, labels)
     if whole is not None:
         return whole, False
+    head, *others = by_example(text)
+    if not others:
+        return read_answer(text, labels)
+    read = (None, False) if not head.strip() else stated_label(head, labels)
+    for other in others:
+        if read[0] is None:
+            read = marked_label(other, labels)
+    if read[0] is None:
+        return read_answer(text, labels)
+    label, guessed = read
+    # What a model says in one line is its answer; of more lines, those after the example may be its conclusion.
+    certain = head.strip() and "\n" not in head.strip()
+    return label, guessed or (not certain and read_answer(text, labels)[0] != label)
+
+
+def read_answer(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
+    """The label of one answer, and whether that is a guess."""
+    listed = values_of_labels(folded(text), labels)
+    if listed is not None:
+        begin, end, given = listed
+        words = folded(text)
+        parts = [read_answer(part, labels) for part in (words[end:], words[:begin]) if whole_words_in(part)]
+        said = [read for read in parts if read[0] is not None]
+        if said:
+            return said[0][0], any(guessed for _, guessed in said) or len({label for label, _ in said}) > 1
+        return only_true(given), False
+    read = stated_label(text, labels)
+    if read[0] is not None:
+        return read
+    mentions = [(label, doubt) for label, doubt in mentioned(folded(text), labels).items() if not is_short(label)]
+    if not mentions:
+        short = short_stated(text, labels)
+        return (short[0] if short else None), len(short) > 1
+    return mentions[0][0], len(mentions) > 1 or mentions[0][1]
+
+
+def stated_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
+    """The label that the first line, a marker, the last line or the first sentence states, and whether in doubt."""
     first = first_line_label(text, labels)
-    stated = marked_label(text, labels) or last_line_label(text, labels) or leading(text[:1000], labels, sentence=True)
-    if first or stated:
-        return first or stated, None not in (first, stated) and first != stated
-    words = folded(text)
-    found = [label for label in mentioned(words, labels) if not is_short(label)] or short_stated(text, labels)
-    return (found[0] if found else None), len(found) > 1
+    marked, doubted = marked_label(text, labels)
+    stated = marked or last_line_label(text, labels) or leading(text[:1000], labels, sentence=True)
+    label = first or stated
+    if label is None:
+        return None, False
+    differ = None not in (first, stated) and first != stated
+    return label, differ or (doubted and not first) or (not marked and is_taken_back(text, label, labels))
+
+
+def is_taken_back(text: str, label: str, labels: tuple[str, ...]) -> bool:
+    """Whether a text that states a label corrects itself and names another one."""
+    words = folded(text[:3000])
+    return TAKEN_BACK.search(words) is not None and any(other != label for other in mentioned(words, labels))
+
+
+def whole_words_in(text: str) -> bool:
+    """Whether a text has a letter or digit."""
+    return any(character.isalnum() for character in text)
 
 
 def whole_label(text: str, labels: tuple[str, ...]) -> str | None:
@@ -112,21 +180,37 @@ def label_of_text(labels: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def marked_label(text: str, labels: tuple[str, ...]) -> str | None:
-    """The label after the last marker that one follows."""
-    end = len(text)
+def marked_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
+    """The label after the last marker that one follows, and whether what is said there leaves a doubt."""
+    end, denied = len(text), False
     for marker in reversed(list(MARKER.finditer(text))[-LAST_MARKERS:]):
         said = text[marker.end() : min(end, marker.end() + 1000)]
-        end = marker.start()
+        stands_alone, end = marker.group()[-1] in "#{>", marker.start()
         label = leading(said, labels)
         if label is not None:
-            return label
-        line = said.strip().split("\n", 1)[0]
-        found = set(mentioned(folded(line), labels))
+            said = text[marker.end() : marker.end() + 3000]
+            return label, denied or (not stands_alone and is_doubted(said, label, labels))
+        line = folded(said.strip().split("\n", 1)[0])
+        found = mentioned(line, labels)
         clear = {label for label in found if not is_short(label)} or set(short_stated(line, labels))
         if len(clear) == 1:
-            return clear.pop()
-    return None
+            label = clear.pop()
+            return label, denied or found.get(label, False) or is_taken_back(said, label, labels)
+        denied = denied or bool(negations(line, labels))
+    return None, False
+
+
+def is_doubted(said: str, label: str, labels: tuple[str, ...]) -> bool:
+    """Whether a text that begins with a label names another one after a question mark, after a correction, or where
+    the label is only the beginning of what is said."""
+    pattern, _ = mention(labels)
+    words = folded(said)
+    found = pattern.search(words)
+    if found is None or all(other == label for other in mentioned(words, labels)):
+        return False
+    rest = NOUN_GOES_ON.sub("", words[found.end() :], count=1)
+    ends = SENTENCE_ENDS.match(rest) or LETTER_GOES_ON.match(rest) or rest.startswith(",")
+    return not ends or rest.startswith("?") or is_taken_back(said, label, labels)
 
 
 def first_line_label(text: str, labels: tuple[str, ...]) -> str | None:
@@ -176,15 +260,14 @@ def is_short(label: str) -> bool:
     return len(word) == 1 and word.isalnum()
 
 
-def mentioned(words: str, labels: tuple[str, ...]) -> list[str]:
-    """The labels that a folded text mentions as whole words, in order; the longest at one place, none negated."""
-    pattern, groups = mention(labels)
-    found: dict[str, None] = {}
-    for match in pattern.finditer(words):
-        label = groups[match.lastgroup or ""]
-        if label not in found and not NEGATION.search(words[max(0, match.start() - 60) : match.start()]):
-            found[label] = None
-    return list(found)
+def mentioned(words: str, labels: tuple[str, ...]) -> dict[str, bool]:
+    """The labels that a folded text mentions as whole words, in order, none negated; and whether that is in doubt, as a
+    negation stands before each mention."""
+    found: dict[str, bool] = {}
+    for label, negated, doubt in negations(words, labels):
+        if not negated:
+            found[label] = found.get(label, True) and doubt
+    return found
 
 
 def short_stated(text: str, labels: tuple[str, ...]) -> list[str]:

@@ -19,12 +19,13 @@ VULGAR_FRACTION = re.compile(r"(?P<whole>\d)?(?P<fraction>[¼-¾⅐-⅞])(?=(?P<
 
 LATEX_WORDS = {
     "times": "×", "cdot": "×", "div": "÷", "pm": "±", "sqrt": "√", "pi": "π ", "degree": "°", "left": "", "right": "",
-    "approx": "≈", "text": "", "textbf": "", "textit": "", "mathrm": "", "mathbf": "", "mathit": "", "mbox": "",
+    "approx": "≈", "ge": "≥", "geq": "≥", "le": "≤", "leq": "≤", "gt": ">", "lt": "<",
+    "text": "", "textbf": "", "textit": "", "mathrm": "", "mathbf": "", "mathit": "", "mbox": "",
     "operatorname": "",
 }  # fmt: skip
 
 LATEX_SPACES = re.compile(
-    r"sim(?:eq)?|equiv|[lg]eq?|[lg]t|to|[rR]ightarrow|implies|q?quad|space|therefore|[lc]?dots|(?:display|text)style|begin"
+    r"sim(?:eq)?|equiv|to|[rR]ightarrow|implies|q?quad|space|therefore|[lc]?dots|(?:display|text)style|begin"
     r"|end"
 )
 
@@ -67,6 +68,7 @@ def vulgar_fraction(found: re.Match[str]) -> str:
 def without_latex(text: str) -> str:
     """The text without LaTeX commands but for ``\\boxed``."""
     text = text.replace("\\!", "").replace("\\%", "%").replace("\\$", "$")
+    text = text.replace("\\{", "(").replace("\\}", ")")
     text = re.sub(r"(?<=\d)\\[,;: ](?=\d{3})", "_", text)
     text = re.sub(r"\^\s{0,3}(?:\\circ|\{\\circ\})", "°", text)
     text = re.sub(r"\\[,;:(\[\])]", " ", text)

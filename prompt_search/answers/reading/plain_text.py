@@ -48,6 +48,17 @@ def folded(text: str) -> str:
     return cleaned(cleaned(text).casefold())
 
 
+def unaccented(text: str) -> str:
+    """The text without accents on its letters.
+
+    >>> unaccented("Naïve café")
+    'Naive cafe'
+    """
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", text)))
+
+
 def stated_text(text: str, *, strip: bool, first_line: bool) -> str:
     """The text, or its first line that is not blank, with or without white space around it."""
     if first_line:

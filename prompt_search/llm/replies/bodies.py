@@ -53,6 +53,17 @@ def body_text(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace").strip()
 
 
+def whole_characters(text: str) -> str:
+    """The text with each half of a surrogate pair that has no other half replaced: no file and no table takes one.
+
+    >>> whole_characters("half " + chr(0xD83D)) == "half " + chr(0xFFFD)
+    True
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def mapping(value: object) -> Mapping[str, Any]:
     """The value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}

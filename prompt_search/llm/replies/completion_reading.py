@@ -1,14 +1,16 @@
-"""What a chat completion says: its text, why it ended, its log-probabilities; out of the shapes that servers send."""
+"""What a chat completion says: its text, why it ended, its log-probabilities; out of the shapes that servers send.
+
+These functions are pasted into exported prompts (`prompt_search.prompts.export.python_source`). Therefore this module
+imports the standard library alone, and modules that are pasted in the same way.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from prompt_search.llm.messages import TopLogprobs
-from prompt_search.llm.replies.bodies import mapping
+from prompt_search.llm.replies.bodies import mapping, whole_characters
 
 _ENDS: Final[dict[str, str]] = {
     **dict.fromkeys(
@@ -38,12 +40,15 @@ _DEEPEST: Final = 8
 """Number of levels of parts inside of parts that are read."""
 
 
+Alternatives = tuple[tuple[str, float], ...]
+"""The likeliest tokens at one position, as (token text, natural log-probability), likeliest first."""
+
+
 class NotUnderstood(Exception):
     """A well formed body is no chat completion."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(NamedTuple):
     """One answer.
 
     Attributes:
@@ -56,7 +61,7 @@ class Completion:
     text: str
     refusal: str
     finish_reason: str
-    logprobs: tuple[TopLogprobs, ...]
+    logprobs: tuple[Alternatives, ...]
 
 
 def read_choice(choice: object) -> Completion:
@@ -78,7 +83,7 @@ def read_choice(choice: object) -> Completion:
     parts = list(_parts(content, _DEEPEST))
     refusals = [refused] if isinstance(refused, str) else []
     return Completion(
-        text="".join(text for text, is_refusal in parts if not is_refusal),
+        text=whole_characters("".join(text for text, is_refusal in parts if not is_refusal)),
         refusal="".join([*refusals, *(text for text, is_refusal in parts if is_refusal)]),
         finish_reason=normal_end(ended),
         logprobs=_logprobs(choice.get("logprobs")),
@@ -130,7 +135,7 @@ def _part(part: Mapping[str, Any], depth: int) -> Iterable[tuple[str, bool]]:
         yield from _parts(text.get("value") if isinstance(text, Mapping) and "value" in text else text, depth - 1)
 
 
-def _logprobs(given: object) -> tuple[TopLogprobs, ...]:
+def _logprobs(given: object) -> tuple[Alternatives, ...]:
     """Log-probabilities by position, in OpenAI's present shape, in the older one, or as a bare list."""
     listed = given if isinstance(given, list) else mapping(given).get("content")
     if isinstance(listed, list):
@@ -144,7 +149,7 @@ def _logprobs(given: object) -> tuple[TopLogprobs, ...]:
     return ()
 
 
-def _position(entry: Mapping[str, Any]) -> TopLogprobs:
+def _position(entry: Mapping[str, Any]) -> Alternatives:
     """The alternatives at one position; the token itself where the server lists none."""
     listed = entry.get("top_logprobs") or entry.get("top_probs")
     if isinstance(listed, Mapping):
@@ -153,7 +158,7 @@ def _position(entry: Mapping[str, Any]) -> TopLogprobs:
     return _alternatives((top.get("token"), top.get("logprob")) for top in tops)
 
 
-def _alternatives(pairs: Iterable[tuple[object, object]]) -> TopLogprobs:
+def _alternatives(pairs: Iterable[tuple[object, object]]) -> Alternatives:
     """Pairs of token and log-probability, likeliest first; what is no such pair is left out."""
     known = [
         (token, float(value))

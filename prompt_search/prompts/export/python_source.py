@@ -27,9 +27,13 @@ RUNTIME_FILES = (
     "answers/final_part.py",
     "answers/reading/plain_text.py",
     "answers/reading/label_matching.py",
+    "answers/reading/label_places.py",
     "answers/reading/label_reading.py",
     "answers/reading/number_text.py",
+    "answers/reading/number_context.py",
     "answers/reading/number_reading.py",
+    "llm/replies/bodies.py",
+    "llm/replies/completion_reading.py",
     "prompts/prompt_runtime.py",
 )
 """The files of the package whose functions, classes and constants are pasted; no name is in two of them."""
@@ -134,7 +138,7 @@ def _runtime() -> tuple[dict[str, _Definition], dict[str, tuple[str, str | None]
                 case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                     start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                     definitions[name] = _definition(node, text, start)
-                case ast.Assign(targets=[ast.Name(id=name)]):
+                case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                     definitions[name] = _definition(node, text, node.lineno)
                 case ast.Import(names=aliases):
                     imports |= {alias.name: (alias.name, None) for alias in aliases}
