@@ -329,3 +329,12 @@ class Evaluator:
                 right = [sum(p for label, p in probabilities.items() if self._metric(label, row)) for row in rows]
                 table.append([math.log(max(probability, MIN_PROBABILITY)) for probability in right])
         return np.array(table)
+
+    def match_scores(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> Floats | None:
+        """As `pairing_scores`, with the metric's own scores where that has probabilities."""
+        if not isinstance(self._metric, ReferenceMetric):
+            return None
+        rows = [self._rows[outcome.row] for outcome in outcomes]
+        return np.array(
+            [[0.0 if each.unparsed else self._metric(each.answer, row) for row in rows] for each in outcomes]
+        )
