@@ -226,6 +226,14 @@ class Evaluator:
             ambiguous=not unparsed and prepared.answer.is_ambiguous(response),
         )
 
+    def check_answered(self) -> None:
+        """Refuse to go on where requests were sent and none was answered.
+
+        Raises:
+            RequestRefused: with the last error.
+        """
+        self._responder.check_answered()
+
     def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:
         """The prompt with its parameters as the server takes them, as far as is known."""
         dialect = self._responder.dialects.of(prepared.endpoint, prepared.model)

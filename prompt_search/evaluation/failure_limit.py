@@ -8,7 +8,7 @@ from typing import Any
 
 from prompt_search.answers.base import CUT_WHILE_THINKING, Unparsed, quoted
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.failures import fault_of, kind_of
+from prompt_search.llm.failures import RATE_CURE, fault_of, kind_of
 from prompt_search.llm.messages import ANSWER_LIMITS, Response
 
 MAX_INITIAL_FAILURES = 10
@@ -37,8 +37,9 @@ class FailureLimit:
     """
 
     def __init__(self, *, answered: bool) -> None:
-        self._answered = answered
-        self._failures = 0
+        self._answered = self._any_answer = answered
+        self._failures = self._failed = 0
+        self._last: tuple[str, Mapping[str, Any]] = "", {}
         self._failing_prompts: set[str] = set()
 
     def check(self, response: Response, prompt: str, parameters: Mapping[str, Any]) -> None:
@@ -47,6 +48,7 @@ class FailureLimit:
         Raises:
             RequestRefused: too many requests failed without one in between that was answered.
         """
+        self.saw(response, parameters)
         if response.error is None:
             self._answered = True
             self._failures = 0
@@ -69,10 +71,32 @@ class FailureLimit:
                 "are stored: fix the cause, then run it again with retry_errors=True (--retry-errors)"
             )
 
+    def saw(self, response: Response, parameters: Mapping[str, Any]) -> None:
+        """Take note of a response that does not end the run: one that was stored, or that the budget cut short."""
+        self._any_answer = self._any_answer or response.error is None
+        if response.error is not None:
+            self._failed += 1
+            self._last = response.error, parameters
+
+    def check_answered(self) -> None:
+        """Refuse to go on at the end of a run, however small its budget, in which nothing was answered.
+
+        Raises:
+            RequestRefused: with the last error.
+        """
+        if self._failed and not self._any_answer:
+            error, parameters = self._last
+            raise RequestRefused(
+                f"no request was answered, {self._failed} failed, the last with {error}; "
+                f"{_way_on(error, parameters)}, then run it again"
+            )
+
 
 def _way_on(error: str, parameters: Mapping[str, Any]) -> str:
     """What to do where the first requests all failed: how to find out which parameter a server refuses that does not
     say which."""
+    if " answered 429 " in error:
+        return RATE_CURE
     named = [name for name in parameters if name not in ("logprobs", "top_logprobs")]  # an answer form needs these
     if kind_of(error) != "bad_request" or not named:
         return "fix the cause"

@@ -101,7 +101,9 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
                 default = await default_candidate(plan.prompts.space, plan.prompts.prepared_with_rows, evaluator, SPLIT)
                 order = plan.prompts.rows_for(default.candidate)
                 layout = Layout.of(allowed_calls(allowed))
-                return await probe(evaluator, plan.prompts.prepared(default.candidate), layout, order, others)
+                found = await probe(evaluator, plan.prompts.prepared(default.candidate), layout, order, others)
+                evaluator.check_answered()
+                return found
 
         store.delete_study(name)
         found = in_own_thread(work, lambda: ledger.stop("interrupted"))
