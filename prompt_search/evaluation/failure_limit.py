@@ -165,6 +165,8 @@ def _remedy(response: Response, parameters: Mapping[str, Any]) -> str:
     """What makes such answers readable."""
     if response.text.strip() and response.finish_reason != "length":
         return "state the expected form in the prompt, or use another answer form"
+    if response.finish_reason == "stop" and response.usage.completion_tokens in (0, 1):
+        return "the model ended its answer at once: check its chat template, and ask it by hand with one prompt"
     name = next((name for name in ANSWER_LIMITS if parameters.get(name) is not None), ANSWER_LIMITS[-1])
     limit = parameters.get(name)
     most = max(ROOM_FOR_REASONING, 4 * limit) if isinstance(limit, int) else ROOM_FOR_REASONING
