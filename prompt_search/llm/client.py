@@ -151,8 +151,7 @@ class _Refusals:
         self._count += 1
         if self._count >= MOST_REFUSALS and now - self._since >= REFUSALS_S:
             raise RequestRefused(
-                f"{error}, and so were the last {self._count} attempts in {now - self._since:.0f} s, none of them "
-                f"answered; {RATE_CURE}"
+                f"{error}, as it did to the last {self._count} attempts in {now - self._since:.0f} s; {RATE_CURE}"
             ) from None
 
 
