@@ -15,14 +15,15 @@ from prompt_search.data.duplicates import near_duplicates
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
 from prompt_search.metrics.corpus import Corpus
-from prompt_search.results.row_answers import AnsweredRow, AnsweredRows, rows_view
+from prompt_search.report.row_answers import AnsweredRow, AnsweredRows, rows_view
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test, suspected_cut
 from prompt_search.results.view import to_html, to_text
 from prompt_search.results.wording import cut_prompts
 from prompt_search.search.default_candidate import default_candidate
 from prompt_search.storage.records import Call
 from prompt_search.study import wording
-from prompt_search.study.advice import Decision, Situation, decided
+from prompt_search.study.advising.advice import Decision, Situation, decided
+from prompt_search.study.advising.suspicious import answered_rows
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
 from prompt_search.study.probe import (
     SPLIT,
@@ -34,7 +35,6 @@ from prompt_search.study.probe import (
     preflight_budget,
     probe,
 )
-from prompt_search.study.suspicious import answered_rows
 
 NAME = "(preflight) {}"
 """Name under which the calls of a study's preflight are stored; ``{}`` is the study's."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from prompt_search.budget import Budget
 from prompt_search.evaluation.evaluator import Evaluator, Floats
+from prompt_search.evaluation.evidence import Comparison
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate
-from prompt_search.study.evidence import Comparison
 from prompt_search.study.plan import StudyPlan
 
 MAX_CALLS = 60
@@ -292,12 +293,13 @@ async def probe(
         tried.append((default, duel[0], prepared, duel[1]))
         first, second[favourite] = first + duel[0], (prepared, second[favourite][1] + duel[1])
     again = await scored(replace(default, sample=1), rows[: max(1, len(rows) // 4)])
+    matches = partial(evaluator.pairing_scores, plain=True)
     return Probe(
         default=await calibrated(default, first),
         others=[await calibrated(prepared, outcomes) for prepared, outcomes in second],
         repeats=list(zip(first, again, strict=False)),
         pairings=[table for each in tried if (table := _pairings(evaluator.pairing_scores, *each)) is not None],
-        matches=[table for each in tried if (table := _pairings(evaluator.match_scores, *each)) is not None],
+        matches=[table for each in tried if (table := _pairings(matches, *each)) is not None],
         favourite=favourite,
         further=frozenset(further),
         dialect=evaluator.told,

@@ -13,8 +13,8 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
+from prompt_search.evaluation.evidence import SIGNIFICANCE_LEVEL
 from prompt_search.storage.store import Store
-from prompt_search.study.evidence import SIGNIFICANCE_LEVEL
 from prompt_search.study.preflight import Preflight
 from prompt_search.study.probe import MAX_CALLS, Layout, preflight_budget
 from tests.conftest import Body, InProcessExecutor, completion, failure, prompt_of

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from prompt_search.evaluation.outcome import Outcome
-from prompt_search.results.statistics import detectable_difference
-from prompt_search.study import wording
-from prompt_search.study.evidence import (
+from prompt_search.evaluation.evidence import (
     BETTER_LEVEL,
     ENOUGH_ANSWERS,
     MIN_ANSWERS,
@@ -21,6 +18,9 @@ from prompt_search.study.evidence import (
     match_of,
     rows_to_detect,
 )
+from prompt_search.evaluation.outcome import Outcome
+from prompt_search.results.statistics import detectable_difference
+from prompt_search.study import wording
 from prompt_search.study.probe import MAX_BUDGET_SHARE, MAX_CALLS, Layout, Measured, Probe
 
 Decision = Literal["go", "no", "too few answers"]

@@ -9,7 +9,7 @@ from prompt_search import _html
 from prompt_search.data.rows import Row
 from prompt_search.evaluation.outcome import Outcome
 from prompt_search.llm.failures import kind_of
-from prompt_search.results.row_answers import ANSWER_WIDTH, AnsweredRow
+from prompt_search.report.row_answers import ANSWER_WIDTH, AnsweredRow
 
 
 def answered_rows(
