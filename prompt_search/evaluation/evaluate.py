@@ -16,6 +16,7 @@ from prompt_search.budget import Budget
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.label_check import check_labels
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.prompt_run import SPLIT, prepared_prompt, prompt_run
@@ -73,6 +74,7 @@ def evaluate(
     metrics.check(metric, [*data.fields, data.target])
     chosen = _checked_rows(rows, len(data))
     prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
+    check_labels([prepared.answer], metric, data)
     check_shows_row(
         environment().parse(prompt.source), prompt.name, [name for name in data.fields if name != data.target]
     )

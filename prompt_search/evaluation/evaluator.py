@@ -229,6 +229,10 @@ class Evaluator:
             ambiguous=not unparsed and prepared.answer.is_ambiguous(response),
         )
 
+    def check_answered(self) -> None:
+        """Raise `RequestRefused` where requests were sent and none was answered."""
+        self._responder.check_answered()
+
     def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:
         """The prompt with its parameters as the server takes them, as far as is known."""
         dialect = self._responder.dialects.of(prepared.endpoint, prepared.model)
@@ -304,7 +308,9 @@ class Evaluator:
         influence = dict(zip([outcome.row for outcome in scored], self._metric.influences(pairs), strict=True))
         return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]
 
-    def pairing_scores(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> Floats | None:
+    def pairing_scores(
+        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], *, plain: bool = False
+    ) -> Floats | None:
         """Scores of the answer to each row (first axis) by the target of each row (second axis), without a call.
 
         Where label probabilities are known, it is the logarithm of the probability of the target's label.
@@ -312,6 +318,7 @@ class Evaluator:
         Args:
             prepared: the prompt.
             outcomes: its outcomes that are no errors.
+            plain: whether to give the metric's own scores in any case.
 
         Returns:
             an array of shape (n, n) for n outcomes; None for a metric that is not from `prompt_search.metrics`: it may
@@ -326,7 +333,7 @@ class Evaluator:
         for outcome, (*before, key) in zip(outcomes, keys, strict=True):
             baseline = responses[before[0]] if before else None
             probabilities = prepared.answer.probabilities(responses[key], baseline)
-            if probabilities is None:
+            if plain or probabilities is None:
                 table.append([0.0 if outcome.unparsed else self._metric(outcome.answer, row) for row in rows])
             else:
                 right = [sum(p for label, p in probabilities.items() if self._metric(label, row)) for row in rows]

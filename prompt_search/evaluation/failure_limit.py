@@ -8,7 +8,7 @@ from typing import Any
 
 from prompt_search.answers.base import CUT_WHILE_THINKING, Unparsed, quoted
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.failures import fault_of, kind_of
+from prompt_search.llm.failures import RATE_CURE, fault_of, kind_of
 from prompt_search.llm.messages import ANSWER_LIMITS, Response
 
 MAX_INITIAL_FAILURES = 10
@@ -37,13 +37,14 @@ class FailureLimit:
     """
 
     def __init__(self, *, answered: bool) -> None:
-        self._answered = answered
-        self._failures = 0
+        self._answered = self._any_answer = answered
+        self._failures = self._failed = 0
+        self._last: tuple[str, Mapping[str, Any]] = "", {}
         self._failing_prompts: set[str] = set()
 
     def heard(self) -> None:
         """Note an answer, which may come from the storage: failures before it are not the first any more."""
-        self._answered = True
+        self._answered = self._any_answer = True
         self._failures = 0
         self._failing_prompts.clear()
 
@@ -53,6 +54,7 @@ class FailureLimit:
         Raises:
             RequestRefused: too many requests failed without one in between that was answered.
         """
+        self.saw(response, parameters)
         if response.error is None:
             self.heard()
             return
@@ -73,10 +75,33 @@ class FailureLimit:
                 "are stored: fix the cause, then run it again with retry_errors=True (--retry-errors)"
             )
 
+    def saw(self, response: Response, parameters: Mapping[str, Any]) -> None:
+        """Take note of a response that does not end the run: one that was stored, or that the budget cut short."""
+        if response.error is None:
+            self.heard()
+        else:
+            self._failed += 1
+            self._last = response.error, parameters
+
+    def check_answered(self) -> None:
+        """Refuse to go on at the end of a run, however small its budget, in which nothing was answered.
+
+        Raises:
+            RequestRefused: with the last error.
+        """
+        if self._failed and not self._any_answer:
+            error, parameters = self._last
+            raise RequestRefused(
+                f"no request was answered, {self._failed} failed, the last with {error}; "
+                f"{_way_on(error, parameters)}, then run it again"
+            )
+
 
 def _way_on(error: str, parameters: Mapping[str, Any]) -> str:
     """What to do where the first requests all failed: how to find out which parameter a server refuses that does not
     say which."""
+    if " answered 429 " in error:
+        return RATE_CURE
     named = [name for name in parameters if name not in ("logprobs", "top_logprobs")]  # an answer form needs these
     if kind_of(error) != "bad_request" or not named:
         return "fix the cause"
@@ -145,6 +170,8 @@ def _remedy(response: Response, parameters: Mapping[str, Any]) -> str:
     """What makes such answers readable."""
     if response.text.strip() and response.finish_reason != "length":
         return "state the expected form in the prompt, or use another answer form"
+    if response.finish_reason == "stop" and response.usage.completion_tokens in (0, 1):
+        return "the model ended its answer at once: check its chat template, and ask it by hand with one prompt"
     name = next((name for name in ANSWER_LIMITS if parameters.get(name) is not None), ANSWER_LIMITS[-1])
     limit = parameters.get(name)
     most = max(ROOM_FOR_REASONING, 4 * limit) if isinstance(limit, int) else ROOM_FOR_REASONING

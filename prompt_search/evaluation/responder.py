@@ -106,6 +106,10 @@ class Responder:
         """The responses to requests that this run has used."""
         return {key: call.response for key, call in self._store.find(self._settings.study, keys).calls.items()}
 
+    def check_answered(self) -> None:
+        """Raise `RequestRefused` where requests were sent and none was answered."""
+        self._failure_limit.check_answered()
+
     def send_again(self, keys: Collection[str]) -> None:
         """Let requests that failed be sent once more when they are needed next; not those that were sent again before,
         in this run or in an earlier one."""
@@ -210,9 +214,9 @@ class Responder:
         with self.stopping_on_error():  # here already: the jobs that wait for this request continue one step later
             response = await self._stored(request, key, split, batch)
             cached = response is not None
-            if response is not None and response.error is None:
-                self._failure_limit.heard()
-            if response is None:
+            if response is not None:
+                self._failure_limit.saw(response, request.parameters)
+            else:
                 response = await self._send(request, key, prompt, split, batch)
         self._used[key] = cached
         # The response is in the store now. A request that failed for the budget stays here, and fails again.
@@ -261,6 +265,7 @@ class Responder:
             await self._save(request, key, response, self._ledger.settle(request, response), split, paid=True)
         batch.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
+            self._failure_limit.saw(response, request.parameters)
             raise BudgetExceeded(response.error)
         is_news = self.dialects.of(request.endpoint, request.model).is_news(response)
         if not is_news and key not in self._sent_again:  # these all failed before: failures in a row say nothing

@@ -20,7 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 from anyio import CapacityLimiter
 
-from prompt_search.errors import BudgetExceeded, InputError, ServerUnreachable
+from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, ServerUnreachable
+from prompt_search.llm.failures import RATE_CURE
 from prompt_search.llm.messages import Request, Response
 from prompt_search.llm.model import Address, Model, address_of
 from prompt_search.llm.rate_limit import LONGEST_RETRY_AFTER_S, Pace
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 """Seconds before the first retry, which double with every further one up to the longest wait."""
+
+MOST_REFUSALS: Final = 30
+REFUSALS_S: Final = 60.0
+"""Number of attempts in a row that a server may refuse for its limits, and seconds that this may take, before the run
+ends: a limit for a minute lets something through within a minute."""
 
 UNREACHED_ATTEMPTS: Final = 3
 """Number of attempts to reach a server that has never answered: a wrong address should not take half a minute."""
@@ -115,10 +121,38 @@ def _serve(model: Model) -> LocalServer:
 
 @dataclass(slots=True)
 class _Attempts:
-    """Number of attempts of one request that were sent, and number of those whose answer was lost."""
+    """Number of attempts of one request that were sent, number of those whose answer was lost, and what the last one
+    that failed came to."""
 
     sent: int = 0
     lost: int = 0
+    failed_with: str = ""
+
+
+class _Refusals:
+    """The attempts in a row that a server has refused for its limits."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = 0.0
+
+    def end(self) -> None:
+        """Something was answered."""
+        self._count = 0
+
+    def add(self, error: AttemptError, now: float) -> None:
+        """One more attempt was refused.
+
+        Raises:
+            RequestRefused: so many were refused, for so long, that waiting does not help.
+        """
+        if not self._count:
+            self._since = now
+        self._count += 1
+        if self._count >= MOST_REFUSALS and now - self._since >= REFUSALS_S:
+            raise RequestRefused(
+                f"{error}, as it did to the last {self._count} attempts in {now - self._since:.0f} s; {RATE_CURE}"
+            ) from None
 
 
 class Client:
@@ -180,6 +214,7 @@ class Client:
         )
         self._endpoint = ""
         self._answered = False
+        self._refusals = _Refusals()
 
     async def __aenter__(self) -> Client:
         self._endpoint = self.model.endpoint
@@ -270,8 +305,12 @@ class Client:
                 response = parser.parse(reply, request)
             except AttemptError as error:
                 attempts.lost += error.lost
+                attempts.failed_with = str(error)
                 turn.failed(no_capacity=error.no_capacity, retry_after_s=error.retry_after_s)
+                if error.no_capacity:
+                    self._refusals.add(error, self._clock())
                 raise
+            self._refusals.end()
             turn.answered(response.usage)
             return response
 
@@ -308,7 +347,7 @@ def _outcome(error: BudgetExceeded | AttemptError, attempts: _Attempts) -> str:
     if isinstance(error, BudgetExceeded):
         if not attempts.sent:
             raise error
-        return f"budget: {error}"
+        return f"budget: {error}" + (f"; the last attempt: {attempts.failed_with}" if attempts.failed_with else "")
     message = f"{error} ({attempts.sent} attempt{'s' if attempts.sent > 1 else ''})"
     if error.kind == "unreachable":
         raise ServerUnreachable(message) from None

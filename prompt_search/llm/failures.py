@@ -25,6 +25,11 @@ FAULTS: Final[dict[str, Fault]] = {
 }
 """The fault of each kind of error; see `prompt_search.llm.messages.Response` for the kinds."""
 
+RATE_CURE: Final = (
+    "the server limits how often it is asked: set requests_per_minute of ps.Model below its limit, or wait"
+)
+"""What to do about a server that answers 429 again and again."""
+
 
 def kind_of(error: str) -> str:
     """The kind of an error, given as in ``Response.error``: ``kind: explanation``."""

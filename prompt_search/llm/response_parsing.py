@@ -186,7 +186,9 @@ class ResponseParser:
 
     def _not_understood(self, text: str, reply: HttpReply, usage: Usage) -> Response:
         """A whole reply that is no chat completion: another attempt would bring the same."""
-        return self._lost(self._line(f"malformed: the response is not a chat completion: {text}"), reply, usage)
+        error = self._line(f"malformed: the response is not a chat completion: {text}")
+        hint = "" if self._pages <= MOST_PAGES else f"; check the base URL{self._other_url}"
+        return self._lost(error + hint, reply, usage)
 
     def _lost(self, error: str, reply: HttpReply, usage: Usage) -> Response:
         """An error of a request on which the server may have worked without a count that can be read."""

@@ -15,6 +15,7 @@ from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError, StudyError
+from prompt_search.evaluation.label_check import check_labels
 from prompt_search.evaluation.session import check_priced
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
@@ -112,6 +113,7 @@ class StudyPlan:
         answers: list[Answer] = options_of(settings.answer if settings.answer is not None else default_answer(data))
         request = checked_request(settings.request or {})
         metrics.check(settings.metric, [*data.fields, data.target])
+        check_labels(answers, settings.metric, data)
         splits = data.splits(settings.test, settings.seed)
         known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
         template = settings.template.with_context({**known, **(settings.context or {})})

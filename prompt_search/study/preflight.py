@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -13,30 +14,29 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
+from prompt_search.report.row_answers import AnsweredRow, AnsweredRows, rows_view
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test, suspected_cut
+from prompt_search.results.view import to_html, to_text
 from prompt_search.results.wording import cut_prompts
 from prompt_search.search.default_candidate import default_candidate
 from prompt_search.storage.records import Call
 from prompt_search.study import wording
+from prompt_search.study.advising.advice import Decision, Situation, decided
+from prompt_search.study.advising.suspicious import answered_rows
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
 from prompt_search.study.probe import (
     SPLIT,
+    Layout,
     Measured,
     Probe,
+    allowed_calls,
     informative_prompts,
     preflight_budget,
     probe,
-    row_blocks,
 )
 
 NAME = "(preflight) {}"
 """Name under which the calls of a study's preflight are stored; ``{}`` is the study's."""
-
-SIGNIFICANCE_LEVEL = 0.02
-"""Highest p of the test that answers match their own rows for which a search is advised."""
-
-NEARLY_PERFECT_SCORE, NEARLY_PERFECT_LOW = 0.95, 0.8
-"""Score of the default prompt, and lower end of its 95% interval, from which on nothing is left to search for."""
 
 SHOWN_UNREAD = 3
 """Number of responses that could not be read and that are shown."""
@@ -50,25 +50,35 @@ number of those search rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preflight(Measured):
-    """The result of `Study.preflight`: measurements (see `Measured`) and advice.
+class Preflight(Measured, AnsweredRows):
+    """The result of `Study.preflight`: measurements (see `Measured`), the rows with their answers, and advice.
 
     Attributes:
-        worthwhile: whether a search is expected to find a better prompt and to show on the test rows that it is better.
+        decision: ``go``, ``no``, or ``too few answers`` to tell.
+        answered: the rows with what was answered to them, the most suspicious first.
         advice: sentences of advice, the most important first.
     """
 
-    worthwhile: bool
+    decision: Decision
+    answered: tuple[AnsweredRow, ...]
     advice: tuple[str, ...]
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether it is shown that a search can find a better prompt, and show on the test rows that it is better."""
+        return self.decision == "go"
 
     def __repr__(self) -> str:
         lines = [f"  {name:<24}{value}" for name, value in wording.measured_lines(self)]
-        return "\n".join([f"preflight of {self.study!r}: {self.calls} calls", *lines, *self.advice])
+        shown = rows_view(self.answered)
+        rows = [f"{shown.title}:", *(f"  {line}" for line in to_text(shown).splitlines())] if shown.rows else []
+        return "\n".join([f"preflight of {self.study!r}: {self.calls} calls", *lines, *rows, *self.advice])
 
     def _repr_html_(self) -> str:
         title = f"preflight of {self.study}: {self.calls} calls"
         return _html.block(
             _html.table(title, ("measured", "value"), wording.measured_lines(self)),
+            to_html(rows_view(self.answered)),
             _html.join(_html.fill("<p>{}</p>", line) for line in self.advice),
         )
 
@@ -88,8 +98,11 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
         async def work() -> Probe:
             async with connected_evaluator(settings, plan.models, plan.executor) as evaluator:
                 default = await default_candidate(plan.prompts.space, plan.prompts.prepared_with_rows, evaluator, SPLIT)
-                blocks = row_blocks(plan.prompts.rows_for(default.candidate), allowed)
-                return await probe(evaluator, plan.prompts.prepared(default.candidate), blocks, others)
+                order = plan.prompts.rows_for(default.candidate)
+                layout = Layout.of(allowed_calls(allowed))
+                found = await probe(evaluator, plan.prompts.prepared(default.candidate), layout, order, others)
+                evaluator.check_answered()
+                return found
 
         store.delete_study(name)
         found = in_own_thread(work, lambda: ledger.stop("interrupted"))
@@ -116,16 +129,31 @@ def advised(
     measured = _measured(plan, found, calls, budget, repeating=len(repeating))
     # Scores of 0 and 1 alone are taken for those of a metric that gives no others.
     bounded = metrics.metric_range(plan.settings.metric).high == 1 or set(_default_scores(found)) <= {0, 1}
-    against = _objections(measured, found, bounded)
-    remarks = _remarks(measured, found, repeating, calls)
-    remarks += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
-    if not against:
-        room = 1 - measured.score if bounded else None
-        remarks = [wording.go(measured.test_rows, measured.detectable, room), *remarks]
+    decision, advice = decided(_situation(plan, found, measured, bounded))
+    advice += _remarks(measured, found, repeating, calls)
+    advice += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
+    responses = {key: call.response.text for key, call in calls.items()}
+    shown = [*found.default, *(outcome for other in found.others for outcome in other)]
     return Preflight(
         **{field.name: getattr(measured, field.name) for field in fields(measured)},
-        worthwhile=not against,
-        advice=(*against, *remarks),
+        decision=decision,
+        answered=answered_rows(shown, plan.data.rows, plan.data.fields, responses),
+        advice=tuple(advice),
+    )
+
+
+def _situation(plan: StudyPlan, found: Probe, measured: Measured, bounded: bool) -> Situation:
+    targets = [str(row.target) for row in plan.data.rows]
+    shares = [count / len(targets) for count in Counter(targets).values()]
+    return Situation(
+        measured=measured,
+        found=found,
+        bounded=bounded,
+        # Of texts that differ nearly all, a half is a careful guess: partial matches count there.
+        chance=sum(share**2 for share in shares) if plan.data.is_categorical else 0.5,
+        targets=targets,
+        sealed=len(plan.test_rows),
+        test_calls=plan.max_tested / TEST_SHARE,
     )
 
 
@@ -171,30 +199,6 @@ def _measured(
         cost_usd=cost,
         budget=planned,
     )
-
-
-def _objections(measured: Measured, found: Probe, bounded: bool) -> list[str]:
-    """Reasons against a search, the most important first.
-
-    Args:
-        measured: the numbers.
-        found: the outcomes that they are made of.
-        bounded: whether no score of the metric is above 1.
-    """
-    against = []
-    if all(outcome.error for outcome in found.default):
-        against.append(wording.all_failed(measured.errors, found.outcomes[0].error))
-    perfect = bounded and measured.score >= NEARLY_PERFECT_SCORE and measured.low >= NEARLY_PERFECT_LOW
-    if perfect:
-        against.append(wording.nearly_perfect(measured.score))
-    if found.pairings and math.isnan(measured.p) and not any(score > 0 for score in found.scores):
-        against.append(wording.none_right(measured.prompts))
-    if measured.p > SIGNIFICANCE_LEVEL:
-        against.append(wording.no_match(measured.p, measured.prompts))
-    room = 1 - measured.low
-    if bounded and measured.rows and not perfect and not measured.detectable <= room:
-        against.append(wording.too_few_rows(measured.test_rows, measured.detectable, room))
-    return against
 
 
 def _remarks(

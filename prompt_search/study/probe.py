@@ -1,18 +1,21 @@
 """The requests of a preflight: which prompts are scored on which rows before a search, and what is measured by that.
 
-The default prompt is scored on some rows, a few prompts with other options on one block of them each, and some requests
-are sent twice. A study that follows finds these responses stored, so they cost nothing then.
+The default prompt is scored on some rows, a few prompts with other options on one block of them each, the best of these
+and the default on further rows, and some requests are sent twice. A study that follows finds these responses stored, so
+they cost nothing then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from prompt_search.budget import Budget
 from prompt_search.evaluation.evaluator import Evaluator, Floats
+from prompt_search.evaluation.evidence import Comparison
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate
 from prompt_search.study.plan import StudyPlan
@@ -26,8 +29,14 @@ MAX_BUDGET_SHARE = 0.05
 REPEATED_SHARE = 0.1
 """Share of a preflight's calls that send a request for the second time."""
 
-PREFLIGHT_BLOCK_ROWS = 9
+PREFLIGHT_BLOCK_ROWS = 6
 """Number of rows, roughly, that each prompt other than the default is scored on."""
+
+FURTHER_SHARE = 0.45
+"""Share of the answers that the best other prompt and the default get on further rows."""
+
+MIN_FURTHER_ROWS = 6
+"""The lowest number of such rows; a preflight with fewer calls compares the prompts on their blocks alone."""
 
 SPLIT = "preflight"
 """Name of the split that the calls of a preflight are stored under."""
@@ -43,6 +52,9 @@ class Probe:
         repeats: pairs of outcomes of requests that were sent twice.
         pairings: for each block the scores of its prompts' answers to each of its rows (first axis: the prompt) by
             the target of each of its rows, see `Evaluator.pairing_scores`; empty where they are not known.
+        matches: the same with the metric's scores where ``pairings`` has probabilities.
+        favourite: place among ``others`` of the prompt with the best scores on its block; None where none has a score.
+        further: the rows on which the favourite and the default were scored after that.
         dialect: what was learned of the servers, in sentences.
     """
 
@@ -50,6 +62,9 @@ class Probe:
     others: Sequence[Sequence[Outcome]]
     repeats: Sequence[tuple[Outcome, Outcome]]
     pairings: Sequence[Floats]
+    matches: Sequence[Floats] = ()
+    favourite: int | None = None
+    further: frozenset[int] = frozenset()
     dialect: Sequence[str] = ()
 
     @property
@@ -70,8 +85,27 @@ class Probe:
         return [score - default[row] for row, score in others if score is not None and row in default]
 
     @property
+    def comparison(self) -> Comparison | None:
+        """The scores by which the best other prompt is compared with the default; None where one has none."""
+        default = _scores(self.default)
+        if self.favourite is None or not default:
+            return None
+        first = [[each for each in found if each.row not in self.further] for found in self.others]
+        further = [each for each in self.others[self.favourite] if each.row in self.further]
+        return Comparison(
+            default=default,
+            blocks=[_scores(found) for found in first],
+            favourite=self.favourite,
+            further=_scores(further),
+        )
+
+    @property
     def _first(self) -> list[Outcome]:
         return [*self.default, *(outcome for found in self.others for outcome in found)]
+
+
+def _scores(outcomes: Sequence[Outcome]) -> list[float]:
+    return [outcome.score for outcome in outcomes if outcome.score is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +169,50 @@ def preflight_budget(budget: Budget | None) -> Budget:
     return replace(part, calls=min(MAX_CALLS, part.calls or MAX_CALLS))
 
 
-def row_blocks(rows: Sequence[int], allowed: Budget) -> list[Sequence[int]]:
-    """The rows in blocks, one for each prompt other than the default, which is scored on half of the blocks."""
-    calls = (allowed.calls or MAX_CALLS) * (1 - REPEATED_SHARE)
-    count = max(1, round(calls / (1.5 * PREFLIGHT_BLOCK_ROWS)))
-    size = max(1, int(calls / (count + _default_blocks(count))))
-    return [rows[start : start + size] for start in range(0, min(count * size, len(rows)), size)]
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How many rows a preflight asks for.
+
+    Attributes:
+        blocks: number of blocks, each for one prompt other than the default, which is scored on half of them.
+        size: rows of a block.
+        further: further rows for the default and the best other prompt.
+    """
+
+    blocks: int
+    size: int
+    further: int
+
+    @property
+    def answers(self) -> int:
+        """The number of answers, without those to requests that are sent twice."""
+        return (self.blocks + _default_blocks(self.blocks)) * self.size + 2 * self.further
+
+    @classmethod
+    def of(cls, calls: int) -> Layout:
+        """The layout of a preflight with so many calls."""
+        answers = calls * (1 - REPEATED_SHARE)
+        further = int(answers * FURTHER_SHARE / 2)
+        further = further if further >= MIN_FURTHER_ROWS else 0
+        answers -= 2 * further
+        blocks = max(1, round(answers / (1.5 * PREFLIGHT_BLOCK_ROWS)))
+        return cls(blocks=blocks, size=max(1, int(answers / (blocks + _default_blocks(blocks)))), further=further)
+
+    def blocks_of(self, rows: Sequence[int]) -> list[Sequence[int]]:
+        """The rows in blocks."""
+        return [
+            rows[start : start + self.size] for start in range(0, min(self.blocks * self.size, len(rows)), self.size)
+        ]
+
+    def further_of(self, rows: Sequence[int]) -> Sequence[int]:
+        """The further rows, as far as there are some."""
+        first = self.blocks * self.size
+        return rows[first : first + self.further]
+
+
+def allowed_calls(allowed: Budget) -> int:
+    """The number of calls that a preflight's budget allows."""
+    return min(MAX_CALLS, allowed.calls or MAX_CALLS)
 
 
 def _default_blocks(blocks: int) -> int:
@@ -180,17 +252,20 @@ def _distance(first: Mapping[str, str], second: Mapping[str, str]) -> int:
 async def probe(
     evaluator: Evaluator,
     default: PreparedPrompt,
-    blocks: Sequence[Sequence[int]],
+    layout: Layout,
+    order: Sequence[int],
     others: Sequence[tuple[PreparedPrompt, Collection[int]]],
 ) -> Probe:
-    """Score each other prompt on a block of rows, the default on the first half of them, and send some requests again.
+    """Score each other prompt on a block of rows, the default on the first half of them, the best other prompt and the
+    default on further rows, and send some requests again.
 
     It ends where the budget of the evaluator's ledger does.
 
     Args:
         evaluator: sends and scores.
         default: the default prompt.
-        blocks: blocks of rows.
+        layout: number of rows.
+        order: the rows that the default may be scored on, in their common order.
         others: the other prompts, each with the rows that it may be scored on.
     """
 
@@ -201,25 +276,44 @@ async def probe(
     async def calibrated(prepared: PreparedPrompt, outcomes: list[Outcome]) -> list[Outcome]:
         return (await evaluator.reparse(prepared, outcomes, SPLIT))[1]
 
+    blocks = layout.blocks_of(order)
     rows = [row for block in blocks[: _default_blocks(len(blocks))] for row in block]
     first = await scored(default, rows)
     second = [
         (prepared, await scored(prepared, [row for row in block if row in able]))
         for (prepared, able), block in zip(others, blocks, strict=False)
     ]
+    tried = [(default, first, prepared, outcomes) for prepared, outcomes in second]
+    favourite = _favourite([outcomes for _, outcomes in second])
+    further: list[int] = []
+    if favourite is not None and layout.further:
+        prepared, able = second[favourite][0], others[favourite][1]
+        further = [row for row in layout.further_of(order) if row in able]
+        duel = await scored(default, further), await scored(prepared, further)
+        tried.append((default, duel[0], prepared, duel[1]))
+        first, second[favourite] = first + duel[0], (prepared, second[favourite][1] + duel[1])
     again = await scored(replace(default, sample=1), rows[: max(1, len(rows) // 4)])
-    pairings = [_pairings(evaluator, default, first, prepared, outcomes) for prepared, outcomes in second]
+    matches = partial(evaluator.pairing_scores, plain=True)
     return Probe(
         default=await calibrated(default, first),
         others=[await calibrated(prepared, outcomes) for prepared, outcomes in second],
         repeats=list(zip(first, again, strict=False)),
-        pairings=[pairing for pairing in pairings if pairing is not None],
+        pairings=[table for each in tried if (table := _pairings(evaluator.pairing_scores, *each)) is not None],
+        matches=[table for each in tried if (table := _pairings(matches, *each)) is not None],
+        favourite=favourite,
+        further=frozenset(further),
         dialect=evaluator.told,
     )
 
 
+def _favourite(outcomes: Sequence[Sequence[Outcome]]) -> int | None:
+    """The place of the outcomes with the highest mean score; None where no prompt has a score."""
+    means = {place: float(np.mean(scores)) for place, found in enumerate(outcomes) if (scores := _scores(found))}
+    return max(means, key=lambda place: (means[place], -place), default=None)
+
+
 def _pairings(
-    evaluator: Evaluator,
+    scores: Callable[[PreparedPrompt, Sequence[Outcome]], Floats | None],
     default: PreparedPrompt,
     default_outcomes: Sequence[Outcome],
     other: PreparedPrompt,
@@ -230,6 +324,6 @@ def _pairings(
     in_block = [outcome for outcome in default_outcomes if outcome.row in scored and outcome.error is None]
     prompts = [(other, [outcome for outcome in other_outcomes if outcome.row in scored])]
     prompts += [(default, in_block)] if len(in_block) == len(scored) else []
-    tables = [evaluator.pairing_scores(prepared, outcomes) for prepared, outcomes in prompts]
+    tables = [scores(prepared, outcomes) for prepared, outcomes in prompts]
     known = [table for table in tables if table is not None]
     return np.array(known) if scored and known else None

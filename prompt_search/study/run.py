@@ -146,6 +146,8 @@ class _Run:
             )
             winner = await race.run()
             if self._ledger.stopped is None:
+                evaluator.check_answered()
+            if self._ledger.stopped is None:
                 await self._test(evaluator, race, winner)
         if self._ledger.stopped is None:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)

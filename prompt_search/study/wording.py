@@ -62,31 +62,37 @@ def seconds_text(seconds: float) -> str:
 
 
 def measured_lines(found: Measured) -> Lines:
-    """The table of what a preflight measured."""
-    tokens = f"{found.prompt_tokens:.0f} + {found.completion_tokens:.0f}"
-    cost = "unknown" if math.isnan(found.cost_usd) else _numbers.dollars(found.cost_usd, 6)
-    others = found.prompts - 1
-    score = f"{found.score:.3f} ({found.low:.3f} to {found.high:.3f})"
+    """The table of what a preflight measured; what is not known is left out."""
+    score = f"{_numbers.number(found.score)} on {_numbers.counted(found.rows, 'row')}"
+    if _numbers.known(found.low):
+        score = f"{_numbers.estimate(found.score, found.low, found.high)} on {_numbers.counted(found.rows, 'row')}"
+    others = f"{found.prompts - 1} tried"
+    if _numbers.known(found.differs):
+        others += f"; their score differs on {found.differs:.0%} of the rows"
     lines = [
-        ("default prompt", f"{score} on {_numbers.counted(found.rows, 'row')}"),
-        ("other prompts", f"{others} tried; their score differs on {found.differs:.0%} of the rows"),
+        ("default prompt", score if found.rows else "no score"),
+        ("other prompts", others),
         ("answers match rows", "not tested" if math.isnan(found.p) else f"p = {found.p:.2g}"),
         ("sent twice", f"{_numbers.counted(found.repeated, 'request')}, {found.changed} answered differently"),
         ("unparsed, errors", f"{found.unparsed}, {found.errors} of {found.calls}"),
         ("test rows", f"{found.test_rows}; {_power(found.detectable)}"),
-        ("per request", f"{tokens} tokens, {_numbers.number(found.latency_s, '.2f')} s, {cost}"),
     ]
+    tokens = found.prompt_tokens + found.completion_tokens
+    each = [f"{found.prompt_tokens:.0f} + {found.completion_tokens:.0f} tokens"] if _numbers.known(tokens) else []
+    each += [_numbers.seconds(found.latency_s, 2)] if _numbers.known(found.latency_s) else []
+    each += [_numbers.dollars(found.cost_usd, 6)] if _numbers.known(found.cost_usd) else []
+    lines += [("per request", ", ".join(each))] if each else []
     if found.budget is not None:
-        whole = found.budget * (found.prompt_tokens + found.completion_tokens)
-        total = "unknown" if math.isnan(found.cost_usd) else _numbers.dollars(found.budget * found.cost_usd, 2)
-        lines.append((f"{found.budget} calls", f"about {_numbers.number(whole, ',.0f')} tokens, cost {total}"))
+        whole = [f"about {found.budget * tokens:,.0f} tokens"] if _numbers.known(tokens) else []
+        whole += [_numbers.dollars(found.budget * found.cost_usd, 2)] if _numbers.known(found.cost_usd) else []
+        lines += [(f"{found.budget} calls", ", ".join(whole))] if whole else []
     return lines
 
 
 def _power(detectable: float) -> str:
     """What test rows can show."""
     if math.isnan(detectable):
-        return "too few to detect a difference"
+        return "what they can show is not known yet"
     return f"a true difference of {detectable:.2f} is detectable with 80% power"
 
 
@@ -106,40 +112,128 @@ def nearly_perfect(score: float) -> str:
     )
 
 
-def none_right(prompts: int) -> str:
+def none_read(prompts: int, answers: int) -> str:
+    """No answer could be read."""
+    return (
+        f"Don't search yet: none of {answers} answers to {_numbers.counted(prompts, 'prompt')} could be read. State "
+        "the expected form in the prompt, or use another answer form."
+    )
+
+
+def none_right(prompts: int, answers: int) -> str:
     """No answer of any prompt is right."""
     return (
-        f"Don't search yet: no answer of the {prompts} prompts is correct. Read some responses: either the answer "
-        "form does not read them correctly, or this model cannot do the task."
+        f"Don't search yet: none of {answers} answers to {_numbers.counted(prompts, 'prompt')} is correct. Read the "
+        "rows above: either the labels do not match the rows, or the answers are not read correctly, or this model "
+        "cannot do the task."
     )
 
 
-def no_match(p: float, prompts: int) -> str:
-    """Answers are not shown to depend on their rows."""
+def all_the_same(answers: int, answer: str) -> str:
+    """Every answer is the same one."""
     return (
-        f"Don't search yet: it is not shown that answers match their own rows better than other rows (p = {p:.2g}, "
-        f"{prompts} prompts). Either the labels do not match the rows, or this model can hardly do the task, or there "
-        "are too few answers to tell. Read ten rows with their answers, then correct the labels or use a stronger "
-        "model."
+        f"Don't search yet: all {answers} answers are {quoted(answer)}, whatever the row is. Read a whole prompt: "
+        "either it does not ask what the labels say, or this model cannot do the task."
     )
 
 
-def too_few_rows(test_rows: int, detectable: float, room: float) -> str:
-    """The test rows cannot show that a prompt is better."""
+def no_match(p: float, prompts: int, answers: int) -> str:
+    """Answers do not match their rows, and there are enough of them to say so."""
+    tested = "" if math.isnan(p) else f"p = {p:.2g}, "
     return (
-        f"Don't search yet: {_numbers.counted(test_rows, 'test row')} cannot show that a prompt is better "
-        f"({_power(detectable)}, and the default prompt leaves room for at most {room:.2f}). Label more rows, allow "
-        "more calls, or use cross_fit, which tests on all rows."
+        f"Don't search yet: answers match their own rows hardly better than other rows ({tested}"
+        f"{answers} answers to {_numbers.counted(prompts, 'prompt')}). Either the labels do not match the rows, or "
+        "this model can hardly do the task. Read the rows above, then correct the labels or use a stronger model."
     )
+
+
+def alike(others: int, differing: int, rows: int) -> str:
+    """Other prompts score as the default does."""
+    return (
+        f"Don't search yet: the {_numbers.counted(others, 'other prompt')} that were tried score as the default does, "
+        f"with another score on {differing} of {_numbers.counted(rows, 'row')}. Give the template options that differ "
+        "more."
+    )
+
+
+def too_few_rows(test_rows: int, detectable: float, room: float, calls: int | None) -> str:
+    """The test rows cannot show that a prompt is better; ``calls``: with how many a study has enough test rows, None
+    where only more rows help."""
+    power = "no difference, however large" if math.isnan(detectable) else f"only a true difference of {detectable:.2f}"
+    cure = (
+        "Label more rows, or use cross_fit, which tests on all rows."
+        if calls is None
+        else f"Give the search {calls:,} calls, which test on more rows."
+    )
+    return (
+        f"Don't search yet: {_numbers.counted(test_rows, 'test row')} cannot show that a prompt is better (80% power "
+        f"for {power}, and the default prompt leaves room for at most {room:.2f}). {cure}"
+    )
+
+
+# Preflight: too few answers to tell
+
+
+def too_few_answers(answers: int, p: float, calls: int) -> str:
+    """It is not known whether answers match their rows; ``calls``: the budget of a study whose preflight tells."""
+    return (
+        f"Too few answers to tell whether a search can pay ({_sample(answers, p)}): give {calls:,} calls, of which a "
+        "preflight uses at most 5%."
+    )
+
+
+def too_few_rows_answered(answers: int, p: float, rows: int) -> str:
+    """The same where a preflight cannot send more calls, or has no more rows."""
+    return (
+        f"Too few answers to tell whether a search can pay ({_sample(answers, p)}), and a preflight of these rows gets "
+        f"no more. Score the default prompt with ps.evaluate on {rows} rows, and read its wrong answers."
+    )
+
+
+def _sample(answers: int, p: float) -> str:
+    return _numbers.counted(answers, "answer") + ("" if math.isnan(p) else f", p = {p:.2g} that they match their rows")
+
+
+def too_few_to_compare(others: int, scores: str, calls: int | None, rows: int, detectable: float) -> str:
+    """It is not known whether another prompt is better than the default.
+
+    Args:
+        others: number of other prompts that were tried.
+        scores: their comparison, see `compared`; "" without one.
+        calls: number of calls of a study that finds out; None: any that tests on all test rows.
+        rows: number of test rows that it has.
+        detectable: the difference that these detect; NaN where it is not known.
+    """
+    tried = scores or f"{_numbers.counted(others, 'other prompt')} tried on few rows"
+    given = "The search finds out" if calls is None else f"Give the search {calls:,} calls, which find out"
+    power = (
+        ""
+        if math.isnan(detectable)
+        else f": {_numbers.counted(rows, 'test row')} show a difference of {detectable:.2f}"
+    )
+    return f"Too few answers to tell whether another prompt is better ({tried}). {given}{power}."
+
+
+def compared(default: Sequence[float], other: Sequence[float], p: float) -> str:
+    """The best other prompt beside the default; ``p``: that it is no better."""
+    best = f"the best other prompt scores {sum(other) / len(other):.2f} on {_numbers.counted(len(other), 'row')}"
+    return f"{best}, the default {sum(default) / len(default):.2f} on {len(default)}, p = {p:.2g}"
 
 
 # Preflight: remarks
 
 
-def go(test_rows: int, detectable: float, room: float | None) -> str:
-    """A search is advised; ``room``: what the default prompt leaves to gain, None where scores have no limit."""
+def go(test_rows: int, detectable: float, room: float | None, scores: str) -> str:
+    """A search is advised.
+
+    Args:
+        test_rows: number of test rows.
+        detectable: the difference that they detect.
+        room: what the default prompt leaves to gain; None where scores have no limit.
+        scores: the comparison that shows that another prompt is better, see `compared`.
+    """
     gain = "scores have no known limit" if room is None else f"the default prompt leaves room for {room:.2f}"
-    return f"Go: {gain}, and there are {_numbers.counted(test_rows, 'test row')}: {_power(detectable)}."
+    return f"Go: {scores}; {gain}, and there are {_numbers.counted(test_rows, 'test row')}: {_power(detectable)}."
 
 
 def unread(unparsed: int, answers: int, responses: Sequence[str]) -> str:

@@ -167,3 +167,30 @@ def test_a_wall_of_html_ends_the_run_soon(fake: InProcessExecutor, monkeypatch: 
     prompt = ps.Prompt(source="{{ row.text }}")
     with pytest.raises(ps.RequestRefused, match=r"first 10 requests all failed, the last with malformed: .*Sign in"):
         ps.evaluate(prompt, DATA, model=fake.model(), executor=fake)
+
+
+def test_a_run_in_which_nothing_is_answered_is_an_error(fake: InProcessExecutor) -> None:
+    """However small the budget is, a run or a preflight without any answer ends with the last error and the cure."""
+    limit = FailureLimit(answered=False)
+    error = "budget: the budget of 5 calls is used up; the last attempt: http://x/v1 answered 429 for m: slow down"
+    limit.saw(Response(error=error), {})
+    with pytest.raises(ps.RequestRefused) as caught:
+        limit.check_answered()
+    assert str(caught.value) == (
+        f"no request was answered, 1 failed, the last with {error}; the server limits how often it is asked: set "
+        "requests_per_minute of ps.Model below its limit, or wait, then run it again"
+    )
+    limit.saw(Response(text="yes"), {})
+    limit.check_answered()
+    fake.answer = FakeResponse(body={"status": "ok"})
+    with pytest.raises(ps.RequestRefused, match=r"^no request was answered, 5 failed, the last with malformed: "):
+        study(fake).preflight(100)
+
+
+def test_an_empty_answer_that_was_not_cut_off_needs_no_room() -> None:
+    """A model that ends its answer at once is not told to get more tokens."""
+    limit = UnreadLimit()
+    ended = Response(finish_reason="stop", usage=Usage(prompt_tokens=9, completion_tokens=0))
+    check(limit, ended, ["a"] * 19)
+    with pytest.raises(ps.RequestRefused, match=r"the model ended its answer at once: check its chat template"):
+        check(limit, ended, ["a"])

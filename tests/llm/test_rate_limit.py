@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_search.errors import InputError
+from prompt_search.errors import InputError, RequestRefused
+from prompt_search.llm.client import _Refusals
 from prompt_search.llm.messages import Message, Request, Usage
 from prompt_search.llm.rate_limit import DECREASE, Pace
+from prompt_search.llm.response_parsing import AttemptError
 from tests.profiles import examples
 
 T = TypeVar("T")
@@ -302,3 +304,20 @@ def test_senseless_limits(limits: dict[str, int]) -> None:
         InputError, match=r"_per_minute must be 1 or more, got -?\d; leave it out where there is no limit"
     ):
         Pace(1, clock=float, sleep=asyncio.sleep, **limits)
+
+
+def test_refusals_for_ever_end() -> None:
+    """Thirty refusals in a row over a minute end the run in the server's words; an answer starts the count again."""
+    refusals = _Refusals()
+    error = AttemptError("server", "http://x/v1 answered 429 for m: slow down", no_capacity=True)
+    for second in range(29):
+        refusals.add(error, float(second))
+    refusals.end()
+    for second in range(60):
+        refusals.add(error, float(second))
+    with pytest.raises(RequestRefused) as caught:
+        refusals.add(error, 60.0)
+    assert str(caught.value) == (
+        "http://x/v1 answered 429 for m: slow down, as it did to the last 61 attempts in 60 s; the server "
+        "limits how often it is asked: set requests_per_minute of ps.Model below its limit, or wait"
+    )

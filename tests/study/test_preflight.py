@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from hashlib import sha256
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
+from prompt_search.evaluation.evidence import SIGNIFICANCE_LEVEL
 from prompt_search.storage.store import Store
-from prompt_search.study.preflight import SIGNIFICANCE_LEVEL, Preflight
-from prompt_search.study.probe import MAX_CALLS, preflight_budget, row_blocks
-from tests.conftest import Body, InProcessExecutor, failure, prompt_of
+from prompt_search.study.preflight import Preflight
+from prompt_search.study.probe import MAX_CALLS, Layout, preflight_budget
+from tests.conftest import Body, InProcessExecutor, completion, failure, prompt_of
 
 KINDS = [("bad", "negative"), ("good", "positive")]
 SOURCE = """{{ choice("instruction", ["Classify.", "Read <b>this</b>.", "Decide with care.", "Which?"]) }}
@@ -58,22 +60,38 @@ def test_no_search_where_nothing_is_right(fake: InProcessExecutor) -> None:
     assert not found.worthwhile
     assert math.isnan(found.p)
     assert found.advice[0] == (
-        "Don't search yet: no answer of the 5 prompts is correct. Read some responses: either the answer form does "
-        "not read them correctly, or this model cannot do the task."
+        "Don't search yet: all 54 answers are 'positive', whatever the row is. Read a whole prompt: either it does not "
+        "ask what the labels say, or this model cannot do the task."
     )
+    fake.answer = lambda body: prompt_of(body)[:7]
+    assert study(fake, data=ps.Dataset(frame, target="label")).preflight().advice[0] == (
+        "Don't search yet: none of 54 answers to 4 prompts is correct. Read the rows above: either the labels do not "
+        "match the rows, or the answers are not read correctly, or this model cannot do the task."
+    )
+    fake.answer = "I cannot say"
+    assert study(fake).preflight().advice[0] == (
+        "Don't search yet: none of 54 answers to 4 prompts could be read. State the expected form in the prompt, or "
+        "use another answer form."
+    )
+
+
+def careful(body: Body) -> str:
+    """Answers that are always right with the careful instruction, otherwise for five prompts in ten."""
+    return str(right_in(10 if "care" in prompt_of(body) else 5)(body))
 
 
 def test_search_is_advised_where_it_can_pay(fake: InProcessExecutor) -> None:
-    """A default with room above, answers that fit their rows and enough test rows: go, with what was measured."""
-    fake.answer, fake.latency = right_in(7), 0.001
+    """A default with room above, another prompt that is better, and enough test rows: go, with what was measured."""
+    fake.answer, fake.latency = careful, 0.001
     found = study(fake).preflight()
-    assert found.worthwhile
+    assert (found.worthwhile, found.decision) == (True, "go")
     assert found.advice[0] == (
-        f"Go: the default prompt leaves room for {1 - found.score:.2f}, and there are 60 test rows: a true "
-        f"difference of {found.detectable:.2f} is detectable with 80% power."
+        "Go: the best other prompt scores 1.00 on 18 rows, the default 0.62 on 24, p = 0.0047; the default prompt "
+        "leaves room for 0.38, and there are 60 test rows: a true difference of "
+        f"{found.detectable:.2f} is detectable with 80% power."
     )
-    assert (found.calls, fake.count) == (58, 58)
-    assert (found.rows, found.prompts, found.repeated) == (18, 5, 4)
+    assert (found.calls, fake.count) == (57, 57)
+    assert (found.rows, found.prompts, found.repeated) == (24, 4, 3)
     assert found.low < found.score < found.high
     assert found.variance == pytest.approx(found.score * (1 - found.score))
     assert found.p < SIGNIFICANCE_LEVEL
@@ -85,6 +103,87 @@ def test_search_is_advised_where_it_can_pay(fake: InProcessExecutor) -> None:
     assert math.isnan(found.cost_usd)
 
 
+def test_too_few_answers_to_compare(fake: InProcessExecutor) -> None:
+    """Where no prompt is shown to be better, the advice says so, and with how many calls the search finds out."""
+    fake.answer = right_in(7)
+    found = study(fake).preflight()
+    assert (found.worthwhile, found.decision) == (False, "too few answers")
+    scores = "the best other prompt scores 0.78 on 18 rows, the default 0.79 on 24, p = 0.71"
+    assert found.advice[0] == (
+        f"Too few answers to tell whether another prompt is better ({scores}). The search finds out: 60 test rows show "
+        f"a difference of {found.detectable:.2f}."
+    )
+    planned = study(fake, data=data(600)).preflight(560).advice[0]
+    assert re.search(
+        r"default \d\.\d\d on \d+, p = \S+\)\. Give the search \d{3} calls, which find out: \d+ test rows show a "
+        r"difference of 0\.2\d\.$",
+        planned,
+    ), planned
+
+
+def test_prompts_that_answer_alike_are_told(fake: InProcessExecutor) -> None:
+    """Where other prompts get the same answers to the same rows, no search finds a better one among such."""
+    frame = data().frame()
+    wrong = {f"number {row}:" for row in range(0, 200, 3)}
+    right = right_in(10)
+
+    def answer(body: Body) -> str:
+        prompt = prompt_of(body)
+        return "positive" if any(name in prompt for name in wrong) else str(right(body))
+
+    fake.answer = answer
+    found = study(fake, data=ps.Dataset(frame, target="label")).preflight()
+    assert found.decision == "no"
+    assert found.advice[0] == (
+        "Don't search yet: the 3 other prompts that were tried score as the default does, with another score on 0 of "
+        "24 rows. Give the template options that differ more."
+    )
+
+
+@pytest.mark.parametrize(("calls", "answers", "p"), [(100, 4, ", p = 0.16 that they match their rows"), (40, 2, "")])
+def test_too_few_answers_to_tell_anything(fake: InProcessExecutor, calls: int, answers: int, p: str) -> None:
+    """With a handful of answers nothing is claimed, and a preflight of the calls that it asks for tells more."""
+    fake.answer = careful
+    found = study(fake).preflight(calls)
+    assert found.decision == "too few answers"
+    assert found.advice[0] == (
+        f"Too few answers to tell whether a search can pay ({answers} answers{p}): give 1,200 calls, of which a "
+        "preflight uses at most 5%."
+    )
+    assert study(fake).preflight(1200).decision == "go"
+
+
+def test_rows_are_shown_with_their_answers(fake: InProcessExecutor) -> None:
+    """The ten most suspicious rows stand above the advice: those whose answers agree on something else than the
+    target first; the data frame has them all."""
+    fake.answer = lambda body: "hm" if "number 7:" in prompt_of(body) else right_in(10)(body)
+    frame = data().frame()
+    frame.loc[[4, 9], "label"] = ["positive", "negative"]
+    found = study(fake, data=ps.Dataset(frame, target="label")).preflight()
+    table = found.rows_df()
+    assert list(table.columns) == ["row", "text", "target", "answers", "score"]
+    assert table["score"].is_monotonic_increasing
+    lines = repr(found).splitlines()
+    start = lines.index("rows and the answers that they got, the most suspicious first:")
+    assert lines[start + 1].split() == ["row", "text", "target", "answers"]
+    assert len(lines) == start + 2 + 10 + len(found.advice)
+    first = table.iloc[0]
+    said = f"{first['row']:>5}  {first['text'][:47]}…  {first['target']:<8}  {first['answers']}"
+    assert lines[start + 2] == said
+    assert first["row"] in (4, 7, 9)
+    assert "<th" in found._repr_html_()
+    assert str(first["answers"]) in found._repr_html_()
+
+
+def test_what_is_not_known_is_left_out(fake: InProcessExecutor) -> None:
+    """Where a metric gives no score, or a server counts no tokens, no number is made up and none is called nan."""
+    fake.answer = lambda body: completion(right_in(7)(body), usage={})
+    found = study(fake, metric=lambda answer, row: 1.0 if answer == row.target else 0.5).preflight(100)
+    assert "nan" not in repr(found)
+    assert "unknown" not in repr(found)
+    assert "  per request             0.00 s" in repr(found).splitlines()
+
+
 def test_search_is_advised_against_where_answers_do_not_fit_the_labels(fake: InProcessExecutor) -> None:
     """With labels that are not what the rows say no prompt helps, and the advice says why."""
     fake.answer = right_in(8)
@@ -92,10 +191,9 @@ def test_search_is_advised_against_where_answers_do_not_fit_the_labels(fake: InP
     assert not found.worthwhile
     assert found.p > 0.02
     assert found.advice[0] == (
-        "Don't search yet: it is not shown that answers match their own rows better than other rows "
-        f"(p = {found.p:.2g}, 5 prompts). Either the labels do not match the rows, or this model can hardly do the "
-        "task, or there are too few answers to tell. Read ten rows with their answers, then correct the labels or use "
-        "a stronger model."
+        f"Don't search yet: answers match their own rows hardly better than other rows (p = {found.p:.2g}, 54 answers "
+        "to 4 prompts). Either the labels do not match the rows, or this model can hardly do the task. Read the rows "
+        "above, then correct the labels or use a stronger model."
     )
 
 
@@ -115,14 +213,12 @@ def test_search_is_advised_against_where_nothing_could_be_shown(fake: InProcessE
     """With six test rows, or calls for no more, no verdict can be reached."""
     fake.answer = right_in(8)
     small = study(fake, data=data(20)).preflight()
-    assert (
-        "Don't search yet: 6 test rows cannot show that a prompt is better (a true difference of "
-        f"{small.detectable:.2f} is detectable with 80% power, and the default prompt leaves room for at most "
-        f"{1 - small.low:.2f}). Label more rows, allow more calls, or use cross_fit, which tests on all rows."
-    ) in small.advice
-    found = study(fake).preflight(40)
-    assert found.test_rows == 6
-    assert any(line.startswith("Don't search yet: 6 test rows cannot show that a prompt") for line in found.advice)
+    assert small.advice[0] == (
+        "Don't search yet: 6 test rows cannot show that a prompt is better (80% power for only a true difference of "
+        f"{small.detectable:.2f}, and the default prompt leaves room for at most {1 - small.low:.2f}). Label more "
+        "rows, or use cross_fit, which tests on all rows."
+    )
+    assert study(fake).preflight(40).test_rows == 6
 
 
 def test_unsteady_and_unread_answers_are_told(fake: InProcessExecutor) -> None:
@@ -153,7 +249,7 @@ def test_refused_requests_are_wrong_answers(fake: InProcessExecutor) -> None:
     fake.answer = lambda body: failure(400, "too long") if "number 1" in prompt_of(body) else right_in(10)(body)
     found = study(fake).preflight()
     assert found.errors > 0
-    assert (found.rows, found.score < 1.0) == (18, True)
+    assert (found.rows, found.score < 1.0) == (24, True)
     fake.answer = failure(400, "no such parameter")
     with pytest.raises(RequestRefused, match=r"bad_request: http://\S+ answered 400 for fake: no such parameter"):
         study(fake).preflight()
@@ -193,13 +289,16 @@ def test_parts_of_other_limits() -> None:
         calls=MAX_CALLS, tokens=50, usd=0.05, seconds=3.0
     )
     assert preflight_budget(ps.Budget(calls=10)) == ps.Budget(calls=1)
-    assert row_blocks(range(100), ps.Budget(calls=1)) == [range(1)]
-    assert [len(block) for block in row_blocks(range(30), ps.Budget(calls=60))] == [9, 9, 9, 3]
+    assert Layout.of(1).blocks_of(range(100)) == [range(1)]
+    whole = Layout.of(60)
+    assert whole.blocks_of(range(14)) == [range(6), range(6, 12), range(12, 14)]
+    assert (whole.further_of(range(14)), whole.further_of(range(100))) == (range(0), range(18, 30))
+    assert (whole.answers, Layout.of(20).further) == (54, 0)
 
 
 def test_metric_of_ones_own_is_called_once_a_row(fake: InProcessExecutor) -> None:
     """Such a metric may cost money, so it is not asked how answers fit other rows, and that is said."""
-    fake.answer = right_in(7)
+    fake.answer = careful
     called = []
 
     def metric(answer: Any, row: Any) -> bool:
@@ -217,8 +316,10 @@ def test_scores_without_limit_are_not_called_nearly_perfect(fake: InProcessExecu
     """A metric that may go beyond 1 is judged by what the test rows can show alone."""
     fake.answer = right_in(8)
     found = study(fake, metric=lambda answer, row: len(prompt_text(row)) / 3).preflight()
-    assert found.worthwhile
-    assert found.advice[0].startswith("Go: scores have no known limit, and there are 60 test rows: a true ")
+    assert found.advice[0].startswith("Don't search yet: the 3 other prompts that were tried score as the default does")
+    fake.answer = careful
+    found = study(fake, metric=lambda answer, row: 3.0 * (answer == row.target)).preflight()
+    assert "; scores have no known limit, and there are 60 test rows: a true difference of " in found.advice[0]
 
 
 def prompt_text(row: Any) -> str:

@@ -1,0 +1,52 @@
+"""Labels that no row has as its target, and targets that are no label: refused before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from prompt_search.answers.base import Answer, quoted
+from prompt_search.answers.label import Label
+from prompt_search.data.dataset import Dataset
+from prompt_search.data.rows import Row
+from prompt_search.errors import InputError
+from prompt_search.metrics.base import Metric
+from prompt_search.metrics.row import ReferenceMetric
+
+SHOWN = 5
+"""Number of labels, and of targets, that the error names."""
+
+
+def check_labels(answers: Iterable[Answer], metric: Metric, data: Dataset) -> None:
+    """Refuse labels by which some target can never be answered: its rows would be wrong with every prompt.
+
+    A label that no row has is fine. Only the package's own metrics that compare with the target are asked: another one
+    may count a label as right that is written otherwise.
+
+    Raises:
+        InputError: with the labels and the targets that do not fit.
+    """
+    if not isinstance(metric, ReferenceMetric) or metric.column is not None:
+        return
+    rows = {str(row.target): row for row in data.rows}
+    for answer in answers:
+        if not isinstance(answer, Label):
+            continue
+        missed = [target for target, row in rows.items() if not _can_be_right(answer.labels, metric, row)]
+        if missed:
+            unused = [label for label in answer.labels if not any(metric(label, row) for row in rows.values())]
+            labels = (
+                f"the labels {_named(unused)} are no target" if unused else f"the labels are {_named(answer.labels)}"
+            )
+            raise InputError(
+                f"the targets {_named(missed)} are no label of the answer form, so that their rows can never be right, "
+                f"and {labels}; write labels as the targets are, or correct the targets"
+            )
+
+
+def _can_be_right(labels: Sequence[str], metric: Metric, row: Row) -> bool:
+    return any(metric(label, row) for label in labels)
+
+
+def _named(texts: Sequence[str]) -> str:
+    """Some of the texts."""
+    return ", ".join(map(quoted, texts[:SHOWN])) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")

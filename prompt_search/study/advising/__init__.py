@@ -1,0 +1,1 @@
+"""What the few answers of a preflight mean."""

@@ -1,0 +1,59 @@
+"""The rows of a preflight, the most suspicious first."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from prompt_search import _html
+from prompt_search.data.rows import Row
+from prompt_search.evaluation.outcome import Outcome
+from prompt_search.llm.failures import kind_of
+from prompt_search.report.row_answers import ANSWER_WIDTH, AnsweredRow
+
+
+def answered_rows(
+    outcomes: Iterable[Outcome], rows: Sequence[Row], fields: Sequence[str], responses: Mapping[str, str]
+) -> tuple[AnsweredRow, ...]:
+    """The rows of some outcomes, the most suspicious first: those on which prompts agree and are wrong.
+
+    Args:
+        outcomes: the outcomes.
+        rows: all rows.
+        fields: the fields that are shown.
+        responses: the text of each response, by its key: what an answer is shown as that could not be read.
+    """
+    of_row: defaultdict[int, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        of_row[outcome.row].append(outcome)
+    found = [_answered(rows[row], row, each, fields, responses) for row, each in of_row.items()]
+    return tuple(sorted(found, key=_trust))
+
+
+def _answered(
+    data: Row, row: int, outcomes: Sequence[Outcome], fields: Sequence[str], responses: Mapping[str, str]
+) -> AnsweredRow:
+    scores = [outcome.score for outcome in outcomes if outcome.score is not None]
+    counted = Counter(_said(outcome, responses) for outcome in outcomes)
+    return AnsweredRow(
+        row=row,
+        text=" | ".join(str(data[name]) for name in fields),
+        target=str(data.target),
+        answers=tuple(counted.most_common()),
+        score=sum(scores) / len(scores) if scores else None,
+    )
+
+
+def _said(outcome: Outcome, responses: Mapping[str, str]) -> str:
+    """An answer in a few words."""
+    if outcome.error is not None:
+        return f"no answer: {kind_of(outcome.error)}"
+    if outcome.unparsed:
+        return f"unread: {_html.clipped(responses.get(outcome.key, ''), ANSWER_WIDTH)}"
+    return _html.clipped(str(outcome.answer), ANSWER_WIDTH)
+
+
+def _trust(found: AnsweredRow) -> tuple[float, float, int]:
+    """What rows are sorted by: how right the answers are, how little wrong ones agree, the position."""
+    agreement = found.answers[0][1] if found.answers else 0
+    return (1.0 if found.score is None else found.score), -agreement, found.row
