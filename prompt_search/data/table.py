@@ -151,6 +151,14 @@ def _side(value: Any, index: int, column: str, origin: Origin) -> str:
     return side
 
 
+def plain_value(value: Any) -> Any:
+    """The value as plain Python; as text where a row could not hold it."""
+    try:
+        return _plain(value)
+    except ValueError:
+        return str(value)
+
+
 def _is_missing(value: Any) -> bool:
     """Whether a target is empty."""
     return not value.strip() if isinstance(value, str) else value is None or value == [] or value == {}
