@@ -110,6 +110,11 @@ def render_messages(
 def _explain(error: Exception) -> str:
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, jinja2.UndefinedError) and error.message == "'labels' is undefined":
+        return (
+            "the labels come from the data of a study: study.space(), or template.with_context({'labels': [...]}) "
+            "without one"
+        )
     if isinstance(error, jinja2.UndefinedError):
         return f"undefined variable: {error.message}; pass it in context= or correct the name"
     if isinstance(error, RecursionError):

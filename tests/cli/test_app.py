@@ -165,8 +165,10 @@ def test_help_imports_nothing_heavy() -> None:
         (("run",), "Missing argument 'file'; see: prompt-search run --help"),
         (
             ("init", "reviews.csv"),
-            "reviews.csv: the column with the correct answers is not named; type: prompt-search init reviews.csv "
-            "--target label",
+            (
+                "reviews.csv: the column with the correct answers is not named; type: prompt-search init reviews.csv "
+                "--target label"
+            ),
         ),
         (
             ("run", "study.py", "--calls", "-5"),
