@@ -11,7 +11,7 @@ from jinja2.runtime import Context
 
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
-from prompt_search.prompts.prompt_runtime import ChatBlock, finalize
+from prompt_search.prompts.prompt_runtime import ChatBlock, finalize, tojson
 from prompt_search.prompts.sandbox.jinja_sandbox import Sandbox
 from prompt_search.prompts.sandbox.steps import allowance, refusing
 
@@ -52,6 +52,7 @@ def environment() -> Sandbox:
         lstrip_blocks=True,
         autoescape=False,
         finalize=finalize,
+        filters={"tojson": tojson},
     )
 
 

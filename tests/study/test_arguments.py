@@ -50,12 +50,12 @@ def test_answer_may_be_given_by_name_or_class() -> None:
     objects = ps.Dataset([{"q": f"q {i}", "fields": {"a": i}} for i in range(20)], target="fields")
     for given in ("label", ps.Label, ["bad", "good"], ps.Label(["bad", "good"])):
         assert study(answer=given).answers == [ps.Label(["bad", "good"])]
-    for given in ("number", ps.Number):
-        assert study(template="{{ row.q }}", data=numbers, answer=given).answers == [ps.Number()]
-    for given in ("text", ps.Text):
-        assert study(answer=given).answers == [ps.Text()]
-    for given in ("json", ps.Json):
-        (form,) = study(template="{{ row.q }}", data=objects, answer=given).answers
+    for number in ("number", ps.Number):
+        assert study(template="{{ row.q }}", data=numbers, answer=number).answers == [ps.Number()]
+    for text in ("text", ps.Text):
+        assert study(answer=text).answers == [ps.Text()]
+    for json_form in ("json", ps.Json):
+        (form,) = study(template="{{ row.q }}", data=objects, answer=json_form).answers
         assert isinstance(form, ps.Json)
         assert form.json_schema["properties"] == {"a": {"type": "integer"}}
     assert [form.name for form in study(answer=ps.choice(["label", ps.Text])).answers] == ["label", "text"]
@@ -102,6 +102,9 @@ def answers_alone(answer: object) -> bool:
     return bool(answer)
 
 
+TEXTS: list[Any] = ["600", "Hi {{ row.text }}"]
+"""Texts in place of a number and of a dict, which a type checker would refuse."""
+
 TRIED: dict[str, tuple[Callable[[], object], str]] = {
     "template: a wrong name": (lambda: study(template="clasify"), "cannot read the template.*give a file or one of"),
     "template: a prompt": (lambda: study(template=7), "template= takes a Template, .* or a file's path, not 7; give"),
@@ -142,12 +145,12 @@ TRIED: dict[str, tuple[Callable[[], object], str]] = {
         "does not take two arguments; write one such",
     ),
     "run without a budget": (lambda: study().run(), r"run needs a budget, none was given; give .* study.run\(600\)"),
-    "run with a text": (lambda: study().run("600"), "run needs a budget, not '600'; give a number of calls"),
+    "run with a text": (lambda: study().run(TEXTS[0]), "run needs a budget, not '600'; give a number of calls"),
     "estimate without": (
         lambda: study().estimate(),
         r"estimate needs a budget, none was.* study.estimate\(600\)",
     ),
-    "Budget of a text": (lambda: ps.Budget("600"), "must be a number, got calls='600'; give one such as calls=600"),
+    "Budget of a text": (lambda: ps.Budget(TEXTS[0]), "must be a number, got calls='600'; give one such as calls=600"),
     "test: a data set": (lambda: study(test=DATA), r"put all rows into one table.* Dataset\(..., split=COLUMN\)"),
     "test: a text": (lambda: study(test="30%"), "takes a number, a share or a list of row numbers, not '30%'"),
     "seed: none": (lambda: study(seed=None), "seed= takes a whole number, not a NoneType; give one such as 0"),
@@ -158,7 +161,7 @@ TRIED: dict[str, tuple[Callable[[], object], str]] = {
         r"a list or dict of options, .*write ps.choice\(\['a', 'b'\]\)",
     ),
     "choice of one text": (lambda: ps.choice("gpt"), r"got 'gpt'; write ps.choice\(\['gpt'\]\)"),
-    "enqueue a text": (lambda: study().enqueue("Hi {{ row.text }}"), "give a text as prompt=..."),
+    "enqueue a text": (lambda: study().enqueue(TEXTS[1]), "give a text as prompt=..."),
     "space without labels": (
         lambda: ps.Template("{{ labels | join }} {{ row.text }}").space(),
         r"labels come from the data of a study: study.space\(\), or template.with_context",
