@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -87,6 +88,25 @@ class Fields(BuiltInMetric):
                 f"there are: {listed(sorted(fields))}"
             )
 
+    def check_targets(self, rows: Sequence[Row]) -> None:
+        """Check before a run that the targets are JSON objects, and that some of them have each path of ``only`` and
+        ``compare``.
+
+        Raises:
+            InputError: a target is no object, or a path is in none of them.
+        """
+        paths: dict[str, None] = {}
+        for row in rows:
+            expected = row.target if self.column is None else row[self.column]
+            for accepted in references(expected):
+                paths |= dict.fromkeys(path for path, _ in self._leaves(self._object(accepted)))
+        for wanted in (*(self.only or ()), *(self.compare or ())):
+            if not any(path == wanted or path.startswith(f"{wanted}.") for path in paths):
+                raise InputError(
+                    f"the metric {self.name} names the field {wanted!r}, which no target has; there are: "
+                    f"{listed(list(paths)[:20])}"
+                )
+
     def __call__(self, answer: Any, row: Row) -> Score:
         found = self.outcomes(answer, row.target if self.column is None else row[self.column])
         told = (
@@ -101,15 +121,17 @@ class Fields(BuiltInMetric):
         Raises:
             InputError: the target is no JSON object.
         """
-        expected = [json_object(accepted) for accepted in references(target)]
-        if not expected or None in expected:
+        given = json_object(answer)
+        return max((self._outcomes(given, self._object(each)) for each in references(target) or [None]), key=_share)
+
+    def _object(self, target: Any) -> dict[str, Any]:
+        found = json_object(target)
+        if found is None:
             raise InputError(
                 f"the metric {self.name} needs a JSON object to compare with, not {_short(target)}; correct the "
                 "target, or use another metric"
             )
-        given = json_object(answer)
-        found = [self._outcomes(given, accepted) for accepted in expected if accepted is not None]
-        return max(found, key=_share)
+        return found
 
     def _outcomes(self, answer: Mapping[str, Any] | None, target: Mapping[str, Any]) -> dict[str, Outcome]:
         wanted, given = dict(self._leaves(target)), dict(self._leaves(answer or {}))
@@ -118,7 +140,7 @@ class Fields(BuiltInMetric):
             paths = dict.fromkeys(path for path in paths if self._counts(path))
         # Nothing is right in an answer that cannot be read, a null of the target included.
         return {
-            path: self._outcome(path, given.get(path), wanted.get(path)) if answer is not None else "missing"
+            path: self._outcome(path, given.get(path), wanted.get(path)) if answer is not None else "wrong"
             for path in paths
         }
 
@@ -159,6 +181,21 @@ class Fields(BuiltInMetric):
 
 
 fields = Fields()
+
+
+def fields_of(text: str) -> Fields | None:
+    """The metric whose text this is, as a stored study has it; None for another metric.
+
+    >>> fields_of(repr(Fields(["total"], relative=0.1))) == Fields(["total"], relative=0.1), fields_of("exact")
+    (True, None)
+    """
+    try:
+        call = ast.parse(text, mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != Fields.__name__:
+            return None
+        return Fields(**{str(given.arg): ast.literal_eval(given.value) for given in call.keywords})
+    except (SyntaxError, ValueError, TypeError):  # the text of a function, or of another version's metric
+        return None
 
 
 def _share(found: Mapping[str, Outcome]) -> float:

@@ -200,10 +200,11 @@ def metric_of(given: Metric | MetricName | None, answer: Answer | Options | None
             if read_json and target_kind([row.target for row in data.rows]) == "JSON objects"
             else metrics.exact
         )
-    if isinstance(given, str):
-        return _metric_named(given)
-    _check_takes_two(given)
-    return given
+    metric: Metric = _metric_named(given) if isinstance(given, str) else given
+    _check_takes_two(metric)
+    if isinstance(metric, metrics.Fields):
+        metric.check_targets(data.rows)
+    return metric
 
 
 def _metric_named(name: str) -> Metric:

@@ -200,6 +200,8 @@ def test_what_init_writes_runs_at_once(
     result = ps.open_result(f"sqlite:///{tmp_path / name.partition('.')[0]}.db", name.partition(".")[0])
     assert result.test_score(0).mean == 1.0
     assert server.count <= 80
+    if FILES[name][0] == "order":
+        assert set(result.fields_df()["field"]) == {"item", "count", "to.city", "to.zip", "tags"}
 
 
 def test_default_prompt_names_everything_that_an_answer_needs(tmp_path: Path) -> None:

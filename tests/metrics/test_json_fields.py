@@ -36,8 +36,8 @@ ANSWERS: dict[str, tuple[Any, float, str]] = {
     "wrong and missing": ({"item": "Chair", "total": 120.5, "tags": []}, 0.4, "wrong: item; missing: to.city, tags"),
     "extra": ({**TARGET, "to": {"city": "New York", "zip": "1"}, "x": 1}, 4 / 6, "extra: to.zip, x"),
     "nested in another way": ({**TARGET, "to": "New York"}, 4 / 6, "missing: to.city; extra: to"),
-    "no object": ("Desk", 0.0, "missing: item, total, to.city, to.zip, tags"),
-    "a list": ([TARGET], 0.0, "missing: item, total, to.city, to.zip, tags"),
+    "no object": ("Desk", 0.0, "wrong: item, total, to.city, to.zip, tags"),
+    "a list": ([TARGET], 0.0, "wrong: item, total, to.city, to.zip, tags"),
 }
 
 
@@ -83,7 +83,7 @@ def test_unreadable_answer_scores_nothing() -> None:
     import asyncio
 
     assert asyncio.run(_scored(Unparsed("not JSON"))) == 0.0
-    assert set(metrics.fields.outcomes(Unparsed("not JSON"), TARGET).values()) == {"missing"}
+    assert set(metrics.fields.outcomes(Unparsed("not JSON"), TARGET).values()) == {"wrong"}
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

@@ -102,6 +102,7 @@ def answers_alone(answer: object) -> bool:
     return bool(answer)
 
 
+OBJECTS = ps.Dataset([{"text": f"film {i}", "mood": {"a": i}} for i in range(9)], target="mood")
 TEXTS: list[Any] = ["600", "Hi {{ row.text }}"]
 """Texts in place of a number and of a dict, which a type checker would refuse."""
 
@@ -143,6 +144,16 @@ TRIED: dict[str, tuple[Callable[[], object], str]] = {
     "metric: one argument": (
         lambda: study(metric=answers_alone),
         "does not take two arguments; write one such",
+    ),
+    "metric: fields of labels": (
+        lambda: study(metric="fields"),
+        "needs a JSON object to compare with, not 'bad'; correct",
+    ),
+    "metric: a wrong field": (
+        lambda: study(
+            data=[{"text": str(i), "mood": {"a": i}} for i in range(9)], target="mood", metric=metrics.Fields(["b"])
+        ),
+        "names the field 'b', which no target has; there are: a",
     ),
     "run without a budget": (lambda: study().run(), r"run needs a budget, none was given; give .* study.run\(600\)"),
     "run with a text": (lambda: study().run(TEXTS[0]), "run needs a budget, not '600'; give a number of calls"),
