@@ -41,7 +41,7 @@ def _asked_target(data: Path, output: Path) -> str:
     Raises:
         InputError: there is nobody to ask; the message has the line to type.
     """
-    from prompt_search.cli.target_column import described, proposed_target
+    from prompt_search.cli.scaffold import described, proposed_target
     from prompt_search.data.columns import read_columns
     from prompt_search.errors import InputError
 

@@ -15,7 +15,7 @@ from prompt_search.data.rows import references
 from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.metrics.json_fields import Fields, fields_of
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.results import breakdowns, field_tables, tables
+from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation, stored_calls, stored_rows
 from prompt_search.results.frames import answer_text, with_columns_of
 from prompt_search.storage.database import shown_url
@@ -244,7 +244,7 @@ class StudyTables:
         """Recall, precision and bias of each label, on the same rows as `confusion_df`."""
         return breakdowns.labels_frame(self._reported_rows(trial))
 
-    @with_columns_of(field_tables.fields_frame)
+    @with_columns_of(breakdowns.fields_frame)
     def fields_df(self, trial: int | None = None) -> pd.DataFrame:
         """How often each field of JSON answers is right, as the metric `Fields` compares them.
 
@@ -257,7 +257,7 @@ class StudyTables:
         scored = self._default_and_winner() if trial is None else self._reported_rows(trial)
         if any(json_object(each) is None for target in scored["target"] for each in references(target)):
             raise StudyError(f"the targets of study {self.name!r} are no JSON objects, so there are no fields to count")
-        return field_tables.fields_frame(scored, fields_of(str(self.identity["metric"])) or Fields())
+        return breakdowns.fields_frame(scored, fields_of(str(self.identity["metric"])) or Fields())
 
     @with_columns_of(breakdowns.slices_frame)
     def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prompt_search.cli.target_column import described, proposed_target
+from prompt_search.cli.scaffold import described, proposed_target
 from tests.cli.helpers import Ran, on_terminal
 
 ROWS = [{"id": i, "text": f"text number {i}", "intent": "ab"[i % 2], "note": None} for i in range(20)]

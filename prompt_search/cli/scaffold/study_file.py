@@ -13,8 +13,8 @@ from prompt_search.answers import Label
 from prompt_search.answers.inferred_schema import schema_of
 from prompt_search.answers.reading.number_reading import number_in
 from prompt_search.answers.target_kinds import TargetKind, json_object, target_kind
-from prompt_search.cli.scaffold_template import template_text
-from prompt_search.cli.target_column import tells_rows_apart
+from prompt_search.cli.scaffold.target_column import tells_rows_apart
+from prompt_search.cli.scaffold.template_text import template_text
 from prompt_search.data.dataset import Dataset
 from prompt_search.data.rows import listed, references
 from prompt_search.errors import InputError
