@@ -74,7 +74,7 @@ class Prompt:
         Raises:
             InputError: it is no row, or lacks a field that the prompt shows.
         """
-        shown = list(dict.fromkeys(field for _, field, _ in row_fields_used(environment().parse(self.source))))
+        shown = {field: line for line, field, _ in reversed(list(row_fields_used(environment().parse(self.source))))}
         if isinstance(row, str) or not hasattr(row, "__contains__"):
             written = ", ".join(f"{field!r}: ..." for field in shown)
             raise InputError(f"a row is a dict of its fields, not {clipped(repr(row))}; write {{{written}}}")
@@ -82,7 +82,9 @@ class Prompt:
         if missing:
             lacking = ", ".join(map(repr, missing))
             raise TemplateError(
-                f"the row has no field {lacking}, which the prompt shows; it has: {listed(row)}", template=self.name
+                f"the row has no field {lacking}, which the prompt shows; it has: {listed(row)}",
+                template=self.name,
+                line=shown[missing[0]],
             )
 
     def messages(self, row: Any) -> list[dict[str, str]]:
