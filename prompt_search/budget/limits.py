@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 
 from prompt_search.budget.spending import Spending
 from prompt_search.errors import InputError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Budget:
     """The limits of what one run may spend, the test of the winner included.
 
@@ -25,11 +25,12 @@ class Budget:
     Raises:
         InputError: no limit is given, one is not above 0, or calls or tokens are not whole numbers.
 
-    >>> Budget(calls=600)
-    Budget(calls=600)
+    >>> Budget(calls=600) == Budget(600)
+    True
     """
 
     calls: int | None = None
+    _: KW_ONLY
     tokens: int | None = None
     usd: float | None = None
     seconds: float | None = None
@@ -38,6 +39,8 @@ class Budget:
         if not self.limits:
             raise InputError("a budget needs at least one limit; give calls=, tokens=, usd= or seconds=")
         for name, limit in self.limits.items():
+            if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+                raise InputError(f"a budget must be a number, got {name}={limit!r}; give one such as {name}=600")
             if not limit > 0:
                 raise InputError(f"a budget must be above 0, got {name}={limit}; give a larger one")
             if name in ("calls", "tokens") and not isinstance(limit, int):

@@ -26,6 +26,7 @@ TABLES = (
     "progress",
     "confusion",
     "labels",
+    "fields",
 )
 """Names of the tables that ``show --table`` prints; each is a method of a result with the suffix ``_df``."""
 

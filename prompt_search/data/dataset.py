@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
 from prompt_search.data.hub import is_hub, read_hub
-from prompt_search.data.readers import read_file, read_frame
+from prompt_search.data.readers import AnyTable, read_file, read_table
 from prompt_search.data.rows import references
 from prompt_search.data.splits import (
     MINIMUM_ROWS,
@@ -38,7 +38,7 @@ class Dataset:
 
     Args:
         frame: a pandas DataFrame, or anything with ``to_pandas`` (a Hugging Face or polars table), of shape
-            (rows, columns).
+            (rows, columns); or a list of dicts (rows), or a dict of lists (columns).
         target: name of the target column, after renaming.
         columns: new names, template field to source column; the other columns keep their names.
         name: name of the data set, which errors show.
@@ -66,14 +66,14 @@ class Dataset:
 
     def __init__(
         self,
-        frame: Any,
+        frame: AnyTable,
         *,
         target: str,
         columns: Mapping[str, str] | None = None,
         name: str = "data",
         split: str | None = None,
     ) -> None:
-        self._fill(read_frame(frame, name), target=target, columns=columns or {}, name=name, split=split)
+        self._fill(read_table(frame, name), target=target, columns=columns or {}, name=name, split=split)
 
     @classmethod
     def read(
@@ -83,6 +83,9 @@ class Dataset:
         target: str,
         columns: Mapping[str, str] | None = None,
         split: str | None = None,
+        sep: str | None = None,
+        encoding: str | None = None,
+        nrows: int | None = None,
     ) -> Dataset:
         """Read csv, tsv, jsonl (ndjson), json (a list of objects) or parquet, in UTF-8, or in UTF-16 with a BOM; or a
         data set of the Hugging Face Hub.
@@ -99,14 +102,20 @@ class Dataset:
             target: as in `Dataset`.
             columns: as in `Dataset`.
             split: as in `Dataset`.
+            sep: the character between the columns of a csv or tsv file, if the header does not show it.
+            encoding: the encoding of a text file without byte order mark, such as ``cp1252``.
+            nrows: number of rows to read from the start; default: all.
 
         Raises:
+            InputError: ``sep``, ``encoding`` or ``nrows`` is wrong.
             DataError: as in `Dataset`, with the line on which the row starts; or a file that is missing, empty, broken,
                 not UTF-8, or of an unknown kind.
             MissingExtra: a parquet file, and pyarrow is not installed; or an address of the hub, and the package that
                 reads it is not.
         """
-        table = read_hub(str(path)) if is_hub(path) else read_file(Path(path))
+        table = read_hub(str(path)) if is_hub(path) else read_file(Path(path), sep=sep, encoding=encoding)
+        if nrows is not None:
+            table = table.first(nrows)
         dataset = cls.__new__(cls)
         dataset._fill(table, target=target, columns=columns or {}, name=Path(path).stem, split=split)
         return dataset

@@ -12,7 +12,7 @@ from typing import Any, Final
 from prompt_search.data.origin import Origin
 from prompt_search.data.table import Table, clean_names
 from prompt_search.data.text_file import read_text
-from prompt_search.errors import DataError
+from prompt_search.errors import DataError, InputError
 
 _DELIMITERS: Final = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
 """The delimiters that are found by the header, and how errors call them."""
@@ -23,29 +23,37 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _Records = list[tuple[int, list[str]]]
 
 
-def read_csv(path: Path) -> Table:
+def read_csv(path: Path, sep: str | None = None, encoding: str | None = None) -> Table:
     """The table in a csv file.
+
+    Args:
+        path: the file.
+        sep: what separates the columns; default: what the header shows.
+        encoding: see `read_text`.
 
     Raises:
         DataError: the file is missing, empty or broken.
+        InputError: ``sep`` is not one character, or the encoding is unknown.
     """
-    return _read(path, ",")
+    return _read(path, ",", sep, encoding)
 
 
-def read_tsv(path: Path) -> Table:
+def read_tsv(path: Path, sep: str | None = None, encoding: str | None = None) -> Table:
     """The table in a tsv file; see `read_csv`."""
-    return _read(path, "\t")
+    return _read(path, "\t", sep, encoding)
 
 
-def _read(path: Path, usual: str) -> Table:
-    text, file = read_text(path), str(path)
+def _read(path: Path, usual: str, sep: str | None, encoding: str | None) -> Table:
+    if sep is not None and (len(sep) != 1 or sep in '"\r\n'):
+        raise InputError(f"sep= is one character that separates columns, such as ';' or '|', not {sep!r}; correct it")
+    text, file = read_text(path, encoding), str(path)
     # The limit of 131,072 characters for a field is global; the reader itself has no option for it.
     limit = csv.field_size_limit(sys.maxsize)
     try:
         told = _SEPARATOR_LINE.match(text)
         lines = [line + "\n" for line in text.split("\n")]  # U+2028 and the like are text
         skipped = 1 if told else 0
-        delimiter = told[1] if told else _delimiter(lines, usual, file)
+        delimiter = sep or (told[1] if told else _delimiter(lines, usual, file))
         records = _records(lines[skipped:], delimiter, file, skipped)
     finally:
         csv.field_size_limit(limit)

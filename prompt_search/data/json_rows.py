@@ -17,23 +17,23 @@ _LIST_OF_OBJECTS = re.compile(r"\s*\[\s*\{")
 _LINES_OF_OBJECTS = re.compile(r"\s*\{.*\}[ \t\r]*,?[ \t\r]*\n\s*\{")
 
 
-def read_json(path: Path) -> Table:
+def read_json(path: Path, encoding: str | None = None) -> Table:
     """The table in a json file. One object a line, as in jsonl, is taken too.
 
     Raises:
         DataError: the file is missing, empty or broken.
     """
-    text = read_text(path)
+    text = read_text(path, encoding)
     return _from_lines(text, str(path)) if _LINES_OF_OBJECTS.match(text) else _from_list(text, str(path))
 
 
-def read_jsonl(path: Path) -> Table:
+def read_jsonl(path: Path, encoding: str | None = None) -> Table:
     """The table in a jsonl file. A list of objects, as in json, is taken too; a comma may end a line.
 
     Raises:
         DataError: the file is missing, empty or broken.
     """
-    text = read_text(path)
+    text = read_text(path, encoding)
     return _from_list(text, str(path)) if _LIST_OF_OBJECTS.match(text) else _from_lines(text, str(path))
 
 

@@ -6,13 +6,13 @@ import math
 import string
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from prompt_search.data.origin import Origin
 from prompt_search.data.rows import Row, listed
 from prompt_search.data.splits import is_categorical
-from prompt_search.errors import DataError
+from prompt_search.errors import DataError, InputError
 
 _AROUND_NAMES: Final = string.whitespace + "\u00a0\u200b\u2060\ufeff"
 """What is left out at both ends of a column's name: it comes from spreadsheets and joined files, and nobody sees it."""
@@ -36,6 +36,16 @@ class Table:
     names: list[str]
     records: list[dict[str, Any]]
     text: bool = False
+
+    def first(self, rows: int) -> Table:
+        """The table with its first rows alone.
+
+        Raises:
+            InputError: the number of rows is below 1.
+        """
+        if rows < 1:
+            raise InputError(f"the number of rows must be at least 1, not {rows}; give 1 or more")
+        return replace(self, records=self.records[:rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +164,14 @@ def _side(value: Any, index: int, column: str, origin: Origin) -> str:
             index, f"the split column {column!r} must hold 'search' or 'test', not {value!r}; correct it"
         )
     return side
+
+
+def plain_value(value: Any) -> Any:
+    """The value as plain Python; as text where a row could not hold it."""
+    try:
+        return _plain(value)
+    except ValueError:
+        return str(value)
 
 
 def _is_missing(value: Any) -> bool:

@@ -6,7 +6,7 @@ import codecs
 from pathlib import Path
 from typing import Final
 
-from prompt_search.errors import DataError
+from prompt_search.errors import DataError, InputError
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -43,25 +43,31 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, encoding: str | None = None) -> str:
     r"""The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
     Byte order marks at the start of any line are left out: they are there where files were joined. A file whose lines
     end in ``\r`` alone gets newlines.
 
+    Args:
+        path: the file.
+        encoding: the encoding of a file without byte order mark, by Python's name; default: UTF-8.
+
     Raises:
         DataError: the file is missing, unreadable, empty, or no text in these encodings.
+        InputError: the encoding is unknown.
     """
+    given = _known_encoding(encoding)
     content = read_bytes(path)
     for start, kind in _OTHER_KINDS:
         if content.startswith(start):
             raise DataError(f"the file is {kind}", file=str(path))
-    mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
+    mark, used = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", given))
     content = content.removeprefix(mark)
     try:
-        text = content.decode(encoding)
+        text = content.decode(used)
     except UnicodeDecodeError as error:
-        raise _undecodable(content, encoding, error, str(path)) from None
+        raise _undecodable(content, used, error, str(path)) from None
     if "\0" in text[:1_000] and text[:1_000].count("\0") * 3 > len(text[:1_000]):
         raise DataError("the file looks like UTF-16 without a byte order mark; save it as UTF-8", file=str(path))
     if "\n" not in text:
@@ -72,11 +78,21 @@ def read_text(path: Path) -> str:
     return text
 
 
+def _known_encoding(encoding: str | None) -> str:
+    """Python's name of an encoding; UTF-8 by default."""
+    try:
+        return "utf-8" if encoding is None else codecs.lookup(encoding).name
+    except LookupError:
+        raise InputError(f"the encoding {encoding!r} is not known; give one such as utf-8 or cp1252") from None
+
+
 def _undecodable(content: bytes, encoding: str, error: UnicodeDecodeError, file: str) -> DataError:
-    if encoding != "utf-8":
+    if encoding.startswith(("utf-16", "utf-32")):
         return DataError(f"the file is not whole {encoding[:6].upper()}; save it as UTF-8", file=file)
     line = content.count(b"\n", 0, error.start) + 1
     byte = content[error.start : error.start + 1]
+    if encoding != "utf-8":
+        return DataError(f"the byte 0x{byte[0]:02x} is not {encoding}; give the file's encoding=", file=file, line=line)
     meant = byte.decode("cp1252", "replace")
     hint = "" if meant == "\ufffd" else f" (in Windows-1252 it is {meant!r})"
     return DataError(f"the byte 0x{byte[0]:02x} is not UTF-8{hint}; save the file as UTF-8", file=file, line=line)

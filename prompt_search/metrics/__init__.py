@@ -12,6 +12,7 @@ mean of the scores is the metric.
 
 from prompt_search.metrics.base import Metric, Score, check, metric_name, score
 from prompt_search.metrics.corpus import Corpus, WorstSlice, corpus_bleu, kappa, macro_f1, matthews
+from prompt_search.metrics.json_fields import Fields, fields
 from prompt_search.metrics.ranges import UNBOUNDED, Range, metric, metric_range
 from prompt_search.metrics.row import (
     MOST_MARGIN,
@@ -38,6 +39,7 @@ __all__ = [
     "Chrf",
     "Corpus",
     "Exact",
+    "Fields",
     "Includes",
     "Metric",
     "Numeric",
@@ -51,6 +53,7 @@ __all__ = [
     "chrf",
     "corpus_bleu",
     "exact",
+    "fields",
     "includes",
     "kappa",
     "macro_f1",

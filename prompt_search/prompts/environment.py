@@ -11,7 +11,7 @@ from jinja2.runtime import Context
 
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
-from prompt_search.prompts.prompt_runtime import ChatBlock, finalize
+from prompt_search.prompts.prompt_runtime import ChatBlock, finalize, tojson
 from prompt_search.prompts.sandbox.jinja_sandbox import Sandbox
 from prompt_search.prompts.sandbox.steps import allowance, refusing
 
@@ -52,6 +52,7 @@ def environment() -> Sandbox:
         lstrip_blocks=True,
         autoescape=False,
         finalize=finalize,
+        filters={"tojson": tojson},
     )
 
 
@@ -110,6 +111,11 @@ def render_messages(
 def _explain(error: Exception) -> str:
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, jinja2.UndefinedError) and error.message == "'labels' is undefined":
+        return (
+            "the labels come from the data of a study: study.space(), or template.with_context({'labels': [...]}) "
+            "without one"
+        )
     if isinstance(error, jinja2.UndefinedError):
         return f"undefined variable: {error.message}; pass it in context= or correct the name"
     if isinstance(error, RecursionError):

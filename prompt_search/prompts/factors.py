@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ class Options:
     names: tuple[str, ...] | None = None
 
 
-def choice(options: Sequence[Any] | Mapping[str, Any]) -> Options:
+def choice(options: Sequence[Any] | Mapping[str, Any], *others: Any) -> Options:
     """A choice for a request parameter, the model or the answer form; the first option is the default.
 
     A mapping gives each option a name, and tables show the names.
@@ -34,11 +34,19 @@ def choice(options: Sequence[Any] | Mapping[str, Any]) -> Options:
     ('cold', 'warm')
 
     Raises:
-        InputError: there is no option, or an option is given twice.
+        InputError: there is no option, an option is given twice, or the options are no list.
     """
+    if others or isinstance(options, str) or not isinstance(options, Iterable):
+        given = ", ".join(_shown(option) for option in (options, *others))
+        raise InputError(f"ps.choice takes a list or dict of options, got {given}; write ps.choice([{given}])")
     values = tuple(options.values()) if isinstance(options, Mapping) else tuple(options)
     check_options(values, "ps.choice")
     return Options(values, tuple(options) if isinstance(options, Mapping) else None)
+
+
+def _shown(option: Any) -> str:
+    text = repr(option)
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def check_options(values: Sequence[Any], where: str) -> None:

@@ -18,17 +18,19 @@ import jinja2
 
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
-from prompt_search.answers.base import Answer
-from prompt_search.errors import InputError
+from prompt_search.answers.base import Answer, clipped
+from prompt_search.data.rows import listed
+from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.asking import Askable
-from prompt_search.prompts.environment import compile_source, render_messages
+from prompt_search.prompts.environment import compile_source, environment, render_messages
 from prompt_search.prompts.export import prompt_files
 from prompt_search.prompts.export.outline import as_jinja, decided_by_row, for_people, needs_template, outline
 from prompt_search.prompts.export.promptfoo import promptfoo_text
 from prompt_search.prompts.export.python_source import python_source
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.prompt_runtime import nearest
+from prompt_search.prompts.static_checks import row_fields_used
 
 if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
@@ -68,7 +70,30 @@ class Prompt(Askable):
 
     def render(self, row: Any) -> tuple[Message, ...]:
         """The messages for one row (a mapping of its fields, without the target)."""
-        return render_messages(self._compiled, {"row": row, "nearest": nearest})
+        try:
+            return render_messages(self._compiled, {"row": row, "nearest": nearest})
+        except TemplateError:
+            self._check_row(row)
+            raise
+
+    def _check_row(self, row: Any) -> None:
+        """Say what is wrong with a row that the prompt cannot be rendered for.
+
+        Raises:
+            InputError: it is no row, or lacks a field that the prompt shows.
+        """
+        shown = {field: line for line, field, _ in reversed(list(row_fields_used(environment().parse(self.source))))}
+        if isinstance(row, str) or not hasattr(row, "__contains__"):
+            written = ", ".join(f"{field!r}: ..." for field in shown)
+            raise InputError(f"a row is a dict of its fields, not {clipped(repr(row))}; write {{{written}}}")
+        missing = [field for field in shown if field not in row]
+        if missing:
+            lacking = ", ".join(map(repr, missing))
+            raise TemplateError(
+                f"the row has no field {lacking}, which the prompt shows; it has: {listed(row)}",
+                template=self.name,
+                line=shown[missing[0]],
+            )
 
     def messages(self, row: Any) -> list[dict[str, str]]:
         """The messages for one row, as the openai client takes them.

@@ -56,6 +56,11 @@ def finalize(value: object) -> object:
     return "" if value is None else value
 
 
+def tojson(value: object, indent: int | None = None) -> str:
+    """The filter ``tojson``: JSON with the keys in their order, in which no character is escaped for HTML."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
 def compiled(source: str) -> Template:
     """A prompt's source as a template that `chat_messages` renders."""
     environment = ImmutableSandboxedEnvironment(
@@ -65,6 +70,7 @@ def compiled(source: str) -> Template:
         lstrip_blocks=True,
         finalize=finalize,
     )
+    environment.filters["tojson"] = tojson
     return environment.from_string(source)
 
 

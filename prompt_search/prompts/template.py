@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ class Template:
             booleans, lists or dictionaries, so that an exported prompt can carry them.
 
     Raises:
-        TemplateError: a syntax error, a comment amid a line, a choice whose name is not a literal, or a choice that
-            depends on the row.
+        TemplateError: a path in place of a text, a syntax error, a comment amid a line, a choice whose name is not a
+            literal, or a choice that depends on the row.
         InputError: a context value that a prompt cannot carry.
 
     >>> template = Template('{{ choice("greeting", ["Hello", "Hi"]) }} {{ row.name }}')
@@ -52,6 +53,10 @@ class Template:
     """
 
     def __init__(self, source: str, *, name: str = "template", context: Mapping[str, Any] | None = None) -> None:
+        if source.strip() in _shipped() or re.fullmatch(r"[^\n{}]+\.(j2|jinja2?)", source.strip()):
+            raise TemplateError(
+                f"{source!r} names a file, and Template takes a text; write Template.read({source!r})", template=name
+            )
         self.source = source
         self.name = name
         self.context = dict(context or {})
@@ -70,7 +75,7 @@ class Template:
             TemplateError: there is no such file, or it is not UTF-8.
         """
         given = Path(path)
-        shipped = {Path(entry.name).stem: entry for entry in shipped_templates()}
+        shipped = _shipped()
         try:
             bare = given.parent == Path(".") and given.suffix in ("", ".j2")
             if bare and not given.exists() and given.stem in shipped:
@@ -263,3 +268,9 @@ def shipped_templates() -> list[Any]:
     """The template files inside the package, sorted by name."""
     folder = resources.files("prompt_search") / "_templates"
     return sorted((entry for entry in folder.iterdir() if entry.name.endswith(".j2")), key=lambda e: e.name)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> dict[str, Any]:
+    """The template files inside the package, by their names without suffix."""
+    return {Path(entry.name).stem: entry for entry in shipped_templates()}

@@ -11,7 +11,10 @@ import pandas as pd
 
 from prompt_search import metrics
 from prompt_search._json import ELSEWHERE, checked, reading
+from prompt_search.answers.target_kinds import json_object
+from prompt_search.data.rows import references
 from prompt_search.errors import InputError, StorageError, StudyError
+from prompt_search.metrics.json_fields import Fields, fields_of
 from prompt_search.metrics.ranges import Range
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import breakdowns, tables
@@ -250,6 +253,21 @@ class StudyTables:
     def labels_df(self, trial: int | None = None) -> pd.DataFrame:
         """Recall, precision and bias of each label, on the same rows as `confusion_df`."""
         return breakdowns.labels_frame(self._reported_rows(trial))
+
+    @with_columns_of(breakdowns.fields_frame)
+    def fields_df(self, trial: int | None = None) -> pd.DataFrame:
+        """How often each field of JSON answers is right, as the metric `Fields` compares them.
+
+        Args:
+            trial: a trial's number; default: those of the default and the winner, on the rows that both have.
+
+        Raises:
+            StudyError: there is no such trial, or the targets are no JSON objects.
+        """
+        scored = self._default_and_winner() if trial is None else self._reported_rows(trial)
+        if any(json_object(each) is None for target in scored["target"] for each in references(target)):
+            raise StudyError(f"the targets of study {self.name!r} are no JSON objects, so there are no fields to count")
+        return breakdowns.fields_frame(scored, fields_of(str(self.identity["metric"])) or Fields())
 
     @with_columns_of(breakdowns.slices_frame)
     def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from prompt_search import _html, metrics
+from prompt_search import _html
 from prompt_search.answers.base import Answer
 from prompt_search.budget import Budget
 from prompt_search.data.dataset import Dataset
@@ -26,6 +26,8 @@ from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
 from prompt_search.storage.store import Store
+from prompt_search.study import arguments
+from prompt_search.study.arguments import budget_of
 from prompt_search.study.cross_fit import cross_fit
 from prompt_search.study.estimate import Estimate, estimate
 from prompt_search.study.plan import HELD_OUT_SHARE, StudyPlan, StudySettings
@@ -110,12 +112,16 @@ class Study(_PlanAttributes):
     """A study: a search of one template for its best prompt, and a test of the winner.
 
     Args:
-        template: a `Template`; its choices are the search space.
-        data: labelled rows.
+        template: a `Template`, whose choices are the search space; or a path; or a text. A text of one line without
+            braces is the path of a file or the name of a shipped template; every other text is a template itself.
+        data: labelled rows; or a table or the path of a file, as `Dataset` takes them, with ``target``.
         model: a `Model`, a model name, or a choice of models.
         answer: the answer form, which parses responses, or a choice of forms; default: `Label` over the data's
-            labels, or `Text` when the target has many values.
-        metric: ``(answer, row) -> bool | float | Score``, larger is better.
+            labels, or `Text` when the target has many values. ``label``, ``number``, ``text`` and ``json``, or the
+            classes, stand for forms that take labels or schema from the data; a list of texts for these labels.
+        metric: ``(answer, row) -> bool | float | Score``, larger is better; or the name of a metric of
+            `prompt_search.metrics` (``accuracy`` is `exact`). Default: `exact`, and `fields` for JSON answers whose
+            targets are written as JSON text.
         context: values for the template's variables; ``target`` (the target's column name) is defined already,
             and so is ``labels`` when the target has few values.
         request: further request parameters, each a value or a choice; None removes a parameter that is sent by
@@ -128,6 +134,7 @@ class Study(_PlanAttributes):
         pruner: an Optuna pruner that replaces the default early stopping. Trials then continue, in batches of ten
             rows, until it stops them; a trial that it does not stop gets a twelfth of the calls, but 20 to 100 rows.
         test: the test rows: their number, their share of all rows, or their positions; default: 0.3.
+        target: name of the column with the correct answers, where ``data`` is no `Dataset`.
         executor: a ``dask.distributed.Client`` or the address of a Dask scheduler, whose workers then send the
             requests, each worker up to ``max_concurrency`` at once for each model (see docs/many-machines.md); or an
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
@@ -142,11 +149,11 @@ class Study(_PlanAttributes):
     def __init__(
         self,
         *,
-        template: Template,
-        data: Dataset,
+        template: Template | str | Path,
+        data: arguments.AnyData,
         model: Model | str | Options,
-        answer: Answer | Options | None = None,
-        metric: Metric = metrics.exact,
+        answer: arguments.AnyAnswer | None = None,
+        metric: Metric | arguments.MetricName | None = None,
         context: Mapping[str, Any] | None = None,
         request: Mapping[str, Any] | None = None,
         name: str = "study",
@@ -156,14 +163,18 @@ class Study(_PlanAttributes):
         sampler: OptunaSampler | None = None,
         pruner: OptunaPruner | None = None,
         test: int | float | Sequence[int] = HELD_OUT_SHARE,
+        target: str | None = None,
         executor: AnyExecutor | None = None,
     ) -> None:
+        rows = arguments.data_of(data, target)
+        form = arguments.answer_of(answer, rows)
+        arguments.check_others(test, seed, context, request)
         settings = StudySettings(
-            template=template,
-            data=data,
-            model=model,
-            answer=answer,
-            metric=metric,
+            template=arguments.template_of(template),
+            data=rows,
+            model=arguments.model_of(model),
+            answer=form,
+            metric=arguments.metric_of(metric, form, rows),
             context=context,
             request=request,
             name=name,
@@ -192,6 +203,8 @@ class Study(_PlanAttributes):
         Raises:
             InputError: an unknown choice or option, or a prompt that does not fit the data.
         """
+        if isinstance(choices, str):
+            raise StudyError("the first argument of enqueue is a dict of choices; give a text as prompt=...")
         if (choices is None) == (prompt is None):
             raise StudyError("enqueue takes either choices or a whole prompt=; give one of them")
         whole = Prompt.from_text(prompt) if isinstance(prompt, str) else prompt
@@ -215,6 +228,8 @@ class Study(_PlanAttributes):
             InputError: as `Study`.
         """
         settings = self.plan.settings
+        if not isinstance(changes.get("data", self.data), Dataset):
+            changes.setdefault("target", self.data.target)
         study = Study(**{**{field.name: getattr(settings, field.name) for field in fields(settings)}, **changes})
         for candidate in self.plan.enqueued:
             study.plan = study.plan.with_enqueued(candidate)
@@ -247,7 +262,7 @@ class Study(_PlanAttributes):
 
     def run(
         self,
-        budget: Budget | int,
+        budget: Budget | int | None = None,
         *,
         progress: Callable[[Snapshot], None] | None = None,
         fresh: bool = False,
@@ -262,7 +277,7 @@ class Study(_PlanAttributes):
         twice.
 
         Args:
-            budget: limits of what may be spent; a number counts calls.
+            budget: limits of what may be spent; a number counts calls. Without one nothing is sent.
             progress: called with a `Snapshot` after every response; default: a view below a notebook's cell.
             fresh: delete the stored study of this name and start over (its responses stay cached, and cost nothing).
             retry_errors: send requests that failed in an earlier run again.
@@ -272,18 +287,19 @@ class Study(_PlanAttributes):
             on_finish: called once with the result, after it is stored; for trackers such as MLflow.
 
         Raises:
-            InputError: the stored study differs, the storage cannot be opened, or ``n_trials`` is below 1.
+            InputError: there is no budget, the stored study differs, the storage cannot be opened, or ``n_trials`` is
+                below 1.
             RunError: the model's server cannot be reached or refuses all requests; all responses so far are stored.
                 Or ``on_finish`` raised; the result is stored.
         """
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, test=test, n_trials=n_trials)
-        self._result, store = run(self.plan, _budget(budget), options)
+        self._result, store = run(self.plan, budget_of(budget, "run"), options)
         self._memory = store if store.in_memory else None
         if on_finish is not None:
             hand_over(self._result, on_finish)
         return self._result
 
-    def estimate(self, budget: Budget | int) -> Estimate:
+    def estimate(self, budget: Budget | int | None = None) -> Estimate:
         """The calls, tokens, US dollars and seconds that a run with this budget is expected to take; sends nothing.
 
         The estimate is based on cached responses of this study or its preflight if there are any, else on rendered
@@ -295,11 +311,11 @@ class Study(_PlanAttributes):
         Raises:
             InputError: the storage cannot be opened, or the budget cannot be kept.
         """
-        return estimate(self.plan, _budget(budget))
+        return estimate(self.plan, budget_of(budget, "estimate"))
 
     def cross_fit(
         self,
-        budget: Budget | int,
+        budget: Budget | int | None = None,
         folds: int = 3,
         *,
         progress: Callable[[Snapshot], None] | None = None,
@@ -325,7 +341,7 @@ class Study(_PlanAttributes):
             RunError: as `run`.
         """
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, n_trials=n_trials)
-        return cross_fit(self.plan, _budget(budget), folds, options)
+        return cross_fit(self.plan, budget_of(budget, "cross_fit"), folds, options)
 
     def rescore(self, of: str | None = None) -> Result:
         """Parse and score a study's cached responses again, by this study's answer form and metric, without a call.
@@ -360,7 +376,7 @@ class Study(_PlanAttributes):
             InputError: the storage cannot be opened.
             RunError: the model's server cannot be reached or refuses all requests.
         """
-        return preflight(self.plan, None if budget is None else _budget(budget))
+        return preflight(self.plan, None if budget is None else budget_of(budget, "preflight"))
 
     def __repr__(self) -> str:
         models = ", ".join(model.name for model in self.models)
@@ -382,8 +398,3 @@ class Study(_PlanAttributes):
             "candidates": f"{self.space().size()[0]:,}",
         }
         return _html.block(_html.table(f"{self.name}: not run in this session", ("setting", "value"), settings.items()))
-
-
-def _budget(budget: Budget | int) -> Budget:
-    """A budget; a number counts calls."""
-    return Budget(calls=budget) if isinstance(budget, int) else budget

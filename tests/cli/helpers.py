@@ -149,7 +149,7 @@ def on_terminal(answer: str, *arguments: str, **environment: str) -> Ran:
         if not part:
             break
         shown += part
-        if not sent and shown.endswith((b"[Y/n]: ", b"[y/N]: ")):
+        if not sent and shown.endswith(b"]: "):
             os.write(controller, answer.encode())
             sent = True
     os.close(controller)

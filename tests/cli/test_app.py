@@ -165,7 +165,13 @@ def test_help_imports_nothing_heavy() -> None:
         (("nothing",), "No such command 'nothing'; see: prompt-search --help"),
         (("cache", "nothing"), "No such command 'nothing'; see: prompt-search cache --help"),
         (("run",), "Missing argument 'file'; see: prompt-search run --help"),
-        (("init", "reviews.csv"), "Missing option '--target'; see: prompt-search init --help"),
+        (
+            ("init", "reviews.csv"),
+            (
+                "reviews.csv: the column with the correct answers is not named; type: prompt-search init reviews.csv "
+                "--target label"
+            ),
+        ),
         (
             ("run", "study.py", "--calls", "-5"),
             "Invalid value for '--calls': Input should be greater than or equal to 1; see: prompt-search run --help",

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from prompt_search.data.dataset import Dataset
 from prompt_search.data.rows import Row
-from prompt_search.errors import DataError, MissingExtra
+from prompt_search.errors import DataError, InputError, MissingExtra
 from tests.data.conftest import Write
 from tests.profiles import examples
 
@@ -228,3 +229,31 @@ def test_reading_a_csv_does_not_import_pandas(write: Write) -> None:
     code = "import sys; from prompt_search.data.dataset import Dataset; Dataset.read(sys.argv[1], target='label')"
     code += "; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 0
+
+
+def test_file_is_read_as_is_said(tmp_path: Path) -> None:
+    """The separator, the encoding and the number of rows may be given as to pandas."""
+    file = tmp_path / "a.csv"
+    file.write_bytes("text!label\ncafé, s'il vous plaît!a\nthé!b\nzut!".encode("cp1252"))
+    data = Dataset.read(file, target="label", sep="!", encoding="latin-1", nrows=2)
+    assert [(row.text, row.label) for row in data.rows] == [("café, s'il vous plaît", "a"), ("thé", "b")]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("a.csv", {"sep": "::"}, "sep= is one character that separates columns, such as ';' or '|', not '::'"),
+        ("a.csv", {"encoding": "utf-9"}, "the encoding 'utf-9' is not known; give one such as utf-8 or cp1252"),
+        ("a.csv", {"encoding": "ascii"}, "the byte 0xc3 is not ascii; give the file's encoding="),
+        ("a.csv", {"nrows": 0}, "the number of rows must be at least 1, not 0; give 1 or more"),
+        ("a.jsonl", {"sep": ","}, "sep= is for csv and tsv files, not for .jsonl; leave it out"),
+        ("a.parquet", {"encoding": "utf-8"}, "encoding= is for text files, not for .parquet; leave it out"),
+    ],
+)
+def test_settings_of_a_file_that_make_no_sense_are_refused(
+    tmp_path: Path, name: str, settings: dict[str, Any], message: str
+) -> None:
+    """The message says what to give instead."""
+    (tmp_path / name).write_text("text,label\ncafé,a\n", encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(message)):
+        Dataset.read(tmp_path / name, target="label", **settings)

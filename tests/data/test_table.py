@@ -52,6 +52,23 @@ def test_anything_with_to_pandas_is_taken() -> None:
     assert Dataset(Table(), target="label").rows[0].text == "a"
 
 
+class HubTable:
+    """A part of a Hugging Face data set."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The part as a DataFrame."""
+        return pd.DataFrame({"text": ["a"], "label": ["x"]})
+
+
+def test_rows_and_columns_of_plain_python_are_tables() -> None:
+    """A list of dicts and a dict of lists give the same rows as a DataFrame; a key that a row lacks is None."""
+    columns = {"text": ["a", "b"], "label": ["x", "y"]}
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+    wanted = Dataset(pd.DataFrame(columns), target="label").rows
+    assert Dataset(columns, target="label").rows == Dataset(rows, target="label").rows == wanted
+    assert Dataset([{"text": "a", "label": "x"}, {"label": "y"}], target="label").rows[1].text is None
+
+
 def test_columns_are_renamed() -> None:
     """columns= maps a field to its source; swapping two names works."""
     frame = pd.DataFrame({"body": ["b"], "text": ["t"], "label": ["x"]})
@@ -64,12 +81,49 @@ def test_columns_are_renamed() -> None:
     ("frame", "options", "message"),
     [
         (
-            {"a": [1]},
+            7,
             {},
             (
-                "tickets: a table must be a DataFrame or have to_pandas(), not dict; convert it, choose one "
-                "split of it, or use Dataset.read for a file"
+                "tickets: a table must be a DataFrame, a list of dicts, a dict of lists, or have to_pandas(), not int; "
+                "convert it, choose one split of it, or use Dataset.read for a file"
             ),
+        ),
+        (
+            "tickets.csv",
+            {},
+            (
+                "tickets: a table must be a DataFrame, a list of dicts, a dict of lists, or have to_pandas(), not str; "
+                "read a file with Dataset.read"
+            ),
+        ),
+        (
+            [("a", "x")],
+            {},
+            (
+                "tickets: a table must be a DataFrame, a list of dicts, a dict of lists, or have to_pandas(), not "
+                "list; make each row a dict of its columns, not tuple"
+            ),
+        ),
+        (
+            iter([{"text": "a", "label": "x"}]),
+            {},
+            (
+                "tickets: a table must be a DataFrame, a list of dicts, a dict of lists, or have to_pandas(), not "
+                "list_iterator; make it a list first: list(...)"
+            ),
+        ),
+        (
+            {"train": HubTable(), "test": HubTable()},
+            {},
+            (
+                "tickets: a table must be a DataFrame, a list of dicts, a dict of lists, or have to_pandas(), not "
+                "dict; choose one split of it, such as ['train']"
+            ),
+        ),
+        (
+            {"text": ["a", "b"], "label": ["x"]},
+            {},
+            "tickets: the columns of a table have one length, not text 2, label 1; correct them",
         ),
         (pd.DataFrame({"text": [], "label": []}), {}, "tickets: there are no rows; at least one is needed"),
         (

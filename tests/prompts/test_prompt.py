@@ -212,7 +212,9 @@ def test_rows_of_a_dataset_render_like_dictionaries() -> None:
 
 def test_missing_field_is_told() -> None:
     """A row that lacks a field is a `TemplateError` with the line."""
-    with pytest.raises(TemplateError, match=r"line 2: undefined variable: .*'text'"):
+    with pytest.raises(
+        TemplateError, match=r"line 2: the row has no field 'text', which the prompt shows; it has: word"
+    ):
         Prompt(source="Say\n{{ row.text }}").messages({"word": "cat"})
 
 

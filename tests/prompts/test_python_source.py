@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from prompt_search.answers import Answer, Json, Label, Number, Regex, Text, Unpa
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.template import Template
 from tests.conftest import executed
 
 LABELS = ("card payment", "Card_arrival", "C++", "情感")
@@ -230,3 +232,20 @@ def test_a_prompt_takes_an_answer_form() -> None:
     wrong: Any = "label"
     with pytest.raises(InputError, match="an answer form or its dictionary, not 'label'; give one"):
         Prompt(source="a", answer=wrong)
+
+
+def test_tojson_keeps_the_order_of_keys_and_every_character(tmp_path: Path) -> None:
+    """In a template, in the prompt that is scored, and in the exported `.py`, `.j2` and `.json`."""
+    record = {"z": "it's <b>", "a": {"y": "é & ü", "b": [1, None, True]}}
+    written = '{"z": "it\'s <b>", "a": {"y": "é & ü", "b": [1, null, true]}}'
+    template = Template(
+        "{{ choice('cue', ['JSON', 'Text']) }} {{ row.record | tojson }} {{ form | tojson }} {{ {'c': 1} | tojson(2)}}",
+        context={"form": {"k": 1, "c": "ö"}},
+    )
+    wanted = [{"role": "user", "content": f'JSON {written} {{"k": 1, "c": "ö"}} {{\n  "c": 1\n}}'}]
+    assert template.render({}, {"record": record}) == wanted
+    prompt = Prompt(source=template.specialize({}, {"record": record}))
+    assert prompt.messages({"record": record}) == wanted
+    assert executed(prompt)["messages"]({"record": record}) == wanted
+    for name in ("prompt.j2", "prompt.json"):
+        assert Prompt.read(prompt.export(tmp_path / name)).messages({"record": record}) == wanted

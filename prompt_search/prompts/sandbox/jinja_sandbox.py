@@ -9,7 +9,7 @@ every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -94,16 +94,20 @@ class _QuietNamespace(Namespace):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The Jinja environment; ``finalize`` converts the value of ``{{ … }}`` before it is printed."""
+    """The Jinja environment; ``finalize`` converts the value of ``{{ … }}`` before it is printed, and ``filters``
+    replace those of Jinja."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
-    def __init__(self, *, finalize: Callable[[Any], Any], **options: Any) -> None:
+    def __init__(
+        self, *, finalize: Callable[[Any], Any], filters: Mapping[str, Callable[..., Any]], **options: Any
+    ) -> None:
         def paid(value: Any) -> Any:
             pay(value)
             return finalize(value)
 
         super().__init__(finalize=paid, **options)
+        self.filters |= filters
         for name in _FILTERS_WITHOUT:
             del self.filters[name]
         del self.globals["lipsum"]
