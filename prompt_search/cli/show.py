@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from prompt_search.cli.loading import opened_storage, opened_study, stored_prompt
 from prompt_search.cli.options import DEFAULT_STORAGE, Storage, StudyName
-from prompt_search.cli.terminal import print_result, print_text, print_view
+from prompt_search.cli.terminal import print_exactly, print_result, print_text, print_view
 from prompt_search.errors import InputError, StorageError, StudyError
 
 TABLES = (
@@ -23,6 +24,7 @@ TABLES = (
     "progress",
     "confusion",
     "labels",
+    "failures",
 )
 """Names of the tables that ``show --table`` prints; each is a method of a result with the suffix ``_df``."""
 
@@ -42,8 +44,8 @@ def show(
 ) -> None:
     """Print a stored study, or one of its tables.
 
-    A study is printed with its ranking, test scores, effects, verdict and the winner's prompt. A table is printed as
-    Markdown, or written to a file with --output.
+    A study is printed with its ranking, test scores, effects, verdict and the winner's prompt. A table is printed
+    as wide as the terminal, or as Markdown where the output is no terminal; --output writes it to a file.
     """
     if table is None and output is not None:
         raise InputError("--output writes a table to a file; give --table too, or use the command report")
@@ -52,17 +54,20 @@ def show(
     with opened_study(name, storage) as result:
         if table is not None:
             from prompt_search.results.export import markdown, write_frame
+            from prompt_search.results.views import frame_view
 
             frame = getattr(result, f"{table}_df")()
-            if output is None:
-                typer.echo(markdown(frame), nl=False)
-            else:
+            if output is not None:
                 typer.echo(f"wrote {write_frame(frame, output)}")
+            elif sys.stdout.isatty():
+                print_view(frame_view(frame))
+            else:
+                typer.echo(markdown(frame), nl=False)
             return
         print_result(result, storage or DEFAULT_STORAGE)
         if len(result.ranking()):
             typer.echo("\nthe winner's prompt:\n")
-            typer.echo(result.best.text)
+            print_exactly(result.best.text)
 
 
 @commands.command()
@@ -107,7 +112,7 @@ def compare(
         print_text(found.headline)
         if found.diff:
             typer.echo("\ndifferences between the prompts (- first, + second):\n")
-            typer.echo("\n".join(found.diff.split("\n")[2:]))
+            print_exactly("\n".join(found.diff.split("\n")[2:]))
 
 
 @commands.command(name="list")
@@ -121,7 +126,7 @@ def list_studies(storage: Storage = None) -> None:
                 line = Result(store, name).headline.splitlines()[0]
             except StorageError as error:  # the other studies can be read
                 line = f"{name}: damaged: {error}"
-            typer.echo(line)
+            print_exactly(line)
 
 
 @commands.command()

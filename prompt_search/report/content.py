@@ -130,11 +130,8 @@ class Report:
     @cached_property
     def spent(self) -> tuple[str, str]:
         """The calls of the study, and what they cost."""
-        ledger = self.result.ledger_df()
-        usd = float(ledger["cost_usd"].sum(skipna=False)) if len(ledger) else None
-        tokens = [ledger[name].sum(skipna=False) for name in ("prompt_tokens", "completion_tokens")]
-        counted = _numbers.tokens(None if any(map(pd.isna, tokens)) else sum(tokens))
-        return f"{ledger['calls'].sum():,} calls", f"{counted}, {_numbers.dollars(usd)}"
+        calls, tokens, usd = tables.spent(self.result.ledger_df())
+        return f"{calls:,} calls", f"{_numbers.tokens(tokens)}, {_numbers.dollars(usd)}"
 
     # The prompt
 
@@ -164,7 +161,7 @@ class Report:
     @cached_property
     def ranking(self) -> View:
         """All prompts in the order in which the search ranks them."""
-        return ranking_view(self.result, None, width=60, detailed=True, marked=True)
+        return ranking_view(self.result, None, width=60, detailed=True)
 
     @cached_property
     def effects(self) -> list[View]:

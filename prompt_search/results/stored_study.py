@@ -279,7 +279,7 @@ class StoredStudy(StudyTables):
         """What the study used, in one sentence."""
         summary = self._summary
         if summary is None:
-            return wording.spent_so_far(int(self._calls["attempts"].sum()))
+            return wording.spent_so_far(*tables.spent(self.ledger_df()))
         if summary.rescored:
             return wording.rescored(summary.rescored["of"], summary.metric, summary.rescored["metric"])
         return wording.spent_sentence(
@@ -301,6 +301,10 @@ class StoredStudy(StudyTables):
     def changes(self, trial: int, width: int = 24) -> str:
         """A trial's choices that differ from the default's, each option shortened to ``width`` characters."""
         return wording.changes_text(self._trial(0).choices, self._trial(trial).choices, width)
+
+    def choices(self, trial: int) -> dict[str, str]:
+        """The text of a trial's option of each choice."""
+        return dict(self._trial(trial).choices)
 
     def compared(self, trial: int, width: int = 60) -> list[tuple[str, str, bool]]:
         """The choices in which a trial differs from the default or from the winner: (name, option on one line of at

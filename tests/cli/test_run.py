@@ -21,9 +21,10 @@ from tests.conftest import FakeServer, failure
 RUN = ("run", "study.py", "--calls", str(CALLS))
 
 RANKING = """\
-prompts as the search ranks them: a score on few rows counts for less
-rank  trial  score  95% interval  rows  tokens  differs from the default in
-   1      5  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes, cue=Answer:
+prompts by estimate, the score that is expected on new rows
+rank  trial  estimate  score  95% interval  rows  tokens  the winner's choices, and where others differ
+   1      5     0.906  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes,
+                                                          cue=Answer:
 """
 TESTED = """\
 scores on held-out test rows (test set used once)
