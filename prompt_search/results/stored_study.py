@@ -302,6 +302,11 @@ class StoredStudy(StudyTables):
         """A trial's choices that differ from the default's, each option shortened to ``width`` characters."""
         return wording.changes_text(self._trial(0).choices, self._trial(trial).choices, width)
 
+    def estimates(self) -> dict[int, tuple[float, float]]:
+        """Of each trial that has one the estimate, and the standard deviation of its difference to the winner's."""
+        found = ((trial.trial, trial.estimate, trial.uncertainty) for trial in self._trials)
+        return {trial: (mean, spread) for trial, mean, spread in found if mean is not None and spread is not None}
+
     def choices(self, trial: int) -> dict[str, str]:
         """The text of a trial's option of each choice."""
         return dict(self._trial(trial).choices)
