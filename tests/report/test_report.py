@@ -208,7 +208,7 @@ def test_other_outcomes_are_said(fake: InProcessExecutor, tmp_path: Path) -> Non
 def test_cheaper_prompt_is_named_in_words(
     fake: InProcessExecutor, tmp_path: Path, counted: bool, price: ps.Price | None, options: list[str], saved: str
 ) -> None:
-    """What it saves is in dollars where there are prices, in tokens where the server counts them, else in characters."""
+    """What it saves is in dollars where there are prices, else in tokens, or in characters where none are counted."""
 
     def right(body: Any) -> dict[str, Any]:
         prompt = prompt_of(body)
@@ -272,7 +272,7 @@ def test_json_answers_are_told_by_field(fake: InProcessExecutor, tmp_path: Path)
     result = made.run(80)
     view = Report(result).fields
     assert view is not None
-    assert view.texts[0][:3] == ["name", "18", "100%"]
+    assert view.texts[0][:3] == ["name", str(len(result.trial_samples(result.best_trial))), "100%"]
     assert view.texts[1][0] == "size.cm"
     assert view.texts[1][-1] in ("many instead of 1", "many instead of 2")
     page = result.report(tmp_path / "r.html").read_text("utf-8")
@@ -299,11 +299,17 @@ def test_texts_are_told_by_examples(fake: InProcessExecutor, tmp_path: Path, row
     assert 'class="scroll narrow confusion"' not in page
 
 
+TWO_MESSAGES = (
+    "{% chat role='system' %}\"x\" \\ {% raw %}{{ y }}{% endraw %}\n\nz{% endchat %}"
+    "{% chat role='user' %}{{ row.text }}\n{% endchat %}"
+)
+
+
 @pytest.mark.parametrize(
     "source",
     [
         "Say {{ row.text }}{{ row['a b'] }} now",
-        "{% chat role='system' %}\"x\" \\ {% raw %}{{ y }}{% endraw %}\n\nz{% endchat %}{% chat role='user' %}{{ row.text }}\n{% endchat %}",
+        TWO_MESSAGES,
         "{% if row.text %}{{ row.text | upper }}{% endif %} it",
     ],
 )

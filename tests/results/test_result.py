@@ -493,7 +493,7 @@ def numbers(result: ps.Result, title: str) -> list[float]:
     """The numbers that a ranking shows in a column."""
     view = ranking_view(result, None)
     place = [column.title for column in view.columns].index(title)
-    return [row[place] for row in view.rows if isinstance(row[place], float)]
+    return [cell for cell in (row[place] for row in view.rows) if isinstance(cell, float)]
 
 
 def test_tokens_are_unknown_where_the_server_counts_none() -> None:
