@@ -11,9 +11,10 @@ from prompt_search import _html
 from prompt_search._files import write_by_suffix
 from prompt_search.report.html import html_report
 from prompt_search.report.markdown import markdown_report
-from prompt_search.results import titles, wording
-from prompt_search.results.failures import failures_frame, failures_view
+from prompt_search.results import wording
 from prompt_search.results.frames import with_columns_of
+from prompt_search.results.shown import titles
+from prompt_search.results.shown.failures import failures_frame, failures_view
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import to_html, to_text
 from prompt_search.results.views import ranking_view, tested_view

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prompt_search import _html, _numbers
-from prompt_search.results.cheaper import Cheaper
+from prompt_search.results.shown.cheaper import Cheaper
 from prompt_search.results.verdict import MeanScore, Verdict
 from prompt_search.results.wording import DEFAULT_PROMPT, NO_EFFECT_SHOWN, VERDICT_WORDS, p_text, verdict_sentence
 

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from prompt_search import _html
-from prompt_search.results import breakdowns, tables, titles, wording
+from prompt_search.results import breakdowns, tables, wording
 from prompt_search.results.export import with_index
 from prompt_search.results.frames import answer_text
+from prompt_search.results.shown import titles
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, Pieces, View
 

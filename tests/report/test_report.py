@@ -17,7 +17,7 @@ from prompt_search.errors import RequestRefused
 from prompt_search.report.content import Report
 from prompt_search.report.copies import messages_json, python_code
 from prompt_search.report.wording import cheaper_prompt
-from prompt_search.results.cheaper import Cheaper
+from prompt_search.results.shown.cheaper import Cheaper
 from tests.conftest import InProcessExecutor, completion, failure, prompt_of
 from tests.html_examples import HOSTILE, Page
 from tests.report.examples import hostile_study

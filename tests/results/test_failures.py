@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import prompt_search as ps
 from prompt_search.prompts.export.row_parts import row_parts
 from prompt_search.results.export import write_frame
-from prompt_search.results.failures import FAILURE_COLUMNS, failures_view, row_texts
+from prompt_search.results.shown.failures import FAILURE_COLUMNS, failures_view, row_texts
 from prompt_search.results.view import to_html, to_markdown, to_text
 from tests.conftest import Body, InProcessExecutor, failure, prompt_of
 from tests.html_examples import HOSTILE

@@ -9,9 +9,10 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.prompts.export.row_parts import row_parts
-from prompt_search.results import titles, wording
+from prompt_search.results import wording
 from prompt_search.results.breakdowns import FAILED, UNPARSED, below_full_score
 from prompt_search.results.frames import answer_text, frame_of
+from prompt_search.results.shown import titles
 from prompt_search.results.view import Column, View
 
 if TYPE_CHECKING:
