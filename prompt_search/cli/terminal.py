@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prompt_search.llm.model import Model
     from prompt_search.report.result import Result
-    from prompt_search.results.shown.layout import Style
+    from prompt_search.results.lines.layout import Style
     from prompt_search.results.view import View
 
 USAGE = 2
@@ -75,14 +75,14 @@ def print_text(text: str) -> None:
     """Print text whose long lines are folded at words on a terminal, and kept whole elsewhere."""
     from rich.text import Text
 
-    from prompt_search.results.shown.layout import printable
+    from prompt_search.results.lines.layout import printable
 
     _console().print(Text(printable(text)), soft_wrap=not sys.stdout.isatty())
 
 
 def print_exactly(text: str) -> None:
     """Print a prompt: as it is, except on a terminal, which would obey control characters."""
-    from prompt_search.results.shown.layout import printable
+    from prompt_search.results.lines.layout import printable
 
     typer.echo(printable(text) if sys.stdout.isatty() else text)
 

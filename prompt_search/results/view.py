@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from prompt_search import _html, _numbers
 from prompt_search.results.export import markdown_text
-from prompt_search.results.shown.layout import Shown, Style, folded, lay_out, printable
+from prompt_search.results.lines.layout import Shown, Style, folded, lay_out, printable
 
 Kind = Literal["text", "number", "bar"]
 

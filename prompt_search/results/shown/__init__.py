@@ -1,1 +1,1 @@
-"""What is shown of a result: lines of a width, failing rows, fields, and the cheaper prompt."""
+"""What is shown of a result: failing rows, fields, and the cheaper prompt."""
