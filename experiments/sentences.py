@@ -2,8 +2,8 @@
 
     python experiments/sentences.py [ROOM ...]
 
-Prints the texts of ``wording.py`` modules, the messages of errors where they are raised, and the help of the command
-line, with file and line. Values that are filled in are shown as ``{expression}``.
+Prints the texts of ``wording.py`` and ``titles.py`` modules, the messages of errors where they are raised, and the help
+of the command line, with file and line. Values that are filled in are shown as ``{expression}``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def sentences(file: Path) -> Iterator[tuple[int, str]]:
 
 def _spoken(tree: ast.Module, file: Path) -> Iterator[ast.AST]:
     """The parts of a module whose texts reach users."""
-    if file.stem == "wording":
+    if file.stem in ("wording", "titles"):
         yield tree
         return
     for node in ast.walk(tree):

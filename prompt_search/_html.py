@@ -80,12 +80,13 @@ def visible(content: str) -> str:
     """
     marks = {" ": "·", "\t": "⇥", "\n": "⏎\n", "\r": "\\r"}
     return "".join(
-        marks.get(each) or (each if unicodedata.category(each) not in ("Cf", "Zs", "Zl", "Zp", "Cc") else _named(each))
+        marks.get(each) or (each if unicodedata.category(each) not in ("Cf", "Zs", "Zl", "Zp", "Cc") else named(each))
         for each in content
     )
 
 
-def _named(character: str) -> str:
+def named(character: str) -> str:
+    """The escape that stands for a character that cannot be seen."""
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from prompt_search.cli.finding import checked_trial, opened_prompt, opened_storage, opened_study, place_of
 from prompt_search.cli.options import Storage, StudyName
-from prompt_search.cli.terminal import print_result, print_text, print_view
+from prompt_search.cli.terminal import print_exactly, print_result, print_text, print_view
 from prompt_search.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ TABLES = (
     "confusion",
     "labels",
     "fields",
+    "failures",
 )
 """Names of the tables that ``show --table`` prints; each is a method of a result with the suffix ``_df``."""
 
@@ -47,8 +49,8 @@ def show(
 ) -> None:
     """Print a stored study, or one of its tables.
 
-    A study is printed with its ranking, test scores, effects, verdict and the winner's prompt. A table is printed as
-    Markdown, or written to a file with --output.
+    A study is printed with its ranking, test scores, effects, verdict and the winner's prompt. A table is printed
+    as wide as the terminal, or as Markdown where the output is no terminal; --output writes it to a file.
     """
     if table is None and output is not None:
         raise InputError("--output writes a table to a file; give --table too, or use the command report")
@@ -57,12 +59,15 @@ def show(
     with opened_study(name, storage) as (result, place):
         if table is not None:
             from prompt_search.results.export import markdown, write_frame
+            from prompt_search.results.views import frame_view
 
             frame = getattr(result, f"{table}_df")()
-            if output is None:
-                typer.echo(markdown(frame), nl=False)
-            else:
+            if output is not None:
                 typer.echo(f"wrote {write_frame(frame, output)}")
+            elif sys.stdout.isatty():
+                print_view(frame_view(frame))
+            else:
+                typer.echo(markdown(frame), nl=False)
             return
         if place.trial is not None:
             _show_trial(result, checked_trial(result, place.trial))
@@ -71,14 +76,14 @@ def show(
         if len(result.ranking()):
             whose = "the winner's prompt" if result.finished else "the best prompt so far, which is not tested"
             typer.echo(f"\n{whose}:\n")
-            typer.echo(result.best.text)
+            print_exactly(result.best.text)
 
 
 def _show_trial(result: Result, trial: int) -> None:
     """Print the scores of one trial, and its prompt."""
     print_text(repr(result.evaluation(trial)))
     typer.echo(f"\nthe prompt of trial {trial}:\n")
-    typer.echo(result.prompt(trial).text)
+    print_exactly(result.prompt(trial).text)
 
 
 @commands.command()
@@ -125,7 +130,7 @@ def compare(
         print_text(found.headline)
         if found.diff:
             typer.echo("\ndifferences between the prompts (- first, + second):\n")
-            typer.echo("\n".join(found.diff.split("\n")[2:]))
+            print_exactly("\n".join(found.diff.split("\n")[2:]))
 
 
 @commands.command(name="list")
@@ -147,7 +152,7 @@ def list_studies(
                 line = Result(store, name).headline.splitlines()[0]
             except StorageError as error:  # the other studies can be read
                 line = f"{name}: damaged: {error}"
-            typer.echo(line)
+            print_exactly(line)
 
 
 @commands.command()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,13 @@ import typer
 from prompt_search.cli.options import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
+    from rich.console import Console
     from rich.text import Text
 
     from prompt_search.llm.model import Model
     from prompt_search.report.result import Result
-    from prompt_search.results.view import Cell, Column, View
+    from prompt_search.results.lines.layout import Style
+    from prompt_search.results.view import View
 
 FAILED = 1
 """Exit code for a run that failed, or in which a request did."""
@@ -38,8 +37,8 @@ NO_VERDICT = 4
 INTERRUPTED = 130
 """Exit code after Ctrl-C, and after a question that was answered with no."""
 
-HEADING_WIDTH = 12
-"""Number of characters in a line of a number column's heading."""
+STYLES: Mapping[Style, str] = {"title": "bold", "heading": "dim", "row": "", "strong": "bold"}
+"""The styles of a table's lines."""
 
 WIDTH_OF_FILES = 120
 """Number of columns where the output is no terminal; rich assumes 80, which would fold prompts needlessly."""
@@ -60,53 +59,44 @@ def complain(text: str) -> None:
     typer.echo(redact(text, known_secrets(_models.get())), err=True)
 
 
-def render(view: View) -> Table:
-    """A view as a rich table: numbers on one line and to the right, texts folded where the terminal is too narrow."""
-    from rich.table import Table
+def render(view: View, width: int) -> Text:
+    """A view as lines of at most that width; cells are text, because prompts may contain what rich reads as markup."""
     from rich.text import Text
 
-    title = Text(view.title, style="bold") if view.title else None
-    # Without lines, which would take the width that prompts need.
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in view.columns:
-        number = column.kind != "text"
-        heading = "\n".join(textwrap.wrap(column.title, HEADING_WIDTH)) if number else column.title
-        table.add_column(Text(heading), justify="right" if number else "left", no_wrap=number, overflow="fold")
-    for place, row in enumerate(view.rows):
-        cells = (_cell(column, cell) for column, cell in zip(view.columns, row, strict=True))
-        table.add_row(*cells, style="bold" if place in view.highlighted else None)
-    return table
+    from prompt_search.results.view import to_lines
 
-
-def _cell(column: Column, cell: Cell) -> Text:
-    """A cell as `Text`, because prompts may contain what rich would read as markup."""
-    from rich.text import Text
-
-    from prompt_search.results.view import cell_text
-
-    return Text(cell_text(column, cell))
+    return Text("\n").join(Text(line, style=STYLES[style]) for line, style in to_lines(view, width))
 
 
 def print_view(view: View) -> None:
     """Print a table."""
-    _print(render(view))
+    console = _console()
+    console.print(render(view, console.width), soft_wrap=True)
 
 
 def print_text(text: str) -> None:
     """Print text whose long lines are folded at words on a terminal, and kept whole elsewhere."""
     from rich.text import Text
 
-    _print(Text(text))
+    from prompt_search.results.lines.layout import printable
+
+    _console().print(Text(printable(text)), soft_wrap=not sys.stdout.isatty())
 
 
-def _print(renderable: RenderableType) -> None:
+def print_exactly(text: str) -> None:
+    """Print a prompt: as it is, except on a terminal, which would obey control characters."""
+    from prompt_search.results.lines.layout import printable
+
+    typer.echo(printable(text) if sys.stdout.isatty() else text)
+
+
+def _console() -> Console:
+    """A console as wide as the terminal; elsewhere as wide as the environment's COLUMNS."""
     from rich.console import Console
-    from rich.text import Text
 
-    terminal = sys.stdout.isatty()
     columns = os.environ.get("COLUMNS", "")
-    width = None if terminal else int(columns) if columns.isdecimal() and int(columns) else WIDTH_OF_FILES
-    Console(width=width).print(renderable, soft_wrap=not terminal and isinstance(renderable, Text))
+    width = int(columns) if columns.isdecimal() and int(columns) else WIDTH_OF_FILES
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False)
 
 
 def print_result(result: Result, storage: str, *, reported: bool = False) -> None:

@@ -16,9 +16,19 @@ import pandas as pd
 
 from prompt_search import _numbers
 from prompt_search.report import wording
+from prompt_search.report.answers import (
+    MOST_TARGETS,
+    Group,
+    examples_view,
+    failing_columns,
+    failing_groups,
+    fields_view,
+    in_fields,
+    labelled,
+)
 from prompt_search.results import tables
-from prompt_search.results.breakdowns import UNPARSED, below_full_score, shown_to_matter
-from prompt_search.results.frames import answer_text
+from prompt_search.results.breakdowns import NO_ANSWERS, below_full_score, shown_to_matter
+from prompt_search.results.shown.cheaper import cheaper_prompt
 from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Column, View
@@ -32,17 +42,14 @@ from prompt_search.results.views import (
     slices_view,
 )
 
-SHOWN_FAILURES = 20
-"""Number of the winner's worst rows that are listed."""
+NAMED_ROWS = 20
+"""Number of rows that no good prompt answers rightly that are named."""
 
 SHOWN_FRONT = 20
 """Number of prompts on a Pareto front that are listed."""
 
 IMPORTANT_CHOICES = 3
 """Number of choices whose effects are shown at once; those of the others are shown on demand."""
-
-MOST_TARGETS = 20
-"""Number of different targets up to which answers are counted by target."""
 
 MOST_LABELS = 2 * MOST_TARGETS
 """Number of labels, answers that are no target included, up to which they are listed."""
@@ -132,11 +139,8 @@ class Report:
     @cached_property
     def spent(self) -> tuple[str, str]:
         """The calls of the study, and what they cost."""
-        ledger = self.result.ledger_df()
-        usd = float(ledger["cost_usd"].sum(skipna=False)) if len(ledger) else None
-        tokens = [ledger[name].sum(skipna=False) for name in ("prompt_tokens", "completion_tokens")]
-        counted = _numbers.tokens(None if any(map(pd.isna, tokens)) else sum(tokens))
-        return f"{ledger['calls'].sum():,} calls", f"{counted}, {_numbers.dollars(usd)}"
+        calls, tokens, usd = tables.spent(self.result.ledger_df())
+        return f"{calls:,} calls", f"{_numbers.tokens(tokens)}, {_numbers.dollars(usd)}"
 
     # The prompt
 
@@ -151,22 +155,18 @@ class Report:
         """A unified diff from the default prompt to the winner; nothing where the default stays."""
         return self.result.baseline.diff(self.result.best) if self.winner else ""
 
-    @property
-    def simplest(self) -> str:
-        """The advice to use a shorter prompt; nothing where there is none as good."""
-        if not self.result.finished or (trial := self.result.simplest_trial()) == self.winner:
-            return ""
-        sizes, unit = tables.prompt_sizes(self.trials)
-        form = ",.1f" if unit == "prompt tokens" else ",.0f"
-        size, winner_size = (_numbers.number(sizes[each], form) for each in (trial, self.winner))
-        return wording.shorter_prompt(trial, size, winner_size, unit, NON_INFERIORITY_MARGIN)
+    @cached_property
+    def cheaper(self) -> str:
+        """The prompt that costs less than the winner and is nearly as good; nothing where there is none."""
+        found = cheaper_prompt(self.result) if self.result.finished and self.answered else None
+        return "" if found is None else wording.cheaper_prompt(found, NON_INFERIORITY_MARGIN)
 
     # Tables
 
     @cached_property
     def ranking(self) -> View:
         """All prompts in the order in which the search ranks them."""
-        return ranking_view(self.result, None, width=60, detailed=True, marked=True)
+        return ranking_view(self.result, None, width=60, detailed=True)
 
     @cached_property
     def effects(self) -> list[View]:
@@ -221,8 +221,22 @@ class Report:
 
     @cached_property
     def by_target(self) -> bool:
-        """Whether there are few enough targets to count answers by target."""
-        return 1 < len(set(map(answer_text, self._winner_rows["target"]))) <= MOST_TARGETS
+        """Whether the targets are labels, few enough to count answers by target."""
+        return labelled(self._winner_rows, str((self.result.best.answer or {}).get("kind"))) if self.answered else False
+
+    @cached_property
+    def fields(self) -> View | None:
+        """How many answers have each field right, where the targets are JSON objects."""
+        if not in_fields(self._winner_rows):
+            return None
+        return fields_view(self._winner_rows, self.result.trial_samples(0) if self.winner else None)
+
+    @cached_property
+    def examples(self) -> View | None:
+        """Examples of answers that are neither labels nor objects."""
+        if self.by_target or self.fields is not None or not self.answered:
+            return None
+        return examples_view(self.result, self._winner_rows)
 
     @property
     def slices(self) -> list[View]:
@@ -240,9 +254,10 @@ class Report:
 
     @cached_property
     def confusion(self) -> pd.DataFrame | None:
-        """Targets against the winner's answers."""
+        """Targets against the winner's answers, where these are labels, too."""
         frame = self.result.confusion_df() if self.by_target else pd.DataFrame()
-        return frame if 0 < frame.shape[1] <= MOST_LABELS else None
+        others = len(set(frame.columns) - {*frame.index, *NO_ANSWERS})
+        return frame if 0 < frame.shape[1] <= MOST_LABELS and others <= len(frame) else None
 
     @cached_property
     def _failing(self) -> pd.DataFrame:
@@ -257,7 +272,7 @@ class Report:
         difficulty = self.result.difficulty_df()
         compared = difficulty[difficulty.notna().sum(axis=1) >= COMPARED_PROMPTS]
         never = compared.index[compared.max(axis=1) <= 0].tolist()
-        return f"{sentence} {wording.never_right(never, len(compared), SHOWN_FAILURES)}" if never else sentence
+        return f"{sentence} {wording.never_right(never, len(compared), NAMED_ROWS)}" if never else sentence
 
     @property
     def read_from(self) -> str:
@@ -265,36 +280,16 @@ class Report:
         form = (self.result.best.answer or {}) if self.answered else {}
         return wording.READ_FROM_LOGPROBS if form.get("mode") == "logprobs" else ""
 
-    @cached_property
+    @property
     def failures(self) -> View:
-        """The winner's worst rows with what was sent and answered."""
-        shown = self._failing.head(SHOWN_FAILURES)
-        sent = self.result.sent(shown["key"].tolist())
-        default = self.result.trial_samples(0).set_index("row")["score"]
-        return View(
-            title=wording.worst_rows(self.read_from),
-            columns=(
-                Column("row", "number"),
-                Column("last message sent"),
-                Column("target"),
-                Column("answer"),
-                Column("response or error"),
-                Column("score", "number", ".3f"),
-                Column("default", "number", ".3f"),
-            ),
-            rows=tuple(
-                (
-                    line["row"],
-                    sent[line["key"]][-1][1] if line["key"] in sent else wording.NOT_ANSWERED,
-                    answer_text(line["target"]),
-                    UNPARSED if line["unparsed"] else "" if line["answer"] is None else answer_text(line["answer"]),
-                    line["error"] or line["response"],
-                    line["score"],
-                    default.get(line["row"], math.nan),
-                )
-                for line in shown.to_dict("records")
-            ),
-        )
+        """The rows that the winner fails on, those with the same fault beside each other."""
+        rows = tuple(failure.values for group in self.failing_groups for failure in group.shown)
+        return View(title=wording.worst_rows(self.read_from), columns=failing_columns(self.result), rows=rows)
+
+    @cached_property
+    def failing_groups(self) -> list[Group]:
+        """The rows that the winner fails on, by what is wrong."""
+        return failing_groups(self.result, self.by_target) if self.answered else []
 
     # How to reproduce it
 

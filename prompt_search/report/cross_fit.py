@@ -100,7 +100,10 @@ class CrossFit:
     @property
     def headline(self) -> str:
         """The result in two lines: the test over all folds, and the prompt that ships."""
-        ships = wording.cross_fit_ships(sum(int(each.summary["calls"]) for each in (*self.folds, self.result)))
+        summaries = [each.summary for each in (*self.folds, self.result)]
+        calls, tokens = (sum(int(summary[name]) for summary in summaries) for name in ("calls", "tokens"))
+        prices = [summary["usd"] for summary in summaries]
+        ships = wording.cross_fit_ships(calls, tokens, None if None in prices else sum(prices))
         if self.verdict.rows < 2:
             sentence = wording.no_verdict(self.folds[0].untested_reason())
         else:

@@ -3,7 +3,7 @@ and filtering. Samples are summed up, never listed: a study of 200,000 of them g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -12,7 +12,9 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.report import charts, wording
+from prompt_search.report.answers import Failure
 from prompt_search.report.content import Report
+from prompt_search.report.copies import messages_json, python_code
 from prompt_search.results import tables
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, View, html_rows, to_html
@@ -38,7 +40,13 @@ def html_report(result: StoredStudy, slices: Sequence[pd.DataFrame] = ()) -> str
         autoescape=True, finalize=_html.text, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.globals.update(
-        table=to_html, cells=cells, details=_html.details, diff=_html.diff, messages=_html.messages, wording=wording
+        table=to_html,
+        cells=cells,
+        opened=opened,
+        quoted=quoted,
+        details=_html.details,
+        diff=_html.diff,
+        wording=wording,
     )
     page = environment.from_string((files / "report.html.j2").read_text("utf-8"))
     return page.render(
@@ -46,7 +54,9 @@ def html_report(result: StoredStudy, slices: Sequence[pd.DataFrame] = ()) -> str
         css=_html.Markup(_html.STYLE + (files / "report.css").read_text("utf-8")),
         js=_html.Markup((files / "report.js").read_text("utf-8")),
         winner=winner(report) if report.answered else None,
-        prompts=[_html.messages(result.prompt(trial).turns) for trial in report.trials["trial"].head(PROMPTS_IN_FULL)],
+        prompts=prompts(report),
+        copies=copies(report) if report.answered else [],
+        failing=failing(report),
         charts=chart_pieces(report) if report.answered else [],
         confusion=None if report.confusion is None else confusion(report.confusion),
     )
@@ -75,18 +85,77 @@ def shortened(content: Any) -> _html.Markup:
     return _html.text(content)
 
 
+def quoted(text: str) -> _html.Markup:
+    """A text as a string of a style sheet, which no text can end."""
+    return _html.Markup('"{}"').format(
+        _html.Markup("".join(f"\\{ord(each):x} " if each in "\\\"'<>&\n" else each for each in text))
+    )
+
+
+def opened(short: Any, content: Any) -> _html.Markup:
+    """Text of at most three lines, which opens to the whole content."""
+    return _html.fill('<details class="brief"><summary><span>{}</span></summary>{}</details>', short, content)
+
+
+def prompts(report: Report) -> list[_html.Markup]:
+    """For each ranked prompt its choices in full, for the first ones its messages as well."""
+    found = []
+    for place, row in enumerate(report.ranking.rows):
+        trial = int(str(row[1]))
+        chosen = _html.exact("\n".join(f"{name}={text}" for name, text in report.result.choices(trial).items()))
+        in_full = place < PROMPTS_IN_FULL
+        found.append(chosen + (bubbles(report.result.prompt(trial).turns) if in_full else _html.Markup()))
+    return found
+
+
+def bubbles(turns: Iterable[tuple[str, str]]) -> _html.Markup:
+    """The messages of a chat, exactly as they are."""
+    return _html.join(
+        _html.fill('<div class="turn {}"><small>{}</small>{}</div>', role, role, _html.exact(content))
+        for role, content in turns
+    )
+
+
+def copies(report: Report) -> list[tuple[str, str, str]]:
+    """The texts to copy: the id of the field that holds it, the title of its button, the text."""
+    prompt = report.result.best
+    return [
+        ("copy-messages", wording.COPY_MESSAGES, messages_json(prompt)),
+        ("copy-python", wording.COPY_PYTHON, python_code(prompt)),
+    ]
+
+
+def failing(report: Report) -> list[dict[str, Any]]:
+    """The rows that the winner fails on, by what is wrong, each with what was sent and what came back."""
+    rows = iter(cells(report.failures) if report.answered else [])
+    return [
+        {
+            "title": group.title,
+            "count": wording.group_count(group.rows, len(group.shown)),
+            "rows": [(next(rows), exchange(failure)) for failure in group.shown],
+        }
+        for group in report.failing_groups
+    ]
+
+
+def exchange(failure: Failure) -> _html.Markup:
+    """What was sent for a row, and what came back."""
+    return bubbles([*failure.sent, (wording.CAME_BACK, failure.received)])
+
+
 def winner(report: Report) -> dict[str, Any]:
-    """The prompt to ship: its messages, settings and choices, and how it was sent for one row."""
+    """The prompt to ship: its messages, settings and choices, how it was sent for one row and what came back."""
     prompt = report.result.best
     settings = {"model": prompt.model, **prompt.parameters}
     listed = "".join(f", {name} {value}" for name, value in settings.items() if value is not None)
     samples = report.result.trial_samples(report.winner)
     answered = samples[samples["error"].isna()].head(1)
     sent = report.result.sent(answered["key"].tolist())
+    received = "".join(answered["response"].fillna("").tolist())
     return {
         "sentence": wording.shipped_prompt(report.winner, len(prompt.text), listed),
         "messages": _html.messages(prompt.turns),
-        "sent": _html.join(_html.messages(turns) for turns in sent.values()),
+        "sent": _html.join(bubbles([*turns, (wording.CAME_BACK, received)]) for turns in sent.values()),
         "row": answered["row"].sum(),
         "choices": View(title="", columns=(Column("choice"), Column("option")), rows=tuple(prompt.choices.items())),
     }

@@ -9,7 +9,7 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.report.content import Report
-from prompt_search.report.wording import CHANGES_INTRODUCTION, SECTIONS, exported_prompt
+from prompt_search.report.wording import CHANGES_INTRODUCTION, SECTIONS, exported_prompt, group_count
 from prompt_search.results.export import markdown, markdown_text
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Column, View, to_markdown
@@ -54,6 +54,7 @@ def _head(report: Report) -> list[str]:
     parts = [
         f"# {markdown_text(report.name)}",
         f"**{markdown_text(report.outcome)}.** {markdown_text(report.advice)}",
+        markdown_text(report.cheaper),
         *map(markdown_text, result.headline.splitlines()),
     ]
     if not report.answered:
@@ -64,7 +65,7 @@ def _head(report: Report) -> list[str]:
     parts += [part for role, content in result.best.turns for part in (f"{role}:", _fenced(content))]
     if report.winner:
         parts += [CHANGES_INTRODUCTION, _fenced(report.difference, "diff")]
-    return [*parts, markdown_text(report.simplest)]
+    return parts
 
 
 def _answers(report: Report) -> list[str]:
@@ -75,9 +76,14 @@ def _answers(report: Report) -> list[str]:
         parts.append(to_markdown(report.labels))
     if report.confusion is not None:
         parts.append(markdown(report.confusion))
+    for view in (report.fields, report.examples):
+        parts += [] if view is None else [markdown_text(f"{view.title}:"), to_markdown(_clipped(view))]
     parts += [f"## {SECTIONS['failures']}", markdown_text(report.failing)]
-    if report.answered:
-        parts.append(to_markdown(_clipped(report.failures)))
+    for group in report.failing_groups:
+        count = group_count(group.rows, len(group.shown))
+        parts.append(markdown_text(f"{group.title} ({count}){':' if group.shown else '.'}"))
+        rows = tuple(failure.values for failure in group.shown)
+        parts.append(to_markdown(_clipped(View(title="", columns=report.failures.columns, rows=rows))))
     return parts
 
 

@@ -1,5 +1,6 @@
 "use strict";
 // Sorts a table by the column whose header button is pressed, and hides the rows that lack the words filtered by.
+// Copies the prompt: a page that is opened from a file may lack navigator.clipboard, so the older way is tried first.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const rows = [...body.rows];
@@ -33,5 +34,22 @@ for (const table of document.querySelectorAll("table.sortable")) {
       shown += !row.hidden;
     }
     status.textContent = table.dataset.filtered.replace("{shown}", shown).replace("{all}", rows.length);
+  });
+}
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.hidden = false;
+    field.select();
+    let done = document.execCommand("copy");
+    if (!done) {
+      done = await (navigator.clipboard?.writeText(field.value) ?? Promise.reject()).then(
+        () => true,
+        () => false,
+      );
+    }
+    field.hidden = done;
+    if (done) button.focus();
+    document.getElementById("copied").textContent = done ? button.dataset.done : button.dataset.failed;
   });
 }

@@ -12,10 +12,16 @@ from prompt_search._files import write_by_suffix
 from prompt_search.report.html import html_report
 from prompt_search.report.markdown import markdown_report
 from prompt_search.results import wording
+from prompt_search.results.frames import with_columns_of
+from prompt_search.results.shown import titles
+from prompt_search.results.shown.failures import failures_frame, failures_view
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import to_html, to_text
 from prompt_search.results.views import ranking_view, tested_view
 from prompt_search.storage.store import open_to_read
+
+TEXT_WIDTH = 80
+"""Number of columns of the table in the text of a result."""
 
 
 class Result(StoredStudy):
@@ -31,19 +37,39 @@ class Result(StoredStudy):
     """
 
     def __repr__(self) -> str:
-        return f"{self.headline}\n\n{to_text(ranking_view(self))}"
+        return f"{self._told}\n\n{to_text(ranking_view(self), TEXT_WIDTH)}"
+
+    @property
+    def _told(self) -> str:
+        """The headline, which of an unfinished study does not say what it used, with that."""
+        return self.headline if self.finished else f"{self.headline}\n{self.spent}"
 
     def _repr_html_(self) -> str:
-        head = _html.verdict(self.verdict if self.finished else "", self.headline)
+        head = _html.verdict(self.verdict if self.finished else "", self._told)
         if not len(self.trials_df()):
             return _html.block(head)
         parts = [head, to_html(tested_view(self)) if self.finished else ""]
-        parts.append(to_html(ranking_view(self, width=60, marked=True)))
+        parts.append(to_html(ranking_view(self, width=60)))
         parts.append(_html.details(wording.WINNING_PROMPT, _html.messages(self.best.turns)))
         if self.best_trial:
             changes = _html.diff(self.baseline.diff(self.best))
             parts.append(_html.details(wording.CHANGED_BY_WINNER, changes))
+        failing = failures_view(self)
+        if failing.rows:
+            parts.append(_html.details(titles.FAILING_ROWS, to_html(failing)))
         return _html.block(*parts)
+
+    @with_columns_of(failures_frame)
+    def failures_df(self, trial: int | None = None) -> pd.DataFrame:
+        """The rows that a prompt fails on: their text, the answers of this prompt and of the default one.
+
+        Args:
+            trial: a trial's number; default: the winner's.
+
+        Raises:
+            StudyError: there is no such trial.
+        """
+        return failures_frame(self, trial)
 
     def report(self, path: str | Path, slices: Sequence[pd.DataFrame] = ()) -> Path:
         """Write the report, which has everything needed to decide, to one file: ``.html`` (works offline) or ``.md``.

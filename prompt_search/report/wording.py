@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prompt_search import _html, _numbers
+from prompt_search.results.shown.cheaper import Cheaper
 from prompt_search.results.verdict import MeanScore, Verdict
 from prompt_search.results.wording import DEFAULT_PROMPT, NO_EFFECT_SHOWN, VERDICT_WORDS, p_text, verdict_sentence
 
@@ -29,10 +30,10 @@ EFFECTS_CAPTION = (
     "as expected, which is nearer to 0"
 )
 RANKING_NOTE = (
-    "The prompts are in the order in which the search ranks them. A score on few rows counts for less: “estimate” is "
-    "the selection-corrected score, which is expected on new rows; it is above a score whose rows were harder than "
-    "most, or whose prompt is like others that scored more. Choices are listed where they differ from the "
-    "default prompt or the winner, and marked where they differ from the winner."
+    "The prompts are sorted by their estimate: the selection-corrected score, which is expected on new rows. A score "
+    "on few rows counts for less, and one whose rows were harder than most for more. The winner has all its choices, "
+    "the others those in which they differ from it; each opens to its choices in full, and the first ones to their "
+    "messages."
 )
 RANKING_CAPTION = "All prompts that were tried; select the name of a column to sort by it"
 FILTER = "Filter"
@@ -59,7 +60,12 @@ CHANGES_NOTE = "Lines that only the default prompt has are red, lines that only 
 CHANGES_INTRODUCTION = "The winner changes this in the default prompt:"
 CHANGES_TITLE = "What it changes in the default prompt"
 ITS_CHOICES = "its choices"
-ONE_PROMPT = "prompt"
+COPY_MESSAGES = "Copy as messages (JSON)"
+COPY_PYTHON = "Copy as Python"
+COPIED = "Copied."
+NOT_COPIED = "The browser does not allow copying; the text is selected: press Ctrl+C (on a Mac ⌘C)."
+CAME_BACK = "what came back"
+SENT_AND_RECEIVED = "what was sent, and what came back"
 PROMPT_TO_SHIP = "the prompt to ship"
 NOT_ANSWERED = "(not answered)"
 
@@ -72,6 +78,8 @@ COST_FACTS = {"winner": "1,000 rows with the winner", "default": "1,000 rows wit
 SECTIONS_LABEL = "Sections"
 CONFUSION_LABEL = "Confusion"
 FAILURES_LABEL = "Failing rows"
+EXAMPLES_CAPTION = "Examples of the winner's answers: the best, a middling one and the worst"
+FIELDS_CAPTION = "The winner's answers by field, compared without regard to case and white space"
 
 
 def page_title(study: str) -> str:
@@ -95,8 +103,8 @@ def exported_prompt(trial: int, command: str) -> str:
 
 
 def sent_for(row: int) -> str:
-    """The title of the messages of one request."""
-    return f"as it was sent for row {row}"
+    """The title of the messages and the response of one request."""
+    return f"what was sent for row {row}, and what came back"
 
 
 def all_characters(count: int) -> str:
@@ -185,12 +193,26 @@ def cost_note(sent: float, received: float, seconds: float) -> str:
     return f"{tokens}, {_numbers.number(seconds, '.2f')} s per request"
 
 
-def shorter_prompt(trial: int, size: str, winner_size: str, unit: str, margin: float) -> str:
-    """The advice to use a shorter prompt that is about as good."""
-    return (
-        f"A shorter prompt will do: trial {trial} has {size} {unit} instead of {winner_size}, and is, with 95% "
-        f"probability, at most {margin:g} worse."
-    )
+def cheaper_prompt(found: Cheaper, margin: float) -> str:
+    """The prompt that costs less than the winner and is nearly as good.
+
+    Args:
+        found: the prompt.
+        margin: how much lower a score may be for a prompt that will do.
+    """
+    will = "will do" if found.lower <= margin else "may do"
+    if found.unit == "usd":
+        costs = (_numbers.dollars(found.cost), _numbers.dollars(found.winner_cost))
+        saved = f"costs {found.saving:.0%} less ({costs[0]} instead of {costs[1]} per 1,000 rows)"
+    else:
+        form = ",.1f" if found.unit == "prompt tokens" else ",.0f"
+        sizes = [_numbers.number(size, form) for size in (found.cost, found.winner_cost)]
+        saved = f"takes {found.saving:.0%} fewer {found.unit} ({sizes[0]} instead of {sizes[1]})"
+    score = f"its score is, with 95% probability, at most {found.lower:.2f} lower"
+    if found.lower > margin:
+        lower = "no lower" if found.expected < 0.005 else f"{found.expected:.2f} lower"
+        score = f"its score is expected to be {lower}, and with 95% probability at most {found.lower:.2f} lower"
+    return f"A cheaper prompt {will}: trial {found.trial} {saved}, and {score}."
 
 
 def most_important(choice: str, importance: float, option: str, estimate: float) -> str:
@@ -243,9 +265,42 @@ def never_right(failing_rows: Sequence[int], compared: int, limit: int) -> str:
     )
 
 
+def failing_group(target: str, answer: str) -> str:
+    """The title of failing rows with the same target and answer."""
+    return f"target {_html.clipped(target, 80)}, answered {_html.clipped(answer, 80)}"
+
+
+def failing_unread(target: str = "") -> str:
+    """The title of failing rows whose answers could not be read."""
+    return f"{f'target {_html.clipped(target, 80)}, ' if target else ''}the answer could not be read"
+
+
+def failing_request(kind: str) -> str:
+    """The title of rows whose requests failed."""
+    return f"the request failed: {_html.clipped(kind, 80)}"
+
+
+def failing_fields(fields: Sequence[str]) -> str:
+    """The title of failing rows by the fields that are not right."""
+    return f"not right: {_html.clipped(', '.join(fields), 160)}"
+
+
+FAILING_OTHERS = "another answer than the target"
+
+
+def instead_of(wrong: str, right: str) -> str:
+    """A value of a field that is not right; empty where there is none."""
+    return f"{_html.clipped(wrong, 60) if wrong else 'nothing'} instead of {_html.clipped(right, 60)}"
+
+
+def group_count(rows: int, shown: int) -> str:
+    """The number of rows of a group of failing rows."""
+    return _numbers.counted(rows, "row") + (f", {shown} shown" if shown < rows else "")
+
+
 def worst_rows(read_from: str) -> str:
     """The title of the rows that the winner fails on, and how their answers were read."""
-    return f"The winner's worst rows{read_from}"
+    return f"The rows that the winner fails on, by what is wrong{read_from}"
 
 
 READ_FROM_LOGPROBS = "; the answer is read from the labels' probabilities, not from the response's text"

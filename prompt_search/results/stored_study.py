@@ -319,7 +319,7 @@ class StoredStudy(StudyTables):
         """What the study used, in one sentence."""
         summary = self._summary
         if summary is None:
-            return wording.spent_so_far(int(self._calls["attempts"].sum()))
+            return wording.spent_so_far(*tables.spent(self.ledger_df()))
         if summary.rescored:
             return wording.rescored(summary.rescored["of"], summary.metric, summary.rescored["metric"])
         return wording.spent_sentence(
@@ -341,6 +341,15 @@ class StoredStudy(StudyTables):
     def changes(self, trial: int, width: int = 24) -> str:
         """A trial's choices that differ from the default's, each option shortened to ``width`` characters."""
         return wording.changes_text(self._trial(0).choices, self._trial(trial).choices, width)
+
+    def estimates(self) -> dict[int, tuple[float, float]]:
+        """Of each trial that has one the estimate, and the standard deviation of its difference to the winner's."""
+        found = ((trial.trial, trial.estimate, trial.uncertainty) for trial in self._trials)
+        return {trial: (mean, spread) for trial, mean, spread in found if mean is not None and spread is not None}
+
+    def choices(self, trial: int) -> dict[str, str]:
+        """The text of a trial's option of each choice."""
+        return dict(self._trial(trial).choices)
 
     def compared(self, trial: int, width: int = 60) -> list[tuple[str, str, bool]]:
         """The choices in which a trial differs from the default or from the winner: (name, option on one line of at

@@ -349,6 +349,18 @@ def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(role=categorical(frame["role"].tolist(), ROLES))
 
 
+def spent(ledger: pd.DataFrame) -> tuple[int, float | None, float | None]:
+    """The calls, tokens and US dollars of a `ledger_frame` in all; None where they are unknown."""
+    tokens = [ledger[name].sum(skipna=False) for name in ("prompt_tokens", "completion_tokens")]
+    calls, usd = int(ledger["calls"].sum()), ledger["cost_usd"].sum(skipna=False)
+    known = len(ledger) > 0
+    return (
+        calls,
+        float(sum(tokens)) if known and not any(map(pd.isna, tokens)) else None,
+        float(usd) if known and not pd.isna(usd) else None,
+    )
+
+
 def progress_frame(scored: pd.DataFrame, bounds: Range = UNBOUNDED) -> pd.DataFrame:
     """One row per trial with a score, in the order in which the trials got their last search score.
 

@@ -1,8 +1,8 @@
 """A table as people read it: made once, then shown in a terminal, a notebook, an HTML report or Markdown.
 
 A `View` holds values, not text, so that each renderer can align, sort and draw them: a number has the format of its
-column, a score bar is drawn in HTML and written as an interval elsewhere. Renderers for HTML, Markdown and plain text
-are here; the one for the terminal is in the command line.
+column, a score bar is drawn in HTML and written as an interval elsewhere. Renderers for HTML, Markdown and text
+are here; the command line adds the styles of a terminal.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from prompt_search import _html, _numbers
 from prompt_search.results.export import markdown_text
+from prompt_search.results.lines.layout import Shown, Style, folded, lay_out, printable
 
 Kind = Literal["text", "number", "bar"]
 
@@ -27,12 +28,16 @@ class Column:
         kind: ``text``; ``number``, aligned to the right; ``bar``, a mean with its interval.
         form: the format of its numbers.
         ends: the ends of its bars; by default 0 and 1, or wider where intervals reach further.
+        spare: whether a terminal that is too narrow may leave it out.
+        lines: number of lines up to which a terminal shows its text in a row that does not stand out.
     """
 
     title: str
     kind: Kind = "text"
     form: str = ""
     ends: tuple[float, float] | None = None
+    spare: bool = False
+    lines: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +159,36 @@ def to_markdown(view: View) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *body]) + "\n"
 
 
-def to_text(view: View) -> str:
-    """The table in a fixed-width font, without its title; the last column is not padded."""
-    lines = [[column.title for column in view.columns], *view.texts]
-    widths = [max(map(len, texts)) for texts in zip(*lines, strict=True)]
-    left = [column.kind == "text" for column in view.columns]
-    padded = (
-        [
-            text.ljust(width) if to_left else text.rjust(width)
-            for text, width, to_left in zip(line, widths, left, strict=True)
-        ]
-        for line in lines
-    )
-    return "\n".join("  ".join(line).rstrip() for line in padded)
+def to_lines(view: View, width: int | None = None) -> list[tuple[str, Style]]:
+    """The lines of a table in a fixed-width font, its title first, each with what it is.
+
+    Args:
+        view: the table.
+        width: the number of columns that there are; None for any.
+    """
+    title = printable(view.title)
+    titles: list[tuple[str, Style]] = [(line, "title") for line in (folded(title, width) if width else [title]) if line]
+    return titles + lay_out(_shown(view), view.highlighted, width)
+
+
+def to_text(view: View, width: int | None = None) -> str:
+    """The table in a fixed-width font, without its title."""
+    return "\n".join(line for line, _ in lay_out(_shown(view), view.highlighted, width))
+
+
+def _shown(view: View) -> list[Shown]:
+    """The columns of a table with their texts."""
+    return [
+        Shown(
+            title=column.title,
+            left=column.kind == "text",
+            cells=[_pieces(column, row[place]) for row in view.rows],
+            spare=column.spare,
+            lines=column.lines,
+        )
+        for place, column in enumerate(view.columns)
+    ]
+
+
+def _pieces(column: Column, cell: Cell) -> tuple[str, ...]:
+    return tuple(text for text, _ in cell.parts) if isinstance(cell, Pieces) else (cell_text(column, cell),)

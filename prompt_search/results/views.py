@@ -12,7 +12,9 @@ import pandas as pd
 from prompt_search import _html
 from prompt_search._numbers import counted
 from prompt_search.results import breakdowns, tables, wording
+from prompt_search.results.export import with_index
 from prompt_search.results.frames import answer_text
+from prompt_search.results.shown import titles
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, Pieces, View
 
@@ -37,31 +39,29 @@ def ranking_view(
     *,
     width: int = 24,
     detailed: bool = False,
-    marked: bool = False,
 ) -> View:
-    """The prompts in the order in which the search ranks them.
+    """The prompts by their estimate (by their score, while the study is unfinished), the winner's row with all its
+    choices, the others with those that differ from the winner.
 
-    Columns that say nothing about any prompt (no unparsed response, no error, no cost) are left out.
+    Columns that say nothing about any prompt (no unparsed response, no error, no cost) are left out. The winner is
+    never left out.
 
     Args:
         result: a study, finished or not.
         limit: number of prompts; None for all.
         width: number of characters that each option is shortened to.
-        detailed: with the estimate, seconds and state as well.
-        marked: with the choices that differ from the default or the winner, those that differ from the winner marked;
-            else with the choices that differ from the default.
+        detailed: with seconds and state as well.
     """
-    frame = tables.with_costs(result.ranking())
-    frame = frame if limit is None else frame.head(limit)
+    frame = _ranked(result, limit)
     shown: list[tuple[Column, Iterable[Any]]] = [
-        (Column("rank", "number"), range(1, len(frame) + 1)),
+        (Column("rank", "number", spare=True), frame["rank"]),
         (Column("trial", "number"), frame["trial"]),
-        (Column("score", "number", ".3f"), frame["score"]),
-        (Column(INTERVAL, "bar", ".2f"), _bars(frame, "score")),
     ]
-    if detailed:
+    if frame["estimate"].notna().any():
         shown.append((Column("estimate", "number", ".3f"), frame["estimate"]))
     shown += [
+        (Column("score", "number", ".3f"), frame["score"]),
+        (Column(INTERVAL, "bar", ".2f"), _bars(frame, "score")),
         (Column("rows", "number"), frame["search_rows"]),
         (Column("tokens", "number", ".0f"), frame["prompt_tokens"]),
     ]
@@ -72,15 +72,55 @@ def ranking_view(
         shown.append((Column("USD per 1,000 rows", "number", ",.4f"), frame["usd_per_1000_rows"]))
     if detailed:
         shown.append((Column("state"), frame["state"]))
-    if marked:
-        choices: list[Pieces | str] = [_compared(result, trial, width) for trial in frame["trial"].tolist()]
-        shown.append((Column("differs from default or winner"), choices))
-    else:
-        changes = [result.changes(trial, width) for trial in frame["trial"].tolist()]
-        shown.append((Column("differs from the default in"), changes))
+    shown.append((Column(titles.DIFFERS, lines=2), [_differences(result, trial, width) for trial in frame["trial"]]))
     winner = [place for place, trial in enumerate(frame["trial"]) if trial == result.best_trial]
-    view = _view(wording.RANKING_TITLE, shown)
+    view = _view(titles.ranking_title("estimate" in [column.title for column, _ in shown]), shown)
     return View(title=view.title, columns=view.columns, rows=view.rows, highlighted=frozenset(winner))
+
+
+def _ranked(result: StoredStudy, limit: int | None) -> pd.DataFrame:
+    """The first prompts and the winner, by the number that stands beside them, with their ``rank``."""
+    frame = tables.with_costs(result.ranking())
+    # Prompts with the same number keep the order in which the search ranks them; the winner is its first.
+    frame = frame.sort_values("value", ascending=False, kind="stable", ignore_index=True)
+    frame = frame.assign(rank=range(1, len(frame) + 1))
+    if limit is None or len(frame) <= limit:
+        return frame
+    winner = frame[limit - 1 :]["trial"] == result.best_trial
+    return pd.concat([frame.head(limit - 1), frame[limit - 1 :][winner]]) if winner.any() else frame.head(limit)
+
+
+def _differences(result: StoredStudy, trial: int, width: int) -> Pieces:
+    """The choices in which a trial differs from the winner; of the winner all. Choices that the trial does not have are
+    left out, because they follow from another one."""
+    chosen, winner = result.choices(trial), result.choices(result.best_trial)
+    names = [wording.DEFAULT_CHOICES] if result.has_default_choices(trial) else []
+    if trial == result.best_trial:
+        names += [f"{name}={_html.clipped(option, width)}" for name, option in chosen.items()]
+    else:
+        names += [
+            f"{name}={told_apart(option, winner.get(name, ''), width)}"
+            for name, option in chosen.items()
+            if option != winner.get(name)
+        ]
+        # What only the winner has is told where nothing else is different.
+        names += [f"{name}={titles.NO_OPTION}" for name in winner if name not in chosen and not names]
+    return Pieces(tuple((name, False) for name in names or [titles.NO_CHOICE]))
+
+
+def told_apart(option: str, other: str, width: int) -> str:
+    """An option on one line of at most ``width`` characters, so that it can be told from another one.
+
+    >>> told_apart("Read it twice, then answer", "Read it twice, and answer", 16)
+    '…twice, then an…'
+    """
+    shown = _html.clipped(option, width)
+    if shown != _html.clipped(other, width) or width < 12:
+        return shown
+    line, rival = (" ".join(text.split()) for text in (option, other))
+    first = next((place for place, (a, b) in enumerate(zip(line, rival, strict=False)) if a != b), len(rival))
+    start = max(0, min(first - width // 2, len(line) - width + 1))
+    return f"…{_html.clipped(line[start:], width - 1)}" if start else shown
 
 
 def tested_view(result: StoredStudy) -> View:
@@ -195,6 +235,28 @@ def labels_view(result: StoredStudy, trial: int | None = None) -> View:
     )
 
 
+def frame_view(frame: pd.DataFrame) -> View:
+    """Any table as people read it, with the names of its rows; long texts are cut off."""
+    whole = with_index(frame)
+    shown: list[tuple[Column, Iterable[Any]]] = []
+    for name in map(str, whole.columns):
+        values = whole.iloc[:, len(shown)]
+        if pd.api.types.is_bool_dtype(values):
+            shown.append((Column(name), ["yes" if value else "no" for value in values]))
+        elif pd.api.types.is_numeric_dtype(values):
+            form = "" if pd.api.types.is_integer_dtype(values) else ".6f" if "usd" in name else ".3f"
+            shown.append((Column(name, "number", form), values))
+        else:
+            texts = [_told(value) for value in values]
+            shown.append((Column(name, lines=4), texts))
+    return _view("", shown)
+
+
+def _told(value: Any) -> str:
+    """A value of a table as text; nothing for one that is not known."""
+    return "" if value is None or value is pd.NA else answer_text(value) or "(empty)"
+
+
 def _view(title: str, shown: Iterable[tuple[Column, Iterable[Any]]]) -> View:
     """A table of columns with their values."""
     columns, values = zip(*shown, strict=True)
@@ -245,13 +307,6 @@ def slices_view(frame: pd.DataFrame, winner: int) -> View:
 
 def _options(frame: pd.DataFrame, choice: str, option: str) -> list[str]:
     return [f"{name}={_html.clipped(text, 60)}" for name, text in zip(frame[choice], frame[option], strict=True)]
-
-
-def _compared(result: StoredStudy, trial: int, width: int) -> Pieces | str:
-    """The choices in which a trial differs from the default or the winner; marked where the winner has another."""
-    if result.has_default_choices(trial):
-        return wording.DEFAULT_CHOICES
-    return Pieces(tuple((f"{name}={option}", marked) for name, option, marked in result.compared(trial, width)))
 
 
 def answers_view(answers: pd.DataFrame, limit: int = SHOWN_ANSWERS) -> View:

@@ -246,9 +246,9 @@ def unfinished(candidates: int) -> str:
     return f"The study is unfinished after {candidates} candidates; run it again to resume."
 
 
-def spent_so_far(calls: int) -> str:
+def spent_so_far(calls: int, tokens: float | None, usd: float | None) -> str:
     """What an unfinished study has used."""
-    return f"{calls:,} calls so far."
+    return f"{calls:,} calls so far ({_numbers.tokens(tokens)}, {_numbers.dollars(usd)})."
 
 
 def rescored(of: str, metric: str, before: str) -> str:
@@ -319,9 +319,10 @@ WINNERS_TEST = "the winners' test"
 """Whose test requests and answers they are in a cross-fitted study, in sentences."""
 
 
-def cross_fit_ships(calls: int) -> str:
-    """The prompt that a cross-fitted study ships, and its calls."""
-    return f"The prompt to ship is the winner of a search over all rows; {calls:,} calls were used in all."
+def cross_fit_ships(calls: int, tokens: int, usd: float | None) -> str:
+    """The prompt that a cross-fitted study ships, and what its searches used."""
+    used = f"{_numbers.tokens(tokens or None)}, {_numbers.dollars(usd)}"
+    return f"The prompt to ship is the winner of a search over all rows; {calls:,} calls ({used}) were used in all."
 
 
 def comparison_sentence(verdict: Verdict, names: tuple[str, str], scores: tuple[MeanScore, MeanScore]) -> str:
@@ -357,7 +358,6 @@ def failing_title(failing: int, shown: int) -> str:
     return f"the worst {min(shown, failing)} of {failing} rows with less than full score"
 
 
-RANKING_TITLE = "prompts as the search ranks them: a score on few rows counts for less"
 EFFECTS_TITLE = "effects of options on the true score"
 SHOWN_EFFECTS_TITLE = "options that are shown to affect the true score"
 INTERACTIONS_TITLE = "pairs of options with an effect beyond what each adds by itself"

@@ -129,7 +129,7 @@ def finished(process: subprocess.Popen[str]) -> Ran:
     return Ran(process.returncode, out, err)
 
 
-def on_terminal(answer: str, *arguments: str, **environment: str) -> Ran:
+def on_terminal(answer: str, *arguments: str, cwd: Path | None = None, **environment: str) -> Ran:
     """The command on a terminal of its own, where a question is answered; both outputs are in ``out``."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -138,6 +138,7 @@ def on_terminal(answer: str, *arguments: str, **environment: str) -> Ran:
         stdout=terminal,
         stderr=terminal,
         env={**ENVIRONMENT, "TERM": "dumb", **environment},
+        cwd=cwd,
     )
     os.close(terminal)
     shown, sent = b"", False

@@ -12,36 +12,42 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.cli.show import TABLES
-from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, started, unpadded
+from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, on_terminal, started, unpadded
 from tests.conftest import FakeServer
 
 SHOWN = {
     80: """\
-prompts as the search ranks them: a score on few rows counts for less
-rank  trial  score  95% interval  rows  tokens  differs from the default in
-   1      5  1.000  0.70 to 1.00     9      12  instruction=What is the
-                                                <b>sentimen…, list_labels=yes,
-                                                cue=Answer:
-   2      3  1.000  0.70 to 1.00     9      12  instruction=What is the
-                                                <b>sentimen…, list_labels=yes
-   3      6  1.000  0.34 to 1.00     2      11  list_labels=yes
-   4      0  0.667  0.30 to 0.90     6       8  (the default prompt)
-   5      1  0.400  0.12 to 0.77     5       8  cue=Answer:
-   6      4  0.400  0.12 to 0.77     5      12  instruction=Fill in {{ this }}
-                                                [/] …
-   7      2  0.000  0.00 to 0.43     5      15  instruction=Fill in {{ this }}
-                                                [/] …, list_labels=yes
+prompts by estimate, the score that is expected on new rows
+rank  trial  estimate  score  95% interval  rows  tokens
+      the winner's choices, and where others differ
+   1      5     0.906  1.000  0.70 to 1.00     9      12
+      instruction=What is the <b>sentimen…, list_labels=yes, cue=Answer:
+   2      3     0.905  1.000  0.70 to 1.00     9      12
+      cue=Label:
+   3      6     0.783  1.000  0.34 to 1.00     2      11
+      instruction=Judge the [review]., cue=Label:
+   4      0     0.660  0.667  0.30 to 0.90     6       8
+      (the default prompt), instruction=Judge the [review]., and 2 more
+   5      1     0.506  0.400  0.12 to 0.77     5       8
+      instruction=Judge the [review]., list_labels=no
+   6      4     0.501  0.400  0.12 to 0.77     5      12
+      instruction=Fill in {{ this }} [/] …, list_labels=no, cue=Label:
+   7      2     0.269  0.000  0.00 to 0.43     5      15
+      instruction=Fill in {{ this }} [/] …, cue=Label:
 """,
     120: """\
-prompts as the search ranks them: a score on few rows counts for less
-rank  trial  score  95% interval  rows  tokens  differs from the default in
-   1      5  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes, cue=Answer:
-   2      3  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes
-   3      6  1.000  0.34 to 1.00     2      11  list_labels=yes
-   4      0  0.667  0.30 to 0.90     6       8  (the default prompt)
-   5      1  0.400  0.12 to 0.77     5       8  cue=Answer:
-   6      4  0.400  0.12 to 0.77     5      12  instruction=Fill in {{ this }} [/] …
-   7      2  0.000  0.00 to 0.43     5      15  instruction=Fill in {{ this }} [/] …, list_labels=yes
+prompts by estimate, the score that is expected on new rows
+rank  trial  estimate  score  95% interval  rows  tokens  the winner's choices, and where others differ
+   1      5     0.906  1.000  0.70 to 1.00     9      12  instruction=What is the <b>sentimen…, list_labels=yes,
+                                                          cue=Answer:
+   2      3     0.905  1.000  0.70 to 1.00     9      12  cue=Label:
+   3      6     0.783  1.000  0.34 to 1.00     2      11  instruction=Judge the [review]., cue=Label:
+   4      0     0.660  0.667  0.30 to 0.90     6       8  (the default prompt), instruction=Judge the [review].,
+                                                          list_labels=no, cue=Label:
+   5      1     0.506  0.400  0.12 to 0.77     5       8  instruction=Judge the [review]., list_labels=no
+   6      4     0.501  0.400  0.12 to 0.77     5      12  instruction=Fill in {{ this }} [/] …, list_labels=no,
+                                                          cue=Label:
+   7      2     0.269  0.000  0.00 to 0.43     5      15  instruction=Fill in {{ this }} [/] …, cue=Label:
 """,
 }
 COMPARED = """\
@@ -72,6 +78,17 @@ def test_tables_fit_the_terminal(
     monkeypatch.setenv("COLUMNS", str(columns))
     assert tables(command("show").out, 1) == SHOWN[columns]
     assert tables(command("compare", "reviews:0", "reviews").out, 2) == COMPARED
+
+
+def test_tables_fit_a_terminal(stored: Path) -> None:
+    """On a terminal a table of any number of columns fits it, with the names of its rows; elsewhere it is Markdown."""
+    for table, text in (("confusion", "positive"), ("trials", "estimate"), ("failures", "default_answer")):
+        ran = on_terminal("", "show", "--table", table, COLUMNS="80", cwd=stored)
+        lines = unpadded(ran.out.replace("\r\n", "\n")).splitlines()
+        assert ran.code == 0
+        assert max(map(len, lines)) <= 80
+        assert text in ran.out
+        assert not any(line.startswith("|") for line in lines)
 
 
 def test_show_prints_what_the_run_printed_and_the_winner(

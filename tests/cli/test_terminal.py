@@ -16,7 +16,7 @@ def printed(view: View, width: int = 100, *, styled: bool = False) -> str:
     """A view on a console of that width, without spaces at the ends of lines."""
     file = io.StringIO()
     Console(file=file, width=width, force_terminal=styled, color_system="standard" if styled else None).print(
-        render(view)
+        render(view, width)
     )
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
@@ -61,16 +61,22 @@ def test_long_heading_of_a_number_takes_several_lines() -> None:
 
 
 def test_numbers_are_never_folded() -> None:
-    """Where the terminal is narrow, the texts are folded."""
+    """Where the terminal is narrow, texts stand below the numbers, folded between words."""
     view = View(
         title="", columns=(Column("trial", "number"), Column("differs in")), rows=((123456, "cue=Answer the question"),)
     )
-    assert printed(view, 24) == " trial  differs in\n123456  cue=Answer the\n        question"
+    assert printed(view, 24) == " trial\n      differs in\n123456\n      cue=Answer the\n      question"
+
+
+def test_control_characters_are_shown() -> None:
+    """A prompt cannot move the cursor, change colours or turn the direction of a line."""
+    view = View(title="a\x07", columns=(Column("b\x1b[2J"),), rows=(("c\r\u202ed\te\x9b",),))
+    assert printed(view) == "a\\x07\nb\\x1b[2J\nc\\x0d\\u202ed e\\x9b"
 
 
 def test_highlighted_row_is_bold() -> None:
     """A row that stands out is bold, without a colour."""
     view = View(title="", columns=(Column("prompt"),), rows=(("a",), ("b",)), highlighted=frozenset({1}))
     _, first, second = printed(view, styled=True).splitlines()
-    assert "\x1b[1m" not in first
-    assert second == "\x1b[1mb     \x1b[0m\x1b[1m  \x1b[0m"
+    assert first == "a"
+    assert second == "\x1b[1mb\x1b[0m"

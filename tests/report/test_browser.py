@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ def test_wide_tables_are_cards_on_a_phone(browser: Browser, report: Path, result
     assert browser.value(f"{tables}.every(t => t.parentElement.scrollWidth <= t.parentElement.clientWidth)")
     cells = "document.querySelector('.sortable tbody tr').cells"
     assert browser.value(f"[...{cells}].every(c => c.getBoundingClientRect().right <= 390)")
-    assert browser.value(f"getComputedStyle({cells}[2], '::before').content") == '"score "'
+    assert browser.value(f"getComputedStyle({cells}[2], '::before').content") == '"estimate "'
     browser.driver.find_element(By.ID, "filter").send_keys("no such word")
     assert browser.value("[...document.querySelectorAll('.sortable tbody tr')].every(r => !r.offsetHeight)")
     assert browser.problems() == []
@@ -136,6 +137,75 @@ def test_table_is_filtered_by_words(browser: Browser, report: Path, result: ps.R
     field.clear()
     field.send_keys("no such word")
     assert browser.column(0) == []
+    assert browser.problems() == []
+
+
+def test_every_prompt_takes_three_lines_until_it_is_opened(browser: Browser, report: Path, result: ps.Result) -> None:
+    """On a desk, however long its choices are; opened, it has them in full."""
+    browser.open(report)
+    rows = "[...document.querySelectorAll('.sortable tbody tr')]"
+    line = browser.value("parseFloat(getComputedStyle(document.querySelector('.sortable td')).lineHeight)")
+    assert all(height < 4 * line for height in browser.value(f"{rows}.map(row => row.offsetHeight)"))
+    browser.driver.find_element(By.CSS_SELECTOR, ".sortable tr.winner summary").click()
+    shown = browser.value("document.querySelector('.sortable tr.winner pre').innerText")
+    assert all(f"{name}=" in shown for name in result.choices(result.best_trial))
+    assert browser.value("document.querySelector('.sortable tr.winner').offsetHeight") > 4 * line
+
+
+def pasted(browser: Browser) -> str:
+    """What the clipboard holds."""
+    browser.value("document.body.insertAdjacentHTML('beforeend', '<textarea id=pasted></textarea>')")
+    field = browser.driver.find_element(By.ID, "pasted")
+    field.send_keys(Keys.CONTROL, "v")
+    return str(browser.value("document.getElementById('pasted').value"))
+
+
+def test_prompt_is_copied_by_a_press(browser: Browser, report: Path, result: ps.Result) -> None:
+    """From a file, without a network: as messages that are JSON, and as Python."""
+    browser.open(report)
+    copied = {}
+    for name in ("messages", "python"):
+        browser.driver.find_element(By.CSS_SELECTOR, f"button[data-copy=copy-{name}]").click()
+        assert browser.driver.find_element(By.ID, "copied").text == "Copied."
+        assert not browser.driver.find_element(By.ID, f"copy-{name}").is_displayed()
+        copied[name] = pasted(browser)
+        browser.value("document.getElementById('pasted').remove()")
+    messages = [(turn["role"], turn["content"]) for turn in json.loads(copied["messages"])]
+    assert messages == result.best.turns
+    made: dict[str, Any] = {"__name__": "copied"}
+    exec(copied["python"], made)
+    assert made["messages"]({"text": "some text"}) == result.best.messages({"text": "some text"})
+    assert browser.problems() == []
+
+
+def test_prompt_can_be_copied_where_the_browser_does_not_allow_it(browser: Browser, report: Path) -> None:
+    """The text is shown and selected, and the page says what to press."""
+    browser.open(report)
+    browser.driver.execute_script(
+        "document.execCommand = () => false; Object.defineProperty(navigator, 'clipboard', {value: undefined})"
+    )
+    browser.driver.find_element(By.CSS_SELECTOR, "button[data-copy=copy-python]").click()
+    assert "press Ctrl+C" in browser.driver.find_element(By.ID, "copied").text
+    field = browser.driver.find_element(By.ID, "copy-python")
+    assert field.is_displayed()
+    assert browser.value("getSelection().toString()") == browser.value("document.getElementById('copy-python').value")
+
+
+def test_failing_row_opens_to_what_was_sent_and_came_back(
+    browser: Browser, fake: InProcessExecutor, tmp_path: Path
+) -> None:
+    """The messages of the request and the response stand in the row, once it is opened."""
+    fake.answer = lambda body: HOSTILE
+    result = hostile_study(fake, answer=ps.Text()).run(60)
+    browser.open(result.report(tmp_path / "report.html"))
+    row = browser.driver.find_elements(By.CSS_SELECTOR, ".failing tbody tr:not(.group)")[0]
+    details = row.find_elements(By.CSS_SELECTOR, "td:nth-child(2) > details")[-1]
+    details.find_element(By.TAG_NAME, "summary").click()
+    texts = [str(block.get_attribute("textContent")) for block in details.find_elements(By.TAG_NAME, "pre")]
+    line = result.failures_df().set_index("row").loc[int(row.find_element(By.TAG_NAME, "td").text)]
+    assert len(texts) == len(result.best.turns) + 1
+    assert texts[-1] == HOSTILE
+    assert str(line["text"]) in "".join(texts)
     assert browser.problems() == []
 
 

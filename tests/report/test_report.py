@@ -8,12 +8,16 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
 from prompt_search.errors import RequestRefused
-from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
+from prompt_search.report.content import Report
+from prompt_search.report.copies import messages_json, python_code
+from prompt_search.report.wording import cheaper_prompt
+from prompt_search.results.shown.cheaper import Cheaper
 from tests.conftest import InProcessExecutor, completion, failure, prompt_of
 from tests.html_examples import HOSTILE, Page
 from tests.report.examples import hostile_study
@@ -76,6 +80,7 @@ def test_prompt_in_the_report_is_what_was_sent(result: ps.Result, page: str, ans
     sent = [[message["content"] for message in body["messages"]] for body in answered.bodies]
     row = result.trial_samples(result.best_trial)["row"].tolist()[0]
     shown = blocks[2 * len(turns) : 3 * len(turns)]
+    assert blocks[3 * len(turns)] == result.trial_samples(result.best_trial)["response"].tolist()[0]
     assert shown in sent
     assert shown == [m["content"] for m in result.best.messages(hostile_study(answered).data.rows[row].fields)]
 
@@ -120,7 +125,7 @@ def test_report_of_a_package_that_is_not_installed(
 
 
 def test_failing_rows_are_shown_with_their_responses(fake: InProcessExecutor, tmp_path: Path) -> None:
-    """What was sent, target, answer and response of the winner's worst rows; an error where there is one."""
+    """What was sent, target, answer and response of the rows that the winner fails on; an error where there is one."""
     fake.answer = lambda body: (
         failure(400, "5 < 6 & [x]") if "number 1" in str(body) else HOSTILE if "number" in str(body) else ""
     )
@@ -188,16 +193,22 @@ def test_other_outcomes_are_said(fake: InProcessExecutor, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("counted", "options", "sizes"),
+    ("counted", "price", "options", "saved"),
     [
-        (True, ["a b c d", "supercalifragilistic"], "5.0 prompt tokens instead of 8.0"),
-        (False, ["supercalifragilistic", "a b c d"], "22 characters instead of 35"),
+        (True, None, ["a b c d", "supercalifragilistic"], "takes 38% fewer prompt tokens (5.0 instead of 8.0)"),
+        (False, None, ["supercalifragilistic", "a b c d"], "takes 37% fewer characters (22 instead of 35)"),
+        (
+            True,
+            ps.Price(prompt=1000.0, completion=0.0),
+            ["a b c d", "supercalifragilistic"],
+            "costs 38% less ($5.00 instead of $8.00 per 1,000 rows)",
+        ),
     ],
 )
-def test_shorter_prompt_is_measured_as_it_was_found(
-    fake: InProcessExecutor, tmp_path: Path, counted: bool, options: list[str], sizes: str
+def test_cheaper_prompt_is_named_in_words(
+    fake: InProcessExecutor, tmp_path: Path, counted: bool, price: ps.Price | None, options: list[str], saved: str
 ) -> None:
-    """Both sizes are in tokens where the server counts them, else in characters, and the smaller one is the first."""
+    """What it saves is in dollars where there are prices, else in tokens, or in characters where none are counted."""
 
     def right(body: Any) -> dict[str, Any]:
         prompt = prompt_of(body)
@@ -205,12 +216,112 @@ def test_shorter_prompt_is_measured_as_it_was_found(
 
     fake.answer = right
     template = ps.Template('{{ choice("instruction", options) }} {{ row.text }}', context={"options": options})
-    result = study(fake, template=template, data=data(400)).run(800)
+    result = study(fake, template=template, data=data(400), model=fake.model(price=price)).run(800)
     assert (result.best_trial, result.simplest_trial()) == (0, 1)
-    assert (
-        f"A shorter prompt will do: trial 1 has {sizes}, and is, with 95% probability, at most "
-        f"{NON_INFERIORITY_MARGIN} worse."
-    ) in result.report(tmp_path / "report.md").read_text("utf-8").splitlines()
+    lines = result.report(tmp_path / "report.md").read_text("utf-8").splitlines()
+    (line,) = [line for line in lines if line.startswith("A cheaper prompt")]
+    words = line.replace("\\", "")
+    assert words.startswith(
+        f"A cheaper prompt will do: trial 1 {saved}, and its score is, with 95% probability, at most 0.0"
+    )
+    assert words.endswith(" lower.")
+
+
+def test_prompt_that_may_be_worse_is_told_as_such() -> None:
+    """How much lower its score is expected to be is told, where it may be more than a little."""
+    found = Cheaper(trial=7, cost=0.042, winner_cost=0.1, unit="usd", expected=0.034, lower=0.12)
+    assert cheaper_prompt(found, 0.02) == (
+        "A cheaper prompt may do: trial 7 costs 58% less ($0.0420 instead of $0.1000 per 1,000 rows), and its score is "
+        "expected to be 0.03 lower, and with 95% probability at most 0.12 lower."
+    )
+
+
+def test_failing_rows_of_labels_are_grouped(fake: InProcessExecutor, tmp_path: Path) -> None:
+    """Rows with the same target and answer stand together, with the row's own text and the default's answer."""
+    fake.answer = lambda body: "no idea" if "number 1" in prompt_of(body) else "positive"
+    result = study(fake, answer=ps.Label(["negative", "positive"])).run(100)
+    page = result.report(tmp_path / "r.html").read_text("utf-8")
+    assert "target negative, answered positive <small>" in page
+    assert "target positive, the answer could not be read <small>" in page
+    cells = Page(page).texts["td"]
+    assert any(cell.startswith("bad thing number ") and "what was sent" in cell for cell in cells)
+    rows = result.failures_df()
+    assert len(rows) == sum(
+        int(count) for count in re.findall(r"<small>(\d+) rows?[,<]", page.split('id="failures"')[1])
+    )
+
+
+def test_json_answers_are_told_by_field(fake: InProcessExecutor, tmp_path: Path) -> None:
+    """The fields have a line each, there is no matrix of objects, and failing rows are grouped by what is not right."""
+    targets = [{"name": f"N{number}", "size": {"cm": number % 3}} for number in range(60)]
+    records = [{"text": f"thing number {number}", "out": target} for number, target in enumerate(targets)]
+
+    def answer(body: Any) -> str:
+        number = int(prompt_of(body).split()[-1])
+        return json.dumps({"name": f" n{number} ", "size": {"cm": "many" if number % 3 else 0}})
+
+    fake.answer = answer
+    made = ps.Study(
+        template=ps.Template('{{ choice("instruction", ["Read", "Copy"]) }} {{ row.text }}'),
+        data=ps.Dataset(pd.DataFrame(records), target="out"),
+        model=fake.model(),
+        executor=fake,
+        answer=ps.Json({"type": "object"}),
+        metric=lambda answer, row: answer["size"] == row.target["size"],
+    )
+    result = made.run(80)
+    view = Report(result).fields
+    assert view is not None
+    assert view.texts[0][:3] == ["name", str(len(result.trial_samples(result.best_trial))), "100%"]
+    assert view.texts[1][0] == "size.cm"
+    assert view.texts[1][-1] in ("many instead of 1", "many instead of 2")
+    page = result.report(tmp_path / "r.html").read_text("utf-8")
+    assert "not right: size.cm <small>" in page
+    assert 'class="scroll narrow confusion"' not in page
+    assert "| size.cm |" in result.report(tmp_path / "r.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("rows", [40, 400])
+def test_texts_are_told_by_examples(fake: InProcessExecutor, tmp_path: Path, rows: int) -> None:
+    """A study of free texts, small or large, has examples of answers and no matrix of them."""
+    fake.answer = lambda body: prompt_of(body).upper()
+    records = [{"text": f"thing number {number}", "out": f"THING NUMBER {number}"} for number in range(rows)]
+    made = ps.Study(
+        template=ps.Template('{{ choice("instruction", ["Read", "Copy"]) }} {{ row.text }}'),
+        data=ps.Dataset(pd.DataFrame(records), target="out"),
+        model=fake.model(),
+        executor=fake,
+        answer=ps.Text(),
+        metric=lambda answer, row: float(len(row["text"]) % 2),
+    )
+    page = made.run(60).report(tmp_path / "r.html").read_text("utf-8")
+    assert "Examples of the winner&#39;s answers" in page
+    assert 'class="scroll narrow confusion"' not in page
+
+
+TWO_MESSAGES = (
+    "{% chat role='system' %}\"x\" \\ {% raw %}{{ y }}{% endraw %}\n\nz{% endchat %}"
+    "{% chat role='user' %}{{ row.text }}\n{% endchat %}"
+)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Say {{ row.text }}{{ row['a b'] }} now",
+        TWO_MESSAGES,
+        "{% if row.text %}{{ row.text | upper }}{% endif %} it",
+    ],
+)
+@pytest.mark.parametrize("value", ["a 'b' \"c\"\\n", " \N{GRINNING FACE}\n", None, 1.5, ["x", {"y": 1}]])
+def test_copied_python_makes_the_messages_that_were_sent(source: str, value: Any) -> None:
+    """Whatever the prompt and the row hold."""
+    prompt = ps.Prompt(source=source, model="m", parameters={"temperature": 0})
+    row = {"text": "some text", "a b": value}
+    names: dict[str, Any] = {"__name__": "copied"}
+    exec(python_code(prompt), names)
+    assert names["messages"](row) == prompt.messages(row)
+    assert [(turn["role"], turn["content"]) for turn in json.loads(messages_json(prompt))] == prompt.turns
 
 
 def test_metric_on_another_scale_is_shown(fake: InProcessExecutor, tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_hostile_text_is_shown_and_harmless(result: ps.Result) -> None:
     assert "[brackets] &lt;script&gt;alert(1)&lt;/script&gt; {{ x }}" in page
     assert "&lt;b&gt;my study&lt;/b&gt;" in page
     lines = repr(result).splitlines()
-    assert len(lines) == 5 + len(result.trials_df())  # no option breaks a line of the table
+    assert len(lines) == 6 + 2 * len(result.trials_df())  # no option breaks a line of the table
 
 
 def test_study_is_opened_again(result: ps.Result, storage: str) -> None:
@@ -401,7 +401,12 @@ def test_unfinished_study_has_a_result(fake: InProcessExecutor, storage: str) ->
     assert result.headline == (
         f"<b>my study</b>: The study is unfinished after {count} candidates; run it again to resume."
     )
-    assert result.spent == "70 calls so far."
+    tokens = int(result.ledger_df()[["prompt_tokens", "completion_tokens"]].sum(axis=1).sum())
+    assert result.spent == f"70 calls so far ({tokens:,} tokens, price unknown)."
+    assert repr(result).startswith(f"{result.headline}\n{result.spent}\n\n")
+    assert f"<div>{result.spent}</div>" in result._repr_html_()
+    assert "estimate" not in [column.title for column in ranking_view(result).columns]
+    assert numbers(result, "score") == sorted(numbers(result, "score"), reverse=True)
     assert len(result.calls_df()) == 70
     trials = result.trials_df()
     assert set(trials["state"]) == {"running"}
@@ -471,15 +476,29 @@ def test_many_options_are_cut_off() -> None:
     assert "and 480 more" in space._repr_html_()
 
 
-def test_choices_are_marked_where_they_differ_from_the_winner(result: ps.Result) -> None:
-    """The winner's own are not marked; the default prompt is called so."""
-    cells = {row[1]: row[-1] for row in ranking_view(result, marked=True).rows}
-    assert cells.pop(0) == "(the default prompt)"
-    winner = cells.pop(result.best_trial)
-    assert isinstance(winner, Pieces)
-    assert not any(marked for _, marked in winner.parts)
-    assert cells
-    assert all(isinstance(cell, Pieces) and any(marked for _, marked in cell.parts) for cell in cells.values())
+def test_ranking_has_the_winner_in_full_and_what_others_change(result: ps.Result) -> None:
+    """The winner's row has all its choices; the others have those with another option than the winner's."""
+    cells = {row[1]: row[-1] for row in ranking_view(result, None).rows}
+    winner = result.choices(result.best_trial)
+    for trial, cell in cells.items():
+        assert isinstance(cell, Pieces)
+        chosen = result.choices(int(str(trial)))
+        names = [name for name in chosen if trial == result.best_trial or chosen[name] != winner.get(name)]
+        told = [text.partition("=")[0] for text, _ in cell.parts if text != "(the default prompt)"]
+        assert told == names
+
+
+def test_ranking_is_sorted_by_a_number_that_it_shows(result: ps.Result) -> None:
+    """It is sorted by the estimates, and the winner is in the shortest list."""
+    assert numbers(result, "estimate") == sorted(numbers(result, "estimate"), reverse=True)
+    assert result.best_trial in [row[1] for row in ranking_view(result, 1).rows]
+
+
+def numbers(result: ps.Result, title: str) -> list[float]:
+    """The numbers that a ranking shows in a column."""
+    view = ranking_view(result, None)
+    place = [column.title for column in view.columns].index(title)
+    return [cell for cell in (row[place] for row in view.rows) if isinstance(cell, float)]
 
 
 def test_tokens_are_unknown_where_the_server_counts_none() -> None:

@@ -40,6 +40,11 @@ def as_jinja(content: str) -> str:
     return "".join(_jinja_parts(content))
 
 
+def pieces(content: str) -> list[str]:
+    """An outline's text in pieces: text, expression over the row, text, and so on to the last text."""
+    return _MARKED.split(content)
+
+
 def needs_template(source: str) -> bool:
     """Whether the outline, as Jinja source, would render to other messages than the prompt does."""
     if re.search(f"[{_OPEN}{_CLOSE}]", source):

@@ -1,0 +1,1 @@
+"""Tables as lines of text."""

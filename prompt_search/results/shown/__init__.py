@@ -1,0 +1,1 @@
+"""What is shown of a result: failing rows, fields, and the cheaper prompt."""

@@ -1,0 +1,151 @@
+"""The rows that a prompt fails on, with their text and the answers of this prompt and of the default."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from prompt_search import _html
+from prompt_search.prompts.export.row_parts import row_parts
+from prompt_search.results import wording
+from prompt_search.results.breakdowns import FAILED, UNPARSED, below_full_score
+from prompt_search.results.frames import answer_text, frame_of
+from prompt_search.results.shown import titles
+from prompt_search.results.view import Column, View
+
+if TYPE_CHECKING:
+    from prompt_search.results.stored_study import StoredStudy
+
+FAILURE_COLUMNS = (
+    "row", "text", "target", "answer", "default_answer", "score", "default_score", "response", "error",
+)  # fmt: skip
+
+SHOWN_FAILURES = 10
+"""Number of failing rows that a notebook shows of a result."""
+
+
+def failures_frame(study: StoredStudy, trial: int | None = None) -> pd.DataFrame:
+    """One row per data row with less than full score, failed requests first, then the worst.
+
+    Columns: ``row``; ``text``, what the prompt shows of the row; ``target``; ``answer`` as text, ``(unparsed)`` where
+    it could not be read and ``(failed)`` where the request failed; ``default_answer``, the default prompt's, None where
+    it was not sent this row; ``score``; ``default_score``; ``response``; ``error``.
+
+    Args:
+        study: the study.
+        trial: the prompt's trial; default: the winner's. A tested prompt is reported on its test rows.
+    """
+    number = study.best_trial if trial is None else trial
+    failing = below_full_score(study.trial_samples(number))
+    texts = row_texts(study, failing["row"].tolist(), number)
+    default = {line["row"]: line for line in study.trial_samples(0).to_dict("records")}
+    records = [
+        {
+            "row": line["row"],
+            "text": texts.get(line["row"]),
+            "target": line["target"],
+            "answer": given_text(line),
+            "default_answer": given_text(default[line["row"]]) if line["row"] in default else None,
+            "score": line["score"],
+            "default_score": default[line["row"]]["score"] if line["row"] in default else None,
+            "response": line["response"],
+            "error": line["error"],
+        }
+        for line in failing.to_dict("records")
+    ]
+    numbers = dict.fromkeys(("score", "default_score"), "float64")
+    return frame_of(records, FAILURE_COLUMNS).astype({"row": "int64", **numbers})
+
+
+def given_text(line: dict[Any, Any]) -> str:
+    """The answer of a scored row as text, or why there is none."""
+    if line["error"] is not None:
+        return FAILED
+    return UNPARSED if line["unparsed"] else "" if line["answer"] is None else answer_text(line["answer"])
+
+
+def row_texts(study: StoredStudy, rows: Collection[int], trial: int) -> dict[int, str]:
+    """What a prompt shows of rows: the values of their fields in the requests of a trial, or else of the default. A row
+    that neither was sent has none.
+
+    Args:
+        study: the study.
+        rows: the rows.
+        trial: the trial whose requests are read first.
+    """
+    found: dict[int, str] = {}
+    for number in dict.fromkeys((trial, 0)):
+        samples = study.trial_samples(number)
+        samples = samples[samples["row"].isin(set(rows) - found.keys())]
+        sent = study.sent(samples["key"].tolist())
+        contents = {
+            row: [content for _, content in sent[key]]
+            for row, key in zip(samples["row"].tolist(), samples["key"].tolist(), strict=True)
+            if key in sent
+        }
+        found |= _texts(study.prompt(number).source if contents else "", contents)
+    return found
+
+
+def _texts(source: str, contents: dict[int, list[str]]) -> dict[int, str]:
+    """The row's part of each request. Where the prompt does not tell it, it is what differs between the requests."""
+    parts = {row: row_parts(source, each) for row, each in contents.items()}
+    told = {
+        row: next(iter(fields.values()))
+        if len(fields) == 1
+        else "\n".join(f"{name}: {text}" for name, text in fields.items())
+        for row, fields in parts.items()
+        if fields
+    }
+    last = {row: each[-1] for row, each in contents.items() if row not in told and each}
+    start, end = _shared(list(last.values()))
+    return told | {row: text[start : len(text) - end].strip() or text for row, text in last.items()}
+
+
+def _shared(texts: list[str]) -> tuple[int, int]:
+    """The number of characters that all texts begin and end with, up to whole lines."""
+    if len(set(texts)) < 2:
+        return 0, 0
+    start = _common(texts).rfind("\n") + 1
+    return start, _common([text[start:][::-1] for text in texts]).rfind("\n") + 1
+
+
+def _common(texts: list[str]) -> str:
+    """What all texts begin with."""
+    first, last = min(texts), max(texts)
+    differs = (place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1])
+    return first[: next(differs, min(len(first), len(last)))]
+
+
+def failures_view(study: StoredStudy, limit: int | None = SHOWN_FAILURES, width: int = 300) -> View:
+    """The rows that the winner fails on, as people read them; beside its answers those of the default.
+
+    Args:
+        study: the study.
+        limit: number of rows; None for all.
+        width: number of characters that each text is shortened to.
+    """
+    frame = failures_frame(study)
+    shown = frame if limit is None else frame.head(limit)
+
+    def texts(name: str) -> list[str]:
+        return ["" if value is None else _html.clipped(answer_text(value), width) for value in shown[name]]
+
+    columns: list[tuple[Column, Any]] = [
+        (Column("row", "number"), shown["row"].tolist()),
+        (Column("score", "number", ".3f"), shown["score"].tolist()),
+        (Column("default", "number", ".3f"), shown["default_score"].tolist()),
+        (Column(titles.ROW_TEXT, lines=4), texts("text")),
+        (Column("target"), texts("target")),
+        (Column(titles.WINNERS_ANSWER), texts("answer")),
+        (Column(titles.DEFAULTS_ANSWER), texts("default_answer")),
+    ]
+    if study.best_trial == 0:
+        columns = [pair for pair in columns if pair[0].title not in ("default", titles.DEFAULTS_ANSWER)]
+    return View(
+        title=wording.failing_title(len(frame), len(shown)),
+        columns=tuple(column for column, _ in columns),
+        rows=tuple(zip(*(values for _, values in columns), strict=True)),
+    )
