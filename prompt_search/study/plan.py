@@ -186,7 +186,7 @@ class StudyPlan:
     @property
     def max_tested(self) -> int:
         """The highest number of prompts that are tested on test rows: winner, default, the best written by hand."""
-        return 3 if self.enqueued else 2
+        return 3 if {*self.enqueued_candidates} - {self.prompts.space.candidate({})} else 2
 
     @property
     def enqueued_candidates(self) -> list[Candidate]:
