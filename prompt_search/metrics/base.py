@@ -14,6 +14,7 @@ from typing import Any
 from prompt_search.answers import Unparsed
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, PromptSearchError
+from prompt_search.metrics.text_answer import comparable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class BuiltInMetric(ABC):
 async def score(metric: Metric, answer: Any, row: Row) -> Score:
     """The metric's score of one answer, as a float.
 
-    The score of an ``Unparsed`` answer is 0; the metric is not called for it.
+    The score of an ``Unparsed`` answer is 0; the metric is not called for it. A metric of a user gets a text as an
+    answer that equals the number that is written there, where the target is a number.
 
     Raises:
         InputError: the metric raises, or gives NaN, infinity or something that is no number.
@@ -70,7 +72,7 @@ async def score(metric: Metric, answer: Any, row: Row) -> Score:
         return Score(0.0, f"unparsed: {answer.reason}")
     name = metric_name(metric)
     try:
-        result = metric(answer, row)
+        result = metric(answer if isinstance(metric, BuiltInMetric) else comparable(answer, row), row)
         if inspect.isawaitable(result):
             result = await result
     except PromptSearchError:

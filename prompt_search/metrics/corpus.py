@@ -20,6 +20,7 @@ from prompt_search.answers.reading.plain_text import folded
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric
+from prompt_search.metrics.text_answer import comparable
 
 Counts = Counter[Hashable]
 """Sums over rows, by the name of what is counted."""
@@ -194,7 +195,8 @@ class WorstSlice(Corpus):
             )
 
     def counts(self, answer: Any, row: Row) -> Counts:
-        given = 0.0 if isinstance(answer, Unparsed) else self.metric(answer, row)
+        seen = answer if isinstance(self.metric, BuiltInMetric) else comparable(answer, row)
+        given = 0.0 if isinstance(answer, Unparsed) else self.metric(seen, row)
         group = str(row[self.by])
         return Counter({("rows", group): 1, ("score", group): float(getattr(given, "value", given))})
 
