@@ -10,6 +10,7 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.errors import StudyError
+from prompt_search.llm.failures import kind_of
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.statistics import (
@@ -272,7 +273,13 @@ class StoredStudy(StudyTables):
         if self._summary is None:
             return wording.IS_UNFINISHED
         tested = self._scored[self._scored["split"] == "test"]
-        return wording.untested_reason(tested["error"].dropna().tolist(), len(tested), self._summary.tested)
+        reason = wording.untested_reason(tested["error"].dropna().tolist(), len(tested), self._summary.tested)
+        errors = [error for error in self._scored["error"].dropna() if kind_of(error) != "budget"]
+        if reason or (errors and len(errors) == len(self._scored)):
+            return reason or wording.nothing_answered(errors)
+        if not self._summary.held_out_rows:
+            return wording.NO_TEST_ROWS
+        return wording.no_room_to_test(self._summary.scarcest, self._summary.budget)
 
     @property
     def spent(self) -> str:

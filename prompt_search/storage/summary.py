@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
@@ -44,6 +45,12 @@ class Summary:
     interactions: list[dict[str, Any]] = field(default_factory=list)
     rescored: dict[str, str] = field(default_factory=dict)
     dialect: list[str] = field(default_factory=list)
+
+    @property
+    def scarcest(self) -> str:
+        """The name of the limit of which the largest share was used."""
+        used = {"calls": self.calls, "tokens": self.tokens, "usd": self.usd or 0.0, "seconds": self.seconds}
+        return max(self.budget, key=lambda name: used[name] / self.budget[name] if self.budget[name] else math.inf)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as they are stored; ``rescored`` and ``dialect`` only where they say something."""
