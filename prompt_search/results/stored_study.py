@@ -157,7 +157,9 @@ class StoredStudy(StudyTables):
 
     def _winner_beside(self, trial: int) -> MeanScore | None:
         """The winner's score on the test rows that a trial has scores on; None where these are the rows on which winner
-        and default are compared."""
+        and default are compared, and for the winner itself."""
+        if trial == self.best_trial:
+            return None
         of_trial, of_default = (
             [row for row, score in self.test_scores_by_row(each).items() if not math.isnan(score)]
             for each in (trial, 0)
