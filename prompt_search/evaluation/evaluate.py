@@ -28,8 +28,8 @@ from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.prompts.environment import environment
-from prompt_search.prompts.habits import check_shows_row
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.static_checks import check_prompt
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
 from prompt_search.storage.records import SampleRecord
@@ -86,9 +86,7 @@ def evaluate(
     metrics.check(metric, [*data.fields, data.target])
     chosen = _checked_rows(rows, len(data))
     prepared = _prepared(prompt, model, answer, data)
-    check_shows_row(
-        environment().parse(prompt.source), prompt.name, [name for name in data.fields if name != data.target]
-    )
+    check_prompt(environment().parse(prompt.source), prompt.name, data.fields, data.target)
     for row in chosen[:1]:
         prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is refused before any call
     limits = budget or Budget(calls=10 * len(chosen) + 100)

@@ -132,9 +132,9 @@ def trials_frame(trials: Sequence[TrialRecord], scored: pd.DataFrame, names: Seq
     ``score_high``; ``estimate``, the selection-corrected score that is expected on new rows, NaN until the study is
     finished; ``rows`` number of evaluated rows, failed requests and test rows included; ``search_rows`` number of
     search rows that ``score`` is the mean of; ``prompt_tokens`` and ``latency_s`` means per request; ``cost_usd`` US
-    dollars for all its requests, of which refused ones cost nothing, NaN when a price is unknown; ``unparsed``, ``errors`` and
-    ``ambiguous`` counts; ``reason`` why it ended; then one column per choice (text of the option, None when the choice
-    is inactive) and ``prompt``, the whole text with fields in braces.
+    dollars for all its requests, of which refused ones cost nothing, NaN when a price is unknown; ``unparsed``,
+    ``errors`` and ``ambiguous`` counts; ``reason`` why it ended; then one column per choice (text of the option,
+    None when the choice is inactive) and ``prompt``, the whole text with fields in braces.
 
     Args:
         trials: the trials.
