@@ -136,7 +136,7 @@ def check_prompt(ast: nodes.Template, name: str, fields: Sequence[str], target: 
         TemplateError: with the line, and what to write.
     """
     shown = [field for field in fields if field != target]
-    check_literal_fields(ast, name, shown, {read for _, read, _ in row_fields_used(ast)})
+    check_literal_fields(ast, name, shown, {read for _, read, _ in row_fields_used(ast)}, exported=True)
     check_variables(ast, name, ("row", "nearest"), shown, context=False)
     check_row_fields(ast, name, fields, target)
     check_shows_row(ast, name, shown)
