@@ -44,8 +44,8 @@ def refusal(source: str) -> str:
         (
             "Classify {text}: {{ row['text'] }}",
             (
-                "{text} is sent as it is written; write {{ row.text }} for the row's value, or {{ '{' }}text} for these "
-                "characters"
+                "{text} is sent as it is written; write {{ row.text }} for the row's value, or {{ '{' }}text} for "
+                "these characters"
             ),
         ),
         (

@@ -348,7 +348,7 @@ def test_a_study_does_not_depend_on_others(fake: InProcessExecutor, storage: str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"template": ps.Template("{{ row.text }}!")}, "template was .*, is"),
+        ({"template": ps.Template("{{ row.text }}!")}, "template line 1 was .*, is"),
         ({"data": data(58)}, "data was .*rows was"),
         ({"model": "other"}, "models was"),
         ({"answer": ps.Text()}, "answers was"),
