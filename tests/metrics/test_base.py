@@ -160,6 +160,6 @@ def test_text_answer_stays_text() -> None:
     def distance(answer: Any, row: Row) -> float:
         assert isinstance(answer, str)
         assert {answer: 1}["3"] == 1
-        return 1 - abs(int(answer) - row.target) / 4 + (answer == str(row.target))
+        return float(1 - abs(int(answer) - row.target) / 4 + (answer == str(row.target)))
 
     assert asyncio.run(metrics.score(distance, "3", row)).value == 0.75

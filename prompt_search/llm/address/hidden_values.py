@@ -44,8 +44,8 @@ class HiddenValues(Mapping[str, str]):
                 raise InputError(f"{what} must be texts by name, got a {kind} for {name!r}; write it in quotes")
             if _WITHOUT_BRACES.search(text):
                 raise InputError(
-                    f"the value of {name!r} in {what} names an environment variable without braces and would be sent as "
-                    "it is written; write ${NAME}"
+                    f"the value of {name!r} in {what} names an environment variable without braces and would be sent "
+                    "as it is written; write ${NAME}"
                 )
             if _CONTROL.search(name + text):
                 raise InputError(f"{what} must be single lines, got another for {name!r}; remove control characters")
