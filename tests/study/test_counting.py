@@ -324,7 +324,7 @@ def test_default_that_misses_a_row_leaves_the_winner_its_name(fake: InProcessExe
     result = study(fake, 100, test=list(range(60, 100))).run(400)
     assert result.tested == {"default (all first options)": 0, "winner": result.best_trial}
     assert [line[-1] for line in _table(result)] == [39, 39]
-    counts = result.trials_df().set_index("trial").loc[0, ["search_rows", "rows"]].tolist()
+    counts = result.trials_df()[["search_rows", "rows"]].to_numpy()[0].tolist()
     samples = result.samples_df()
     scored = samples[(samples["trial"] == 0) & (samples["split"] == "search")]["score"].notna().sum()
     assert counts == [scored, scored + 40 + 1]
