@@ -193,10 +193,9 @@ class Study(_PlanAttributes):
 
         Args:
             choices: the option, or its text, by choice name; choices that are missing have their first option.
-            prompt: in place of choices a prompt that was written as a whole, as text with ``{{ row.field }}``, a list
-                of messages, the path of a file, or a `Prompt`. It is raced like the others; instead of choices it has a
-                name, in the column ``written``. One with an answer form is sent as it is, another with the study's
-                first form, model and request parameters.
+            prompt: in place of choices a whole prompt: text with ``{{ row.field }}``, messages, a path, or a `Prompt`.
+                It is raced under its name, in the column ``written``. One with an answer form is sent as it is, another
+                with the study's first form, model and request parameters.
 
         Raises:
             InputError: an unknown choice or option, or a prompt that does not fit the data.
@@ -204,15 +203,14 @@ class Study(_PlanAttributes):
         if (choices is None) == (prompt is None):
             raise StudyError("enqueue takes either choices or a whole prompt=; give one of them")
         if not isinstance(choices, Mapping | None):
-            raise StudyError(
-                f"enqueue takes choices by name first, got {choices!r}; write enqueue(prompt=...) for a whole prompt"
-            )
+            said = "write enqueue(prompt=...) for a whole prompt"
+            raise StudyError(f"enqueue takes choices by name first, got {choices!r}; {said}")
         candidate = choices if choices is not None else Prompt.of(prompt)
         if self.plan.has_enqueued(candidate):
             what = "this prompt" if isinstance(candidate, Prompt) else f"{candidate!r}"
             warnings.warn(f"{what} is enqueued already, and is ignored", stacklevel=2)
-            return
-        self.plan = self.plan.with_enqueued(candidate)
+        else:
+            self.plan = self.plan.with_enqueued(candidate)
 
     @property
     def optuna_study(self) -> OptunaStudy:
