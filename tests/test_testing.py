@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -94,7 +95,45 @@ def test_exception_in_the_answer_is_raised() -> None:
         raise KeyError("no such row")
 
     with pytest.raises(KeyError, match="no such row"), FakeServer(answer) as server:
-        assert [status for status, _ in ask(server, [body_of("hi")])] == [400]
+        assert [status for status, _ in ask(server, [body_of("hi"), body_of("ho")])] == [403, 403]
+
+
+def test_run_ends_at_the_first_exception_of_the_answer_function() -> None:
+    """The run ends after few requests with the exception's name, and the with block raises the exception itself."""
+    targets = {f"text {number}": "ab"[number % 2] for number in range(60)}
+
+    def answer(body: Any) -> int:
+        raise ZeroDivisionError("no such row")
+
+    told = r"answered 403 for fake: the fake server's answer function raised ZeroDivisionError\('no such row'\)"
+    server = FakeServer(answer).start()
+    with pytest.raises(RequestRefused, match=told):
+        ps.evaluate(ps.Prompt(source="{{ row.text }}"), dataset(targets), model=server.model(), max_concurrency=4)
+    with pytest.raises(ZeroDivisionError, match="no such row"):
+        server.stop()
+    assert server.count <= 4
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0.0, 1.0), (False, True), (np.int64(0), np.int64(1)), ("0", "1")])
+def test_truth_model_takes_targets_of_any_plain_type(values: tuple[Any, Any]) -> None:
+    """Targets that are numbers or truth values are answered as text, also by a function that gives them itself."""
+    targets = {f"text {number}": values[number % 2] for number in range(12)}
+    data = dataset(targets)
+    prompt = ps.Prompt(source="{{ row.text }}")
+    for answer in (truth_model(targets, accuracy=1.0), lambda body: targets[prompt_of(body)]):
+        with FakeServer(answer) as server:
+            scored = ps.evaluate(prompt, data, model=server.model(), answer=ps.Label(data.labels))
+        assert scored.score == 1.0
+    wrong = truth_model(targets, accuracy=0.0)
+    assert {wrong({"messages": [{"role": "user", "content": text}]}) for text in targets} == {*data.labels}
+
+
+@pytest.mark.parametrize("answer", [None, ["yes"], b"yes", object])
+def test_answers_of_another_type_are_refused(answer: Any) -> None:
+    """What is neither text, number, completion nor response is an error that says so, raised by the with block."""
+    message = "a fake model answers with a text, a number, True or False, a chat completion as a dict, or a FakeR"
+    with pytest.raises(InputError, match=message), FakeServer(lambda body: answer) as server:
+        assert [status for status, _ in ask(server, [body_of("hi")])] == [403]
 
 
 def test_fail_after() -> None:

@@ -26,8 +26,8 @@ from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.corpus import Corpus
 from prompt_search.prompts.environment import environment
-from prompt_search.prompts.habits import check_shows_row
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.static_checks import check_prompt
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
 from prompt_search.storage.records import SampleRecord
@@ -75,9 +75,7 @@ def evaluate(
     chosen = _checked_rows(rows, len(data))
     prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
     check_labels([prepared.answer], metric, data)
-    check_shows_row(
-        environment().parse(prompt.source), prompt.name, [name for name in data.fields if name != data.target]
-    )
+    check_prompt(environment().parse(prompt.source), prompt.name, data.fields, data.target)
     for row in chosen[:1]:
         prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is refused before any call
     with prompt_run(

@@ -126,6 +126,8 @@ class UnreadLimit:
         self._unread = 0
         self._unread_prompts: set[str] = set()
         self._empty = self._without_room = 0
+        self._most_tokens = 0
+        """The length of the longest answer, reasoning included."""
 
     def check(self, answer: Any, response: Response, prompt: str, parameters: Mapping[str, Any]) -> None:
         """Count an answer to a prompt, which is given by its source; ``parameters`` are those of its requests.
@@ -133,6 +135,7 @@ class UnreadLimit:
         Raises:
             RequestRefused: too many answers could not be read without one in between that could.
         """
+        self._most_tokens = max(self._most_tokens, response.usage.completion_tokens or 0)
         if not isinstance(answer, Unparsed):
             self._readable.add(prompt)
             self._unread = self._empty = self._without_room = 0
@@ -153,7 +156,7 @@ class UnreadLimit:
         if self._unread >= MAX_CONSECUTIVE_UNREAD and ends:
             raise RequestRefused(
                 f"the last {self._unread} answers could not be read, the last {_described(response)}: {answer.reason}; "
-                f"{_remedy(response, parameters)}"
+                f"{_remedy(response, parameters, self._most_tokens)}"
             )
 
 
@@ -166,15 +169,15 @@ def _described(response: Response) -> str:
     return f"{came} ({', '.join(details)})" if details else came
 
 
-def _remedy(response: Response, parameters: Mapping[str, Any]) -> str:
-    """What makes such answers readable."""
+def _remedy(response: Response, parameters: Mapping[str, Any], used: int) -> str:
+    """What makes such answers readable; ``used``: the number of tokens of the longest answer."""
     if response.text.strip() and response.finish_reason != "length":
         return "state the expected form in the prompt, or use another answer form"
     if response.finish_reason == "stop" and response.usage.completion_tokens in (0, 1):
         return "the model ended its answer at once: check its chat template, and ask it by hand with one prompt"
     name = next((name for name in ANSWER_LIMITS if parameters.get(name) is not None), ANSWER_LIMITS[-1])
     limit = parameters.get(name)
-    most = max(ROOM_FOR_REASONING, 4 * limit) if isinstance(limit, int) else ROOM_FOR_REASONING
+    most = max(ROOM_FOR_REASONING, 4 * limit if isinstance(limit, int) else 0, 2 * used)
     return (
         f'give answers more room, which a model that reasons needs: request={{"{name}": {most}}} in the study, or as '
         "the prompt's parameters"

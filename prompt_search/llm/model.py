@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from prompt_search.errors import InputError
 from prompt_search.llm.address.base_url import API_VERSION, checked_url, has_version
@@ -55,8 +56,14 @@ class Model:
     api_version: str | None = field(default=None, kw_only=True)
     organization: str | None = field(default=None, kw_only=True)
     project: str | None = field(default=None, kw_only=True)
+    api_key: InitVar[str | None] = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, api_key: str | None) -> None:
+        if api_key is not None:
+            raise InputError(
+                "a model takes no api_key, so that no file and no result holds one; set an environment variable to the "
+                "key, and give its name: api_key_env='MY_KEY'"
+            )
         if not self.name.strip():
             raise InputError("a model needs a name, got an empty one; give one such as gpt-4o-mini, or local")
         if self.gguf is not None and any(getattr(self, name) is not None for name in OF_SERVERS):
@@ -68,6 +75,9 @@ class Model:
             )
         if self.base_url is not None:
             checked_url(self.base_url, "base_url", model=self.name, api_version=self.api_version)
+            in_url = dict(parse_qsl(urlsplit(self.base_url).query)).get(API_VERSION)
+            if None not in (in_url, self.api_version) and in_url != self.api_version:
+                raise InputError(f"api_version is {self.api_version} and that of base_url {in_url}; give one of them")
         for what in ("headers", "query"):
             given = getattr(self, what)
             if given is not None:

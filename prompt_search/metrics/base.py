@@ -15,6 +15,7 @@ from prompt_search.answers import Unparsed
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, PromptSearchError
 from prompt_search.metrics.ranges import Range, metric_range
+from prompt_search.metrics.text_answer import comparable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ async def score(metric: Metric, answer: Any, row: Row, number: int | None = None
     """The metric's score of one answer, as a float.
 
     The score of an ``Unparsed`` answer is 0, or the lowest of a range without 0 or with nothing above it; the metric is
-    not called for it.
+    not called for it. A metric of a user gets a text as an answer that equals the number that is written there, where
+    the target is a number.
 
     Args:
         metric: the metric.
@@ -80,7 +82,7 @@ async def score(metric: Metric, answer: Any, row: Row, number: int | None = None
         return Score(allowed.wrong, f"unparsed: {answer.reason}")
     name = metric_name(metric)
     try:
-        result = metric(answer, row)
+        result = metric(answer if isinstance(metric, BuiltInMetric) else comparable(answer, row), row)
         if inspect.isawaitable(result):
             result = await result
     except PromptSearchError:

@@ -21,6 +21,7 @@ from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.metrics.base import BuiltInMetric
 from prompt_search.metrics.ranges import SHARE, UNBOUNDED, Range, metric_range
+from prompt_search.metrics.text_answer import comparable
 
 Counts = Counter[Hashable]
 """Sums over rows, by the name of what is counted."""
@@ -223,7 +224,8 @@ class WorstSlice(Corpus):
             )
 
     def counts(self, answer: Any, row: Row) -> Counts:
-        given = self.score_range.wrong if isinstance(answer, Unparsed) else self.metric(answer, row)
+        seen = answer if isinstance(self.metric, BuiltInMetric) else comparable(answer, row)
+        given = self.score_range.wrong if isinstance(answer, Unparsed) else self.metric(seen, row)
         group = str(row[self.by])
         return Counter({("rows", group): 1, ("score", group): float(getattr(given, "value", given))})
 

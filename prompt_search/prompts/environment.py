@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import jinja2
 from jinja2.runtime import Context
 
+from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
+from prompt_search.prompts.habits import as_field
 from prompt_search.prompts.prompt_runtime import ChatBlock, finalize, tojson
 from prompt_search.prompts.sandbox.jinja_sandbox import Sandbox
 from prompt_search.prompts.sandbox.steps import allowance, refusing
@@ -20,6 +23,9 @@ FUNCTIONS = ("choice", "flag", "integer", "order", "examples")
 
 CHAT_ROLES = ("system", "user", "assistant", "developer", "tool")
 """Roles that a chat message may have."""
+_MISSING_FIELD = re.compile(r"'[\w.]*(?:Row|dict) object' has no attribute '(?P<name>.*)'")
+"""Jinja's words for a field that a row does not have."""
+
 MESSAGES = "_messages"
 """Name of the variable with the list that chat blocks append messages to."""
 
@@ -93,7 +99,7 @@ def render_messages(
     except TemplateError:
         raise
     except Exception as error:
-        raise TemplateError(_explain(error), template=name, line=_line_of(error, name)) from None
+        raise TemplateError(_explain(error, variables), template=name, line=_line_of(error, name)) from None
     if not messages:
         if not outside:
             raise TemplateError("the prompt is empty; write at least one message", template=name)
@@ -108,7 +114,7 @@ def render_messages(
     return tuple(Message(**message) for message in messages)
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, variables: Mapping[str, Any]) -> str:
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, jinja2.UndefinedError) and error.message == "'labels' is undefined":
@@ -117,10 +123,24 @@ def _explain(error: Exception) -> str:
             "without one"
         )
     if isinstance(error, jinja2.UndefinedError):
-        return f"undefined variable: {error.message}; pass it in context= or correct the name"
+        return _explain_undefined(str(error.message), variables)
     if isinstance(error, RecursionError):
         return "the template calls itself too often; let its macros, blocks and loops end"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _explain_undefined(message: str, variables: Mapping[str, Any]) -> str:
+    """What to do about a variable or a field that is not there; prompts have no context to pass one in."""
+    row = variables.get("row")
+    fields = list(row) if isinstance(row, (Row, Mapping)) else []
+    missing = _MISSING_FIELD.fullmatch(message)
+    if missing and fields and missing["name"] not in fields:
+        return f"the rows have no field {missing['name']!r}; they have {', '.join(fields)}"
+    name = message.removesuffix(" is undefined").strip("'")
+    if variables.keys() <= {"row", "nearest"} and message == f"{name!r} is undefined":
+        shown = fields if fields and name not in fields else [name]
+        return f"undefined variable {name!r}; a field of the row is written {', '.join(map(as_field, shown[:3]))}"
+    return f"undefined variable: {message}; pass it in context= or correct the name"
 
 
 def _line_of(error: BaseException, name: str) -> int | None:

@@ -149,21 +149,46 @@ class Prompt(Askable):
         return cls._checked(prompt_files.source_of_json(body, name), body, name)
 
     @classmethod
+    def of(cls, given: object, name: str = "prompt") -> Prompt:
+        """The prompt that people give: a `Prompt`, a text as for `from_text`, a path as for `read`, or chat messages
+        (``[{"role": …, "content": …}, …]``) with ``{{ row.field }}`` in their content.
+
+        Raises:
+            InputError: it is something else, or not a prompt.
+        """
+        if isinstance(given, Prompt):
+            return given
+        if isinstance(given, Path):
+            return cls.read(given)
+        if isinstance(given, Mapping):
+            return cls.from_dict(given, name)
+        if isinstance(given, (list, tuple)):
+            return cls.from_dict({"messages": given}, name)
+        if isinstance(given, str):
+            return cls.from_text(given, name)
+        raise InputError(
+            f"a prompt is text with {{{{ row.FIELD }}}}, a list of messages or a Prompt, got {repr(given)[:80]}; give "
+            "one of them"
+        )
+
+    @classmethod
     def from_text(cls, text: str, name: str = "prompt") -> Prompt:
         """A prompt written by hand: text with ``{{ row.field }}``, and with chat blocks where it has several messages.
 
         Raises:
+            InputError: it is the name of a file.
             TemplateError: a syntax error, or a choice function.
 
         >>> Prompt.from_text("Translate: {{ row.word }}").messages({"word": "cat"})
         [{'role': 'user', 'content': 'Translate: cat'}]
         """
+        prompt_files.check_is_text(text)
         return cls._checked(text, {}, name)
 
     @classmethod
     def read(cls, path: str | Path) -> Prompt:
-        """Read a prompt exported as ``.j2`` or ``.json``; it renders to the bytes that were scored. A ``.j2`` file that
-        was written by hand is read, too.
+        """Read a prompt exported as ``.j2`` or ``.json``; it renders to the bytes that were scored. Files that were
+        written by hand are read, too: ``.j2`` with text, ``.json`` with a list of messages or ``{"messages": [...]}``.
 
         Raises:
             InputError: there is no such file, it has another suffix, or it is not a prompt.

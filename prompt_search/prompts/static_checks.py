@@ -9,7 +9,7 @@ from jinja2 import meta, nodes
 
 from prompt_search.errors import TemplateError
 from prompt_search.prompts.environment import FUNCTIONS
-from prompt_search.prompts.habits import as_field
+from prompt_search.prompts.habits import as_field, check_literal_fields, check_shows_row
 
 _COLUMNS = (
     "trial state score score_low score_high estimate rows search_rows prompt_tokens cost_usd latency_s unparsed "
@@ -129,8 +129,24 @@ def stored_names(ast: nodes.Template) -> tuple[str, ...]:
     return (*variables, *(macro.name for macro in ast.find_all(nodes.Macro)))
 
 
-def check_variables(ast: nodes.Template, template: str, offered: Iterable[str], fields: Sequence[str] = ()) -> None:
+def check_prompt(ast: nodes.Template, name: str, fields: Sequence[str], target: str | None) -> None:
+    """Refuse a prompt that does not fit the rows: it reads what is not there, or shows nothing of the row.
+
+    Raises:
+        TemplateError: with the line, and what to write.
+    """
+    shown = [field for field in fields if field != target]
+    check_literal_fields(ast, name, shown, {read for _, read, _ in row_fields_used(ast)}, exported=True)
+    check_variables(ast, name, ("row", "nearest"), shown, context=False)
+    check_row_fields(ast, name, fields, target)
+    check_shows_row(ast, name, shown)
+
+
+def check_variables(
+    ast: nodes.Template, template: str, offered: Iterable[str], fields: Sequence[str] = (), *, context: bool = True
+) -> None:
     """Refuse a template with a variable that is neither offered nor set; one of the row's ``fields`` is explained.
+    ``context`` says whether further variables can be given.
 
     Raises:
         TemplateError: with the line of the variable, and the variables that exist.
@@ -139,8 +155,9 @@ def check_variables(ast: nodes.Template, template: str, offered: Iterable[str], 
     allowed = {*offered, *optional_variables(ast), *stored_names(ast)}
     for name in sorted(meta.find_undeclared_variables(ast) - allowed):
         cure = f"pass it in context=, or use {', '.join(sorted(offered))}"
-        if name in fields:
-            cure = f"a field of the row is written {as_field(name)}"
+        if name in fields or not context:
+            named = [name] if name in fields else fields[:3]
+            cure = f"a field of the row is written {', '.join(map(as_field, named))}"
         raise TemplateError(
             f"undefined variable {name!r}; {cure}",
             template=template,

@@ -22,7 +22,13 @@ from prompt_search.prompts.discovery import Render, discover
 from prompt_search.prompts.environment import FUNCTIONS, MESSAGES, literal, render_messages
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.few_shot import ExamplePool
-from prompt_search.prompts.habits import check_comments, check_literal_fields, check_shows_row
+from prompt_search.prompts.habits import (
+    check_comments,
+    check_literal_fields,
+    check_option_texts,
+    check_shows_row,
+    texts_in,
+)
 from prompt_search.prompts.sandbox.steps import refusing
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.specialize.parsed_template import ParsedTemplate
@@ -94,13 +100,21 @@ class Template:
         """The same template with more context; the values that it already has stay."""
         return Template(self.source, name=self.name, context={**context, **self.context})
 
-    def check(self, fields: Sequence[str], target: str | None = None, *, known: Iterable[str] = ()) -> None:
+    def check(
+        self,
+        fields: Sequence[str],
+        target: str | None = None,
+        *,
+        known: Iterable[str] = (),
+        exported: bool = False,
+    ) -> None:
         """Check statically that every variable and every field of the row exists.
 
         Args:
             fields: the fields of the rows, the target among them.
             target: the field that a prompt must not read.
             known: names of further variables.
+            exported: whether it is a prompt that was exported, which may hold texts of rows.
 
         Raises:
             TemplateError: a variable or a field does not exist; the message has the line and those that exist.
@@ -108,7 +122,9 @@ class Template:
         ast, shown = self._parsed.ast, [field for field in fields if field != target]
         offered = {"row", "answer", "nearest", *FUNCTIONS, *self.context, *known}
         # Before the check of variables: that of Jinja folds the lists of the tree.
-        check_literal_fields(ast, self.name, shown, {name for _, name, _ in row_fields_used(ast)})
+        read = {name for _, name, _ in row_fields_used(ast)}
+        check_literal_fields(ast, self.name, shown, read, exported=exported)
+        check_option_texts(texts_in(self.context), self.name, shown)
         check_variables(ast, self.name, offered, shown)
         check_row_fields(ast, self.name, fields, target)
         check_shows_row(ast, self.name, shown)

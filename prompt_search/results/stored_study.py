@@ -12,6 +12,7 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.errors import StudyError
+from prompt_search.llm.failures import kind_of
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import majority_of, one_answer, rows_of_all
@@ -194,7 +195,9 @@ class StoredStudy(StudyTables):
 
     def _winner_beside(self, trial: int) -> MeanScore | None:
         """The winner's score on the test rows that a trial has scores on; None where these are the rows on which winner
-        and default are compared."""
+        and default are compared, and for the winner itself."""
+        if trial == self.best_trial:
+            return None
         of_trial, of_default = (
             [row for row, score in self.test_scores_by_row(each).items() if not math.isnan(score)]
             for each in (trial, 0)
@@ -312,7 +315,13 @@ class StoredStudy(StudyTables):
         if self._summary is None:
             return wording.IS_UNFINISHED
         tested = self._scored[self._scored["split"] == "test"]
-        return wording.untested_reason(tested["error"].dropna().tolist(), len(tested), self._summary.tested)
+        reason = wording.untested_reason(tested["error"].dropna().tolist(), len(tested), self._summary.tested)
+        errors = [error for error in self._scored["error"].dropna() if kind_of(error) != "budget"]
+        if reason or (errors and len(errors) == len(self._scored)):
+            return reason or wording.nothing_answered(errors)
+        if not self._summary.held_out_rows:
+            return wording.NO_TEST_ROWS
+        return wording.no_room_to_test(self._summary.scarcest, self._summary.budget)
 
     @property
     def spent(self) -> str:

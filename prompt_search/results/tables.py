@@ -185,11 +185,11 @@ def trials_frame(
     Columns: ``trial`` int; ``state`` running, complete, pruned or failed; ``score`` mean over the search rows (those
     that failed by the prompt's fault score 0, others that failed are left out) with its 95% interval ``score_low``,
     ``score_high``; ``estimate``, the selection-corrected score that is expected on new rows, NaN until the study is
-    finished; ``rows`` number of evaluated rows, failed requests and test rows included; ``search_rows`` number of rows
-    evaluated in the search; ``prompt_tokens`` and ``latency_s`` means per request; ``cost_usd`` US dollars for all its
-    requests, of which refused ones cost nothing, NaN when a price is unknown; ``unparsed``, ``errors`` and
-    ``ambiguous`` counts; ``reason`` why it ended; then one column per choice (text of the option, None when the choice
-    is inactive) and ``prompt``, the whole text with fields in braces.
+    finished; ``rows`` number of evaluated rows, failed requests and test rows included; ``search_rows`` number of
+    search rows that ``score`` is the mean of; ``prompt_tokens`` and ``latency_s`` means per request; ``cost_usd`` US
+    dollars for all its requests, of which refused ones cost nothing, NaN when a price is unknown; ``unparsed``,
+    ``errors`` and ``ambiguous`` counts; ``reason`` why it ended; then one column per choice (text of the option,
+    None when the choice is inactive) and ``prompt``, the whole text with fields in braces.
 
     Args:
         trials: the trials.
@@ -219,7 +219,7 @@ def trials_frame(
             "score_high": high,
             "estimate": series([trial.estimate for trial in trials], "float64").clip(*bounds),
             "rows": _group_count(place, np.full(len(scored), True), count),
-            "search_rows": _group_count(place, searched, count),
+            "search_rows": _group_count(place, ~np.isnan(scores), count),
             "prompt_tokens": _group_mean(place, prompt_tokens, count),
             "cost_usd": np.bincount(place, weights=costs.to_numpy(), minlength=count),
             "latency_s": _group_mean(place, scored["latency_s"].to_numpy(), count),

@@ -205,7 +205,7 @@ IS_UNFINISHED = "it is unfinished"
 
 
 def untested_reason(errors: Sequence[str], tested_rows: int, wanted: bool) -> str:
-    """Why winner and default were not compared on the test rows.
+    """Why winner and default were not compared on the test rows; "" where the reason is none of these.
 
     Args:
         errors: of the test's requests.
@@ -214,9 +214,28 @@ def untested_reason(errors: Sequence[str], tested_rows: int, wanted: bool) -> st
     """
     if errors:
         return f"{len(errors)} of {tested_rows} test requests failed, the first with: {errors[0]}"
-    if not wanted:
-        return "the study ran without a test (test=False)"
-    return "the budget left too few calls for the test rows; give more calls"
+    return "" if wanted else "the study ran without a test (test=False)"
+
+
+def nothing_answered(errors: Sequence[str]) -> str:
+    """Every request of a study failed, with these errors."""
+    failed = f"all {len(errors)} requests" if len(errors) > 1 else "the only request"
+    return f"{failed} failed, the first with: {errors[0]}; fix the cause, then run it again with retry_errors=True"
+
+
+NO_TEST_ROWS = "the study has no test rows"
+
+
+def no_room_to_test(limit: str, budget: Mapping[str, float]) -> str:
+    """A limit of the budget, by its name, left too few test rows.
+
+    >>> no_room_to_test("tokens", {"calls": 500, "tokens": 20_000})
+    'the budget of 20,000 tokens left too little for the test rows; give more tokens'
+    """
+    if limit == "calls":
+        return "the budget left too few calls for the test rows; give more calls"
+    more = {"usd": "dollars"}.get(limit, limit)
+    return f"the budget of {budget_text({limit: budget[limit]})} left too little for the test rows; give more {more}"
 
 
 def search_sentence(highest: tuple[float, int], winner: tuple[float, int], estimate: float, candidates: int) -> str:

@@ -214,13 +214,11 @@ class Race:
 
     @property
     def hand_written(self) -> Trial | None:
-        """The trial with the highest estimate among the default and the enqueued ones; None if none was enqueued."""
+        """The first of `ranked` among the enqueued ones; the default is only where nothing else was enqueued, because
+        it is compared with the winner in any case. None if none was enqueued, or none of them has a score."""
         enqueued = set(self._settings.enqueued)
-        if not enqueued:
-            return None
-        default, means = self.trials[DEFAULT_TRIAL], self.estimates()
-        written = [trial for trial in self.trials if trial.candidate in enqueued and trial.scores]
-        return max([default, *written], key=lambda trial: means[trial.number])
+        written = [trial for trial in self.ranked() if trial.candidate in enqueued and trial.scores]
+        return min(written, key=lambda trial: trial.number == DEFAULT_TRIAL, default=None)
 
     def estimates(self) -> dict[int, float]:
         """The posterior mean of every trial's true score, by trial number."""

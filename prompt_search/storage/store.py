@@ -16,6 +16,7 @@ from prompt_search.llm.messages import Response
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.storage.budgets import Budgets
 from prompt_search.storage.cache import Cache
+from prompt_search.storage.changes import changes
 from prompt_search.storage.database import Database, shown_url, sqlite_file
 from prompt_search.storage.lease import Owner
 from prompt_search.storage.leases import Leases
@@ -33,7 +34,7 @@ from prompt_search.storage.records import (
 from prompt_search.storage.responses import Responses
 from prompt_search.storage.scores import Scores
 from prompt_search.storage.studies import Studies
-from prompt_search.storage.summary import Summary, changes
+from prompt_search.storage.summary import Summary
 
 __all__ = ["Store", "changes", "open_to_read", "shown_url", "sqlite_file"]
 

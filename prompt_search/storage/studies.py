@@ -12,9 +12,10 @@ import sqlalchemy as sql
 from prompt_search._json import checked, json_text, read, reading
 from prompt_search.errors import StudyError
 from prompt_search.storage import schema
+from prompt_search.storage.changes import changes
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
-from prompt_search.storage.summary import SHOWN_ALONE, Identity, Summary, changes
+from prompt_search.storage.summary import SHOWN_ALONE, Identity, Summary
 
 
 class Studies:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+import math
 from dataclasses import asdict, dataclass, field
-from itertools import takewhile
 from typing import Any
-
-from prompt_search._json import json_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +41,12 @@ class Summary:
     rescored: dict[str, str] = field(default_factory=dict)
     dialect: list[str] = field(default_factory=list)
 
+    @property
+    def scarcest(self) -> str:
+        """The name of the limit of which the largest share was used."""
+        used = {"calls": self.calls, "tokens": self.tokens, "usd": self.usd or 0.0, "seconds": self.seconds}
+        return max(self.budget, key=lambda name: used[name] / self.budget[name] if self.budget[name] else math.inf)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as they are stored; ``rescored`` and ``dialect`` only where they say something."""
         fields = {**asdict(self), "candidates": list(self.candidates)}
@@ -65,21 +67,3 @@ class Identity:
 
 SHOWN_ALONE = ("metric_range",)
 """Settings of an identity that results are shown by, and that may differ between runs of the same study."""
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str] = ()) -> str:
-    """The differences between two identities, in words; settings named in ``but`` may differ."""
-    now = json.loads(json_text(now))
-    changed = sorted(key for key in {*now, *before} if key not in but and now.get(key) != before.get(key))
-    return "; ".join(f"{key} {_change(before.get(key), now.get(key))}" for key in changed)
-
-
-def _change(before: Any, now: Any) -> str:
-    """``was …, is …`` around the first difference."""
-    texts = ["absent" if value is None else json.dumps(value, ensure_ascii=False) for value in (before, now)]
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False)))
-    start = max(0, same - 30)
-    was, is_now = (
-        f"{'…' if start else ''}{text[start : start + 80]}{'…' if len(text) > start + 80 else ''}" for text in texts
-    )
-    return f"was {was}, is {is_now}"

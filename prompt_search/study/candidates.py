@@ -73,7 +73,7 @@ class CandidatePrompts:
                 template=prompt.name,
                 line=template.lines[template.names[0]],
             )
-        template.check(self.data.fields, self.data.target)
+        template.check(self.data.fields, self.data.target, exported=bool(prompt.answer))
         if WRITTEN in (*self.template.names, *self.request):
             raise StudyError(
                 f"{WRITTEN!r} is a choice here and says which prompt was enqueued as a whole; rename yours"

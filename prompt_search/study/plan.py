@@ -160,6 +160,17 @@ class StudyPlan:
         self.prompts.space.candidate_of(candidate)
         return replace(self, enqueued=(*self.enqueued, dict(candidate)))
 
+    def has_enqueued(self, candidate: Mapping[str, Any] | Prompt) -> bool:
+        """Whether the same choices, or a prompt that is the same but for its name, are enqueued already.
+
+        Raises:
+            InputError: an unknown choice or option.
+        """
+        if isinstance(candidate, Prompt):
+            written = [each for each in self.enqueued if isinstance(each, Prompt)]
+            return any(replace(each, name=candidate.name) == candidate for each in written)
+        return self.prompts.space.candidate_of(candidate) in self.enqueued_candidates
+
     def changed(self, *, name: str, test: Sequence[int] | None = None) -> StudyPlan:
         """The same study under another name, and with other test rows where they are given."""
         settings = replace(self.settings, name=name)
@@ -188,7 +199,7 @@ class StudyPlan:
     @property
     def max_tested(self) -> int:
         """The highest number of prompts that are tested on test rows: winner, default, the best written by hand."""
-        return 3 if self.enqueued else 2
+        return 3 if {*self.enqueued_candidates} - {self.prompts.space.candidate({})} else 2
 
     @property
     def enqueued_candidates(self) -> list[Candidate]:

@@ -17,9 +17,10 @@ from prompt_search.prompts.space import WRITTEN
 from prompt_search.report.result import Result
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget
+from prompt_search.storage.changes import changes
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
 from prompt_search.storage.store import Store, open_to_read
-from prompt_search.storage.summary import Summary, changes
+from prompt_search.storage.summary import Summary
 from prompt_search.study.plan import PROMPT, StudyPlan
 from prompt_search.study.recorder import RunRecorder
 from prompt_search.study.run import new_race

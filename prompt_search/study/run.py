@@ -156,13 +156,13 @@ class _Run:
     def _search_calls(self) -> float:
         """The number of calls that the search may spend: those that the test does not need, as far as is known now."""
         affordable = self._ledger.affordable()
-        return affordable - self._max_tested * self._rows_to_test(affordable)
+        return affordable - self._max_tested * self._rows_to_test(affordable, self._max_tested)
 
-    def _rows_to_test(self, calls: float) -> int:
-        """The number of test rows that so many calls leave room for."""
+    def _rows_to_test(self, calls: float, prompts: int) -> int:
+        """The number of test rows that so many calls leave room for, if so many prompts are tested on each."""
         if not self._max_tested:
             return 0
-        return min(len(self._plan.test_rows), int(calls * TEST_SHARE / self._max_tested))
+        return min(len(self._plan.test_rows), int(calls * TEST_SHARE / prompts))
 
     async def _test(self, evaluator: Evaluator, race: Race, winner: Trial) -> None:
         """Score winner and baselines on the same test rows, as many as the budget has room for.
@@ -187,7 +187,9 @@ class _Run:
         affordable = self._ledger.affordable()
         room = affordable - self._ledger.spent
         # What an earlier budget tested is free, so there may be more rows than this one alone has room for.
-        most = self._rows_to_test(affordable + self._ledger.previous_budgets.calls)
+        # Where the winner was written by hand, the share of a third prompt goes to more rows for the other two.
+        prompts = min(self._max_tested, max(len(trials), 2))
+        most = self._rows_to_test(affordable + self._ledger.previous_budgets.calls, prompts)
         rows: list[int] = []
         for row in self._plan.test_rows[:most]:
             room -= sum(evaluator.price(trial.prepared, [row])[0] for trial in trials)

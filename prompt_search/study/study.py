@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -191,14 +192,21 @@ class Study(_PlanAttributes):
         self._memory: Store | None = None
         """The storage of the last run, where the study keeps everything in memory."""
 
-    def enqueue(self, choices: Mapping[str, Any] | None = None, *, prompt: Prompt | str | None = None) -> None:
+    def enqueue(
+        self,
+        choices: Mapping[str, Any] | None = None,
+        *,
+        prompt: Prompt | str | Path | Mapping[str, Any] | Sequence[Mapping[str, str]] | None = None,
+    ) -> None:
         """Add a candidate that becomes a trial in any case, right after the default (as Optuna's ``enqueue_trial``).
+
+        One that is enqueued already is ignored with a warning, so that a notebook's cell may be run again.
 
         Args:
             choices: the option, or its text, by choice name; choices that are missing have their first option.
-            prompt: in place of choices a prompt that was written as a whole, as text with ``{{ row.field }}`` or as a
-                `Prompt`. It is raced like the others; instead of choices it has a name, in the column ``written``. One
-                with an answer form is sent as it is, another with the study's first form, model and request parameters.
+            prompt: in place of choices a whole prompt: text with ``{{ row.field }}``, messages, a path, or a `Prompt`.
+                It is raced under its name, in the column ``written``. One with an answer form is sent as it is, another
+                with the study's first form, model and request parameters.
 
         Raises:
             InputError: an unknown choice or option, or a prompt that does not fit the data.
@@ -207,8 +215,15 @@ class Study(_PlanAttributes):
             raise StudyError("the first argument of enqueue is a dict of choices; give a text as prompt=...")
         if (choices is None) == (prompt is None):
             raise StudyError("enqueue takes either choices or a whole prompt=; give one of them")
-        whole = Prompt.from_text(prompt) if isinstance(prompt, str) else prompt
-        self.plan = self.plan.with_enqueued(choices or {} if whole is None else whole)
+        if not isinstance(choices, Mapping | None):
+            said = "write enqueue(prompt=...) for a whole prompt"
+            raise StudyError(f"enqueue takes choices by name first, got {choices!r}; {said}")
+        candidate = choices if choices is not None else Prompt.of(prompt)
+        if self.plan.has_enqueued(candidate):
+            what = "this prompt" if isinstance(candidate, Prompt) else f"{candidate!r}"
+            warnings.warn(f"{what} is enqueued already, and is ignored", stacklevel=2)
+        else:
+            self.plan = self.plan.with_enqueued(candidate)
 
     @property
     def optuna_study(self) -> OptunaStudy:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prompt_search.errors import InputError
+
 Body = Mapping[str, Any]
 """The body of a chat completion request."""
 
@@ -26,17 +28,44 @@ class FakeResponse:
         return text.encode() if isinstance(text, str) else text
 
 
-FakeAnswer = str | Mapping[str, Any] | FakeResponse
-"""The text of an answer, a whole chat completion, or any HTTP response."""
+FakeAnswer = str | bool | int | float | Mapping[str, Any] | FakeResponse
+"""The text of an answer, or a number or truth value to be written as text; a whole chat completion; any HTTP
+response."""
 
 Answering = FakeAnswer | Callable[[Body], FakeAnswer]
 """One answer to every request, or a function from a request's body to the answer."""
 
 
 def answer_to(body: Body, answering: Answering) -> Mapping[str, Any] | FakeResponse:
-    """The chat completion, or the HTTP response, that answers a request."""
+    """The chat completion, or the HTTP response, that answers a request.
+
+    Raises:
+        InputError: the answer is of another type than `FakeAnswer`.
+    """
     answer = answering(body) if callable(answering) else answering
-    return completion(answer, prompt_of(body)) if isinstance(answer, str) else answer
+    if isinstance(answer, (Mapping, FakeResponse)):
+        return answer
+    return completion(text_of(answer), prompt_of(body))
+
+
+def text_of(answer: object) -> str:
+    """An answer, or a target, as a model writes it: whole numbers have no ``.0``, as in `Dataset.labels`.
+
+    Raises:
+        InputError: it is no text, number or truth value.
+
+    >>> text_of(1.0), text_of(True), text_of("yes")
+    ('1', 'True', 'yes')
+    """
+    plain = answer.tolist() if hasattr(answer, "tolist") else answer  # NumPy's and pandas' scalars
+    if isinstance(plain, float) and plain.is_integer():
+        return str(int(plain))
+    if isinstance(plain, (str, bool, int, float)):
+        return str(plain)
+    raise InputError(
+        "a fake model answers with a text, a number, True or False, a chat completion as a dict, or a FakeResponse, "
+        f"not {answer!r}; correct the answer function"
+    )
 
 
 def prompt_of(body: Body) -> str:

@@ -31,7 +31,8 @@ class FakeServer:
     """An OpenAI-compatible server on a free port of 127.0.0.1, in a thread of its own.
 
     The end of the ``with`` block raises an exception that ``answer`` raised, and an error for a request that was not
-    for chat completions.
+    for chat completions. Once ``answer`` has raised one, every request is refused with the status 403, so that a run
+    ends.
 
     Args:
         answer: the answer to every request, or a function of the request's body; see `FakeAnswer` and `truth_model`.
@@ -106,6 +107,7 @@ class FakeServer:
         self._taken: deque[tuple[float, int]] = deque()
         self._in_flight = 0
         self._problems: list[BaseException] = []
+        self._raised = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="fake server", daemon=True)
@@ -212,11 +214,13 @@ class FakeServer:
         if refused is not None:
             self.refusals[refused.what] += 1
             return refused.response
-        try:
-            return self.dialect.answer(body, self.answer)
-        except Exception as error:  # raised where the server is stopped
-            self._problems.append(error)
-            return failure(400, f"the fake server's answer raised {error!r}")
+        if not self._raised:
+            try:
+                return self.dialect.answer(body, self.answer)
+            except Exception as error:  # raised where the server is stopped
+                self._problems.append(error)
+                self._raised = repr(error)
+        return failure(403, f"the fake server's answer function raised {self._raised}")
 
     async def _respond(
         self, request: web.BaseRequest, body: Body, answer: Mapping[str, Any], drawn: float

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from prompt_search.errors import InputError
 from prompt_search.testing.faults import chance
-from prompt_search.testing.responses import Body, FakeAnswer, completion, prompt_of
+from prompt_search.testing.responses import Body, FakeAnswer, completion, prompt_of, text_of
 
 
 def _property(body: Body) -> str:
@@ -18,7 +18,7 @@ def _property(body: Body) -> str:
 
 
 def truth_model(
-    targets: Mapping[str, str],
+    targets: Mapping[str, str | bool | int | float],
     accuracy: float | Callable[[str], float] = 0.8,
     *,
     seed: int = 0,
@@ -31,7 +31,7 @@ def truth_model(
     under the first property of the schema, or under "label".
 
     Args:
-        targets: the correct answer by the row's text.
+        targets: the correct answer by the row's text; a number is written as in `Dataset.labels`.
         accuracy: the share of correct answers, from 0 to 1, or a function from a prompt's wording (its messages without
             the row's text, as one text) to that share.
         seed: decides on which rows each prompt is right.
@@ -40,13 +40,14 @@ def truth_model(
     >>> model({"messages": [{"role": "user", "content": "Judge the text.\\nText: It was dull"}]})
     'negative'
     """
-    labels = sorted(set(targets.values()))
+    known = {row: text_of(target) for row, target in targets.items()}
+    labels = sorted(set(known.values()))
 
     def row_of(text: str) -> str:
         for line in reversed(text.splitlines()):
-            if line in targets:
+            if line in known:
                 return line
-        found = [row for row in targets if row in text]
+        found = [row for row in known if row in text]
         if not found:
             raise InputError(f"the request contains no text that the truth model knows: {text[-200:]}")
         return max(found, key=lambda row: (text.rfind(row) + len(row), len(row)))
@@ -56,8 +57,8 @@ def truth_model(
         row = row_of(str(body["messages"][-1]["content"]))
         wording = prompt.replace(row, "")
         right = accuracy(wording) if callable(accuracy) else accuracy
-        others = [label for label in labels if label != targets[row]]
-        text = targets[row]
+        others = [label for label in labels if label != known[row]]
+        text = known[row]
         if others and chance(seed, wording, row) >= right:
             text = others[int(chance("which", seed, wording, row) * len(others))]
         if not body.get("logprobs"):

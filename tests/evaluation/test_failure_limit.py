@@ -64,6 +64,21 @@ def test_thinking_that_never_ends_counts_as_an_empty_answer(fake: InProcessExecu
     assert fake.count < 40
 
 
+@pytest.mark.parametrize(
+    ("parameters", "line"),
+    [({}, 'request={"max_tokens": 32768}'), ({"max_tokens": 16384}, 'request={"max_tokens": 65536}')],
+)
+def test_more_room_than_the_longest_answer_had_is_advised(parameters: dict[str, Any], line: str) -> None:
+    """The advised limit is above the longest answer, also where a later one was short and no limit was sent."""
+    limit = UnreadLimit()
+    for tokens in [16384] + [12] * 18:
+        usage = Usage(prompt_tokens=9, completion_tokens=tokens)
+        limit.check(Unparsed("empty"), Response(finish_reason="length", usage=usage), "a", parameters)
+    with pytest.raises(ps.RequestRefused) as caught:
+        limit.check(Unparsed("empty"), SPENT, "a", parameters)
+    assert line in str(caught.value)
+
+
 def test_answers_that_are_cut_off_end_the_run_from_three_prompts_on() -> None:
     """A text that is cut off may be the prompt's doing, so that one or two prompts are not enough."""
     limit, hm = UnreadLimit(), Response(text="hm, let me\nthink", finish_reason="length")

@@ -275,7 +275,7 @@ def test_variable_that_is_not_set(httpserver: HTTPServer, settings: dict[str, An
     """A variable that is missing is an error before the first request, with its name."""
     with pytest.raises(InputError) as caught:
         complete(Model("tiny", base_url=httpserver.url_for("/v1"), **settings))
-    assert str(caught.value) == "the environment variable NOT_THERE is not set, which headers or query name; set it"
+    assert str(caught.value) == "headers or query name the environment variable NOT_THERE, which is not set; set it"
     assert httpserver.log == []
 
 
@@ -353,3 +353,36 @@ def test_model_with_headers_is_a_value() -> None:
     assert len({model, same, replace(model, headers={"a": "1"})}) == 2
     assert Model("m", headers={}, query={}) == Model("m")
     assert replace(model, headers={"x": "y"}).headers == {"x": "y"}
+
+
+def test_key_in_place_of_its_variable_is_refused_without_showing_it() -> None:
+    """Who gives the key itself is told where it belongs, and the message does not hold it."""
+    with pytest.raises(InputError) as caught:
+        Model("m", api_key="sk-secret-1")
+    assert str(caught.value) == (
+        "a model takes no api_key, so that no file and no result holds one; set an environment variable to the key, "
+        "and give its name: api_key_env='MY_KEY'"
+    )
+
+
+@pytest.mark.parametrize("value", ["$GATEWAY_KEY", "Bearer $GATEWAY_KEY"])
+def test_variable_without_braces_is_refused(value: str) -> None:
+    """A shell's way to name a variable would be sent as it is."""
+    with pytest.raises(InputError, match=r"^the value of 'X' in headers names .* without braces .*; write \$\{NAME\}$"):
+        Model("m", headers={"X": value})
+
+
+def test_query_that_is_no_mapping_has_its_own_example() -> None:
+    """The example fits what was given."""
+    with pytest.raises(InputError, match=r"^query must be texts by name such as \{'region': 'eu'\}, got a str$"):
+        Model("m", query="region=eu")  # type: ignore[arg-type]
+
+
+def test_two_versions_of_azure_are_refused() -> None:
+    """A version in the URL and another beside it cannot both be meant."""
+    url = "https://name.openai.azure.com/openai/deployments/m?api-version=2024-10-21"
+    assert Model("m", base_url=url, api_version="2024-10-21").api_version == "2024-10-21"
+    with pytest.raises(
+        InputError, match=r"^api_version is 2025-01-01 and that of base_url 2024-10-21; give one of them$"
+    ):
+        Model("m", base_url=url, api_version="2025-01-01")

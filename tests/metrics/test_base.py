@@ -119,3 +119,47 @@ def test_names() -> None:
     named: list[Any] = [metrics.exact, metrics.numeric, partial(mine, extra=1), Judge()]
     names = [metrics.metric_name(metric) for metric in named]
     assert names == ["exact", "numeric", "mine", "Judge"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "equal"),
+    [
+        ("1", 1, True),
+        ("1", 1.0, True),
+        ("1.0", 1, True),
+        ("1,000", 1000, True),
+        ("0.5", 0.5, True),
+        ("0", 1, False),
+        ("none", 0, False),
+        ("True", True, True),
+        ("false", True, False),
+        ("1", True, False),
+        ("2", [1, 2], True),
+        ("yes", "yes", True),
+        ("1", "1.0", False),
+    ],
+)
+def test_metric_of_a_user_compares_text_with_numbers(answer: str, target: Any, equal: bool) -> None:
+    """A text answer equals the number or the truth value that it is written as, from both sides and as a member."""
+    row = Row({"text": "?", "answer": target}, target="answer")
+
+    def same(given: Any, row: Row) -> bool:
+        if isinstance(row.target, list):
+            return given in row.target
+        assert (given == row.target) is (row.target == given) is not (given != row.target)
+        return bool(given == row.target)
+
+    for metric in (same, metrics.WorstSlice(same, by="text")):
+        assert asyncio.run(metrics.score(metric, answer, row)).value == equal
+
+
+def test_text_answer_stays_text() -> None:
+    """Beside a number as a target an answer is read, hashed and converted as the text that it is."""
+    row = Row({"text": "?", "answer": 4}, target="answer")
+
+    def distance(answer: Any, row: Row) -> float:
+        assert isinstance(answer, str)
+        assert {answer: 1}["3"] == 1
+        return float(1 - abs(int(answer) - row.target) / 4 + (answer == str(row.target)))
+
+    assert asyncio.run(metrics.score(distance, "3", row)).value == 0.75

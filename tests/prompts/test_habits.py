@@ -41,6 +41,37 @@ def refusal(source: str) -> str:
             "Greet {full name} by {{ row.text }}",
             '{full name} is sent as it is written; write {{ row["full name"] }} for the row\'s value',
         ),
+        (
+            "Classify {text}: {{ row['text'] }}",
+            (
+                "{text} is sent as it is written; write {{ row.text }} for the row's value, or {{ '{' }}text} for "
+                "these characters"
+            ),
+        ),
+        (
+            "{{ choice('a', ['Classify: {{ row.text }}', 'y']) }} {{ row.text }}",
+            "an option is sent as it is written, {{ row.text }} too; show the field outside of the choice",
+        ),
+        (
+            "{{ choice('a', ['Classify: {{ text }}', 'y']) }} {{ row.text }}",
+            "an option is sent as it is written, {{ text }} too; show the field outside of the choice",
+        ),
+        (
+            "{{ choice('a', ['Classify: { text }', 'y']) }} {{ row.text }}",
+            (
+                "{ text } is sent as it is written; write {{ row.text }} for the row's value, or {{ '{' }} text } for "
+                "these characters"
+            ),
+        ),
+        ("Classify: {{ row }}", '{{ row }} is the whole row, not text; write {{ row.text }}, {{ row["full name"] }}'),
+        ("{{ $json.text }}", "unexpected char '$' at 3; write {{ row.FIELD }} for a field of the row"),
+        (
+            "{# of items #}{{ row.text }}",
+            (
+                "{# of items #} is a comment, which is not sent; put it on a line of its own, or write {{ '{#' }} "
+                "where these characters are meant"
+            ),
+        ),
         ("Classify {{text}}", "undefined variable 'text'; a field of the row is written {{ row.text }}"),
         ("{{text | upper}}", "undefined variable 'text'; a field of the row is written {{ row.text }}"),
         ("Classify %s", NOTHING_SHOWN),
@@ -83,6 +114,15 @@ def test_habit_is_named_with_its_cure(source: str, said: str) -> None:
     assert refusal(source) == said
 
 
+def test_field_in_an_option_of_the_context_is_told() -> None:
+    """Options that come from the context are plain text as well."""
+    template = ps.Template("{{ choice('a', tasks) }} {{ row.text }}")
+    with pytest.raises(
+        TemplateError, match=r"a text of context= is sent as it is written, \{\{ row\.text \}\} too; show"
+    ):
+        ps.Study(template=template, data=DATA, model="fake", context={"tasks": ["Sort {{ row.text }}", "y"]})
+
+
 def test_line_is_that_of_the_habit() -> None:
     """The error has the template's name and the line of the habit."""
     with pytest.raises(TemplateError, match=r"^mine\.j2 line 3: \{text\} is sent as it is written"):
@@ -93,7 +133,9 @@ def test_line_is_that_of_the_habit() -> None:
     "source",
     [
         'Use \\frac{a}{b} and {"label": "x"} for {{ row.text }}',
-        "Replace {text} in the pattern by {{ row.text }}",
+        "Replace {{ '{' }}text} in the pattern by {{ row.text }}",
+        'Reply {"text": 1} for {{ row.text }}',
+        """{{ 'Reply {"text": 1} with {{ braces }} and {other}' }} {{ row.text }}""",
         "{% raw %}{{ text }}{% endraw %} {{ row.text }}",
         "{# a note on the template #}\n{{ row.text }}",
         "Classify. {# better wording? #}\n{{ row.text }}",

@@ -260,15 +260,26 @@ def test_file_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
     [
         ("a.json", b"{", r"a\.json: not a prompt file: Expecting property name"),
         ("a.json", b"\xff\xfe", r"a\.json: not a prompt file: 'utf-8' codec"),
-        ("a.json", b"[]", r'a\.json: a prompt file must have "format": "prompt_search/prompt@1"; export it again'),
-        ("a.json", b'{"template": "x"}', r'a\.json: a prompt file must have "format"'),
+        ("a.json", b"[]", r"a\.json: messages must be a list with at least one message"),
+        ("a.json", b'{"format": "other", "template": "x"}', r'a\.json: a prompt file must have "format"'),
         (
             "a.json",
             b'{"format": "prompt_search/prompt@1"}',
             r"a\.json: a prompt file must have a template, or messages",
         ),
-        ("a.json", b'{"format": "prompt_search/prompt@1", "messages": [{"role": "user"}]}', "or messages with role"),
-        ("a.json", b'{"format": "prompt_search/prompt@1", "messages": 3}', "or messages with role and content"),
+        (
+            "a.json",
+            b'{"format": "prompt_search/prompt@1", "messages": [{"role": "user"}]}',
+            "a message must have a role",
+        ),
+        ("a.json", b'{"format": "prompt_search/prompt@1", "messages": 3}', "messages must be a list with at"),
+        ("a.json", b'{"messages": [{"role": "user", "content": "x"}], "n": 1}', r"a\.json: 'n' is no key of a prompt"),
+        (
+            "a.json",
+            b'"text"',
+            r"a\.json: a prompt file must hold a list of messages, or an object with messages, got",
+        ),
+        ("a.txt", b"{{ row.text }}", r"a\.txt: a prompt is read from .j2 or .json, .*; rename a text with .* to \.j2"),
         (
             "a.json",
             b'{"format": "prompt_search/prompt@1", "template": 3}',
@@ -297,6 +308,23 @@ def test_plain_jinja_file_is_a_prompt(tmp_path: Path) -> None:
     prompt = Prompt.read(tmp_path / "mine.j2")
     assert prompt.messages({"name": "Ada"}) == [{"role": "user", "content": "Hello Ada"}]
     assert (dict(prompt.choices), dict(prompt.parameters), prompt.answer, prompt.model) == ({}, {}, None, None)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_chat_messages_in_json_are_a_prompt(tmp_path: Path, wrapped: bool) -> None:
+    """A list of messages, or an object with them, is read as it is written by hand."""
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello {{ row.name }}"}]
+    (tmp_path / "mine.json").write_text(json.dumps({"messages": messages} if wrapped else messages))
+    said = Prompt.read(tmp_path / "mine.json").messages({"name": "Ada"})
+    assert said == [messages[0], {"role": "user", "content": "Hello Ada"}]
+
+
+def test_missing_prompt_file_says_what_to_give(tmp_path: Path) -> None:
+    """A path that leads nowhere is told with the kinds of files that a prompt is read from."""
+    with pytest.raises(
+        InputError, match=r"nope\.j2: cannot read the prompt: No such file.*; give the path of a \.j2 or"
+    ):
+        Prompt.read(tmp_path / "nope.j2")
 
 
 def test_json_export_is_chat_messages(tmp_path: Path) -> None:

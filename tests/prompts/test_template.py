@@ -261,7 +261,7 @@ FAILING = {
         "a chat block cannot contain another; close the first one",
     ),
     "undefined variable": ("{{ nothing }}", "undefined variable: 'nothing' is undefined; pass it in context="),
-    "unknown field": ("{{ row.txt }}", "undefined variable: .* has no attribute 'txt'"),
+    "unknown field": ("{{ row.txt }}", "the rows have no field 'txt'; they have text"),
     "private attribute": ("{{ ''.__class__ }}", "access to attribute '__class__' of 'str' object is unsafe"),
     "class tree": ("{{ ''.__class__.__mro__ }}", "access to attribute '__class__'"),
     "private through format": ("{{ '{0.__class__}'.format(row) }}", "access to attribute '__class__'"),

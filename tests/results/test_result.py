@@ -126,7 +126,7 @@ def test_simplest_is_the_shortest_that_is_surely_near_the_winner(result: ps.Resu
 
 
 def test_best_hand_written_prompt_is_tested_too(fake: InProcessExecutor) -> None:
-    """The better of default and enqueued prompts is scored on the same test rows, and the headline compares it."""
+    """The best enqueued prompt is scored on the same test rows, and the headline compares it."""
 
     def labelled(body: Body) -> str:
         right, wrong = ("positive", "negative") if "good thing" in prompt_of(body) else ("negative", "positive")
@@ -151,6 +151,45 @@ def test_best_hand_written_prompt_is_tested_too(fake: InProcessExecutor) -> None
     assert study(fake).run(100).hand_written_trial is None
 
 
+@pytest.mark.parametrize(
+    ("written", "tested"),
+    [
+        ([{"cue": "Label:"}], {"default (all first options)", "best written by hand", "winner"}),
+        ([ps.Prompt(source="Guess wrongly: {{ row.text }}", name="mine")], {"best written by hand"}),
+        ([{}, {"cue": "Label:"}], {"best written by hand"}),
+    ],
+)
+def test_hand_written_prompt_worse_than_the_default_is_tested(
+    fake: InProcessExecutor, written: list[Any], tested: set[str]
+) -> None:
+    """What the user enqueued gets test rows although the default is better, on the third share of the test's calls."""
+
+    def labelled(body: Body) -> str:
+        right, wrong = ("positive", "negative") if "good thing" in prompt_of(body) else ("negative", "positive")
+        luck = zlib.crc32(prompt_of(body).encode()) % 10
+        bad = "Label:" in prompt_of(body) or "wrongly" in prompt_of(body)
+        return right if "care" in prompt_of(body) or luck < (1 if bad else 6) else wrong
+
+    fake.answer = labelled
+    made = study(fake)
+    for each in written:
+        made.enqueue(prompt=each) if isinstance(each, ps.Prompt) else made.enqueue(each)
+    result = made.run(200)
+    assert tested <= {*result.tested}
+    assert result.hand_written_trial == result.tested["best written by hand"] > 0
+    assert result.against(result.hand_written_trial).rows == result.verdict.rows
+    assert "The winner is better than the best prompt written by hand: " in result.headline
+
+
+def test_default_enqueued_alone_takes_no_third_share_of_the_test(fake: InProcessExecutor) -> None:
+    """Who enqueues the default tests two prompts, on as many rows as without it."""
+    fake.answer = truth
+    made, plain = study(fake), study(fake)
+    made.enqueue({})
+    assert made.plan.max_tested == plain.plan.max_tested == 2
+    assert made.run(100).verdict.rows == plain.run(100).verdict.rows
+
+
 def test_enqueued_prompt_that_wins_is_said(fake: InProcessExecutor) -> None:
     """A winner that the user wrote is called so."""
     fake.answer = truth
@@ -163,6 +202,8 @@ def test_enqueued_prompt_that_wins_is_said(fake: InProcessExecutor) -> None:
         ". The winner was written by hand. Always answering “negative”, the most frequent label, scores "
         f"{result.verdict.majority:.3f} on these rows, and the default prompt is not above that."
     )
+    assert [*result.tested] == ["default (all first options)", "winner"]
+    assert result.verdict.rows == min(len(made.test_rows), int(200 * 0.3 / 2))
 
 
 def test_slices_and_confusion_are_of_the_sealed_rows(result: ps.Result) -> None:

@@ -120,7 +120,7 @@ def test_trials_have_one_row_each() -> None:
     frame = trials_frame(TRIALS, scored(SAMPLES), ["cue", "listed"])
     assert list(frame.columns) == [*TRIAL_COLUMNS, "cue", "listed", "prompt"]
     first = frame.iloc[0]
-    assert (first["score"], first["rows"], first["search_rows"]) == (0.5, 4, 3)
+    assert (first["score"], first["rows"], first["search_rows"]) == (0.5, 4, 2)
     assert first["score_low"] < 0.5 < first["score_high"]
     assert (first["unparsed"], first["errors"]) == (1, 1)
     assert first["prompt_tokens"] == pytest.approx((10 + 30 + 40) / 3)

@@ -29,12 +29,27 @@ def test_study_is_opened_again(store: Store) -> None:
         ({"seed": 0, "metric": "exact"}, {"seed": 0}, 'metric was "exact", is absent'),
         ({"a": 1, "b": 1}, {"a": 2, "b": 2}, "a was 1, is 2; b was 1, is 2"),
         ({"t": "x" * 500 + "old/path/end"}, {"t": "x" * 500 + "new/path/end"}, 'x{30}old/path/end", is …x{30}new'),
+        ({"models": [["m", "u"]]}, {"models": [["n", "v"]]}, "models was m at u, is n at v"),
+        ({"rows": [6, 4, "a"]}, {"rows": [7, 3, "b"]}, "rows was 6 to search and 4 to test, is 7 to search and 3 to"),
+        ({"rows": [6, 4, "a"]}, {"rows": [6, 4, "b"]}, "rows was another choice of 4 test rows, is this one"),
+        ({"template": "a\nb\nc"}, {"template": "a\nB\nc"}, 'template line 2 was "b", is "B"'),
+        ({"template": "a"}, {"template": "a\nb"}, 'template line 2 was absent, is "b"'),
+        ({"template": "a"}, {"template": "a\n"}, r'template was "a", is "a\\n"'),
+        ({"data": "abc"}, {"data": "def"}, "data was other rows, fields or targets, is these"),
+        (
+            {"enqueued": [{"written": "mine.j2", "prompt": {}}]},
+            {"enqueued": []},
+            r"enqueued was also the prompt 'mine\.j2': enqueue it again \(a prompt also by --prompt FILE\)",
+        ),
+        ({"enqueued": []}, {"enqueued": [{"cue": "x"}]}, 'enqueued is now cue="x", too: leave it out'),
+        ({"enqueued": 3}, {"enqueued": 4}, "enqueued was 3, is 4"),
         ({"t": "/a/b"}, {"t": "/a/c"}, '"/a/b", is "/a/c"'),
     ],
 )
 def test_changed_study_is_refused(store: Store, before: dict[str, Any], now: dict[str, Any], message: str) -> None:
     """Other settings under one name are refused, with every difference named and shown where it begins."""
     store.open_study("s", before)
+    keep(store, Response(text="yes", latency_s=0, cost_usd=0))  # a start without an answer is replaced
     with pytest.raises(StudyError, match=f"was started with other settings: .*{message}.*fresh=True"):
         store.open_study("s", now)
 

@@ -311,6 +311,25 @@ def test_a_handwritten_prompt_on_other_rows_is_told_with_them(fake: InProcessExe
     assert "; 1 test row without an answer left out" in result.headline.splitlines()[0]
 
 
+def test_default_that_misses_a_row_leaves_the_winner_its_name(fake: InProcessExecutor) -> None:
+    """Winner and default are compared on the rows that both have, so neither is said to be on other rows."""
+
+    def answer(body: Body) -> Any:
+        text, case = prompt_of(body), number(body)
+        if "plain" in text and case in (3, 70):
+            return BUSY
+        return right(body) if "fancy" in text or case % 3 else wrong(body)
+
+    fake.answer = answer
+    result = study(fake, 100, test=list(range(60, 100))).run(400)
+    assert result.tested == {"default (all first options)": 0, "winner": result.best_trial}
+    assert [line[-1] for line in _table(result)] == [39, 39]
+    counts = result.trials_df()[["search_rows", "rows"]].to_numpy()[0].tolist()
+    samples = result.samples_df()
+    scored = samples[(samples["trial"] == 0) & (samples["split"] == "search")]["score"].notna().sum()
+    assert counts == [scored, scored + 40 + 1]
+
+
 def test_a_cut_prompt_is_told(fake: InProcessExecutor) -> None:
     """Where the server's count of prompt tokens stops growing, the headline names the count."""
 

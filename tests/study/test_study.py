@@ -348,7 +348,7 @@ def test_a_study_does_not_depend_on_others(fake: InProcessExecutor, storage: str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"template": ps.Template("{{ row.text }}!")}, "template was .*, is"),
+        ({"template": ps.Template("{{ row.text }}!")}, "template line 1 was .*, is"),
         ({"data": data(58)}, "data was .*rows was"),
         ({"model": "other"}, "models was"),
         ({"answer": ps.Text()}, "answers was"),
@@ -555,6 +555,32 @@ def test_tiny_budget_ends_in_a_result_that_says_so(fake: InProcessExecutor, stor
     assert result.headline.splitlines()[0] == f"study: There is no verdict, because {reason}."
     assert repr(result)
     assert result._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        (
+            ps.Budget(calls=500, tokens=150),
+            "the budget of 150 tokens left too little for the test rows; give more tokens",
+        ),
+        (ps.Budget(calls=5, tokens=50_000), "the budget left too few calls for the test rows; give more calls"),
+    ],
+)
+def test_limit_that_left_no_test_is_named(fake: InProcessExecutor, budget: ps.Budget, reason: str) -> None:
+    """Of several limits the one that ran out is to be raised."""
+    fake.answer = truth
+    result = study(fake, answer=ps.Label(["positive", "negative"], max_tokens=1)).run(budget)
+    assert result.headline.splitlines()[0] == f"study: There is no verdict, because {reason}."
+
+
+def test_study_in_which_every_request_failed_says_so(fake: InProcessExecutor) -> None:
+    """Where nothing was answered, the failures are the reason, not the budget that they used up."""
+    fake.answer = failure(400, "no such thing")
+    result = study(fake).run(5)
+    line = result.headline.splitlines()[0]
+    assert line.startswith("study: There is no verdict, because all 3 requests failed, the first with: bad_request: ")
+    assert line.endswith("no such thing; fix the cause, then run it again with retry_errors=True.")
 
 
 @settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,10 @@ def test_written_prompt_is_sent_as_it_is(
         ),
         (
             '{{ choice("a", ["b", "c"]) }} {{ row.text }}',
-            ("prompt: 'choice' is a choice function, so this is a template, not a prompt; open it with Template.read"),
+            (
+                "prompt: 'choice' is a choice function, so this is a template, not a prompt; open it with "
+                "Template.read, as the template= of a study"
+            ),
         ),
         (
             "{{ row.text",
@@ -131,6 +135,104 @@ def test_prompt_with_choices_is_no_written_prompt(fake: InProcessExecutor) -> No
     """A prompt whose source still has choices is refused with its line."""
     with pytest.raises(TemplateError, match=r"mine line 2: a prompt that is enqueued as a whole has no choices; fill"):
         raced(fake, ps.Prompt(source='{{ row.text }}\n{{ choice("a", ["b", "c"]) }}', name="mine"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"role": "user", "content": "Mine: {{ row.text }}"}],
+        ({"role": "system", "content": "Mine."}, {"role": "user", "content": "{{ row.text }}"}),
+        {"messages": [{"role": "user", "content": "Mine: {{ row.text }}"}]},
+        ps.Prompt(source="Mine: {{ row.text }}"),
+        "Mine: {{ row.text }}",
+    ],
+)
+def test_prompts_are_enqueued_in_every_form_that_people_have(
+    fake: InProcessExecutor, tmp_path: Path, given: Any
+) -> None:
+    """Messages, text and prompts are enqueued, from a file too, and once only."""
+    made = raced(fake)
+    made.enqueue(prompt=given)
+    assert "Mine" in made.prepared(made.plan.enqueued_candidates[0]).prompt.text
+    with pytest.warns(UserWarning, match=r"^this prompt is enqueued already, and is ignored$"):
+        made.enqueue(prompt=given)
+    assert len(made.plan.enqueued) == 1
+    if not isinstance(given, (str, ps.Prompt)):
+        (tmp_path / "mine.json").write_text(json.dumps(given))
+        other = raced(fake)
+        other.enqueue(prompt=tmp_path / "mine.json")
+        first, second = (each.prepared(each.plan.enqueued_candidates[0]).prompt for each in (made, other))
+        assert first.messages({"text": "x"}) == second.messages({"text": "x"})
+
+
+def test_choices_that_are_enqueued_again_are_ignored_with_a_word(fake: InProcessExecutor) -> None:
+    """The same choices, however they are written, are one candidate."""
+    made = raced(fake)
+    made.enqueue({"cue": "Answer:"})
+    with pytest.warns(UserWarning, match=r"'cue': 'Answer:'.* is enqueued already, and is ignored$"):
+        made.enqueue({"cue": "Answer:", "listed": False})
+    assert len(made.plan.enqueued) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (5, "a prompt is text with {{ row.FIELD }}, a list of messages or a Prompt, got 5; give one of them"),
+        ("mine.j2", "'mine.j2' is a file name, not a prompt; use Prompt.read('mine.j2')"),
+        ([], "prompt: messages must be a list with at least one message, got []"),
+        (
+            [{"role": "user"}],
+            (
+                "prompt: a message must have a role (system, user, assistant, developer, tool) and content that is "
+                "text, got {'role': 'user'}; correct it"
+            ),
+        ),
+        (
+            {"messages": [{"role": "user", "content": "{{ row.text }}"}], "temperature": 1},
+            (
+                "prompt: 'temperature' is no key of a prompt, which has messages, template, choices, parameters, "
+                'answer, model; request parameters stand inside of "parameters"'
+            ),
+        ),
+        ({"text": "x"}, "prompt: 'text' is no key of a prompt"),
+    ],
+)
+def test_what_is_no_prompt_is_refused(fake: InProcessExecutor, given: Any, said: str) -> None:
+    """Anything else than a prompt is one line that says what a prompt is."""
+    with pytest.raises(InputError) as caught:
+        raced(fake).enqueue(prompt=given)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("given", ["Classify {{ row.text }}", 5, [{"role": "user", "content": "x"}]])
+def test_prompt_in_the_place_of_choices_is_told(fake: InProcessExecutor, given: Any) -> None:
+    """Who gives a prompt first is told the name of the argument."""
+    with pytest.raises(
+        StudyError, match=r"^enqueue takes choices by name first, got .*; write enqueue\(prompt=\.\.\.\)"
+    ):
+        raced(fake).enqueue(given)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("Classify {text}", "line 1: {text} is sent as it is written; write {{ row.text }} for the row's value"),
+        ("Classify {{ text }}", "line 1: undefined variable 'text'; a field of the row is written {{ row.text }}"),
+        ("Classify {{ txet }}", "line 1: undefined variable 'txet'; a field of the row is written {{ row.text }}"),
+        ("Classify {{ row.txet }}", "line 1: the rows have no field 'txet'; they have text"),
+    ],
+)
+def test_evaluated_prompt_is_checked_against_the_data(fake: InProcessExecutor, source: str, said: str) -> None:
+    """A prompt that does not fit the rows is told what fits, whether it is scored or rendered."""
+    prompt = ps.Prompt.from_text(source)
+    with pytest.raises(TemplateError) as caught:
+        ps.evaluate(prompt, DATA, model=fake.model(), executor=fake)
+    assert str(caught.value) == f"prompt {said}"
+    assert fake.count == 0
+    if "{{" in source:
+        with pytest.raises(TemplateError) as caught:
+            prompt.messages({"text": "x"})
+        assert str(caught.value) == f"prompt {said}"
 
 
 def test_enqueue_takes_one_thing(fake: InProcessExecutor) -> None:

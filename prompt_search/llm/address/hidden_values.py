@@ -14,6 +14,7 @@ NO_SECRETS: Final = DUMMY_KEYS | {"true", "false"}
 """Values, in lower case, that are ordinary words: replacing them would garble messages."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_WITHOUT_BRACES = re.compile(r"(?:^|\s)\$[A-Za-z_]\w*$")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -33,13 +34,19 @@ class HiddenValues(Mapping[str, str]):
 
     def __init__(self, given: Mapping[str, str], what: str) -> None:
         if not isinstance(given, Mapping):
-            raise InputError(f"{what} must be texts by name such as {{'X-Team': 'a'}}, got a {type(given).__name__}")
+            example = "{'X-Team': 'a'}" if what == "headers" else "{'region': 'eu'}"
+            raise InputError(f"{what} must be texts by name such as {example}, got a {type(given).__name__}")
         for name, text in given.items():
             if not isinstance(name, str) or not name.strip():
                 raise InputError(f"{what} must be texts by name, got the name {name!r}; give it one")
             if not isinstance(text, str):
                 kind = type(text).__name__
                 raise InputError(f"{what} must be texts by name, got a {kind} for {name!r}; write it in quotes")
+            if _WITHOUT_BRACES.search(text):
+                raise InputError(
+                    f"the value of {name!r} in {what} names an environment variable without braces and would be sent "
+                    "as it is written; write ${NAME}"
+                )
             if _CONTROL.search(name + text):
                 raise InputError(f"{what} must be single lines, got another for {name!r}; remove control characters")
             if what == "headers" and not _TOKEN.fullmatch(name):
@@ -86,5 +93,5 @@ def _of_environment(match: re.Match[str]) -> str:
     name = match.group(1)
     value = os.environ.get(name, "").strip()
     if not value:
-        raise InputError(f"the environment variable {name} is not set, which headers or query name; set it")
+        raise InputError(f"headers or query name the environment variable {name}, which is not set; set it")
     return value

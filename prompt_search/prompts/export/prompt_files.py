@@ -1,4 +1,4 @@
-"""The content of prompt files: ``.j2`` with a header, and ``.json``."""
+"""The content of prompt files: ``.j2`` with a header, and ``.json``; also as people write them by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import nodes
 
 from prompt_search.errors import InputError, TemplateError
-from prompt_search.prompts.environment import FUNCTIONS, compile_source, environment, literal
+from prompt_search.prompts.environment import CHAT_ROLES, FUNCTIONS, compile_source, environment, literal
 
 FORMAT = "prompt_search/prompt@1"
 """The value of ``format`` in a prompt's JSON."""
@@ -23,6 +23,10 @@ JINJA_ALONE = (
 )
 ELSEWHERE = "elsewhere use the export to .py (needs only jinja2) or .json (chat messages)"
 """Parts of the note in a ``.j2`` file."""
+WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model")
+"""The keys that the JSON of a prompt written by hand may have."""
+
+_FILE_NAME = re.compile(r"[^\n{}]{1,200}\.(?:j2|jinja2?|json|txt|md|prompt)")
 
 _HEADER = re.compile(r"\A\{# prompt_search (?P<body>\{.*?\}) #\}\n", re.DOTALL)
 
@@ -52,16 +56,21 @@ def read_file(path: str | Path) -> tuple[str, Mapping[str, Any]]:
     """
     file = Path(path)
     if file.suffix not in (".j2", ".json"):
-        raise InputError(f"{path}: a prompt is read from .j2 or .json, got {file.suffix or 'no suffix'!r}")
+        raise InputError(
+            f"{path}: a prompt is read from .j2 or .json, got {file.suffix or 'no suffix'!r}; rename a text with "
+            "{{ row.FIELD }} to .j2, and export a prompt that is to be read again as .j2 or .json"
+        )
     try:
         text = file.read_bytes().decode("utf-8-sig")
         if file.suffix == ".json":
             body = json.loads(text)
-            return source_of_json(body, file.name), body
+            return source_of_json(body, file.name), body if isinstance(body, Mapping) else {}
         header = _HEADER.match(text)
         return (text[header.end() :], json.loads(header["body"])) if header else (text, {})
     except OSError as error:
-        raise InputError(f"{path}: cannot read the prompt: {error.strerror}") from None
+        raise InputError(
+            f"{path}: cannot read the prompt: {error.strerror}; give the path of a .j2 or .json file"
+        ) from None
     except RecursionError:
         raise InputError(f"{path}: not a prompt file: nested too deeply") from None
     except ValueError as error:
@@ -70,21 +79,42 @@ def read_file(path: str | Path) -> tuple[str, Mapping[str, Any]]:
         raise InputError(f"{path}: not a prompt file: {error}") from None
 
 
-def source_of_json(body: Mapping[str, Any], name: str) -> str:
-    """The source of a prompt in its JSON form.
+def source_of_json(body: Any, name: str) -> str:
+    """The source of a prompt in its JSON form, as it was exported or as people write it: a list of messages, or an
+    object with ``messages``.
 
     Raises:
         InputError: the JSON is not a prompt.
     """
-    if not isinstance(body, Mapping) or body.get("format") != FORMAT:
-        raise InputError(f'{name}: a prompt file must have "format": "{FORMAT}"; export it again')
-    try:
-        source: str = body["template"] if "template" in body else _as_chat(body["messages"])
-    except (KeyError, TypeError):
+    if isinstance(body, Sequence) and not isinstance(body, (str, bytes)):
+        return _as_chat(body, name)
+    if not isinstance(body, Mapping):
         raise InputError(
-            f"{name}: a prompt file must have a template, or messages with role and content; export it again"
-        ) from None
-    return source
+            f"{name}: a prompt file must hold a list of messages, or an object with messages, got {body!r}"
+        )
+    if body.get("format", FORMAT) != FORMAT:
+        raise InputError(f'{name}: a prompt file must have "format": "{FORMAT}" or no format; export it again')
+    unknown = [key for key in body if key not in ("format", *WRITTEN_KEYS)] if "format" not in body else []
+    if unknown:
+        raise InputError(
+            f"{name}: {unknown[0]!r} is no key of a prompt, which has {', '.join(WRITTEN_KEYS)}; request parameters "
+            'stand inside of "parameters"'
+        )
+    if "template" not in body and "messages" not in body:
+        raise InputError(f"{name}: a prompt file must have a template, or messages with role and content; add them")
+    return body["template"] if "template" in body else _as_chat(body["messages"], name)
+
+
+def check_is_text(text: object) -> None:
+    """Refuse a name of a file in place of a prompt's text.
+
+    Raises:
+        InputError: it is one, or no text at all.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"a prompt is text with {{{{ row.FIELD }}}}, got {text!r}; give the text")
+    if _FILE_NAME.fullmatch(text.strip()):
+        raise InputError(f"{text.strip()!r} is a file name, not a prompt; use Prompt.read({text.strip()!r})")
 
 
 def check(source: Any, settings: Mapping[str, Any], name: str) -> None:
@@ -104,12 +134,26 @@ def check(source: Any, settings: Mapping[str, Any], name: str) -> None:
     if called:
         raise TemplateError(
             f"{sorted(called)[0]!r} is a choice function, so this is a template, not a prompt; open it with "
-            f"Template.read",
+            "Template.read, as the template= of a study",
             template=name,
         )
 
 
-def _as_chat(messages: Sequence[Mapping[str, str]]) -> str:
+def _as_chat(messages: Any, name: str) -> str:
+    """The messages as chat blocks.
+
+    Raises:
+        InputError: they are no messages, each with a role and a text.
+    """
+    if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)) or not messages:
+        raise InputError(f"{name}: messages must be a list with at least one message, got {repr(messages)[:80]}")
+    for message in messages:
+        fits = isinstance(message, Mapping) and message.keys() >= {"role", "content"}
+        if not fits or not isinstance(message["content"], str) or message["role"] not in CHAT_ROLES:
+            raise InputError(
+                f"{name}: a message must have a role ({', '.join(CHAT_ROLES)}) and content that is text, got "
+                f"{repr(message)[:80]}; correct it"
+            )
     return "\n".join(
         f"{{% chat role={literal(message['role'])} %}}{message['content']}{{% endchat %}}" for message in messages
     )
