@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from prompt_search.errors import StorageError as StorageError
     from prompt_search.errors import StudyError as StudyError
     from prompt_search.errors import TemplateError as TemplateError
-    from prompt_search.evaluation.evaluate import evaluate as evaluate
+    from prompt_search.evaluation.one_prompt.evaluate import evaluate as evaluate
     from prompt_search.evaluation.outcome import PreparedPrompt as PreparedPrompt
     from prompt_search.llm.client import Client as Client
     from prompt_search.llm.messages import Message as Message
@@ -77,7 +77,7 @@ _HOMES = {
     "DataError": "errors",
     "Dataset": "data.dataset",
     "Estimate": "study.estimate",
-    "evaluate": "evaluation.evaluate",
+    "evaluate": "evaluation.one_prompt.evaluate",
     "Evaluation": "results.evaluation",
     "Factor": "prompts.factors",
     "InputError": "errors",
@@ -121,7 +121,7 @@ _HOMES = {
 }
 """The module that each public name is from; a module itself for the empty ones."""
 
-asking.provide(lambda: cast("asking.Asker", importlib.import_module("prompt_search.evaluation.ask")))
+asking.provide(lambda: cast("asking.Asker", importlib.import_module("prompt_search.evaluation.one_prompt.ask")))
 
 __all__ = sorted(_HOMES, key=lambda name: (name[0].islower(), name.casefold()))
 

@@ -18,7 +18,7 @@ from prompt_search.llm.client import Client
 from prompt_search.llm.messages import Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
-from prompt_search.storage.lease import Lease
+from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.store import Store
 
 

@@ -33,7 +33,7 @@ class AskOptions(TypedDict):
 
 
 class Asker(Protocol):
-    """What asks a model with a prompt, a `Prompt`; the module `prompt_search.evaluation.ask` is one."""
+    """What asks a model with a prompt, a `Prompt`; the module `prompt_search.evaluation.one_prompt.ask` is one."""
 
     def ask(self, prompt: Any, row: Any, options: AskOptions) -> Any: ...
 

@@ -11,9 +11,8 @@ from prompt_search import _html
 from prompt_search._files import write_by_suffix
 from prompt_search.report.html import html_report
 from prompt_search.report.markdown import markdown_report
-from prompt_search.results import wording
 from prompt_search.results.frames import with_columns_of
-from prompt_search.results.shown import titles
+from prompt_search.results.lines import titles
 from prompt_search.results.shown.failures import failures_frame, failures_view
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import to_html, to_text
@@ -50,10 +49,10 @@ class Result(StoredStudy):
             return _html.block(head)
         parts = [head, to_html(tested_view(self)) if self.finished else ""]
         parts.append(to_html(ranking_view(self, width=60)))
-        parts.append(_html.details(wording.WINNING_PROMPT, _html.messages(self.best.turns)))
+        parts.append(_html.details(titles.WINNING_PROMPT, _html.messages(self.best.turns)))
         if self.best_trial:
             changes = _html.diff(self.baseline.diff(self.best))
-            parts.append(_html.details(wording.CHANGED_BY_WINNER, changes))
+            parts.append(_html.details(titles.CHANGED_BY_WINNER, changes))
         failing = failures_view(self)
         if failing.rows:
             parts.append(_html.details(titles.FAILING_ROWS, to_html(failing)))

@@ -16,6 +16,7 @@ from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import majority_of, rows_of_all
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text
+from prompt_search.results.lines import titles
 from prompt_search.results.statistics import paired_difference
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.verdict import MeanScore, Verdict
@@ -152,14 +153,14 @@ class Comparison:
             _html.verdict(self.verdict, self.headline),
             to_html(scores_view(self)),
             to_html(changed_view(self, width=200)),
-            _html.fill("<div><b>{}</b></div>{}", wording.DIFFERENT_TEXT, _html.diff(self.diff)),
+            _html.fill("<div><b>{}</b></div>{}", titles.DIFFERENT_TEXT, _html.diff(self.diff)),
         )
 
 
 def scores_view(comparison: Comparison) -> View:
     """The scores of both prompts on the rows that both were scored on."""
     return View(
-        title=wording.compared_rows_title(comparison.sealed),
+        title=titles.compared_rows_title(comparison.sealed),
         columns=(
             Column("prompt"),
             Column("score", "number", ".3f"),
@@ -176,7 +177,7 @@ def changed_view(comparison: Comparison, most: int = SHOWN_ROWS, width: int = 60
     """The rows won and lost by the second prompt, the largest changes first; see `Comparison.changed`."""
     first, second = comparison.names
     return View(
-        title=wording.changed_rows_title(comparison.verdict),
+        title=titles.changed_rows_title(comparison.verdict),
         columns=(
             Column("row", "number"),
             Column("outcome"),

@@ -18,6 +18,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import below_full_score
 from prompt_search.results.frames import answer_text, mean_of, with_columns_of
+from prompt_search.results.lines import titles
 from prompt_search.results.statistics import mean_interval
 from prompt_search.results.verdict import AnswerCounts, MeanScore
 from prompt_search.results.view import Column, View, to_html
@@ -129,7 +130,7 @@ class Evaluation:
         return _html.block(
             _html.fill("<div>{} {}</div>", repr(self), _html.bar(self.score, low, high)),
             to_html(failing_view(self)),
-            _html.details(wording.THE_PROMPT, _html.messages(self.prompt.turns)),
+            _html.details(titles.THE_PROMPT, _html.messages(self.prompt.turns)),
         )
 
     def __repr__(self) -> str:
@@ -140,7 +141,7 @@ def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:
     """The rows with less than full score, failed requests first, then the worst."""
     failing = below_full_score(evaluation.samples_df())
     return View(
-        title=wording.failing_title(len(failing), limit),
+        title=titles.failing_title(len(failing), limit),
         columns=(
             Column("row", "number"),
             Column("target"),

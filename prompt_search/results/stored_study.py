@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from prompt_search import _html
 from prompt_search.errors import StudyError
 from prompt_search.llm.failures import kind_of
 from prompt_search.prompts.prompt import Prompt
@@ -342,36 +341,3 @@ class StoredStudy(StudyTables):
             tried=len(self._trials),
             candidates=summary.candidates[0],
         )
-
-    def has_default_choices(self, trial: int) -> bool:
-        """Whether a trial is the default prompt, by its choices."""
-        return self._trial(trial).choices == self._trial(0).choices
-
-    def changes(self, trial: int, width: int = 24) -> str:
-        """A trial's choices that differ from the default's, each option shortened to ``width`` characters."""
-        return wording.changes_text(self._trial(0).choices, self._trial(trial).choices, width)
-
-    def estimates(self) -> dict[int, tuple[float, float]]:
-        """Of each trial that has one the estimate, and the standard deviation of its difference to the winner's."""
-        found = ((trial.trial, trial.estimate, trial.uncertainty) for trial in self._trials)
-        return {trial: (mean, spread) for trial, mean, spread in found if mean is not None and spread is not None}
-
-    def choices(self, trial: int) -> dict[str, str]:
-        """The text of a trial's option of each choice."""
-        return dict(self._trial(trial).choices)
-
-    def compared(self, trial: int, width: int = 60) -> list[tuple[str, str, bool]]:
-        """The choices in which a trial differs from the default or from the winner: (name, option on one line of at
-        most ``width`` characters, whether the winner has another option)."""
-        default, winner, chosen = (self._trial(number).choices for number in (0, self.best_trial, trial))
-        names = [
-            name for name in {**chosen, **winner} if len({each.get(name) for each in (default, winner, chosen)}) > 1
-        ]
-        return [
-            (
-                name,
-                _html.clipped(chosen[name], width) if name in chosen else "(none)",
-                chosen.get(name) != winner.get(name),
-            )
-            for name in names
-        ]

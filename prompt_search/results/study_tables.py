@@ -17,7 +17,7 @@ from prompt_search.errors import InputError, StorageError, StudyError
 from prompt_search.metrics.json_fields import Fields, fields_of
 from prompt_search.metrics.ranges import Range
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.results import breakdowns, tables
+from prompt_search.results import breakdowns, tables, wording
 from prompt_search.results.evaluation import Evaluation, stored_calls, stored_rows
 from prompt_search.results.frames import answer_text, with_columns_of
 from prompt_search.storage.database import shown_url
@@ -306,6 +306,23 @@ class StudyTables:
         frames = [self._reported_rows(trial) for trial in dict.fromkeys([0, self.best_trial])]
         missing = {row for frame in frames for row in frame["row"][frame["score"].isna()]}
         return pd.concat([frame.assign(score=frame["score"].mask(frame["row"].isin(missing))) for frame in frames])
+
+    def has_default_choices(self, trial: int) -> bool:
+        """Whether a trial is the default prompt, by its choices."""
+        return self._trial(trial).choices == self._trial(0).choices
+
+    def changes(self, trial: int, width: int = 24) -> str:
+        """A trial's choices that differ from the default's, each option shortened to ``width`` characters."""
+        return wording.changes_text(self._trial(0).choices, self._trial(trial).choices, width)
+
+    def estimates(self) -> dict[int, tuple[float, float]]:
+        """Of each trial that has one the estimate, and the standard deviation of its difference to the winner's."""
+        found = ((trial.trial, trial.estimate, trial.uncertainty) for trial in self._trials)
+        return {trial: (mean, spread) for trial, mean, spread in found if mean is not None and spread is not None}
+
+    def choices(self, trial: int) -> dict[str, str]:
+        """The text of a trial's option of each choice."""
+        return dict(self._trial(trial).choices)
 
 
 def _check_groups(names: Sequence[str], columns: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from prompt_search._numbers import counted
 from prompt_search.results import breakdowns, tables, wording
 from prompt_search.results.export import with_index
 from prompt_search.results.frames import answer_text
-from prompt_search.results.shown import titles
+from prompt_search.results.lines import titles
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, Pieces, View
 
@@ -127,7 +127,7 @@ def tested_view(result: StoredStudy) -> View:
     """The scores on the test rows: of the default prompt, the best prompt written by hand and the winner."""
     scores = [(name, trial, result.test_score(trial)) for name, trial in result.tested.items()]
     return View(
-        title=wording.tested_title(result.test_uses),
+        title=titles.tested_title(result.test_uses),
         columns=(
             Column("prompt"),
             Column("trial", "number"),
@@ -163,7 +163,7 @@ def effects_view(result: StoredStudy, limit: int | None = SHOWN_EFFECTS, *, show
     shown.append((Column("trials", "number"), frame["trials"]))
     if not shown_only:
         shown.append((Column("importance", "number", ".0%"), frame["importance"]))
-    title = wording.SHOWN_EFFECTS_TITLE if shown_only else wording.EFFECTS_TITLE
+    title = titles.SHOWN_EFFECTS_TITLE if shown_only else titles.EFFECTS_TITLE
     return _view(title, shown)
 
 
@@ -172,7 +172,7 @@ def interactions_view(result: StoredStudy, limit: int | None = SHOWN_INTERACTION
     frame = result.interactions_df()
     frame = frame if limit is None else frame.head(limit)
     return _view(
-        wording.INTERACTIONS_TITLE,
+        titles.INTERACTIONS_TITLE,
         [
             (Column("option"), _options(frame, "choice", "option")),
             (Column("with"), _options(frame, "other_choice", "other_option")),
@@ -189,7 +189,7 @@ def pareto_view(result: StoredStudy, limit: int | None = None) -> View:
     names = {column: column.removeprefix("front_") for column in tables.FRONTS}
     fronts = [", ".join(names[column] for column in names if line[column]) for line in frame.to_dict("records")]
     return _view(
-        wording.FRONT_TITLE,
+        titles.FRONT_TITLE,
         [
             (Column("trial", "number"), frame["trial"]),
             (Column("estimate", "number", ".3f"), frame["estimate"].fillna(frame["score"])),
@@ -205,12 +205,12 @@ def ledger_view(result: StoredStudy) -> View:
     """What the study spent, by role."""
     frame = result.ledger_df()
     whole = ("calls", "reused", "prompt_tokens", "completion_tokens")
-    titles = dict(zip(whole, ("calls sent", "reused", "prompt tokens", "completion tokens"), strict=True))
+    headings = dict(zip(whole, ("calls sent", "reused", "prompt tokens", "completion tokens"), strict=True))
     return _view(
-        wording.LEDGER_TITLE,
+        titles.LEDGER_TITLE,
         [
             (Column("role"), frame["role"]),
-            *((Column(titles[name], "number", ",.0f"), frame[name]) for name in whole),
+            *((Column(headings[name], "number", ",.0f"), frame[name]) for name in whole),
             (Column("USD", "number", ",.4f"), frame["cost_usd"]),
             (Column("seconds", "number", ",.0f"), frame["seconds"]),
             (Column("errors", "number"), frame["errors"]),
@@ -222,7 +222,7 @@ def labels_view(result: StoredStudy, trial: int | None = None) -> View:
     """How a trial's prompt (default: the winner's) does on each label."""
     frame = result.labels_df(trial)
     return _view(
-        wording.LABELS_TITLE,
+        titles.LABELS_TITLE,
         [
             (Column("label"), frame["label"].map(lambda label: _html.clipped(label, 80))),
             (Column("rows", "number"), frame["rows"]),
@@ -294,7 +294,7 @@ def slices_view(frame: pd.DataFrame, winner: int) -> View:
     groups = [str(name) for name in frame.columns if name not in breakdowns.SLICE_COLUMNS]
     names = {winner: "winner", 0: "default"} if winner else {0: "default"}
     return _view(
-        wording.slices_title(groups),
+        titles.slices_title(groups),
         [
             *((Column(name), [_html.clipped(answer_text(value), 80) for value in frame[name]]) for name in groups),
             (Column("prompt"), [names.get(trial, f"trial {trial}") for trial in frame["trial"].tolist()]),

@@ -372,41 +372,4 @@ def evaluation_text(score: MeanScore, counts: AnswerCounts) -> str:
     return f"{text}, {counts.errors} errors" + (f" ({', '.join(kinds)})" if kinds else "")
 
 
-def failing_title(failing: int, shown: int) -> str:
-    """The title of the table of rows with less than full score."""
-    return f"the worst {min(shown, failing)} of {failing} rows with less than full score"
-
-
-EFFECTS_TITLE = "effects of options on the true score"
-SHOWN_EFFECTS_TITLE = "options that are shown to affect the true score"
-INTERACTIONS_TITLE = "pairs of options with an effect beyond what each adds by itself"
-FRONT_TITLE = "prompts that no other beats both in score and in tokens, cost or latency"
-LEDGER_TITLE = "the study's own calls, by role"
-LABELS_TITLE = "answers by label; a label with a bias above 0 is answered too often"
-THE_PROMPT = "the prompt"
-WINNING_PROMPT = "the winner's prompt"
-DIFFERENT_TEXT = "what differs in the prompts"
-
-
-def tested_title(uses: int) -> str:
-    """The title of the scores on the test rows."""
-    return f"scores on held-out test rows ({test_uses_text(uses)})"
-
-
-def slices_title(groups: Sequence[str]) -> str:
-    """The title of the scores by groups of rows."""
-    return f"scores by {', '.join(groups)}"
-
-
-def compared_rows_title(unseen: bool) -> str:
-    """The title of the scores of two compared prompts."""
-    return "on rows that both were scored on" if unseen else "on rows that both were scored on, search rows included"
-
-
-def changed_rows_title(verdict: Verdict) -> str:
-    """The title of the rows on which two compared prompts differ."""
-    return f"rows won and lost by the second: {verdict.won} and {verdict.lost}"
-
-
-CHANGED_BY_WINNER = "what the winner changes in the default prompt"
 NO_EFFECT_SHOWN = "No option is shown to affect the score with so few answers."

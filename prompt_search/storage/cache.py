@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import KEYS_PER_QUERY, Database
-from prompt_search.storage.leases import Leases
+from prompt_search.storage.ownership.leases import Leases
 from prompt_search.storage.records import CacheStats
 
 

@@ -18,9 +18,9 @@ from prompt_search.storage.budgets import Budgets
 from prompt_search.storage.cache import Cache
 from prompt_search.storage.changes import changes
 from prompt_search.storage.database import Database, shown_url, sqlite_file
-from prompt_search.storage.lease import Owner
-from prompt_search.storage.leases import Leases
 from prompt_search.storage.optuna_mirror import OptunaMirror, OptunaStudy, stored_space
+from prompt_search.storage.ownership.lease import Owner
+from prompt_search.storage.ownership.leases import Leases
 from prompt_search.storage.records import (
     CacheStats,
     Call,

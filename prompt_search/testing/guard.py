@@ -64,9 +64,9 @@ def assert_score(
       row 1: target 'y', answer 'x'
     """
     from prompt_search import metrics
-    from prompt_search.evaluation.evaluate import evaluate
-    from prompt_search.evaluation.guard import Guard
-    from prompt_search.evaluation.prompt_run import model_of
+    from prompt_search.evaluation.one_prompt.evaluate import evaluate
+    from prompt_search.evaluation.one_prompt.guard import Guard
+    from prompt_search.evaluation.one_prompt.prompt_run import model_of
     from prompt_search.prompts.prompt import Prompt
 
     held = prompt if isinstance(prompt, Prompt) else Prompt.read(prompt)

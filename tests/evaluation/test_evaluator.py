@@ -26,7 +26,7 @@ from prompt_search.llm.messages import Response
 from prompt_search.metrics import Metric, exact
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage import schema
-from prompt_search.storage.lease import Owner
+from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.store import Store
 from prompt_search.testing import FakeResponse
 from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of

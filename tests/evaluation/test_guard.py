@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prompt_search as ps
-from prompt_search.evaluation.guard import Guard
+from prompt_search.evaluation.one_prompt.guard import Guard
 from prompt_search.testing import assert_score
 from tests.conftest import InProcessExecutor, failure, prompt_of
 

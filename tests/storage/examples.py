@@ -7,7 +7,7 @@ from typing import Any
 
 from prompt_search.budget import Spending
 from prompt_search.llm.messages import Message, Request, Response
-from prompt_search.storage.lease import Owner
+from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.records import SampleRecord, Saved, TrialRecord
 from prompt_search.storage.store import Store
 from prompt_search.storage.summary import Summary

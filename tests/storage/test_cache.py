@@ -8,7 +8,7 @@ import pytest
 
 from prompt_search.errors import StudyError
 from prompt_search.llm.messages import Response
-from prompt_search.storage.lease import Owner
+from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.records import CacheStats
 from prompt_search.storage.store import Store
 from tests.storage.examples import keep, request

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.errors import RunError, StudyError
-from prompt_search.storage import lease as module
-from prompt_search.storage.lease import LEASE_S, Lease, Owner
+from prompt_search.storage.ownership import lease as module
+from prompt_search.storage.ownership.lease import LEASE_S, Lease, Owner
 from prompt_search.storage.store import Store
 from tests.storage.examples import ELSEWHERE
 

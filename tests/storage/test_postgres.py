@@ -24,7 +24,7 @@ import prompt_search as ps
 from prompt_search.errors import StudyError
 from prompt_search.llm.messages import Response
 from prompt_search.storage import schema
-from prompt_search.storage.lease import Owner
+from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor
 from tests.storage.examples import ELSEWHERE, LONE, keep, request, sample, trial

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 import prompt_search as ps
 from prompt_search.errors import InputError, RequestRefused, RunError, StudyError, TemplateError
 from prompt_search.llm.messages import Usage
-from prompt_search.storage import lease, schema
+from prompt_search.storage import schema
+from prompt_search.storage.ownership import lease
 from prompt_search.storage.store import Store
 from prompt_search.study.snapshot import Snapshot
 from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of

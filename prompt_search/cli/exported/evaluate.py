@@ -82,7 +82,7 @@ def evaluate(
     The exit code is 0 at or above --min-score, 3 below it, and 4 where too few rows have a score to tell. All
     responses are stored: the same command pays for none twice.
     """
-    from prompt_search.evaluation.evaluate import evaluate as evaluated
+    from prompt_search.evaluation.one_prompt.evaluate import evaluate as evaluated
     from prompt_search.prompts.asking import MAX_CONCURRENCY
     from prompt_search.prompts.prompt import Prompt
 
@@ -112,7 +112,7 @@ def _show(found: Evaluation, rows: int, min_score: float | None, output: Path | 
     Raises:
         typer.Exit: the score is below what it has to be, or it cannot be told.
     """
-    from prompt_search.evaluation.guard import Guard
+    from prompt_search.evaluation.one_prompt.guard import Guard
     from prompt_search.results.evaluation import failing_view
     from prompt_search.results.export import write_frame
 

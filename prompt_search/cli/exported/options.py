@@ -33,7 +33,7 @@ def asked_model(prompt: Prompt, given: Overrides) -> Model:
     Raises:
         InputError: there is none, or its settings do not fit.
     """
-    from prompt_search.evaluation.prompt_run import model_of
+    from prompt_search.evaluation.one_prompt.prompt_run import model_of
     from prompt_search.llm.model import Model
 
     settings = model_settings(given)

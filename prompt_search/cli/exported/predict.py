@@ -36,7 +36,7 @@ from prompt_search.cli.run import resumable
 from prompt_search.cli.terminal import FAILED, print_view
 
 if TYPE_CHECKING:
-    from prompt_search.evaluation.ask import Answered
+    from prompt_search.evaluation.one_prompt.ask import Answered
 
 SHOWN_ERRORS = 3
 """Number of different errors that are printed."""
@@ -72,7 +72,7 @@ def predict(
     request failed; the table has a line for every row all the same.
     """
     from prompt_search.data.unlabelled import rows_of
-    from prompt_search.evaluation.ask import answered
+    from prompt_search.evaluation.one_prompt.ask import answered
     from prompt_search.prompts.asking import MAX_CONCURRENCY, AskOptions
     from prompt_search.prompts.prompt import Prompt
 

@@ -9,10 +9,9 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search.prompts.export.row_parts import row_parts
-from prompt_search.results import wording
 from prompt_search.results.breakdowns import FAILED, UNPARSED, below_full_score
 from prompt_search.results.frames import answer_text, frame_of
-from prompt_search.results.shown import titles
+from prompt_search.results.lines import titles
 from prompt_search.results.view import Column, View
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def failures_view(study: StoredStudy, limit: int | None = SHOWN_FAILURES, width:
     if study.best_trial == 0:
         columns = [pair for pair in columns if pair[0].title not in ("default", titles.DEFAULTS_ANSWER)]
     return View(
-        title=wording.failing_title(len(frame), len(shown)),
+        title=titles.failing_title(len(frame), len(shown)),
         columns=tuple(column for column, _ in columns),
         rows=tuple(zip(*(values for _, values in columns), strict=True)),
     )

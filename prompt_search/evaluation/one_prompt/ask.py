@@ -14,9 +14,9 @@ from prompt_search.data.origin import Origin
 from prompt_search.data.rows import Row, listed
 from prompt_search.data.unlabelled import GIVEN, UnlabelledRows, one_row, rows_of
 from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, RunError, TemplateError
+from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, PromptRun, model_of, prepared_prompt, prompt_run
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
-from prompt_search.evaluation.prompt_run import SPLIT, PromptRun, model_of, prepared_prompt, prompt_run
 from prompt_search.llm.failures import fault_of, kind_of
 from prompt_search.llm.model import Model
 from prompt_search.prompts.asking import AskOptions

@@ -13,7 +13,7 @@ from prompt_search._iteration import batched
 from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import KEYS_PER_QUERY, Database
-from prompt_search.storage.lease import Owner
+from prompt_search.storage.ownership.lease import Owner
 
 
 class Leases:

@@ -17,9 +17,9 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.label_check import check_labels
+from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, prepared_prompt, prompt_run
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
-from prompt_search.evaluation.prompt_run import SPLIT, prepared_prompt, prompt_run
 from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.failures import kind_of
 from prompt_search.llm.model import Model

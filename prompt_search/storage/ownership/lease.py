@@ -76,7 +76,7 @@ class Owner:
 
 
 class LeaseStorage(Protocol):
-    """What a lease needs of a storage: see `prompt_search.storage.leases.Leases`."""
+    """What a lease needs of a storage: see `prompt_search.storage.ownership.leases.Leases`."""
 
     def take_lease(self, study: str, owner: str, process: Owner, seconds: float) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Who runs a study, and who may send a request."""
