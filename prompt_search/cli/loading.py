@@ -32,8 +32,6 @@ def load_study(spec: str, overrides: Overrides | None = None) -> Study:
         StudyError: there is no such file or study, or the file raises an error; with file and line.
         InputError: the settings do not fit the study.
     """
-    from prompt_search.study.study import Study
-
     path, _, name = spec.partition(".py:")
     file = Path(f"{path}.py" if name else spec)
     if file.suffix != ".py":
@@ -41,6 +39,8 @@ def load_study(spec: str, overrides: Overrides | None = None) -> Study:
     if not file.is_file():
         raise StudyError(f"{file}: there is no such study file; make one with: prompt-search init DATA --target COLUMN")
     defined = _executed(file)
+    from prompt_search.study.study import Study  # after what may be wrong with the file, which takes no time to say
+
     studies = {key: value for key, value in defined.items() if isinstance(value, Study)}
     for study in studies.values():
         hide_keys(study.models)

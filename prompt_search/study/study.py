@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html, metrics
 from prompt_search.answers.base import Answer
@@ -20,19 +20,20 @@ from prompt_search.prompts.factors import Candidate, Options
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.template import Template
-from prompt_search.report.cross_fit import CrossFit
-from prompt_search.report.result import Result
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
-from prompt_search.storage.store import Store
-from prompt_search.study.cross_fit import cross_fit
-from prompt_search.study.estimate import Estimate, estimate
 from prompt_search.study.plan import HELD_OUT_SHARE, StudyPlan, StudySettings
-from prompt_search.study.preflight import Preflight, preflight
-from prompt_search.study.rescore import rescore
-from prompt_search.study.run import RunOptions, run
-from prompt_search.study.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from prompt_search.report.cross_fit import CrossFit
+    from prompt_search.report.result import Result
+    from prompt_search.storage.store import Store
+    from prompt_search.study.estimate import Estimate
+    from prompt_search.study.preflight import Preflight
+    from prompt_search.study.snapshot import Snapshot
+
+# The stages are imported by the methods that need them: to read a study file must not take scipy, pandas and optuna.
 
 
 class _PlanAttributes:
@@ -273,6 +274,8 @@ class Study(_PlanAttributes):
             InputError: the stored study differs, the storage cannot be opened, or ``n_trials`` is below 1.
             RunError: the model's server cannot be reached or refuses all requests; all responses so far are stored.
         """
+        from prompt_search.study.run import RunOptions, run
+
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, test=test, n_trials=n_trials)
         self._result, store = run(self.plan, _budget(budget), options)
         self._memory = store if store.in_memory else None
@@ -290,6 +293,8 @@ class Study(_PlanAttributes):
         Raises:
             InputError: the storage cannot be opened, or the budget cannot be kept.
         """
+        from prompt_search.study.estimate import estimate
+
         return estimate(self.plan, _budget(budget))
 
     def cross_fit(
@@ -319,6 +324,9 @@ class Study(_PlanAttributes):
             InputError: there are too few rows, or the data has a split column; and as `run`.
             RunError: as `run`.
         """
+        from prompt_search.study.cross_fit import cross_fit
+        from prompt_search.study.run import RunOptions
+
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, n_trials=n_trials)
         return cross_fit(self.plan, _budget(budget), folds, options)
 
@@ -340,6 +348,8 @@ class Study(_PlanAttributes):
             StudyError: there is no such study, it is unfinished, or its rows or its search space differ.
             InputError: the metric raises, or the storage cannot be opened.
         """
+        from prompt_search.study.rescore import rescore
+
         return rescore(self.plan, of or self.name, self._memory)
 
     def preflight(self, budget: Budget | int | None = None) -> Preflight:
@@ -355,6 +365,8 @@ class Study(_PlanAttributes):
             InputError: the storage cannot be opened.
             RunError: the model's server cannot be reached or refuses all requests.
         """
+        from prompt_search.study.preflight import preflight
+
         return preflight(self.plan, None if budget is None else _budget(budget))
 
     def __repr__(self) -> str:
