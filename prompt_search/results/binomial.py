@@ -6,8 +6,6 @@ to load than the rest of a command that prints one.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from prompt_search import _html, _numbers
-from prompt_search.results.export import markdown_text
+from prompt_search.results.markdown_text import markdown_text
 
 Kind = Literal["text", "number", "bar"]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from prompt_search import _numbers
 from prompt_search.answers.base import quoted
 from prompt_search.llm.messages import ANSWER_LIMITS
-from prompt_search.study.probe import Measured
 from prompt_search.study.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from prompt_search.study.probe import Measured
 
 Lines = list[tuple[str, str]]
 """A table of two columns: what it is, and its value."""
