@@ -128,6 +128,9 @@ def run(
     ] = False,
     yes: Yes = False,
     display: DisplayName = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Write the trials for optuna-dashboard while the study runs.")
+    ] = False,
 ) -> None:
     """Run a study; the same command resumes it.
 
@@ -163,6 +166,7 @@ def run(
         typer.echo(repr(study.estimate(settings.budget)))
         return
     _ask(study, settings.budget, yes)
+    study = _watched(study) if dashboard else study
     url = study.storage or DEFAULT_STORAGE
     if folds is None:
         result = run_study(study, settings)
@@ -271,6 +275,17 @@ def rescore(
     with opened_storage(url):  # an error where there is none, which rescoring would create
         pass
     print_result(study.replace(storage=url).rescore(of), url)
+
+
+def _watched(study: Study) -> Study:
+    """The study, whose trials are written for optuna-dashboard while it runs."""
+    from prompt_search.storage.database import shown_url
+
+    watched = study.replace(mirror="live")
+    typer.echo(
+        f"watch it with: optuna-dashboard {shlex.quote(shown_url(watched.storage or DEFAULT_STORAGE))}", err=True
+    )
+    return watched
 
 
 def _enqueue(study: Study, paths: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ def two_sided_p(won: int, lost: int) -> float:
         ways = ways * (rows - lost_rows + 1) // lost_rows
         total += ways
     # Integers are divided exactly, and may be far too large for floats.
-    return min(1.0, 2 * total / 2**rows)
+    return min(1.0, 2 * total / (1 << rows))
 
 
 def probabilities(hits: np.ndarray, trials: np.ndarray, chance: float) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from prompt_search.budget import Ledger
@@ -37,21 +38,31 @@ class RunRecorder:
         self._store = store
         self._ledger = ledger
         self._reporter = reporter
+        self._live = store.optuna_mirror.live(plan.name, plan.prompts.space, plan.metric_name) if plan.watched else None
+        self._round = datetime.now()
+        self._times: dict[int, tuple[datetime, datetime]] = {}
+        """By trial when the round in which it entered began, and when it got its last scores."""
         self._written: dict[int, tuple[PreparedPrompt, str, Mapping[int, Outcome]]] = {}
 
     def on_round(self, race: Race) -> None:
         """Write what is new in a race, and report where the search stands."""
         trials, samples = [], []
+        now = datetime.now()
         for trial in race.trials:
+            began, _ = self._times.setdefault(trial.number, (self._round, now))
             if not trial.outcomes and trial.number != DEFAULT_TRIAL:
                 continue  # it has entered the race, and was not evaluated yet
             prepared, state, before = self._written.get(trial.number, (None, "", {}))
             if prepared is not trial.prepared or state != trial.state:
                 trials.append(self._trial_record(trial))
             changed = [outcome for outcome in trial.outcomes if before.get(outcome.row) != outcome]
+            if changed:
+                self._times[trial.number] = began, now
             samples += self.sample_records(trial.number, "search", changed)
             self._written[trial.number] = trial.prepared, trial.state, {o.row: o for o in trial.outcomes}
         self._store.save_trials(self._plan.name, trials, samples)
+        self._round = now
+        self._mirror(race)
         leader = race.leader
         if leader is not None and leader.scores:
             low, high = mean_interval(leader.scores)
@@ -60,6 +71,21 @@ class RunRecorder:
         self._reporter.trials = sum(bool(trial.outcomes) for trial in race.trials)
         self._reporter.unparsed = sum(outcome.unparsed for trial in race.trials for outcome in trial.outcomes)
         self._reporter.report()
+
+    def _mirror(self, race: Race) -> None:
+        """Show those who watch where each trial stands."""
+        if self._live is None:
+            return
+        for trial in race.trials:
+            if not trial.outcomes:
+                continue  # it may leave the race again, and another one get its number
+            score = sum(trial.scores) / len(trial.scores) if trial.scores else None
+            self._live.update(self._trial_record(trial), len(trial.scores), score)
+
+    def close(self) -> None:
+        """End what is written for those who watch."""
+        if self._live is not None:
+            self._live.close()
 
     def sample_records(self, trial: int, split: str, outcomes: Sequence[Outcome]) -> list[SampleRecord]:
         """The records of a trial's outcomes."""
@@ -87,7 +113,10 @@ class RunRecorder:
         self._store.save_summary(self._plan.name, summary)
         if self._store.optuna_mirror.is_kept(self._plan.name):
             note = Result(self._store, self._plan.name).headline
-            self._store.optuna_mirror.mirror(self._plan.name, self._plan.prompts.space, records, note)
+            plan = self._plan
+            self._store.optuna_mirror.mirror(
+                plan.name, plan.prompts.space, records, note, metric=plan.metric_name, times=self._times
+            )
         self._reporter.phase = DONE
         self._reporter.report()
 

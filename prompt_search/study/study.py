@@ -23,7 +23,7 @@ from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
-from prompt_search.study.plan import HELD_OUT_SHARE, StudyPlan, StudySettings
+from prompt_search.study.plan import HELD_OUT_SHARE, MirrorWhen, StudyPlan, StudySettings
 
 if TYPE_CHECKING:
     from prompt_search.report.cross_fit import CrossFit
@@ -132,6 +132,8 @@ class Study(_PlanAttributes):
         executor: a ``dask.distributed.Client`` or the address of a Dask scheduler, whose workers then send the
             requests, each worker up to ``max_concurrency`` at once for each model (see docs/many-machines.md); or an
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
+        mirror: ``live`` writes the trials for optuna-dashboard while the study runs; ``end``, the default, when it
+            ends, and only where the storage is used with Optuna.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -158,6 +160,7 @@ class Study(_PlanAttributes):
         pruner: OptunaPruner | None = None,
         test: int | float | Sequence[int] = HELD_OUT_SHARE,
         executor: AnyExecutor | None = None,
+        mirror: MirrorWhen = "end",
     ) -> None:
         settings = StudySettings(
             template=template,
@@ -175,6 +178,7 @@ class Study(_PlanAttributes):
             pruner=pruner,
             test=test,
             executor=executor,
+            mirror=mirror,
         )
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None
