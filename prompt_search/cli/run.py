@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from prompt_search.report.cross_fit import CrossFit
     from prompt_search.report.result import Result
     from prompt_search.results.verdict import Verdict
-    from prompt_search.study.progress import Display
+    from prompt_search.study.progress import Display, Remembering
+    from prompt_search.study.snapshot import Snapshot
     from prompt_search.study.study import Study
 
 commands = typer.Typer()
@@ -305,10 +306,10 @@ def run_study(study: Study, settings: RunSettings) -> Result:
     """
     from prompt_search.study.progress import shown
 
-    with _resumable(), shown(settings.display) as progress:
+    with _resumable() as seen, shown(settings.display) as progress:
         return study.run(
             settings.budget,
-            progress=progress,
+            progress=seen(progress),
             fresh=settings.fresh,
             retry_errors=settings.retry_errors,
             n_trials=settings.n_trials,
@@ -319,11 +320,11 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
     """Run a study in folds, as `run_study`."""
     from prompt_search.study.progress import shown
 
-    with _resumable(), shown(settings.display) as progress:
+    with _resumable() as seen, shown(settings.display) as progress:
         return study.cross_fit(
             settings.budget,
             folds,
-            progress=progress,
+            progress=seen(progress),
             fresh=settings.fresh,
             retry_errors=settings.retry_errors,
             n_trials=settings.n_trials,
@@ -331,12 +332,26 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
 
 
 @contextmanager
-def _resumable() -> Iterator[None]:
-    """A context whose interruptions and errors say how to resume the run."""
+def _resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Remembering]]:
+    """A context whose interruptions and errors say what is done and how to resume the run.
+
+    Its value takes the display, and gives what the run is to show its progress to.
+    """
+    from prompt_search.study.progress import Remembering
+    from prompt_search.study.wording import interrupted
+
+    displays: list[Remembering] = []
+
+    def seen(show: Callable[[Snapshot], None] | None) -> Remembering:
+        displays.append(Remembering(show))
+        return displays[-1]
+
     try:
-        yield
+        yield seen
     except KeyboardInterrupt:
-        complain(f"interrupted: all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
+        last = displays[-1].last if displays else None
+        done = "" if last is None else f"{interrupted(last)}; "
+        complain(f"interrupted: {done}all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
         raise typer.Exit(INTERRUPTED) from None
     except RunError as error:
         raise RunError(f"{error}; all responses are stored, and the same command resumes the run") from None

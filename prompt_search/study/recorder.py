@@ -12,6 +12,7 @@ from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Factor
 from prompt_search.report.result import Result
 from prompt_search.results.statistics import mean_interval
+from prompt_search.results.wording import changes_text
 from prompt_search.search.race import Race
 from prompt_search.search.surrogate.effects import Effects
 from prompt_search.search.surrogate.interactions import Interaction
@@ -20,7 +21,10 @@ from prompt_search.storage.records import SampleRecord, TrialRecord, none_if_nan
 from prompt_search.storage.store import Store
 from prompt_search.storage.summary import Summary
 from prompt_search.study.plan import StudyPlan
-from prompt_search.study.snapshot import DONE, ProgressReporter
+from prompt_search.study.snapshot import DONE, Leader, ProgressReporter
+
+OPTION_WIDTH = 24
+"""Number of characters of an option of the leading prompt that progress shows."""
 
 
 class RunRecorder:
@@ -63,14 +67,31 @@ class RunRecorder:
         self._store.save_trials(self._plan.name, trials, samples)
         self._round = now
         self._mirror(race)
-        leader = race.leader
-        if leader is not None and leader.scores:
-            low, high = mean_interval(leader.scores)
-            self._reporter.best = (sum(leader.scores) / len(leader.scores), low, high)
+        if race.leader is not None and race.leader.scores:
+            self._reporter.leader = self._leader(race.leader, race.trials[DEFAULT_TRIAL])
         self._reporter.phase = race.phase
         self._reporter.trials = sum(bool(trial.outcomes) for trial in race.trials)
         self._reporter.unparsed = sum(outcome.unparsed for trial in race.trials for outcome in trial.outcomes)
         self._reporter.report()
+
+    def _leader(self, leader: Trial, default: Trial) -> Leader:
+        """What is shown of the leading trial."""
+        space = self._plan.prompts.space
+        low, high = mean_interval(leader.scores)
+        before, after = ({each.row: each.score for each in trial.scored} for trial in (default, leader))
+        changes = [float(after[row] or 0) - float(before[row] or 0) for row in sorted(before.keys() & after.keys())]
+        leads = bool(changes) and leader is not default
+        texts, default_texts = space.texts(leader.candidate), space.texts(default.candidate)
+        return Leader(
+            trial=leader.number,
+            choices="" if leader is default else changes_text(default_texts, texts, OPTION_WIDTH),
+            best=sum(leader.scores) / len(leader.scores),
+            low=low,
+            high=high,
+            rows=len(leader.scores),
+            lead=sum(changes) / len(changes) if leads else None,
+            shared=len(changes) if leads else 0,
+        )
 
     def _mirror(self, race: Race) -> None:
         """Show those who watch where each trial stands."""

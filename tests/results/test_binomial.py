@@ -39,5 +39,5 @@ def test_largest_losses_and_their_probabilities_are_those_of_scipy(rows: int, ta
     """The critical numbers are the quantiles of the binomial test, and their cumulated probabilities follow."""
     counts = np.arange(1, rows + 1)
     found = largest_losses(rows, tail)
-    assert found.tolist() == (stats.binom.ppf(tail, counts, 0.5) - 1).tolist()
+    assert found.tolist() == [*(np.asarray(stats.binom.ppf(tail, counts, 0.5)) - 1)]
     assert cumulated(found, chance) == pytest.approx(stats.binom.cdf(found, counts, chance), abs=1e-9)
