@@ -378,8 +378,8 @@ def test_interrupted_run_is_continued(project: Path, server: FakeServer) -> None
     before = server.count
     assert re.fullmatch(
         rf"interrupted: {before} of {CALLS} calls used, \d+ candidates? tried; left: {CALLS - before} calls for the "
-        r"rest of the search and the test, which was not begun; all responses are stored; resume with: prompt-search run "
-        rf"study\.py --calls {CALLS} -j 4",
+        r"rest of the search and the test, which was not begun; all responses are stored; resume with: "
+        rf"prompt-search run study\.py --calls {CALLS} -j 4",
         line,
     )
     assert 14 <= before < CALLS
