@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from prompt_search.cli.options import DEFAULT_STORAGE, Overrides
 from prompt_search.cli.terminal import hide_keys
@@ -142,6 +145,15 @@ def _headers(given: Sequence[str]) -> dict[str, str]:
             )
         headers[name] = f"${{{variable}}}"
     return headers
+
+
+def watched(study: Study) -> Study:
+    """The study, whose trials are written for optuna-dashboard while it runs."""
+    from prompt_search.storage.database import shown_url
+
+    live = study.replace(mirror="live")
+    typer.echo(f"watch it with: optuna-dashboard {shlex.quote(shown_url(live.storage or DEFAULT_STORAGE))}", err=True)
+    return live
 
 
 def load_template(file: str) -> Template:

@@ -13,7 +13,7 @@ import typer
 
 from prompt_search._numbers import number
 from prompt_search.cli.finding import opened_storage
-from prompt_search.cli.loading import load_study
+from prompt_search.cli.loading import load_study, watched
 from prompt_search.cli.options import (
     DEFAULT_STORAGE,
     ApiVersion,
@@ -167,7 +167,7 @@ def run(
         typer.echo(repr(study.estimate(settings.budget)))
         return
     _ask(study, settings.budget, yes)
-    study = _watched(study) if dashboard else study
+    study = watched(study) if dashboard else study
     url = study.storage or DEFAULT_STORAGE
     if folds is None:
         result = run_study(study, settings)
@@ -276,17 +276,6 @@ def rescore(
     with opened_storage(url):  # an error where there is none, which rescoring would create
         pass
     print_result(study.replace(storage=url).rescore(of), url)
-
-
-def _watched(study: Study) -> Study:
-    """The study, whose trials are written for optuna-dashboard while it runs."""
-    from prompt_search.storage.database import shown_url
-
-    watched = study.replace(mirror="live")
-    typer.echo(
-        f"watch it with: optuna-dashboard {shlex.quote(shown_url(watched.storage or DEFAULT_STORAGE))}", err=True
-    )
-    return watched
 
 
 def _enqueue(study: Study, paths: Iterable[str]) -> None:

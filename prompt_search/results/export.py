@@ -14,7 +14,7 @@ import pandas as pd
 from prompt_search._files import write_by_suffix
 from prompt_search.errors import MissingExtra
 from prompt_search.results.frames import answer_text, series
-from prompt_search.results.markdown_text import markdown_text
+from prompt_search.results.view import markdown_text
 
 
 def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
