@@ -8,6 +8,7 @@ and responses is escaped.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ from prompt_search.errors import InputError, MissingExtra
 from prompt_search.results import tables
 from prompt_search.results.breakdowns import SLICE_COLUMNS
 from prompt_search.results.frames import answer_text
+from prompt_search.results.wording import COST_LABELS
 
 if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
@@ -27,6 +29,18 @@ if TYPE_CHECKING:
     from prompt_search.results.stored_study import StoredStudy
 
 BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"
+
+TEXT, LINES = "#7a7a7a", "rgba(128,128,128,0.25)"
+"""Colours of texts and of grid lines that can be read on a white page and on a dark one."""
+
+RIGHT_AND_WRONG = ((0.0, "#c8553d"), (0.5, "#9a9a9a"), (1.0, BLUE))
+"""Colours from the lowest score to the highest."""
+
+MOST_LINES = 60
+"""Number of named lines up to which a figure grows."""
+
+LINE_HEIGHT = 24
+"""Height in pixels of a line that is named on the vertical axis."""
 
 COSTS = {cost: front for front, cost in tables.FRONTS.items()}
 """The columns with costs that `plot_pareto` takes, and the column that says whether a trial is on that front."""
@@ -47,7 +61,7 @@ def plot_progress(result: StoredStudy) -> Any:
             x=frame["calls"],
             y=frame[name],
             mode="lines",
-            line={"width": 0},
+            line={"width": 0, "shape": "hv"},
             fill="tonexty" if name == "best_low" else None,
             fillcolor="rgba(59,130,196,0.2)",
             hoverinfo="skip",
@@ -55,7 +69,9 @@ def plot_progress(result: StoredStudy) -> Any:
         )
         for name in ("best_high", "best_low")
     ]
-    best = go.Scatter(x=frame["calls"], y=frame["best_score"], mode="lines", name="best so far", line={"color": BLUE})
+    best = go.Scatter(
+        x=frame["calls"], y=frame["best_score"], mode="lines", name="best so far", line={"color": BLUE, "shape": "hv"}
+    )
     trials = go.Scatter(
         x=frame["calls"],
         y=frame["score"],
@@ -64,11 +80,14 @@ def plot_progress(result: StoredStudy) -> Any:
         marker={"color": GREY},
         hovertext=_texts(_described(result, frame["trial"])),
     )
-    return _figure([*ends, trials, best], "calls", "score")
+    title = "Progress: the best score so far, with its 95% interval"
+    return _figure([*ends, trials, best], title, "calls", "score")
 
 
 def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     """The effect of each option on the true score with its 95% interval, the most important choice first.
+
+    Effects whose interval excludes 0 are coloured, the others are muted.
 
     Args:
         result: a finished study.
@@ -77,9 +96,15 @@ def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     Raises:
         MissingExtra: plotly is not installed.
     """
-    frame = result.effects_df().head(most).iloc[::-1]
+    effects = result.effects_df()
+    frame = effects.head(most).iloc[::-1]
     names = frame["choice"] + "=" + frame["option"].map(lambda option: clipped(option, 40))
-    return _intervals(frame, names, "effect", "effect on the true score")
+    cut = "" if len(frame) == len(effects) else f" ({len(frame)} of {len(effects)} options)"
+    figure = _intervals(frame, names, "effect", "effect on the true score", f"What each option changes{cut}")
+    shown = ((frame["effect_low"] > 0) | (frame["effect_high"] < 0)).tolist()
+    figure.update_traces(marker={"color": GREY}, error_x={"color": GREY}, name="not shown", opacity=0.6)
+    coloured = _points(frame[shown], [each for each, is_shown in zip(figure.data[0].y, shown, strict=True) if is_shown])
+    return figure.add_trace(coloured.update(name="shown: the interval excludes 0", marker={"size": 9}, showlegend=True))
 
 
 def plot_slices(
@@ -103,7 +128,7 @@ def plot_slices(
     groups = [name for name in frame.columns if name not in SLICE_COLUMNS]
     texts = [", ".join(answer_text(value) for value in line) for line in frame[groups].to_numpy().tolist()]
     names = pd.Series(texts, index=frame.index, dtype=object) + frame["trial"].map(" (trial {})".format)
-    return _intervals(frame, names, "score", "score")
+    return _intervals(frame, names, "score", "score", f"Scores by {', '.join(map(str, groups))}")
 
 
 def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
@@ -135,7 +160,8 @@ def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
             points(best, "nothing better for less", mode="lines+markers", marker={"color": BLUE}),
             points(winner, "winner", mode="markers", marker=ring),
         ],
-        against,
+        f"Score against {COST_LABELS[against]}",
+        COST_LABELS[against],
         "score",
     )
 
@@ -150,7 +176,7 @@ def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
     frame = result.confusion_df(trial)
     answers, targets = (_texts(clipped(text, 40) for text in each) for each in (frame.columns, frame.index))
     heat = _plotly().Heatmap(x=answers, y=targets, z=frame.to_numpy(), texttemplate="%{z}", colorscale="Blues")
-    figure = _figure([heat], "answer", "target")
+    figure = _figure([heat], "Answers by target: numbers of rows", "answer", "target", lines=len(targets))
     return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category")
 
 
@@ -163,8 +189,18 @@ def plot_difficulty(result: StoredStudy, trials: Sequence[int] | None = None) ->
     """
     frame = result.difficulty_df(trials)
     columns, rows = [f"trial {trial}" for trial in frame.columns], [f"row {row}" for row in frame.index]
-    heat = _plotly().Heatmap(x=columns, y=rows, z=frame.to_numpy(), colorscale="RdBu")
-    return _figure([heat], "", "").update_yaxes(autorange="reversed")
+    heat = _plotly().Heatmap(
+        x=columns,
+        y=rows,
+        z=frame.to_numpy(),
+        colorscale=RIGHT_AND_WRONG,
+        colorbar={"title": {"text": "score"}},
+        hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
+        xgap=2,
+        ygap=1 if len(rows) <= MOST_LINES else 0,
+    )
+    figure = _figure([heat], "Scores by row, the hardest on top", "", "", lines=len(rows))
+    return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category")
 
 
 def plot_budget(result: StoredStudy) -> Any:
@@ -175,20 +211,44 @@ def plot_budget(result: StoredStudy) -> Any:
     """
     frame = result.ledger_df()
     costs = [_numbers.dollars(usd) for usd in frame["cost_usd"]]
-    bars = _plotly().Bar(x=frame["role"].astype(str), y=frame["calls"], text=costs, marker={"color": BLUE})
-    return _figure([bars], "role", "calls")
+    bars = _plotly().Bar(
+        x=frame["role"].astype(str),
+        y=frame["calls"],
+        text=costs,
+        textposition="outside",
+        cliponaxis=False,
+        marker={"color": BLUE},
+        hovertemplate="%{x}: %{y:,} calls, %{text}<extra></extra>",
+    )
+    return _figure([bars], "What the calls were used for, with their cost", "", "calls").update_xaxes(type="category")
 
 
-def _intervals(frame: pd.DataFrame, names: pd.Series[Any], mean: str, title: str) -> Any:
+def _intervals(frame: pd.DataFrame, names: pd.Series[Any], mean: str, axis: str, title: str) -> Any:
     """A figure with one point and its interval per line."""
+    points = _points(frame.rename(columns=lambda name: str(name).replace(mean, "effect", 1)), _apart(_texts(names)))
+    figure = _figure([points], title, axis, "", lines=len(frame))
+    return figure.update_yaxes(type="category", dtick=1)
+
+
+def _points(frame: pd.DataFrame, names: Sequence[str]) -> Any:
+    """Points with their intervals, of the columns of effects."""
     spread = {
         "type": "data",
         "symmetric": False,
-        "array": frame[f"{mean}_high"] - frame[mean],
-        "arrayminus": frame[mean] - frame[f"{mean}_low"],
+        "array": frame["effect_high"] - frame["effect"],
+        "arrayminus": frame["effect"] - frame["effect_low"],
     }
-    points = _plotly().Scatter(x=frame[mean], y=_texts(names), error_x=spread, mode="markers", marker={"color": BLUE})
-    return _figure([points], title, "").update_yaxes(type="category")
+    return _plotly().Scatter(x=frame["effect"], y=names, error_x=spread, mode="markers", marker={"color": BLUE})
+
+
+def _apart(names: Sequence[str]) -> list[str]:
+    """Names that are all different, because plotly puts equal ones on the same line."""
+    total, seen = Counter(names), Counter[str]()
+    apart = []
+    for name in names:
+        seen[name] += 1
+        apart.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
+    return apart
 
 
 def _described(result: StoredStudy, trials: pd.Series[int]) -> list[str]:
@@ -196,12 +256,33 @@ def _described(result: StoredStudy, trials: pd.Series[int]) -> list[str]:
 
 
 def _texts(texts: Any) -> list[str]:
-    return [escape(text) for text in texts]
+    """Texts that plotly shows as they are: neither HTML nor, between two dollar signs, a formula."""
+    return [escape(text).replace("$", "&#36;") for text in texts]
 
 
-def _figure(traces: Sequence[Any], x: str, y: str) -> Any:
+def _figure(traces: Sequence[Any], title: str, x: str, y: str, lines: int = 0) -> Any:
+    """A figure for pages of any colour: nothing is drawn behind it.
+
+    Args:
+        traces: what it shows.
+        title: stands above it; a text that may be from outside is escaped.
+        x, y: titles of the axes.
+        lines: number of lines that are named on the vertical axis and need room.
+    """
     figure = _plotly().Figure(list(traces))
-    return figure.update_layout(xaxis_title=x, yaxis_title=y, margin={"t": 30})
+    figure.update_layout(
+        title={"text": _texts([title])[0], "x": 0, "xanchor": "left", "xref": "paper"},
+        xaxis_title=x,
+        yaxis_title=y,
+        margin={"t": 60, "l": 60, "r": 30, "b": 60},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": TEXT},
+        height=max(400, 180 + LINE_HEIGHT * min(lines, MOST_LINES)),
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1, "xanchor": "right", "x": 1},
+    )
+    axis = {"gridcolor": LINES, "zerolinecolor": TEXT, "linecolor": LINES, "automargin": True}
+    return figure.update_xaxes(**axis).update_yaxes(**axis)
 
 
 def _plotly() -> Any:

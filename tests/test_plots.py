@@ -59,6 +59,31 @@ def test_figures_show_the_tables(result: ps.Result) -> None:
     assert [text[-9:] for text in one.data[0].y] == ["(trial 0)"] * 2
 
 
+def test_effects_that_are_shown_are_coloured(result: ps.Result) -> None:
+    """Every option is named on a line of its own; those whose interval excludes 0 are drawn once more in colour."""
+    effects, figure = result.effects_df(), plots.plot_effects(result)
+    shown = effects[(effects["effect_low"] > 0) | (effects["effect_high"] < 0)]
+    assert len(set(figure.data[0].y)) == len(effects)
+    assert (figure.layout.yaxis.dtick, figure.data[0].marker.color) == (1, plots.GREY)
+    assert sorted(figure.data[1].x) == pytest.approx(sorted(shown["effect"]))
+    assert figure.data[1].marker.color == plots.BLUE
+    assert plots.plot_effects(result, most=1).layout.title.text.endswith(f"(1 of {len(effects)} options)")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_has_a_title_and_no_background(result: ps.Result, name: str) -> None:
+    """A figure says what it shows, and takes the colour of the page."""
+    layout = FIGURES[name](result).layout
+    assert layout.title.text
+    assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
+
+
+def test_dollars_are_no_formulas_and_equal_names_are_apart() -> None:
+    """What stands between two dollar signs is not typeset, and options with the same beginning have two lines."""
+    assert plots._texts(["$x$ <b>"]) == ["&#36;x&#36; &lt;b&gt;"]
+    assert plots._apart(["a", "b", "a"]) == ["a (1)", "b", "a (2)"]
+
+
 def test_unknown_cost_is_refused(result: ps.Result) -> None:
     """Only what is known of a trial is a cost."""
     with pytest.raises(ps.InputError, match="plotted against prompt_tokens, usd_per_1000_rows, latency_s, got 'age'"):

@@ -98,8 +98,6 @@ def opened_study(spec: str | None, storage: str | None) -> Iterator[tuple[Result
         StorageError: there is no such storage.
         StudyError: there is no such study or trial, or the name is missing where the storage holds several.
     """
-    from prompt_search.report.result import Result
-
     place = place_of(spec, storage)
     with opened_storage(place.storage) as store:
         names = store.study_names()
@@ -107,6 +105,9 @@ def opened_study(spec: str | None, storage: str | None) -> Iterator[tuple[Result
         if name is None and len(names) != 1:
             remedy = f"name one of {', '.join(names)}" if names else "run a study first"
             raise StudyError(f"the storage holds {len(names)} studies; {remedy}")
+        store.study(name or names[0])  # an error where there is none, before what takes a second to load
+        from prompt_search.report.result import Result
+
         result = Result(store, name or names[0])
         yield result, replace(place, name=result.name, trial=trial)
 

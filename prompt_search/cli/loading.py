@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from prompt_search.cli.options import DEFAULT_STORAGE, Overrides
 from prompt_search.cli.terminal import hide_keys
@@ -32,8 +35,6 @@ def load_study(spec: str, overrides: Overrides | None = None) -> Study:
         StudyError: there is no such file or study, or the file raises an error; with file and line.
         InputError: the settings do not fit the study.
     """
-    from prompt_search.study.study import Study
-
     path, _, name = spec.partition(".py:")
     file = Path(f"{path}.py" if name else spec)
     if file.suffix != ".py":
@@ -41,6 +42,8 @@ def load_study(spec: str, overrides: Overrides | None = None) -> Study:
     if not file.is_file():
         raise StudyError(f"{file}: there is no such study file; make one with: prompt-search init DATA --target COLUMN")
     defined = _executed(file)
+    from prompt_search.study.study import Study  # after what may be wrong with the file, which takes no time to say
+
     studies = {key: value for key, value in defined.items() if isinstance(value, Study)}
     for study in studies.values():
         hide_keys(study.models)
@@ -147,6 +150,15 @@ def _headers(given: Sequence[str]) -> dict[str, str]:
             )
         headers[name] = f"${{{variable}}}"
     return headers
+
+
+def watched(study: Study) -> Study:
+    """The study, whose trials are written for optuna-dashboard while it runs."""
+    from prompt_search.storage.database import shown_url
+
+    live = study.replace(mirror="live")
+    typer.echo(f"watch it with: optuna-dashboard {shlex.quote(shown_url(live.storage or DEFAULT_STORAGE))}", err=True)
+    return live
 
 
 def load_template(file: str) -> Template:

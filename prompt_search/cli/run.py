@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ import typer
 
 from prompt_search._numbers import number
 from prompt_search.cli.finding import opened_storage
-from prompt_search.cli.loading import load_study
+from prompt_search.cli.loading import load_study, watched
 from prompt_search.cli.options import (
     DEFAULT_STORAGE,
     ApiVersion,
@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from prompt_search.report.cross_fit import CrossFit
     from prompt_search.report.result import Result
     from prompt_search.results.verdict import Verdict
-    from prompt_search.study.progress import Display
+    from prompt_search.study.progress import Display, Remembering
+    from prompt_search.study.snapshot import Snapshot
     from prompt_search.study.study import Study
 
 commands = typer.Typer()
@@ -128,6 +129,9 @@ def run(
     ] = False,
     yes: Yes = False,
     display: DisplayName = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Write the trials for optuna-dashboard while the study runs.")
+    ] = False,
 ) -> None:
     """Run a study; the same command resumes it.
 
@@ -163,6 +167,7 @@ def run(
         typer.echo(repr(study.estimate(settings.budget)))
         return
     _ask(study, settings.budget, yes)
+    study = watched(study) if dashboard else study
     url = study.storage or DEFAULT_STORAGE
     if folds is None:
         result = run_study(study, settings)
@@ -290,10 +295,10 @@ def run_study(study: Study, settings: RunSettings) -> Result:
     """
     from prompt_search.study.progress import shown
 
-    with resumable(), shown(settings.display) as progress:
+    with resumable() as seen, shown(settings.display) as progress:
         return study.run(
             settings.budget,
-            progress=progress,
+            progress=seen(progress),
             fresh=settings.fresh,
             retry_errors=settings.retry_errors,
             n_trials=settings.n_trials,
@@ -304,11 +309,11 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
     """Run a study in folds, as `run_study`."""
     from prompt_search.study.progress import shown
 
-    with resumable(), shown(settings.display) as progress:
+    with resumable() as seen, shown(settings.display) as progress:
         return study.cross_fit(
             settings.budget,
             folds,
-            progress=progress,
+            progress=seen(progress),
             fresh=settings.fresh,
             retry_errors=settings.retry_errors,
             n_trials=settings.n_trials,
@@ -316,12 +321,26 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """A context whose interruptions and errors say how to resume the run."""
+def resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Remembering]]:
+    """A context whose interruptions and errors say what is done and how to resume the run.
+
+    Its value takes the display, and gives what the run is to show its progress to.
+    """
+    from prompt_search.study.progress import Remembering
+    from prompt_search.study.wording import interrupted
+
+    displays: list[Remembering] = []
+
+    def seen(show: Callable[[Snapshot], None] | None) -> Remembering:
+        displays.append(Remembering(show))
+        return displays[-1]
+
     try:
-        yield
+        yield seen
     except KeyboardInterrupt:
-        complain(f"interrupted: all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
+        last = displays[-1].last if displays else None
+        done = "" if last is None else f"{interrupted(last)}; "
+        complain(f"interrupted: {done}all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
         raise typer.Exit(INTERRUPTED) from None
     except RunError as error:
         raise RunError(f"{error}; all responses are stored, and the same command resumes the run") from None

@@ -141,9 +141,9 @@ def list_studies(
     storage: Storage = None,
 ) -> None:
     """List the stored studies, each with its verdict."""
-    from prompt_search.report.result import Result
-
     with opened_storage(place_of(where, storage).storage) as store:
+        from prompt_search.report.result import Result
+
         names = [name for name in store.study_names() if store.has_answers(name)]
         if not names:
             typer.echo("no study has an answer yet")

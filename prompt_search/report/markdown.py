@@ -10,9 +10,9 @@ import pandas as pd
 from prompt_search import _html
 from prompt_search.report.content import Report
 from prompt_search.report.wording import CHANGES_INTRODUCTION, SECTIONS, exported_prompt, group_count
-from prompt_search.results.export import markdown, markdown_text
+from prompt_search.results.export import markdown
 from prompt_search.results.stored_study import StoredStudy
-from prompt_search.results.view import Column, View, to_markdown
+from prompt_search.results.view import Column, View, markdown_text, to_markdown
 
 SHOWN_PROMPTS = 20
 """Number of ranked prompts that are listed."""

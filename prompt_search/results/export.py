@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pandas as pd
 from prompt_search._files import write_by_suffix
 from prompt_search.errors import MissingExtra
 from prompt_search.results.frames import answer_text, series
+from prompt_search.results.view import markdown_text
 
 
 def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -46,16 +46,6 @@ def with_index(frame: pd.DataFrame) -> pd.DataFrame:
     taken = set(map(str, frame.columns))
     names = [f"{name} (index)" if name in taken else name for name in frame.index.names]
     return frame.reset_index(names=names)
-
-
-def markdown_text(text: str) -> str:
-    r"""A text as one line in which nothing is Markdown or HTML.
-
-    >>> print(markdown_text("a|b <i>\n[x] per_row _y_"))
-    a\|b &lt;i&gt; \[x\] per_row \_y\_
-    """
-    escaped = re.sub(r"([\\`*\[\]|~#]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def markdown(frame: pd.DataFrame, digits: int = 3) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from prompt_search._binomial import cumulated, largest_losses, probabilities, two_sided_p
 from prompt_search.metrics.ranges import SHARE, UNBOUNDED, Range
 
 VerdictWord = Literal["better", "not shown", "worse"]
@@ -93,10 +94,10 @@ def mean_intervals(
     z = NormalDist().inv_cdf((1 + level) / 2)
     quantiles = np.full(int(counts.max(initial=0)) + 1, math.nan)  # of Student's t, by number of scores
     if not np.all(binary):
-        from scipy import stats
+        from scipy import special
 
         present = np.unique(counts[counts > 1]).astype(int)
-        quantiles[present] = stats.t.ppf((1 + level) / 2, present - 1)
+        quantiles[present] = special.stdtrit(present - 1, (1 + level) / 2)
     quantile = quantiles[counts.astype(int)]
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = _bounded(counts, means, deviations, quantile, bounds)
@@ -210,10 +211,8 @@ def _compared(pairs: np.ndarray, level: float, bounds: Range) -> Difference:
 
 def _mcnemar(rows: int, won: int, lost: int, level: float) -> tuple[float, float, float]:
     """p and interval of the difference between two shares of right answers on the same rows."""
-    from scipy import stats
-
-    p = float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
-    z = float(stats.norm.ppf((1 + level) / 2))
+    p = two_sided_p(won, lost)
+    z = NormalDist().inv_cdf((1 + level) / 2)
     centre = (won - lost) / (rows + 2)
     spread = math.sqrt((won + lost + 1) - (won - lost) ** 2 / (rows + 2)) / (rows + 2)
     return p, max(-1.0, centre - z * spread), min(1.0, centre + z * spread)
@@ -272,8 +271,6 @@ def own_row_test(blocks: Sequence[np.ndarray]) -> float:
     >>> round(own_row_test([np.eye(4)[None]]), 4)
     0.0013
     """
-    from scipy import stats
-
     excess = variance = 0.0
     for block in blocks:
         centred = block - block.mean(axis=1, keepdims=True) - block.mean(axis=2, keepdims=True)
@@ -284,7 +281,7 @@ def own_row_test(blocks: Sequence[np.ndarray]) -> float:
         if len(standardized) and len(total) > 1:
             excess += float(np.trace(total))
             variance += float((total**2).sum()) / (len(total) - 1)
-    return float(stats.norm.sf(excess / math.sqrt(variance))) if variance > 0 else math.nan
+    return math.erfc(excess / math.sqrt(2 * variance)) / 2 if variance > 0 else math.nan
 
 
 def mcnemar_power(rows: int, discordant: float, difference: float, level: float = 0.95) -> float:
@@ -301,14 +298,12 @@ def mcnemar_power(rows: int, discordant: float, difference: float, level: float 
     >>> round(mcnemar_power(100, 0.3, 0.15), 2)
     0.75
     """
-    from scipy import stats
-
     discordant = max(discordant, difference)
     counts = np.arange(1, rows + 1)
     # The largest number of lost rows, of those that differ, with which the difference is still shown.
-    against = stats.binom.ppf((1 - level) / 2, counts, 0.5) - 1
-    shown = stats.binom.cdf(against, counts, (1 - difference / discordant) / 2)
-    return float(stats.binom.pmf(counts, rows, discordant) @ shown)
+    against = largest_losses(rows, (1 - level) / 2)
+    shown = cumulated(against, (1 - difference / discordant) / 2)
+    return float(probabilities(counts, np.full(rows, rows), discordant) @ shown)
 
 
 def t_power(rows: int, deviation: float, difference: float, level: float = 0.95) -> float:
@@ -322,10 +317,10 @@ def t_power(rows: int, deviation: float, difference: float, level: float = 0.95)
 
     Source: Cohen (1988), Statistical power analysis for the behavioral sciences, chapter 2.
     """
-    from scipy import stats
+    from scipy import special
 
-    critical = stats.t.ppf((1 + level) / 2, rows - 1)
-    return float(stats.nct.sf(critical, rows - 1, difference * math.sqrt(rows) / deviation))
+    critical = special.stdtrit(rows - 1, (1 + level) / 2)
+    return float(1 - special.nctdtr(rows - 1, difference * math.sqrt(rows) / deviation, critical))
 
 
 def not_worse(difference: float, deviation: float, margin: float, level: float = 0.95) -> bool:
@@ -341,9 +336,7 @@ def not_worse(difference: float, deviation: float, margin: float, level: float =
     >>> not_worse(0.0, 0.01, margin=0.02), not_worse(0.0, 0.02, margin=0.02)
     (True, False)
     """
-    from scipy import stats
-
-    return bool(difference - stats.norm.ppf(level) * deviation >= -margin)
+    return bool(difference - NormalDist().inv_cdf(level) * deviation >= -margin)
 
 
 def suspected_cut(sizes: Sequence[int], prompt_tokens: Sequence[int | None]) -> int | None:
@@ -375,8 +368,10 @@ def suspected_cut(sizes: Sequence[int], prompt_tokens: Sequence[int | None]) -> 
 
 def _detectable(power: Callable[[float], float], most: float) -> float:
     """The difference at which the power reaches `POWER`; NaN where it stays below it for every difference."""
-    from scipy import optimize
-
     if power(most) < POWER:
         return math.nan
-    return float(optimize.brentq(lambda wanted: power(wanted) - POWER, 1e-9 * most, most, xtol=1e-6 * most))
+    low, high = 0.0, most
+    while high - low > 1e-6 * most:
+        middle = (low + high) / 2
+        low, high = (low, middle) if power(middle) >= POWER else (middle, high)
+    return high

@@ -8,12 +8,12 @@ are here; the command line adds the styles of a terminal.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from prompt_search import _html, _numbers
-from prompt_search.results.export import markdown_text
 from prompt_search.results.lines.layout import Shown, Style, folded, lay_out, printable
 
 Kind = Literal["text", "number", "bar"]
@@ -147,6 +147,16 @@ def to_html(view: View) -> _html.Markup:
         return _html.Markup()
     numbers = [column.title for column in view.columns if column.kind != "text"]
     return _html.table(view.title, [column.title for column in view.columns], html_rows(view), numbers)
+
+
+def markdown_text(text: str) -> str:
+    r"""A text as one line in which nothing is Markdown or HTML.
+
+    >>> print(markdown_text("a|b <i>\n[x] per_row _y_"))
+    a\|b &lt;i&gt; \[x\] per_row \_y\_
+    """
+    escaped = re.sub(r"([\\`*\[\]|~#]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def to_markdown(view: View) -> str:

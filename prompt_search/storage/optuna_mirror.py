@@ -1,7 +1,8 @@
 """A stored study as a normal Optuna study, for Optuna's plots and for optuna-dashboard.
 
 Optuna's tables are made by the first use of a study's `optuna_study`, not by every run: making and migrating them takes
-about as long as a small study. Once they are there, each run that ends brings its own study in them up to date.
+about as long as a small study. Once they are there, each run that ends brings its own study in them up to date. A run
+that somebody watches makes them when it begins, and writes its trials as they come (`LiveMirror`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sql
@@ -28,8 +31,32 @@ OptunaStudy: TypeAlias = "optuna.Study"
 NOTE = "result"
 """The attribute of a mirrored study that holds its note; it is written last, so a mirror without it is incomplete."""
 
+NAME_LENGTH = 24
+"""Number of characters of an option without words that stand in its name."""
+
 NOTE_LENGTH = 1_000
 """Number of characters that optuna-dashboard shows of the note: it keeps pieces of 2,045 characters of JSON."""
+
+METRIC_NAMES = "study:metric_names"
+"""Optuna's key of the names of a study's values."""
+
+IMPORTANCES = (
+    "Optuna's hyperparameter importances, here and in its plots, are misleading: a search selected these trials. What "
+    "each choice changes, with intervals, is in `prompt-search show` and in the report."
+)
+"""The note about the dashboard's importances."""
+
+RUNNING = (
+    "The study is running. Until it ends, a trial's values are its mean scores by the number of rows, which are "
+    "optimistic for the best trials; at its end they become corrected estimates."
+)
+"""The note on a study that is watched while it runs."""
+
+NOT_TRIED = "(not tried)"
+"""The text of an option of which only the position is stored."""
+
+Times: TypeAlias = Mapping[int, tuple[datetime, datetime]]
+"""By trial the moments when it began and when it got its last score."""
 
 
 class OptunaMirror:
@@ -47,27 +74,53 @@ class OptunaMirror:
     def _has_tables(self) -> bool:
         return sql.inspect(self._database.engine).has_table("studies")
 
-    def mirror(self, study: str, space: SearchSpace, trials: Iterable[TrialRecord], note: str = "") -> None:
+    def mirror(
+        self,
+        study: str,
+        space: SearchSpace,
+        trials: Iterable[TrialRecord],
+        note: str = "",
+        *,
+        metric: str = "score",
+        times: Times | None = None,
+    ) -> None:
         """Write trials with their estimated scores as an Optuna study of the same name, in place of an earlier one.
 
         optuna-dashboard shows each trial's prompt, and the note on the study.
+
+        Args:
+            study: the study's name.
+            space: its options.
+            trials: its trials.
+            note: what is said about it.
+            metric: the name of the scores.
+            times: when the trials ran; those of others are the moment of writing.
         """
+        made = self._made(study, metric)
+        made.add_trials([_trial(space, trial, (times or {}).get(trial.trial)) for trial in trials])
+        _set_note(made, note)
+        made.set_user_attr(NOTE, note)
+        if self._database.in_memory:
+            self._in_memory[study] = made
+        else:
+            _close(made._storage)
+
+    def live(self, study: str, space: SearchSpace, metric: str) -> LiveMirror:
+        """An Optuna study without trials in place of the one of that name, to be written while a run goes on."""
+        made = self._made(study, metric)
+        _set_note(made, RUNNING)
+        return LiveMirror(made, space)
+
+    def _made(self, study: str, metric: str) -> optuna.Study:
+        """An Optuna study without trials, in place of an earlier one."""
         _prepare_optuna()
         import optuna
 
         self.delete(study)
         storage = optuna.storages.InMemoryStorage() if self._database.in_memory else self._open()
         made = optuna.create_study(study_name=study, storage=storage, direction="maximize")
-        made.add_trials([_trial(space, trial) for trial in trials])
-        # As optuna_dashboard.save_note writes it.
-        body = note[:NOTE_LENGTH].replace("\n", "\n\n")
-        for key, value in (("dashboard:note_ver", 1), ("dashboard:note_str:0", body)):
-            made._storage.set_study_system_attr(made._study_id, key, value)
-        made.set_user_attr(NOTE, note)
-        if isinstance(storage, optuna.storages.RDBStorage):
-            _close(storage)
-        else:
-            self._in_memory[study] = made
+        made._storage.set_study_system_attr(made._study_id, METRIC_NAMES, [metric])  # the method warns: experimental
+        return made
 
     def load(self, study: str) -> optuna.Study | None:
         """The mirror of a study; None where there is none, or where writing it was interrupted."""
@@ -117,13 +170,62 @@ class OptunaMirror:
                 return optuna.storages.RDBStorage(url)
 
 
+class LiveMirror:
+    """An Optuna study that is written while a run goes on, for those who watch it in optuna-dashboard.
+
+    Trials run until the race ends them: Optuna's trials that are finished can neither get another value nor go on.
+    At its end the run writes the study anew, with estimates as values.
+
+    Args:
+        study: an Optuna study without trials.
+        space: the options.
+    """
+
+    def __init__(self, study: optuna.Study, space: SearchSpace) -> None:
+        self._study = study
+        self._space = space
+        self._ids: dict[int, int] = {}
+        self._ended: set[int] = set()
+
+    def update(self, trial: TrialRecord, rows: int, score: float | None) -> None:
+        """Write where a trial stands; trials come in the order of their numbers.
+
+        Args:
+            trial: the trial.
+            rows: number of rows that it has a score on.
+            score: its mean score on them; None without any.
+        """
+        if trial.trial in self._ended:
+            return
+        import optuna
+
+        storage = self._study._storage
+        if trial.trial not in self._ids:
+            running = _trial(self._space, replace(trial, state="running", estimate=None), None)
+            running.state, running.datetime_complete = optuna.trial.TrialState.RUNNING, None
+            self._ids[trial.trial] = storage.create_new_trial(self._study._study_id, template_trial=running)
+        number = self._ids[trial.trial]
+        if score is not None:
+            storage.set_trial_intermediate_value(number, rows, score)
+        if trial.state in ("pruned", "failed"):
+            storage.set_trial_user_attr(number, "reason", trial.reason)
+            pruned = trial.state == "pruned"
+            state = optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.FAIL
+            storage.set_trial_state_values(number, state, [score] if pruned and score is not None else None)
+            self._ended.add(trial.trial)
+
+    def close(self) -> None:
+        """Close the connections; the trials stay."""
+        _close(self._study._storage)
+
+
 def stored_space(trials: Sequence[TrialRecord], effects: Sequence[Mapping[str, Any]]) -> SearchSpace:
     """The options of a stored study, without their conditions.
 
     Args:
         trials: they name the options that were tried.
         effects: of the study's summary; they name all options of each choice with more than one. They are missing
-            where nothing was scored, and options that were not tried then have a number only.
+            where nothing was scored, and the texts of options that were not tried are not known then.
     """
     texts: dict[str, dict[int, str]] = {}
     for trial in trials:
@@ -132,30 +234,55 @@ def stored_space(trials: Sequence[TrialRecord], effects: Sequence[Mapping[str, A
     for effect in effects:
         texts.setdefault(effect["choice"], {})[effect["position"]] = effect["option"]
     factors = [
-        Factor(name=choice, kind="choice", options=tuple(options.get(place, "") for place in range(max(options) + 1)))
+        Factor(
+            name=choice,
+            kind="choice",
+            options=tuple(options.get(place, NOT_TRIED) for place in range(max(options) + 1)),
+        )
         for choice, options in texts.items()
     ]
     return SearchSpace(factors, lambda values: list(texts))
 
 
-def _trial(space: SearchSpace, trial: TrialRecord) -> optuna.trial.FrozenTrial:
+def option_names(factor: Factor) -> tuple[str, ...]:
+    """The names of a choice's options: position and first words, or what there is instead of words."""
+    return tuple(
+        name if " " in name else f"{name} {repr(text)[:NAME_LENGTH] if text else '(empty)'}"
+        for name, text in zip(factor.ids, factor.texts, strict=True)
+    )
+
+
+def _trial(space: SearchSpace, trial: TrialRecord, times: tuple[datetime, datetime] | None) -> optuna.trial.FrozenTrial:
     import optuna
     from optuna.distributions import CategoricalDistribution
 
     states = {"complete": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}
-    return optuna.trial.create_trial(
+    names = {choice: option_names(space.by_name[choice]) for choice in trial.positions}
+    made = optuna.trial.create_trial(
         state=states.get(trial.state, optuna.trial.TrialState.FAIL),
-        params={choice: space.by_name[choice].ids[position] for choice, position in trial.positions.items()},
-        distributions={choice: CategoricalDistribution(space.by_name[choice].ids) for choice in trial.positions},
+        params={choice: names[choice][position] for choice, position in trial.positions.items()},
+        distributions={choice: CategoricalDistribution(names[choice]) for choice in trial.positions},
         value=None if trial.state not in states else trial.estimate,
         intermediate_values={0: trial.estimate} if trial.estimate is not None else {},
         user_attrs={"reason": trial.reason, "prompt": trial.text, "choices": dict(trial.choices)},
     )
+    if times is not None:
+        made.datetime_start, made.datetime_complete = times
+    return made
 
 
-def _close(storage: optuna.storages.RDBStorage) -> None:
+def _set_note(study: optuna.Study, note: str) -> None:
+    """Set the note that optuna-dashboard shows, as its ``save_note`` does."""
+    body = "\n\n".join([*note[:NOTE_LENGTH].split("\n"), IMPORTANCES]).strip()
+    for key, value in (("dashboard:note_ver", 1), ("dashboard:note_str:0", body)):
+        study._storage.set_study_system_attr(study._study_id, key, value)
+
+
+def _close(storage: optuna.storages.BaseStorage) -> None:
     storage.remove_session()  # which holds a connection of its own
-    storage.engine.dispose()
+    engine = getattr(storage, "engine", None) or getattr(getattr(storage, "_backend", None), "engine", None)
+    if engine is not None:  # Optuna wraps its storages of databases in a cache
+        engine.dispose()
 
 
 def _prepare_optuna() -> None:

@@ -113,7 +113,7 @@ class Store:
             trials = self.study_records.trials(study)
             with reading(f"the trials of study {study!r}"):
                 space = stored_space(trials, summary.effects)
-            self.optuna_mirror.mirror(study, space, trials, note())
+            self.optuna_mirror.mirror(study, space, trials, note(), metric=summary.metric)
             found = self.optuna_mirror.load(study)
         assert found is not None  # it was written just now
         return found

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from hashlib import sha256
 from itertools import product
-from typing import Any
+from typing import Any, Literal, get_args
 
 from prompt_search import metrics
 from prompt_search.answers.base import Answer
@@ -49,6 +49,10 @@ HELD_OUT_SHARE = 0.3
 """Share of the rows that are test rows, unless the settings or the data say otherwise."""
 
 
+MirrorWhen = Literal["end", "live"]
+"""When a study is written for Optuna: at its end, in a storage that has Optuna's tables, or while it runs."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudySettings:
     """The arguments of `prompt_search.study.study.Study`, which documents them."""
@@ -68,8 +72,16 @@ class StudySettings:
     pruner: OptunaPruner | None = None
     test: int | float | Sequence[int] = HELD_OUT_SHARE
     executor: AnyExecutor | None = None
+    mirror: MirrorWhen = "end"
 
     def __post_init__(self) -> None:
+        if self.mirror not in get_args(MirrorWhen):
+            raise StudyError(f'mirror must be "end" or "live", got {self.mirror!r}; give one of them')
+        if self.mirror == "live" and self.storage is None:
+            raise StudyError(
+                'mirror="live" needs a storage that optuna-dashboard can open, but this study is kept in memory; give '
+                "storage="
+            )
         if not self.name:
             raise StudyError("a study needs a name, got an empty one")
         if self.max_concurrency < 1:
@@ -181,6 +193,11 @@ class StudyPlan:
     def name(self) -> str:
         """The study's name."""
         return self.settings.name
+
+    @property
+    def watched(self) -> bool:
+        """Whether its trials are written for optuna-dashboard while it runs."""
+        return self.settings.mirror == "live"
 
     @property
     def data(self) -> Dataset:

@@ -66,6 +66,23 @@ def shown(
             yield show
 
 
+class Remembering:
+    """Passes snapshots on, and keeps the last one for what is said when the run is interrupted.
+
+    Args:
+        show: who else takes them; None: nobody.
+    """
+
+    def __init__(self, show: Callable[[Snapshot], None] | None) -> None:
+        self._show = show
+        self.last: Snapshot | None = None
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        self.last = snapshot
+        if self._show is not None:
+            self._show(snapshot)
+
+
 def in_notebook(clock: Callable[[], float] = time.monotonic) -> Callable[[Snapshot], None] | None:
     """A view below the running cell of a notebook, which takes snapshots; None outside of a notebook."""
     interactive = sys.modules.get("IPython")  # whoever runs in a notebook has imported it

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from prompt_search.budget import Ledger
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.metrics import metric_range
 from prompt_search.prompts.factors import Factor
 from prompt_search.report.result import Result
 from prompt_search.results.statistics import mean_interval
+from prompt_search.results.wording import changes_text
 from prompt_search.search.race import Race
 from prompt_search.search.surrogate.effects import Effects
 from prompt_search.search.surrogate.interactions import Interaction
@@ -20,7 +21,10 @@ from prompt_search.storage.records import SampleRecord, TrialRecord, none_if_nan
 from prompt_search.storage.store import Store
 from prompt_search.storage.summary import Summary
 from prompt_search.study.plan import StudyPlan
-from prompt_search.study.snapshot import DONE, ProgressReporter
+from prompt_search.study.snapshot import DONE, Leader, ProgressReporter
+
+OPTION_WIDTH = 24
+"""Number of characters of an option of the leading prompt that progress shows."""
 
 
 class RunRecorder:
@@ -38,29 +42,71 @@ class RunRecorder:
         self._store = store
         self._ledger = ledger
         self._reporter = reporter
+        self._live = store.optuna_mirror.live(plan.name, plan.prompts.space, plan.metric_name) if plan.watched else None
+        self._round = datetime.now()
+        self._times: dict[int, tuple[datetime, datetime]] = {}
+        """By trial when the round in which it entered began, and when it got its last scores."""
         self._written: dict[int, tuple[PreparedPrompt, str, Mapping[int, Outcome]]] = {}
 
     def on_round(self, race: Race) -> None:
         """Write what is new in a race, and report where the search stands."""
         trials, samples = [], []
+        now = datetime.now()
         for trial in race.trials:
+            began, _ = self._times.setdefault(trial.number, (self._round, now))
             if not trial.outcomes and trial.number != DEFAULT_TRIAL:
                 continue  # it has entered the race, and was not evaluated yet
             prepared, state, before = self._written.get(trial.number, (None, "", {}))
             if prepared is not trial.prepared or state != trial.state:
                 trials.append(self._trial_record(trial))
             changed = [outcome for outcome in trial.outcomes if before.get(outcome.row) != outcome]
+            if changed:
+                self._times[trial.number] = began, now
             samples += self.sample_records(trial.number, "search", changed)
             self._written[trial.number] = trial.prepared, trial.state, {o.row: o for o in trial.outcomes}
         self._store.save_trials(self._plan.name, trials, samples)
-        leader = race.leader
-        if leader is not None and leader.scores:
-            low, high = mean_interval(leader.scores, bounds=metric_range(self._plan.settings.metric))
-            self._reporter.best = (sum(leader.scores) / len(leader.scores), low, high)
+        self._round = now
+        self._mirror(race)
+        if race.leader is not None and race.leader.scores:
+            self._reporter.leader = self._leader(race.leader, race.trials[DEFAULT_TRIAL])
         self._reporter.phase = race.phase
         self._reporter.trials = sum(bool(trial.outcomes) for trial in race.trials)
         self._reporter.unparsed = sum(outcome.unparsed for trial in race.trials for outcome in trial.outcomes)
         self._reporter.report()
+
+    def _leader(self, leader: Trial, default: Trial) -> Leader:
+        """What is shown of the leading trial."""
+        space = self._plan.prompts.space
+        low, high = mean_interval(leader.scores)
+        before, after = ({each.row: each.score for each in trial.scored} for trial in (default, leader))
+        changes = [float(after[row] or 0) - float(before[row] or 0) for row in sorted(before.keys() & after.keys())]
+        leads = bool(changes) and leader is not default
+        texts, default_texts = space.texts(leader.candidate), space.texts(default.candidate)
+        return Leader(
+            trial=leader.number,
+            choices="" if leader is default else changes_text(default_texts, texts, OPTION_WIDTH),
+            best=sum(leader.scores) / len(leader.scores),
+            low=low,
+            high=high,
+            rows=len(leader.scores),
+            lead=sum(changes) / len(changes) if leads else None,
+            shared=len(changes) if leads else 0,
+        )
+
+    def _mirror(self, race: Race) -> None:
+        """Show those who watch where each trial stands."""
+        if self._live is None:
+            return
+        for trial in race.trials:
+            if not trial.outcomes:
+                continue  # it may leave the race again, and another one get its number
+            score = sum(trial.scores) / len(trial.scores) if trial.scores else None
+            self._live.update(self._trial_record(trial), len(trial.scores), score)
+
+    def close(self) -> None:
+        """End what is written for those who watch."""
+        if self._live is not None:
+            self._live.close()
 
     def sample_records(self, trial: int, split: str, outcomes: Sequence[Outcome]) -> list[SampleRecord]:
         """The records of a trial's outcomes."""
@@ -88,7 +134,10 @@ class RunRecorder:
         self._store.save_summary(self._plan.name, summary)
         if self._store.optuna_mirror.is_kept(self._plan.name):
             note = Result(self._store, self._plan.name).headline
-            self._store.optuna_mirror.mirror(self._plan.name, self._plan.prompts.space, records, note)
+            plan = self._plan
+            self._store.optuna_mirror.mirror(
+                plan.name, plan.prompts.space, records, note, metric=plan.metric_name, times=self._times
+            )
         self._reporter.phase = DONE
         self._reporter.report()
 

@@ -61,7 +61,10 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
             on_response=reporter.on_response,
         )
         evaluator = connected_evaluator(settings, plan.models, plan.executor)
-        in_own_thread(lambda: running.main(evaluator), lambda: ledger.stop("interrupted"))
+        try:
+            in_own_thread(lambda: running.main(evaluator), lambda: ledger.stop("interrupted"))
+        finally:
+            running.close()
         if lease is not None and lease.lost:
             raise RunError(
                 f"study {plan.name!r} was taken over by another process, because this one did not renew its lease "
@@ -152,6 +155,10 @@ class _Run:
         if self._ledger.stopped is None:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
             self._recorder.finish(race, summary)
+
+    def close(self) -> None:
+        """Close what was opened for the run alone."""
+        self._recorder.close()
 
     def _search_calls(self) -> float:
         """The number of calls that the search may spend: those that the test does not need, as far as is known now."""

@@ -24,6 +24,11 @@ class Snapshot:
         calls, limit: number of calls that are used, and that may be used; infinite without such a limit.
         best, low, high: mean score of the leading trial on its search rows, and its 95% confidence interval; None
             before the first score.
+        leader, choices: number of the leading trial, and its choices that differ from the default's, shortened; None
+            and empty before the first score.
+        rows: number of search rows on which the leading trial has a score.
+        lead, shared: by how much it leads the default prompt, and the number of rows that both have a score on, over
+            which that is the mean difference; None where the default itself leads, or where there are no such rows.
         errors, unparsed: number of requests that failed, and of answers that could not be parsed.
         cached, responses: number of cached responses, which cost nothing in this run, and of all responses.
         usd: US dollars that are used; NaN where a price is unknown.
@@ -44,6 +49,11 @@ class Snapshot:
     responses: int
     usd: float
     seconds: float
+    leader: int | None = None
+    choices: str = ""
+    rows: int = 0
+    lead: float | None = None
+    shared: int = 0
 
     @property
     def rate(self) -> float:
@@ -57,6 +67,20 @@ class Snapshot:
         if not self.rate or math.isinf(self.limit) or self.phase == DONE:
             return None
         return max(0.0, (self.limit - self.calls) / self.rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """The leading trial of a search, as `Snapshot` has it."""
+
+    trial: int
+    choices: str
+    best: float
+    low: float
+    high: float
+    rows: int
+    lead: float | None
+    shared: int
 
 
 class ProgressReporter:
@@ -75,8 +99,8 @@ class ProgressReporter:
         self._cached = self._responses = self._errors = 0
         self.phase = "starting"
         self.trials = self.unparsed = 0
-        self.best: tuple[float, float, float] | None = None
-        """Mean score of the leading trial, and the ends of its 95% interval."""
+        self.leader: Leader | None = None
+        """The leading trial; None before the first score."""
 
     def on_response(self, response: Response, cached: bool) -> None:
         """Count a response, and report."""
@@ -89,7 +113,7 @@ class ProgressReporter:
         """Report where the run stands."""
         if self._show is None:
             return
-        best, low, high = self.best or (None, None, None)
+        leader = self.leader
         self._show(
             Snapshot(
                 study=self._study,
@@ -97,14 +121,19 @@ class ProgressReporter:
                 trials=self.trials,
                 calls=self._ledger.total.calls,
                 limit=self._ledger.affordable() + self._ledger.previous_budgets.calls,
-                best=best,
-                low=low,
-                high=high,
+                best=leader.best if leader else None,
+                low=leader.low if leader else None,
+                high=leader.high if leader else None,
                 errors=self._errors,
                 unparsed=self.unparsed,
                 cached=self._cached,
                 responses=self._responses,
                 usd=self._ledger.total.usd,
                 seconds=self._ledger.seconds,
+                leader=leader.trial if leader else None,
+                choices=leader.choices if leader else "",
+                rows=leader.rows if leader else 0,
+                lead=leader.lead if leader else None,
+                shared=leader.shared if leader else 0,
             )
         )

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
 from prompt_search.budget import Budget
@@ -18,21 +18,22 @@ from prompt_search.metrics.base import Metric
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
-from prompt_search.report.cross_fit import CrossFit
-from prompt_search.report.result import Result
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
-from prompt_search.storage.store import Store
 from prompt_search.study import arguments
 from prompt_search.study.arguments import budget_of
-from prompt_search.study.cross_fit import cross_fit
-from prompt_search.study.estimate import Estimate, estimate
-from prompt_search.study.plan import HELD_OUT_SHARE, PlanAttributes, StudyPlan, StudySettings
-from prompt_search.study.preflight import Preflight, preflight
-from prompt_search.study.rescore import rescore
-from prompt_search.study.run import RunOptions, hand_over, run
-from prompt_search.study.snapshot import Snapshot
+from prompt_search.study.plan import HELD_OUT_SHARE, MirrorWhen, PlanAttributes, StudyPlan, StudySettings
+
+if TYPE_CHECKING:
+    from prompt_search.report.cross_fit import CrossFit
+    from prompt_search.report.result import Result
+    from prompt_search.storage.store import Store
+    from prompt_search.study.estimate import Estimate
+    from prompt_search.study.preflight import Preflight
+    from prompt_search.study.snapshot import Snapshot
+
+# The stages are imported by the methods that need them: to read a study file must not take scipy, pandas and optuna.
 
 
 class Study(PlanAttributes):
@@ -65,6 +66,8 @@ class Study(PlanAttributes):
         executor: a ``dask.distributed.Client`` or the address of a Dask scheduler, whose workers then send the
             requests, each worker up to ``max_concurrency`` at once for each model (see docs/many-machines.md); or an
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
+        mirror: ``live`` writes the trials for optuna-dashboard while the study runs; ``end``, the default, when it
+            ends, and only where the storage is used with Optuna.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -92,6 +95,7 @@ class Study(PlanAttributes):
         test: int | float | Sequence[int] = HELD_OUT_SHARE,
         target: str | None = None,
         executor: AnyExecutor | None = None,
+        mirror: MirrorWhen = "end",
     ) -> None:
         rows = arguments.data_of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -112,6 +116,7 @@ class Study(PlanAttributes):
             pruner=pruner,
             test=test,
             executor=executor,
+            mirror=mirror,
         )
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None
@@ -209,6 +214,8 @@ class Study(PlanAttributes):
             RunError: the model's server cannot be reached or refuses all requests; all responses so far are stored.
                 Or ``on_finish`` raised; the result is stored.
         """
+        from prompt_search.study.run import RunOptions, hand_over, run
+
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, test=test, n_trials=n_trials)
         self._result, store = run(self.plan, budget_of(budget, "run"), options)
         self._memory = store if store.in_memory else None
@@ -228,6 +235,8 @@ class Study(PlanAttributes):
         Raises:
             InputError: the storage cannot be opened, or the budget cannot be kept.
         """
+        from prompt_search.study.estimate import estimate
+
         return estimate(self.plan, budget_of(budget, "estimate"))
 
     def cross_fit(
@@ -257,6 +266,9 @@ class Study(PlanAttributes):
             InputError: there are too few rows, or the data has a split column; and as `run`.
             RunError: as `run`.
         """
+        from prompt_search.study.cross_fit import cross_fit
+        from prompt_search.study.run import RunOptions
+
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, n_trials=n_trials)
         return cross_fit(self.plan, budget_of(budget, "cross_fit"), folds, options)
 
@@ -278,6 +290,8 @@ class Study(PlanAttributes):
             StudyError: there is no such study, it is unfinished, or its rows or its search space differ.
             InputError: the metric raises, or the storage cannot be opened.
         """
+        from prompt_search.study.rescore import rescore
+
         return rescore(self.plan, of or self.name, self._memory)
 
     def preflight(self, budget: Budget | int | None = None) -> Preflight:
@@ -293,6 +307,8 @@ class Study(PlanAttributes):
             InputError: the storage cannot be opened.
             RunError: the model's server cannot be reached or refuses all requests.
         """
+        from prompt_search.study.preflight import preflight
+
         return preflight(self.plan, None if budget is None else budget_of(budget, "preflight"))
 
     def __repr__(self) -> str:

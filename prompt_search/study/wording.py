@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from prompt_search import _numbers
+from prompt_search._html import clipped
 from prompt_search.answers.base import quoted
 from prompt_search.llm.messages import ANSWER_LIMITS
-from prompt_search.study.probe import Measured
-from prompt_search.study.snapshot import Snapshot
+from prompt_search.study.snapshot import DONE, Snapshot
+
+if TYPE_CHECKING:
+    from prompt_search.study.probe import Measured
 
 Lines = list[tuple[str, str]]
 """A table of two columns: what it is, and its value."""
+
+CHOICES_WIDTH = 70
+"""Number of characters of the leading prompt's choices that are shown."""
 
 BYTES_PER_TOKEN = 4.0
 """Bytes of English text per token, roughly; other scripts and numbers take more tokens."""
@@ -32,7 +39,7 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     limit = "" if math.isinf(snapshot.limit) else f"/{snapshot.limit:,.0f}"
     parts = [f"{snapshot.study}: {snapshot.phase}", f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} calls"]
     if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
-        parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f})")
+        parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f}){_leader(snapshot)}")
     parts.append(f"{_numbers.counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
     if snapshot.cached:
         parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
@@ -42,6 +49,32 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     if (left := snapshot.seconds_left) is not None:
         parts.append(f"{seconds_text(left)} left")
     return parts
+
+
+def _leader(snapshot: Snapshot) -> str:
+    """Which prompt leads, on how many rows, and by how much; nothing where that is not known."""
+    if snapshot.leader is None:
+        return ""
+    rows = f" on {_numbers.counted(snapshot.rows, 'row')}"
+    if snapshot.lead is None or not snapshot.leader:
+        who = "the default prompt" if not snapshot.leader else f"trial {snapshot.leader}"
+        return f"{rows}: {who}"
+    shared = "" if snapshot.shared == snapshot.rows else f" on {_numbers.counted(snapshot.shared, 'row')} of both"
+    lead = f"{snapshot.lead:+.3f} to the default{shared}"
+    return f"{rows}: trial {snapshot.leader}, {lead}, with {clipped(snapshot.choices, CHOICES_WIDTH)}"
+
+
+def interrupted(snapshot: Snapshot) -> str:
+    """What an interrupted run has done, and what is left of it."""
+    limited = not math.isinf(snapshot.limit)
+    calls = f"{snapshot.calls:,} of {snapshot.limit:,.0f} calls" if limited else f"{snapshot.calls:,} calls"
+    done = f"{calls} used, {_numbers.counted(snapshot.trials, 'candidate')} tried"
+    if snapshot.phase == DONE:
+        return f"{done}, and the test is done"
+    left = f"{max(0.0, snapshot.limit - snapshot.calls):,.0f} calls for " if limited else ""
+    if snapshot.phase == "test":
+        return f"{done}, the search is done and the test had begun; left: {left}the rest of the test"
+    return f"{done}; left: {left}the rest of the search and the test, which was not begun"
 
 
 def seconds_text(seconds: float) -> str:

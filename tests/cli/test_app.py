@@ -114,6 +114,8 @@ Options:
   --display <str>                 Display of the progress: rich, plain or
                                   none; default: rich on a terminal, else
                                   plain.
+  --dashboard                     Write the trials for optuna-dashboard while
+                                  the study runs.
   --help                          Show this message and exit.
 """
 

@@ -375,10 +375,14 @@ def test_interrupted_run_is_continued(project: Path, server: FakeServer) -> None
     process = started(*run)
     wait_for(lambda: server.count >= 14)
     process.send_signal(signal.SIGINT)
-    assert finished(process).error_line(130) == (
-        f"interrupted: all responses are stored; resume with: prompt-search run study.py --calls {CALLS} -j 4"
-    )
+    line = finished(process).error_line(130)
     before = server.count
+    assert re.fullmatch(
+        rf"interrupted: {before} of {CALLS} calls used, \d+ candidates? tried; left: {CALLS - before} calls for the "
+        r"rest of the search and the test, which was not begun; all responses are stored; resume with: "
+        rf"prompt-search run study\.py --calls {CALLS} -j 4",
+        line,
+    )
     assert 14 <= before < CALLS
     assert stored_responses(project) == before
     server.latency = lambda body: 0.0
@@ -411,7 +415,9 @@ def test_second_interrupt_stops_at_once(project: Path, server: FakeServer) -> No
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     printed = finished(process).error_line(130)
-    assert printed.startswith("interrupted: all responses are stored; resume with: prompt-search run study.py ")
+    assert re.match(
+        r"interrupted: \d+ of .*; all responses are stored; resume with: prompt-search run study\.py ", printed
+    )
     assert time.monotonic() - begun < 19
     assert stored_responses(project) == answered
     slow.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import optuna
 import pytest
 import sqlalchemy as sql
@@ -10,7 +12,7 @@ import prompt_search as ps
 from prompt_search.errors import StudyError
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import SearchSpace
-from prompt_search.storage.optuna_mirror import NOTE, stored_space
+from prompt_search.storage.optuna_mirror import IMPORTANCES, NOTE, RUNNING, option_names, stored_space
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor
 from tests.storage.examples import summary, trial
@@ -84,7 +86,7 @@ def test_study_in_memory_is_mirrored_in_memory(url: str) -> None:
 
 def test_stored_space_names_options_as_the_study_does() -> None:
     """Options come from the effects, those of choices with one option from the trials; where nothing was scored, an
-    option that no trial had has its number only."""
+    option that no trial had is called so."""
     trials = [trial(0, choices={"a": "x", "only": "one"}, positions={"a": 0, "only": 0})]
     trials += [trial(1, choices={"a": "long text " * 9}, positions={"a": 2})]
     effects = [
@@ -95,7 +97,7 @@ def test_stored_space_names_options_as_the_study_does() -> None:
         Factor(name="a", kind="choice", options=("x", "y", "long text " * 9)),
     )
     assert {factor.name: factor.ids for factor in made.factors} == {"a": original.ids, "only": ("0 one",)}
-    assert stored_space(trials, []).by_name["a"].ids == ("0 x", "1", original.ids[2])
+    assert stored_space(trials, []).by_name["a"].ids == ("0 x", "1 not tried", original.ids[2])
 
 
 def test_runs_make_no_tables_of_optuna_until_they_are_used(fake: InProcessExecutor, storage: str) -> None:
@@ -171,3 +173,68 @@ def test_unfinished_study_has_no_optuna_study(storage: str) -> None:
         store.optuna_study("s")
     assert str(caught.value) == ("the study 's' is unfinished and has no Optuna study yet; run it again to resume")
     assert not has_optuna_tables(storage)
+
+
+def test_trials_appear_while_a_watched_study_runs(fake: InProcessExecutor, storage: str) -> None:
+    """Trials are there, with their mean scores and the metric's name, before the study ends; a run that goes on after
+    an interruption has each of them once; at the end values are the estimates."""
+    fake.answer = truth
+    seen: list[list[optuna.trial.FrozenTrial]] = []
+
+    def look(snapshot: ps.Snapshot) -> None:
+        if snapshot.trials and snapshot.phase != "done" and snapshot.responses % 20 == 0:
+            seen.append(optuna.load_study(study_name="study", storage=storage).trials)
+        if snapshot.responses == 40 and len(seen) < 3:
+            raise KeyboardInterrupt
+
+    watched = study(fake, storage, mirror="live")
+    with pytest.raises(KeyboardInterrupt):
+        watched.run(100, progress=look)
+    before = datetime.now()
+    result = watched.run(100, progress=look)
+    assert 0 < len(seen[0]) <= max(len(trials) for trials in seen) <= len(result.trials_df())
+    assert any(trial.intermediate_values for trial in seen[-1])
+    assert any(trial.state.name == "RUNNING" for trial in seen[0])
+    mirrored = optuna.load_study(study_name="study", storage=storage)
+    assert mirrored.metric_names == ["exact"]
+    assert [trial.number for trial in mirrored.trials] == sorted(result.trials_df()["trial"])
+    assert [trial.value for trial in mirrored.trials] == [trial.value for trial in result.optuna_study.trials]
+    for each in mirrored.trials:
+        assert each.datetime_start is not None
+        assert each.datetime_complete is not None
+        assert before <= each.datetime_start <= each.datetime_complete <= datetime.now()
+    assert names(storage) == ["study"]
+
+
+def test_stopped_trials_are_ended_at_once(storage: str) -> None:
+    """Optuna shows a trial that the race stops as pruned, with its mean score, and keeps it so."""
+    live = Store(storage).optuna_mirror.live("s", EMPTY, "accuracy")
+    live.update(trial(0, state="running"), 0, None)
+    live.update(trial(0, state="running"), 10, 0.5)
+    live.update(trial(1, state="pruned", positions={"a": 1}), 10, 0.25)
+    live.update(trial(1, state="pruned", positions={"a": 1}), 10, 0.25)
+    live.update(trial(2, state="failed"), 0, None)
+    live.close()
+    found = optuna.load_study(study_name="s", storage=storage)
+    assert [(each.state.name, each.value, each.intermediate_values) for each in found.trials] == [
+        ("RUNNING", None, {10: 0.5}),
+        ("PRUNED", 0.25, {10: 0.25}),
+        ("FAIL", None, {}),
+    ]
+    assert found.metric_names == ["accuracy"]
+    notes = found._storage.get_study_system_attrs(found._study_id)
+    assert notes["dashboard:note_str:0"] == f"{RUNNING}\n\n{IMPORTANCES}"
+
+
+def test_options_without_words_have_a_name() -> None:
+    """An empty option and one of punctuation are more than a number."""
+    factor = Factor(name="a", kind="choice", options=("", "A cue:", " \n", "###"))
+    assert option_names(factor) == ("0 (empty)", "1 a cue", "2 ' \\n'", "3 '###'")
+
+
+def test_study_in_memory_cannot_be_watched(fake: InProcessExecutor) -> None:
+    """Nobody else can open it, so that live mirroring is refused; so is another word."""
+    with pytest.raises(StudyError, match=r'mirror="live" needs a storage .*; give storage='):
+        study(fake, None, mirror="live")
+    with pytest.raises(StudyError, match='mirror must be "end" or "live", got \'always\'; give one of them'):
+        study(fake, None, mirror="always")

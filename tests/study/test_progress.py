@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from prompt_search.errors import InputError
 from prompt_search.study.progress import PLAIN_EVERY_S, choose_display, in_notebook, shown
 from prompt_search.study.snapshot import Snapshot
-from prompt_search.study.wording import progress_line, seconds_text
+from prompt_search.study.wording import interrupted, progress_line, seconds_text
 
 SNAPSHOT = Snapshot(
     study="reviews",
@@ -58,6 +58,35 @@ def test_describe_names_everything() -> None:
     assert progress_line(SNAPSHOT) == (
         "reviews: exploring, trial 7, 120/600 calls, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
         "$0.0123, 2.0 requests/s, 4 min 0 s left"
+    )
+
+
+def test_describe_names_the_leading_prompt() -> None:
+    """The best is said with its rows, its trial, its lead over the default and what is different in it."""
+    leading = replace(SNAPSHOT, leader=5, choices="cue=Answer:, shots=3", rows=20, lead=0.15, shared=20)
+    assert (
+        "best 0.750 (0.61 to 0.85) on 20 rows: trial 5, +0.150 to the default, with cue=Answer:, shots=3, 1 error"
+        in progress_line(leading)
+    )
+    assert "trial 5, -0.050 to the default on 10 rows of both, with" in progress_line(
+        replace(leading, lead=-0.05, shared=10)
+    )
+    assert "on 20 rows: trial 5, 1 error" in progress_line(replace(leading, lead=None, shared=0))
+    assert "on 20 rows: the default prompt, 1 error" in progress_line(replace(leading, leader=0, lead=None, choices=""))
+    assert len(progress_line(replace(leading, choices="word " * 99))) < 300
+
+
+def test_interruption_says_what_is_done_and_left() -> None:
+    """Calls, candidates and the state of the test are named in each phase, and no rest without a limit."""
+    assert interrupted(SNAPSHOT) == (
+        "120 of 600 calls used, 7 candidates tried; left: 480 calls for the rest of the search and the test, which was "
+        "not begun"
+    )
+    assert interrupted(replace(SNAPSHOT, phase="test", trials=1, limit=math.inf)) == (
+        "120 calls used, 1 candidate tried, the search is done and the test had begun; left: the rest of the test"
+    )
+    assert interrupted(replace(SNAPSHOT, phase="done")) == (
+        "120 of 600 calls used, 7 candidates tried, and the test is done"
     )
 
 
