@@ -46,7 +46,7 @@ def demo(
     """
     from prompt_search.budget import Budget
     from prompt_search.storage.database import sqlite_file
-    from prompt_search.study.progress import choose_display
+    from prompt_search.study.watching.progress import choose_display
 
     settings = RunSettings(budget=Budget(calls=calls or DEMO_CALLS), display=choose_display(display), fresh=fresh)
     fetch_embedded_model()

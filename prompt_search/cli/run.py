@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from prompt_search.report.cross_fit import CrossFit
     from prompt_search.report.result import Result
     from prompt_search.results.verdict import Verdict
-    from prompt_search.study.progress import Display, Remembering
     from prompt_search.study.snapshot import Snapshot
     from prompt_search.study.study import Study
+    from prompt_search.study.watching.progress import Display, Remembering
 
 commands = typer.Typer()
 
@@ -138,7 +138,7 @@ def run(
     On a terminal the command prints an estimate and asks for confirmation first, unless the model runs on this machine
     or all responses are stored.
     """
-    from prompt_search.study.progress import choose_display
+    from prompt_search.study.watching.progress import choose_display
 
     settings = RunSettings(
         budget=_budget(calls, tokens, usd, seconds),
@@ -293,7 +293,7 @@ def run_study(study: Study, settings: RunSettings) -> Result:
         RunError: the run cannot go on.
         typer.Exit: Ctrl-C interrupted the run.
     """
-    from prompt_search.study.progress import shown
+    from prompt_search.study.watching.progress import shown
 
     with resumable() as seen, shown(settings.display) as progress:
         return study.run(
@@ -307,7 +307,7 @@ def run_study(study: Study, settings: RunSettings) -> Result:
 
 def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
     """Run a study in folds, as `run_study`."""
-    from prompt_search.study.progress import shown
+    from prompt_search.study.watching.progress import shown
 
     with resumable() as seen, shown(settings.display) as progress:
         return study.cross_fit(
@@ -326,7 +326,7 @@ def resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Rememb
 
     Its value takes the display, and gives what the run is to show its progress to.
     """
-    from prompt_search.study.progress import Remembering
+    from prompt_search.study.watching.progress import Remembering
     from prompt_search.study.wording import interrupted
 
     displays: list[Remembering] = []

@@ -22,9 +22,9 @@ from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
 from prompt_search.storage.store import Store, open_to_read
 from prompt_search.storage.summary import Summary
 from prompt_search.study.plan import PROMPT, StudyPlan
-from prompt_search.study.recorder import RunRecorder
 from prompt_search.study.run import new_race
 from prompt_search.study.snapshot import ProgressReporter
+from prompt_search.study.watching.recorder import RunRecorder
 
 MAY_CHANGE = ("data", "answers", "metric", "metric_range", "rows", "search", "enqueued", "sampler", "pruner")
 """Settings that may differ from those of the stored study that is rescored."""

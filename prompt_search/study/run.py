@@ -20,9 +20,9 @@ from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
 from prompt_search.storage.store import Store
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
-from prompt_search.study.progress import in_notebook
-from prompt_search.study.recorder import RunRecorder
 from prompt_search.study.snapshot import ProgressReporter, Snapshot
+from prompt_search.study.watching.progress import in_notebook
+from prompt_search.study.watching.recorder import RunRecorder
 
 
 @dataclass(frozen=True, kw_only=True)

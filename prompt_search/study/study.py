@@ -23,7 +23,8 @@ from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
 from prompt_search.study import arguments
 from prompt_search.study.arguments import budget_of
-from prompt_search.study.plan import HELD_OUT_SHARE, MirrorWhen, PlanAttributes, StudyPlan, StudySettings
+from prompt_search.study.plan import HELD_OUT_SHARE, MirrorWhen, StudyPlan, StudySettings
+from prompt_search.study.plan_attributes import PlanAttributes
 
 if TYPE_CHECKING:
     from prompt_search.report.cross_fit import CrossFit

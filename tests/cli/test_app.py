@@ -15,7 +15,7 @@ from prompt_search.cli.loading import load_study
 from prompt_search.cli.options import Overrides
 from prompt_search.errors import PromptSearchError
 from prompt_search.storage.store import Store
-from prompt_search.study.progress import choose_display
+from prompt_search.study.watching.progress import choose_display
 from tests.cli.helpers import CALLS, ENVIRONMENT, Ran, edit, finished, started
 from tests.conftest import FakeServer, failure
 

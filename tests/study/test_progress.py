@@ -15,8 +15,8 @@ from nbclient import NotebookClient
 from rich.cells import cell_len
 
 from prompt_search.errors import InputError
-from prompt_search.study.progress import PLAIN_EVERY_S, choose_display, in_notebook, shown
 from prompt_search.study.snapshot import Snapshot
+from prompt_search.study.watching.progress import PLAIN_EVERY_S, choose_display, in_notebook, shown
 from prompt_search.study.wording import interrupted, progress_line, seconds_text
 
 SNAPSHOT = Snapshot(
@@ -241,7 +241,7 @@ def test_notebook_shows_where_a_study_stands() -> None:
     """Below a notebook's cell one view is updated, told from the study's own thread; it escapes names and stays."""
     source = """
 import math, threading
-from prompt_search.study.progress import Snapshot, in_notebook
+from prompt_search.study.watching.progress import Snapshot, in_notebook
 show = in_notebook()
 snapshot = Snapshot(study="<b>s</b>", phase="exploring", trials=7, calls=120, limit=600, best=0.5, low=0.4, high=0.6,
     errors=0, unparsed=0, cached=0, responses=120, usd=0.0, seconds=45.0)

@@ -1,0 +1,1 @@
+"""What a run writes, and what it shows, while it goes on."""
