@@ -35,7 +35,8 @@ Usage: prompt-search [OPTIONS] COMMAND [ARGS]...
   labelled rows.
 
 Options:
-  --help  Show this message and exit.
+  --version  Print the version.
+  --help     Show this message and exit.
 
 Commands:
   demo       Run a real search on the embedded model, without a key.
