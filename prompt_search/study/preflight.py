@@ -130,7 +130,7 @@ def advised(
     # Scores of 0 and 1 alone are taken for those of a metric that gives no others.
     bounded = metrics.metric_range(plan.settings.metric).high == 1 or set(_default_scores(found)) <= {0, 1}
     decision, advice = decided(_situation(plan, found, measured, bounded))
-    advice += _remarks(measured, found, repeating, calls)
+    advice += _remarks(measured, found, repeating, calls, plan.metric_name)
     advice += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
     responses = {key: call.response.text for key, call in calls.items()}
     shown = [*found.default, *(outcome for other in found.others for outcome in other)]
@@ -202,7 +202,11 @@ def _measured(
 
 
 def _remarks(
-    measured: Measured, found: Probe, repeating: Sequence[tuple[int, int, float]], calls: Mapping[str, Call]
+    measured: Measured,
+    found: Probe,
+    repeating: Sequence[tuple[int, int, float]],
+    calls: Mapping[str, Call],
+    metric: str,
 ) -> list[str]:
     remarks = list(found.dialect)
     answers = len(found.outcomes)
@@ -217,6 +221,10 @@ def _remarks(
         remarks.append(wording.repeating_rows(len(repeating), *repeating[0]))
     if measured.changed:
         remarks.append(wording.changed_answers(measured.changed, measured.repeated))
+    same = [pair for pair in found.repeats if pair[0].answer == pair[1].answer and None not in (p.score for p in pair)]
+    varying = [(first.score, second.score) for first, second in same if first.score != second.score]
+    if varying:
+        remarks.append(wording.varying_metric(metric, varying, len(same)))
     return remarks
 
 

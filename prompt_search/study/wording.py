@@ -269,6 +269,16 @@ def go(test_rows: int, detectable: float, room: float | None, scores: str) -> st
     return f"Go: {scores}; {gain}, and there are {_numbers.counted(test_rows, 'test row')}: {_power(detectable)}."
 
 
+def varying_metric(metric: str, scores: Sequence[tuple[float | None, float | None]], asked: int) -> str:
+    """The metric gave another score for the same answer; ``scores`` are the pairs, of so many."""
+    first, second = scores[0]
+    return (
+        f"The metric {metric} gave another score for the same answer to the same row in {len(scores)} of {asked} cases "
+        f"({first:.3g}, then {second:.3g}). A study keeps the first score of an answer; such chance is part of every "
+        "difference between prompts."
+    )
+
+
 def unread(unparsed: int, answers: int, responses: Sequence[str]) -> str:
     """Many answers could not be read; ``responses`` are some of them."""
     shown = ", ".join(quoted(response) if response.strip() else "(empty)" for response in responses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -87,3 +88,18 @@ def stored_scores(storage: str) -> list[Any]:
     """The stored scores of the study."""
     store = ps.open_result(storage, "study")._store
     return list(store.scores.of_study("study").values())
+
+
+def test_preflight_names_a_metric_that_varies(fake: InProcessExecutor) -> None:
+    """Requests that are sent twice show whether the metric gives an answer the same score twice."""
+    fake.answer = truth
+    found = study(fake, metric=moody(random.Random(0))).preflight(ps.Budget(calls=900))
+    (remark,) = [line for line in found.advice if line.startswith("The metric mood gave another score")]
+    assert re.fullmatch(
+        r"The metric mood gave another score for the same answer to the same row in (\d) of \1 cases "
+        r"\([\d.]+, then [\d.]+\)\. A study keeps the first score of an answer; such chance is part of every "
+        r"difference between prompts\.",
+        remark,
+    )
+    steady = study(fake, metric=lambda answer, row: answer == row.target).preflight(ps.Budget(calls=900))
+    assert not any("another score" in line for line in steady.advice)
