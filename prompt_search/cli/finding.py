@@ -62,7 +62,7 @@ def place_of(spec: str | None, storage: str | None) -> Place:
 
 
 def found_storage() -> str:
-    """The storage of this folder: the default one, or else the only SQLite file that holds studies.
+    """The storage of this folder: the default one if it holds studies, or else the only SQLite file that does.
 
     Raises:
         StorageError: there are several.
@@ -70,7 +70,7 @@ def found_storage() -> str:
     from prompt_search.storage.database import holds_studies, sqlite_file
 
     default = sqlite_file(DEFAULT_STORAGE)
-    if default is not None and default.exists():
+    if default is not None and holds_studies(default):
         return DEFAULT_STORAGE
     endings = (".db", ".db3", ".sqlite", ".sqlite3")
     found = [path for path in sorted(Path().iterdir()) if path.suffix in endings and holds_studies(path)]

@@ -15,6 +15,7 @@ from prompt_search.answers.target_kinds import is_number, json_object
 from prompt_search.data.rows import Row, listed, references
 from prompt_search.errors import InputError
 from prompt_search.metrics.base import BuiltInMetric, Score
+from prompt_search.metrics.ranges import SHARE, Range
 
 COMPARISONS: Final = ("auto", "text", "number", "set", "list")
 """How the values of a field can be compared."""
@@ -55,6 +56,7 @@ class Fields(BuiltInMetric):
     """
 
     name: ClassVar[str] = "fields"
+    score_range: ClassVar[Range] = SHARE
     only: Sequence[str] | None = None
     _: KW_ONLY
     compare: Mapping[str, str] | None = None

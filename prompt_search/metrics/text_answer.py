@@ -34,6 +34,8 @@ class TextAnswer(str):
 
 def comparable(answer: Any, row: Row) -> Any:
     """An answer as a metric of a user gets it: text that equals numbers where the row's target is one."""
-    if type(answer) is not str or not any(isinstance(each, (int, float)) for each in references(row.target)):
+    if type(answer) is not str or not any(
+        isinstance(each, (int, float)) for each in references(getattr(row, "target", None))
+    ):
         return answer
     return TextAnswer(answer)

@@ -265,11 +265,10 @@ def sqlite_file(url: str | Path) -> Path | None:
 
 
 def holds_studies(path: Path) -> bool:
-    """Whether an SQLite file is a storage of this package; nothing is written."""
+    """Whether an SQLite file is a storage with a study in it; nothing is written."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            query = "SELECT 1 FROM sqlite_master WHERE name = ?"
-            return connection.execute(query, [schema.studies.name]).fetchone() is not None
+            return connection.execute(f"SELECT 1 FROM {schema.studies.name} LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return False
 

@@ -137,7 +137,7 @@ def advised(
     return Preflight(
         **{field.name: getattr(measured, field.name) for field in fields(measured)},
         decision=decision,
-        answered=answered_rows(shown, plan.data.rows, plan.data.fields, responses),
+        answered=answered_rows(shown, plan.data.rows, plan.prompts.template.row_fields or plan.data.fields, responses),
         advice=tuple(advice),
     )
 

@@ -39,7 +39,7 @@ def assert_score(
         data: the rows.
         at_least: the score to reach.
         model: a `Model` or a model name; default: the model that the prompt was scored on.
-        metric: as for `evaluate`; default: `metrics.exact`.
+        metric: as for `evaluate`; default: as in `Study`.
         answer, rows, storage, budget, executor: as for `evaluate`. With a storage, a test that runs again sends only
             what has changed.
 
@@ -63,7 +63,6 @@ def assert_score(
     score 0.667 (95% interval 0.21 to 0.94) on 3 rows, below 0.9; unparsed 0, failed requests 0, rows without a score 0
       row 1: target 'y', answer 'x'
     """
-    from prompt_search import metrics
     from prompt_search.evaluation.one_prompt.evaluate import evaluate
     from prompt_search.evaluation.one_prompt.guard import Guard
     from prompt_search.evaluation.one_prompt.prompt_run import model_of
@@ -75,7 +74,7 @@ def assert_score(
         data,
         model=model_of(held, model),
         answer=answer,
-        metric=metrics.exact if metric is None else metric,
+        metric=metric,
         rows=rows,
         storage=storage,
         budget=budget,

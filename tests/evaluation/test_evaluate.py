@@ -147,3 +147,15 @@ def test_evaluation_learns_from_its_own_rows(fake: InProcessExecutor) -> None:
     assert fake.count - sent == len(DATA)
     assert learned.prompt.answer is not None
     assert len(learned.prompt.answer["weights"]) == 2
+
+
+def test_json_answers_are_compared_by_field_where_targets_are_json_text(fake: InProcessExecutor) -> None:
+    """Without a metric, evaluate takes the one that a study would take, whose scores keep to their range."""
+    orders = [{"mail": f"mail {i}", "order": '{"item": "desk", "count": 2}'} for i in range(6)]
+    form = ps.Json({"type": "object"})
+    prompt = ps.Prompt(source="{{ row.mail }}", answer=form.to_dict(), parameters={"max_tokens": 32})
+    fake.answer = lambda body: json.dumps({"item": "desk", "count": 2 + ("mail 3" in prompt_of(body))})
+    found = ps.evaluate(prompt, ps.Dataset(orders, target="order"), model=fake.model(), executor=fake)
+    assert found.metric == "fields"
+    assert found.scores == [1.0, 1.0, 1.0, 0.5, 1.0, 1.0]
+    assert found.interval[1] <= 1

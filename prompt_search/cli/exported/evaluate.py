@@ -41,7 +41,19 @@ if TYPE_CHECKING:
     from prompt_search.prompts.prompt import Prompt
     from prompt_search.results.evaluation import Evaluation
 
-METRICS = ("exact", "includes", "numeric", "token_f1", "bleu", "chrf", "macro_f1", "matthews", "kappa", "corpus_bleu")
+METRICS = (
+    "exact",
+    "includes",
+    "numeric",
+    "token_f1",
+    "bleu",
+    "chrf",
+    "fields",
+    "macro_f1",
+    "matthews",
+    "kappa",
+    "corpus_bleu",
+)
 """Names of the metrics of `prompt_search.metrics` that need no settings."""
 
 commands = typer.Typer()
@@ -58,7 +70,12 @@ def evaluate(
         str | None,
         typer.Option("--target", help="Target column; default: the column of the labels, or the only one left."),
     ] = None,
-    metric: Annotated[str, typer.Option("--metric", help=f"One of {', '.join(METRICS)}.")] = "exact",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric", help=f"One of {', '.join(METRICS)}; default: exact, or fields for answers and targets in JSON."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="File to write the rows to: .csv, .json, .jsonl, .parquet or .md."),
@@ -88,7 +105,7 @@ def evaluate(
 
     check_output(output, data)
     exported = Prompt.read(prompt)
-    chosen = _metric(metric)
+    chosen = None if metric is None else _metric(metric)
     rows = _labelled(exported, data, target, limit)
     given = Overrides(model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header)
     asked = asked_model(exported, given)

@@ -14,12 +14,13 @@ from prompt_search.answers.json_form import Json
 from prompt_search.answers.label import Label
 from prompt_search.answers.number import Number
 from prompt_search.answers.regex import Regex
-from prompt_search.answers.target_kinds import json_object, target_kind
+from prompt_search.answers.target_kinds import json_object
 from prompt_search.answers.text import Text
 from prompt_search.data.dataset import Dataset
 from prompt_search.data.rows import listed, references
 from prompt_search.errors import StudyError
 from prompt_search.metrics.base import BuiltInMetric, Metric
+from prompt_search.metrics.default import default_metric
 from prompt_search.prompts.factors import Options
 from prompt_search.study.arguments.names import named
 
@@ -111,13 +112,7 @@ def metric_of(given: Metric | MetricName | None, answer: Answer | Options | None
     """
     if given is None:
         forms = answer.values if isinstance(answer, Options) else (answer,)
-        as_text = any(isinstance(row.target, str) for row in data.rows)
-        read_json = as_text and any(isinstance(form, Json) for form in forms)
-        return (
-            metrics.fields
-            if read_json and target_kind([row.target for row in data.rows]) == "JSON objects"
-            else metrics.exact
-        )
+        return default_metric(forms, data)
     metric: Metric = _metric_named(given) if isinstance(given, str) else given
     _check_takes_two(metric)
     if isinstance(metric, metrics.Fields):
