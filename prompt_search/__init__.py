@@ -99,6 +99,7 @@ _HOMES = {
     "PromptSearchError": "errors",
     "Regex": "answers",
     "Request": "llm.messages",
+    "Range": "metrics",
     "RequestRefused": "errors",
     "Response": "llm.messages",
     "Result": "report.result",

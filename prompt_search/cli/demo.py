@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEMO_CALLS = 300
 """Number of calls of a demo run."""
 
-DEMO_SEED = 1
+DEMO_SEED = 0
 """Seed of a demo run."""
 
 DEMO_STORAGE = "sqlite:///prompt_search_demo.db"

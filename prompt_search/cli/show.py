@@ -144,8 +144,9 @@ def list_studies(
     with opened_storage(place_of(where, storage).storage) as store:
         from prompt_search.report.result import Result
 
-        names = [name for name in store.study_names() if store.has_answers(name)]
-        if not names:
+        every = store.study_names()
+        names = [name for name in every if store.has_answers(name)]
+        if every and not names:
             typer.echo("no study has an answer yet")
         for name in names:
             try:

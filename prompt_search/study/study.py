@@ -143,8 +143,6 @@ class Study(PlanAttributes):
         Raises:
             InputError: an unknown choice or option, or a prompt that does not fit the data.
         """
-        if isinstance(choices, str):
-            raise StudyError("the first argument of enqueue is a dict of choices; give a text as prompt=...")
         if (choices is None) == (prompt is None):
             raise StudyError("enqueue takes either choices or a whole prompt=; give one of them")
         if not isinstance(choices, Mapping | None):

@@ -43,6 +43,6 @@ def test_demo_prints_the_result_and_writes_a_report(
 def test_demo_study_is_the_package_s_own() -> None:
     """The demo searches the template `classify` on 288 messages with 6 intents, by the embedded model."""
     study = demo.demo_study()
-    assert (study.name, study.seed, len(study.data), len(study.data.labels)) == ("demo", 1, 288, 6)
+    assert (study.name, study.seed, len(study.data), len(study.data.labels)) == ("demo", 0, 288, 6)
     assert [model.is_local for model in study.models] == [True]
     assert [answer.name for answer in study.answers] == ["label", "label_logprobs", "label_logprobs_calibrated"]

@@ -130,7 +130,7 @@ def test_interrupted_command_resumes(folder: Path, command: Callable[..., Ran], 
         (("best.txt", "new.csv"), "best.txt: a prompt is read from .j2 or .json, got '.txt'"),
         (
             ("best.json", "other.csv"),
-            "other.csv line 2: the row lacks the field 'text' of the prompt; ",
+            "other.csv line 2: best.json line 1: the row has no field 'text', which the prompt shows; it has: words",
         ),
         (("bare.json", "new.csv"), "the prompt 'bare.json' names no model; give model=, such as"),
     ],

@@ -269,7 +269,7 @@ def test_run_reuses_the_responses_of_its_preflight(
     before = server.count
     command(*RUN)
     assert server.count > before
-    assert len(server.repeated) == 2  # the preflight itself sent these twice
+    assert len(server.repeated) == 1  # the preflight itself sent it twice
 
 
 def test_estimate_and_dry_run_send_nothing(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:

@@ -80,7 +80,10 @@ def test_rows_come_in_every_shape(fake: InProcessExecutor, tmp_path: Path, kind:
 def test_target_of_a_data_set_is_not_shown(fake: InProcessExecutor) -> None:
     """A prompt that would show the target of a data set is refused."""
     data = ps.Dataset(pd.DataFrame({"text": ["nice"], "label": ["good"]}), target="label")
-    with pytest.raises(ps.InputError, match=r"data row 0: the row lacks the field 'label' of the prompt"):
+    with pytest.raises(
+        ps.InputError,
+        match=r"data row 0: prompt line 1: the row has no field 'label', which the prompt shows; it has: text",
+    ):
         ps.Prompt(source="{{ row.label }}").ask_many(data, model=fake.model(), executor=fake)
 
 
@@ -194,7 +197,7 @@ def test_twins_work_on_a_running_loop(fake: InProcessExecutor, storage: str) -> 
     [
         (
             [{"text": "nice"}, {"words": "?"}],
-            r"^rows row 1: the row lacks the field 'text' of the prompt; the row has words$",
+            r"^rows row 1: prompt line 1: the row has no field 'text', which the prompt shows; it has: words$",
         ),
         ({"text": "nice"}, r"ask_many takes several rows, got one; give a list of rows, or call ask\(row\)"),
         (["nice"], r"a row must be a dictionary of its fields, not str; give one such as"),

@@ -122,7 +122,7 @@ def test_lease_ends_before_the_storage_is_closed(
 
 def test_prompt_that_does_not_fit_the_data_is_told(fake: InProcessExecutor) -> None:
     """A field that the rows lack is an error before any call."""
-    with pytest.raises(TemplateError, match="undefined variable"):
+    with pytest.raises(TemplateError, match="line 1: the rows have no field 'word'; they have text"):
         ps.evaluate(ps.Prompt(source="{{ row.word }}"), DATA, model=fake.model(), executor=fake)
     assert fake.count == 0
 

@@ -383,7 +383,9 @@ def test_broken_metric_ends_the_run(fake: InProcessExecutor, metric: Callable[[A
 
 def test_row_that_a_prompt_cannot_render_ends_the_run(fake: InProcessExecutor) -> None:
     """A missing field is an error of the template, not of a request."""
-    with pytest.raises(TemplateError, match="undefined variable"):
+    with pytest.raises(
+        TemplateError, match="line 1: the row has no field 'nothing', which the prompt shows; it has: text"
+    ):
         Setting(fake).run((prepared(fake.model(), "{{ row.nothing }}"), 0))
     assert fake.count == 0
 

@@ -764,7 +764,9 @@ def test_budget_that_ends_during_retries(httpserver: HTTPServer, waits: list[flo
         left.pop()
 
     response = complete(model_at(httpserver), waits, on_attempt=take)
-    assert (response.error, response.attempts) == ("budget: 1 call is used", 1)
+    url = httpserver.url_for("/v1")
+    assert response.error == f"budget: 1 call is used; the last attempt: {url} answered 500 for tiny: busy"
+    assert response.attempts == 1
     assert len(httpserver.log) == 1
 
 

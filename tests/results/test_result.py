@@ -346,7 +346,7 @@ def test_mirrored_optuna_study_can_be_loaded(result: ps.Result) -> None:
     """Optuna's own tools find the trials with their estimates and choices."""
     mirrored = result.optuna_study
     assert len(mirrored.trials) == len(result.trials_df())
-    assert mirrored.trials[0].params == {"instruction": "0 plain", "cue": "0"}
+    assert mirrored.trials[0].params == {"instruction": "0 plain", "cue": "0 (empty)"}
     assert mirrored.best_trial.params["instruction"].startswith("1 brackets script")
 
 
@@ -390,10 +390,10 @@ def test_comparison_that_shows_nothing_says_what_it_could_have_shown(fake: InPro
     fake.answer = lambda body: ["positive", "negative"][zlib.crc32(prompt_of(body).encode()) % 2]
     result = study(fake).run(200)
     assert (result.verdict, result.best_trial > 0) == ("not shown", True)
-    assert result.headline.splitlines()[0].endswith(
+    assert (
         f"; with this many test rows a true difference of {result.verdict.detectable:.2f} would be detected with 80% "
-        f"power."
-    )
+        "power. Always answering "
+    ) in result.headline.splitlines()[0]
     assert 0.2 < result.verdict.detectable < 1
 
 

@@ -226,7 +226,7 @@ def test_long_thought_gets_more_room() -> None:
     """A model that thinks for more than the first room is given more, until its answers end."""
     with served(openai_reasoning(thought=1500)) as server:
         result = study(server, answer=FORMS["words"]).run(CALLS)
-        assert result.best.parameters == {"max_completion_tokens": 16384}
+        assert result.best.parameters["max_completion_tokens"] in (4096, 16384)
         assert result.samples_df()["finish_reason"].eq("length").sum() <= 4
         assert result.calls_df()["reasoning_tokens"].max() <= 1500
         assert result.verdict.rows >= 10

@@ -232,7 +232,10 @@ def test_evaluated_prompt_is_checked_against_the_data(fake: InProcessExecutor, s
     if "{{" in source:
         with pytest.raises(TemplateError) as caught:
             prompt.messages({"text": "x"})
-        assert str(caught.value) == f"prompt {said}"
+        of_row = said.replace(
+            "s have no field 'txet'; they have", " has no field 'txet', which the prompt shows; it has:"
+        )
+        assert str(caught.value) == f"prompt {of_row}"
 
 
 def test_enqueue_takes_one_thing(fake: InProcessExecutor) -> None:

@@ -58,7 +58,7 @@ def values_of_labels(words: str, labels: tuple[str, ...]) -> tuple[int, int, dic
     """Where a folded text gives values to several labels, and the value of each; None where it does not.
 
     >>> values_of_labels('{"positive": 0.1, "negative": 0.9}', ("positive", "negative"))
-    (2, 32, {'positive': '0.1', 'negative': '0.9'})
+    (2, 33, {'positive': '0.1', 'negative': '0.9'})
     """
     pattern, groups = mention(labels)
     given: dict[str, str] = {}

@@ -150,7 +150,21 @@ def stated_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
 def is_taken_back(text: str, label: str, labels: tuple[str, ...]) -> bool:
     """Whether a text that states a label corrects itself and names another one."""
     words = folded(text[:3000])
-    return TAKEN_BACK.search(words) is not None and any(other != label for other in mentioned(words, labels))
+    if all(other == label for other in mentioned(words, labels)):
+        return False
+    return any(takes_back(found, label, labels) for found in TAKEN_BACK.finditer(words))
+
+
+def takes_back(correction: re.Match[str], label: str, labels: tuple[str, ...]) -> bool:
+    """Whether words of a correction are about the label: that another one is wrong confirms it, and that another one
+    is right does not."""
+    pattern, groups = mention(labels)
+    place = correction.start()
+    before = list(pattern.finditer(correction.string, max(0, place - 25), place))
+    of_another = bool(before) and groups[before[-1].lastgroup or ""] != label
+    if correction.group().startswith(("wrong", "incorrect", "mistaken")):
+        return not of_another
+    return of_another or not correction.group().startswith(("is ", "be "))
 
 
 def whole_words_in(text: str) -> bool:
@@ -182,21 +196,22 @@ def label_of_text(labels: tuple[str, ...]) -> dict[str, str]:
 
 def marked_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
     """The label after the last marker that one follows, and whether what is said there leaves a doubt."""
-    end, denied = len(text), False
+    end = len(text)
+    denied: set[str] = set()
     for marker in reversed(list(MARKER.finditer(text))[-LAST_MARKERS:]):
         said = text[marker.end() : min(end, marker.end() + 1000)]
         stands_alone, end = marker.group()[-1] in "#{>", marker.start()
         label = leading(said, labels)
         if label is not None:
             said = text[marker.end() : marker.end() + 3000]
-            return label, denied or (not stands_alone and is_doubted(said, label, labels))
+            return label, label in denied or (not stands_alone and is_doubted(said, label, labels))
         line = folded(said.strip().split("\n", 1)[0])
         found = mentioned(line, labels)
         clear = {label for label in found if not is_short(label)} or set(short_stated(line, labels))
         if len(clear) == 1:
             label = clear.pop()
-            return label, denied or found.get(label, False) or is_taken_back(said, label, labels)
-        denied = denied or bool(negations(line, labels))
+            return label, label in denied or found.get(label, False) or is_taken_back(said, label, labels)
+        denied |= {label for label, _, _ in negations(line, labels)}
     return None, False
 
 

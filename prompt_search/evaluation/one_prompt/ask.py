@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prompt_search.answers import Text, Unparsed
 from prompt_search.budget import Spending
 from prompt_search.data.origin import Origin
-from prompt_search.data.rows import Row, listed
+from prompt_search.data.rows import Row
 from prompt_search.data.unlabelled import GIVEN, UnlabelledRows, one_row, rows_of
 from prompt_search.errors import BudgetExceeded, InputError, RequestRefused, RunError, TemplateError
 from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, PromptRun, model_of, prepared_prompt, prompt_run
@@ -129,7 +128,7 @@ class _Questions:
             try:
                 prepared.prompt.render(row.fields)
             except TemplateError as error:
-                raise InputError(f"{given.place(place)}: {_unfit(error)}; the row has {listed(row)}") from None
+                raise InputError(f"{given.place(place)}: {error}") from None
         return cls(prepared=prepared, model=model, given=given, options=options)
 
     def opened(self) -> AbstractContextManager[PromptRun]:
@@ -203,9 +202,3 @@ class _Questions:
             unsent=unsent,
             index=self.given.index,
         )
-
-
-def _unfit(error: TemplateError) -> str:
-    """Why a prompt does not fit a row."""
-    missing = re.search(r"Row object' has no attribute '(.+?)'", str(error))
-    return f"the row lacks the field {missing[1]!r} of the prompt" if missing else str(error)

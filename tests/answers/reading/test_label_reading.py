@@ -202,9 +202,9 @@ def test_an_invisible_label_is_refused() -> None:
 
 
 def test_a_first_line_counts_more_than_an_example_after_it() -> None:
-    """A model that goes on with another example has answered in its first line; the contradiction is counted."""
+    """A model that goes on with another example has answered in its first line."""
     text = "negative\n\nText: lovely\nLabel: positive"
-    assert read_label(text, SENTIMENT) == ("negative", True)
+    assert read_label(text, SENTIMENT) == ("negative", False)
     assert read_label("negative\n\nLabel: negative", SENTIMENT) == ("negative", False)
     assert read_label("Negative?\nNo. Label: positive", SENTIMENT) == ("positive", False)
 
