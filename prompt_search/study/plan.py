@@ -125,7 +125,6 @@ class StudyPlan:
         answers: list[Answer] = options_of(settings.answer if settings.answer is not None else default_answer(data))
         request = checked_request(settings.request or {})
         metrics.check(settings.metric, [*data.fields, data.target])
-        check_labels(answers, settings.metric, data)
         splits = data.splits(settings.test, settings.seed)
         known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
         template = settings.template.with_context({**known, **(settings.context or {})})
@@ -150,6 +149,7 @@ class StudyPlan:
                 settings=settings_factors(settings.answer, answers, settings.model, models, request),
             ),
         )
+        check_labels(answers, settings.metric, data)
         for each in enqueued:
             plan = plan.with_enqueued(each)
         return plan

@@ -172,7 +172,7 @@ TRIED: dict[str, tuple[Callable[[], object], str]] = {
         r"a list or dict of options, .*write ps.choice\(\['a', 'b'\]\)",
     ),
     "choice of one text": (lambda: ps.choice("gpt"), r"got 'gpt'; write ps.choice\(\['gpt'\]\)"),
-    "enqueue a text": (lambda: study().enqueue(TEXTS[1]), "write enqueue\(prompt=\.\.\.\) for a whole prompt"),
+    "enqueue a text": (lambda: study().enqueue(TEXTS[1]), r"write enqueue\(prompt=\.\.\.\) for a whole prompt"),
     "space without labels": (
         lambda: ps.Template("{{ labels | join }} {{ row.text }}").space(),
         r"labels come from the data of a study: study.space\(\), or template.with_context",

@@ -90,7 +90,7 @@ def test_rescoring_refuses_another_study(fake: InProcessExecutor, storage: str) 
     """Another template has other candidates, and a name that is not stored has none; neither leaves anything."""
     fake.answer = truth
     study(fake, storage).run(100)
-    with pytest.raises(StudyError, match="cannot be rescored, because its candidates differ: template was"):
+    with pytest.raises(StudyError, match="cannot be rescored, because its candidates differ: template line 5 was"):
         study(fake, storage, template=ps.Template(SOURCE + "!")).rescore()
     with pytest.raises(StudyError, match="there is no study 'other'"):
         study(fake, storage).rescore("other")

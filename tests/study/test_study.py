@@ -576,12 +576,11 @@ def test_limit_that_left_no_test_is_named(fake: InProcessExecutor, budget: ps.Bu
 
 
 def test_study_in_which_every_request_failed_says_so(fake: InProcessExecutor) -> None:
-    """Where nothing was answered, the failures are the reason, not the budget that they used up."""
+    """Where nothing was answered, a run ends as an error with the failures, not for the budget that they used up."""
     fake.answer = failure(400, "no such thing")
-    result = study(fake).run(5)
-    line = result.headline.splitlines()[0]
-    assert line.startswith("study: There is no verdict, because all 3 requests failed, the first with: bad_request: ")
-    assert line.endswith("no such thing; fix the cause, then run it again with retry_errors=True.")
+    with pytest.raises(RequestRefused) as caught:
+        study(fake).run(5)
+    assert str(caught.value).startswith("no request was answered, 3 failed, the last with bad_request: ")
 
 
 @settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
