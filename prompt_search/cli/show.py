@@ -170,4 +170,7 @@ def export(
     """Write the winner's prompt to a file, as it was scored."""
     with opened_study(name, storage) as (result, place):
         wanted = checked_trial(result, place.trial if trial is None else trial)
-        typer.echo(f"wrote {result.prompt(wanted).export(output)}")
+        written = result.prompt(wanted).export(output)
+        typer.echo(f"wrote {written}")
+        if written.suffix == ".txt":
+            typer.echo("a .txt is for reading: fields stand in it as {{ row.field }}; programs take .json, .j2 or .py")

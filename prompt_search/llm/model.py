@@ -259,5 +259,7 @@ def known_secrets(models: Iterable[Model] = ()) -> tuple[str, ...]:
     for url in {os.environ.get("OPENAI_BASE_URL", "").strip(), *(model.base_url or "" for model in remote)}:
         with suppress(ValueError):  # in a text that is no URL a password cannot be told from the rest
             secrets += secrets_in(url)
-    secrets += [secret for model in remote for secret in model_secrets(model)]
+    for model in remote:
+        with suppress(InputError):  # a model without an address has sent nothing
+            secrets += model_secrets(model)
     return tuple(secrets)

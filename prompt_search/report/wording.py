@@ -158,8 +158,8 @@ def advice(finished: bool, verdict: Verdict, winner: int) -> str:
     return {
         "better": f"Ship the winner, trial {winner}: {verdict_sentence(verdict, 'it', DEFAULT_PROMPT)}.",
         "worse": f"Keep {DEFAULT_PROMPT}: the winner, trial {winner}, is worse on test rows.",
-        "not shown": f"{verdict_sentence(verdict, f'The winner, trial {winner},', DEFAULT_PROMPT)}: ship it only if "
-        "its cost does not matter, or compare both on more test rows.",
+        "not shown": f"{verdict_sentence(verdict, f'The winner, trial {winner},', DEFAULT_PROMPT)}: keep the "
+        "default, or compare both on more test rows.",
     }[verdict]
 
 

@@ -153,7 +153,7 @@ def test_guard_has_exit_codes(folder: Path, command: Callable[..., Ran], min_sco
     ran = command("evaluate", "best.json", "rows.csv", "--min-score", min_score)
     assert (ran.code, ran.err) == (code, "target column: label\n")
     assert ran.out.splitlines()[-1] == (
-        f"score 0.750 (95% interval 0.30 to 0.95) on 4 rows, {said}; unparsed 1, failed requests 0, "
+        f"score 0.750 (metric exact, 95% interval 0.30 to 0.95) on 4 rows, {said}; unparsed 1, failed requests 0, "
         "rows without a score 0"
     )
     assert "who knows" in ran.out

@@ -40,7 +40,7 @@ def test_assertion_names_score_interval_and_failing_rows(fake: InProcessExecutor
         assert_score(PROMPT, DATA, at_least=0.8, model=fake.model(), executor=fake)
     head, *rows = str(failed.value).split("\n  ")
     assert head == (
-        "score 0.400 (95% interval 0.12 to 0.77) on 5 rows, below 0.8; unparsed 1, failed requests 1, "
+        "score 0.400 (metric exact, 95% interval 0.12 to 0.77) on 5 rows, below 0.8; unparsed 1, failed requests 1, "
         "rows without a score 0"
     )
     assert rows[0].startswith("row 4: target 'bad', request failed: context_length: ")

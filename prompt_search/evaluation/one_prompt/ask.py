@@ -142,6 +142,7 @@ class _Questions:
             storage=self.options["storage"],
             max_concurrency=self.options["max_concurrency"],
             executor=self.options["executor"],
+            ends_unread=False,  # an answer that cannot be read is a line of the table
         )
 
     async def ask(self, run: PromptRun) -> None:

@@ -53,10 +53,10 @@ class Guard:
 
     @property
     def line(self) -> str:
-        """The outcome in one line: score, interval, rows and failures."""
+        """The outcome in one line: score, metric, interval, rows and failures."""
         found = self.evaluation
         return (
-            f"score {number(found.score)} (95% interval {interval(*found.interval)}) on "
+            f"score {number(found.score)} (metric {found.metric}, 95% interval {interval(*found.interval)}) on "
             f"{counted(len(found.scores), 'row')}{self._said}; unparsed {found.unparsed:,}, "
             f"failed requests {found.errors:,}, rows without a score {self.missing:,}"
         )

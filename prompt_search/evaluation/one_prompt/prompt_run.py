@@ -76,9 +76,11 @@ def prompt_run(
     storage: str | Path | None,
     max_concurrency: int,
     executor: AnyExecutor | None,
+    ends_unread: bool = True,
 ) -> Iterator[PromptRun]:
     """A run of requests of one prompt, as the arguments of `evaluate` say; ``count`` is the number of rows that are
-    asked about. The storage stays open where nothing goes wrong.
+    asked about, and ``ends_unread`` says whether the run ends when no answer can be read. The storage stays open where
+    nothing goes wrong.
 
     Raises:
         InputError: the budget cannot be kept, or the storage cannot be opened.
@@ -99,6 +101,7 @@ def prompt_run(
             owner=lease.owner if lease else None,
             max_concurrency=max_concurrency,
             tracks_price=False,
+            ends_unread=ends_unread,
         )
         yield PromptRun(store=store, name=name, ledger=ledger, settings=settings, model=model, sender=sender)
 
