@@ -59,7 +59,7 @@ def assert_score(
     >>> try:
     ...     assert_score(prompt, data, at_least=0.9, model=fake.model(), executor=fake, answer=ps.Text())
     ... except AssertionError as error:
-    ...     print(str(error).replace("; ", ";\n", 1))
+    ...     print(*str(error).split("; ", 1), sep="\\n")
     score 0.667 (metric exact, 95% interval 0.21 to 0.94) on 3 rows, below 0.9
     unparsed 0, failed requests 0, rows without a score 0
       row 1: target 'y', answer 'x'
