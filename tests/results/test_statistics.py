@@ -193,11 +193,11 @@ def test_power_of_the_exact_test_is_that_of_simulated_ones(rows: int, discordant
 
 
 def test_power_for_other_scores_is_that_of_simulated_comparisons() -> None:
-    """As for right and wrong, with 400 comparisons by permutation of 30 rows."""
+    """As for right and wrong, with 200 comparisons by permutation of 30 rows."""
     generator = np.random.default_rng(0)
-    changes = generator.normal(0.1, 0.2, size=(400, 30))
+    changes = generator.normal(0.1, 0.2, size=(200, 30))
     shown = np.mean([paired_difference([0.0] * 30, change).verdict == "better" for change in changes.tolist()])
-    assert shown == pytest.approx(t_power(30, 0.2, 0.1), abs=3 * math.sqrt(0.25 / 400))
+    assert shown == pytest.approx(t_power(30, 0.2, 0.1), abs=3 * math.sqrt(0.25 / 200))
 
 
 @given(shares.filter(lambda values: len(values) > 11), st.integers(0, 60))

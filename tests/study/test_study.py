@@ -613,7 +613,7 @@ def test_server_never_sees_more_than_any_limit(
         nonlocal tokens, usd
         prompt = prompt_of(body)
         drawn = zlib.crc32(f"{seed} {prompt}".encode())
-        usage = Usage(prompt_tokens=drawn % (len(prompt.encode()) + 1), completion_tokens=drawn % body["max_tokens"])
+        usage = Usage(prompt_tokens=1 + drawn % len(prompt.encode()), completion_tokens=drawn % body["max_tokens"])
         tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
         usd += price.cost(usage)
         counts = {"prompt_tokens": usage.prompt_tokens or 0, "completion_tokens": usage.completion_tokens or 0}
