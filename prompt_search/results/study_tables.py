@@ -131,7 +131,7 @@ class StudyTables:
         if "metric_range" in self.identity:
             with reading(f"the range of the metric of study {self.name!r}"):
                 return Range.from_json(self.identity["metric_range"])
-        return metrics.range_of_built_in(str(self.identity["metric"]))  # stored before ranges were
+        return metrics.range_of_built_in(str(self.identity.get("metric", "")))  # stored before ranges were
 
     @property
     def best_trial(self) -> int:

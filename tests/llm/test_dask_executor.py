@@ -203,7 +203,7 @@ def test_worker_without_a_header_s_variable(server: FakeServer, cluster: Cluster
     """Before anything is sent it is said which worker lacks the variable of a header."""
     with pytest.raises(
         InputError,
-        match=r"worker tcp://\S+ cannot send requests: headers or query name the environment variable NOT_THERE, which is not",
+        match=r"worker tcp://\S+ cannot send requests: headers or query name the environment variable NOT_THERE, which",
     ):
         ask(server.model(headers={"X-Key": "${NOT_THERE}"}), cluster.address)
 
