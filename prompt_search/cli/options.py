@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from prompt_search.budget import Budget
 
 DEFAULT_STORAGE = "sqlite:///prompt_search.db"
 """The storage of a study that names none."""
@@ -73,6 +76,17 @@ StudyName = Annotated[
         )
     ),
 ]
+
+
+def given_budget(
+    calls: int | None, tokens: int | None, usd: float | None, seconds: float | None = None
+) -> Budget | None:
+    """The budget of the command line; None without one."""
+    from prompt_search.budget import Budget
+
+    if calls is tokens is usd is seconds is None:
+        return None
+    return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from prompt_search.cli.options import (
     Tokens,
     Usd,
     Yes,
+    given_budget,
 )
 from prompt_search.cli.space import size_text
 from prompt_search.cli.terminal import (
@@ -239,9 +240,7 @@ def preflight(
 
     The check sends at most 60 calls and uses at most 5% of the budget. A later run reuses its responses.
     """
-    from prompt_search.budget import Budget
-
-    planned = None if calls is tokens is usd is None else Budget(calls=calls, tokens=tokens, usd=usd)
+    planned = given_budget(calls, tokens, usd)
     overrides = Overrides(
         model=model,
         base_url=base_url,
@@ -365,11 +364,10 @@ def check_outcome(verdict: Verdict, score: float, min_score: float | None = None
 
 
 def _budget(calls: int | None, tokens: int | None, usd: float | None, seconds: float | None) -> Budget:
-    from prompt_search.budget import Budget
-
-    if calls is tokens is usd is seconds is None:
+    budget = given_budget(calls, tokens, usd, seconds)
+    if budget is None:
         raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
-    return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
+    return budget
 
 
 def _ask(study: Study, budget: Budget, yes: bool) -> None:

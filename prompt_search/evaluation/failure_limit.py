@@ -37,16 +37,10 @@ class FailureLimit:
     """
 
     def __init__(self, *, answered: bool) -> None:
-        self._answered = self._any_answer = answered
+        self._answered = answered
         self._failures = self._failed = 0
         self._last: tuple[str, Mapping[str, Any]] = "", {}
         self._failing_prompts: set[str] = set()
-
-    def heard(self) -> None:
-        """Note an answer, which may come from the storage: failures before it are not the first any more."""
-        self._answered = self._any_answer = True
-        self._failures = 0
-        self._failing_prompts.clear()
 
     def check(self, response: Response, prompt: str, parameters: Mapping[str, Any]) -> None:
         """Count a response to a prompt, which is given by its source; ``parameters`` are those of its request.
@@ -56,7 +50,6 @@ class FailureLimit:
         """
         self.saw(response, parameters)
         if response.error is None:
-            self.heard()
             return
         self._failures += 1
         self._failing_prompts.add(prompt)
@@ -76,9 +69,14 @@ class FailureLimit:
             )
 
     def saw(self, response: Response, parameters: Mapping[str, Any]) -> None:
-        """Take note of a response that does not end the run: one that was stored, or that the budget cut short."""
+        """Take note of a response that does not end the run: one that was stored, or that the budget cut short.
+
+        After an answer, a stored one too, failures before it are not the first any more.
+        """
         if response.error is None:
-            self.heard()
+            self._answered = True
+            self._failures = 0
+            self._failing_prompts.clear()
         else:
             self._failed += 1
             self._last = response.error, parameters
@@ -89,7 +87,7 @@ class FailureLimit:
         Raises:
             RequestRefused: with the last error.
         """
-        if self._failed and not self._any_answer:
+        if self._failed and not self._answered:
             error, parameters = self._last
             raise RequestRefused(
                 f"no request was answered, {self._failed} failed, the last with {error}; "

@@ -13,7 +13,6 @@ from prompt_search.cli.exported.options import (
     PromptModel,
     asked_model,
     check_output,
-    given_budget,
 )
 from prompt_search.cli.exported.target import found_target
 from prompt_search.cli.options import (
@@ -30,6 +29,7 @@ from prompt_search.cli.options import (
     Seconds,
     Tokens,
     Usd,
+    given_budget,
 )
 from prompt_search.cli.run import resumable
 from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, print_view

@@ -13,7 +13,6 @@ from prompt_search.cli.terminal import hide_keys
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
-    from prompt_search.budget import Budget
     from prompt_search.llm.model import Model
     from prompt_search.prompts.prompt import Prompt
 
@@ -46,15 +45,6 @@ def asked_model(prompt: Prompt, given: Overrides) -> Model:
     if model.is_local and model.gguf == model.name:
         fetch_embedded_model()
     return model
-
-
-def given_budget(calls: int | None, tokens: int | None, usd: float | None, seconds: float | None) -> Budget | None:
-    """The budget of the command line; None without one."""
-    from prompt_search.budget import Budget
-
-    if calls is tokens is usd is seconds is None:
-        return None
-    return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
 
 
 def check_output(output: Path | None, source: Path) -> None:

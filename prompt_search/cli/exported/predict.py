@@ -15,7 +15,6 @@ from prompt_search.cli.exported.options import (
     PromptModel,
     asked_model,
     check_output,
-    given_budget,
 )
 from prompt_search.cli.options import (
     DEFAULT_STORAGE,
@@ -31,6 +30,7 @@ from prompt_search.cli.options import (
     Seconds,
     Tokens,
     Usd,
+    given_budget,
 )
 from prompt_search.cli.run import resumable
 from prompt_search.cli.terminal import FAILED, print_view
