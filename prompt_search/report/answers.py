@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from prompt_search.answers.target_kinds import json_object
 from prompt_search.report import wording
 from prompt_search.results.breakdowns import FAILED, UNPARSED
 from prompt_search.results.frames import answer_text
 from prompt_search.results.lines import titles
 from prompt_search.results.shown.failures import failures_frame, given_text, row_texts
-from prompt_search.results.shown.fields import fields_frame, json_object, wrong_fields
+from prompt_search.results.shown.fields import fields_frame, wrong_fields
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Column, View
 

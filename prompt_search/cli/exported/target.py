@@ -34,18 +34,7 @@ def found_target(prompt: Prompt, columns: Mapping[str, Sequence[Any]], file: str
 
 def _fields_of(prompt: Prompt) -> set[str]:
     """The fields of the row that a prompt names."""
-    from jinja2 import nodes
-
     from prompt_search.prompts.environment import environment
+    from prompt_search.prompts.static_checks import row_fields_used
 
-    ast = environment().parse(prompt.source)
-    of_row = [
-        node
-        for node in ast.find_all((nodes.Getattr, nodes.Getitem))
-        if isinstance(node, (nodes.Getattr, nodes.Getitem))
-        and isinstance(node.node, nodes.Name)
-        and node.node.name == "row"
-    ]
-    names = {node.attr for node in of_row if isinstance(node, nodes.Getattr)}
-    keys = [node.arg for node in of_row if isinstance(node, nodes.Getitem)]
-    return names | {str(key.value) for key in keys if isinstance(key, nodes.Const)}
+    return {name for _, name, _ in row_fields_used(environment().parse(prompt.source))}

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
+from prompt_search.answers.target_kinds import json_object
 from prompt_search.results.frames import answer_text, frame_of
 
 FIELD_COLUMNS = ("field", "rows", "right", "share", "wrong_answer", "wrong_target")
-
-
-def json_object(value: Any) -> Mapping[str, Any] | None:
-    """A JSON object, given as such or as its text; None for anything else."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return None
-    return value if isinstance(value, Mapping) else None
 
 
 def by_field(target: Any, answer: Any) -> dict[str, tuple[Any, Any]]:
