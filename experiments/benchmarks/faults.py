@@ -42,6 +42,7 @@ SOURCE = """{{ choice("instruction", instructions) }}
 {% if flag("list_labels") %}Labels: {{ labels | join(", ") }}{% endif %}
 {{ row.text }}
 {{ choice("cue", ["Label:", "Answer:", "Category:"]) }}"""
+CANDIDATES = 12 * 2 * 3
 
 
 def data(rows: int) -> ps.Dataset:
@@ -89,8 +90,7 @@ class Run:
         started = time.perf_counter()
         with FakeServer(truth, latency=LATENCY_S, faults=faults, dialect=dialect) as server:
             self.study = study(server, rows, storage, concurrency)
-            # Retries count as calls: a budget that binds would leave the faulty run with fewer requests.
-            self.result = self.study.run(ps.Budget(calls=20 * calls))
+            self.result = self.study.run(ps.Budget(calls=calls))
             self.server = server
         self.seconds = time.perf_counter() - started
         self.calls: pd.DataFrame = self.result.calls_df()
@@ -142,10 +142,12 @@ def main() -> int:
     parser.add_argument("--dialect", default="openai")
     given = parser.parse_args()
     rows = data(given.rows)
+    # Retries count as calls: a budget that binds would leave the faulty run with fewer requests.
+    budget = 20 * max(given.calls, CANDIDATES * given.rows)
     with tempfile.TemporaryDirectory() as folder:
         runs: dict[str, Run] = {
             name: Run(
-                faults, rows, given.calls, given.concurrency, f"sqlite:///{Path(folder) / name}.db", given.dialect
+                faults, rows, budget, given.concurrency, f"sqlite:///{Path(folder) / name}.db", given.dialect
             )
             for name, faults in (("without", None), ("with", FAULTS))
         }
