@@ -39,8 +39,7 @@ class StudyTables:
     Args:
         store: the opened storage that holds it.
         study: the study's name.
-        version: the number of the result, as a study that was run with several budgets has several; default: the
-            last finished one.
+        version: the number of the result; default: the last finished one.
 
     Raises:
         StudyError: there is no such study or version.

@@ -74,6 +74,14 @@ samples = sql.Table(
     sql.Column("key", sql.String(64), nullable=False),
     sql.Column("record", sql.Text, nullable=False),
 )
+decisions = sql.Table(
+    "prompt_search_decisions",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("version", sql.Integer, primary_key=True),
+    sql.Column("number", sql.Integer, primary_key=True),
+    sql.Column("record", sql.Text, nullable=False),
+)
 scores = sql.Table(
     "prompt_search_scores",
     metadata,
@@ -109,7 +117,7 @@ claims = sql.Table(
     sql.Column("owner", sql.String(32), nullable=False, index=True),
 )
 
-STUDY_TABLES = (calls, trials, samples, scores, versions, studies)
+STUDY_TABLES = (calls, trials, samples, decisions, scores, versions, studies)
 """The tables that hold the rows of one study, by its name."""
 
 _ROWS_AT_ONCE = 5_000

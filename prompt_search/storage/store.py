@@ -14,8 +14,9 @@ from prompt_search.budget import Budget
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.space import SearchSpace
-from prompt_search.storage.budgets import Budgets, OpenedBudget
-from prompt_search.storage.cache import Cache
+from prompt_search.storage.calls.budgets import Budgets, OpenedBudget
+from prompt_search.storage.calls.cache import Cache
+from prompt_search.storage.calls.responses import Responses
 from prompt_search.storage.changes import changes
 from prompt_search.storage.database import Database, shown_url, sqlite_file
 from prompt_search.storage.optuna_mirror import OptunaMirror, OptunaStudy, stored_space
@@ -32,7 +33,6 @@ from prompt_search.storage.records import (
     TrialRecord,
     Version,
 )
-from prompt_search.storage.responses import Responses
 from prompt_search.storage.scores import Scores
 from prompt_search.storage.studies import Studies
 from prompt_search.storage.summary import Summary
@@ -204,8 +204,10 @@ class Store:
     def finished_version(self, study: str, settings: Mapping[str, Any]) -> Version | None:
         return self.versions.finished(study, settings)
 
-    def open_version(self, study: str, settings: Mapping[str, Any], owner: str | None = None) -> Version:
-        return self.versions.open(study, settings, owner)
+    def open_version(
+        self, study: str, settings: Mapping[str, Any], owner: str | None = None, *, keep_decisions: bool = True
+    ) -> Version:
+        return self.versions.open(study, settings, owner, keep_decisions=keep_decisions)
 
     def drop_empty_version(self, version: Version) -> None:
         self.versions.drop_empty(version)

@@ -82,17 +82,31 @@ class Versions:
         found = (each for each in reversed(self.of_study(study)) if each.summary_text and each.settings == wanted)
         return next((each.version for each in found), None)
 
-    def open(self, study: str, settings: Mapping[str, Any], owner: str | None) -> Version:
-        """Begin a version, or begin the unfinished one again; a resumed run writes it again from the responses."""
+    def open(
+        self, study: str, settings: Mapping[str, Any], owner: str | None, *, keep_decisions: bool = True
+    ) -> Version:
+        """Begin a version, or begin the unfinished one again.
+
+        A resumed run writes its trials again from the responses, and keeps the decisions of the search where the
+        settings are the same.
+
+        Args:
+            study: the study's name.
+            settings: what the version is run with.
+            owner: the lease under which it is written.
+            keep_decisions: False drops the decisions of an unfinished version in any case.
+        """
         every = self.of_study(study)
         goes_on = bool(every) and not every[-1].summary_text
         number = every[-1].version.number + (not goes_on) if every else 1
+        same = goes_on and every[-1].settings == json.loads(json_text(settings))
         values = {"settings": json_text(settings), "owner": owner, "created": self._database.clock()}
         versions = schema.versions
         with self._engine.begin() as connection:
             if goes_on:
                 connection.execute(versions.update().where(_is(versions, study, number)).values(**values))
-                for table in (schema.trials, schema.samples):
+                kept = same and keep_decisions
+                for table in (schema.trials, schema.samples, *([] if kept else [schema.decisions])):
                     connection.execute(table.delete().where(_is(table, study, number)))
             else:
                 connection.execute(versions.insert().values(study=study, version=number, **values))
@@ -104,7 +118,9 @@ class Versions:
         scored = sql.select(samples.c.study).where(_is(samples, version.study, version.number)).exists()
         of = sql.and_(_is(versions, version.study, version.number), versions.c.summary.is_(None), ~scored)
         with self._engine.begin() as connection:
-            connection.execute(versions.delete().where(of))
+            if connection.execute(versions.delete().where(of)).rowcount:
+                decisions = schema.decisions
+                connection.execute(decisions.delete().where(_is(decisions, version.study, version.number)))
 
     def save_trials(
         self,
@@ -157,6 +173,25 @@ class Versions:
         update = versions.update().where(of).values(owner=version.owner, **values)
         if not connection.execute(update).rowcount:
             raise taken_over(version.study)
+
+    def decisions(self, version: Version) -> list[str]:
+        """The decisions of the search, in their order, as they were written."""
+        decisions = schema.decisions
+        of = _is(decisions, version.study, version.number)
+        with self._engine.connect() as connection:
+            query = sql.select(decisions.c.record).where(of).order_by(decisions.c.number)
+            return list(connection.execute(query).scalars())
+
+    def save_decision(self, version: Version, number: int, record: str) -> None:
+        """Write a decision of the search.
+
+        Raises:
+            RunError: another process has taken the study over.
+        """
+        values = {"study": version.study, "version": version.number, "number": number, "record": record}
+        with self._engine.begin() as connection:
+            self._take(connection, version, {})
+            connection.execute(schema.decisions.insert().values(**values))
 
     def trials(self, version: Version) -> list[TrialRecord]:
         """The trials of a version, in the order of their numbers."""

@@ -14,15 +14,17 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
 from prompt_search.report.result import Result
+from prompt_search.search.deciding.decisions import Journal
 from prompt_search.search.optuna_adapter import proposals, stops
 from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
-from prompt_search.storage.budgets import OpenedBudget
+from prompt_search.storage.calls.budgets import OpenedBudget
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.records import Version
 from prompt_search.storage.store import Store
 from prompt_search.storage.versions import taken_over
+from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
 from prompt_search.study.snapshot import ProgressReporter, Snapshot
 from prompt_search.study.watching.progress import in_notebook
@@ -59,7 +61,8 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
         version = None if options.retry_errors else store.finished_version(plan.name, settings)
         if version is None:
             opened_budget = store.open_budget(plan.name, budget)
-            version = store.open_version(plan.name, settings, lease.owner if lease else None)
+            owner = lease.owner if lease else None
+            version = store.open_version(plan.name, settings, owner, keep_decisions=not options.retry_errors)
             try:
                 _Run(plan, store, version, budget, opened_budget, options).run(lease)
             except BaseException:
@@ -94,6 +97,7 @@ def new_race(
     budget: CallBudget,
     on_round: Callable[[Race], None],
     max_trials: int | None = None,
+    journal: Journal | None = None,
 ) -> Race:
     """A race over a study's candidates, on rows in their common order."""
     settings, prompts = plan.settings, plan.prompts
@@ -111,6 +115,7 @@ def new_race(
         evaluator=evaluator,
         budget=budget,
         on_round=on_round,
+        journal=journal,
     )
 
 
@@ -128,6 +133,7 @@ class _Run:
     ) -> None:
         self._plan = plan
         self._store = store
+        self._version = version
         self._opened_budget = opened_budget
         self._options = options
         self._ledger = Ledger(
@@ -177,6 +183,7 @@ class _Run:
                 budget,
                 self._recorder.on_round,
                 self._options.n_trials,
+                None if self._store.in_memory else StoredJournal(self._store.versions, self._version),
             )
             winner = await race.run()
             if self._ledger.stopped is None:

@@ -8,7 +8,7 @@ from prompt_search.budget import Budget, Spending
 from prompt_search.budget.spending import NOTHING
 from prompt_search.errors import InputError, StorageError
 from prompt_search.llm.messages import Response
-from prompt_search.storage.budgets import OpenedBudget
+from prompt_search.storage.calls.budgets import OpenedBudget
 from prompt_search.storage.store import Store
 from tests.storage.examples import damage, keep, request
 
