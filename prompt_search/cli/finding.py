@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prompt_search.results.evaluation import Evaluation
     from prompt_search.storage.store import Store
 
-_STUDY_FILE = re.compile(r"(?P<file>.+\.py(?::[^\W\d]\w*)?)(?::(?P<trial>\d+))?")
+_STUDY_FILE = re.compile(r"(?P<file>.+\.py(?::[^\W\d]\w*)?)(?:@(?P<version>\d+))?(?::(?P<trial>\d+))?")
 _STORAGE = re.compile(r".+\.(?:db|db3|sqlite|sqlite3)|\w+(?:\+\w+)?://.+", re.IGNORECASE)
 
 
@@ -28,12 +28,14 @@ class Place:
 
     Attributes:
         storage: the storage.
-        name: the study's name; None: the only one of the storage. It may end in ``:TRIAL``.
+        name: the study's name; None: the only one of the storage. It may end in ``@VERSION``, ``:TRIAL`` or both.
+        version: number of a result that was named apart from the study.
         trial: number of a trial that was named apart from the study.
     """
 
     storage: str
     name: str | None = None
+    version: int | None = None
     trial: int | None = None
 
 
@@ -41,8 +43,8 @@ def place_of(spec: str | None, storage: str | None) -> Place:
     """The place that a command line names.
 
     Args:
-        spec: ``FILE.py``, ``FILE.py:name``, either with ``:TRIAL``; the path or URL of a storage; ``NAME`` or
-            ``NAME:TRIAL``; None.
+        spec: ``FILE.py``, ``FILE.py:name`` or ``NAME``, each with ``@VERSION``, ``:TRIAL`` or both; the path or URL of
+            a storage; None.
         storage: the storage that an option names; None: that of the study file, else `found_storage`.
 
     Raises:
@@ -54,8 +56,9 @@ def place_of(spec: str | None, storage: str | None) -> Place:
     in_file = _STUDY_FILE.fullmatch(spec or "")
     if in_file:
         study = load_study(in_file["file"])
-        trial = None if in_file["trial"] is None else int(in_file["trial"])
-        return Place(storage=storage or study.storage or DEFAULT_STORAGE, name=study.name, trial=trial)
+        version, trial = (None if in_file[part] is None else int(in_file[part]) for part in ("version", "trial"))
+        url = storage or study.storage or DEFAULT_STORAGE
+        return Place(storage=url, name=study.name, version=version, trial=trial)
     if spec is not None and storage is None and _STORAGE.fullmatch(spec):
         return Place(storage=storage_url(spec))
     return Place(storage=storage or found_storage(), name=spec)
@@ -101,15 +104,15 @@ def opened_study(spec: str | None, storage: str | None) -> Iterator[tuple[Result
     place = place_of(spec, storage)
     with opened_storage(place.storage) as store:
         names = store.study_names()
-        name, trial = _split(place, names)
-        if name is None and len(names) != 1:
+        if place.name is None and len(names) != 1:
             remedy = f"name one of {', '.join(names)}" if names else "run a study first"
             raise StudyError(f"the storage holds {len(names)} studies; {remedy}")
-        store.study(name or names[0])  # an error where there is none, before what takes a second to load
+        found = _split(replace(place, name=place.name or names[0]), names)
+        assert found.name is not None  # it was just set
+        store.study(found.name, found.version)  # an error where there is none, before what takes a second to load
         from prompt_search.report.result import Result
 
-        result = Result(store, name or names[0])
-        yield result, replace(place, name=result.name, trial=trial)
+        yield Result(store, found.name, found.version), found
 
 
 @contextmanager
@@ -142,9 +145,16 @@ def checked_trial(result: Result, trial: int | None) -> int:
     return wanted
 
 
-def _split(place: Place, names: list[str]) -> tuple[str | None, int | None]:
-    """The name of the study and the number of the trial: a name may itself end in a colon and digits."""
-    name, _, trial = (place.name or "").rpartition(":")
-    if place.name is None or place.name in names or name not in names or not trial.isdecimal():
-        return place.name, place.trial
-    return name, int(trial)
+def _split(place: Place, names: list[str]) -> Place:
+    """The place with version and trial apart from the study's name, which may itself end in a colon and digits."""
+    from prompt_search.storage.versions import named_version
+
+    given = place.name or ""
+    name, version = named_version(given, names)
+    if name in names:
+        return replace(place, name=name, version=place.version if version is None else version)
+    before, _, trial = given.rpartition(":")
+    name, version = named_version(before, names)
+    if name not in names or not trial.isdecimal():
+        return place
+    return replace(place, name=name, version=version, trial=int(trial))

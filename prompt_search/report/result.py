@@ -18,6 +18,7 @@ from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import to_html, to_text
 from prompt_search.results.views import ranking_view, tested_view
 from prompt_search.storage.store import open_to_read
+from prompt_search.storage.versions import named_version
 
 TEXT_WIDTH = 80
 """Number of columns of the table in the text of a result."""
@@ -28,10 +29,11 @@ class Result(StoredStudy):
 
     Args:
         store: the opened storage that holds it.
-        name: the study's name.
+        study: the study's name.
+        version: the number of the result; default: the last finished one.
 
     Raises:
-        StudyError: there is no such study.
+        StudyError: there is no such study or version.
         StorageError: its records cannot be read.
     """
 
@@ -90,8 +92,13 @@ class Result(StoredStudy):
 def open_result(storage: str | Path, name: str) -> Result:
     """Open a stored study, finished or not.
 
+    Args:
+        storage: an SQLAlchemy URL, or the path of an SQLite file.
+        name: the study's name, for the last result that it finished; ``name@1`` is its first result.
+
     Raises:
         StorageError: the storage is not there or cannot be opened.
-        StudyError: there is no study of that name.
+        StudyError: there is no study of that name, or no such result of it.
     """
-    return Result(open_to_read(storage), name)
+    store = open_to_read(storage)
+    return Result(store, *named_version(name, store.study_names()))

@@ -23,6 +23,7 @@ from prompt_search.results.statistics import mean_interval
 from prompt_search.results.verdict import AnswerCounts, MeanScore
 from prompt_search.results.view import Column, View, to_html
 from prompt_search.storage.database import shown_url
+from prompt_search.storage.records import Version
 from prompt_search.storage.store import Store, open_to_read
 
 SHOWN_FAILURES = 5
@@ -170,10 +171,10 @@ def stored_calls(store: Store, study: str) -> pd.DataFrame:
         return tables.calls_frame(store.call_columns(study))
 
 
-def stored_rows(store: Store, study: str, calls: pd.DataFrame) -> pd.DataFrame:
-    """The stored scored rows of a study; see `tables.scored_frame`."""
-    with reading(f"the scored rows of study {study!r}"):
-        return tables.scored_frame(store.samples(study), calls)
+def stored_rows(store: Store, version: Version, calls: pd.DataFrame) -> pd.DataFrame:
+    """The stored scored rows of a version of a study; see `tables.scored_frame`."""
+    with reading(f"the scored rows of study {version.label!r}"):
+        return tables.scored_frame(store.samples(version), calls)
 
 
 def evaluated(storage: str | Store, name: str, rows: int) -> pd.DataFrame:
@@ -185,7 +186,7 @@ def evaluated(storage: str | Store, name: str, rows: int) -> pd.DataFrame:
     if isinstance(storage, str):
         with closing(open_to_read(storage, "evaluate again")) as store:
             return evaluated(store, name, rows)
-    scored = stored_rows(storage, name, stored_calls(storage, name))
+    scored = stored_rows(storage, Version(study=name), stored_calls(storage, name))
     if len(scored) < rows:
         raise StorageError(
             f"storage {shown_url(storage.url)!r} has {len(scored)} of the {rows} rows of this evaluation: it was "

@@ -66,10 +66,11 @@ class StoredStudy(StudyTables):
 
     Args:
         store: the opened storage that holds it.
-        name: the study's name.
+        study: the study's name.
+        version: the number of the result; default: the last finished one.
 
     Raises:
-        StudyError: there is no such study.
+        StudyError: there is no such study or version.
         StorageError: its records cannot be read.
     """
 
@@ -121,7 +122,7 @@ class StoredStudy(StudyTables):
         Raises:
             StudyError: the study is unfinished.
         """
-        return self._store.optuna_study(self.name, lambda: self.headline)
+        return self._store.optuna_study(self._study.version, lambda: self.headline)
 
     # The test
 
@@ -221,7 +222,8 @@ class StoredStudy(StudyTables):
     @cached_property
     def suspected_cut(self) -> int | None:
         """The number of prompt tokens at which the server seems to cut prompts off; None without a sign of that."""
-        known = self._calls.dropna(subset=["prompt_tokens"]).sort_values("prompt_tokens", ascending=False)
+        own = self._calls[self._calls["key"].isin(self._scored["key"])]  # not those of other results of the study
+        known = own.dropna(subset=["prompt_tokens"]).sort_values("prompt_tokens", ascending=False)
         if (known["prompt_tokens"] == known["prompt_tokens"].max()).sum() < MIN_CUT_PROMPTS:
             return None  # without reading what was sent
         highest = known["prompt_tokens"] == known["prompt_tokens"].max()
@@ -236,13 +238,14 @@ class StoredStudy(StudyTables):
 
     @property
     def test_uses(self) -> int:
-        """The number of winners that were tested on this study's test rows, those of other studies in the storage
-        included.
+        """The number of winners that were tested on this study's test rows until its test was done, those of other
+        studies in the storage included.
 
         Whoever continues the search after reading the test result, and tests again, selects by the test. From the
         second use on, confidence intervals and p are optimistic.
         """
-        return 0 if self._summary is None else self._store.test_uses(self._summary.sealed)
+        summary = self._summary
+        return 0 if summary is None else summary.test_uses or self._store.test_uses(summary.sealed)
 
     @property
     def openings(self) -> int:

@@ -38,18 +38,18 @@ class StudyTables:
 
     Args:
         store: the opened storage that holds it.
-        name: the study's name.
+        study: the study's name.
+        version: the number of the result; default: the last finished one.
 
     Raises:
-        StudyError: there is no such study.
+        StudyError: there is no such study or version.
         StorageError: its records cannot be read.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store, study: str, version: int | None = None) -> None:
         self._store = store
-        self.name = name
-        self._study: StudyRecord = store.study(name)
-        self._trials: list[TrialRecord] = store.trials(name)
+        self._study: StudyRecord = store.study(study, version)
+        self._trials: list[TrialRecord] = store.trials(self._study.version)
         self._summary: Summary | None = self._study.summary
         if self._summary is not None:
             self._check_trials(self._summary)
@@ -65,11 +65,11 @@ class StudyTables:
 
     @cached_property
     def _calls(self) -> pd.DataFrame:
-        return stored_calls(self._store, self.name)
+        return stored_calls(self._store, self._study.study)
 
     @cached_property
     def _scored(self) -> pd.DataFrame:
-        return stored_rows(self._store, self.name, self._calls)
+        return stored_rows(self._store, self._study.version, self._calls)
 
     @cached_property
     def _table(self) -> pd.DataFrame:
@@ -94,6 +94,16 @@ class StudyTables:
     def _reported_rows(self, trial: int | None) -> pd.DataFrame:
         """The rows that a trial is reported on (see `trial_samples`); default: the winner's."""
         return self.trial_samples(self.best_trial if trial is None else self._trial(trial).trial)
+
+    @property
+    def name(self) -> str:
+        """The name of the study; with ``@2`` and so on where this is not its first result."""
+        return self._study.version.label
+
+    @property
+    def version(self) -> int:
+        """The number of this result: a study that was run with other limits again has several."""
+        return self._study.version.number
 
     @property
     def storage(self) -> str:
@@ -152,7 +162,7 @@ class StudyTables:
 
     def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """The messages that were sent, by request key: (role, content) each. Requests that failed are not stored."""
-        requests = self._store.requests(self.name, keys)
+        requests = self._store.requests(self._study.study, keys)
         with reading(f"a request of study {self.name!r}", ELSEWHERE):
             return {
                 key: [(message["role"], message["content"]) for message in json.loads(requests[key])["messages"]]

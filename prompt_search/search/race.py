@@ -20,11 +20,12 @@ from threadpoolctl import threadpool_limits
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate
 from prompt_search.search import wording
+from prompt_search.search.deciding.decisions import Journal, Unkept, decided
+from prompt_search.search.deciding.finals import FINAL_SHARE, Finals
+from prompt_search.search.deciding.picks import Picks
 from prompt_search.search.default_candidate import default_candidate
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
-from prompt_search.search.finals import FINAL_SHARE, Finals
-from prompt_search.search.picks import Picks
 from prompt_search.search.settings import (
     BATCH_ROWS,
     SMALL_SEARCH_BATCH_ROWS,
@@ -51,6 +52,7 @@ class Race:
         evaluator: sends requests and scores the answers.
         budget: how many calls the search may spend, and has spent.
         on_round: is called after every round.
+        journal: keeps the decisions, for a race that may be resumed.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Race:
         evaluator: BatchEvaluator,
         budget: CallBudget,
         on_round: Callable[[Race], None],
+        journal: Journal | None = None,
     ) -> None:
         self._settings = settings
+        self._journal = journal or Unkept()
         self._evaluator = evaluator
         self._budget = budget
         self._on_round = on_round
@@ -71,6 +75,8 @@ class Race:
         geometry = Geometry(settings.space.factors)
         self._estimates = Estimates(self._trials, geometry, settings.row_order, self._batch_rows)
         self._picks = Picks(settings, encoding, self._trials, self._estimates, budget.limit, self._batch_rows)
+        self._chosen: list[Trial] = []
+        """The winner and the best trial written by hand, once the race is over."""
         self.phase = "exploring"
 
     async def run(self) -> Trial:
@@ -80,6 +86,7 @@ class Race:
             await self._explore()
             await self._hold_finals()
             self.conclude()
+            self._chosen = self._decided(lambda: [self.winner, *filter(None, [self.hand_written])])
             self._on_round(self)
             return self.winner
 
@@ -108,13 +115,17 @@ class Race:
 
     def _decide(self, number: int) -> list[Trial]:
         """The trials that get an evaluation batch in a round; runs in a thread."""
-        return self._picks.of_round(number)
+        return self._decided(lambda: self._picks.of_round(number))
+
+    def _decided(self, decide: Callable[[], list[Trial]]) -> list[Trial]:
+        return decided(self._trials, self._journal, decide)
 
     async def _hold_finals(self) -> None:
         """Let the finalists compete, stage by stage, for the calls that are left."""
         self.phase = "finalists"
         finals = Finals(self._trials, self._estimates)
-        finals.begin()
+        self._trials.drop_empty()
+        self._decided(finals.begin)
         while finals.undecided:
             limit = self._budget.limit()
             rows = finals.rows(limit - self._budget.spent())
@@ -124,7 +135,7 @@ class Race:
                     asyncio.to_thread(self._estimates.prepare_for, rows),
                 )
                 self._record(results)
-            finals.end_stage()
+            self._decided(finals.end_stage)
         finals.end()
 
     async def _evaluate(self, trials: Sequence[Trial], rows: int, until: float) -> list[BatchResult]:
@@ -209,13 +220,15 @@ class Race:
 
     def ranked(self) -> list[Trial]:
         """All trials, best first: finalists, then the others by posterior mean, then those that were stopped or
-        failed; of two equal trials the earlier one is first."""
-        return self._estimates.ranked()
+        failed; of two equal trials the earlier one is first. The winner of a race that is over stays the first."""
+        return sorted(self._estimates.ranked(), key=lambda trial: trial not in self._chosen[:1])
 
     @property
     def hand_written(self) -> Trial | None:
         """The first of `ranked` among the enqueued ones; the default is only where nothing else was enqueued, because
         it is compared with the winner in any case. None if none was enqueued, or none of them has a score."""
+        if self._chosen:
+            return next(iter(self._chosen[1:]), None)
         enqueued = set(self._settings.enqueued)
         written = [trial for trial in self.ranked() if trial.candidate in enqueued and trial.scores]
         return min(written, key=lambda trial: trial.number == DEFAULT_TRIAL, default=None)

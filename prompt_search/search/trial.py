@@ -103,7 +103,8 @@ class Trials:
         self._settings = settings
         self._encoding = encoding
         self._max = math.inf if settings.max_trials is None else settings.max_trials
-        self._entered: set[object] = set()
+        self.entered: set[object] = set()
+        """The candidates that have asked to enter, and the identities of the prompts that are in the race."""
         self.refusal: RefusalOf = lambda prepared, row: None
         """What servers were known to refuse after the last round."""
         self.all: list[Trial] = []
@@ -117,13 +118,13 @@ class Trials:
         number of trials is at its limit."""
         space = self._settings.space
         candidate = space.candidate(positions)
-        if candidate in self._entered or len(self.all) >= self._max:
+        if candidate in self.entered or len(self.all) >= self._max:
             return None
         prepared, rows = self._settings.prepare(candidate)
-        self._entered.add(candidate)
-        if prepared.identity in self._entered or (rows and self.refusal(prepared, rows[0]) is not None):
+        self.entered.add(candidate)
+        if prepared.identity in self.entered or (rows and self.refusal(prepared, rows[0]) is not None):
             return None
-        self._entered.add(prepared.identity)
+        self.entered.add(prepared.identity)
         number = self.all[-1].number + 1 if self.all else DEFAULT_TRIAL
         self.all.append(self._trial(number, candidate, prepared, rows, positions))
         return self.all[-1]
@@ -145,7 +146,7 @@ class Trials:
     def add_refused(self, refused: RefusedCandidate) -> None:
         """Add a trial of a candidate that its server refuses; it is over."""
         prepared, rows = self._settings.prepare(refused.candidate)
-        self._entered |= {refused.candidate, prepared.identity}
+        self.entered |= {refused.candidate, prepared.identity}
         trial = self._trial(self.all[-1].number + 1, refused.candidate, prepared, rows, refused.candidate.to_dict())
         trial.outcomes = [refused.outcome] if refused.outcome else []
         trial.end("failed", wording.refused(refused.reason))

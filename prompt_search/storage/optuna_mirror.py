@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -68,7 +68,7 @@ class OptunaMirror:
 
     def is_kept(self, study: str) -> bool:
         """Whether somebody reads this database with Optuna, so that a run that ends has to be mirrored."""
-        return study in self._in_memory if self._database.in_memory else self._has_tables
+        return any(_is_of(name, study) for name in self._in_memory) if self._database.in_memory else self._has_tables
 
     @property
     def _has_tables(self) -> bool:
@@ -89,7 +89,7 @@ class OptunaMirror:
         optuna-dashboard shows each trial's prompt, and the note on the study.
 
         Args:
-            study: the study's name.
+            study: the label of the study's version.
             space: its options.
             trials: its trials.
             note: what is said about it.
@@ -116,7 +116,7 @@ class OptunaMirror:
         _prepare_optuna()
         import optuna
 
-        self.delete(study)
+        self._delete(lambda name: name == study)
         storage = optuna.storages.InMemoryStorage() if self._database.in_memory else self._open()
         made = optuna.create_study(study_name=study, storage=storage, direction="maximize")
         made._storage.set_study_system_attr(made._study_id, METRIC_NAMES, [metric])  # the method warns: experimental
@@ -143,16 +143,20 @@ class OptunaMirror:
         return None
 
     def delete(self, study: str) -> None:
-        """Delete the mirror of a study if there is one."""
-        self._in_memory.pop(study, None)
+        """Delete the mirrors of a study, of all its versions."""
+        self._delete(lambda name: _is_of(name, study))
+
+    def _delete(self, chosen: Callable[[str], bool]) -> None:
+        self._in_memory = {name: made for name, made in self._in_memory.items() if not chosen(name)}
         if self._database.in_memory or not self._has_tables:
             return
         _prepare_optuna()
         import optuna
 
         storage = self._open()
-        if study in optuna.get_all_study_names(storage):
-            optuna.delete_study(study_name=study, storage=storage)
+        for name in optuna.get_all_study_names(storage):
+            if chosen(name):
+                optuna.delete_study(study_name=name, storage=storage)
         _close(storage)
 
     def _open(self) -> optuna.storages.RDBStorage:
@@ -269,6 +273,12 @@ def _trial(space: SearchSpace, trial: TrialRecord, times: tuple[datetime, dateti
     if times is not None:
         made.datetime_start, made.datetime_complete = times
     return made
+
+
+def _is_of(name: str, study: str) -> bool:
+    """Whether an Optuna study is that of a study's first version, or of a later one."""
+    label, _, number = name.rpartition("@")
+    return name == study or (label == study and number.isdecimal())
 
 
 def _set_note(study: optuna.Study, note: str) -> None:

@@ -153,12 +153,38 @@ class ScoreRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One result of a study: what one line of settings (``study.run(budget, ...)``) came to.
+
+    Attributes:
+        study: the study's name.
+        number: 1 for the first result, and one more for each that was begun later.
+        owner: the lease under which it is written; None where nobody else can write it.
+    """
+
+    study: str
+    number: int = 1
+    owner: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name by which the result is found: that of the study, with the version where it is not the first.
+
+        >>> Version(study="tickets").label, Version(study="tickets", number=2).label
+        ('tickets', 'tickets@2')
+        """
+        return self.study if self.number == 1 else f"{self.study}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
-    """A stored study: its settings (``identity``) and, once it ended, its outcome (``summary``)."""
+    """A stored study with one of its results: its settings (``identity``), and once it ended its outcome
+    (``summary``)."""
 
     study: str
     created: float
     identity: Mapping[str, Any]
+    version: Version
     summary: Summary | None = None
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sql
 
 from prompt_search.errors import StorageError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = sql.MetaData()
 about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
@@ -29,7 +29,6 @@ studies = sql.Table(
     sql.Column("study", sql.String(200), primary_key=True),
     sql.Column("created", sql.Float, nullable=False),
     sql.Column("identity", sql.Text, nullable=False),
-    sql.Column("summary", sql.Text),
     sql.Column("budgets", sql.Text, nullable=False, server_default="[]"),
 )
 calls = sql.Table(
@@ -46,10 +45,21 @@ calls = sql.Table(
     sql.Column("tokens", sql.BigInteger, nullable=False, server_default="0"),
     sql.Column("usd", sql.Float),
 )
+versions = sql.Table(
+    "prompt_search_versions",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("version", sql.Integer, primary_key=True),
+    sql.Column("created", sql.Float, nullable=False),
+    sql.Column("settings", sql.Text, nullable=False),
+    sql.Column("owner", sql.String(32)),
+    sql.Column("summary", sql.Text),
+)
 trials = sql.Table(
     "prompt_search_trials",
     metadata,
     sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("version", sql.Integer, primary_key=True, server_default="1"),
     sql.Column("trial", sql.Integer, primary_key=True),
     sql.Column("record", sql.Text, nullable=False),
 )
@@ -57,10 +67,19 @@ samples = sql.Table(
     "prompt_search_samples",
     metadata,
     sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("version", sql.Integer, primary_key=True, server_default="1"),
     sql.Column("trial", sql.Integer, primary_key=True),
     sql.Column("row", sql.Integer, primary_key=True),
     sql.Column("split", sql.String(20), nullable=False),
     sql.Column("key", sql.String(64), nullable=False),
+    sql.Column("record", sql.Text, nullable=False),
+)
+decisions = sql.Table(
+    "prompt_search_decisions",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("version", sql.Integer, primary_key=True),
+    sql.Column("number", sql.Integer, primary_key=True),
     sql.Column("record", sql.Text, nullable=False),
 )
 scores = sql.Table(
@@ -98,7 +117,7 @@ claims = sql.Table(
     sql.Column("owner", sql.String(32), nullable=False, index=True),
 )
 
-STUDY_TABLES = (calls, trials, samples, scores, studies)
+STUDY_TABLES = (calls, trials, samples, decisions, scores, versions, studies)
 """The tables that hold the rows of one study, by its name."""
 
 _ROWS_AT_ONCE = 5_000
@@ -176,6 +195,36 @@ def _from_2(connection: sql.Connection) -> None:
     """Migrate to version 3, which keeps the scores of users' own metrics in a table that was made with the others."""
 
 
+def _from_3(connection: sql.Connection) -> None:
+    """Migrate to version 4, which keeps several results of a study: what was stored is the first."""
+    preparer = connection.dialect.identifier_preparer
+    for table in (trials, samples):
+        name, before = preparer.format_table(table), preparer.quote(f"{table.name}_3")
+        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {before}")  # a primary key cannot grow
+        table.create(connection)
+        columns = ", ".join(preparer.format_column(column) for column in table.c if column.name != "version")
+        connection.exec_driver_sql(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {before}")
+        connection.exec_driver_sql(f"DROP TABLE {before}")
+    summary: sql.ColumnClause[str | None] = sql.column("summary")
+    for study, created, budgets, text in connection.execute(
+        sql.select(studies.c.study, studies.c.created, studies.c.budgets, summary).select_from(studies)
+    ).all():
+        settings = json.dumps(_settings(budgets, text))
+        values = {"study": study, "version": 1, "created": created, "settings": settings, "summary": text}
+        connection.execute(versions.insert().values(**values))
+    connection.exec_driver_sql(f"ALTER TABLE {preparer.format_table(studies)} DROP COLUMN summary")
+
+
+def _settings(budgets: str, summary: str | None) -> dict[str, object]:
+    """What a study of version 3 was run with, as far as it is known; a damaged record must not keep a storage
+    closed."""
+    try:
+        known = json.loads(summary or "{}")
+        return {"budget": known.get("budget") or json.loads(budgets)[-1], "test": bool(known.get("tested", True))}
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return {}
+
+
 def _used(text: str | None) -> dict[str, object]:
     """What a stored response used; unknown where it is damaged, which is an error only where the response is read.
 
@@ -191,4 +240,4 @@ def _used(text: str | None) -> dict[str, object]:
         return {"of_tokens": 0, "of_usd": None}
 
 
-_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1, 2: _from_2}
+_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3}

@@ -9,8 +9,8 @@ import sqlalchemy as sql
 
 from prompt_search._json import storable
 from prompt_search.storage import schema
+from prompt_search.storage.calls.group_commit import Writer
 from prompt_search.storage.database import Database
-from prompt_search.storage.group_commit import Writer
 from prompt_search.storage.records import ScoreRecord
 
 

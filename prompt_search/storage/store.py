@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import sqlalchemy as sql
 
 from prompt_search._json import reading
-from prompt_search.budget import Budget, Spending
+from prompt_search.budget import Budget
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.space import SearchSpace
-from prompt_search.storage.budgets import Budgets
-from prompt_search.storage.cache import Cache
+from prompt_search.storage.calls.budgets import Budgets, OpenedBudget
+from prompt_search.storage.calls.cache import Cache
+from prompt_search.storage.calls.responses import Responses
 from prompt_search.storage.changes import changes
 from prompt_search.storage.database import Database, shown_url, sqlite_file
 from prompt_search.storage.optuna_mirror import OptunaMirror, OptunaStudy, stored_space
@@ -30,11 +31,12 @@ from prompt_search.storage.records import (
     Saved,
     StudyRecord,
     TrialRecord,
+    Version,
 )
-from prompt_search.storage.responses import Responses
 from prompt_search.storage.scores import Scores
 from prompt_search.storage.studies import Studies
 from prompt_search.storage.summary import Summary
+from prompt_search.storage.versions import Versions
 
 __all__ = ["Store", "changes", "open_to_read", "shown_url", "sqlite_file"]
 
@@ -49,7 +51,8 @@ class Store:
         budgets: the budgets of a study, and what was paid under each.
         scores: scores that users' own metrics gave.
         leases: who runs a study, and who may send a request.
-        study_records: settings, summaries, trials, scored rows, uses of test rows.
+        study_records: settings of studies, uses of test rows.
+        versions: results of studies: trials, scored rows, summaries.
         cache: size, export and removal of all responses.
         optuna_mirror: studies as Optuna keeps them.
 
@@ -70,7 +73,8 @@ class Store:
         self.leases = Leases(self.database)
         self.cache = Cache(self.database, self.leases)
         self.optuna_mirror = OptunaMirror(self.database)
-        self.study_records = Studies(self.database, on_delete=self.optuna_mirror.delete)
+        self.versions = Versions(self.database)
+        self.study_records = Studies(self.database, self.versions, on_delete=self.optuna_mirror.delete)
 
     @property
     def url(self) -> sql.URL:
@@ -96,25 +100,26 @@ class Store:
         self.end_writing()
         self.database.close()
 
-    def optuna_study(self, study: str, note: Callable[[], str] = lambda: "") -> OptunaStudy:
-        """A finished study as an Optuna study; it is written into the database first where it is not there yet.
+    def optuna_study(self, version: Version, note: Callable[[], str] = lambda: "") -> OptunaStudy:
+        """A finished version as an Optuna study; it is written into the database first where it is not there yet.
 
         Args:
+            version: the version, whose label is the name of the Optuna study.
             note: makes the note that optuna-dashboard shows.
 
         Raises:
             StudyError: there is no such study, or it is unfinished.
         """
-        summary = self.study_records.study(study).summary
+        name, summary = version.label, self.study_records.study(version.study, version.number).summary
         if summary is None:
-            raise StudyError(f"the study {study!r} is unfinished and has no Optuna study yet; run it again to resume")
-        found = self.optuna_mirror.load(study)
+            raise StudyError(f"the study {name!r} is unfinished and has no Optuna study yet; run it again to resume")
+        found = self.optuna_mirror.load(name)
         if found is None:
-            trials = self.study_records.trials(study)
-            with reading(f"the trials of study {study!r}"):
+            trials = self.versions.trials(version)
+            with reading(f"the trials of study {name!r}"):
                 space = stored_space(trials, summary.effects)
-            self.optuna_mirror.mirror(study, space, trials, note(), metric=summary.metric)
-            found = self.optuna_mirror.load(study)
+            self.optuna_mirror.mirror(name, space, trials, note(), metric=summary.metric)
+            found = self.optuna_mirror.load(name)
         assert found is not None  # it was written just now
         return found
 
@@ -151,7 +156,7 @@ class Store:
     def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
         return self.responses.requests(study, keys)
 
-    def open_budget(self, study: str, budget: Budget) -> tuple[int, Spending, Spending]:
+    def open_budget(self, study: str, budget: Budget) -> OpenedBudget:
         return self.budgets.open_budget(study, budget)
 
     def paid_before(self, study: str, budget: int) -> set[str]:
@@ -181,8 +186,8 @@ class Store:
     def clear(self, *, everything: bool = False) -> int:
         return self.cache.clear(everything=everything)
 
-    def study(self, name: str) -> StudyRecord:
-        return self.study_records.study(name)
+    def study(self, name: str, version: int | None = None) -> StudyRecord:
+        return self.study_records.study(name, version)
 
     def studies(self) -> list[StudyRecord]:
         return self.study_records.studies()
@@ -196,20 +201,32 @@ class Store:
     def delete_study(self, name: str) -> None:
         self.study_records.delete_study(name)
 
-    def save_summary(self, study: str, summary: Summary) -> None:
-        self.study_records.save_summary(study, summary)
+    def finished_version(self, study: str, settings: Mapping[str, Any]) -> Version | None:
+        return self.versions.finished(study, settings)
 
-    def save_trials(self, study: str, trials: Iterable[TrialRecord], samples: Iterable[SampleRecord]) -> None:
-        self.study_records.save_trials(study, trials, samples)
+    def open_version(
+        self, study: str, settings: Mapping[str, Any], owner: str | None = None, *, keep_decisions: bool = True
+    ) -> Version:
+        return self.versions.open(study, settings, owner, keep_decisions=keep_decisions)
 
-    def clear_trials(self, study: str) -> None:
-        self.study_records.clear_trials(study)
+    def drop_empty_version(self, version: Version) -> None:
+        self.versions.drop_empty(version)
 
-    def trials(self, study: str) -> list[TrialRecord]:
-        return self.study_records.trials(study)
+    def save_trials(
+        self,
+        version: Version,
+        trials: Iterable[TrialRecord],
+        samples: Iterable[SampleRecord],
+        *,
+        at_end: Summary | None = None,
+    ) -> None:
+        self.versions.save_trials(version, trials, samples, at_end=at_end)
 
-    def samples(self, study: str) -> list[SampleRecord]:
-        return self.study_records.samples(study)
+    def trials(self, version: Version) -> list[TrialRecord]:
+        return self.versions.trials(version)
+
+    def samples(self, version: Version) -> list[SampleRecord]:
+        return self.versions.samples(version)
 
     def record_test_use(self, sealed: str, prompt: str, study: str) -> None:
         self.study_records.record_test_use(sealed, prompt, study)

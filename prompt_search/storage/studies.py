@@ -1,52 +1,58 @@
-"""Stored studies: settings and summary, trials and scored rows, and how often test rows were used."""
+"""Stored studies: their settings, and how often test rows were used."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sql
 
-from prompt_search._json import checked, json_text, read, reading
+from prompt_search._json import checked, json_text, reading
 from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.changes import changes
-from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
-from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
-from prompt_search.storage.summary import SHOWN_ALONE, Identity, Summary
+from prompt_search.storage.database import Database
+from prompt_search.storage.records import StudyRecord, Version
+from prompt_search.storage.summary import SHOWN_ALONE, Identity
+from prompt_search.storage.versions import Versions
 
 
 class Studies:
     """The studies of a database.
 
     Args:
+        versions: their results.
         on_delete: called with the name of a study after it was deleted.
     """
 
-    def __init__(self, database: Database, on_delete: Callable[[str], None]) -> None:
+    def __init__(self, database: Database, versions: Versions, on_delete: Callable[[str], None]) -> None:
         self._database = database
         self._engine = database.engine
+        self._versions = versions
         self._on_delete = on_delete
 
-    def study(self, name: str) -> StudyRecord:
-        """A stored study.
+    def study(self, name: str, version: int | None = None) -> StudyRecord:
+        """A stored study with one of its results.
+
+        Args:
+            name: the study's name.
+            version: the number of the result; default: that of the last finished one.
 
         Raises:
-            StudyError: there is none of that name; the message lists those there are.
+            StudyError: there is none of that name or number; the message lists those there are.
         """
-        found = self._find(name)
+        found = self._find(name, version)
         if found is None:
             names = ", ".join(map(repr, self.study_names())) or "none"
             raise StudyError(f"there is no study {name!r} in {self._database.shown}; stored: {names}")
         return found
 
-    def _find(self, name: str) -> StudyRecord | None:
+    def _find(self, name: str, version: int | None = None) -> StudyRecord | None:
         """A stored study if there is one of that name; other studies are not read, as one of them may be damaged."""
         with self._engine.connect() as connection:
             row = connection.execute(sql.select(schema.studies).where(schema.studies.c.study == name)).one_or_none()
-        return None if row is None else _record(row)
+        return None if row is None else self._record(row, version)
 
     def study_names(self) -> list[str]:
         """The names of all stored studies, oldest first, with those of damaged ones."""
@@ -58,7 +64,7 @@ class Studies:
         """All stored studies, oldest first."""
         with self._engine.connect() as connection:
             rows = connection.execute(sql.select(schema.studies).order_by(schema.studies.c.created)).all()
-        return [_record(row) for row in rows]
+        return [self._record(row) for row in rows]
 
     def open_study(self, name: str, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
         """Start a study, or go on with the stored one; ``fresh`` deletes the stored one first.
@@ -106,55 +112,6 @@ class Studies:
                 connection.execute(table.delete().where(table.c.study == name))
         self._on_delete(name)
 
-    def save_summary(self, study: str, summary: Summary) -> None:
-        """Write down the outcome of a study, which makes it a finished one."""
-        text = json_text(summary.to_dict())
-        with self._engine.begin() as connection:
-            connection.execute(schema.studies.update().where(schema.studies.c.study == study).values(summary=text))
-
-    def save_trials(self, study: str, trials: Iterable[TrialRecord], samples: Iterable[SampleRecord]) -> None:
-        """Write trials and samples, replacing what was stored of the same ones."""
-        written = {
-            schema.trials: [{"study": study, "trial": t.trial, "record": json_text(asdict(t))} for t in trials],
-            schema.samples: [
-                {
-                    "study": study,
-                    "trial": sample.trial,
-                    "row": sample.row,
-                    "split": sample.split,
-                    "key": sample.key,
-                    "record": json_text(asdict(sample)),
-                }
-                for sample in samples
-            ],
-        }
-        with self._engine.begin() as connection:
-            for table, rows in written.items():
-                if rows:
-                    connection.execute(self._database.insert_or_update(table), rows)
-
-    def clear_trials(self, study: str) -> None:
-        """Delete a study's trials, samples and summary; a resumed run writes them again from the responses."""
-        with self._engine.begin() as connection:
-            connection.execute(schema.studies.update().where(schema.studies.c.study == study).values(summary=None))
-            for table in (schema.trials, schema.samples):
-                connection.execute(table.delete().where(table.c.study == study))
-
-    def trials(self, study: str) -> list[TrialRecord]:
-        """The trials of a study, in the order of their numbers."""
-        query = sql.select(schema.trials.c.record).where(schema.trials.c.study == study).order_by(schema.trials.c.trial)
-        with self._engine.connect() as connection:
-            texts = connection.execute(query).scalars().all()
-        with reading(f"a trial of study {study!r}"):
-            return [read(TrialRecord, text) for text in texts]
-
-    def samples(self, study: str) -> list[SampleRecord]:
-        """The scored rows of a study, in no order."""
-        what = f"a scored row of study {study!r}"
-        with self._engine.connect() as connection, without_garbage_collection(), reading(what):
-            query = sql.select(schema.samples.c.record).where(is_of_study(connection, schema.samples, study))
-            return [read(SampleRecord, text) for rows in fetched(connection, query) for (text,) in rows]
-
     def record_test_use(self, sealed: str, prompt: str, study: str) -> None:
         """Write down that a winner is about to be tested; one that was tested on these rows before counts once.
 
@@ -177,11 +134,15 @@ class Studies:
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-
-def _record(row: Any) -> StudyRecord:
-    with reading(f"study {row.study!r}"):
-        identity, created = json.loads(row.identity), float(row.created)
-        checked(Identity, identity)
-    with reading(f"the summary of study {row.study!r}"):
-        summary = read(Summary, row.summary) if row.summary else None
-    return StudyRecord(study=row.study, created=created, identity=identity, summary=summary)
+    def _record(self, row: Any, version: int | None = None) -> StudyRecord:
+        with reading(f"study {row.study!r}"):
+            identity, created = json.loads(row.identity), float(row.created)
+            checked(Identity, identity)
+        found = self._versions.version(row.study, version)
+        return StudyRecord(
+            study=row.study,
+            created=created,
+            identity=identity,
+            version=found.version if found else Version(study=row.study),
+            summary=found.summary if found else None,
+        )

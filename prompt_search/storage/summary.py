@@ -12,8 +12,9 @@ class Summary:
     """The outcome of a finished study.
 
     ``order`` holds all trials in the order in which the search ranks them, ``budget`` the limits by name,
-    ``candidates`` the size of the space and whether it is exact, ``sealed`` a digest of the test rows, ``rescored`` the
-    study and the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences, and
+    ``candidates`` the size of the space and whether it is exact, ``sealed`` a digest of the test rows, ``test_uses``
+    the number of winners that were tested on them until then (0 where it was not counted), ``rescored`` the study and
+    the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences, and
     ``effects`` and ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is
     None where a price is unknown.
     """
@@ -38,6 +39,7 @@ class Summary:
     sealed: str
     effects: list[dict[str, Any]] = field(default_factory=list)
     interactions: list[dict[str, Any]] = field(default_factory=list)
+    test_uses: int = 0
     rescored: dict[str, str] = field(default_factory=dict)
     dialect: list[str] = field(default_factory=list)
 
@@ -48,9 +50,9 @@ class Summary:
         return max(self.budget, key=lambda name: used[name] / self.budget[name] if self.budget[name] else math.inf)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as they are stored; ``rescored`` and ``dialect`` only where they say something."""
+        """The fields as they are stored; those that may be missing only where they say something."""
         fields = {**asdict(self), "candidates": list(self.candidates)}
-        for name in ("rescored", "dialect"):
+        for name in ("rescored", "dialect", "test_uses"):
             if not fields[name]:
                 del fields[name]
         return fields

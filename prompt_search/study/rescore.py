@@ -18,7 +18,7 @@ from prompt_search.report.result import Result
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget
 from prompt_search.storage.changes import changes
-from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord
+from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, Version
 from prompt_search.storage.store import Store, open_to_read
 from prompt_search.storage.summary import Summary
 from prompt_search.study.plan import PROMPT, StudyPlan
@@ -45,7 +45,8 @@ def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
         rescored = plan.changed(name=f"{of} rescored")
         store.open_study(rescored.name, _checked_identity(plan, stored.record), fresh=True)
         store.copy_calls(of, rescored.name)
-        in_own_thread(lambda: _Rescoring(rescored, store, stored).main(), lambda: None)
+        version = store.open_version(rescored.name, {"rescored": stored.record.version.label})
+        in_own_thread(lambda: _Rescoring(rescored, store, version, stored).main(), lambda: None)
         return Result(store, rescored.name)
     except BaseException:
         if store is not memory:
@@ -106,7 +107,12 @@ def _stored_study(store: Store, name: str) -> _StoredStudy:
         raise StudyError(
             f"study {name!r} cannot be rescored, because it is unfinished; run it again to resume, then rescore it"
         )
-    return _StoredStudy(record=record, summary=record.summary, trials=store.trials(name), samples=store.samples(name))
+    return _StoredStudy(
+        record=record,
+        summary=record.summary,
+        trials=store.trials(record.version),
+        samples=store.samples(record.version),
+    )
 
 
 def _checked_identity(plan: StudyPlan, record: StudyRecord) -> dict[str, object]:
@@ -131,12 +137,15 @@ def _checked_identity(plan: StudyPlan, record: StudyRecord) -> dict[str, object]
 class _Rescoring:
     """Writes down stored trials as another study reads and scores their responses."""
 
-    def __init__(self, plan: StudyPlan, store: Store, stored: _StoredStudy) -> None:
+    def __init__(self, plan: StudyPlan, store: Store, version: Version, stored: _StoredStudy) -> None:
         self._plan = plan
         self._store = store
+        self._version = version
         self._stored = stored
         self._ledger = Ledger(stored.budget)
-        self._recorder = RunRecorder(plan, store, self._ledger, ProgressReporter(plan.name, self._ledger, None))
+        self._recorder = RunRecorder(
+            plan, store, version, self._ledger, ProgressReporter(plan.name, self._ledger, None)
+        )
 
     async def main(self) -> None:
         """Rescore all trials, and write the outcome."""
@@ -150,7 +159,7 @@ class _Rescoring:
         tested = [record for trial in self._stored.trials for record in await self._trial(evaluator, race, trial)]
         race.conclude()
         self._recorder.on_round(race)
-        self._store.save_trials(self._plan.name, [], tested)
+        self._store.save_trials(self._version, [], tested)
         self._recorder.finish(race, self._summary(race))
 
     async def _trial(self, evaluator: Evaluator, race: Race, trial: TrialRecord) -> list[SampleRecord]:
@@ -182,12 +191,13 @@ class _Rescoring:
             self._recorder.summary(race, (winners or [race.winner])[0], tested=before.tested),
             budget=before.budget,
             sealed=before.sealed,
+            test_uses=before.test_uses,
             hand_written=before.hand_written,
             dialect=before.dialect,
             model=before.model,
             order=sorted(estimates, key=lambda trial: (-estimates[trial], trial)),
             rescored={
-                "of": self._stored.record.study,
+                "of": self._stored.record.version.label,
                 "metric": before.metric or str(self._stored.record.identity["metric"]),
             },
             calls=0,

@@ -14,11 +14,17 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
 from prompt_search.report.result import Result
+from prompt_search.search.deciding.decisions import Journal
 from prompt_search.search.optuna_adapter import proposals, stops
 from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
+from prompt_search.storage.calls.budgets import OpenedBudget
+from prompt_search.storage.ownership.lease import Lease
+from prompt_search.storage.records import Version
 from prompt_search.storage.store import Store
+from prompt_search.storage.versions import taken_over
+from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
 from prompt_search.study.snapshot import ProgressReporter, Snapshot
 from prompt_search.study.watching.progress import in_notebook
@@ -41,37 +47,29 @@ class RunOptions:
 
 
 def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, Store]:
-    """Run a study, or resume it; see `Study.run`. The result comes with the storage that it is read from."""
+    """Run a study, or resume it; see `Study.run`. The result comes with the storage that it is read from.
+
+    What has ended with the same settings is read, not computed again: another machine may round differently.
+    """
     _ = plan.prompts.space  # a template that has no space is refused before the storage is touched
     plan.check_budget(budget)  # fetches and hashes an embedded model, before anything is timed
+    settings = {"budget": budget.limits, "test": options.test}
+    if options.n_trials is not None:
+        settings["n_trials"] = options.n_trials
     with opened(plan.settings.storage, plan.name) as (store, lease):
         store.open_study(plan.name, plan.identity(), fresh=options.fresh)
-        number, former, before = store.open_budget(plan.name, budget)
-        store.clear_trials(plan.name)
-        ledger = Ledger(budget, previous_budgets=former, previous_runs=before, price=plan.price)
-        reporter = ProgressReporter(plan.name, ledger, options.progress or in_notebook())
-        running = _Run(plan, store, ledger, reporter, options)
-        settings = replace(
-            plan.evaluation_settings(plan.name, store, ledger, lease),
-            budget=number,
-            paid_before=store.paid_before(plan.name, number),
-            on_refusal="close",
-            keeps_scores=True,
-            retry_errors=options.retry_errors,
-            on_response=reporter.on_response,
-        )
-        evaluator = connected_evaluator(settings, plan.models, plan.executor)
-        try:
-            in_own_thread(lambda: running.main(evaluator), lambda: ledger.stop("interrupted"))
-        finally:
-            running.close()
-        if lease is not None and lease.lost:
-            raise RunError(
-                f"study {plan.name!r} was taken over by another process, because this one did not renew its lease "
-                "in time; wait for the other process to end, then run it again"
-            )
+        version = None if options.retry_errors else store.finished_version(plan.name, settings)
+        if version is None:
+            opened_budget = store.open_budget(plan.name, budget)
+            owner = lease.owner if lease else None
+            version = store.open_version(plan.name, settings, owner, keep_decisions=not options.retry_errors)
+            try:
+                _Run(plan, store, version, budget, opened_budget, options).run(lease)
+            except BaseException:
+                store.drop_empty_version(version)
+                raise
         store.end_writing()
-        return Result(store, plan.name), store
+        return Result(store, plan.name, version.number), store
 
 
 def hand_over(result: Result, on_finish: Callable[[Result], object]) -> None:
@@ -99,6 +97,7 @@ def new_race(
     budget: CallBudget,
     on_round: Callable[[Race], None],
     max_trials: int | None = None,
+    journal: Journal | None = None,
 ) -> Race:
     """A race over a study's candidates, on rows in their common order."""
     settings, prompts = plan.settings, plan.prompts
@@ -116,6 +115,7 @@ def new_race(
         evaluator=evaluator,
         budget=budget,
         on_round=on_round,
+        journal=journal,
     )
 
 
@@ -123,17 +123,54 @@ class _Run:
     """The stages of a run: race, test, summary."""
 
     def __init__(
-        self, plan: StudyPlan, store: Store, ledger: Ledger, reporter: ProgressReporter, options: RunOptions
+        self,
+        plan: StudyPlan,
+        store: Store,
+        version: Version,
+        budget: Budget,
+        opened_budget: OpenedBudget,
+        options: RunOptions,
     ) -> None:
         self._plan = plan
         self._store = store
-        self._ledger = ledger
-        self._reporter = reporter
-        self._recorder = RunRecorder(plan, store, ledger, reporter)
-        self._max_trials = options.n_trials
+        self._version = version
+        self._opened_budget = opened_budget
+        self._options = options
+        self._ledger = Ledger(
+            budget,
+            previous_budgets=opened_budget.paid_before,
+            previous_runs=opened_budget.paid,
+            price=plan.price,
+        )
+        self._reporter = ProgressReporter(plan.name, self._ledger, options.progress or in_notebook())
+        self._recorder = RunRecorder(plan, store, version, self._ledger, self._reporter)
         self._max_tested = plan.max_tested if options.test else 0
 
-    async def main(self, connecting: AbstractAsyncContextManager[Evaluator]) -> None:
+    def run(self, lease: Lease | None) -> None:
+        """Go through all stages, in a thread of their own.
+
+        Raises:
+            RunError: nothing is answered, or another process has taken the study over.
+        """
+        plan, number = self._plan, self._opened_budget.number
+        settings = replace(
+            plan.evaluation_settings(plan.name, self._store, self._ledger, lease),
+            budget=number,
+            paid_before=self._store.paid_before(plan.name, number),
+            on_refusal="close",
+            keeps_scores=True,
+            retry_errors=self._options.retry_errors,
+            on_response=self._reporter.on_response,
+        )
+        evaluator = connected_evaluator(settings, plan.models, plan.executor)
+        try:
+            in_own_thread(lambda: self._main(evaluator), lambda: self._ledger.stop("interrupted"))
+        finally:
+            self._recorder.close()
+        if lease is not None and lease.lost:
+            raise taken_over(plan.name)
+
+    async def _main(self, connecting: AbstractAsyncContextManager[Evaluator]) -> None:
         """Search, test and write the outcome, as far as the run is not stopped."""
         async with connecting as evaluator:
             budget = CallBudget(
@@ -145,7 +182,8 @@ class _Run:
                 self._plan.search_rows,
                 budget,
                 self._recorder.on_round,
-                self._max_trials,
+                self._options.n_trials,
+                None if self._store.in_memory else StoredJournal(self._store.versions, self._version),
             )
             winner = await race.run()
             if self._ledger.stopped is None:
@@ -155,10 +193,6 @@ class _Run:
         if self._ledger.stopped is None:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
             self._recorder.finish(race, summary)
-
-    def close(self) -> None:
-        """Close what was opened for the run alone."""
-        self._recorder.close()
 
     def _search_calls(self) -> float:
         """The number of calls that the search may spend: those that the test does not need, as far as is known now."""

@@ -26,9 +26,9 @@ from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
 from prompt_search.prompts.factors import choice
 from prompt_search.prompts.template import Template
-from prompt_search.search.finals import FINALIST_COUNT
+from prompt_search.search.deciding.finals import FINALIST_COUNT
+from prompt_search.search.deciding.picks import MIN_BATCHES_PER_ROUND
 from prompt_search.search.optuna_adapter import proposals, stops
-from prompt_search.search.picks import MIN_BATCHES_PER_ROUND
 from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import Trial

@@ -8,9 +8,12 @@ from typing import Any
 from prompt_search.budget import Spending
 from prompt_search.llm.messages import Message, Request, Response
 from prompt_search.storage.ownership.lease import Owner
-from prompt_search.storage.records import SampleRecord, Saved, TrialRecord
+from prompt_search.storage.records import SampleRecord, Saved, TrialRecord, Version
 from prompt_search.storage.store import Store
 from prompt_search.storage.summary import Summary
+
+S = Version(study="s")
+"""The first version of a study 's'."""
 
 LONE = "half a pair: \ud83d"
 
@@ -49,8 +52,10 @@ def keep(store: Store, response: Response, asked: Request | None = None, **field
 def damage(store: Store, column: str, text: str) -> None:
     """Store a study 'half' of which one column holds something else."""
     store.open_study("half", {"seed": 0})
+    store.open_version("half", {})
+    table = "versions" if column == "summary" else "studies"
     with store.engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE prompt_search_studies SET {column} = '{text}' WHERE study = 'half'")
+        connection.exec_driver_sql(f"UPDATE prompt_search_{table} SET {column} = '{text}' WHERE study = 'half'")
 
 
 ELSEWHERE = Owner(host="far", machine="far", process=1, started="1.00 s")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.storage.group_commit import MOST_AT_ONCE, Writer
+from prompt_search.storage.calls.group_commit import MOST_AT_ONCE, Writer
 
 
 @given(st.lists(st.integers(), max_size=40))

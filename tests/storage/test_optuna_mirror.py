@@ -15,7 +15,7 @@ from prompt_search.prompts.space import SearchSpace
 from prompt_search.storage.optuna_mirror import IMPORTANCES, NOTE, RUNNING, option_names, stored_space
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor
-from tests.storage.examples import summary, trial
+from tests.storage.examples import S, summary, trial
 from tests.study.examples import study, truth
 
 EMPTY = SearchSpace([Factor(name="a", kind="choice", options=("x", "y"))], lambda values: ["a"])
@@ -39,8 +39,8 @@ def finished(store: Store) -> None:
         trial(1, state="failed", choices={"a": "z"}, positions={"a": 2}),
     ]
     store.open_study("s", {})
-    store.save_trials("s", trials, [])
-    store.save_summary("s", summary(order=[0, 1], winner=0, effects=[]))
+    store.open_version("s", {})
+    store.save_trials(S, trials, [], at_end=summary(order=[0, 1], winner=0, effects=[]))
 
 
 def test_trials_are_mirrored_to_optuna(storage: str) -> None:
@@ -112,12 +112,12 @@ def test_runs_make_no_tables_of_optuna_until_they_are_used(fake: InProcessExecut
     assert first.optuna_study.user_attrs == {"result": first.headline}
     study(fake, storage, name="second").run(60)
     longer = study(fake, storage, name="first").run(120)
-    assert names(storage) == ["first", "second"]
-    mirrored = optuna.load_study(study_name="first", storage=storage)
+    assert names(storage) == ["first", "first@2", "second"]
+    mirrored = optuna.load_study(study_name="first@2", storage=storage)
     assert len(mirrored.trials) == len(longer.trials_df()) > len(first.trials_df())
     assert mirrored.user_attrs == {"result": longer.headline}
     assert len(ps.open_result(storage, "before").optuna_study.trials) == len(before.trials_df())
-    assert names(storage) == ["before", "first", "second"]
+    assert names(storage) == ["before", "first", "first@2", "second"]
 
 
 def test_mirror_is_the_same_from_the_run_and_from_the_storage(fake: InProcessExecutor, storage: str) -> None:
@@ -140,7 +140,7 @@ def test_interrupted_mirror_is_written_again(storage: str) -> None:
     finished(store)
     optuna.create_study(study_name="s", storage=storage)
     assert store.optuna_mirror.load("s") is None
-    found = store.optuna_study("s", lambda: "the note")
+    found = store.optuna_study(S, lambda: "the note")
     assert ([t.params for t in found.trials], found.user_attrs) == (
         [{"a": "0 x"}, {"a": "2 z"}],
         {"result": "the note"},
@@ -151,9 +151,9 @@ def test_mirror_that_was_deleted_comes_back(storage: str) -> None:
     """Who deletes the Optuna study in a dashboard gets it again by the next use."""
     store = Store(storage)
     finished(store)
-    store.optuna_study("s")
+    store.optuna_study(S)
     optuna.delete_study(study_name="s", storage=storage)
-    assert len(store.optuna_study("s").trials) == 2
+    assert len(store.optuna_study(S).trials) == 2
     assert names(storage) == ["s"]
 
 
@@ -161,16 +161,17 @@ def test_mirror_is_not_written_twice(storage: str) -> None:
     """What users add to the Optuna study stays until the study is run again."""
     store = Store(storage)
     finished(store)
-    store.optuna_study("s").set_user_attr("mine", 1)
-    assert store.optuna_study("s", lambda: "another note").user_attrs == {"mine": 1, "result": ""}
+    store.optuna_study(S).set_user_attr("mine", 1)
+    assert store.optuna_study(S, lambda: "another note").user_attrs == {"mine": 1, "result": ""}
 
 
 def test_unfinished_study_has_no_optuna_study(storage: str) -> None:
     """Before its end nothing is written for Optuna, and the message says how to get there."""
     store = Store(storage)
     store.open_study("s", {})
+    store.open_version("s", {})
     with pytest.raises(StudyError) as caught:
-        store.optuna_study("s")
+        store.optuna_study(S)
     assert str(caught.value) == ("the study 's' is unfinished and has no Optuna study yet; run it again to resume")
     assert not has_optuna_tables(storage)
 

@@ -27,7 +27,7 @@ from prompt_search.storage import schema
 from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor
-from tests.storage.examples import ELSEWHERE, LONE, keep, request, sample, trial
+from tests.storage.examples import ELSEWHERE, LONE, S, keep, request, sample, trial
 from tests.study.examples import assert_equal_results, study, truth
 
 pytest.importorskip("psycopg", reason="needs the extra `postgres`")
@@ -141,8 +141,8 @@ def test_any_text_survives(storage: str) -> None:
     assert found is not None
     assert found.text == text
     store.open_study("s", {"text": text})
-    store.save_trials("s", [trial(text=text)], [sample(answer=text)])
-    assert (store.trials("s")[0].text, store.samples("s")[0].answer) == (text, text)
+    store.save_trials(S, [trial(text=text)], [sample(answer=text)])
+    assert (store.trials(S)[0].text, store.samples(S)[0].answer) == (text, text)
     store.close()
 
 

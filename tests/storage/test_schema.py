@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import sqlite3
 from contextlib import closing
@@ -16,9 +17,9 @@ from prompt_search.budget import Budget, Spending
 from prompt_search.errors import StorageError
 from prompt_search.llm.messages import Message, Request, Response, Usage
 from prompt_search.storage import schema
-from prompt_search.storage.records import Saved
+from prompt_search.storage.records import Saved, Version
 from prompt_search.storage.store import Store
-from tests.storage.examples import STORED, summary
+from tests.storage.examples import STORED, sample, summary, trial
 
 VERSION_1 = """
 CREATE TABLE prompt_search_about (schema_version INTEGER NOT NULL);
@@ -69,7 +70,7 @@ def version(path: Path) -> int:
 def test_version_1_is_migrated_in_place(old: Path) -> None:
     """Calls come with what they counted, as the responses tell; studies go on, and new rows stand beside old ones."""
     store = Store(f"sqlite:///{old}")
-    assert version(old) == schema.SCHEMA_VERSION == 3
+    assert version(old) == schema.SCHEMA_VERSION == 4
     calls = store.calls("old")
     assert [(c.key, c.attempts, c.tokens, c.usd, c.role, c.budget) for c in calls.values()] == [
         ("a", 2, 32, 0.5, "task", 0),
@@ -77,7 +78,7 @@ def test_version_1_is_migrated_in_place(old: Path) -> None:
         ("c", 6, 32, 0.0, "task", 0),
     ]
     assert store.study("old").summary == summary()
-    assert store.open_budget("old", Budget(calls=20))[2] == Spending(calls=8, tokens=64, usd=0.5)
+    assert store.open_budget("old", Budget(calls=20)).paid == Spending(calls=8, tokens=64, usd=0.5)
     asked = Request(endpoint="e", model="m", messages=(Message("user", "hi"),))
     asyncio.run(
         store.save_call(
@@ -127,19 +128,27 @@ def test_migration_that_fails_leaves_the_old_file(old: Path, monkeypatch: pytest
     assert dump() == before
     monkeypatch.undo()
     Store(f"sqlite:///{old}").close()
-    assert version(old) == 3
+    assert version(old) == 4
 
 
-def test_version_2_gets_a_table_for_scores(old: Path) -> None:
-    """A file of the second version keeps what it has, and has room for the scores of users' metrics."""
-    Store(f"sqlite:///{old}").close()
+def test_results_of_version_3_are_the_first_versions(old: Path) -> None:
+    """Trials and scored rows of earlier releases are read as before, and a study that goes on adds a version."""
     with closing(sqlite3.connect(old)) as connection, connection:
-        connection.execute("DROP TABLE prompt_search_scores")
-        connection.execute("UPDATE prompt_search_about SET schema_version = 2")
+        record = json.dumps(dataclasses.asdict(trial(3)))
+        connection.execute("INSERT INTO prompt_search_trials VALUES ('old', 3, ?)", [record])
+        record = json.dumps(dataclasses.asdict(sample(3, 7)))
+        connection.execute("INSERT INTO prompt_search_samples VALUES ('old', 3, 7, 'search', 'a', ?)", [record])
+        connection.execute("INSERT INTO prompt_search_studies VALUES ('damaged', 2.0, '{}', '{')")
+        connection.execute("INSERT INTO prompt_search_studies VALUES ('running', 3.0, '{}', NULL)")
     store = Store(f"sqlite:///{old}")
-    assert version(old) == 3
-    assert store.scores.of_study("old") == {}
-    assert len(store.calls("old")) == 3
+    first = Version(study="old")
+    assert (store.trials(first), store.samples(first)) == ([trial(3)], [sample(3, 7)])
+    assert store.study("old").summary == summary()
+    assert store.finished_version("old", {"budget": {"calls": 60}, "test": True}) == first
+    assert store.open_version("old", {}).number == 2
+    assert store.open_version("running", {}).number == 1
+    with pytest.raises(StorageError, match=r"^the summary of study 'damaged' cannot be read: "):
+        store.study("damaged")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"usage": 1, "error": null, "cost_usd": null}', "3"])
@@ -160,10 +169,10 @@ def test_broken_response_does_not_keep_an_old_storage_closed(old: Path, text: st
 def test_later_version_is_refused_and_left_alone(old: Path) -> None:
     """A file of a later release is neither read nor changed."""
     with closing(sqlite3.connect(old)) as connection, connection:
-        connection.execute("UPDATE prompt_search_about SET schema_version = 4")
-    with pytest.raises(StorageError, match="has schema version 4, this release reads up to 3; use another file or"):
+        connection.execute("UPDATE prompt_search_about SET schema_version = 5")
+    with pytest.raises(StorageError, match="has schema version 5, this release reads up to 4; use another file or"):
         Store(f"sqlite:///{old}")
-    assert version(old) == 4
+    assert version(old) == 5
     with closing(sqlite3.connect(old)) as connection:
         tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
     assert tables == (7,)

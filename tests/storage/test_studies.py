@@ -9,7 +9,7 @@ import pytest
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Response
 from prompt_search.storage.store import Store
-from tests.storage.examples import LONE, damage, keep, sample, summary, trial
+from tests.storage.examples import LONE, S, damage, keep, sample, summary, trial
 
 
 def test_study_is_opened_again(store: Store) -> None:
@@ -58,10 +58,10 @@ def test_fresh_study_forgets_all_but_the_responses(store: Store) -> None:
     """`fresh` starts anew under the same name; the responses stay."""
     store.open_study("s", {"seed": 0})
     key = keep(store, Response(text="yes", latency_s=0, cost_usd=0))
-    store.save_trials("s", [trial()], [sample()])
-    store.save_summary("s", summary())
+    store.open_version("s", {})
+    store.save_trials(S, [trial()], [sample()], at_end=summary())
     store.open_study("s", {"seed": 1}, fresh=True)
-    assert (store.calls("s"), store.trials("s"), store.samples("s")) == ({}, [], [])
+    assert (store.calls("s"), store.trials(S), store.samples(S)) == ({}, [], [])
     assert (store.study("s").identity, store.study("s").summary) == ({"seed": 1}, None)
     assert store.response(key) is not None
 
@@ -105,14 +105,12 @@ def test_trials_and_samples_come_back(store: Store) -> None:
         sample(0, 9, answer=None, unparsed=True, score=0.0),
         sample(1, 1),
     ]
-    store.save_trials("s", trials, samples)
-    assert store.trials("s") == [trials[1], trials[0]]
-    assert sorted(store.samples("s"), key=repr) == sorted(samples, key=repr)
-    store.save_trials("s", [trial(1, state="complete")], [sample(1, 5, score=0.5)])
-    assert [record.state for record in store.trials("s")] == ["running", "complete"]
-    assert [record.score for record in store.samples("s") if record.row == 5] == [0.5]
-    store.clear_trials("s")
-    assert (store.trials("s"), store.samples("s")) == ([], [])
+    store.save_trials(S, trials, samples)
+    assert store.trials(S) == [trials[1], trials[0]]
+    assert sorted(store.samples(S), key=repr) == sorted(samples, key=repr)
+    store.save_trials(S, [trial(1, state="complete")], [sample(1, 5, score=0.5)])
+    assert [record.state for record in store.trials(S)] == ["running", "complete"]
+    assert [record.score for record in store.samples(S) if record.row == 5] == [0.5]
 
 
 @pytest.mark.parametrize(

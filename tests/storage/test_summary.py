@@ -8,29 +8,30 @@ import pytest
 
 from prompt_search.errors import StorageError
 from prompt_search.storage.store import Store
-from tests.storage.examples import STORED, summary
+from tests.storage.examples import STORED, S, summary
 
 
 def stored_text(store: Store) -> str:
     with store.engine.connect() as connection:
-        return str(connection.exec_driver_sql("SELECT summary FROM prompt_search_studies").scalar_one())
+        return str(connection.exec_driver_sql("SELECT summary FROM prompt_search_versions").scalar_one())
 
 
 def write(store: Store, text: str) -> None:
     with store.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE prompt_search_studies SET summary = ?", (text,))
+        connection.exec_driver_sql("UPDATE prompt_search_versions SET summary = ?", (text,))
 
 
 @pytest.fixture
 def store() -> Store:
     store = Store("sqlite://")
     store.open_study("s", {})
+    store.open_version("s", {})
     return store
 
 
 def test_summary_comes_back_and_keeps_its_stored_form(store: Store) -> None:
     """The stored JSON has the fields in one order, and is the same object again when it is read."""
-    store.save_summary("s", summary())
+    store.save_trials(S, [], [], at_end=summary())
     assert stored_text(store) == json.dumps(STORED)
     found = store.study("s").summary
     assert found == summary()
@@ -40,7 +41,7 @@ def test_summary_comes_back_and_keeps_its_stored_form(store: Store) -> None:
 def test_rescored_study_says_of_what(store: Store) -> None:
     """Only the summary of a rescored study has the field for it."""
     rescored = summary(rescored={"of": "t", "metric": "f1"})
-    store.save_summary("s", rescored)
+    store.save_trials(S, [], [], at_end=rescored)
     assert json.loads(stored_text(store)) == {**STORED, "rescored": {"of": "t", "metric": "f1"}}
     assert store.study("s").summary == rescored
 
@@ -53,11 +54,12 @@ def test_summary_of_another_release_is_read(store: Store) -> None:
 
 
 def test_unfinished_study_has_no_summary(store: Store) -> None:
-    """A study has one from its end until it is run again."""
+    """A study has one from its first end on."""
     assert store.study("s").summary is None
-    store.save_summary("s", summary())
-    store.clear_trials("s")
-    assert store.study("s").summary is None
+    store.save_trials(S, [], [], at_end=summary())
+    store.open_version("s", {})
+    assert store.study("s").summary == summary()
+    assert store.study("s", 2).summary is None
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,8 @@ def test_rescoring_tells_a_trial_that_cannot_be_read(
     fake.answer = truth
     study(fake, storage).run(100)
     store = Store(storage)
-    store.save_trials("study", [dataclasses.replace(store.trials("study")[1], prompt=prompt)], [])
+    first = store.study("study").version
+    store.save_trials(first, [dataclasses.replace(store.trials(first)[1], prompt=prompt)], [])
     with pytest.raises(
         StorageError, match=r"^trial 1 of study 'study' cannot be read: [^\n]*; restore the storage, or"
     ):

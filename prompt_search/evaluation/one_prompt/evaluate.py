@@ -31,7 +31,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.static_checks import check_prompt
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
-from prompt_search.storage.records import SampleRecord
+from prompt_search.storage.records import SampleRecord, Version
 from prompt_search.storage.store import Store
 
 ROWS_PER_WRITE = 500
@@ -201,4 +201,4 @@ class _ScoredRows:
     async def flush(self) -> None:
         """Write what is not written yet."""
         records, self._unwritten = self._unwritten, []
-        await self.store.in_thread(self.store.save_trials, self.name, [], records)
+        await self.store.in_thread(self.store.save_trials, Version(study=self.name), [], records)

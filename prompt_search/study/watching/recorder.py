@@ -17,7 +17,7 @@ from prompt_search.search.race import Race
 from prompt_search.search.surrogate.effects import Effects
 from prompt_search.search.surrogate.interactions import Interaction
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
-from prompt_search.storage.records import SampleRecord, TrialRecord, none_if_nan
+from prompt_search.storage.records import SampleRecord, TrialRecord, Version, none_if_nan
 from prompt_search.storage.store import Store
 from prompt_search.storage.summary import Summary
 from prompt_search.study.plan import StudyPlan
@@ -33,16 +33,21 @@ class RunRecorder:
     Args:
         plan: the study.
         store: the storage that it is written to.
+        version: the version of the study that it is written as.
         ledger: what the run has spent.
         reporter: reports progress whenever something was written.
     """
 
-    def __init__(self, plan: StudyPlan, store: Store, ledger: Ledger, reporter: ProgressReporter) -> None:
+    def __init__(
+        self, plan: StudyPlan, store: Store, version: Version, ledger: Ledger, reporter: ProgressReporter
+    ) -> None:
         self._plan = plan
         self._store = store
+        self._version = version
         self._ledger = ledger
         self._reporter = reporter
-        self._live = store.optuna_mirror.live(plan.name, plan.prompts.space, plan.metric_name) if plan.watched else None
+        mirror = store.optuna_mirror
+        self._live = mirror.live(version.label, plan.prompts.space, plan.metric_name) if plan.watched else None
         self._round = datetime.now()
         self._times: dict[int, tuple[datetime, datetime]] = {}
         """By trial when the round in which it entered began, and when it got its last scores."""
@@ -64,7 +69,7 @@ class RunRecorder:
                 self._times[trial.number] = began, now
             samples += self.sample_records(trial.number, "search", changed)
             self._written[trial.number] = trial.prepared, trial.state, {o.row: o for o in trial.outcomes}
-        self._store.save_trials(self._plan.name, trials, samples)
+        self._store.save_trials(self._version, trials, samples)
         self._round = now
         self._mirror(race)
         if race.leader is not None and race.leader.scores:
@@ -115,7 +120,7 @@ class RunRecorder:
 
     def save_tested(self, trial: int, outcomes: Sequence[Outcome]) -> None:
         """Write a trial's outcomes on test rows."""
-        self._store.save_trials(self._plan.name, [], self.sample_records(trial, "test", outcomes))
+        self._store.save_trials(self._version, [], self.sample_records(trial, "test", outcomes))
 
     def finish(self, race: Race, summary: Summary) -> None:
         """Write the outcome of a race that has ended, which makes the study a finished one."""
@@ -130,13 +135,12 @@ class RunRecorder:
             else self._trial_record(trial)
             for trial in race.trials
         ]
-        self._store.save_trials(self._plan.name, records, [])
-        self._store.save_summary(self._plan.name, summary)
-        if self._store.optuna_mirror.is_kept(self._plan.name):
-            note = Result(self._store, self._plan.name).headline
-            plan = self._plan
+        self._store.save_trials(self._version, records, [], at_end=summary)
+        plan, version = self._plan, self._version
+        if self._store.optuna_mirror.is_kept(plan.name):
+            note = Result(self._store, plan.name, version.number).headline
             self._store.optuna_mirror.mirror(
-                plan.name, plan.prompts.space, records, note, metric=plan.metric_name, times=self._times
+                version.label, plan.prompts.space, records, note, metric=plan.metric_name, times=self._times
             )
         self._reporter.phase = DONE
         self._reporter.report()
@@ -171,6 +175,7 @@ class RunRecorder:
             held_out_rows=len(plan.test_rows),
             tested=tested,
             sealed=plan.sealed,
+            test_uses=self._store.test_uses(plan.sealed),
             effects=effect_lines(race.effects(), space.factors),
             interactions=interaction_lines(race.interactions(), space.factors),
             dialect=list(dialect),

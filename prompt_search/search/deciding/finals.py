@@ -6,7 +6,7 @@ from itertools import islice
 
 from prompt_search.search import wording
 from prompt_search.search.estimates import Estimates
-from prompt_search.search.trial import Trials
+from prompt_search.search.trial import Trial, Trials
 
 FINALIST_COUNT = 10
 """Number of trials that enter the finals."""
@@ -29,11 +29,10 @@ class Finals:
         self._trials = trials
         self._estimates = estimates
 
-    def begin(self) -> None:
+    def begin(self) -> list[Trial]:
         """Choose the finalists."""
         self._estimates.keep_variances()
-        self._trials.drop_empty()
-        self._keep(FINALIST_COUNT)
+        return self._keep(FINALIST_COUNT)
 
     @property
     def undecided(self) -> bool:
@@ -54,10 +53,11 @@ class Finals:
         """
         return int(calls / self._stages / len(self._trials.finalists))
 
-    def end_stage(self) -> None:
+    def end_stage(self) -> list[Trial]:
         """Keep the better half of the finalists; after the last stage, the best one."""
-        self._keep((len(self._trials.finalists) + 1) // 2 if self._stages > 1 else 1)
-        self._trials.leader = self._trials.finalists[0]
+        kept = self._keep((len(self._trials.finalists) + 1) // 2 if self._stages > 1 else 1)
+        self._trials.leader = kept[0]
+        return kept
 
     def end(self) -> None:
         """Complete the trials that are left."""
@@ -65,7 +65,7 @@ class Finals:
             if trial.state == "running":
                 trial.end("complete", wording.finished_finals(len(trial.outcomes)))
 
-    def _keep(self, count: int) -> None:
+    def _keep(self, count: int) -> list[Trial]:
         """Keep the best trials as finalists, and end all others."""
         means = self._estimates.means()
         able = (
@@ -85,3 +85,4 @@ class Finals:
             else:
                 trial.end("pruned", wording.not_a_finalist(mean, rows))
         self._trials.finalists = finalists
+        return finalists

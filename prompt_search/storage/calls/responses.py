@@ -16,8 +16,8 @@ from prompt_search._iteration import batched
 from prompt_search._json import ELSEWHERE, read, reading, storable
 from prompt_search.llm.messages import Response, Shown
 from prompt_search.storage import schema
+from prompt_search.storage.calls.group_commit import Writer
 from prompt_search.storage.database import KEYS_PER_QUERY, Database, fetched, is_of_study, without_garbage_collection
-from prompt_search.storage.group_commit import Writer
 from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns, Found, Saved
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sql
@@ -15,21 +16,33 @@ from prompt_search.storage import schema
 from prompt_search.storage.database import Database
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedBudget:
+    """A budget that is being spent on a study.
+
+    Attributes:
+        number: its place among the budgets of the study.
+        paid_before: what was paid under earlier budgets.
+        paid: what was paid under this one.
+    """
+
+    number: int
+    paid_before: Spending
+    paid: Spending
+
+
 class Budgets:
     """The budgets of a database's studies; a call is stored with the number of its budget."""
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
 
-    def open_budget(self, study: str, budget: Budget) -> tuple[int, Spending, Spending]:
+    def open_budget(self, study: str, budget: Budget) -> OpenedBudget:
         """Begin or go on to spend a budget on a study.
 
-        Returns:
-            the budget's number, what was paid under earlier budgets of the study, and what under this one. A budget
-            that allows no more than is paid already is no new one: the study then ends as it did under the last one.
-
         Raises:
-            InputError: the budget is in US dollars, and what earlier runs cost is not known.
+            InputError: the budget allows no more than is paid already; or it is in US dollars, and what earlier runs
+                cost is not known.
         """
         of_study = schema.studies.c.study == study
         with self._engine.begin() as connection:
@@ -43,12 +56,16 @@ class Budgets:
                     f"a budget in US dollars counts what study {study!r} cost so far, which is unknown; give it "
                     "another name, or start over with fresh=True (--fresh)"
                 )
-            if not budgets or (budgets[-1] != budget.limits and budget.allows_more_than(total)):
+            # A run that failed before its first response has spent nothing of its budget.
+            budgets = budgets[: _used_budgets(connection, study)]
+            if not budgets or budgets[-1] != budget.limits:
+                if not budget.allows_more_than(total):
+                    raise InputError(_too_small(study, budget, total))
                 budgets.append(budget.limits)
-                connection.execute(schema.studies.update().where(of_study).values(budgets=json_text(budgets)))
+            connection.execute(schema.studies.update().where(of_study).values(budgets=json_text(budgets)))
         number = len(budgets) - 1
         former = sum((spending for earlier, spending in paid.items() if earlier < number), Spending())
-        return number, former, paid.get(number, Spending())
+        return OpenedBudget(number=number, paid_before=former, paid=paid.get(number, Spending()))
 
     def paid_before(self, study: str, budget: int) -> set[str]:
         """The requests that were paid for under earlier budgets than the one of this number."""
@@ -56,6 +73,22 @@ class Budgets:
         query = sql.select(of.key).where(of.study == study, of.attempts > 0, of.budget < budget)
         with self._engine.connect() as connection:
             return set(connection.execute(query).scalars())
+
+
+def _used_budgets(connection: sql.Connection, study: str) -> int:
+    """The number of budgets under which a study has made any call."""
+    of = schema.calls.c
+    last = connection.execute(sql.select(sql.func.max(of.budget)).where(of.study == study)).scalar_one()
+    return 0 if last is None else int(last) + 1
+
+
+def _too_small(study: str, budget: Budget, total: Spending) -> str:
+    used = {"calls": f"{total.calls:,} calls", "tokens": f"{total.tokens:,} tokens", "usd": f"${total.usd:.4g}"}
+    spent = " and ".join(used[name] for name in budget.never_passed)
+    return (
+        f"study {study!r} has used {spent} already, and {budget} allows no more: a budget is for the whole study; give "
+        "a larger one, or read the result that is stored (prompt-search show, ps.open_result)"
+    )
 
 
 def _paid(connection: sql.Connection, study: str) -> dict[int, Spending]:

@@ -1,0 +1,146 @@
+"""Studies interrupted on one kind of processor and resumed on another: do they take the same course?
+
+OpenBLAS chooses its kernel by the processor, and the last bits of its sums differ; ``OPENBLAS_CORETYPE`` chooses the
+kernel of another one. Every study runs as a whole, and is interrupted at three places and resumed under each kernel.
+Requests, winner, trials and verdict have to be those of the study that ran as a whole. With ``--fresh`` whole studies
+of different kernels are compared as well. Prints a line for each kernel; the exit code is 1 where anything differs.
+
+    python experiments/benchmarks/processors.py [--studies 12] [--calls 420] [--fresh]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import prompt_search as ps
+from prompt_search.errors import RequestRefused
+from prompt_search.testing import Body, FakeServer, chance, prompt_of, truth_model
+
+FIRST = "SkylakeX"
+KERNELS = (FIRST, "Haswell", "Zen", "Sandybridge", "Nehalem")
+PLACES = (0.3, 0.6, 0.9)
+"""Shares of the requests after which a study is interrupted."""
+
+SOURCE = """{{ choice("instruction", instructions) }}
+{% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
+Text: {{ row.text }}
+{{ choice("cue", ["Label:", "Answer:", "Category:", ""]) }}"""
+VERBS = ("Classify", "Sort", "Label", "Read", "Tag", "File")
+ROWS = pd.DataFrame(
+    {"text": [f"message number {row}" for row in range(200)], "label": [f"kind {row % 4}" for row in range(200)]}
+)
+
+
+def accuracy(seed: int, prompt: str) -> float:
+    """How good a prompt truly is: each line of it adds its own part."""
+    return 0.45 + sum(0.12 * chance("line", seed, line) for line in prompt.split("\n")[:1] + prompt.split("\n")[-1:])
+
+
+def work(url: str, storage: str, seed: int, calls: int) -> None:
+    """What runs under one kernel: a study, whose result it prints as JSON; nothing where it was interrupted."""
+    study = ps.Study(
+        template=ps.Template(SOURCE),
+        data=ps.Dataset(ROWS, target="label"),
+        model=ps.Model("fake", base_url=url),
+        context={"instructions": [f"{verb} the message{end}" for verb in VERBS for end in (".", ", please.")]},
+        storage=storage,
+        seed=seed,
+        name="study",
+    )
+    try:
+        result = study.run(calls)
+    except RequestRefused:
+        return
+    shown = result.trials_df()[["trial", "state", "reason", "rows", "score"]].to_csv()
+    print(json.dumps({"winner": result.best_trial, "verdict": repr(result.verdict), "trials": shown}))
+
+
+def under(kernel: str, server: FakeServer, storage: Path, seed: int, calls: int) -> dict[str, Any] | None:
+    """The result of a study in a process with this kernel; None where the server ended it."""
+    line = [sys.executable, __file__, "--work", server.url, "--storage", f"sqlite:///{storage}"]
+    line += ["--seed", str(seed), "--calls", str(calls)]
+    environment = {**os.environ, "OPENBLAS_CORETYPE": kernel, "OPENAI_API_KEY": "none"}
+    printed = subprocess.run(line, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+    return json.loads(printed) if printed.strip() else None
+
+
+def asked(bodies: Sequence[Body]) -> list[str]:
+    return sorted(json.dumps(body, sort_keys=True) for body in bodies)
+
+
+def serving(seed: int) -> FakeServer:
+    truth = truth_model(dict(zip(ROWS["text"], ROWS["label"], strict=True)), lambda prompt: accuracy(seed, prompt))
+    return FakeServer(lambda body: truth({**body, "messages": [{"role": "user", "content": prompt_of(body)}]}))
+
+
+def whole(kernel: str, seed: int, calls: int, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The result and the requests of a study that nobody interrupts."""
+    with serving(seed) as server:
+        result = under(kernel, server, folder / f"{seed} {kernel} whole.db", seed, calls)
+        assert result is not None
+        return result, asked(server.bodies)
+
+
+def resumed(kernel: str, seed: int, calls: int, after: int, folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The result and the answered requests of a study that is interrupted and goes on under a kernel."""
+    storage = folder / f"{seed} {kernel} {after}.db"
+    with serving(seed) as server:
+        server.fail_after = after
+        under(FIRST, server, storage, seed, calls)
+        del server.bodies[after:]
+        server.fail_after = None
+        return under(kernel, server, storage, seed, calls), asked(server.bodies)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=12)
+    parser.add_argument("--calls", type=int, default=420)
+    parser.add_argument("--seed", type=int, default=0, help="the first study's")
+    parser.add_argument("--fresh", action="store_true", help="compare whole studies as well")
+    for hidden in ("--work", "--storage"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work:
+        work(given.work, given.storage, given.seed, given.calls)
+        return 0
+    counts: Counter[tuple[str, str]] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(given.seed, given.seed + given.studies):
+            expected, requests = whole(FIRST, seed, given.calls, Path(folder))
+            for kernel in KERNELS:
+                runs = [
+                    ("resumed", *resumed(kernel, seed, given.calls, int(place * len(requests)), Path(folder)))
+                    for place in PLACES
+                ]
+                if given.fresh and kernel != FIRST:
+                    runs.append(("fresh", *whole(kernel, seed, given.calls, Path(folder))))
+                for how, result, sent in runs:
+                    counts[kernel, how] += 1
+                    counts[kernel, f"{how}: other requests"] += sent != requests
+                    for name, value in expected.items():
+                        counts[kernel, f"{how}: other {name}"] += result is None or result[name] != value
+            print(f"study {seed} done", file=sys.stderr, flush=True)
+    columns = [f"{how}{other}" for how in ("resumed", "fresh") for other in OTHERS if given.fresh or how == "resumed"]
+    print(f"| kernel | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
+    for kernel in KERNELS:
+        print(f"| {kernel} | {' | '.join(str(counts[kernel, column]) for column in columns)} |")
+    return int(any(count for (_, column), count in counts.items() if "resumed: other" in column))
+
+
+OTHERS = ("", ": other requests", ": other winner", ": other verdict", ": other trials")
+"""What is counted."""
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a race decides: who gets rows next, who is stopped, who is in the finals."""

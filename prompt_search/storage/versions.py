@@ -1,0 +1,235 @@
+"""The results of a study: one version for each line of settings, which nothing changes once it is finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sql
+
+from prompt_search._json import json_text, read, reading
+from prompt_search.errors import RunError, StudyError
+from prompt_search.storage import schema
+from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
+from prompt_search.storage.records import SampleRecord, TrialRecord, Version
+from prompt_search.storage.summary import Summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRecord:
+    """A version as it is stored: the settings it was begun with and, once it ended, its outcome as text."""
+
+    version: Version
+    settings: Mapping[str, Any]
+    summary_text: str | None
+
+    @property
+    def summary(self) -> Summary | None:
+        """Its outcome; None while it is unfinished."""
+        if not self.summary_text:
+            return None
+        with reading(f"the summary of study {self.version.label!r}"):
+            return read(Summary, self.summary_text)
+
+
+class Versions:
+    """The versions of a database's studies.
+
+    One version of a study is unfinished at most: the next run goes on with it, whatever its settings are. Trials,
+    scored rows and the outcome are written under the lease with which the version was opened last, so that a process
+    that was taken over cannot write into what its successor found.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._engine = database.engine
+
+    def of_study(self, study: str) -> list[VersionRecord]:
+        """All versions of a study, oldest first."""
+        columns = schema.versions.c
+        query = sql.select(schema.versions).where(columns.study == study).order_by(columns.version)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [
+            VersionRecord(
+                version=Version(study=study, number=row.version, owner=row.owner),
+                settings=json.loads(row.settings),
+                summary_text=row.summary,
+            )
+            for row in rows
+        ]
+
+    def version(self, study: str, number: int | None = None) -> VersionRecord | None:
+        """A version of a study; without a number the last finished one, or else the unfinished one, if there is any.
+
+        Raises:
+            StudyError: there is no version of this number.
+        """
+        every = self.of_study(study)
+        if number is None:
+            return next((each for each in reversed(every) if each.summary_text), every[-1] if every else None)
+        found = next((each for each in every if each.version.number == number), None)
+        if found is None:
+            there = ", ".join(f"{study}@{each.version.number}" for each in every) or "none"
+            raise StudyError(f"study {study!r} has no version {number}; stored: {there}")
+        return found
+
+    def finished(self, study: str, settings: Mapping[str, Any]) -> Version | None:
+        """The finished version with these settings; None without one."""
+        wanted = json.loads(json_text(settings))
+        found = (each for each in reversed(self.of_study(study)) if each.summary_text and each.settings == wanted)
+        return next((each.version for each in found), None)
+
+    def open(
+        self, study: str, settings: Mapping[str, Any], owner: str | None, *, keep_decisions: bool = True
+    ) -> Version:
+        """Begin a version, or begin the unfinished one again.
+
+        A resumed run writes its trials again from the responses, and keeps the decisions of the search where the
+        settings are the same.
+
+        Args:
+            study: the study's name.
+            settings: what the version is run with.
+            owner: the lease under which it is written.
+            keep_decisions: False drops the decisions of an unfinished version in any case.
+        """
+        every = self.of_study(study)
+        goes_on = bool(every) and not every[-1].summary_text
+        number = every[-1].version.number + (not goes_on) if every else 1
+        same = goes_on and every[-1].settings == json.loads(json_text(settings))
+        values = {"settings": json_text(settings), "owner": owner, "created": self._database.clock()}
+        versions = schema.versions
+        with self._engine.begin() as connection:
+            if goes_on:
+                connection.execute(versions.update().where(_is(versions, study, number)).values(**values))
+                kept = same and keep_decisions
+                for table in (schema.trials, schema.samples, *([] if kept else [schema.decisions])):
+                    connection.execute(table.delete().where(_is(table, study, number)))
+            else:
+                connection.execute(versions.insert().values(study=study, version=number, **values))
+        return Version(study=study, number=number, owner=owner)
+
+    def drop_empty(self, version: Version) -> None:
+        """Delete an unfinished version of which nothing was written."""
+        versions, samples = schema.versions, schema.samples
+        scored = sql.select(samples.c.study).where(_is(samples, version.study, version.number)).exists()
+        of = sql.and_(_is(versions, version.study, version.number), versions.c.summary.is_(None), ~scored)
+        with self._engine.begin() as connection:
+            if connection.execute(versions.delete().where(of)).rowcount:
+                decisions = schema.decisions
+                connection.execute(decisions.delete().where(_is(decisions, version.study, version.number)))
+
+    def save_trials(
+        self,
+        version: Version,
+        trials: Iterable[TrialRecord],
+        samples: Iterable[SampleRecord],
+        *,
+        at_end: Summary | None = None,
+    ) -> None:
+        """Write trials and samples, replacing what was stored of the same ones.
+
+        Args:
+            version: whose they are.
+            trials: the trials.
+            samples: the scored rows.
+            at_end: the outcome, which is written in the same transaction and makes the version a finished one.
+
+        Raises:
+            RunError: another process has taken the study over.
+        """
+        of = {"study": version.study, "version": version.number}
+        written: dict[sql.Table, list[dict[str, Any]]] = {
+            schema.trials: [{**of, "trial": t.trial, "record": json_text(asdict(t))} for t in trials],
+            schema.samples: [
+                {
+                    **of,
+                    "trial": sample.trial,
+                    "row": sample.row,
+                    "split": sample.split,
+                    "key": sample.key,
+                    "record": json_text(asdict(sample)),
+                }
+                for sample in samples
+            ],
+        }
+        summary = {} if at_end is None else {"summary": json_text(at_end.to_dict())}
+        with self._engine.begin() as connection:
+            self._take(connection, version, summary)
+            for table, rows in written.items():
+                if rows:
+                    connection.execute(self._database.insert_or_update(table), rows)
+
+    def _take(self, connection: sql.Connection, version: Version, values: Mapping[str, Any]) -> None:
+        """Make sure that a version is still the owner's, until the transaction ends, and set values of it."""
+        if version.owner is None and not values:
+            return
+        versions = schema.versions
+        same = versions.c.owner.is_(None) if version.owner is None else versions.c.owner == version.owner
+        of = sql.and_(_is(versions, version.study, version.number), versions.c.summary.is_(None), same)
+        update = versions.update().where(of).values(owner=version.owner, **values)
+        if not connection.execute(update).rowcount:
+            raise taken_over(version.study)
+
+    def decisions(self, version: Version) -> list[str]:
+        """The decisions of the search, in their order, as they were written."""
+        decisions = schema.decisions
+        of = _is(decisions, version.study, version.number)
+        with self._engine.connect() as connection:
+            query = sql.select(decisions.c.record).where(of).order_by(decisions.c.number)
+            return list(connection.execute(query).scalars())
+
+    def save_decision(self, version: Version, number: int, record: str) -> None:
+        """Write a decision of the search.
+
+        Raises:
+            RunError: another process has taken the study over.
+        """
+        values = {"study": version.study, "version": version.number, "number": number, "record": record}
+        with self._engine.begin() as connection:
+            self._take(connection, version, {})
+            connection.execute(schema.decisions.insert().values(**values))
+
+    def trials(self, version: Version) -> list[TrialRecord]:
+        """The trials of a version, in the order of their numbers."""
+        trials = schema.trials
+        of = _is(trials, version.study, version.number)
+        with self._engine.connect() as connection:
+            texts = connection.execute(sql.select(trials.c.record).where(of).order_by(trials.c.trial)).scalars().all()
+        with reading(f"a trial of study {version.label!r}"):
+            return [read(TrialRecord, text) for text in texts]
+
+    def samples(self, version: Version) -> list[SampleRecord]:
+        """The scored rows of a version, in no order."""
+        samples = schema.samples
+        what = f"a scored row of study {version.label!r}"
+        with self._engine.connect() as connection, without_garbage_collection(), reading(what):
+            of = sql.and_(is_of_study(connection, samples, version.study), samples.c.version == version.number)
+            rows = fetched(connection, sql.select(samples.c.record).where(of))
+            return [read(SampleRecord, text) for chunk in rows for (text,) in chunk]
+
+
+def named_version(name: str, studies: Collection[str]) -> tuple[str, int | None]:
+    """The study and the number of the version that a text such as ``tickets@2`` names; the number is None where the
+    text is the name of a study.
+
+    >>> named_version("tickets@2", ["tickets"]), named_version("a@2", ["a", "a@2"])
+    (('tickets', 2), ('a@2', None))
+    """
+    study, _, number = name.rpartition("@")
+    return (study, int(number)) if name not in studies and study in studies and number.isdecimal() else (name, None)
+
+
+def taken_over(study: str) -> RunError:
+    """The error of a process that lost its study to another one."""
+    return RunError(
+        f"study {study!r} was taken over by another process, because this one did not renew its lease in time; wait "
+        "for the other process to end, then run it again"
+    )
+
+
+def _is(table: sql.Table, study: str, number: int) -> sql.ColumnElement[bool]:
+    return sql.and_(table.c.study == study, table.c.version == number)

@@ -1,0 +1,39 @@
+"""The decisions of a study's search in its storage, so that it takes the same course wherever it is resumed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from prompt_search._json import json_text, read, reading
+from prompt_search.search.deciding.decisions import Decision
+from prompt_search.storage.records import Version
+from prompt_search.storage.versions import Versions
+
+
+class StoredJournal:
+    """The journal of one version of a study.
+
+    Args:
+        versions: where it is.
+        version: the version.
+    """
+
+    def __init__(self, versions: Versions, version: Version) -> None:
+        self._versions = versions
+        self._version = version
+        self._stored = versions.decisions(version)
+        self._number = 0
+
+    def settled(self, decision: Decision) -> Decision:
+        """The decision that is stored at this place; the given one, stored from now on, where none is.
+
+        Raises:
+            StorageError: what is stored cannot be read.
+            RunError: another process has taken the study over.
+        """
+        number, self._number = self._number, self._number + 1
+        if number < len(self._stored):
+            with reading(f"a decision of study {self._version.label!r}"):
+                return read(Decision, self._stored[number])
+        self._versions.save_decision(self._version, number, json_text(asdict(decision)))
+        return decision

@@ -1,0 +1,172 @@
+"""Results as versions: what has ended stays as it is, whatever runs later."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import prompt_search as ps
+from prompt_search.errors import InputError, RequestRefused, RunError, StudyError
+from prompt_search.storage.records import Version
+from prompt_search.storage.store import Store
+from tests.conftest import InProcessExecutor
+from tests.profiles import examples
+from tests.storage.examples import sample, summary, trial
+from tests.study.examples import assert_equal_results, study, truth
+
+
+def refused(fake: InProcessExecutor, storage: str) -> ps.Result:
+    """A run with a larger budget whose server answers nothing any more."""
+    fake.fail_after = 0
+    try:
+        return study(fake, storage).run(150)
+    finally:
+        fake.fail_after = None
+
+
+def interrupted(fake: InProcessExecutor, storage: str) -> ps.Result:
+    """A run with a larger budget that ends after some answers."""
+    fake.fail_after = fake.count + 7
+    try:
+        return study(fake, storage).run(170)
+    finally:
+        fake.fail_after = None
+
+
+RUNS: dict[str, Callable[[InProcessExecutor, str], ps.Result]] = {
+    "60": lambda fake, storage: study(fake, storage).run(60),
+    "90": lambda fake, storage: study(fake, storage).run(90),
+    "20": lambda fake, storage: study(fake, storage).run(20),
+    "three trials": lambda fake, storage: study(fake, storage).run(60, n_trials=3),
+    "no test": lambda fake, storage: study(fake, storage).run(60, test=False),
+    "refused": refused,
+    "interrupted": interrupted,
+}
+"""What may be run one after the other under one name."""
+
+
+def shown(result: ps.Result) -> tuple[Any, ...]:
+    """All that is shown of a result, as text."""
+    tables = (result.trials_df(), result.samples_df(), result.effects_df(), result.ranking())
+    return repr(result), *(table.to_csv() for table in tables)
+
+
+def finished(storage: str) -> dict[int, tuple[Any, ...]]:
+    """All that is shown of each finished version of the study, by its number."""
+    store = Store(storage)
+    versions = [each.version for each in store.versions.of_study("study") if each.summary_text]
+    found = {version.number: shown(ps.Result(store, "study", version.number)) for version in versions}
+    store.close()
+    return found
+
+
+@settings(max_examples=examples(4))
+@given(runs=st.lists(st.sampled_from(sorted(RUNS)), min_size=3, max_size=3))
+def test_finished_results_stay_byte_for_byte(runs: list[str]) -> None:
+    """Whatever runs later under the same name, failed and interrupted runs included, what had ended is as it was."""
+    fake = InProcessExecutor()
+    fake.answer = truth
+    with tempfile.TemporaryDirectory() as folder:
+        storage = f"sqlite:///{folder}/study.db"
+        before: dict[int, tuple[Any, ...]] = {}
+        for run in runs:
+            with suppress(RequestRefused, InputError):
+                RUNS[run](fake, storage)
+            after = finished(storage)
+            assert {number: after[number] for number in before} == before
+            before = after
+
+
+def test_same_line_reads_its_result(fake: InProcessExecutor, storage: str) -> None:
+    """Each line of settings has its own result, which the line gives again without a request and without a new
+    version; another one comes under the name with its number."""
+    fake.answer = truth
+    first = study(fake, storage).run(60)
+    second = study(fake, storage).run(60, n_trials=3)
+    third = study(fake, storage).run(90)
+    sent = fake.count
+    assert [result.name for result in (first, second, third)] == ["study", "study@2", "study@3"]
+    assert third.headline.startswith("study@3: ")
+    for again, result in ((study(fake, storage).run(60), first), (study(fake, storage).run(60, n_trials=3), second)):
+        assert again.version == result.version
+        assert_equal_results(again, result)
+    assert fake.count == sent
+    assert len(Store(storage).versions.of_study("study")) == 3
+
+
+def test_results_are_found_by_version(fake: InProcessExecutor, storage: str) -> None:
+    """The study's name opens the last finished result, and `@1` the first; one that is not there is named."""
+    fake.answer = truth
+    for budget in (60, 90):
+        study(fake, storage).run(budget)
+    with pytest.raises(RequestRefused):
+        interrupted(fake, storage)
+    opened = [ps.open_result(storage, name) for name in ("study", "study@1", "study@2", "study@3")]
+    assert [(result.version, result.finished) for result in opened] == [(2, True), (1, True), (2, True), (3, False)]
+    with pytest.raises(StudyError) as caught:
+        ps.open_result(storage, "study@9")
+    assert str(caught.value) == "study 'study' has no version 9; stored: study@1, study@2, study@3"
+
+
+def test_failed_start_leaves_no_result(fake: InProcessExecutor, storage: str) -> None:
+    """A run that fails before its first answer is no result, and after one that failed later the study's name still
+    opens what had ended."""
+    fake.answer = truth
+    with pytest.raises(RequestRefused):
+        refused(fake, storage)
+    assert Store(storage).versions.of_study("study") == []
+    result = study(fake, storage).run(60)
+    sent = fake.count
+    with pytest.raises(RequestRefused):
+        refused(fake, storage)
+    assert_equal_results(ps.open_result(storage, "study"), result)
+    assert_equal_results(study(fake, storage).run(60), result)
+    assert fake.count == sent + 1
+
+
+def test_budget_below_what_is_used_is_refused(fake: InProcessExecutor, storage: str) -> None:
+    """A smaller budget than the study has used shows no other result, but says what to do."""
+    fake.answer = truth
+    used = study(fake, storage).run(60).summary["calls"]
+    with pytest.raises(InputError) as caught:
+        study(fake, storage).run(30)
+    assert str(caught.value) == (
+        f"study 'study' has used {used} calls already, and Budget(calls=30) allows no more: a budget is for the whole "
+        "study; give a larger one, or read the result that is stored (prompt-search show, ps.open_result)"
+    )
+
+
+def test_process_that_was_taken_over_writes_nothing(storage: str) -> None:
+    """Trials, rows and outcomes of a process whose study another one has begun again are refused in one line, also
+    after that one has ended."""
+    store = Store(storage)
+    store.open_study("s", {})
+    late, taker = (store.open_version("s", {}, owner) for owner in ("late", "taker"))
+    assert late.number == taker.number == 1
+    store.save_trials(taker, [trial(0)], [sample(0, 1)])
+    with pytest.raises(RunError, match=r"^study 's' was taken over by another process, because this one did not"):
+        store.save_trials(late, [trial(0, state="pruned")], [sample(0, 1, score=0.0)])
+    with pytest.raises(RunError, match=r"^study 's' was taken over by another process"):
+        store.save_trials(late, [], [], at_end=summary(winner=1))
+    store.save_trials(taker, [], [], at_end=summary(winner=0, order=[0]))
+    with pytest.raises(RunError, match=r"^study 's' was taken over by another process"):
+        store.save_trials(late, [trial(0, state="running")], [])
+    assert (store.trials(taker), store.samples(taker)) == ([trial(0)], [sample(0, 1)])
+    assert store.study("s").summary == summary(winner=0, order=[0])
+
+
+def test_versions_are_deleted_with_their_study(storage: str) -> None:
+    """Starting over begins with the first version again."""
+    store = Store(storage)
+    store.open_study("s", {})
+    store.save_trials(store.open_version("s", {}), [trial(0)], [], at_end=summary(winner=0, order=[0]))
+    assert store.open_version("s", {}).number == 2
+    store.open_study("s", {}, fresh=True)
+    assert store.open_version("s", {}) == Version(study="s")
+    assert store.trials(Version(study="s")) == []
