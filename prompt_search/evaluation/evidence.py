@@ -128,8 +128,8 @@ class Comparison:
     def p(self) -> float:
         """The one-sided p of the hypothesis that all prompts score the same: how often a favourite, chosen in the same
         way, is ahead by as much where all scores come from one distribution, that of all scores (a bootstrap test;
-        Efron and Tibshirani 1993, chapter 16). It allows for the choice. Rows that both have make the difference steadier than
-        such draws, so that p errs on the high side. NaN where there are too few scores.
+        Efron and Tibshirani 1993, chapter 16). It allows for the choice. Rows that both have make
+        the difference steadier than such draws, so that p errs on the high side. NaN where there are too few scores.
         """
         if len(self.default) < 2 or len(self.best) < 2:
             return math.nan

@@ -115,8 +115,8 @@ def test_too_few_answers_to_compare(fake: InProcessExecutor) -> None:
     )
     planned = study(fake, data=data(600)).preflight(560).advice[0]
     assert re.search(
-        r"default \d\.\d\d on \d+, \d+ of them the same, p = \S+\)\. Give the search \d{3} calls: on \d+ test rows a true "
-        r"difference of 0\.2\d is detectable with 80% power\.$",
+        r"default \d\.\d\d on \d+, \d+ of them the same, p = \S+\)\. Give the search \d{3} calls: on \d+ test rows a "
+        r"true difference of 0\.2\d is detectable with 80% power\.$",
         planned,
     ), planned
 
