@@ -21,6 +21,9 @@ POWER = 0.8
 NON_INFERIORITY_MARGIN = 0.02
 """The difference to the winner's score that a shorter prompt may have by default."""
 
+EQUAL = 1e-6
+"""Standard deviation, as a part of the scores' range or mean, up to which scores count as equal: rounding alone."""
+
 MIN_CUT_PROMPTS = 5
 """Number of prompts with the same highest count that is needed to suspect a cut."""
 
@@ -45,7 +48,8 @@ def mean_interval(scores: Sequence[float], level: float = 0.95, bounds: Range = 
 
     Binary scores get Wilson's score interval (Wilson 1927; recommended by Brown, Cai and DasGupta 2001 also for small
     n), other scores Student's t interval, which for a metric with a range is bent like Wilson's, see `mean_intervals`.
-    NaN scores are left out. Without scores, or with a single one that is not binary, the interval is (nan, nan).
+    NaN scores are left out. Without scores, with a single one that is not binary, and with equal ones whose range is
+    not known, the interval is (nan, nan).
 
     Args:
         scores: the scores.
@@ -80,7 +84,9 @@ def mean_intervals(
 
     The interval of n bounded scores is Wilson's for as many right and wrong answers as would have a mean of this
     variance, with the quantile of Student's t: their variance falls towards the ends of the range, so that the interval
-    is short on the side of the near end, and never leaves the range.
+    is short on the side of the near end, and never leaves the range. Scores that are all equal have no spread to go by:
+    the ends are the means that remain where as many scores as can have been missed (Wilson's bound for none of n) lie
+    at an end of the range. Where the range is not known, such scores have no interval.
 
     Args:
         counts: number of scores of each group.
@@ -119,14 +125,17 @@ def _bounded(
     counts: np.ndarray, means: np.ndarray, deviations: np.ndarray, quantile: np.ndarray, bounds: Range
 ) -> tuple[np.ndarray, np.ndarray]:
     """The intervals of means of scores that are not binary."""
+    equal = deviations <= EQUAL * (bounds.width if bounds.bounded else np.abs(means))
     if not bounds.bounded:
-        half = quantile * deviations / np.sqrt(counts)
+        half = np.where(equal, math.nan, quantile * deviations / np.sqrt(counts))
         return np.maximum(means - half, bounds.low), np.minimum(means + half, bounds.high)
     shares = np.clip((means - bounds.low) / bounds.width, 0.0, 1.0)
     most = shares * (1 - shares) * bounds.width**2
     # The variance of a score as a part of that of right and wrong answers; at an end of the range nothing is known.
     part = np.where(most > 1e-12 * bounds.width**2, deviations**2 / most, 1.0)
     low, high = _wilson(counts / np.maximum(part, 1e-18), shares, quantile)
+    missed = quantile**2 / (counts + quantile**2)
+    low, high = np.where(equal, shares * (1 - missed), low), np.where(equal, shares + missed * (1 - shares), high)
     return bounds.low + low * bounds.width, bounds.low + high * bounds.width
 
 

@@ -247,8 +247,8 @@ def search_sentence(highest: tuple[float, int], winner: tuple[float, int], estim
     if round(estimate, 3) > round(winner[0], 3):
         return (
             f"In the search the highest score was {scores}, which is optimistic, because it was selected among "
-            f"{candidates} candidates. The winner's was {winners}; the estimate of its score on new rows from the scores of "
-            f"all candidates and the difficulty of their rows is higher, {estimate:.3f}."
+            f"{candidates} candidates. The winner's was {winners}; the estimate of its score on new rows from the "
+            f"scores of all candidates and the difficulty of their rows is higher, {estimate:.3f}."
         )
     return (
         f"In the search the highest score was {scores} and the winner's {winners}; both are optimistic, because they "

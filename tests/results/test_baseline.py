@@ -224,7 +224,8 @@ def test_evaluations_have_the_range(fake: InProcessExecutor) -> None:
 
 
 def test_an_estimate_above_the_winners_score_is_no_correction_of_optimism() -> None:
-    """The winner's score is called optimistic where its estimate is below it; where it is above, the line says why."""
+    """The winner's score is called optimistic where its estimate is below it; where it is above, what it
+    is made of."""
     below = wording.search_sentence((1.0, 5), (0.9, 20), 0.884, 32)
     above = wording.search_sentence((1.0, 5), (0.9, 20), 0.912, 32)
     same = wording.search_sentence((1.0, 5), (0.9, 20), 0.9001, 32)

@@ -41,7 +41,7 @@ def test_share_interval_is_wilsons(values: list[float]) -> None:
             assert abs(mean - bound) == pytest.approx(z * math.sqrt(bound * (1 - bound) / len(values)), abs=1e-6)
 
 
-@given(scores.filter(lambda values: not np.isin(values, (0.0, 1.0)).all()))
+@given(scores.filter(lambda values: not np.isin(values, (0.0, 1.0)).all() and np.ptp(values) > 1e-3))
 def test_score_interval_is_students(values: list[float]) -> None:
     """For other scores it is Student's t interval around the mean."""
     low, high = mean_interval(values)
@@ -79,6 +79,30 @@ def test_an_interval_without_a_range_is_not_clipped() -> None:
     assert share == pytest.approx((0.608, 0.972), abs=0.001)
     assert mean_interval(values, bounds=Range(high=1)) == (free[0], 1.0)
     assert mean_interval(values, bounds=UNBOUNDED) == free
+
+
+@pytest.mark.parametrize(
+    ("score", "bounds", "ends"),
+    [
+        (0.5, Range(0, 1), (0.331, 0.669)),
+        (0.9, Range(0, 1), (0.595, 0.934)),
+        (0.1 + 0.2, Range(0, 1), (0.198, 0.537)),
+        (1.0, Range(0, 2), (0.662, 1.338)),
+        (2.0, Range(0, 2), (1.323, 2.0)),
+        (0.5, UNBOUNDED, (math.nan, math.nan)),
+        (0.5, Range(high=1), (math.nan, math.nan)),
+    ],
+)
+def test_ten_equal_scores_have_no_interval_of_width_0(score: float, bounds: Range, ends: tuple[float, float]) -> None:
+    """What was not seen in ten rows may be in a third of all: the interval is that wide where the range is known, as
+    wide as of ten right answers at its end, and unknown where the range is."""
+    assert mean_interval([score] * 10, bounds=bounds) == pytest.approx(ends, abs=0.001, nan_ok=True)
+
+
+def test_equal_differences_have_no_interval_of_width_0() -> None:
+    """Two prompts that score the same on each of 30 rows may differ on others."""
+    same = paired_difference([0.5] * 30, [0.5] * 30, bounds=Range(0, 1))
+    assert (same.low, same.high) == pytest.approx((-0.122, 0.122), abs=0.001)
 
 
 def test_right_and_wrong_answers_of_another_range_are_scores_like_others() -> None:
