@@ -329,7 +329,25 @@ def test_a_guarded_verdict_says_what_keeps_it_back() -> None:
 )
 def test_a_count_that_stops_growing_is_suspected(sizes: list[int], tokens: list[int | None], cut: int | None) -> None:
     """Five prompts or more of clearly different length with the same highest count, and none longer, are a sign."""
-    assert suspected_cut(sizes, tokens) == cut
+    assert suspected_cut([prose(size) for size in sizes], tokens) == cut
+
+
+def prose(size: int) -> str:
+    """A text of so many characters."""
+    return ("word " * size)[:size]
+
+
+@given(st.lists(st.lists(st.integers(1, 40), max_size=30), max_size=60))
+def test_a_count_of_words_is_never_suspected(lengths: list[list[int]]) -> None:
+    """Where a server counts words, long words are no cut."""
+    prompts = [" ".join("w" * length for length in words) for words in lengths]
+    assert suspected_cut(prompts, [len(prompt.split()) for prompt in prompts]) is None
+    assert suspected_cut([*("w" * 50 * n + " some" for n in range(1, 9)), "one"], [2] * 8 + [1]) is None
+
+
+def test_a_text_without_spaces_is_suspected_by_its_length() -> None:
+    """Where a count is much higher than the number of words, words are not what is counted."""
+    assert suspected_cut(["字" * size for size in range(500, 2600, 300)], [500, 800] + [1024] * 5) == 1024
 
 
 @given(st.lists(st.tuples(st.integers(20, 9000), st.floats(2.5, 5.0)), max_size=60))
@@ -338,4 +356,4 @@ def test_tokens_that_follow_the_length_are_never_suspected(texts: list[tuple[int
     sizes = [size for size, _ in texts]
     tokens = [int(size / rate) for size, rate in texts]
     if len(set(tokens)) == len(tokens):
-        assert suspected_cut(sizes, tokens) is None
+        assert suspected_cut([prose(size) for size in sizes], tokens) is None

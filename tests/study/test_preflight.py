@@ -177,6 +177,15 @@ def test_rows_are_shown_with_their_answers(fake: InProcessExecutor) -> None:
     assert str(first["answers"]) in found._repr_html_()
 
 
+def test_a_server_that_counts_words_cuts_nothing_off(fake: InProcessExecutor) -> None:
+    """Rows of two words, however long these are, have the same count of words, which is no sign of a cut."""
+    fake.answer = right_in(7)
+    frame = data().frame()
+    frame["text"] = [f"{text[:4]} thing{'x' * (3 * row)}" for row, text in enumerate(frame["text"])]
+    found = study(fake, data=ps.Dataset(frame, target="label")).preflight()
+    assert not [line for line in found.advice if "cut prompts off" in line]
+
+
 def test_what_is_not_known_is_left_out(fake: InProcessExecutor) -> None:
     """Where a metric gives no score, or a server counts no tokens, no number is made up and none is called nan."""
     fake.answer = lambda body: completion(right_in(7)(body), usage={})
