@@ -91,7 +91,7 @@ def test_a_winner_tested_with_other_scores_is_another_use(fake: InProcessExecuto
 
 
 def half_right(answer: Any, row: Any) -> float:
-    return 0.5 * (answer == row.target)
+    return 0.5 if answer == row.target else 0.0
 
 
 def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: InProcessExecutor) -> None:
