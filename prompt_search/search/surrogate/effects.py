@@ -54,9 +54,8 @@ def effects(model: Surrogate) -> list[Effects]:
 
     The choice in question is a fixed effect, without a prior; everything else is random: generalised least squares
     with the surrogate's covariance (Henderson 1975; Robinson 1991). The variances between candidates are refitted for
-    this with a weak prior, so that the intervals rest on the scores alone. There are few candidates, whose variance is
-    uncertain: tests and intervals have Student's t with as many degrees of freedom as there are candidates besides the
-    options of the choice.
+    this with a weak prior, so that the intervals rest on the scores alone. Few means tell little of these variances:
+    tests and intervals have Student's t with as many degrees of freedom as there are means besides the options.
     """
     places, refitted = range(len(model.geometry.choices)), _refitted_with_weak_prior(model)
     expected = [model.posterior_of(*_prior_of_options(model, place)) for place in places]
@@ -81,9 +80,9 @@ def effects(model: Surrogate) -> list[Effects]:
 
 
 def _freedom(model: Surrogate, place: int) -> int:
-    """The number of candidates besides those that the options of a choice take."""
+    """The number of observed means besides those that the options of a choice take."""
     tried = np.unique(model.observations.levels[:, model.geometry.choices[place]])
-    return max(1, len(model.observations.levels) - len(tried))
+    return max(1, len(model.observations.mean) - len(tried))
 
 
 def _refitted_with_weak_prior(model: Surrogate) -> Surrogate:
