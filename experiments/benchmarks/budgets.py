@@ -25,6 +25,7 @@ import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.counting_server import PRICE, Server, serving
+from prompt_search.errors import RequestRefused
 from prompt_search.evaluation import session
 from prompt_search.llm.client import Client
 
@@ -67,7 +68,7 @@ def main() -> None:
     generator = random.Random(arguments.seed)
     shares: dict[str, list[float]] = defaultdict(list)
     by_workers: Counter[int] = Counter()
-    requests = failed = refused = most_refused = 0
+    requests = failed = refused = most_refused = unanswered = 0
     with ExitStack() as stack:
         schedulers: dict[int, str | None] = {
             count: stack.enter_context(
@@ -93,7 +94,10 @@ def main() -> None:
                     executor=schedulers.get(workers),
                     request={"presence_penalty": ps.choice([0, 0.5])},
                 )
-                study.run(ps.Budget(**limits))  # type: ignore[arg-type]
+                try:
+                    study.run(ps.Budget(**limits))  # type: ignore[arg-type]
+                except RequestRefused:  # the few calls of a small budget all failed
+                    unanswered += 1
             counted = {"calls": server.requests, "tokens": server.tokens, "usd": server.usd}
             for name, limit in limits.items():
                 shares[name].append(counted[name] / limit)
@@ -101,6 +105,7 @@ def main() -> None:
             refused += server.refused
             most_refused = max(most_refused, server.refused)
     print(f"{arguments.settings} studies, {requests:,} requests, {failed:,} of them failed or cut off")
+    print(f"studies of a few calls that all failed: {unanswered}")
     print(f"refused by strict servers: {refused}, in one study at most {most_refused}")
     print(f"studies by number of workers: {dict(sorted(by_workers.items()))}\n")
     print("| limit | studies | used on average | used at most | passed |")

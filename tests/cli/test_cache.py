@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.helpers import Ran, on_terminal, stored_responses
 from tests.conftest import FakeServer
 
@@ -42,6 +44,7 @@ def test_responses_are_counted_exported_and_cleared(
     assert re.fullmatch(rf"0 responses; {size}\n", command("cache", "stats").out)
 
 
+@pytest.mark.system
 def test_export_overwrites_no_file(command: Callable[..., Ran], stored: Path) -> None:
     """A file that exists, and a folder that does not, are errors."""
     (stored / "all.jsonl").write_text("mine")

@@ -94,6 +94,7 @@ def test_budget_leaves_rows_with_their_reason(folder: Path, command: Callable[..
     assert server.count == 3
 
 
+@pytest.mark.system
 def test_interrupted_command_resumes(folder: Path, command: Callable[..., Ran], server: FakeServer) -> None:
     """Ctrl-C ends with the line that resumes, which sends only what is missing."""
     rows = 60

@@ -91,6 +91,7 @@ def test_known_price_is_shown_per_thousand_rows(command: Callable[..., Ran], pro
     assert "unknown" not in ran.out
 
 
+@pytest.mark.system
 def test_no_color_is_honoured_in_a_terminal(project: Path) -> None:
     """In a terminal with NO_COLOR the output has no colours."""
     ran = on_terminal("", "run", "study.py", "--calls", "30", "--yes", NO_COLOR="1", TERM="xterm-256color")
@@ -285,6 +286,7 @@ def test_estimate_and_dry_run_send_nothing(command: Callable[..., Ran], project:
     assert "price of fake is unknown" in command("run", "study.py", "--usd", "1", "--dry-run").error_line(2)
 
 
+@pytest.mark.system
 def test_run_asks_on_a_terminal(project: Path, server: FakeServer) -> None:
     """Before anything is sent the estimate is printed; no ends the command, and --yes does not ask."""
     run = ("run", "study.py", "--calls", "20", "--display", "none")
@@ -368,6 +370,7 @@ def wait_for(reached: Callable[[], bool]) -> None:
     assert reached()
 
 
+@pytest.mark.system
 def test_interrupted_run_is_continued(project: Path, server: FakeServer) -> None:
     """After Ctrl-C requests in flight end and are stored; the command that is printed pays for the rest."""
     run = (*RUN, "-j", "4")
@@ -393,6 +396,7 @@ def test_interrupted_run_is_continued(project: Path, server: FakeServer) -> None
     assert f"{server.count} calls of fake" in ran.out
 
 
+@pytest.mark.system
 def test_second_interrupt_stops_at_once(project: Path, server: FakeServer) -> None:
     """After a second Ctrl-C no request is waited for, and earlier responses are kept."""
     slow = threading.Event()

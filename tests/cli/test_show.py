@@ -80,6 +80,7 @@ def test_tables_fit_the_terminal(
     assert tables(command("compare", "reviews:0", "reviews").out, 2) == COMPARED
 
 
+@pytest.mark.system
 def test_tables_fit_a_terminal(stored: Path) -> None:
     """On a terminal a table of any number of columns fits it, with the names of its rows; elsewhere it is Markdown."""
     for table, text in (("confusion", "positive"), ("trials", "estimate"), ("failures", "default_answer")):

@@ -84,6 +84,7 @@ def command_lines() -> list[str]:
     return [line.removeprefix("$ ").split("  #")[0].strip() for line in block.splitlines()]
 
 
+@pytest.mark.system
 def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command under "Command line" runs in its order; a fake server stands in for both models."""
     text = (ROOT / "experiments" / "support_intents" / "messages.csv").read_text(encoding="utf-8")

@@ -544,7 +544,7 @@ def test_memory_holds_a_window_of_a_long_block(fake: InProcessExecutor) -> None:
     """However many jobs there are, a bounded number is looked up and waited for at a time."""
     most = 0
     rows = [
-        Row({"text": f"long {number}", "label": "positive"}, target="label") for number in range(4 * JOBS_PER_BATCH)
+        Row({"text": f"long {number}", "label": "positive"}, target="label") for number in range(3 * JOBS_PER_BATCH)
     ]
     setting = Setting(fake, limit=10_000, rows=rows)
 

@@ -253,7 +253,8 @@ def test_refusals_of_known_features_close_nothing() -> None:
         (Response(finish_reason="length"), 1024),
         (Response(text="<think>hm", finish_reason="length"), 1024),
         (Response(finish_reason="length", usage=Usage(reasoning_tokens=400)), 4096),
-        (Response(text="yes", finish_reason="stop", usage=Usage(reasoning_tokens=300)), 4096),
+        (Response(text="yes", finish_reason="stop", usage=Usage(reasoning_tokens=300)), None),
+        (Response(text="yes", finish_reason="stop", usage=Usage(reasoning_tokens=15)), 1024),
         (Response(text="yes", finish_reason="stop", usage=Usage(reasoning_tokens=2)), None),
         (Response(text="yes and", finish_reason="length"), None),
         (Response(text="", finish_reason="stop"), None),
@@ -261,7 +262,8 @@ def test_refusals_of_known_features_close_nothing() -> None:
     ],
 )
 def test_answers_that_end_in_thought_need_room(response: Response, room: int | None) -> None:
-    """An answer that ended while the model was thinking, or nearly so, says how much room answers need."""
+    """An answer that ended while the model was thinking, or nearly so, says how much room answers need; one that is
+    whole after more thought than the limit shows that the limit does not bound thoughts."""
     lesson = lesson_of_answer(asked({"max_tokens": 16}), response)
     assert (None if lesson is None else lesson.value) == room
 

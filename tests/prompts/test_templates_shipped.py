@@ -125,15 +125,15 @@ def without_shots(name: str) -> Iterator[Candidate]:
 
 
 def sampled(name: str) -> list[Candidate]:
-    """Every option alone, 120 pairs of options, and 120 candidates at random."""
+    """Every option alone, 60 pairs of options, and 60 candidates at random."""
     options = [(f.name, index) for f in space(name).factors for index in range(len(f.options))]
     base = {"shots": 2}
     chosen = [space(name).default]
     generator = random.Random(name)
     pairs = list(itertools.combinations(options, 2))
-    some = [(option,) for option in options] + generator.sample(pairs, min(120, len(pairs)))
+    some = [(option,) for option in options] + generator.sample(pairs, min(60, len(pairs)))
     chosen += [space(name).candidate({**base, **dict(options)}) for options in some]
-    chosen += [space(name).sample(generator) for _ in range(120)]
+    chosen += [space(name).sample(generator) for _ in range(60)]
     return list(dict.fromkeys(chosen))
 
 
@@ -286,9 +286,9 @@ def test_any_example_gives_the_same_bytes_from_the_written_source(name: str, tex
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_random_candidates_come_back_from_their_files(name: str, tmp_path: Path) -> None:
-    """Of 60 random candidates a template a file of either kind renders the very messages."""
+    """Of 20 random candidates a template a file of either kind renders the very messages."""
     generator = random.Random(f"files {name}")
-    for _ in range(60):
+    for _ in range(20):
         choices = space(name).values(space(name).sample(generator))
         answer = {"answer": generator.choice(SHIPPED[name].answers)}
         prompt = Prompt(source=template(name).specialize({**answer, **choices}, row(name), pool=pool(name)))

@@ -406,8 +406,11 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
 
 
 @pytest.mark.filterwarnings("ignore:WilcoxonPruner is experimental")
-@pytest.mark.parametrize("name", PRUNERS)
-@pytest.mark.parametrize("sampler", [None, optuna.samplers.TPESampler(seed=1)], ids=["ours", "tpe"])
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [*((name, None) for name in PRUNERS), ("median", optuna.samplers.TPESampler(seed=1))],
+    ids=[*PRUNERS, "median-tpe"],
+)
 def test_any_optuna_pruner_can_be_used(name: str, sampler: optuna.samplers.BaseSampler | None) -> None:
     """Trials go on until the pruner stops them or they have enough rows, the same in a second run."""
     pruner = PRUNERS[name]()

@@ -39,7 +39,8 @@ def _room(request: Request, response: Response) -> Lesson | None:
     thought = response.usage.reasoning_tokens or 0
     cut = response.finish_reason == "length"
     ended_thinking = cut and (not response.text.strip() or _OPEN_THOUGHT.match(response.text) is not None)
-    if not ended_thinking and ROOM_FACTOR * thought <= limit:
+    thinks_beside = thought > limit  # the limit does not bound what this server's model thinks
+    if not ended_thinking and (thinks_beside or ROOM_FACTOR * thought <= limit):
         return None
     wanted = max(limit + 1, ROOM_FACTOR * thought)
     room = next((room for room in ROOMS if room >= wanted), None)
