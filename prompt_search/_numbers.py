@@ -42,10 +42,11 @@ def interval(low: float | None, high: float | None, form: str = ".2f") -> str:
 def estimate(value: float, low: float, high: float, form: str = ".3f") -> str:
     """A number with its confidence interval.
 
-    >>> estimate(0.5, 0.4, 0.6), estimate(0.5, math.nan, math.nan)
-    ('0.500 (0.400 to 0.600)', '0.500 (unknown)')
+    >>> estimate(0.5, 0.4, 0.6), estimate(0.5, math.nan, math.nan), estimate(math.nan, math.nan, math.nan)
+    ('0.500 (0.400 to 0.600)', '0.500 (interval unknown)', 'unknown')
     """
-    return f"{number(value, form)} ({interval(low, high, form)})"
+    ends = interval(low, high, form) if known(low) and known(high) else "interval unknown"
+    return f"{number(value, form)} ({ends})" if known(value) else UNKNOWN
 
 
 def dollars(value: float | None, digits: int | None = None) -> str:

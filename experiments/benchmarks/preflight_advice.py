@@ -2,7 +2,8 @@
 
     python experiments/benchmarks/preflight_advice.py --data-dir DIR [--sets agnews sst2] [--seeds 20] [--calls 0]
         [--model local] [--base-url URL] [--output preflight_advice.csv]
-    python experiments/benchmarks/preflight_advice.py --made-up [--seeds 10] [--calls 100 150 300 600 900 1200]
+    python experiments/benchmarks/preflight_advice.py --made-up [--seeds 10] [--first-seed 0]
+        [--calls 100 150 200 300 600 1200] [--follow]
 
 DIR holds the sets of ``experiments/public_sets``. A seed changes the split, the rows, and the labels' order. With the
 labels shuffled no prompt can help, and the right advice is against a search. ``--calls`` is the budget of the planned
@@ -109,12 +110,12 @@ def followed(world: str, seed: int, advice: str) -> str | None:
     )
 
 
-def made_up_table(seeds: int, budgets: list[int], *, follow: bool) -> pd.DataFrame:
+def made_up_table(seeds: range, budgets: list[int], *, follow: bool) -> pd.DataFrame:
     """One line for each study and budget."""
     lines: list[dict[str, Any]] = []
     for world in WORLDS:
         for calls in budgets:
-            for seed in range(seeds):
+            for seed in seeds:
                 advice = made_up(world, seed).preflight(calls).advice[0]
                 line = {"world": world, "calls": calls, "seed": seed, "advice": advice, "it is": judged(world, advice)}
                 lines.append(line | {"followed": followed(world, seed, advice) if follow else None})
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--follow", action="store_true", help="do what the advice says, and see what comes of it")
     parser.add_argument("--sets", nargs="+", default=["agnews", "sst2"])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--calls", type=int, nargs="+")
     parser.add_argument("--model", default="local")
     parser.add_argument("--base-url")
@@ -158,8 +160,9 @@ def main() -> None:
     parser.add_argument("--output")
     arguments = parser.parse_args()
     if arguments.made_up:
-        budgets = arguments.calls or [100, 150, 300, 600, 900, 1200]
-        table = made_up_table(arguments.seeds, budgets, follow=arguments.follow)
+        budgets = arguments.calls or [100, 150, 200, 300, 600, 1200]
+        seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+        table = made_up_table(seeds, budgets, follow=arguments.follow)
         print_made_up(table)
     elif arguments.data_dir is None:
         parser.error("give --data-dir or --made-up")

@@ -13,10 +13,8 @@ import numpy as np
 from prompt_search.results.statistics import POWER
 
 SIGNIFICANCE_LEVEL = 0.02
-"""Highest p of the test that answers match their own rows for which it counts as shown."""
-
-BETTER_LEVEL = 0.03
-"""Highest p of the test that another prompt is better than the default for which it counts as shown."""
+"""Highest p for which it counts as shown that answers match their own rows, or that another prompt is better than the
+default."""
 
 USEFUL_MATCH = 0.25
 """By how much more an answer that a useful model gives is worth with its own row than with another one, at least."""
@@ -61,15 +59,26 @@ def match_of(p: float, tables: Sequence[np.ndarray], chance: float) -> Match:
     if answers < MIN_ANSWERS:
         return "open"
     excess, spread = _excess(tables)
-    deviation = max(spread, math.sqrt(chance * (1 - chance) / answers))
+    guessing, useful = _deviations(chance)
+    deviation = useful / math.sqrt(answers)
+    # Answers of prompts to the same rows are alike, which the pairings show.
+    deviation *= max(1.0, spread / (guessing / math.sqrt(answers)))
     highest = excess + NormalDist().inv_cdf(1 - EXCLUDING_LEVEL) * deviation
     return "excluded" if highest < USEFUL_MATCH else "open"
 
 
+def _deviations(chance: float) -> tuple[float, float]:
+    """The standard deviation of a score where a model guesses, and where it matches rows as a useful one does, which
+    is never taken to be smaller."""
+    guessing, right = math.sqrt(chance * (1 - chance)), min(chance + USEFUL_MATCH, 1.0)
+    return guessing, max(guessing, math.sqrt(right * (1 - right)))
+
+
 def answers_to_match(chance: float) -> int:
     """The number of answers with which it is mostly known whether they match their rows."""
-    sigmas = NormalDist().inv_cdf(1 - SIGNIFICANCE_LEVEL) + NormalDist().inv_cdf(1 - EXCLUDING_LEVEL)
-    return max(MIN_ANSWERS, math.ceil(chance * (1 - chance) * (sigmas / USEFUL_MATCH) ** 2))
+    guessing, useful = _deviations(chance)
+    shown, excluded = (NormalDist().inv_cdf(1 - level) for level in (SIGNIFICANCE_LEVEL, EXCLUDING_LEVEL))
+    return max(MIN_ANSWERS, math.ceil(((shown * guessing + excluded * useful) / USEFUL_MATCH) ** 2))
 
 
 def _excess(tables: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -97,12 +106,14 @@ class Comparison:
         blocks: scores of each other prompt on its block.
         favourite: place of the prompt with the best block.
         further: its scores on further rows.
+        shared: number of rows on which both the default and the favourite have a score.
     """
 
     default: Sequence[float]
     blocks: Sequence[Sequence[float]]
     favourite: int
     further: Sequence[float]
+    shared: int
 
     @property
     def best(self) -> list[float]:
@@ -117,7 +128,8 @@ class Comparison:
     def p(self) -> float:
         """The one-sided p of the hypothesis that all prompts score the same: how often a favourite, chosen in the same
         way, is ahead by as much where all scores come from one distribution, that of all scores (a bootstrap test;
-        Efron and Tibshirani 1993, chapter 16). It allows for the choice. NaN where there are too few scores.
+        Efron and Tibshirani 1993, chapter 16). It allows for the choice. Rows that both have make
+        the difference steadier than such draws, so that p errs on the high side. NaN where there are too few scores.
         """
         if len(self.default) < 2 or len(self.best) < 2:
             return math.nan

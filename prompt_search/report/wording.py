@@ -27,7 +27,7 @@ EFFECTS_UNKNOWN = "The effects of the choices are not known before the study is 
 
 EFFECTS_CAPTION = (
     "The effect of each option on the true score, averaged over all other choices: as observed, with its interval, and "
-    "as expected, which is nearer to 0"
+    "as expected, which is nearer to 0; unknown where fewer than two prompts had the option"
 )
 RANKING_NOTE = (
     "The prompts are sorted by their estimate: the selection-corrected score, which is expected on new rows. A score "

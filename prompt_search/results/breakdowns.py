@@ -54,11 +54,11 @@ def effects_frame(
     """One row per option of each choice, the most important choice and its best option first.
 
     Columns: ``choice``; ``option`` text; ``effect`` on the true score as observed: the difference to the mean over the
-    tried options of the choice, averaged over all other choices, with its 95% interval ``effect_low``, ``effect_high``,
-    NaN where the scores do not determine it; ``p`` of an effect of 0, corrected for the number of options (see
-    `shown_to_matter`); ``estimate``, the expected true effect, which is nearer to 0; ``trials`` number of scored trials
-    that had the option; ``importance`` of the choice, the share of the variance between prompts that it is expected to
-    explain by itself.
+    options of the choice that several trials had, averaged over all other choices, with its 95% interval
+    ``effect_low``, ``effect_high``, NaN where the scores do not determine it, or one trial alone had the option;
+    ``p`` of an effect of 0, corrected for the number of options (see `shown_to_matter`); ``estimate``, the expected
+    true effect, which is nearer to 0; ``trials`` number of scored trials that had the option;
+    ``importance`` of the choice, the share of the variance between prompts that it is expected to explain by itself.
 
     Args:
         effects: the effects that the finished study stored.

@@ -21,6 +21,9 @@ POWER = 0.8
 NON_INFERIORITY_MARGIN = 0.02
 """The difference to the winner's score that a shorter prompt may have by default."""
 
+EQUAL = 1e-6
+"""Standard deviation, as a part of the scores' range or mean, up to which scores count as equal: rounding alone."""
+
 MIN_CUT_PROMPTS = 5
 """Number of prompts with the same highest count that is needed to suspect a cut."""
 
@@ -30,6 +33,9 @@ length alone, so that this many texts of such different lengths do not have the 
 
 MIN_GROWTH_OF_ALL = 1.5
 """The same where no prompt has a lower count, so that nothing shows that the server counts at all."""
+
+MOST_TOKENS_OF_WORD = 2
+"""Tokens per word up to which a count may be one of words, which does not grow with their length."""
 
 MIN_TOKENS_OF_ALL = 256
 """Count below which no server cuts prompts off; some servers that count nothing report such a constant."""
@@ -45,7 +51,8 @@ def mean_interval(scores: Sequence[float], level: float = 0.95, bounds: Range = 
 
     Binary scores get Wilson's score interval (Wilson 1927; recommended by Brown, Cai and DasGupta 2001 also for small
     n), other scores Student's t interval, which for a metric with a range is bent like Wilson's, see `mean_intervals`.
-    NaN scores are left out. Without scores, or with a single one that is not binary, the interval is (nan, nan).
+    NaN scores are left out. Without scores, with a single one that is not binary, and with equal ones whose range is
+    not known, the interval is (nan, nan).
 
     Args:
         scores: the scores.
@@ -80,7 +87,9 @@ def mean_intervals(
 
     The interval of n bounded scores is Wilson's for as many right and wrong answers as would have a mean of this
     variance, with the quantile of Student's t: their variance falls towards the ends of the range, so that the interval
-    is short on the side of the near end, and never leaves the range.
+    is short on the side of the near end, and never leaves the range. Scores that are all equal have no spread to go by:
+    the ends are the means that remain where as many scores as can have been missed (Wilson's bound for none of n) lie
+    at an end of the range. Where the range is not known, such scores have no interval.
 
     Args:
         counts: number of scores of each group.
@@ -119,14 +128,17 @@ def _bounded(
     counts: np.ndarray, means: np.ndarray, deviations: np.ndarray, quantile: np.ndarray, bounds: Range
 ) -> tuple[np.ndarray, np.ndarray]:
     """The intervals of means of scores that are not binary."""
+    equal = deviations <= EQUAL * (bounds.width if bounds.bounded else np.abs(means))
     if not bounds.bounded:
-        half = quantile * deviations / np.sqrt(counts)
+        half = np.where(equal, math.nan, quantile * deviations / np.sqrt(counts))
         return np.maximum(means - half, bounds.low), np.minimum(means + half, bounds.high)
     shares = np.clip((means - bounds.low) / bounds.width, 0.0, 1.0)
     most = shares * (1 - shares) * bounds.width**2
     # The variance of a score as a part of that of right and wrong answers; at an end of the range nothing is known.
     part = np.where(most > 1e-12 * bounds.width**2, deviations**2 / most, 1.0)
     low, high = _wilson(counts / np.maximum(part, 1e-18), shares, quantile)
+    missed = quantile**2 / (counts + quantile**2)
+    low, high = np.where(equal, shares * (1 - missed), low), np.where(equal, shares + missed * (1 - shares), high)
     return bounds.low + low * bounds.width, bounds.low + high * bounds.width
 
 
@@ -339,29 +351,36 @@ def not_worse(difference: float, deviation: float, margin: float, level: float =
     return bool(difference - NormalDist().inv_cdf(level) * deviation >= -margin)
 
 
-def suspected_cut(sizes: Sequence[int], prompt_tokens: Sequence[int | None]) -> int | None:
+def suspected_cut(prompts: Sequence[str], prompt_tokens: Sequence[int | None]) -> int | None:
     """The number of prompt tokens at which a server seems to cut prompts off; None without a sign of that.
 
     The sign is that the longest prompts, though they differ much in length, all have the same, highest count. Prompts
-    of about the same length are no sign, nor is a longer prompt with fewer tokens.
+    of about the same length are no sign, nor is a longer prompt with fewer tokens. Some servers count words: where the
+    count may be one of words, the prompts must differ as much in their number of words.
 
     Args:
-        sizes: number of characters of each prompt.
+        prompts: the text of each prompt.
         prompt_tokens: number of tokens of each that the server counted; None where it did not count.
 
-    >>> suspected_cut([4000, 7000, 9000, 12000, 15000, 20000], [1000, 1750, 2048, 2048, 2048, 2048])
-    >>> suspected_cut([4000, 9000, 9900, 12000, 15000, 20000], [1000, 2048, 2048, 2048, 2048, 2048])
-    2048
+    >>> suspected_cut(["some words " * n for n in (300, 700, 800, 1000, 1200)], [600, 1024, 1024, 1024, 1024])
+    >>> suspected_cut(["some words " * n for n in (300, 600, 700, 800, 1000, 1200)], [600, *[1024] * 5])
+    1024
     """
-    known = [(size, tokens) for size, tokens in zip(sizes, prompt_tokens, strict=True) if tokens is not None]
+    known = [
+        (len(prompt), len(prompt.split()), tokens)
+        for prompt, tokens in zip(prompts, prompt_tokens, strict=True)
+        if tokens is not None
+    ]
     if not known:
         return None
-    size, tokens = np.array(sorted(known)).T
+    size, words, tokens = np.array(sorted(known)).T
     highest = int(tokens.max())
     others = np.flatnonzero(tokens < highest)
-    longest = size[others[-1] + 1 :] if len(others) else size
+    first = others[-1] + 1 if len(others) else 0
     growth = MIN_GROWTH if len(others) else MIN_GROWTH_OF_ALL
-    if len(np.unique(longest)) < MIN_CUT_PROMPTS or longest[-1] < growth * longest[0]:
+    if len(np.unique(size[first:])) < MIN_CUT_PROMPTS or size[-1] < growth * size[first]:
+        return None
+    if highest <= MOST_TOKENS_OF_WORD * words[first:].max() and words[-1] < growth * words[first]:
         return None
     return highest if len(others) or highest >= MIN_TOKENS_OF_ALL else None
 

@@ -230,16 +230,16 @@ class StoredStudy(StudyTables):
         looked_at = pd.concat([known[highest].head(LOOKED_AT), known[~highest].head(LOOKED_AT)])
         sent = self.sent(looked_at["key"].tolist())
         pairs = [
-            (sum(len(content) for _, content in sent[key]), tokens)
+            (" ".join(content for _, content in sent[key]), tokens)
             for key, tokens in zip(looked_at["key"], looked_at["prompt_tokens"].tolist(), strict=True)
             if key in sent
         ]
-        return suspected_cut([size for size, _ in pairs], [tokens for _, tokens in pairs])
+        return suspected_cut([prompt for prompt, _ in pairs], [tokens for _, tokens in pairs])
 
     @property
     def test_uses(self) -> int:
-        """The number of winners that were tested on this study's test rows until its test was done, those of other
-        studies in the storage included.
+        """The number of different tests of winners on this study's test rows until its own test was done, those of
+        other studies in the storage included. A test that gives the same winner the same scores again is no new one.
 
         Whoever continues the search after reading the test result, and tests again, selects by the test. From the
         second use on, confidence intervals and p are optimistic.

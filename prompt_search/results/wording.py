@@ -240,14 +240,15 @@ def no_room_to_test(limit: str, budget: Mapping[str, float]) -> str:
 
 def search_sentence(highest: tuple[float, int], winner: tuple[float, int], estimate: float, candidates: int) -> str:
     """The scores that the search selected by, each with its number of rows, and the estimate of the winner's score on
-    new rows: corrected for the selection among so many candidates, and where it is above the winner's score, why."""
+    new rows: corrected for the selection among so many candidates, and where it is above the winner's score, not called
+    a correction."""
     scores = f"{highest[0]:.3f} on {counted(highest[1], 'row')}"
     winners = f"{winner[0]:.3f} on {counted(winner[1], 'row')}"
     if round(estimate, 3) > round(winner[0], 3):
         return (
             f"In the search the highest score was {scores}, which is optimistic, because it was selected among "
-            f"{candidates} candidates. The winner's was {winners}; more is expected of it on new rows, {estimate:.3f}, "
-            "because its rows were harder than most or prompts like it scored more."
+            f"{candidates} candidates. The winner's was {winners}; the estimate of its score on new rows from the "
+            f"scores of all candidates and the difficulty of their rows is higher, {estimate:.3f}."
         )
     return (
         f"In the search the highest score was {scores} and the winner's {winners}; both are optimistic, because they "

@@ -113,12 +113,12 @@ class Studies:
         self._on_delete(name)
 
     def record_test_use(self, sealed: str, prompt: str, study: str) -> None:
-        """Write down that a winner is about to be tested; one that was tested on these rows before counts once.
+        """Write down that a winner was tested; the same test again counts once.
 
         Args:
             sealed: digest of the test rows.
-            prompt: digest of the winner.
-            study: the study that tests it first.
+            prompt: digest of the winner and of the scores that the test gave.
+            study: the study that made the test first.
         """
         use = {"sealed": sealed, "prompt": prompt, "study": study, "opened": self._database.clock()}
         uses = schema.test_uses
@@ -128,7 +128,7 @@ class Studies:
                 connection.execute(self._database.insert_missing(uses).values(**use))
 
     def test_uses(self, sealed: str) -> int:
-        """The number of winners, of all studies in this storage, that were tested on these test rows."""
+        """The number of different tests of winners on these test rows, of all studies in this storage."""
         uses = schema.test_uses
         query = sql.select(sql.func.count()).select_from(uses).where(uses.c.sealed == sealed)
         with self._engine.connect() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -110,7 +111,8 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
     store.close()  # after the lease, which ends by a connection of it
     answered = [key for key in calls if key in sent]
     counted = [calls[key].response.usage.prompt_tokens for key in answered]
-    return advised(plan, found, calls, budget, cut_at=suspected_cut([len(sent[key]) for key in answered], counted))
+    prompts = [" ".join(message["content"] for message in json.loads(sent[key])["messages"]) for key in answered]
+    return advised(plan, found, calls, budget, cut_at=suspected_cut(prompts, counted))
 
 
 def advised(

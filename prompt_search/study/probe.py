@@ -97,11 +97,16 @@ class Probe:
             blocks=[_scores(found) for found in first],
             favourite=self.favourite,
             further=_scores(further),
+            shared=len(_scored_rows(self.default) & _scored_rows(self.others[self.favourite])),
         )
 
     @property
     def _first(self) -> list[Outcome]:
         return [*self.default, *(outcome for found in self.others for outcome in found)]
+
+
+def _scored_rows(outcomes: Sequence[Outcome]) -> set[int]:
+    return {outcome.row for outcome in outcomes if outcome.score is not None}
 
 
 def _scores(outcomes: Sequence[Outcome]) -> list[float]:

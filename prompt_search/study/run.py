@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -11,6 +11,7 @@ from itertools import islice
 from prompt_search.budget import Budget, Ledger
 from prompt_search.errors import InputError, RunError
 from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.outcome import Outcome
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
 from prompt_search.report.result import Result
@@ -214,14 +215,23 @@ class _Run:
         baselines = [race.trials[DEFAULT_TRIAL], race.hand_written or winner]
         trials = list(dict.fromkeys([*baselines, winner]))
         rows = self._affordable_rows(evaluator, trials)
-        if rows:
-            identity = repr(winner.prepared.identity).encode("utf-8", "surrogatepass")
-            self._store.record_test_use(self._plan.sealed, sha256(identity).hexdigest(), self._plan.name)
         jobs = [(trial.prepared, row) for trial in trials for row in rows]
         outcomes = iter(await evaluator.evaluate_persistently(jobs, "test"))
+        tested = {}
         for trial in trials:
             scored = [outcome for outcome in islice(outcomes, len(rows)) if outcome is not None]
-            self._recorder.save_tested(trial.number, evaluator.with_corpus_scores(scored))
+            tested[trial.number] = evaluator.with_corpus_scores(scored)
+        self._record_use(winner, tested)
+        for number, scored in tested.items():
+            self._recorder.save_tested(number, scored)
+
+    def _record_use(self, winner: Trial, tested: Mapping[int, Sequence[Outcome]]) -> None:
+        """Count a test before its scores are stored: the same winner with the same scores again is no new one."""
+        scores = {number: [(each.row, each.score) for each in scored] for number, scored in tested.items()}
+        if any(score is not None for _, score in scores[winner.number]):
+            seen = repr((winner.prepared.identity, self._plan.metric_name, [scores[each] for each in sorted(scores)]))
+            digest = sha256(seen.encode("utf-8", "surrogatepass")).hexdigest()
+            self._store.record_test_use(self._plan.sealed, digest, self._plan.name)
 
     def _affordable_rows(self, evaluator: Evaluator, trials: Sequence[Trial]) -> list[int]:
         """The test rows that all of these trials can be scored on."""

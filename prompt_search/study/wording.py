@@ -13,6 +13,7 @@ from prompt_search.llm.messages import ANSWER_LIMITS
 from prompt_search.study.snapshot import DONE, Snapshot
 
 if TYPE_CHECKING:
+    from prompt_search.evaluation.evidence import Comparison
     from prompt_search.study.probe import Measured
 
 Lines = list[tuple[str, str]]
@@ -224,7 +225,9 @@ def too_few_rows_answered(answers: int, p: float, rows: int) -> str:
 
 
 def _sample(answers: int, p: float) -> str:
-    return _numbers.counted(answers, "answer") + ("" if math.isnan(p) else f", p = {p:.2g} that they match their rows")
+    return _numbers.counted(answers, "answer") + (
+        "" if math.isnan(p) else f", p = {p:.2g} of the test that they match their rows"
+    )
 
 
 def too_few_to_compare(others: int, scores: str, calls: int | None, rows: int, detectable: float) -> str:
@@ -233,24 +236,23 @@ def too_few_to_compare(others: int, scores: str, calls: int | None, rows: int, d
     Args:
         others: number of other prompts that were tried.
         scores: their comparison, see `compared`; "" without one.
-        calls: number of calls of a study that finds out; None: any that tests on all test rows.
+        calls: number of calls of a study that can tell; None: any that tests on all test rows.
         rows: number of test rows that it has.
         detectable: the difference that these detect; NaN where it is not known.
     """
     tried = scores or f"{_numbers.counted(others, 'other prompt')} tried on few rows"
-    given = "The search finds out" if calls is None else f"Give the search {calls:,} calls, which find out"
-    power = (
-        ""
-        if math.isnan(detectable)
-        else f": {_numbers.counted(rows, 'test row')} show a difference of {detectable:.2f}"
-    )
+    given = "Only the search can tell" if calls is None else f"Give the search {calls:,} calls"
+    power = "" if math.isnan(detectable) else f": on {_numbers.counted(rows, 'test row')} {_power(detectable)}"
     return f"Too few answers to tell whether another prompt is better ({tried}). {given}{power}."
 
 
-def compared(default: Sequence[float], other: Sequence[float], p: float) -> str:
-    """The best other prompt beside the default; ``p``: that it is no better."""
-    best = f"the best other prompt scores {sum(other) / len(other):.2f} on {_numbers.counted(len(other), 'row')}"
-    return f"{best}, the default {sum(default) / len(default):.2f} on {len(default)}, p = {p:.2g}"
+def compared(found: Comparison, p: float) -> str:
+    """The best other prompt beside the default, and on how many rows both were scored; ``p``: that it is no better."""
+    best, default = found.best, found.default
+    scores = f"the best other prompt scores {sum(best) / len(best):.2f} on {_numbers.counted(len(best), 'row')}"
+    scores += f", the default {sum(default) / len(default):.2f} on {len(default)}"
+    same = "" if found.shared == len(best) == len(default) else f", {found.shared} of them the same"
+    return f"{scores}{same}, p = {p:.2g}"
 
 
 # Preflight: remarks

@@ -47,17 +47,16 @@ def test_report_says_what_to_ship(result: ps.Result, page: str) -> None:
 
 
 def test_effects_that_nothing_tells_are_unknown(fake: InProcessExecutor, tmp_path: Path) -> None:
-    """Options that were never tried have no effect in the table, and the report says so; tried ones have one."""
+    """Options that no trial had, or one alone, have no effect in the table, and the report says so."""
     fake.answer = truth
     options = [f"instruction {number}" for number in range(99)]
     source = '{{ choice("instruction", options) }} {{ row.text }}'
     few = study(fake, template=ps.Template(source, context={"options": options})).run(60)
     effects = few.effects_df()
-    untried = effects["trials"] == 0
-    assert untried.any()
-    assert effects["effect"].isna().equals(untried)
+    assert set(effects["trials"]) == {0, 1}
+    assert effects[["effect", "effect_low", "effect_high", "p"]].isna().all(axis=None)
     assert effects["estimate"].notna().all()
-    assert few.report(tmp_path / "report.md").read_text("utf-8").count("| unknown | unknown |") == untried.sum()
+    assert few.report(tmp_path / "report.md").read_text("utf-8").count("| unknown | unknown |") == len(effects)
 
 
 def test_hostile_texts_are_only_text(result: ps.Result, page: str) -> None:

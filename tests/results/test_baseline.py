@@ -224,7 +224,8 @@ def test_evaluations_have_the_range(fake: InProcessExecutor) -> None:
 
 
 def test_an_estimate_above_the_winners_score_is_no_correction_of_optimism() -> None:
-    """The winner's score is called optimistic where its estimate is below it; where it is above, the line says why."""
+    """The winner's score is called optimistic where its estimate is below it; where it is above, what it
+    is made of."""
     below = wording.search_sentence((1.0, 5), (0.9, 20), 0.884, 32)
     above = wording.search_sentence((1.0, 5), (0.9, 20), 0.912, 32)
     same = wording.search_sentence((1.0, 5), (0.9, 20), 0.9001, 32)
@@ -234,7 +235,7 @@ def test_an_estimate_above_the_winners_score_is_no_correction_of_optimism() -> N
     )
     assert above == (
         "In the search the highest score was 1.000 on 5 rows, which is optimistic, because it was selected among 32 "
-        "candidates. The winner's was 0.900 on 20 rows; more is expected of it on new rows, 0.912, because its rows "
-        "were harder than most or prompts like it scored more."
+        "candidates. The winner's was 0.900 on 20 rows; the estimate of its score on new rows from the scores of "
+        "all candidates and the difficulty of their rows is higher, 0.912."
     )
     assert same == below.replace("0.884", "0.900")

@@ -492,7 +492,7 @@ def test_evaluation_without_scores() -> None:
     empty = Evaluation.of(ps.Prompt(source="x"), nothing, "evaluation", None)
     assert math.isnan(empty.score)
     assert len(empty.samples_df()) == 0
-    assert repr(empty) == "Evaluation: unknown (unknown) on 0 rows, 0 unparsed, 0 errors"
+    assert repr(empty) == "Evaluation: unknown on 0 rows, 0 unparsed, 0 errors"
 
 
 def test_representations_show_text_as_text(fake: InProcessExecutor) -> None:

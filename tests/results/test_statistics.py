@@ -41,7 +41,7 @@ def test_share_interval_is_wilsons(values: list[float]) -> None:
             assert abs(mean - bound) == pytest.approx(z * math.sqrt(bound * (1 - bound) / len(values)), abs=1e-6)
 
 
-@given(scores.filter(lambda values: not np.isin(values, (0.0, 1.0)).all()))
+@given(scores.filter(lambda values: not np.isin(values, (0.0, 1.0)).all() and np.ptp(values) > 1e-3))
 def test_score_interval_is_students(values: list[float]) -> None:
     """For other scores it is Student's t interval around the mean."""
     low, high = mean_interval(values)
@@ -79,6 +79,30 @@ def test_an_interval_without_a_range_is_not_clipped() -> None:
     assert share == pytest.approx((0.608, 0.972), abs=0.001)
     assert mean_interval(values, bounds=Range(high=1)) == (free[0], 1.0)
     assert mean_interval(values, bounds=UNBOUNDED) == free
+
+
+@pytest.mark.parametrize(
+    ("score", "bounds", "ends"),
+    [
+        (0.5, Range(0, 1), (0.331, 0.669)),
+        (0.9, Range(0, 1), (0.595, 0.934)),
+        (0.1 + 0.2, Range(0, 1), (0.198, 0.537)),
+        (1.0, Range(0, 2), (0.662, 1.338)),
+        (2.0, Range(0, 2), (1.323, 2.0)),
+        (0.5, UNBOUNDED, (math.nan, math.nan)),
+        (0.5, Range(high=1), (math.nan, math.nan)),
+    ],
+)
+def test_ten_equal_scores_have_no_interval_of_width_0(score: float, bounds: Range, ends: tuple[float, float]) -> None:
+    """What was not seen in ten rows may be in a third of all: the interval is that wide where the range is known, as
+    wide as of ten right answers at its end, and unknown where the range is."""
+    assert mean_interval([score] * 10, bounds=bounds) == pytest.approx(ends, abs=0.001, nan_ok=True)
+
+
+def test_equal_differences_have_no_interval_of_width_0() -> None:
+    """Two prompts that score the same on each of 30 rows may differ on others."""
+    same = paired_difference([0.5] * 30, [0.5] * 30, bounds=Range(0, 1))
+    assert (same.low, same.high) == pytest.approx((-0.122, 0.122), abs=0.001)
 
 
 def test_right_and_wrong_answers_of_another_range_are_scores_like_others() -> None:
@@ -305,7 +329,25 @@ def test_a_guarded_verdict_says_what_keeps_it_back() -> None:
 )
 def test_a_count_that_stops_growing_is_suspected(sizes: list[int], tokens: list[int | None], cut: int | None) -> None:
     """Five prompts or more of clearly different length with the same highest count, and none longer, are a sign."""
-    assert suspected_cut(sizes, tokens) == cut
+    assert suspected_cut([prose(size) for size in sizes], tokens) == cut
+
+
+def prose(size: int) -> str:
+    """A text of so many characters."""
+    return ("word " * size)[:size]
+
+
+@given(st.lists(st.lists(st.integers(1, 40), max_size=30), max_size=60))
+def test_a_count_of_words_is_never_suspected(lengths: list[list[int]]) -> None:
+    """Where a server counts words, long words are no cut."""
+    prompts = [" ".join("w" * length for length in words) for words in lengths]
+    assert suspected_cut(prompts, [len(prompt.split()) for prompt in prompts]) is None
+    assert suspected_cut([*("w" * 50 * n + " some" for n in range(1, 9)), "one"], [2] * 8 + [1]) is None
+
+
+def test_a_text_without_spaces_is_suspected_by_its_length() -> None:
+    """Where a count is much higher than the number of words, words are not what is counted."""
+    assert suspected_cut(["字" * size for size in range(500, 2600, 300)], [500, 800] + [1024] * 5) == 1024
 
 
 @given(st.lists(st.tuples(st.integers(20, 9000), st.floats(2.5, 5.0)), max_size=60))
@@ -314,4 +356,4 @@ def test_tokens_that_follow_the_length_are_never_suspected(texts: list[tuple[int
     sizes = [size for size, _ in texts]
     tokens = [int(size / rate) for size, rate in texts]
     if len(set(tokens)) == len(tokens):
-        assert suspected_cut(sizes, tokens) is None
+        assert suspected_cut([prose(size) for size in sizes], tokens) is None

@@ -108,7 +108,5 @@ def test_damaged_decision_is_named(fake: InProcessExecutor, storage: str, record
     store = Store(storage)
     with store.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE prompt_search_decisions SET record = ? WHERE number = 1", (record,))
-    with pytest.raises(
-        StorageError, match=r"^a decision of .* cannot be read: [^\n]*; restore the storage"
-    ):
+    with pytest.raises(StorageError, match=r"^a decision of .* cannot be read: [^\n]*; restore the storage"):
         study(fake, storage).run(BUDGET)

@@ -86,8 +86,8 @@ def test_search_is_advised_where_it_can_pay(fake: InProcessExecutor) -> None:
     found = study(fake).preflight()
     assert (found.worthwhile, found.decision) == (True, "go")
     assert found.advice[0] == (
-        "Go: the best other prompt scores 1.00 on 18 rows, the default 0.62 on 24, p = 0.0047; the default prompt "
-        "leaves room for 0.38, and there are 60 test rows: a true difference of "
+        "Go: the best other prompt scores 1.00 on 18 rows, the default 0.62 on 24, 18 of them the same, p = 0.0047; "
+        "the default prompt leaves room for 0.38, and there are 60 test rows: a true difference of "
         f"{found.detectable:.2f} is detectable with 80% power."
     )
     assert (found.calls, fake.count) == (57, 57)
@@ -104,19 +104,19 @@ def test_search_is_advised_where_it_can_pay(fake: InProcessExecutor) -> None:
 
 
 def test_too_few_answers_to_compare(fake: InProcessExecutor) -> None:
-    """Where no prompt is shown to be better, the advice says so, and with how many calls the search finds out."""
+    """Where no prompt is shown to be better, the advice says so, and with how many calls the search can tell."""
     fake.answer = right_in(7)
     found = study(fake).preflight()
     assert (found.worthwhile, found.decision) == (False, "too few answers")
-    scores = "the best other prompt scores 0.78 on 18 rows, the default 0.79 on 24, p = 0.71"
+    scores = "the best other prompt scores 0.78 on 18 rows, the default 0.79 on 24, 18 of them the same, p = 0.71"
     assert found.advice[0] == (
-        f"Too few answers to tell whether another prompt is better ({scores}). The search finds out: 60 test rows show "
-        f"a difference of {found.detectable:.2f}."
+        f"Too few answers to tell whether another prompt is better ({scores}). Only the search can tell: on 60 test "
+        f"rows a true difference of {found.detectable:.2f} is detectable with 80% power."
     )
     planned = study(fake, data=data(600)).preflight(560).advice[0]
     assert re.search(
-        r"default \d\.\d\d on \d+, p = \S+\)\. Give the search \d{3} calls, which find out: \d+ test rows show a "
-        r"difference of 0\.2\d\.$",
+        r"default \d\.\d\d on \d+, \d+ of them the same, p = \S+\)\. Give the search \d{3} calls: on \d+ test rows a "
+        r"true difference of 0\.2\d is detectable with 80% power\.$",
         planned,
     ), planned
 
@@ -140,7 +140,9 @@ def test_prompts_that_answer_alike_are_told(fake: InProcessExecutor) -> None:
     )
 
 
-@pytest.mark.parametrize(("calls", "answers", "p"), [(100, 4, ", p = 0.16 that they match their rows"), (40, 2, "")])
+@pytest.mark.parametrize(
+    ("calls", "answers", "p"), [(100, 4, ", p = 0.16 of the test that they match their rows"), (40, 2, "")]
+)
 def test_too_few_answers_to_tell_anything(fake: InProcessExecutor, calls: int, answers: int, p: str) -> None:
     """With a handful of answers nothing is claimed, and a preflight of the calls that it asks for tells more."""
     fake.answer = careful
@@ -173,6 +175,15 @@ def test_rows_are_shown_with_their_answers(fake: InProcessExecutor) -> None:
     assert first["row"] in (4, 7, 9)
     assert "<th" in found._repr_html_()
     assert str(first["answers"]) in found._repr_html_()
+
+
+def test_a_server_that_counts_words_cuts_nothing_off(fake: InProcessExecutor) -> None:
+    """Rows of two words, however long these are, have the same count of words, which is no sign of a cut."""
+    fake.answer = right_in(7)
+    frame = data().frame()
+    frame["text"] = [f"{text[:4]} thing{'x' * (3 * row)}" for row, text in enumerate(frame["text"])]
+    found = study(fake, data=ps.Dataset(frame, target="label")).preflight()
+    assert not [line for line in found.advice if "cut prompts off" in line]
 
 
 def test_what_is_not_known_is_left_out(fake: InProcessExecutor) -> None:

@@ -65,7 +65,7 @@ def test_winner_and_default_share_sealed_rows(fake: InProcessExecutor) -> None:
 
 
 def test_every_winner_tested_on_the_sealed_rows_is_counted(fake: InProcessExecutor, storage: str) -> None:
-    """The same winner again opens nothing; another one does, also under another name, and its headline tells."""
+    """The same test again is no new use; that of another winner is, also under another name, and its headline tells."""
     fake.answer = truth
     first = study(fake, storage).run(150)
     assert (first.test_uses, study(fake, storage).run(150).test_uses) == (1, 1)
@@ -75,6 +75,23 @@ def test_every_winner_tested_on_the_sealed_rows_is_counted(fake: InProcessExecut
     assert "(test set used 2 times: p and interval are optimistic)" in other.headline
     assert study(fake, storage, name="untested").run(150, test=False).test_uses == 2
     assert study(fake, storage, name="elsewhere", seed=1).run(150, test=False).test_uses == 0
+
+
+def test_a_winner_tested_with_other_scores_is_another_use(fake: InProcessExecutor, storage: str) -> None:
+    """Started over, the same winner with the same scores is no new test, on more rows or with other scores it is."""
+    fake.answer = truth
+    found, winners = [], set()
+    for calls, metric in [(100, ps.metrics.exact), (100, ps.metrics.exact), (150, ps.metrics.exact), (150, half_right)]:
+        result = study(fake, storage, metric=metric).run(calls, fresh=True)
+        winners.add(result.best.text)
+        found.append((result.verdict.rows, result.test_uses))
+    assert found == [(15, 1), (15, 1), (18, 2), (18, 3)]
+    assert len(winners) == 1
+    assert "(test set used 3 times: p and interval are optimistic)" in result.headline
+
+
+def half_right(answer: Any, row: Any) -> float:
+    return 0.5 if answer == row.target else 0.0
 
 
 def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: InProcessExecutor) -> None:

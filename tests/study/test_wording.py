@@ -19,8 +19,8 @@ def test_unknown_power_is_said_in_words() -> None:
         "Go: a, b; scores have no known limit, and there are 0 test rows: what they can show is not known yet."
     )
     assert wording.too_few_to_compare(2, "", None, 60, math.nan) == (
-        "Too few answers to tell whether another prompt is better (2 other prompts tried on few rows). The search "
-        "finds out."
+        "Too few answers to tell whether another prompt is better (2 other prompts tried on few rows). Only the "
+        "search can tell."
     )
 
 

@@ -20,6 +20,9 @@ from prompt_search.search.surrogate.priors import Prior
 CONFIDENCE = 0.95
 """Confidence level of all intervals."""
 
+MIN_TRIALS = 2
+"""Number of candidates with an option from which on its effect is estimated. The score of one may be its own alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effects:
@@ -27,8 +30,8 @@ class Effects:
 
     Args:
         choice: position of the choice among the factors.
-        mean: estimated effect of each option, from the mean over the options that were tried; NaN where the scores do
-            not determine it.
+        mean: estimated effect of each option, from the mean over the options that several candidates have; NaN where
+            the scores do not determine it, or a single candidate alone has the option.
         low: lower ends of the 95% confidence intervals.
         high: upper ends of the 95% confidence intervals.
         p: p-value of each effect, corrected for the number of all options of all choices by the false discovery rate:
@@ -51,21 +54,35 @@ def effects(model: Surrogate) -> list[Effects]:
 
     The choice in question is a fixed effect, without a prior; everything else is random: generalised least squares
     with the surrogate's covariance (Henderson 1975; Robinson 1991). The variances between candidates are refitted for
-    this with a weak prior, so that the intervals rest on the scores alone.
+    this with a weak prior, so that the intervals rest on the scores alone. Few means tell little of these variances:
+    tests and intervals have Student's t with as many degrees of freedom as there are means besides the options.
     """
     places, refitted = range(len(model.geometry.choices)), _refitted_with_weak_prior(model)
     expected = [model.posterior_of(*_prior_of_options(model, place)) for place in places]
     estimates = [fixed_effect(refitted, place) for place in places]
+    freedom = [_freedom(model, place) for place in places]
     explained = [float((mean**2 + spread**2).mean()) for mean, spread in expected]
     given = model.variances
     pairs = given.interaction * (given.choices.sum() ** 2 - (given.choices**2).sum()) / 2
     total = sum(explained) + pairs + given.own
     return [
-        Effects(choice, mean, *interval(mean, spread), p=p, expected=shrunk, importance=part / total)
-        for choice, (mean, spread), p, (shrunk, _), part in zip(
-            model.geometry.choices, estimates, _corrected_p(estimates), expected, explained, strict=True
+        Effects(choice, mean, *interval(mean, spread, left), p=p, expected=shrunk, importance=part / total)
+        for choice, (mean, spread), left, p, (shrunk, _), part in zip(
+            model.geometry.choices,
+            estimates,
+            freedom,
+            _corrected_p(estimates, freedom),
+            expected,
+            explained,
+            strict=True,
         )
     ]
+
+
+def _freedom(model: Surrogate, place: int) -> int:
+    """The number of observed means besides those that the options of a choice take."""
+    tried = np.unique(model.observations.levels[:, model.geometry.choices[place]])
+    return max(1, len(model.observations.mean) - len(tried))
 
 
 def _refitted_with_weak_prior(model: Surrogate) -> Surrogate:
@@ -86,13 +103,18 @@ def fixed_effect(model: Surrogate, place: int) -> tuple[Floats, Floats]:
     determined = strength > 1e-5 * strength[0]
     strength, directions = strength[determined], directions[determined]
     along = options @ directions.T
+    undetermined = np.abs(options - along @ directions).max(axis=1) > 1e-6
+    levels = observations.levels[:, geometry.choices[place]]
+    counts = np.bincount(levels[levels >= 0], minlength=len(options))
+    repeated = counts >= MIN_TRIALS
+    if repeated.sum() < 2:
+        return np.full(len(options), np.nan), np.full(len(options), np.nan)
+    along -= along[repeated].mean(axis=0)
     mean = along @ (left[:, determined].T @ rest[:, 0] / strength)
     # The covariance of the observations contains the prior variance of the choice; it is subtracted again.
     variance = np.maximum(strength**-2.0 - _prior_variance(model, place), 0)
     spread = np.sqrt((along**2) @ variance)
-    tried = np.isin(np.arange(len(options)), observations.levels[:, geometry.choices[place]])
-    unknown = ~tried & (np.abs(options - along @ directions).max(axis=1) > 1e-6)
-    unknown |= tried.sum() < 2
+    unknown = np.where(counts == 0, undetermined, ~repeated)
     return np.where(unknown, np.nan, mean), np.where(unknown, np.nan, spread)
 
 
@@ -103,12 +125,14 @@ def _prior_variance(model: Surrogate, place: int) -> float:
     return float(model.variances.choices[place] + shared)
 
 
-def _corrected_p(estimates: Sequence[tuple[Floats, Floats]]) -> list[Floats]:
-    """The p-values of effects, given with their standard deviations, corrected for their number."""
+def _corrected_p(estimates: Sequence[tuple[Floats, Floats]], freedom: Sequence[int]) -> list[Floats]:
+    """The p-values of effects, given with their standard deviations and degrees of freedom, corrected for their
+    number."""
     mean, spread = (np.concatenate([part[which] for part in estimates] or [np.empty(0)]) for which in (0, 1))
+    degrees = np.repeat(np.asarray(freedom, dtype=np.int64), [len(part[0]) for part in estimates])
     p = np.full(len(mean), np.nan)
     known = spread > 0
-    p[known] = stats.false_discovery_control(2 * stats.norm.sf(np.abs(mean[known]) / spread[known]))
+    p[known] = stats.false_discovery_control(2 * stats.t.sf(np.abs(mean[known]) / spread[known], degrees[known]))
     return np.split(p, np.cumsum([len(part[0]) for part in estimates]))[:-1]
 
 
@@ -124,7 +148,7 @@ def _prior_of_options(model: Surrogate, place: int) -> tuple[Floats, Floats]:
     return covariance, _prior_variance(model, place) * (options**2).sum(axis=1)
 
 
-def interval(mean: Floats, spread: Floats) -> tuple[Floats, Floats]:
-    """The confidence intervals of normal estimates with these standard deviations."""
-    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * spread
+def interval(mean: Floats, spread: Floats, freedom: float = np.inf) -> tuple[Floats, Floats]:
+    """The confidence intervals of estimates with these standard deviations, which have so many degrees of freedom."""
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * spread
     return mean - half, mean + half

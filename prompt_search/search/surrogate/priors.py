@@ -19,9 +19,10 @@ REPORTING_SHARES, REPORTING_SPREADS = SEARCH_SHARES | {"choice": 0.0007}, (2.5, 
 choices share and of the scale of each choice. This prior is too conservative during the search: it explores too
 little."""
 
-WEAK_SHARES, WEAK_SPREADS = SEARCH_SHARES | {"choice": 0.003, "own": 0.003}, (10.0, 1.2)
+WEAK_SHARES, WEAK_SPREADS = SEARCH_SHARES | {"choice": 0.003, "own": 0.04}, (10.0, 1.2)
 """Weakly informative prior: variance shares and standard deviations as in the prior for the final estimates. The
-candidates' own variance shares the scale of the choices, and that scale can have any value."""
+candidates' own variance shares the scale of the choices, and that scale can have any value. More is expected of
+it than of ten choices: with less, choices take a part of it, and options seem to matter where single candidates do."""
 
 MEASURED_SPREADS = {"rows": 0.3, "noise": 0.05}
 """Standard deviations of the logarithms of these variances after they were estimated from single scores. That of rows

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prompt_search.evaluation.evidence import (
-    BETTER_LEVEL,
     ENOUGH_ANSWERS,
     MIN_ANSWERS,
+    SIGNIFICANCE_LEVEL,
     USEFUL_GAIN,
     answers_to_match,
     are_alike,
@@ -151,8 +151,8 @@ def _compared(situation: Situation) -> tuple[Decision, list[str]]:
     measured, found = situation.measured, situation.found
     comparison = found.comparison
     p = math.nan if comparison is None else comparison.p()
-    scores = "" if comparison is None or math.isnan(p) else wording.compared(comparison.default, comparison.best, p)
-    if p <= BETTER_LEVEL:
+    scores = "" if comparison is None or math.isnan(p) else wording.compared(comparison, p)
+    if p <= SIGNIFICANCE_LEVEL:
         room = 1 - measured.score if situation.bounded else None
         return "go", [wording.go(measured.test_rows, measured.detectable, room, scores)]
     if are_alike(found.differences):
@@ -162,7 +162,7 @@ def _compared(situation: Situation) -> tuple[Decision, list[str]]:
 
 
 def _too_few_to_compare(situation: Situation, scores: str) -> str:
-    """What to do where it is not known whether another prompt is better: with how many calls the search finds out."""
+    """What to do where it is not known whether another prompt is better: with how many calls the search can tell."""
     measured = situation.measured
     calls, rows = _calls_to_show(situation), measured.test_rows
     if measured.budget is None or calls is None or calls <= measured.budget:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from experiments.benchmarks.null_effects import KINDS, study
 from prompt_search.prompts.factors import Factor
 from prompt_search.search.encoding import Levels
 from prompt_search.search.surrogate.effects import effects, fixed_effect
@@ -142,3 +144,29 @@ def test_nothing_is_found_where_nothing_is() -> None:
 def test_space_without_choices_has_no_effects() -> None:
     """A template with nothing to choose has no effects."""
     assert effects(fitted([FACTORS[2]], np.zeros((1, 1), dtype=np.int64), np.array([0.5]))) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hard_rows_of_some_candidates_are_no_effect(kind: str) -> None:
+    """Where no option has an effect, but candidates have other rows, hard blocks or deviations of their own, hardly any
+    study shows one, and none by a single candidate."""
+    found = pd.DataFrame([study(kind, 20, 10, seed) for seed in range(25)])
+    assert found["shown"].sum() <= 2
+    assert found["by one candidate"].sum() == 0
+    assert found["held"].mean() > 0.93
+
+
+def test_one_candidate_alone_shows_nothing() -> None:
+    """The effect of an option that one candidate has is unknown however bad its score is, and moves no other option."""
+    space = all_levels(FACTORS)
+    others = space[space[:, 0] != 2]
+    noise = np.random.default_rng(0).normal(0, 0.01, len(others) + 1)
+    seen = np.vstack([others, space[space[:, 0] == 2][:1]])
+    means = 0.8 + noise
+    means[-1] = 0.0
+    instruction = effects(fitted(FACTORS, seen, means))[0]
+    assert np.isnan(
+        [values[2] for values in (instruction.mean, instruction.low, instruction.high, instruction.p)]
+    ).all()
+    assert np.abs(instruction.mean[:2]).max() < 0.05
+    assert instruction.p[:2].min() > 0.05
