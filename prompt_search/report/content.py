@@ -23,7 +23,6 @@ from prompt_search.report.answers import (
     failing_columns,
     failing_groups,
     fields_view,
-    in_fields,
     labelled,
 )
 from prompt_search.results import tables
@@ -227,9 +226,8 @@ class Report:
     @cached_property
     def fields(self) -> View | None:
         """How many answers have each field right, where the targets are JSON objects."""
-        if not in_fields(self._winner_rows):
-            return None
-        return fields_view(self._winner_rows, self.result.trial_samples(0) if self.winner else None)
+        metric = self.result.fields_metric if self.answered else None
+        return fields_view(self.result, metric) if metric else None
 
     @cached_property
     def examples(self) -> View | None:

@@ -79,7 +79,7 @@ SECTIONS_LABEL = "Sections"
 CONFUSION_LABEL = "Confusion"
 FAILURES_LABEL = "Failing rows"
 EXAMPLES_CAPTION = "Examples of the winner's answers: the best, a middling one and the worst"
-FIELDS_CAPTION = "The winner's answers by field, compared without regard to case and white space"
+FIELDS_CAPTION = "The winner's answers by field, as the metric `Fields` compares them"
 
 
 def page_title(study: str) -> str:
@@ -289,8 +289,9 @@ FAILING_OTHERS = "another answer than the target"
 
 
 def instead_of(wrong: str, right: str) -> str:
-    """A value of a field that is not right; empty where there is none."""
-    return f"{_html.clipped(wrong, 60) if wrong else 'nothing'} instead of {_html.clipped(right, 60)}"
+    """A value of a field that is not right, and the right one; empty where there is none."""
+    given, wanted = (_html.clipped(value, 60) if value else "nothing" for value in (wrong, right))
+    return f"{given} instead of {wanted}"
 
 
 def group_count(rows: int, shown: int) -> str:
