@@ -17,6 +17,7 @@ from markupsafe import escape
 STYLE = """
 .ps{font:14px/1.45 system-ui,sans-serif;color:inherit;max-width:100%;overflow-x:auto}
 .ps table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:.5em 0}
+.ps.ps table{table-layout:auto}
 .ps caption{text-align:left;font-weight:600;padding:.3em 0}
 .ps th,.ps td{padding:.25em .7em;background:none;unicode-bidi:plaintext;
 border:0 solid color-mix(in srgb,currentColor 20%,transparent);border-bottom-width:1px}

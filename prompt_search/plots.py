@@ -19,7 +19,7 @@ from prompt_search import _numbers
 from prompt_search._html import clipped
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.results import tables
-from prompt_search.results.breakdowns import SLICE_COLUMNS
+from prompt_search.results.breakdowns import SLICE_COLUMNS, shown_to_matter
 from prompt_search.results.frames import answer_text
 from prompt_search.results.wording import COST_LABELS
 
@@ -70,7 +70,11 @@ def plot_progress(result: StoredStudy) -> Any:
         for name in ("best_high", "best_low")
     ]
     best = go.Scatter(
-        x=frame["calls"], y=frame["best_score"], mode="lines", name="best so far", line={"color": BLUE, "shape": "hv"}
+        x=frame["calls"],
+        y=frame["best_score"],
+        mode="lines",
+        name="the leading prompt",
+        line={"color": BLUE, "shape": "hv"},
     )
     trials = go.Scatter(
         x=frame["calls"],
@@ -80,14 +84,14 @@ def plot_progress(result: StoredStudy) -> Any:
         marker={"color": GREY},
         hovertext=_texts(_described(result, frame["trial"])),
     )
-    title = "Progress: the best score so far, with its 95% interval"
+    title = "Progress: the score of the leading prompt, with its 95% interval"
     return _figure([*ends, trials, best], title, "calls", "score")
 
 
 def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     """The effect of each option on the true score with its 95% interval, the most important choice first.
 
-    Effects whose interval excludes 0 are coloured, the others are muted.
+    Effects that are shown are coloured, the others are muted.
 
     Args:
         result: a finished study.
@@ -101,10 +105,10 @@ def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     names = frame["choice"] + "=" + frame["option"].map(lambda option: clipped(option, 40))
     cut = "" if len(frame) == len(effects) else f" ({len(frame)} of {len(effects)} options)"
     figure = _intervals(frame, names, "effect", "effect on the true score", f"What each option changes{cut}")
-    shown = ((frame["effect_low"] > 0) | (frame["effect_high"] < 0)).tolist()
+    shown = frame.index.isin(shown_to_matter(frame).index).tolist()
     figure.update_traces(marker={"color": GREY}, error_x={"color": GREY}, name="not shown", opacity=0.6)
     coloured = _points(frame[shown], [each for each, is_shown in zip(figure.data[0].y, shown, strict=True) if is_shown])
-    return figure.add_trace(coloured.update(name="shown: the interval excludes 0", marker={"size": 9}, showlegend=True))
+    return figure.add_trace(coloured.update(name="shown to matter", marker={"size": 9}, showlegend=True))
 
 
 def plot_slices(

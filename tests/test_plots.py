@@ -60,9 +60,10 @@ def test_figures_show_the_tables(result: ps.Result) -> None:
 
 
 def test_effects_that_are_shown_are_coloured(result: ps.Result) -> None:
-    """Every option is named on a line of its own; those whose interval excludes 0 are drawn once more in colour."""
+    """Every option is named on a line of its own; those that are shown to matter are drawn once more in colour."""
     effects, figure = result.effects_df(), plots.plot_effects(result)
-    shown = effects[(effects["effect_low"] > 0) | (effects["effect_high"] < 0)]
+    shown = effects[effects["p"] < 0.05]
+    assert 0 < len(shown) < len(effects)
     assert len(set(figure.data[0].y)) == len(effects)
     assert (figure.layout.yaxis.dtick, figure.data[0].marker.color) == (1, plots.GREY)
     assert sorted(figure.data[1].x) == pytest.approx(sorted(shown["effect"]))

@@ -88,7 +88,7 @@ def fields_view(study: StoredStudy, metric: Fields) -> View:
     shares = frames.get_group(0).set_index("field")["share"]
     wrong = _wrong_values(study.trial_samples(study.best_trial), metric)
     rows = tuple(
-        (name, count, share, shares.get(name), wording.instead_of(*map(_value, wrong[name])) if name in wrong else "")
+        (name, count, share, shares.get(name), wording.instead_of(*wrong[name]) if name in wrong else "")
         for name, count, share in zip(frame["field"], frame["rows"], frame["share"], strict=True)
     )
     columns = (
@@ -109,10 +109,6 @@ def _wrong_values(rows: pd.DataFrame, metric: Fields) -> dict[str, tuple[Any, An
         if field.outcome != "right" and (path not in found or found[path][0] is None):
             found[path] = field.given, field.wanted
     return found
-
-
-def _value(value: Any) -> str:
-    return "" if value is None else answer_text(value)
 
 
 def examples_view(study: StoredStudy, winner: pd.DataFrame) -> View:

@@ -156,8 +156,10 @@ class Report:
 
     @cached_property
     def cheaper(self) -> str:
-        """The prompt that costs less than the winner and is nearly as good; nothing where there is none."""
-        found = cheaper_prompt(self.result) if self.result.finished and self.answered else None
+        """The prompt that costs less than the one to ship and is nearly as good; nothing where there is none, and where
+        it is open whether to ship the winner."""
+        decided = self.answered and self.result.finished and (not self.winner or self.verdict_word == "better")
+        found = cheaper_prompt(self.result) if decided else None
         return "" if found is None else wording.cheaper_prompt(found, NON_INFERIORITY_MARGIN)
 
     # Tables

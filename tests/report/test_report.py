@@ -283,7 +283,7 @@ def test_json_answers_are_told_by_field(fake: InProcessExecutor, tmp_path: Path)
     right = [line[0] for line in view.texts if line[2] == "100%"]
     assert right == ["name", "tags", "count", "note"]
     examples = {line[0]: line[-1] for line in view.texts if line[-1]}
-    assert examples.pop("size.cm") in ("many instead of 1", "many instead of 2")
+    assert examples.pop("size.cm") in ('"many" instead of 1', '"many" instead of 2')
     assert examples == {"x": "1 instead of nothing"}
     page = result.report(tmp_path / "r.html").read_text("utf-8")
     assert "not right: size.cm, x <small>" in page
