@@ -17,7 +17,6 @@ from markupsafe import escape
 STYLE = """
 .ps{font:14px/1.45 system-ui,sans-serif;color:inherit;max-width:100%;overflow-x:auto}
 .ps table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:.5em 0}
-.ps.ps table{table-layout:auto}
 .ps caption{text-align:left;font-weight:600;padding:.3em 0}
 .ps th,.ps td{padding:.25em .7em;background:none;unicode-bidi:plaintext;
 border:0 solid color-mix(in srgb,currentColor 20%,transparent);border-bottom-width:1px}
@@ -33,6 +32,7 @@ background:color-mix(in srgb,currentColor 5%,transparent);padding:.35em .8em;mar
 .ps .turn.user{border-color:#3b82c4}.ps .turn.assistant{border-color:#2f9e66;margin-left:1.5em}
 .ps small,.ps summary{opacity:.85}
 .ps summary{cursor:pointer}
+.ps.ps .bar{max-width:none}
 .ps .bar{width:120px;height:12px;display:inline-block;vertical-align:middle;overflow:visible;margin-right:.3em}
 .ps .bar .track{fill:color-mix(in srgb,currentColor 12%,transparent)}.ps .bar .range{fill:#3b82c4;opacity:.65}
 .ps .bar .mean,.ps .bar .zero{stroke:currentColor;stroke-width:1.5;vector-effect:non-scaling-stroke}

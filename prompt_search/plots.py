@@ -106,7 +106,7 @@ def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     cut = "" if len(frame) == len(effects) else f" ({len(frame)} of {len(effects)} options)"
     figure = _intervals(frame, names, "effect", "effect on the true score", f"What each option changes{cut}")
     shown = frame.index.isin(shown_to_matter(frame).index).tolist()
-    figure.update_traces(marker={"color": GREY}, error_x={"color": GREY}, name="not shown", opacity=0.6)
+    figure.update_traces(marker={"color": GREY}, error_x={"color": GREY}, name="not shown", opacity=0.8)
     coloured = _points(frame[shown], [each for each, is_shown in zip(figure.data[0].y, shown, strict=True) if is_shown])
     return figure.add_trace(coloured.update(name="shown to matter", marker={"size": 9}, showlegend=True))
 
@@ -187,11 +187,15 @@ def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
 def plot_difficulty(result: StoredStudy, trials: Sequence[int] | None = None) -> Any:
     """Scores of the best trials on each row, the hardest row on top; see `Result.difficulty_df`.
 
+    Rows that only one of them was scored on are left out, where there are others: they compare nothing.
+
     Raises:
         StudyError: there is no such trial.
         MissingExtra: plotly is not installed.
     """
-    frame = result.difficulty_df(trials)
+    every = result.difficulty_df(trials)
+    shared = every[every.notna().sum(axis=1) > 1]
+    frame = shared if len(shared) else every
     columns, rows = [f"trial {trial}" for trial in frame.columns], [f"row {row}" for row in frame.index]
     heat = _plotly().Heatmap(
         x=columns,
@@ -204,7 +208,7 @@ def plot_difficulty(result: StoredStudy, trials: Sequence[int] | None = None) ->
         ygap=1 if len(rows) <= MOST_LINES else 0,
     )
     figure = _figure([heat], "Scores by row, the hardest on top", "", "", lines=len(rows))
-    return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category")
+    return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category", side="top")
 
 
 def plot_budget(result: StoredStudy) -> Any:

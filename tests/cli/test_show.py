@@ -82,7 +82,7 @@ def test_tables_fit_the_terminal(
 
 def test_tables_fit_a_terminal(stored: Path) -> None:
     """On a terminal a table of any number of columns fits it, with the names of its rows; elsewhere it is Markdown."""
-    for table, text in (("confusion", "positive"), ("trials", "estimate"), ("failures", "default_answer")):
+    for table, text in (("confusion", "positive"), ("trials", "estimate"), ("failures", "less than full score")):
         ran = on_terminal("", "show", "--table", table, COLUMNS="80", cwd=stored)
         lines = unpadded(ran.out.replace("\r\n", "\n")).splitlines()
         assert ran.code == 0
