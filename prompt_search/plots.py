@@ -33,6 +33,9 @@ BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"
 TEXT, LINES = "#7a7a7a", "rgba(128,128,128,0.25)"
 """Colours of texts and of grid lines that can be read on a white page and on a dark one."""
 
+FEW_AND_MANY = [[0, "#6b7280"], [1, "#1d5fa8"]]
+"""The colours of few and of many rows: white numbers are readable on them, and they on pages of any colour."""
+
 RIGHT_AND_WRONG = ((0.0, "#c8553d"), (0.5, "#9a9a9a"), (1.0, BLUE))
 """Colours from the lowest score to the highest."""
 
@@ -49,7 +52,7 @@ Cost = Literal["prompt_tokens", "usd_per_1000_rows", "latency_s"]
 
 
 def plot_progress(result: StoredStudy) -> Any:
-    """Each trial's score by calls, with the best score so far and its 95% interval; see `Result.progress_df`.
+    """Each trial's score by calls, with the score of the leading prompt and its 95% interval; see `Result.progress_df`.
 
     Raises:
         MissingExtra: plotly is not installed.
@@ -179,7 +182,8 @@ def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
     """
     frame = result.confusion_df(trial)
     answers, targets = (_texts(clipped(text, 40) for text in each) for each in (frame.columns, frame.index))
-    heat = _plotly().Heatmap(x=answers, y=targets, z=frame.to_numpy(), texttemplate="%{z}", colorscale="Blues")
+    heat = _plotly().Heatmap(x=answers, y=targets, z=frame.to_numpy(), texttemplate="%{z}", colorscale=FEW_AND_MANY)
+    heat.update(textfont={"color": "white"})
     figure = _figure([heat], "Answers by target: numbers of rows", "answer", "target", lines=len(targets))
     return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category")
 
@@ -218,17 +222,22 @@ def plot_budget(result: StoredStudy) -> Any:
         MissingExtra: plotly is not installed.
     """
     frame = result.ledger_df()
-    costs = [_numbers.dollars(usd) for usd in frame["cost_usd"]]
+    texts = [
+        f"{_numbers.counted(calls, 'call')}, {_numbers.dollars(usd)}"
+        for calls, usd in zip(frame["calls"].tolist(), frame["cost_usd"], strict=True)
+    ]
     bars = _plotly().Bar(
-        x=frame["role"].astype(str),
-        y=frame["calls"],
-        text=costs,
-        textposition="outside",
-        cliponaxis=False,
+        x=frame["calls"],
+        y=frame["role"].astype(str),
+        orientation="h",
+        width=0.5,
+        text=_texts(texts),
+        textposition="auto",
         marker={"color": BLUE},
-        hovertemplate="%{x}: %{y:,} calls, %{text}<extra></extra>",
+        hovertemplate="%{y}: %{text}<extra></extra>",
     )
-    return _figure([bars], "What the calls were used for, with their cost", "", "calls").update_xaxes(type="category")
+    figure = _figure([bars], "What the calls were used for, with their cost", "calls", "")
+    return figure.update_yaxes(type="category", autorange="reversed").update_layout(height=180 + 40 * len(frame))
 
 
 def _intervals(frame: pd.DataFrame, names: pd.Series[Any], mean: str, axis: str, title: str) -> Any:

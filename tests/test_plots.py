@@ -47,8 +47,8 @@ def test_figures_show_the_tables(result: ps.Result) -> None:
     assert confusion.z.tolist() == result.confusion_df().to_numpy().tolist()
     progress = plots.plot_progress(result)
     assert list(progress.data[-1].y) == result.progress_df()["best_score"].tolist()
-    assert list(plots.plot_budget(result).data[0].y) == [result.summary["calls"]]
-    assert plots.plot_budget(result).data[0].text == ("price unknown",)
+    assert list(plots.plot_budget(result).data[0].x) == [result.summary["calls"]]
+    assert plots.plot_budget(result).data[0].text == (f"{result.summary['calls']} calls, price unknown",)
     difficulty = plots.plot_difficulty(result, [result.best_trial, 0])
     pd.testing.assert_frame_equal(
         pd.DataFrame(difficulty.data[0].z), pd.DataFrame(result.difficulty_df([result.best_trial, 0]).to_numpy())
