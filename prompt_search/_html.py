@@ -22,7 +22,7 @@ STYLE = """
 border:0 solid color-mix(in srgb,currentColor 20%,transparent);border-bottom-width:1px}
 .ps.ps th,.ps.ps td{text-align:left;vertical-align:top}
 .ps th.n,.ps td.n{text-align:right}.ps td.n{white-space:nowrap}
-.ps td{overflow-wrap:break-word;max-width:60ch}.ps td:last-child:not(.n){min-width:16ch}
+.ps td{overflow-wrap:break-word;max-width:60ch}.ps td:last-child:not(.n){min-width:24ch}
 .ps.ps pre{white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;margin:.2em 0;padding:0;
 font:12.5px/1.5 ui-monospace,monospace;background:none;color:inherit;unicode-bidi:plaintext;text-align:start}
 .ps pre{max-height:30em;overflow-y:auto}
@@ -32,7 +32,8 @@ background:color-mix(in srgb,currentColor 5%,transparent);padding:.35em .8em;mar
 .ps .turn.user{border-color:#3b82c4}.ps .turn.assistant{border-color:#2f9e66;margin-left:1.5em}
 .ps small,.ps summary{opacity:.85}
 .ps summary{cursor:pointer}
-.ps .bar{width:120px;height:12px;display:inline-block;vertical-align:middle;overflow:visible;margin-right:.3em}
+.ps.ps .bar{max-width:none}
+.ps .bar{width:90px;height:12px;display:inline-block;vertical-align:middle;overflow:visible;margin-right:.3em}
 .ps .bar .track{fill:color-mix(in srgb,currentColor 12%,transparent)}.ps .bar .range{fill:#3b82c4;opacity:.65}
 .ps .bar .mean,.ps .bar .zero{stroke:currentColor;stroke-width:1.5;vector-effect:non-scaling-stroke}
 .ps .bar .zero{opacity:.5;stroke-dasharray:2 2}

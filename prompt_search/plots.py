@@ -19,7 +19,7 @@ from prompt_search import _numbers
 from prompt_search._html import clipped
 from prompt_search.errors import InputError, MissingExtra
 from prompt_search.results import tables
-from prompt_search.results.breakdowns import SLICE_COLUMNS
+from prompt_search.results.breakdowns import SLICE_COLUMNS, shown_to_matter
 from prompt_search.results.frames import answer_text
 from prompt_search.results.wording import COST_LABELS
 
@@ -32,6 +32,9 @@ BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"
 
 TEXT, LINES = "#7a7a7a", "rgba(128,128,128,0.25)"
 """Colours of texts and of grid lines that can be read on a white page and on a dark one."""
+
+FEW_AND_MANY = [[0, "#6b7280"], [1, "#1d5fa8"]]
+"""The colours of few and of many rows: white numbers are readable on them, and they on pages of any colour."""
 
 RIGHT_AND_WRONG = ((0.0, "#c8553d"), (0.5, "#9a9a9a"), (1.0, BLUE))
 """Colours from the lowest score to the highest."""
@@ -49,7 +52,7 @@ Cost = Literal["prompt_tokens", "usd_per_1000_rows", "latency_s"]
 
 
 def plot_progress(result: StoredStudy) -> Any:
-    """Each trial's score by calls, with the best score so far and its 95% interval; see `Result.progress_df`.
+    """Each trial's score by calls, with the score of the leading prompt and its 95% interval; see `Result.progress_df`.
 
     Raises:
         MissingExtra: plotly is not installed.
@@ -70,7 +73,11 @@ def plot_progress(result: StoredStudy) -> Any:
         for name in ("best_high", "best_low")
     ]
     best = go.Scatter(
-        x=frame["calls"], y=frame["best_score"], mode="lines", name="best so far", line={"color": BLUE, "shape": "hv"}
+        x=frame["calls"],
+        y=frame["best_score"],
+        mode="lines",
+        name="the leading prompt",
+        line={"color": BLUE, "shape": "hv"},
     )
     trials = go.Scatter(
         x=frame["calls"],
@@ -80,14 +87,14 @@ def plot_progress(result: StoredStudy) -> Any:
         marker={"color": GREY},
         hovertext=_texts(_described(result, frame["trial"])),
     )
-    title = "Progress: the best score so far, with its 95% interval"
+    title = "Progress: the score of the leading prompt, with its 95% interval"
     return _figure([*ends, trials, best], title, "calls", "score")
 
 
 def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     """The effect of each option on the true score with its 95% interval, the most important choice first.
 
-    Effects whose interval excludes 0 are coloured, the others are muted.
+    Effects that are shown are coloured, the others are muted.
 
     Args:
         result: a finished study.
@@ -101,10 +108,10 @@ def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     names = frame["choice"] + "=" + frame["option"].map(lambda option: clipped(option, 40))
     cut = "" if len(frame) == len(effects) else f" ({len(frame)} of {len(effects)} options)"
     figure = _intervals(frame, names, "effect", "effect on the true score", f"What each option changes{cut}")
-    shown = ((frame["effect_low"] > 0) | (frame["effect_high"] < 0)).tolist()
-    figure.update_traces(marker={"color": GREY}, error_x={"color": GREY}, name="not shown", opacity=0.6)
+    shown = frame.index.isin(shown_to_matter(frame).index).tolist()
+    figure.update_traces(marker={"color": GREY}, error_x={"color": GREY}, name="not shown", opacity=0.8)
     coloured = _points(frame[shown], [each for each, is_shown in zip(figure.data[0].y, shown, strict=True) if is_shown])
-    return figure.add_trace(coloured.update(name="shown: the interval excludes 0", marker={"size": 9}, showlegend=True))
+    return figure.add_trace(coloured.update(name="shown to matter", marker={"size": 9}, showlegend=True))
 
 
 def plot_slices(
@@ -175,7 +182,8 @@ def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
     """
     frame = result.confusion_df(trial)
     answers, targets = (_texts(clipped(text, 40) for text in each) for each in (frame.columns, frame.index))
-    heat = _plotly().Heatmap(x=answers, y=targets, z=frame.to_numpy(), texttemplate="%{z}", colorscale="Blues")
+    heat = _plotly().Heatmap(x=answers, y=targets, z=frame.to_numpy(), texttemplate="%{z}", colorscale=FEW_AND_MANY)
+    heat.update(textfont={"color": "white"})
     figure = _figure([heat], "Answers by target: numbers of rows", "answer", "target", lines=len(targets))
     return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category")
 
@@ -183,11 +191,15 @@ def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
 def plot_difficulty(result: StoredStudy, trials: Sequence[int] | None = None) -> Any:
     """Scores of the best trials on each row, the hardest row on top; see `Result.difficulty_df`.
 
+    Rows that only one of them was scored on are left out, where there are others: they compare nothing.
+
     Raises:
         StudyError: there is no such trial.
         MissingExtra: plotly is not installed.
     """
-    frame = result.difficulty_df(trials)
+    every = result.difficulty_df(trials)
+    shared = every[every.notna().sum(axis=1) > 1]
+    frame = shared if len(shared) else every
     columns, rows = [f"trial {trial}" for trial in frame.columns], [f"row {row}" for row in frame.index]
     heat = _plotly().Heatmap(
         x=columns,
@@ -200,7 +212,7 @@ def plot_difficulty(result: StoredStudy, trials: Sequence[int] | None = None) ->
         ygap=1 if len(rows) <= MOST_LINES else 0,
     )
     figure = _figure([heat], "Scores by row, the hardest on top", "", "", lines=len(rows))
-    return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category")
+    return figure.update_yaxes(autorange="reversed", type="category").update_xaxes(type="category", side="top")
 
 
 def plot_budget(result: StoredStudy) -> Any:
@@ -210,17 +222,22 @@ def plot_budget(result: StoredStudy) -> Any:
         MissingExtra: plotly is not installed.
     """
     frame = result.ledger_df()
-    costs = [_numbers.dollars(usd) for usd in frame["cost_usd"]]
+    texts = [
+        f"{_numbers.counted(calls, 'call')}, {_numbers.dollars(usd)}"
+        for calls, usd in zip(frame["calls"].tolist(), frame["cost_usd"], strict=True)
+    ]
     bars = _plotly().Bar(
-        x=frame["role"].astype(str),
-        y=frame["calls"],
-        text=costs,
-        textposition="outside",
-        cliponaxis=False,
+        x=frame["calls"],
+        y=frame["role"].astype(str),
+        orientation="h",
+        width=0.5,
+        text=_texts(texts),
+        textposition="auto",
         marker={"color": BLUE},
-        hovertemplate="%{x}: %{y:,} calls, %{text}<extra></extra>",
+        hovertemplate="%{y}: %{text}<extra></extra>",
     )
-    return _figure([bars], "What the calls were used for, with their cost", "", "calls").update_xaxes(type="category")
+    figure = _figure([bars], "What the calls were used for, with their cost", "calls", "")
+    return figure.update_yaxes(type="category", autorange="reversed").update_layout(height=180 + 40 * len(frame))
 
 
 def _intervals(frame: pd.DataFrame, names: pd.Series[Any], mean: str, axis: str, title: str) -> Any:

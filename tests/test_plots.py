@@ -47,8 +47,8 @@ def test_figures_show_the_tables(result: ps.Result) -> None:
     assert confusion.z.tolist() == result.confusion_df().to_numpy().tolist()
     progress = plots.plot_progress(result)
     assert list(progress.data[-1].y) == result.progress_df()["best_score"].tolist()
-    assert list(plots.plot_budget(result).data[0].y) == [result.summary["calls"]]
-    assert plots.plot_budget(result).data[0].text == ("price unknown",)
+    assert list(plots.plot_budget(result).data[0].x) == [result.summary["calls"]]
+    assert plots.plot_budget(result).data[0].text == (f"{result.summary['calls']} calls, price unknown",)
     difficulty = plots.plot_difficulty(result, [result.best_trial, 0])
     pd.testing.assert_frame_equal(
         pd.DataFrame(difficulty.data[0].z), pd.DataFrame(result.difficulty_df([result.best_trial, 0]).to_numpy())
@@ -60,9 +60,10 @@ def test_figures_show_the_tables(result: ps.Result) -> None:
 
 
 def test_effects_that_are_shown_are_coloured(result: ps.Result) -> None:
-    """Every option is named on a line of its own; those whose interval excludes 0 are drawn once more in colour."""
+    """Every option is named on a line of its own; those that are shown to matter are drawn once more in colour."""
     effects, figure = result.effects_df(), plots.plot_effects(result)
-    shown = effects[(effects["effect_low"] > 0) | (effects["effect_high"] < 0)]
+    shown = effects[effects["p"] < 0.05]
+    assert 0 < len(shown) < len(effects)
     assert len(set(figure.data[0].y)) == len(effects)
     assert (figure.layout.yaxis.dtick, figure.data[0].marker.color) == (1, plots.GREY)
     assert sorted(figure.data[1].x) == pytest.approx(sorted(shown["effect"]))

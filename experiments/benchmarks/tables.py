@@ -76,8 +76,13 @@ def made_up(path: Path, *, trials: int, rows: int, logprobs: int = 0, sealed: in
             "insert into prompt_search_samples (study, trial, row, split, key, record) values (?,?,?,?,?,?)", samples
         )
         connection.execute(
-            "insert into prompt_search_studies (study, created, identity, summary) values ('large', 0, ?, ?)",
-            (json.dumps(identity), json.dumps(summary)),
+            "insert into prompt_search_studies (study, created, identity) values ('large', 0, ?)",
+            (json.dumps(identity),),
+        )
+        connection.execute(
+            "insert into prompt_search_versions (study, version, created, settings, summary) "
+            "values ('large', 1, 0, '{}', ?)",
+            (json.dumps(summary),),
         )
     connection.close()
 

@@ -29,7 +29,7 @@ def stats(storage: Storage = None) -> None:
             Column("model"),
             Column("endpoint"),
             Column("responses", "number", ","),
-            Column("needed by studies", "number", ","),
+            Column("of them in studies", "number", ","),
             Column("size, kB", "number", ",.1f"),
         ),
         rows=tuple((each.model, each.endpoint, each.responses, each.needed, each.bytes / 1000) for each in found),

@@ -45,6 +45,8 @@ from prompt_search.cli.terminal import (
     complain,
     print_next_commands,
     print_result,
+    print_text,
+    terminal_width,
 )
 from prompt_search.errors import InputError, RunError
 
@@ -253,7 +255,7 @@ def preflight(
         limit=limit,
         scheduler=scheduler,
     )
-    typer.echo(repr(load_study(file, overrides).preflight(planned)))
+    print_text(load_study(file, overrides).preflight(planned).text(terminal_width()))
 
 
 @commands.command()

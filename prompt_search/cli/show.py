@@ -58,16 +58,7 @@ def show(
         raise InputError(f"there is no table {table!r}; give one of {', '.join(TABLES)}")
     with opened_study(name, storage) as (result, place):
         if table is not None:
-            from prompt_search.results.export import markdown, write_frame
-            from prompt_search.results.views import frame_view
-
-            frame = getattr(result, f"{table}_df")()
-            if output is not None:
-                typer.echo(f"wrote {write_frame(frame, output)}")
-            elif sys.stdout.isatty():
-                print_view(frame_view(frame))
-            else:
-                typer.echo(markdown(frame), nl=False)
+            _show_table(result, table, output)
             return
         if place.trial is not None:
             _show_trial(result, checked_trial(result, place.trial))
@@ -77,6 +68,24 @@ def show(
             whose = "the winner's prompt" if result.finished else "the best prompt so far, which is not tested"
             typer.echo(f"\n{whose}:\n")
             print_exactly(result.best.text)
+
+
+def _show_table(result: Result, table: str, output: Path | None) -> None:
+    """Print one table of a study, or write it to a file."""
+    from prompt_search.results.export import markdown, write_frame
+    from prompt_search.results.shown.failures import failures_view
+    from prompt_search.results.views import frame_view
+
+    if output is None and table == "failures" and sys.stdout.isatty():
+        print_view(failures_view(result, limit=None))
+        return
+    frame = getattr(result, f"{table}_df")()
+    if output is not None:
+        typer.echo(f"wrote {write_frame(frame, output)}")
+    elif sys.stdout.isatty():
+        print_view(frame_view(frame))
+    else:
+        typer.echo(markdown(frame), nl=False)
 
 
 def _show_trial(result: Result, trial: int) -> None:
@@ -153,7 +162,7 @@ def list_studies(
                 line = Result(store, name).headline.splitlines()[0]
             except StorageError as error:  # the other studies can be read
                 line = f"{name}: damaged: {error}"
-            print_exactly(line)
+            print_text(line)
 
 
 @commands.command()

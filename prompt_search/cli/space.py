@@ -67,7 +67,8 @@ def _space_view(found: SearchSpace) -> View:
 def _options_text(factor: Factor) -> str:
     """The options of a choice: on one line when they are short, else one per line; many are cut off."""
     texts = [" ".join(text.split()) or "(empty)" for text in factor.texts]
-    more = [f"(and {len(texts) - OPTIONS_SHOWN:,} more)"] if len(texts) > OPTIONS_SHOWN else []
-    listed = [*texts[:OPTIONS_SHOWN], *more]
+    # A line that says that one more is left out is as long as that one.
+    left = len(texts) - OPTIONS_SHOWN
+    listed = [*texts[:OPTIONS_SHOWN], f"(and {left:,} more)"] if left > 1 else texts
     line = " | ".join(listed)
     return line if len(line) <= OPTIONS_WIDTH else "\n".join(f"- {text}" for text in listed)

@@ -74,6 +74,11 @@ def print_view(view: View) -> None:
     console.print(render(view, console.width), soft_wrap=True)
 
 
+def terminal_width() -> int:
+    """Number of columns of the output."""
+    return _console().width
+
+
 def print_text(text: str) -> None:
     """Print text whose long lines are folded at words on a terminal, and kept whole elsewhere."""
     from rich.text import Text

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from prompt_search.answers.reading.number_reading import whole_number
 from prompt_search.answers.reading.plain_text import folded
@@ -22,6 +22,20 @@ COMPARISONS: Final = ("auto", "text", "number", "set", "list")
 
 Outcome = Literal["right", "wrong", "missing", "extra"]
 """What became of a field: the answer has its value, another one, none, or one where the target has none."""
+
+
+class Compared(NamedTuple):
+    """A field of an answer beside that of the target.
+
+    Args:
+        outcome: what became of it.
+        given: the answer's value; None where it has none.
+        wanted: the target's.
+    """
+
+    outcome: Outcome
+    given: Any
+    wanted: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +124,21 @@ class Fields(BuiltInMetric):
                 )
 
     def __call__(self, answer: Any, row: Row) -> Score:
-        found = self.outcomes(answer, row.target if self.column is None else row[self.column])
+        found = self.compared(answer, row.target if self.column is None else row[self.column])
         told = (
-            (outcome, [path for path, found_outcome in found.items() if found_outcome == outcome])
+            (outcome, [path for path, field in found.items() if field.outcome == outcome])
             for outcome in ("wrong", "missing", "extra")
         )
         return Score(_share(found), "; ".join(f"{outcome}: {', '.join(paths)}" for outcome, paths in told if paths))
 
-    def outcomes(self, answer: Any, target: Any) -> dict[str, Outcome]:
-        """What became of each field, by path; ``answer`` is an object, its JSON text, or anything that is unreadable.
+    def compared(self, answer: Any, target: Any) -> dict[str, Compared]:
+        """Each field that counts, by path; ``answer`` is an object, its JSON text, or anything that is unreadable.
 
         Raises:
             InputError: the target is no JSON object.
         """
         given = json_object(answer)
-        return max((self._outcomes(given, self._object(each)) for each in references(target) or [None]), key=_share)
+        return max((self._compared(given, self._object(each)) for each in references(target) or [None]), key=_share)
 
     def _object(self, target: Any) -> dict[str, Any]:
         found = json_object(target)
@@ -135,14 +149,18 @@ class Fields(BuiltInMetric):
             )
         return found
 
-    def _outcomes(self, answer: Mapping[str, Any] | None, target: Mapping[str, Any]) -> dict[str, Outcome]:
+    def _compared(self, answer: Mapping[str, Any] | None, target: Mapping[str, Any]) -> dict[str, Compared]:
         wanted, given = dict(self._leaves(target)), dict(self._leaves(answer or {}))
         paths = dict.fromkeys([*wanted, *(path for path, value in given.items() if value is not None)])
         if self.only is not None:
             paths = dict.fromkeys(path for path in paths if self._counts(path))
         # Nothing is right in an answer that cannot be read, a null of the target included.
         return {
-            path: self._outcome(path, given.get(path), wanted.get(path)) if answer is not None else "wrong"
+            path: Compared(
+                self._outcome(path, given.get(path), wanted.get(path)) if answer is not None else "wrong",
+                given.get(path),
+                wanted.get(path),
+            )
             for path in paths
         }
 
@@ -200,9 +218,9 @@ def fields_of(text: str) -> Fields | None:
         return None
 
 
-def _share(found: Mapping[str, Outcome]) -> float:
+def _share(found: Mapping[str, Compared]) -> float:
     """The share of fields that are right; an object without fields is right."""
-    return sum(outcome == "right" for outcome in found.values()) / len(found) if found else 1.0
+    return sum(field.outcome == "right" for field in found.values()) / len(found) if found else 1.0
 
 
 def _plain_number(value: Any) -> bool:

@@ -221,8 +221,8 @@ class SearchSpace:
 
 def _listed(texts: list[str]) -> _html.Markup:
     """At most `OPTIONS_SHOWN` options of a factor for a notebook: short ones on one line, long ones on a line each."""
-    more = [f"and {len(texts) - OPTIONS_SHOWN:,} more"] if len(texts) > OPTIONS_SHOWN else []
-    shown = texts[:OPTIONS_SHOWN] + more
+    left = len(texts) - OPTIONS_SHOWN
+    shown = [*texts[:OPTIONS_SHOWN], f"and {left:,} more"] if left > 1 else texts
     if sum(map(len, shown)) <= 60:
         return _html.text(" | ".join(shown))
     return _html.join(_html.fill("<div>{}</div>", text) for text in shown)

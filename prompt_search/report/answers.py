@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from prompt_search.answers.target_kinds import json_object
+from prompt_search.metrics.json_fields import Fields
 from prompt_search.report import wording
-from prompt_search.results.breakdowns import FAILED, UNPARSED
+from prompt_search.results.breakdowns import FAILED, UNPARSED, compared_fields
 from prompt_search.results.frames import answer_text
 from prompt_search.results.lines import titles
 from prompt_search.results.shown.failures import failures_frame, given_text, row_texts
-from prompt_search.results.shown.fields import fields_frame, wrong_fields
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Column, View
 
@@ -23,6 +23,9 @@ SHOWN_FAILURES = 30
 
 SHOWN_IN_GROUP = 5
 """Number of failing rows that are listed of those with the same fault, more where there are few faults."""
+
+MOST_FIELDS = 40
+"""Number of fields of JSON answers that are listed."""
 
 MOST_TARGETS = 20
 """Number of different targets up to which answers are counted by target."""
@@ -78,29 +81,34 @@ def labelled(rows: pd.DataFrame, form: str) -> bool:
     return single and not objects and 2 * len(set(targets)) <= len(targets)
 
 
-def in_fields(rows: pd.DataFrame) -> bool:
-    """Whether all targets are JSON objects."""
-    return len(rows) > 0 and all(json_object(target) is not None for target in rows["target"])
+def fields_view(study: StoredStudy, metric: Fields) -> View:
+    """How many of the winner's answers have each field right, those of the default beside."""
+    frames = study.fields_df().groupby("trial")
+    frame = frames.get_group(study.best_trial)
+    shares = frames.get_group(0).set_index("field")["share"]
+    wrong = _wrong_values(study.trial_samples(study.best_trial), metric)
+    rows = tuple(
+        (name, count, share, shares.get(name), wording.instead_of(*wrong[name]) if name in wrong else "")
+        for name, count, share in zip(frame["field"], frame["rows"], frame["share"], strict=True)
+    )
+    columns = (
+        Column("field"),
+        Column("rows", "number"),
+        Column("right", "number", ".0%"),
+        Column("default", "number", ".0%"),
+        Column("for example"),
+    )
+    view = View(title=wording.FIELDS_CAPTION, columns=columns, rows=rows).head(MOST_FIELDS)
+    return view if study.best_trial else view.without("default")
 
 
-def fields_view(winner: pd.DataFrame, default: pd.DataFrame | None) -> View:
-    """How many answers have each field right, those of the default beside."""
-    frame = fields_frame(winner)
-    columns = [
-        (Column("field"), frame["field"].tolist()),
-        (Column("rows", "number"), frame["rows"].tolist()),
-        (Column("right", "number", ".0%"), frame["share"].tolist()),
-    ]
-    if default is not None:
-        shares = fields_frame(default).set_index("field")["share"]
-        columns.append((Column("default", "number", ".0%"), [shares.get(name) for name in frame["field"]]))
-    examples = [
-        "" if wrong is None else wording.instead_of(wrong, right)
-        for wrong, right in zip(frame["wrong_answer"], frame["wrong_target"], strict=True)
-    ]
-    columns.append((Column("for example"), examples))
-    rows = tuple(zip(*(values for _, values in columns), strict=True))
-    return View(title=wording.FIELDS_CAPTION, columns=tuple(column for column, _ in columns), rows=rows)
+def _wrong_values(rows: pd.DataFrame, metric: Fields) -> dict[str, tuple[Any, Any]]:
+    """The answer's and the target's value of each field that is not right somewhere, the first that the answer has."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for _, path, field in compared_fields(rows, metric):
+        if field.outcome != "right" and (path not in found or found[path][0] is None):
+            found[path] = field.given, field.wanted
+    return found
 
 
 def examples_view(study: StoredStudy, winner: pd.DataFrame) -> View:
@@ -158,7 +166,7 @@ def failing_groups(study: StoredStudy, by_target: bool) -> list[Group]:
     keys = dict(zip(*(study.trial_samples(study.best_trial)[name] for name in ("row", "key")), strict=True))
     found: dict[str, list[dict[Any, Any]]] = {}
     for line in frame.to_dict("records"):
-        found.setdefault(fault(line, by_target), []).append(line)
+        found.setdefault(fault(line, by_target, study.fields_metric), []).append(line)
     largest = sorted(found.items(), key=lambda pair: -len(pair[1]))
     left, chosen = SHOWN_FAILURES, []
     most = max(SHOWN_IN_GROUP, SHOWN_FAILURES // max(1, 2 * len(largest)))
@@ -173,7 +181,7 @@ def failing_groups(study: StoredStudy, by_target: bool) -> list[Group]:
     ]
 
 
-def fault(line: dict[Any, Any], by_target: bool) -> str:
+def fault(line: dict[Any, Any], by_target: bool, metric: Fields | None) -> str:
     """What is wrong with a failing row, in words."""
     target = answer_text(line["target"])
     if line["answer"] == FAILED:
@@ -182,9 +190,9 @@ def fault(line: dict[Any, Any], by_target: bool) -> str:
         return wording.failing_unread(target if by_target else "")
     if by_target:
         return wording.failing_group(target, line["answer"])
-    if json_object(line["target"]) is not None and (wrong := wrong_fields(line["target"], line["answer"])):
-        return wording.failing_fields(wrong)
-    return wording.FAILING_OTHERS
+    compared = metric.compared(line["answer"], line["target"]) if metric else {}
+    wrong = [path for path, field in compared.items() if field.outcome != "right"]
+    return wording.failing_fields(wrong) if wrong else wording.FAILING_OTHERS
 
 
 def _failure(line: dict[Any, Any], names: Sequence[str], sent: Sequence[tuple[str, str]]) -> Failure:

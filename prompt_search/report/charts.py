@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise, zip_longest
 
 import pandas as pd
 
@@ -76,8 +77,11 @@ def progress(frame: pd.DataFrame) -> Markup:
     place, axes = _axes(shown["calls"], scores.dropna(), "calls", "score")
 
     def path(values: Sequence[float]) -> list[str]:
-        pairs = zip(shown["calls"], values, strict=True)
-        return ["{:.1f},{:.1f}".format(*place(*pair)) for pair in pairs if not math.isnan(pair[1])]
+        """Steps: a value holds until the next one."""
+        known = [pair for pair in zip(shown["calls"], values, strict=True) if not math.isnan(pair[1])]
+        corners = [(after[0], before[1]) for before, after in pairwise(known)]
+        steps = [each for pair in zip_longest(known, corners) for each in pair if each is not None]
+        return ["{:.1f},{:.1f}".format(*place(*each)) for each in steps]
 
     band = [*path(shown["best_low"].tolist()), *reversed(path(shown["best_high"].tolist()))]
     dots = [

@@ -23,7 +23,6 @@ from prompt_search.report.answers import (
     failing_columns,
     failing_groups,
     fields_view,
-    in_fields,
     labelled,
 )
 from prompt_search.results import tables
@@ -157,8 +156,10 @@ class Report:
 
     @cached_property
     def cheaper(self) -> str:
-        """The prompt that costs less than the winner and is nearly as good; nothing where there is none."""
-        found = cheaper_prompt(self.result) if self.result.finished and self.answered else None
+        """The prompt that costs less than the one to ship and is nearly as good; nothing where there is none, and where
+        it is open whether to ship the winner."""
+        decided = self.answered and self.result.finished and (not self.winner or self.verdict_word == "better")
+        found = cheaper_prompt(self.result) if decided else None
         return "" if found is None else wording.cheaper_prompt(found, NON_INFERIORITY_MARGIN)
 
     # Tables
@@ -227,9 +228,8 @@ class Report:
     @cached_property
     def fields(self) -> View | None:
         """How many answers have each field right, where the targets are JSON objects."""
-        if not in_fields(self._winner_rows):
-            return None
-        return fields_view(self._winner_rows, self.result.trial_samples(0) if self.winner else None)
+        metric = self.result.fields_metric if self.answered else None
+        return fields_view(self.result, metric) if metric else None
 
     @cached_property
     def examples(self) -> View | None:

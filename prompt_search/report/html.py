@@ -16,12 +16,16 @@ from prompt_search.report.answers import Failure
 from prompt_search.report.content import Report
 from prompt_search.report.copies import messages_json, python_code
 from prompt_search.results import tables
+from prompt_search.results.frames import answer_text
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, View, html_rows, to_html
 from prompt_search.results.wording import COST_LABELS
 
 PROMPTS_IN_FULL = 20
 """Number of ranked prompts whose messages are on the page."""
+
+SETTING_WIDTH = 60
+"""Number of characters of a prompt's setting that are shown."""
 
 SHOWN_CHARACTERS = 300
 """Number of characters of a text that are shown at once."""
@@ -147,7 +151,11 @@ def winner(report: Report) -> dict[str, Any]:
     """The prompt to ship: its messages, settings and choices, how it was sent for one row and what came back."""
     prompt = report.result.best
     settings = {"model": prompt.model, **prompt.parameters}
-    listed = "".join(f", {name} {value}" for name, value in settings.items() if value is not None)
+    listed = "".join(
+        f", {name} {_html.clipped(answer_text(value), SETTING_WIDTH)}"
+        for name, value in settings.items()
+        if value is not None
+    )
     samples = report.result.trial_samples(report.winner)
     answered = samples[samples["error"].isna()].head(1)
     sent = report.result.sent(answered["key"].tolist())

@@ -15,13 +15,10 @@ from prompt_search.results.frames import with_columns_of
 from prompt_search.results.lines import titles
 from prompt_search.results.shown.failures import failures_frame, failures_view
 from prompt_search.results.stored_study import StoredStudy
-from prompt_search.results.view import to_html, to_text
+from prompt_search.results.view import TEXT_WIDTH, to_html, to_text
 from prompt_search.results.views import ranking_view, tested_view
 from prompt_search.storage.store import open_to_read
 from prompt_search.storage.versions import named_version
-
-TEXT_WIDTH = 80
-"""Number of columns of the table in the text of a result."""
 
 
 class Result(StoredStudy):

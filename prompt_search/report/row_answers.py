@@ -42,7 +42,7 @@ class AnsweredRow:
     @property
     def said(self) -> str:
         """The answers as one text."""
-        return ", ".join(answer if count == 1 else f"{answer} ({count} times)" for answer, count in self.answers)
+        return "; ".join(answer if count == 1 else f"{answer} ({count} times)" for answer, count in self.answers)
 
 
 class AnsweredRows:

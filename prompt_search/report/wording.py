@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from prompt_search import _html, _numbers
 from prompt_search.results.shown.cheaper import Cheaper
@@ -51,7 +53,8 @@ CONFUSION_TARGET = "target"
 IDENTITY_CAPTION = "The settings of the study"
 FOLDS_TITLE = "the winner of each search, scored on rows that the search did not use"
 PROGRESS_NOTE = (
-    "The score of each prompt when its last row was scored, and the best score so far with its 95% interval (band)."
+    "The score of each prompt when its last row was scored (dots), and that of the prompt that led at the time, with "
+    "its 95% interval (band)."
 )
 
 FIELDS_NOTE = "A field in double braces is replaced by the row's value."
@@ -79,7 +82,7 @@ SECTIONS_LABEL = "Sections"
 CONFUSION_LABEL = "Confusion"
 FAILURES_LABEL = "Failing rows"
 EXAMPLES_CAPTION = "Examples of the winner's answers: the best, a middling one and the worst"
-FIELDS_CAPTION = "The winner's answers by field, compared without regard to case and white space"
+FIELDS_CAPTION = "The winner's answers by field, as the metric Fields compares them"
 
 
 def page_title(study: str) -> str:
@@ -124,7 +127,7 @@ def point_title(trial: int, score: float, cost: str, value: float) -> str:
 
 def progress_chart_title(trials: int) -> str:
     """The description of the chart of progress."""
-    return f"Score against calls: {trials} trials, and the best so far with its 95% interval"
+    return f"Score against calls: {trials} trials, and the leading prompt's with its 95% interval"
 
 
 def front_note(cost: str) -> str:
@@ -288,9 +291,17 @@ def failing_fields(fields: Sequence[str]) -> str:
 FAILING_OTHERS = "another answer than the target"
 
 
-def instead_of(wrong: str, right: str) -> str:
-    """A value of a field that is not right; empty where there is none."""
-    return f"{_html.clipped(wrong, 60) if wrong else 'nothing'} instead of {_html.clipped(right, 60)}"
+def instead_of(wrong: Any, right: Any) -> str:
+    """A value of a field that is not right, and the right one, as JSON; None where there is none.
+
+    >>> instead_of("2 kg", 2), instead_of(None, "2")
+    ('"2 kg" instead of 2', 'nothing instead of "2"')
+    """
+    given, wanted = (
+        "nothing" if value is None else _html.clipped(json.dumps(value, ensure_ascii=False, default=str), 60)
+        for value in (wrong, right)
+    )
+    return f"{given} instead of {wanted}"
 
 
 def group_count(rows: int, shown: int) -> str:

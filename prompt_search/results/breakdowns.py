@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from prompt_search.data.rows import references
-from prompt_search.metrics.json_fields import Fields, Outcome
+from prompt_search.metrics.json_fields import Compared, Fields, Outcome
 from prompt_search.metrics.majority import Majority, majority
 from prompt_search.metrics.ranges import UNBOUNDED, Range
 from prompt_search.results.frames import answer_text, frame_of, mean_of
@@ -226,18 +226,24 @@ def fields_frame(scored: pd.DataFrame, metric: Fields) -> pd.DataFrame:
         metric: how fields are compared.
     """
     counts: dict[tuple[int, str], Counter[Outcome]] = {}
+    for trial, path, field in compared_fields(scored, metric):
+        counts.setdefault((trial, path), Counter())[field.outcome] += 1
+    order = {path: place for place, path in enumerate(dict.fromkeys(path for _, path in counts))}
+    ranked = sorted(counts, key=lambda key: (order[key[1]], key[0]))
+    records = [{"trial": trial, "field": path, **_measures(counts[trial, path])} for trial, path in ranked]
+    numbers = dict.fromkeys(("trial", "rows", "right", "wrong", "missing", "extra"), "int64")
+    shares = dict.fromkeys(("share", "share_low", "share_high"), "float64")
+    return frame_of(records, FIELD_COLUMNS).astype({**numbers, **shares})
+
+
+def compared_fields(scored: pd.DataFrame, metric: Fields) -> Iterator[tuple[int, str, Compared]]:
+    """Trial, path and comparison of each field of the scored rows; rows without a score are left out."""
     found = scored[scored["score"].notna()]
     columns = (found[name] for name in ("trial", "target", "answer", "unparsed", "error"))
     for trial, target, answer, unparsed, error in zip(*columns, strict=True):
         readable = answer if error is None and not unparsed else None
-        for field, outcome in metric.outcomes(readable, target).items():
-            counts.setdefault((trial, field), Counter())[outcome] += 1
-    order = {field: place for place, field in enumerate(dict.fromkeys(field for _, field in counts))}
-    ranked = sorted(counts, key=lambda key: (order[key[1]], key[0]))
-    records = [{"trial": trial, "field": field, **_measures(counts[trial, field])} for trial, field in ranked]
-    numbers = dict.fromkeys(("trial", "rows", "right", "wrong", "missing", "extra"), "int64")
-    shares = dict.fromkeys(("share", "share_low", "share_high"), "float64")
-    return frame_of(records, FIELD_COLUMNS).astype({**numbers, **shares})
+        for path, field in metric.compared(readable, target).items():
+            yield trial, path, field
 
 
 def _measures(outcomes: Mapping[Outcome, int]) -> dict[str, Any]:

@@ -275,9 +275,18 @@ class StudyTables:
             StudyError: there is no such trial, or the targets are no JSON objects.
         """
         scored = self._default_and_winner() if trial is None else self._reported_rows(trial)
-        if any(json_object(each) is None for target in scored["target"] for each in references(target)):
+        if self.fields_metric is None:
             raise StudyError(f"the targets of study {self.name!r} are no JSON objects, so there are no fields to count")
-        return breakdowns.fields_frame(scored, fields_of(str(self.identity["metric"])) or Fields())
+        return breakdowns.fields_frame(scored, self.fields_metric)
+
+    @cached_property
+    def fields_metric(self) -> Fields | None:
+        """How the fields of answers are compared: as the study's metric does, or else as `Fields` does; None where the
+        targets are no JSON objects."""
+        targets = [each for target in self._scored["target"] for each in references(target)]
+        if not targets or any(json_object(target) is None for target in targets):
+            return None
+        return fields_of(str(self.identity["metric"])) or Fields()
 
     @with_columns_of(breakdowns.slices_frame)
     def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:

@@ -16,6 +16,9 @@ from typing import Any, Literal
 from prompt_search import _html, _numbers
 from prompt_search.results.lines.layout import Shown, Style, folded, lay_out, printable
 
+TEXT_WIDTH = 80
+"""Number of columns of a table in the text of an object."""
+
 Kind = Literal["text", "number", "bar"]
 
 

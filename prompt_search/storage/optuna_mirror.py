@@ -46,6 +46,9 @@ IMPORTANCES = (
 )
 """The note about the dashboard's importances."""
 
+CAUTION = "importances"
+"""The attribute of a mirrored study that holds the note about importances."""
+
 RUNNING = (
     "The study is running. Until it ends, a trial's values are its mean scores by the number of rows, which are "
     "optimistic for the best trials; at its end they become corrected estimates."
@@ -286,6 +289,7 @@ def _set_note(study: optuna.Study, note: str) -> None:
     body = "\n\n".join([*note[:NOTE_LENGTH].split("\n"), IMPORTANCES]).strip()
     for key, value in (("dashboard:note_ver", 1), ("dashboard:note_str:0", body)):
         study._storage.set_study_system_attr(study._study_id, key, value)
+    study.set_user_attr(CAUTION, IMPORTANCES)  # beside the chart of importances; the note is on a page of its own
 
 
 def _close(storage: optuna.storages.BaseStorage) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from prompt_search._json import json_text, read, reading
+from prompt_search._json import checked, json_text, read, reading
 from prompt_search.errors import RunError, StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
@@ -52,23 +52,27 @@ class Versions:
         query = sql.select(schema.versions).where(columns.study == study).order_by(columns.version)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return [
-            VersionRecord(
-                version=Version(study=study, number=row.version, owner=row.owner),
-                settings=json.loads(row.settings),
-                summary_text=row.summary,
-            )
-            for row in rows
-        ]
+        with reading(f"the settings of a version of study {study!r}"):
+            return [
+                VersionRecord(
+                    version=Version(study=study, number=row.version, owner=row.owner),
+                    settings=checked(dict[str, Any], json.loads(row.settings)),
+                    summary_text=row.summary,
+                )
+                for row in rows
+            ]
 
     def version(self, study: str, number: int | None = None) -> VersionRecord | None:
-        """A version of a study; without a number the last finished one, or else the unfinished one, if there is any.
+        """A version of a study; without a number the last finished one, or else the unfinished one.
+
+        Returns:
+            the version; None where the study has none yet, and without a number or for its first one.
 
         Raises:
             StudyError: there is no version of this number.
         """
         every = self.of_study(study)
-        if number is None:
+        if number is None or (number == 1 and not every):
             return next((each for each in reversed(every) if each.summary_text), every[-1] if every else None)
         found = next((each for each in every if each.version.number == number), None)
         if found is None:

@@ -17,7 +17,7 @@ from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
 from prompt_search.report.row_answers import AnsweredRow, AnsweredRows, rows_view
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test, suspected_cut
-from prompt_search.results.view import to_html, to_text
+from prompt_search.results.view import TEXT_WIDTH, to_html, to_text
 from prompt_search.results.wording import cut_prompts
 from prompt_search.search.default_candidate import default_candidate
 from prompt_search.storage.records import Call
@@ -70,9 +70,14 @@ class Preflight(Measured, AnsweredRows):
         return self.decision == "go"
 
     def __repr__(self) -> str:
+        return self.text(TEXT_WIDTH)
+
+    def text(self, width: int) -> str:
+        """Measurements, rows and advice; the table of the rows is at most that wide."""
         lines = [f"  {name:<24}{value}" for name, value in wording.measured_lines(self)]
         shown = rows_view(self.answered)
-        rows = [f"{shown.title}:", *(f"  {line}" for line in to_text(shown).splitlines())] if shown.rows else []
+        table = to_text(shown, width - 2).splitlines() if shown.rows else []
+        rows = [f"{shown.title}:", *(f"  {line}" for line in table)] if table else []
         return "\n".join([f"preflight of {self.study!r}: {self.calls} calls", *lines, *rows, *self.advice])
 
     def _repr_html_(self) -> str:

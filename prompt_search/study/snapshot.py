@@ -12,6 +12,9 @@ from prompt_search.llm.messages import Response
 DONE = "done"
 """Name of the last phase."""
 
+RATED_RESPONSES, RATED_SECONDS = 5, 3.0
+"""Number of paid responses, and of seconds, from which on their rate is known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -57,13 +60,14 @@ class Snapshot:
 
     @property
     def rate(self) -> float:
-        """Paid responses per second; cached responses do not count."""
-        return (self.responses - self.cached) / self.seconds if self.seconds > 0 else 0.0
+        """Paid responses per second; cached responses do not count. 0 while a run has too few to know it."""
+        paid = self.responses - self.cached
+        known = self.phase == DONE or (paid >= RATED_RESPONSES and self.seconds >= RATED_SECONDS)
+        return paid / self.seconds if known and self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the calls are used up at the rate so far; None before the first paid response and at the
-        end."""
+        """Seconds until the calls are used up at the rate so far; None while that is not known, and at the end."""
         if not self.rate or math.isinf(self.limit) or self.phase == DONE:
             return None
         return max(0.0, (self.limit - self.calls) / self.rate)

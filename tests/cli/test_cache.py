@@ -23,7 +23,7 @@ def test_responses_are_counted_exported_and_cleared(
     every = stored_responses(project)
     assert every > kept
     heading, second_heading, row, total = command("cache", "stats").out.splitlines()
-    assert heading.split() == ["needed", "by"]
+    assert heading.split() == ["of", "them", "in"]
     assert second_heading.split() == ["model", "endpoint", "responses", "studies", "size,", "kB"]
     assert re.fullmatch(rf"fake +{re.escape(str(server.model().base_url))} +{every} +{kept} +[\d.]+", row)
     assert re.fullmatch(rf"{every} responses; prompt_search.db has [\d.]+ kB", total)

@@ -83,7 +83,7 @@ def test_tables_fit_the_terminal(
 @pytest.mark.system
 def test_tables_fit_a_terminal(stored: Path) -> None:
     """On a terminal a table of any number of columns fits it, with the names of its rows; elsewhere it is Markdown."""
-    for table, text in (("confusion", "positive"), ("trials", "estimate"), ("failures", "default_answer")):
+    for table, text in (("confusion", "positive"), ("trials", "estimate"), ("failures", "less than full score")):
         ran = on_terminal("", "show", "--table", table, COLUMNS="80", cwd=stored)
         lines = unpadded(ran.out.replace("\r\n", "\n")).splitlines()
         assert ran.code == 0
@@ -129,7 +129,7 @@ def test_damaged_study_is_listed_as_such(command: Callable[..., Ran], prepared: 
     """A study that cannot be read is one line of the list; the others are listed, shown and run as before."""
     command("run", "study.py", "--calls", str(CALLS), "--name", "half")
     with sqlite3.connect(stored / "prompt_search.db") as connection:
-        connection.execute("UPDATE prompt_search_studies SET summary = '[1]' WHERE study = 'half'")
+        connection.execute("UPDATE prompt_search_versions SET summary = '[1]' WHERE study = 'half'")
     connection.close()
     error = command("show", "half").error_line(2)
     assert error.startswith("prompt-search: the summary of study 'half' cannot be read: ")

@@ -83,7 +83,7 @@ def test_unreadable_answer_scores_nothing() -> None:
     import asyncio
 
     assert asyncio.run(_scored(Unparsed("not JSON"))) == 0.0
-    assert set(metrics.fields.outcomes(Unparsed("not JSON"), TARGET).values()) == {"wrong"}
+    assert {field.outcome for field in metrics.fields.compared(Unparsed("not JSON"), TARGET).values()} == {"wrong"}
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

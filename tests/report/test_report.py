@@ -251,13 +251,18 @@ def test_failing_rows_of_labels_are_grouped(fake: InProcessExecutor, tmp_path: P
 
 
 def test_json_answers_are_told_by_field(fake: InProcessExecutor, tmp_path: Path) -> None:
-    """The fields have a line each, there is no matrix of objects, and failing rows are grouped by what is not right."""
-    targets = [{"name": f"N{number}", "size": {"cm": number % 3}} for number in range(60)]
+    """Each field has a line by the rule of the metric `Fields`, there is no matrix of objects, and failing rows are
+    grouped by what is not right."""
+    same: dict[str, Any] = {"tags": ["a", "b"], "count": 2, "note": None}
+    targets = [{"name": f"N{number}", "size": {"cm": number % 3}, **same} for number in range(60)]
     records = [{"text": f"thing number {number}", "out": target} for number, target in enumerate(targets)]
 
     def answer(body: Any) -> str:
         number = int(prompt_of(body).split()[-1])
-        return json.dumps({"name": f" n{number} ", "size": {"cm": "many" if number % 3 else 0}})
+        size = {"cm": "many" if number % 3 else 0}
+        return json.dumps(
+            {"name": f" n{number} ", "size": size, "tags": ["B", "a"], "count": "2.0", "note": "", "x": 1}
+        )
 
     fake.answer = answer
     made = ps.Study(
@@ -271,11 +276,16 @@ def test_json_answers_are_told_by_field(fake: InProcessExecutor, tmp_path: Path)
     result = made.run(80)
     view = Report(result).fields
     assert view is not None
-    assert view.texts[0][:3] == ["name", str(len(result.trial_samples(result.best_trial))), "100%"]
-    assert view.texts[1][0] == "size.cm"
-    assert view.texts[1][-1] in ("many instead of 1", "many instead of 2")
+    counted = result.fields_df(result.best_trial)
+    assert [line[0] for line in view.texts] == counted["field"].tolist()
+    assert [line[2] for line in view.texts] == [f"{share:.0%}" for share in counted["share"]]
+    right = [line[0] for line in view.texts if line[2] == "100%"]
+    assert right == ["name", "tags", "count", "note"]
+    examples = {line[0]: line[-1] for line in view.texts if line[-1]}
+    assert examples.pop("size.cm") in ('"many" instead of 1', '"many" instead of 2')
+    assert examples == {"x": "1 instead of nothing"}
     page = result.report(tmp_path / "r.html").read_text("utf-8")
-    assert "not right: size.cm <small>" in page
+    assert "not right: size.cm, x <small>" in page
     assert 'class="scroll narrow confusion"' not in page
     assert "| size.cm |" in result.report(tmp_path / "r.md").read_text("utf-8")
 

@@ -12,11 +12,13 @@ import prompt_search as ps
 from prompt_search.errors import StudyError
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import SearchSpace
-from prompt_search.storage.optuna_mirror import IMPORTANCES, NOTE, RUNNING, option_names, stored_space
+from prompt_search.storage.optuna_mirror import CAUTION, IMPORTANCES, NOTE, RUNNING, option_names, stored_space
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor
 from tests.storage.examples import S, summary, trial
 from tests.study.examples import study, truth
+
+CAUTIONED = {CAUTION: IMPORTANCES}
 
 EMPTY = SearchSpace([Factor(name="a", kind="choice", options=("x", "y"))], lambda values: ["a"])
 
@@ -60,7 +62,7 @@ def test_trials_are_mirrored_to_optuna(storage: str) -> None:
     assert study.best_value == 0.75
     assert study.trials[1].params == {"a": "1 y"}
     assert study.trials[1].user_attrs == {"reason": "", "prompt": "s", "choices": {"a": "x"}}
-    assert study.user_attrs == {"result": "better\nby far"}
+    assert study.user_attrs == {**CAUTIONED, "result": "better\nby far"}
     assert max(len(mirrored.params["a"]) for mirrored in study.trials) <= 30
     store.delete_study("s")
     assert optuna.get_all_study_names(storage) == []
@@ -109,13 +111,13 @@ def test_runs_make_no_tables_of_optuna_until_they_are_used(fake: InProcessExecut
     assert not has_optuna_tables(storage)
     assert len(first.optuna_study.trials) == len(first.trials_df())
     assert names(storage) == ["first"]
-    assert first.optuna_study.user_attrs == {"result": first.headline}
+    assert first.optuna_study.user_attrs == {**CAUTIONED, "result": first.headline}
     study(fake, storage, name="second").run(60)
     longer = study(fake, storage, name="first").run(120)
     assert names(storage) == ["first", "first@2", "second"]
     mirrored = optuna.load_study(study_name="first@2", storage=storage)
     assert len(mirrored.trials) == len(longer.trials_df()) > len(first.trials_df())
-    assert mirrored.user_attrs == {"result": longer.headline}
+    assert mirrored.user_attrs == {**CAUTIONED, "result": longer.headline}
     assert len(ps.open_result(storage, "before").optuna_study.trials) == len(before.trials_df())
     assert names(storage) == ["before", "first", "first@2", "second"]
 
@@ -143,7 +145,7 @@ def test_interrupted_mirror_is_written_again(storage: str) -> None:
     found = store.optuna_study(S, lambda: "the note")
     assert ([t.params for t in found.trials], found.user_attrs) == (
         [{"a": "0 x"}, {"a": "2 z"}],
-        {"result": "the note"},
+        {**CAUTIONED, "result": "the note"},
     )
 
 
@@ -162,7 +164,7 @@ def test_mirror_is_not_written_twice(storage: str) -> None:
     store = Store(storage)
     finished(store)
     store.optuna_study(S).set_user_attr("mine", 1)
-    assert store.optuna_study(S, lambda: "another note").user_attrs == {"mine": 1, "result": ""}
+    assert store.optuna_study(S, lambda: "another note").user_attrs == {**CAUTIONED, "mine": 1, "result": ""}
 
 
 def test_unfinished_study_has_no_optuna_study(storage: str) -> None:

@@ -157,7 +157,7 @@ def test_too_few_answers_to_tell_anything(fake: InProcessExecutor, calls: int, a
 
 def test_rows_are_shown_with_their_answers(fake: InProcessExecutor) -> None:
     """The ten most suspicious rows stand above the advice: those whose answers agree on something else than the
-    target first; the data frame has them all."""
+    target first; the data frame has them all. The table fits its width."""
     fake.answer = lambda body: "hm" if "number 7:" in prompt_of(body) else right_in(10)(body)
     frame = data().frame()
     frame.loc[[4, 9], "label"] = ["positive", "negative"]
@@ -165,7 +165,8 @@ def test_rows_are_shown_with_their_answers(fake: InProcessExecutor) -> None:
     table = found.rows_df()
     assert list(table.columns) == ["row", "text", "target", "answers", "score"]
     assert table["score"].is_monotonic_increasing
-    lines = repr(found).splitlines()
+    assert max(map(len, repr(found).partition("first:")[2].splitlines()[:12])) <= 80
+    lines = found.text(120).splitlines()
     start = lines.index("rows and the answers that they got, the most suspicious first:")
     assert lines[start + 1].split() == ["row", "text", "target", "answers"]
     assert len(lines) == start + 2 + 10 + len(found.advice)
@@ -184,6 +185,16 @@ def test_a_server_that_counts_words_cuts_nothing_off(fake: InProcessExecutor) ->
     frame["text"] = [f"{text[:4]} thing{'x' * (3 * row)}" for row, text in enumerate(frame["text"])]
     found = study(fake, data=ps.Dataset(frame, target="label")).preflight()
     assert not [line for line in found.advice if "cut prompts off" in line]
+
+
+def test_objects_are_shown_as_json(fake: InProcessExecutor) -> None:
+    """Targets and answers are written as the prompt and the model write them."""
+    fake.answer = '{"size": null}'
+    rows = [{"text": f"thing {number}", "found": {"size": number % 3 or None}} for number in range(40)]
+    found = study(fake, data=rows, target="found", answer=ps.Json({"type": "object"}), metric="fields").preflight(400)
+    first = found.rows_df().iloc[0]
+    assert first["target"] in ('{"size": 1}', '{"size": 2}')
+    assert first["answers"].startswith('{"size": null}')
 
 
 def test_what_is_not_known_is_left_out(fake: InProcessExecutor) -> None:

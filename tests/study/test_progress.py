@@ -112,6 +112,15 @@ def test_seconds_left_counts_paid_responses_only() -> None:
     assert replace(SNAPSHOT, limit=100).seconds_left == 0
 
 
+def test_no_rate_is_told_before_it_is_known() -> None:
+    """The first answers, and the first seconds, say nothing about the time that the others take."""
+    for early in (replace(SNAPSHOT, seconds=0.4), replace(SNAPSHOT, responses=4, cached=0)):
+        line = progress_line(early)
+        assert early.seconds_left is None
+        assert "requests/s" not in line
+        assert " left" not in line
+
+
 def test_nothing_is_left_at_the_end() -> None:
     """A study that is done tells its rate, which may be high or low, and no time left."""
     assert progress_line(replace(SNAPSHOT, phase="done")).endswith("$0.0123, 2.0 requests/s")

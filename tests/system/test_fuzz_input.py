@@ -218,7 +218,9 @@ COLUMNS = {
     "prompt_search_calls": ["failure", "split", "role", "attempts", "number"],
     "prompt_search_trials": ["record"],
     "prompt_search_samples": ["record"],
-    "prompt_search_studies": ["identity", "summary"],
+    "prompt_search_studies": ["identity"],
+    "prompt_search_versions": ["settings", "summary"],
+    "prompt_search_decisions": ["record"],
 }
 anything: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers(-2, 10**6) | st.floats() | st.text(max_size=5) | st.just([]) | st.just({})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prompt_search import _numbers
 from prompt_search.results.verdict import Verdict
 from prompt_search.results.wording import test_uses_text
 
@@ -32,7 +33,9 @@ def ranking_title(estimated: bool) -> str:
 
 def failing_title(failing: int, shown: int) -> str:
     """The title of the table of rows with less than full score."""
-    return f"the worst {min(shown, failing)} of {failing} rows with less than full score"
+    if shown >= failing:
+        return f"the {_numbers.counted(failing, 'row')} with less than full score, the worst first"
+    return f"the worst {shown} of {failing} rows with less than full score"
 
 
 EFFECTS_TITLE = "effects of options on the true score"

@@ -129,6 +129,11 @@ def failures_view(study: StoredStudy, limit: int | None = SHOWN_FAILURES, width:
     frame = failures_frame(study)
     shown = frame if limit is None else frame.head(limit)
 
+    unread = [
+        f"{answer} {response}" if answer == UNPARSED else answer
+        for answer, response in zip(shown["answer"], shown["response"], strict=True)
+    ]
+
     def texts(name: str) -> list[str]:
         return ["" if value is None else _html.clipped(answer_text(value), width) for value in shown[name]]
 
@@ -138,7 +143,7 @@ def failures_view(study: StoredStudy, limit: int | None = SHOWN_FAILURES, width:
         (Column("default", "number", ".3f"), shown["default_score"].tolist()),
         (Column(titles.ROW_TEXT, lines=4), texts("text")),
         (Column("target"), texts("target")),
-        (Column(titles.WINNERS_ANSWER), texts("answer")),
+        (Column(titles.WINNERS_ANSWER), [_html.clipped(each, width) for each in unread]),
         (Column(titles.DEFAULTS_ANSWER), texts("default_answer")),
     ]
     if study.best_trial == 0:

@@ -10,6 +10,7 @@ from prompt_search.data.rows import Row
 from prompt_search.evaluation.outcome import Outcome
 from prompt_search.llm.failures import kind_of
 from prompt_search.report.row_answers import ANSWER_WIDTH, AnsweredRow
+from prompt_search.results.frames import answer_text
 
 
 def answered_rows(
@@ -37,8 +38,8 @@ def _answered(
     counted = Counter(_said(outcome, responses) for outcome in outcomes)
     return AnsweredRow(
         row=row,
-        text=" | ".join(str(data[name]) for name in fields),
-        target=str(data.target),
+        text=" | ".join(answer_text(data[name]) for name in fields),
+        target=answer_text(data.target),
         answers=tuple(counted.most_common()),
         score=sum(scores) / len(scores) if scores else None,
     )
@@ -47,10 +48,10 @@ def _answered(
 def _said(outcome: Outcome, responses: Mapping[str, str]) -> str:
     """An answer in a few words."""
     if outcome.error is not None:
-        return f"no answer: {kind_of(outcome.error)}"
+        return f"request failed: {kind_of(outcome.error)}"
     if outcome.unparsed:
         return f"unread: {_html.clipped(responses.get(outcome.key, ''), ANSWER_WIDTH)}"
-    return _html.clipped(str(outcome.answer), ANSWER_WIDTH)
+    return _html.clipped(answer_text(outcome.answer), ANSWER_WIDTH)
 
 
 def _trust(found: AnsweredRow) -> tuple[float, float, int]:
