@@ -146,9 +146,7 @@ def main() -> int:
     budget = 20 * max(given.calls, CANDIDATES * given.rows)
     with tempfile.TemporaryDirectory() as folder:
         runs: dict[str, Run] = {
-            name: Run(
-                faults, rows, budget, given.concurrency, f"sqlite:///{Path(folder) / name}.db", given.dialect
-            )
+            name: Run(faults, rows, budget, given.concurrency, f"sqlite:///{Path(folder) / name}.db", given.dialect)
             for name, faults in (("without", None), ("with", FAULTS))
         }
         clean, faulty = runs["without"], runs["with"]

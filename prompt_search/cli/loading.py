@@ -19,6 +19,7 @@ from prompt_search.errors import InputError, PromptSearchError, StudyError
 
 if TYPE_CHECKING:
     from prompt_search.llm.model import Model
+    from prompt_search.metrics.base import Metric
     from prompt_search.prompts.template import Template
     from prompt_search.study.study import Study
 
@@ -54,6 +55,23 @@ def load_study(spec: str, overrides: Overrides | None = None) -> Study:
         raise StudyError(f"{file}: the file defines no Study; add one: study = ps.Study(...)")
     there = ", ".join(f"{file}:{key}" for key in studies)
     raise StudyError(f"{file}: the file defines no Study named {chosen!r}; give one of {there}")
+
+
+def load_metric(spec: str) -> Metric:
+    """The function that a file defines as ``FILE.py:NAME``.
+
+    Raises:
+        StudyError: there is no such file or function, or the file raises an error.
+    """
+    path, _, name = spec.rpartition(":")
+    file = Path(path)
+    if file.suffix != ".py" or not file.is_file():
+        raise StudyError(f"{file}: there is no such file; give a metric as FILE.py:NAME")
+    found = _executed(file).get(name)
+    if not callable(found):
+        raise StudyError(f"{file}: the file defines no function {name!r}; give a metric as FILE.py:NAME")
+    metric: Metric = found
+    return metric
 
 
 def _executed(file: Path) -> dict[str, object]:

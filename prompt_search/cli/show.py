@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prompt_search._names import PROMPT_SUFFIXES, TABLE_SUFFIXES
 from prompt_search.cli.finding import checked_trial, opened_prompt, opened_storage, opened_study, place_of
 from prompt_search.cli.options import Storage, StudyName
 from prompt_search.cli.terminal import print_exactly, print_result, print_text, print_view
@@ -43,7 +44,7 @@ def show(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write the table to: .csv, .json, .jsonl, .parquet or .md."),
+        typer.Option("-o", "--output", help=f"File to write the table to: {', '.join(TABLE_SUFFIXES)}."),
     ] = None,
     storage: Storage = None,
 ) -> None:
@@ -159,9 +160,9 @@ def list_studies(
 @commands.command()
 def export(
     name: StudyName = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .j2, .json, .txt or .py.")] = Path(
-        "best.j2"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help=f"File to write: {', '.join(PROMPT_SUFFIXES)}.")
+    ] = Path("best.j2"),
     trial: Annotated[
         int | None, typer.Option("--trial", help="Number of the trial to export instead of the winner.")
     ] = None,

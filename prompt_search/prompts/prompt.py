@@ -18,6 +18,7 @@ import jinja2
 
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
+from prompt_search._names import PROMPT_SUFFIXES
 from prompt_search.answers.base import Answer, clipped
 from prompt_search.data.rows import listed
 from prompt_search.errors import InputError, TemplateError
@@ -48,6 +49,7 @@ class Prompt(Askable):
         parameters: the request parameters besides the messages (temperature, max_tokens, …).
         answer: the answer form, or its dictionary (`Answer.to_dict`), as which it is kept; or None.
         model: the model that the prompt was scored on, or None.
+        metric: the metric that it was chosen by, for `evaluate`: a name, or its ``kind`` with parameters; or None.
         name: shown in error messages.
 
     >>> Prompt(source="Translate: {{ row.word }}").messages({"word": "cat"})
@@ -59,6 +61,7 @@ class Prompt(Askable):
     parameters: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] | None = None
     model: str | None = None
+    metric: Mapping[str, Any] | str | None = None
     name: str = "prompt"
 
     def __post_init__(self) -> None:
@@ -127,6 +130,7 @@ class Prompt(Askable):
             "parameters": dict(self.parameters),
             "answer": _described(self.answer),
             "model": self.model,
+            **({} if self.metric is None else {"metric": self.metric}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -205,6 +209,7 @@ class Prompt(Askable):
             parameters=settings.get("parameters") or {},
             answer=settings.get("answer"),
             model=settings.get("model"),
+            metric=settings.get("metric"),
             name=name,
         )
 
@@ -237,14 +242,20 @@ class Prompt(Askable):
                     f"{path}: the prompt contains a lone surrogate (half of a character); remove it"
                 ) from None
 
-        texts: dict[str, Callable[[], str]] = {
-            ".j2": self._as_j2,
-            ".json": self._as_json,
-            ".txt": self._as_txt,
-            ".py": self._as_python,
-        }
-        texts |= dict.fromkeys((".yaml", ".yml"), partial(self._as_promptfoo, data))
-        return write_by_suffix(path, {suffix: partial(encoded, text) for suffix, text in texts.items()}, "prompt")
+        promptfoo = partial(self._as_promptfoo, data)
+        texts: list[Callable[[], str]] = [
+            self._as_j2,
+            self._as_json,
+            self._as_python,
+            self._as_txt,
+            promptfoo,
+            promptfoo,
+        ]
+        return write_by_suffix(
+            path,
+            {suffix: partial(encoded, text) for suffix, text in zip(PROMPT_SUFFIXES, texts, strict=True)},
+            "prompt",
+        )
 
     def _as_j2(self) -> str:
         return prompt_files.j2_text(self.source, self._settings)

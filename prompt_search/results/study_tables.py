@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from prompt_search._json import ELSEWHERE, checked, reading
 from prompt_search.answers.target_kinds import json_object
 from prompt_search.data.rows import references
 from prompt_search.errors import InputError, StorageError, StudyError
-from prompt_search.metrics.json_fields import Fields, fields_of
+from prompt_search.metrics.json_fields import Fields
 from prompt_search.metrics.ranges import Range
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import breakdowns, tables, wording
@@ -131,7 +132,8 @@ class StudyTables:
         if "metric_range" in self.identity:
             with reading(f"the range of the metric of study {self.name!r}"):
                 return Range.from_json(self.identity["metric_range"])
-        return metrics.range_of_built_in(str(self.identity.get("metric", "")))  # stored before ranges were
+        known = metrics.stored_metric(str(self.identity.get("metric", "")))  # stored before ranges were
+        return metrics.UNBOUNDED if known is None else metrics.metric_range(known)
 
     @property
     def best_trial(self) -> int:
@@ -142,13 +144,14 @@ class StudyTables:
         return int(scored["trial"].iloc[0]) if len(scored) else 0
 
     def prompt(self, trial: int) -> Prompt:
-        """The prompt of a trial, as it was sent.
+        """The prompt of a trial, as it was sent, with the metric that it was scored by.
 
         Raises:
             StudyError: there is no such trial.
         """
         with reading(f"the prompt of trial {trial} of study {self.name!r}"):
-            return checked(Prompt, self._trial(trial).prompt)
+            sent = checked(Prompt, self._trial(trial).prompt)
+        return replace(sent, metric=metrics.description(str(self.identity["metric"])))
 
     def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """The messages that were sent, by request key: (role, content) each. Requests that failed are not stored."""
@@ -267,7 +270,8 @@ class StudyTables:
         scored = self._default_and_winner() if trial is None else self._reported_rows(trial)
         if any(json_object(each) is None for target in scored["target"] for each in references(target)):
             raise StudyError(f"the targets of study {self.name!r} are no JSON objects, so there are no fields to count")
-        return breakdowns.fields_frame(scored, fields_of(str(self.identity["metric"])) or Fields())
+        metric = metrics.stored_metric(str(self.identity["metric"]))
+        return breakdowns.fields_frame(scored, metric if isinstance(metric, Fields) else Fields())
 
     @with_columns_of(breakdowns.slices_frame)
     def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
+from prompt_search._names import MetricName
 from prompt_search.budget import Budget
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import StudyError
 from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
+from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
@@ -23,6 +25,7 @@ from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
 from prompt_search.study import arguments
 from prompt_search.study.arguments import budget_of
+from prompt_search.study.candidates import options_of
 from prompt_search.study.plan import HELD_OUT_SHARE, MirrorWhen, StudyPlan, StudySettings
 from prompt_search.study.plan_attributes import PlanAttributes
 
@@ -84,7 +87,7 @@ class Study(PlanAttributes):
         data: arguments.AnyData,
         model: Model | str | Options,
         answer: arguments.AnyAnswer | None = None,
-        metric: Metric | arguments.MetricName | None = None,
+        metric: Metric | MetricName | None = None,
         context: Mapping[str, Any] | None = None,
         request: Mapping[str, Any] | None = None,
         name: str = "study",
@@ -106,7 +109,7 @@ class Study(PlanAttributes):
             data=rows,
             model=arguments.model_of(model),
             answer=form,
-            metric=arguments.metric_of(metric, form, rows),
+            metric=metric_of(metric, options_of(form), rows),
             context=context,
             request=request,
             name=name,
@@ -148,7 +151,8 @@ class Study(PlanAttributes):
         if not isinstance(choices, Mapping | None):
             said = "write enqueue(prompt=...) for a whole prompt"
             raise StudyError(f"enqueue takes choices by name first, got {choices!r}; {said}")
-        candidate = choices if choices is not None else Prompt.of(prompt)
+        # The study has a metric of its own.
+        candidate = choices if choices is not None else replace(Prompt.of(prompt), metric=None)
         if self.plan.has_enqueued(candidate):
             what = "this prompt" if isinstance(candidate, Prompt) else f"{candidate!r}"
             warnings.warn(f"{what} is enqueued already, and is ignored", stacklevel=2)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from prompt_search._names import MetricName
     from prompt_search.answers.base import Answer
     from prompt_search.budget import Budget
     from prompt_search.data.dataset import Dataset
@@ -24,7 +25,7 @@ def assert_score(
     at_least: float,
     model: Model | str | None = None,
     answer: Answer | None = None,
-    metric: Metric | None = None,
+    metric: Metric | MetricName | None = None,
     rows: Sequence[int] | None = None,
     storage: str | Path | None = None,
     budget: Budget | int | None = None,
@@ -39,7 +40,7 @@ def assert_score(
         data: the rows.
         at_least: the score to reach.
         model: a `Model` or a model name; default: the model that the prompt was scored on.
-        metric: as for `evaluate`; default: as in `Study`.
+        metric: as for `evaluate`, whose default is the metric that an exported prompt names.
         answer, rows, storage, budget, executor: as for `evaluate`. With a storage, a test that runs again sends only
             what has changed.
 
@@ -67,15 +68,18 @@ def assert_score(
     from prompt_search.evaluation.one_prompt.evaluate import evaluate
     from prompt_search.evaluation.one_prompt.guard import Guard
     from prompt_search.evaluation.one_prompt.prompt_run import model_of
+    from prompt_search.metrics import check_reachable, metric_named, recorded_metric
     from prompt_search.prompts.prompt import Prompt
 
     held = prompt if isinstance(prompt, Prompt) else Prompt.read(prompt)
+    scored_by = metric_named(metric) if isinstance(metric, str) else metric or recorded_metric(held.metric)
+    check_reachable(scored_by, at_least, "at_least")
     found = evaluate(
         held,
         data,
         model=model_of(held, model),
         answer=answer,
-        metric=metric,
+        metric=scored_by,
         rows=rows,
         storage=storage,
         budget=budget,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,10 @@ def test_evaluation_is_written(folder: Path, command: Callable[..., Ran]) -> Non
     [
         (("new.csv",), "new.csv: no column has only labels of the prompt; give --target with one of id, text"),
         (("rows.csv", "--target", "x"), "rows.csv: there is no target column 'x'; there are: id, text, label"),
-        (("rows.csv", "--metric", "best"), "there is no metric 'best'; give one of exact, includes"),
+        (
+            ("rows.csv", "--metric", "best"),
+            "there is no metric 'best'; give a function (answer, row) or one of: accuracy, ",
+        ),
         (("two.csv",), "two.csv: several columns may be the target; give --target with one of text, a, b"),
         (("one.csv",), "one.csv: the prompt shows every column, so none is the target; give --target with one of text"),
     ],
@@ -192,6 +196,46 @@ def test_wrong_labelled_rows_are_one_line(
     ran = command("evaluate", "best.json", *arguments)
     assert ran.code == 2
     assert ran.err.startswith(f"prompt-search: {told}")
+
+
+OWN = """
+def lenient(answer, row):
+    return True
+"""
+
+
+@pytest.mark.parametrize(
+    ("metric", "arguments", "code", "told"),
+    [
+        ({"kind": "includes"}, (), 0, "score 0.750 (metric includes, "),
+        ("macro_f1", (), 0, "score 0.900 (metric macro_f1, "),
+        ({"kind": "includes"}, ("--metric", "Exact-Match"), 0, "score 0.750 (metric exact, "),
+        ({"kind": "own", "name": "lenient"}, ("--metric", "own.py:lenient"), 0, "score 0.750 (metric lenient, "),
+        (
+            {"kind": "own", "name": "lenient"},
+            (),
+            2,
+            "prompt-search: the prompt was chosen by a metric of your own, lenient, which its file cannot hold; give ",
+        ),
+        ("exact", ("--metric", "own.py:strict"), 2, "prompt-search: own.py: the file defines no function 'strict'; "),
+        ("exact", ("--metric", "none.py:f"), 2, "prompt-search: none.py: there is no such file; give a metric as "),
+        (
+            "exact",
+            ("--min-score", "80"),
+            2,
+            "prompt-search: --min-score 80 is no score of the metric exact, whose scores are 0 to 1; give one in this ",
+        ),
+    ],
+)
+def test_prompt_is_held_against_its_own_metric(
+    folder: Path, command: Callable[..., Ran], metric: Any, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    """The metric is the command line's, else the prompt's; a metric that no file holds is asked for."""
+    Path("own.py").write_text(OWN)
+    replace(PROMPT, metric=metric).export("own.json")
+    ran = command("evaluate", "own.json", "rows.csv", *arguments)
+    assert ran.code == code, ran.err
+    assert (ran.out if code == 0 else ran.err).splitlines()[-1].startswith(told)
 
 
 def test_target_of_another_form_is_the_only_column_left(folder: Path, command: Callable[..., Ran]) -> None:

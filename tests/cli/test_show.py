@@ -144,6 +144,13 @@ def test_damaged_study_is_listed_as_such(command: Callable[..., Ran], prepared: 
     assert "damaged" not in command("list").out
 
 
+def test_export_names_the_metric_of_its_study(command: Callable[..., Ran], stored: Path) -> None:
+    """The prompt file says by which metric it was chosen, and help lists every kind of file."""
+    assert command("export", "-o", "best.json").code == 0
+    assert ps.Prompt.read("best.json").metric == {"kind": "exact"}
+    assert "File to write: .j2, .json, .py, .txt, .yaml, .yml." in " ".join(command("export", "--help").out.split())
+
+
 def test_printed_export_command_finds_the_study_again(command: Callable[..., Ran], stored: Path) -> None:
     """Name and storage are quoted where they need it."""
     (stored / "prompt_search.db").rename(stored / "my studies.db")

@@ -191,7 +191,7 @@ def test_choices_that_are_enqueued_again_are_ignored_with_a_word(fake: InProcess
             {"messages": [{"role": "user", "content": "{{ row.text }}"}], "temperature": 1},
             (
                 "prompt: 'temperature' is no key of a prompt, which has messages, template, choices, parameters, "
-                'answer, model; request parameters stand inside of "parameters"'
+                'answer, model, metric; request parameters stand inside of "parameters"'
             ),
         ),
         ({"text": "x"}, "prompt: 'text' is no key of a prompt"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prompt_search._names import TABLE_SUFFIXES
 from prompt_search.cli.loading import fetch_embedded_model, model_settings
 from prompt_search.cli.options import DEFAULT_STORAGE, Overrides, storage_option
 from prompt_search.cli.terminal import hide_keys
@@ -55,16 +56,12 @@ def check_output(output: Path | None, source: Path) -> None:
     """
     if output is None:
         return
-    if output.suffix not in SUFFIXES:
+    if output.suffix not in TABLE_SUFFIXES:
         raise InputError(
-            f"{output}: a table is written as {', '.join(SUFFIXES)}, got {output.suffix or 'no suffix'!r}; give one of "
-            "these suffixes"
+            f"{output}: a table is written as {', '.join(TABLE_SUFFIXES)}, got {output.suffix or 'no suffix'!r}; give "
+            "one of these suffixes"
         )
     if output.exists() and source.exists() and output.samefile(source):
         raise InputError(f"{output}: the output would replace the data; give another file")
     if not output.absolute().parent.is_dir():
         raise InputError(f"{output}: there is no such folder; make it, or give another file")
-
-
-SUFFIXES = (".csv", ".json", ".jsonl", ".md", ".parquet")
-"""The kinds of files that tables are written to."""

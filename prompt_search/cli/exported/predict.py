@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prompt_search._names import TABLE_SUFFIXES
 from prompt_search._numbers import counted, dollars
 from prompt_search._numbers import tokens as tokens_text
 from prompt_search.cli.exported.options import (
@@ -32,8 +33,7 @@ from prompt_search.cli.options import (
     Usd,
     given_budget,
 )
-from prompt_search.cli.run import resumable
-from prompt_search.cli.terminal import FAILED, print_view
+from prompt_search.cli.terminal import FAILED, print_view, resumable
 
 if TYPE_CHECKING:
     from prompt_search.evaluation.one_prompt.ask import Answered
@@ -50,7 +50,7 @@ def predict(
     data: Annotated[Path, typer.Argument(help="The rows: csv, tsv, json, jsonl or parquet; no target is needed.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write the answers to: .csv, .json, .jsonl, .parquet or .md."),
+        typer.Option("-o", "--output", help=f"File to write the answers to: {', '.join(TABLE_SUFFIXES)}."),
     ] = None,
     model: PromptModel = None,
     base_url: BaseUrl = None,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from prompt_search import metrics
+from prompt_search._names import MetricName
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget
@@ -25,7 +26,7 @@ from prompt_search.llm.failures import kind_of
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.corpus import Corpus
-from prompt_search.metrics.default import default_metric
+from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.static_checks import check_prompt
@@ -44,7 +45,7 @@ def evaluate(
     *,
     model: Model | str,
     answer: Answer | None = None,
-    metric: Metric | None = None,
+    metric: Metric | MetricName | None = None,
     rows: Sequence[int] | None = None,
     storage: str | Path | None = None,
     max_concurrency: int = 16,
@@ -59,7 +60,8 @@ def evaluate(
         model: a `Model` or a model name.
         answer: the answer form, which parses responses; default: the form that the prompt was exported with, else as in
             `Study`. A form that is calibrated on rows, and is not calibrated yet, is calibrated on these.
-        metric: ``(answer, row) -> bool | float | Score``; default: as in `Study`.
+        metric: ``(answer, row) -> bool | float | Score``, or the name of a metric; default: the metric that an exported
+            prompt names, else as in `Study`.
         rows: positions of the rows to score on; default: all.
         storage: the path of an SQLite file or an SQLAlchemy URL, of the storage that caches responses; None keeps
             everything in memory.
@@ -74,7 +76,8 @@ def evaluate(
     model = Model.parse(model) if isinstance(model, str) else model
     chosen = _checked_rows(rows, len(data))
     prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
-    metric = default_metric([prepared.answer], data) if metric is None else metric
+    given = metrics.recorded_metric(prompt.metric) if metric is None else metric
+    metric = metric_of(given, [prepared.answer], data)
     metrics.check(metric, [*data.fields, data.target])
     check_labels([prepared.answer], metric, data)
     check_prompt(environment().parse(prompt.source), prompt.name, data.fields, data.target)

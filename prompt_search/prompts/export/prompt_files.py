@@ -23,7 +23,7 @@ JINJA_ALONE = (
 )
 ELSEWHERE = "elsewhere use the export to .py (needs only jinja2) or .json (chat messages)"
 """Parts of the note in a ``.j2`` file."""
-WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model")
+WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model", "metric")
 """The keys that the JSON of a prompt written by hand may have."""
 
 _FILE_NAME = re.compile(r"[^\n{}]{1,200}\.(?:j2|jinja2?|json|txt|md|prompt)")
@@ -127,6 +127,10 @@ def check(source: Any, settings: Mapping[str, Any], name: str) -> None:
     for key in ("choices", "parameters", "answer"):
         if not isinstance(settings.get(key) or {}, Mapping):
             raise InputError(f"{name}: {key!r} of a prompt file must be an object, got {settings[key]!r}; correct it")
+    if not isinstance(settings.get("metric") or "", (Mapping, str)):
+        raise InputError(
+            f"{name}: 'metric' of a prompt file must be a name or an object, got {settings['metric']!r}; correct it"
+        )
     if not isinstance(source, str):
         raise InputError(f"{name}: the template of a prompt file must be text, got {source!r}; correct it")
     compile_source(source, name)
