@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from prompt_search._first_tries import named
 from prompt_search.errors import InputError
 from prompt_search.llm.address.base_url import API_VERSION, checked_url, has_version
 from prompt_search.llm.address.hidden_values import HiddenValues
@@ -64,6 +65,8 @@ class Model:
                 "a model takes no api_key, so that no file and no result holds one; set an environment variable to the "
                 "key, and give its name: api_key_env='MY_KEY'"
             )
+        if not isinstance(self.name, str):
+            raise InputError(f"a model's name is a text, not {named(self.name)}; give one such as gpt-4o-mini")
         if not self.name.strip():
             raise InputError("a model needs a name, got an empty one; give one such as gpt-4o-mini, or local")
         if self.gguf is not None and any(getattr(self, name) is not None for name in OF_SERVERS):

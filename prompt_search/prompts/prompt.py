@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jinja2
 
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
+from prompt_search._first_tries import FirstTries, by_names, named
 from prompt_search._names import PROMPT_SUFFIXES
 from prompt_search.answers.base import Answer, clipped
 from prompt_search.data.rows import listed
@@ -40,7 +41,7 @@ __all__ = ["Candidate", "Prompt"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt(Askable):
+class Prompt(Askable, FirstTries):
     """A prompt: a template without choices, with its request parameters, answer form and model.
 
     Args:
@@ -56,7 +57,15 @@ class Prompt(Askable):
     [{'role': 'user', 'content': 'Translate: cat'}]
     """
 
-    source: str
+    _instead: ClassVar[Mapping[str, str]] = by_names(
+        **{
+            "prompt.export('best.json')": "save write to_file to_json",
+            "ps.Prompt.read('best.json')": "load from_file open",
+            "prompt.messages({'FIELD': ...})": "format fill invoke",
+        }
+    )
+
+    source: str = field(kw_only=False)
     choices: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] | None = None
@@ -98,13 +107,21 @@ class Prompt(Askable):
                 line=shown[missing[0]],
             )
 
-    def messages(self, row: Any) -> list[dict[str, str]]:
+    def messages(self, row: Any = None, **fields: Any) -> list[dict[str, str]]:
         """The messages for one row, as the openai client takes them.
+
+        Args:
+            row: a dictionary of the row's fields.
+            fields: the fields, in place of a row.
 
         Raises:
             TemplateError: the row lacks a field that the prompt uses.
         """
-        return [message.to_dict() for message in self.render(row)]
+        if row is not None and fields:
+            raise InputError(
+                f"messages takes a row or its fields, got both (a row and {listed(fields)}); give one of them"
+            )
+        return [message.to_dict() for message in self.render(fields if row is None else row)]
 
     @cached_property
     def _outline(self) -> tuple[Message, ...]:
@@ -154,15 +171,15 @@ class Prompt(Askable):
 
     @classmethod
     def of(cls, given: object, name: str = "prompt") -> Prompt:
-        """The prompt that people give: a `Prompt`, a text as for `from_text`, a path as for `read`, or chat messages
-        (``[{"role": …, "content": …}, …]``) with ``{{ row.field }}`` in their content.
+        """The prompt that people give: a `Prompt`, a text as for `from_text`, a path or the name of a ``.j2`` or
+        ``.json`` file as for `read`, or chat messages (``[{"role": …, "content": …}]``) with ``{{ row.field }}``.
 
         Raises:
             InputError: it is something else, or not a prompt.
         """
         if isinstance(given, Prompt):
             return given
-        if isinstance(given, Path):
+        if isinstance(given, Path) or (isinstance(given, str) and prompt_files.is_read(given)):
             return cls.read(given)
         if isinstance(given, Mapping):
             return cls.from_dict(given, name)
@@ -171,8 +188,8 @@ class Prompt(Askable):
         if isinstance(given, str):
             return cls.from_text(given, name)
         raise InputError(
-            f"a prompt is text with {{{{ row.FIELD }}}}, a list of messages or a Prompt, got {repr(given)[:80]}; give "
-            "one of them"
+            f"a prompt is text with {{{{ row.FIELD }}}}, a list of messages or a Prompt, not {named(given)}; give one "
+            "of them, such as result.best"
         )
 
     @classmethod

@@ -9,6 +9,8 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
+from prompt_search._first_tries import FirstTries, by_names, named, told
+from prompt_search.errors import StudyError
 from prompt_search.report.html import html_report
 from prompt_search.report.markdown import markdown_report
 from prompt_search.results.frames import with_columns_of
@@ -23,7 +25,7 @@ TEXT_WIDTH = 80
 """Number of columns of the table in the text of a result."""
 
 
-class Result(StoredStudy):
+class Result(FirstTries, StoredStudy):
     """A stored study, finished or not: winner, verdict, headline, tables and report.
 
     Args:
@@ -34,6 +36,15 @@ class Result(StoredStudy):
         StudyError: there is no such study.
         StorageError: its records cannot be read.
     """
+
+    _instead = by_names(
+        **{
+            "result.best": "best_prompt winner prompt_text",
+            "result.test_score(result.best_trial).mean": "score best_score accuracy",
+            "result.best.export('best.json')": "save export to_json",
+            "result.trials_df()": "to_df to_pandas df trials",
+        }
+    )
 
     def __repr__(self) -> str:
         return f"{self._told}\n\n{to_text(ranking_view(self), TEXT_WIDTH)}"
@@ -87,11 +98,26 @@ class Result(StoredStudy):
         return write_by_suffix(path, writers, "report")
 
 
-def open_result(storage: str | Path, name: str) -> Result:
+@told("ps.open_result('study.db')", study="write name=")
+def open_result(storage: str | Path, name: str | None = None) -> Result:
     """Open a stored study, finished or not.
+
+    Args:
+        storage: the path of an SQLite file, or an SQLAlchemy URL.
+        name: the study's name; needed where the storage holds several.
 
     Raises:
         StorageError: the storage is not there or cannot be opened.
-        StudyError: there is no study of that name.
+        StudyError: there is no study of that name, or no name is given and there are several.
     """
-    return Result(open_to_read(storage), name)
+    if not isinstance(storage, (str, Path)):
+        raise StudyError(
+            f"open_result takes the path or URL of a storage, not {named(storage)}; give one such as study.db"
+        )
+    store = open_to_read(storage)
+    names = store.study_names()
+    if name is None and len(names) != 1:
+        store.close()
+        remedy = f"give one of them: {', '.join(names)}" if names else "run a study first"
+        raise StudyError(f"the storage holds {len(names)} studies; {remedy}")
+    return Result(store, name or names[0])

@@ -81,8 +81,12 @@ class StudySettings:
                 'mirror="live" needs a storage that optuna-dashboard can open, but this study is kept in memory; give '
                 "storage="
             )
-        if not self.name:
-            raise StudyError("a study needs a name, got an empty one")
+        if not isinstance(self.name, str) or not self.name:
+            raise StudyError(f"a study needs a name, got {self.name!r}; give a text")
+        if not isinstance(self.max_concurrency, int):
+            raise StudyError(
+                f"max_concurrency must be a whole number, got {self.max_concurrency!r}; give one such as 16"
+            )
         if self.max_concurrency < 1:
             raise StudyError(f"max_concurrency must be at least 1, got {self.max_concurrency}")
 

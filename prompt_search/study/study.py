@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
+from prompt_search._first_tries import FirstTries, by_names, told
 from prompt_search._names import MetricName
 from prompt_search.budget import Budget
-from prompt_search.data.dataset import Dataset
+from prompt_search.data.dataset import AnyData, Dataset
 from prompt_search.errors import StudyError
 from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.model import Model
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 # The stages are imported by the methods that need them: to read a study file must not take scipy, pandas and optuna.
 
 
-class Study(PlanAttributes):
+class Study(PlanAttributes, FirstTries):
     """A study: a search of one template for its best prompt, and a test of the winner.
 
     Args:
@@ -80,11 +81,14 @@ class Study(PlanAttributes):
         InputError: an argument is wrong; raised before any request.
     """
 
+    _instead = by_names(**{"study.run(600)": "optimize fit search start go execute", "study.optuna_study": "study"})
+
+    @told("ps.Study(template=..., data=..., model=...)", **arguments.OF_OTHERS)
     def __init__(
         self,
         *,
         template: Template | str | Path,
-        data: arguments.AnyData,
+        data: AnyData,
         model: Model | str | Options,
         answer: arguments.AnyAnswer | None = None,
         metric: Metric | MetricName | None = None,
@@ -101,7 +105,7 @@ class Study(PlanAttributes):
         executor: AnyExecutor | None = None,
         mirror: MirrorWhen = "end",
     ) -> None:
-        rows = arguments.data_of(data, target)
+        rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
         arguments.check_others(test, seed, context, request)
         settings = StudySettings(
@@ -185,6 +189,7 @@ class Study(PlanAttributes):
         study._memory = self._memory
         return study
 
+    @told("study.run(600)", calls="write study.run(600), or ps.Budget(calls=600)", max_calls="write study.run(600)")
     def run(
         self,
         budget: Budget | int | None = None,
@@ -219,6 +224,7 @@ class Study(PlanAttributes):
         """
         from prompt_search.study.run import RunOptions, hand_over, run
 
+        arguments.check_callable(progress=progress, on_finish=on_finish)
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, test=test, n_trials=n_trials)
         self._result, store = run(self.plan, budget_of(budget, "run"), options)
         self._memory = store if store.in_memory else None

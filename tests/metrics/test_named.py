@@ -57,7 +57,7 @@ def test_metric_survives_a_file(metric: Metric, described: dict[str, object]) ->
     [
         (
             {"kind": "own", "name": "polite"},
-            "the prompt was chosen by a metric of your own, polite, which its file cannot hold; give metric=polite, or ",
+            "the prompt was chosen by a metric of your own, polite, which its file cannot hold; give metric=polite",
         ),
         ("bleu score", "there is no metric 'bleu score'; give a function (answer, row) or one of: "),
         ({"kind": "exact", "fold": 1}, "the prompt's metric {'kind': 'exact', 'fold': 1} is none of this version; "),

@@ -691,7 +691,7 @@ def test_answers_without_a_bound_are_refused(fake: InProcessExecutor, budget: ps
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": ""}, "a study needs a name, got an empty one"),
+        ({"name": ""}, "a study needs a name, got ''; give a text"),
         ({"max_concurrency": 0}, "max_concurrency must be at least 1, got 0"),
         ({"request": {"model": "x"}}, r"request\['model'\] cannot be given here; use the template, model= or answer="),
         ({"request": {"messages": []}}, r"request\['messages'\] cannot be given here"),

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from prompt_search import metrics
+from prompt_search._first_tries import told
 from prompt_search._names import MetricName
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget
-from prompt_search.data.dataset import Dataset
+from prompt_search.data.dataset import AnyData, Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.label_check import check_labels
-from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, prepared_prompt, prompt_run
+from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, model_of, prepared_prompt, prompt_run
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.llm.dask_executor import AnyExecutor
@@ -39,11 +40,12 @@ ROWS_PER_WRITE = 500
 """Number of scored rows that are written to the storage together."""
 
 
+@told("ps.evaluate(prompt, data, model=...)", min_score="use prompt_search.testing.assert_score(..., at_least=0.8)")
 def evaluate(
-    prompt: Prompt,
-    data: Dataset,
+    prompt: Prompt | str | Path,
+    data: AnyData,
     *,
-    model: Model | str,
+    model: Model | str | None = None,
     answer: Answer | None = None,
     metric: Metric | MetricName | None = None,
     rows: Sequence[int] | None = None,
@@ -51,13 +53,14 @@ def evaluate(
     max_concurrency: int = 16,
     budget: Budget | int | None = None,
     executor: AnyExecutor | None = None,
+    target: str | None = None,
 ) -> Evaluation:
     """Score one prompt on labelled rows, without a search.
 
     Args:
-        prompt: the prompt to score.
-        data: the rows.
-        model: a `Model` or a model name.
+        prompt: the prompt to score, a text, or the file that a prompt was exported to (``.json`` or ``.j2``).
+        data: the rows; or a table or the path of a file, with ``target``.
+        model: a `Model` or a model name; default: the model that an exported prompt was scored on.
         answer: the answer form, which parses responses; default: the form that the prompt was exported with, else as in
             `Study`. A form that is calibrated on rows, and is not calibrated yet, is calibrated on these.
         metric: ``(answer, row) -> bool | float | Score``, or the name of a metric; default: the metric that an exported
@@ -68,12 +71,14 @@ def evaluate(
         max_concurrency: number of requests in flight.
         budget: limits of what may be spent, a number counts calls; rows beyond them are left out.
         executor: as for `Study`.
+        target: name of the column with the correct answers, where ``data`` is no `Dataset`.
 
     Raises:
         InputError: an argument is wrong; raised before any request.
         RunError: the model's server cannot be reached or refuses all requests.
     """
-    model = Model.parse(model) if isinstance(model, str) else model
+    prompt, data = Prompt.of(prompt), Dataset.of(data, target)
+    model = model_of(prompt, model)
     chosen = _checked_rows(rows, len(data))
     prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
     given = metrics.recorded_metric(prompt.metric) if metric is None else metric
@@ -109,6 +114,8 @@ def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:
     Raises:
         InputError: a position is outside the data, or there twice.
     """
+    if isinstance(rows, int):
+        raise InputError(f"rows= takes positions of rows, not a number; give range({rows}), or data.head({rows})")
     chosen = range(count) if rows is None else list(rows)
     if rows is not None and len(set(chosen)) < len(chosen):
         raise InputError("rows must not repeat a position; give each once")

@@ -105,6 +105,11 @@ def source_of_json(body: Any, name: str) -> str:
     return body["template"] if "template" in body else _as_chat(body["messages"], name)
 
 
+def is_read(text: str) -> bool:
+    """Whether a text is the name of a file that `read_file` reads, not a prompt."""
+    return _FILE_NAME.fullmatch(text) is not None and text.endswith((".j2", ".json"))
+
+
 def check_is_text(text: object) -> None:
     """Refuse a name of a file in place of a prompt's text.
 

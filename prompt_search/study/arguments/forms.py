@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias
 
+from prompt_search._first_tries import named
 from prompt_search.answers.base import Answer
 from prompt_search.answers.inferred_schema import schema_of
 from prompt_search.answers.json_form import Json
@@ -18,7 +19,6 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.data.rows import references
 from prompt_search.errors import StudyError
 from prompt_search.prompts.factors import Options
-from prompt_search.study.arguments.names import named
 
 AnswerName: TypeAlias = Literal["label", "number", "text", "json"]
 
