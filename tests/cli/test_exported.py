@@ -95,6 +95,19 @@ def test_budget_leaves_rows_with_their_reason(folder: Path, command: Callable[..
     assert server.count == 3
 
 
+def test_table_is_written_where_nothing_was_answered(
+    folder: Path, command: Callable[..., Ran], server: FakeServer
+) -> None:
+    """A server that refuses everything leaves a table with the reason of each row, and the exit code 1."""
+    server.answer = failure(401, "key revoked")
+    ran = command("predict", "best.json", "new.csv", "-o", "answers.csv")
+    assert ran.code == 1
+    assert "3 rows: 0 answered, 0 unparsed, 3 failed" in ran.out
+    assert ran.err.startswith("3 rows failed: not sent: ")
+    assert ran.err.count("key revoked") == 1
+    assert pd.read_csv("answers.csv")["error"].str.contains("key revoked").all()
+
+
 def test_interrupted_command_resumes(folder: Path, command: Callable[..., Ran], server: FakeServer) -> None:
     """Ctrl-C ends with the line that resumes, which sends only what is missing."""
     rows = 60

@@ -69,7 +69,7 @@ def predict(
     """Ask a model about new rows with an exported prompt.
 
     All responses are stored, so that the same command resumes and pays for none twice. The exit code is 1 where a
-    request failed; the table has a line for every row all the same.
+    request failed; the table has a line for every row all the same, also where no request was answered.
     """
     from prompt_search.data.unlabelled import rows_of
     from prompt_search.evaluation.one_prompt.ask import answered

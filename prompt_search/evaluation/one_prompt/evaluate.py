@@ -18,7 +18,7 @@ from prompt_search.budget import Budget
 from prompt_search.data.dataset import AnyData, Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
-from prompt_search.evaluation.label_check import check_labels
+from prompt_search.evaluation.label_check import check_labels, check_target_hidden
 from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, model_of, prepared_prompt, prompt_run
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
@@ -85,7 +85,9 @@ def evaluate(
     metric = metric_of(given, [prepared.answer], data)
     metrics.check(metric, [*data.fields, data.target])
     check_labels([prepared.answer], metric, data)
-    check_prompt(environment().parse(prompt.source), prompt.name, data.fields, data.target)
+    ast = environment().parse(prompt.source)
+    check_prompt(ast, prompt.name, data.fields, data.target)
+    check_target_hidden(ast, data)
     for row in chosen[:1]:
         prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is refused before any call
     with prompt_run(
