@@ -148,26 +148,27 @@ def model_settings(given: Overrides) -> dict[str, Any]:
         "base_url": given.base_url,
         "api_key_env": given.api_key_env,
         "api_version": given.api_version,
-        "headers": _headers(given.headers or ()) or None,
+        "headers": _hidden(given.headers or (), "--header") or None,
+        "query": _hidden(given.query or (), "--query") or None,
     }
 
 
-def _headers(given: Sequence[str]) -> dict[str, str]:
-    """Headers by name from ``NAME=VARIABLE``; what may be a key is not quoted.
+def _hidden(given: Sequence[str], option: str) -> dict[str, str]:
+    """Headers or parameters of the query by name from ``NAME=VARIABLE``; what may be a key is not quoted.
 
-    >>> _headers(["X-Team=TEAM"])
+    >>> _hidden(["X-Team=TEAM"], "--header")
     {'X-Team': '${TEAM}'}
     """
-    headers: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in given:
         name, _, variable = (part.strip() for part in text.partition("="))
         if not re.fullmatch(r"\w+", variable):
             raise InputError(
-                "--header must be NAME=VARIABLE such as X-Team=TEAM, where an environment variable holds the value; "
-                f"give one for {name.split(':')[0] or 'a header'}"
+                f"{option} must be NAME=VARIABLE such as X-Team=TEAM, where an environment variable holds the value; "
+                f"give one for {name.split(':')[0] or 'each'}"
             )
-        headers[name] = f"${{{variable}}}"
-    return headers
+        values[name] = f"${{{variable}}}"
+    return values
 
 
 def watched(study: Study) -> Study:

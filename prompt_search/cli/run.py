@@ -25,6 +25,7 @@ from prompt_search.cli.options import (
     ModelName,
     NewName,
     Overrides,
+    Query,
     Scheduler,
     Seconds,
     Seed,
@@ -88,6 +89,7 @@ def run(
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     max_concurrency: Concurrency = None,
     seed: Seed = None,
     storage: StudyStorage = None,
@@ -151,6 +153,7 @@ def run(
         api_key_env=api_key_env,
         api_version=api_version,
         headers=header,
+        query=query,
         max_concurrency=max_concurrency,
         seed=seed,
         storage=storage,
@@ -189,6 +192,7 @@ def estimate(
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     max_concurrency: Concurrency = None,
     seed: Seed = None,
     storage: StudyStorage = None,
@@ -206,6 +210,7 @@ def estimate(
         api_key_env=api_key_env,
         api_version=api_version,
         headers=header,
+        query=query,
         max_concurrency=max_concurrency,
         seed=seed,
         storage=storage,
@@ -226,6 +231,7 @@ def preflight(
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     max_concurrency: Concurrency = None,
     seed: Seed = None,
     storage: StudyStorage = None,
@@ -234,7 +240,7 @@ def preflight(
 ) -> None:
     """Check with a few calls whether a search is worth its cost.
 
-    The check sends at most 60 calls and uses at most 5% of the budget. A later run reuses its responses.
+    The check uses at most 5% of the budget, and at most 60 calls. A later run reuses its responses.
     """
     planned = given_budget(calls, tokens, usd)
     overrides = Overrides(
@@ -243,13 +249,16 @@ def preflight(
         api_key_env=api_key_env,
         api_version=api_version,
         headers=header,
+        query=query,
         max_concurrency=max_concurrency,
         seed=seed,
         storage=storage,
         limit=limit,
         scheduler=scheduler,
     )
-    typer.echo(repr(load_study(file, overrides).preflight(planned)))
+    study = load_study(file, overrides)
+    with resumable():
+        typer.echo(repr(study.preflight(planned)))
 
 
 @commands.command()
@@ -264,13 +273,17 @@ def rescore(
 ) -> None:
     """Score the cached responses of a study again.
 
-    The study file may have another metric or answer form. No request is sent, and the stored study is kept.
+    The study file may have another metric or answer form. No request is sent, and the stored study is kept. The new one
+    is named NAME rescored, and replaces an earlier one of that name.
     """
     study = load_study(file)
     url = storage or study.storage or DEFAULT_STORAGE
-    with opened_storage(url):  # an error where there is none, which rescoring would create
-        pass
-    print_result(study.replace(storage=url).rescore(of), url)
+    with opened_storage(url) as store:  # an error where there is none, which rescoring would create
+        before = store.study_names()
+    rescored = study.replace(storage=url).rescore(of)
+    if rescored.name in before:
+        typer.echo(f"this replaces the earlier study {rescored.name!r}", err=True)
+    print_result(rescored, url)
 
 
 def _study_to_run(file: str, overrides: Overrides, prompts: Iterable[str], min_score: float | None) -> Study:

@@ -59,8 +59,9 @@ def complain(text: str) -> None:
     """Write to standard error without keys, because a study file or a metric may raise an error that quotes one."""
     from prompt_search.llm.model import known_secrets
     from prompt_search.llm.redaction import redact
+    from prompt_search.results.lines.layout import printable
 
-    typer.echo(redact(text, known_secrets(_models.get())), err=True)
+    typer.echo(printable(redact(text, known_secrets(_models.get()))), err=True)
 
 
 def render(view: View, width: int) -> Text:
@@ -88,10 +89,10 @@ def print_text(text: str) -> None:
 
 
 def print_exactly(text: str) -> None:
-    """Print a prompt: as it is, except on a terminal, which would obey control characters."""
+    """Print a prompt, with control characters in visible form: terminals, logs and pagers would obey them."""
     from prompt_search.results.lines.layout import printable
 
-    typer.echo(printable(text) if sys.stdout.isatty() else text)
+    typer.echo(printable(text, "\t"))
 
 
 def _console() -> Console:
@@ -161,9 +162,9 @@ def resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Rememb
 
     try:
         yield seen
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         last = displays[-1].last if displays else None
-        done = "" if last is None else f"{interrupted(last)}; "
+        done = f"{stopped}; " if stopped.args else "" if last is None else f"{interrupted(last)}; "
         complain(f"interrupted: {done}all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
         raise typer.Exit(INTERRUPTED) from None
     except RunError as error:

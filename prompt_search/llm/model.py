@@ -115,6 +115,7 @@ class Model:
         api_key_env: str | None = None,
         api_version: str | None = None,
         headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> Model:
         """A model as the command line names it: ``gpt-4o-mini``, ``local`` or ``local:FILE_OR_REPOSITORY``.
 
@@ -123,8 +124,10 @@ class Model:
         """
         prefix, colon, gguf = text.partition(":")
         if prefix != "local":
-            return cls(text, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=headers)
-        if any(given is not None for given in (base_url, api_key_env, api_version, headers)):
+            return cls(
+                text, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=headers, query=query
+            )
+        if any(given is not None for given in (base_url, api_key_env, api_version, headers, query)):
             raise InputError(f"the model {text} is served in this process; leave out the base URL and the key")
         if colon and not gguf:
             raise InputError("local: names no file; write local, or local:FILE.gguf")

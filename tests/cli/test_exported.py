@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 import prompt_search as ps
+from prompt_search.cli.exported.options import asked_storage
 from tests.cli.helpers import Ran, finished, started, unpadded
 from tests.conftest import FakeServer, failure, prompt_of
 
@@ -249,6 +251,14 @@ def test_prompt_is_held_against_its_own_metric(
     ran = command("evaluate", "own.json", "rows.csv", *arguments)
     assert ran.code == code, ran.err
     assert (ran.out if code == 0 else ran.err).splitlines()[-1].startswith(told)
+
+
+def test_storage_of_the_study_is_found(stored: Path) -> None:
+    """Answers that the folder's study has paid for are used; with several storages it is the default one."""
+    Path("prompt_search.db").rename("tickets.db")
+    assert asked_storage() == "sqlite:///tickets.db"
+    shutil.copy("tickets.db", "other.db")
+    assert asked_storage() == "sqlite:///prompt_search.db"
 
 
 def test_target_of_another_form_is_the_only_column_left(folder: Path, command: Callable[..., Ran]) -> None:

@@ -151,6 +151,19 @@ def test_export_names_the_metric_of_its_study(command: Callable[..., Ran], store
     assert "File to write: .j2, .json, .py, .txt, .yaml, .yml." in " ".join(command("export", "--help").out.split())
 
 
+def test_promptfoo_gets_its_tests_from_data(command: Callable[..., Ran], stored: Path) -> None:
+    """Labelled rows become tests, with the target that is found or named; without them the lack is said."""
+    assert command("export", "-o", "p.yaml").out == (
+        "wrote p.yaml\nthe file has no tests; give labelled rows with --data FILE for that\n"
+    )
+    ran = command("export", "-o", "p.yaml", "--data", "reviews.csv")
+    assert (ran.out, ran.err) == ("wrote p.yaml\n", "target column: label\n")
+    assert Path("p.yaml").read_text().count("- vars:") == 48
+    assert command("export", "--data", "reviews.csv", "--target", "label").error_line(2) == (
+        "prompt-search: best.j2: only a .yaml file has tests of data=; leave it out, or export promptfooconfig.yaml"
+    )
+
+
 def test_printed_export_command_finds_the_study_again(command: Callable[..., Ran], stored: Path) -> None:
     """Name and storage are quoted where they need it."""
     (stored / "prompt_search.db").rename(stored / "my studies.db")

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_search.data.dataset import Dataset
-from prompt_search.data.readers import read_file
 from prompt_search.data.rows import Row
+from prompt_search.data.unlabelled import rows_of
 from prompt_search.errors import DataError, InputError, MissingExtra
 from tests.data.conftest import Write
 from tests.profiles import examples
@@ -263,6 +263,6 @@ def test_settings_of_a_file_that_make_no_sense_are_refused(
 def test_empty_cell_in_quotes_is_a_row(tmp_path: Path) -> None:
     """An empty text that was written on purpose is kept; a blank line and a row of commas alone are not."""
     (tmp_path / "one.csv").write_text('text\na\n""\n\nb\n')
-    assert [row["text"] for row in read_file(tmp_path / "one.csv").rows] == ["a", "", "b"]
+    assert [row["text"] for row in rows_of(tmp_path / "one.csv").rows] == ["a", "", "b"]
     (tmp_path / "two.csv").write_text('text,note\na,1\n,\n"",""\n')
-    assert [row["text"] for row in read_file(tmp_path / "two.csv").rows] == ["a", ""]
+    assert [row["text"] for row in rows_of(tmp_path / "two.csv").rows] == ["a", ""]

@@ -13,12 +13,12 @@ from prompt_search.cli.exported.options import (
     PromptFile,
     PromptModel,
     asked_model,
+    asked_storage,
     check_output,
 )
-from prompt_search.cli.exported.target import found_target
+from prompt_search.cli.exported.target import labelled
 from prompt_search.cli.loading import load_metric
 from prompt_search.cli.options import (
-    DEFAULT_STORAGE,
     ApiVersion,
     BaseUrl,
     Calls,
@@ -27,6 +27,7 @@ from prompt_search.cli.options import (
     KeyVariable,
     Limit,
     Overrides,
+    Query,
     Scheduler,
     Seconds,
     Tokens,
@@ -36,7 +37,6 @@ from prompt_search.cli.options import (
 from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, print_view, resumable
 
 if TYPE_CHECKING:
-    from prompt_search.data.dataset import Dataset
     from prompt_search.metrics.base import Metric
     from prompt_search.prompts.prompt import Prompt
     from prompt_search.results.evaluation import Evaluation
@@ -74,6 +74,7 @@ def evaluate(
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     calls: Calls = None,
     tokens: Tokens = None,
     usd: Usd = None,
@@ -98,8 +99,10 @@ def evaluate(
     chosen = _metric(metric, exported)
     if min_score is not None:
         check_reachable(chosen, min_score, "--min-score")
-    rows = _labelled(exported, data, target, limit)
-    given = Overrides(model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header)
+    rows = labelled(exported, data, target, limit)
+    given = Overrides(
+        model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header, query=query
+    )
     asked = asked_model(exported, given)
     with resumable():
         found = evaluated(
@@ -108,7 +111,7 @@ def evaluate(
             model=asked,
             metric=chosen,
             budget=given_budget(calls, tokens, usd, seconds),
-            storage=storage or DEFAULT_STORAGE,
+            storage=storage or asked_storage(),
             max_concurrency=max_concurrency or MAX_CONCURRENCY,
             executor=scheduler,
         )
@@ -146,15 +149,3 @@ def _metric(given: str | None, prompt: Prompt) -> Metric | None:
     if given is None:
         return metrics.recorded_metric(prompt.metric)
     return load_metric(given) if ":" in given else metrics.metric_named(given)
-
-
-def _labelled(prompt: Prompt, file: Path, target: str | None, limit: int | None) -> Dataset:
-    """The rows with their target column, which is told where it was found."""
-    from prompt_search.data.dataset import Dataset
-    from prompt_search.data.unlabelled import rows_of
-
-    if target is None:
-        target = found_target(prompt, rows_of(file).columns, str(file))
-        typer.echo(f"target column: {target}", err=True)
-    rows = Dataset.read(file, target=target)
-    return rows if limit is None else rows.head(limit)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prompt_search._names import TABLE_SUFFIXES
+from prompt_search.cli.finding import found_storage
 from prompt_search.cli.loading import fetch_embedded_model, model_settings
 from prompt_search.cli.options import DEFAULT_STORAGE, Overrides, storage_option
 from prompt_search.cli.terminal import hide_keys
-from prompt_search.errors import InputError
+from prompt_search.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from prompt_search.llm.model import Model
@@ -24,7 +25,7 @@ PromptModel = Annotated[
         "-m", "--model", help="Model to ask; default: the prompt's own. A model name, local, or local:FILE.gguf."
     ),
 ]
-CachingStorage = Annotated[str | None, storage_option(DEFAULT_STORAGE)]
+CachingStorage = Annotated[str | None, storage_option(f"{DEFAULT_STORAGE}, or else the only one in this folder")]
 
 
 def asked_model(prompt: Prompt, given: Overrides) -> Model:
@@ -46,6 +47,15 @@ def asked_model(prompt: Prompt, given: Overrides) -> Model:
     if model.is_local and model.gguf == model.name:
         fetch_embedded_model()
     return model
+
+
+def asked_storage() -> str:
+    """The storage of a command that names none: that of this folder, which may hold the answers of the prompt's study;
+    the default one where the folder has several."""
+    try:
+        return found_storage()
+    except StorageError:
+        return DEFAULT_STORAGE
 
 
 def check_output(output: Path | None, source: Path) -> None:

@@ -15,10 +15,10 @@ from prompt_search.cli.exported.options import (
     PromptFile,
     PromptModel,
     asked_model,
+    asked_storage,
     check_output,
 )
 from prompt_search.cli.options import (
-    DEFAULT_STORAGE,
     ApiVersion,
     BaseUrl,
     Calls,
@@ -27,13 +27,14 @@ from prompt_search.cli.options import (
     KeyVariable,
     Limit,
     Overrides,
+    Query,
     Scheduler,
     Seconds,
     Tokens,
     Usd,
     given_budget,
 )
-from prompt_search.cli.terminal import FAILED, print_view, resumable
+from prompt_search.cli.terminal import FAILED, complain, print_view, resumable
 
 if TYPE_CHECKING:
     from prompt_search.evaluation.one_prompt.ask import Answered
@@ -57,6 +58,7 @@ def predict(
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     calls: Calls = None,
     tokens: Tokens = None,
     usd: Usd = None,
@@ -78,7 +80,9 @@ def predict(
 
     check_output(output, data)
     exported = Prompt.read(prompt)
-    given = Overrides(model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header)
+    given = Overrides(
+        model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header, query=query
+    )
     asked = asked_model(exported, given)
     with resumable():
         found = answered(
@@ -88,7 +92,7 @@ def predict(
                 model=asked,
                 answer=None,
                 budget=given_budget(calls, tokens, usd, seconds),
-                storage=storage or DEFAULT_STORAGE,
+                storage=storage or asked_storage(),
                 max_concurrency=max_concurrency or MAX_CONCURRENCY,
                 executor=scheduler,
             ),
@@ -112,4 +116,4 @@ def _show(found: Answered, output: Path | None) -> None:
     used = f"{counted(spent.calls, 'call')}, {tokens_text(spent.tokens)}, {dollars(spent.usd)}"
     typer.echo(f"{answers_text(found.table)}; {used}")
     for error, count in found.table["error"].value_counts().head(SHOWN_ERRORS).items():
-        typer.echo(f"{counted(count, 'row')} failed: {error}", err=True)
+        complain(f"{counted(count, 'row')} failed: {error}")
