@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -21,6 +21,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import breakdowns, tables, wording
 from prompt_search.results.evaluation import Evaluation, stored_calls, stored_rows
 from prompt_search.results.frames import answer_text, with_columns_of
+from prompt_search.results.lines.row_text import shown_texts
 from prompt_search.storage.database import shown_url
 from prompt_search.storage.records import StudyRecord, TrialRecord
 from prompt_search.storage.store import Store
@@ -172,7 +173,13 @@ class StudyTables:
         number = self.best_trial if trial is None else trial
         name = self.name if trial is None else f"{self.name}:{trial}"
         scored = self._rows_of(number).reset_index(drop=True)
-        return Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric, score_range=self.score_range)
+        made = Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric, score_range=self.score_range)
+        return replace(made, texts=partial(self.row_texts, number))
+
+    def row_texts(self, trial: int, rows: Collection[int]) -> dict[int, str]:
+        """What a trial's prompt shows of rows, as far as it was sent them: the values of their fields."""
+        keys = dict(self._rows_of(trial)[["row", "key"]].itertuples(index=False, name=None))
+        return shown_texts(self.prompt(trial).source, {row: keys[row] for row in rows if row in keys}, self.sent)
 
     @with_columns_of(tables.trials_frame)
     def trials_df(self) -> pd.DataFrame:

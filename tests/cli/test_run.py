@@ -203,7 +203,8 @@ def test_min_score_decides_the_exit_code(
 ) -> None:
     """A winner below --min-score ends with 3, at or above it with 0."""
     assert command(*RUN, "--min-score", "1.1").error_line(2) == (
-        "prompt-search: --min-score 1.1 is no score of the metric exact, whose scores are 0 to 1; give one in this range"
+        "prompt-search: --min-score 1.1 is no score of the metric exact, whose scores are 0 to 1; give one in this "
+        "range"
     )
     ran = command(*RUN, "--min-score", "1")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, prepared.ran.out.splitlines()[-1])

@@ -57,11 +57,11 @@ reviews:0  0.556  0.27 to 0.81     9
 reviews    1.000  0.70 to 1.00     9
 
 rows won and lost by the second: 4 and 0
-row  outcome  change  target    reviews:0  reviews
-  9  won      +1.000  positive  negative   positive
- 26  won      +1.000  negative  positive   negative
- 31  won      +1.000  positive  negative   positive
- 47  won      +1.000  positive  negative   positive
+row  outcome  change  the row's text    target    reviews:0  reviews
+  9  won      +1.000  film 9 was good   positive  negative   positive
+ 26  won      +1.000  film 26 was bad   negative  positive   negative
+ 31  won      +1.000  film 31 was good  positive  negative   positive
+ 47  won      +1.000  film 47 was good  positive  negative   positive
 """
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.static_checks import check_prompt
+from prompt_search.prompts.static_checks import check_prompt, row_fields_used
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
 from prompt_search.storage.records import SampleRecord
@@ -107,7 +109,8 @@ def evaluate(
                 return await _score_rows(evaluator, prepared, chosen, metric, scored)
 
         sent = in_own_thread(work, run.stop)
-    return _evaluation_of(sent.prompt, metric, scored, None if storage is None else storage_url(storage))
+    found = _evaluation_of(sent.prompt, metric, scored, None if storage is None else storage_url(storage))
+    return replace(found, texts=partial(_shown_texts, prompt, data))
 
 
 def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:
@@ -178,6 +181,15 @@ def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage:
         metric=metrics.metric_name(metric),
         score_range=metrics.metric_range(metric),
     )
+
+
+def _shown_texts(prompt: Prompt, data: Dataset, rows: Collection[int]) -> dict[int, str]:
+    """What a prompt shows of rows: the one field that it names, or all of them with their names."""
+    used = {name for _, name, _ in row_fields_used(environment().parse(prompt.source))}
+    names = [name for name in data.fields if name in used] or list(data.fields)
+    if len(names) == 1:
+        return {row: str(data.rows[row][names[0]]) for row in rows}
+    return {row: "\n".join(f"{name}: {data.rows[row][name]}" for name in names) for row in rows}
 
 
 class _ScoredRows:
