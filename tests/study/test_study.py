@@ -383,14 +383,14 @@ def test_failed_requests_are_kept_or_retried(fake: InProcessExecutor, storage: s
 
     fake.answer = flaky
     first = study(fake, storage).run(60)
-    errors = int(first.trials_df()["errors"].sum())
+    errors = int(first.samples_df()["error"].notna().sum())
     assert errors > 0
     fake.answer = truth
     needed = fake.count
     assert_equal_results(study(fake, storage).run(60), first)
     assert fake.count == needed
     retried = study(fake, storage).run(100, retry_errors=True)
-    assert retried.trials_df()["errors"].sum() == 0
+    assert retried.samples_df()["error"].isna().all()
     assert fake.count <= 100
 
 
