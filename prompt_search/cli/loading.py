@@ -19,6 +19,7 @@ from prompt_search.errors import InputError, PromptSearchError, StudyError
 
 if TYPE_CHECKING:
     from prompt_search.llm.model import Model
+    from prompt_search.metrics.base import Metric
     from prompt_search.prompts.template import Template
     from prompt_search.study.study import Study
 
@@ -54,6 +55,23 @@ def load_study(spec: str, overrides: Overrides | None = None) -> Study:
         raise StudyError(f"{file}: the file defines no Study; add one: study = ps.Study(...)")
     there = ", ".join(f"{file}:{key}" for key in studies)
     raise StudyError(f"{file}: the file defines no Study named {chosen!r}; give one of {there}")
+
+
+def load_metric(spec: str) -> Metric:
+    """The function that a file defines as ``FILE.py:NAME``.
+
+    Raises:
+        StudyError: there is no such file or function, or the file raises an error.
+    """
+    path, _, name = spec.rpartition(":")
+    file = Path(path)
+    if file.suffix != ".py" or not file.is_file():
+        raise StudyError(f"{file}: there is no such file; give a metric as FILE.py:NAME")
+    found = _executed(file).get(name)
+    if not callable(found):
+        raise StudyError(f"{file}: the file defines no function {name!r}; give a metric as FILE.py:NAME")
+    metric: Metric = found
+    return metric
 
 
 def _executed(file: Path) -> dict[str, object]:
@@ -130,26 +148,27 @@ def model_settings(given: Overrides) -> dict[str, Any]:
         "base_url": given.base_url,
         "api_key_env": given.api_key_env,
         "api_version": given.api_version,
-        "headers": _headers(given.headers or ()) or None,
+        "headers": _hidden(given.headers or (), "--header") or None,
+        "query": _hidden(given.query or (), "--query") or None,
     }
 
 
-def _headers(given: Sequence[str]) -> dict[str, str]:
-    """Headers by name from ``NAME=VARIABLE``; what may be a key is not quoted.
+def _hidden(given: Sequence[str], option: str) -> dict[str, str]:
+    """Headers or parameters of the query by name from ``NAME=VARIABLE``; what may be a key is not quoted.
 
-    >>> _headers(["X-Team=TEAM"])
+    >>> _hidden(["X-Team=TEAM"], "--header")
     {'X-Team': '${TEAM}'}
     """
-    headers: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in given:
         name, _, variable = (part.strip() for part in text.partition("="))
         if not re.fullmatch(r"\w+", variable):
             raise InputError(
-                "--header must be NAME=VARIABLE such as X-Team=TEAM, where an environment variable holds the value; "
-                f"give one for {name.split(':')[0] or 'a header'}"
+                f"{option} must be NAME=VARIABLE such as X-Team=TEAM, where an environment variable holds the value; "
+                f"give one for {name.split(':')[0] or 'each'}"
             )
-        headers[name] = f"${{{variable}}}"
-    return headers
+        values[name] = f"${{{variable}}}"
+    return values
 
 
 def watched(study: Study) -> Study:

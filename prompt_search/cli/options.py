@@ -47,6 +47,13 @@ Headers = Annotated[
         "--header", help="Header of every request, NAME=VARIABLE: the environment variable holds the value. Repeatable."
     ),
 ]
+Query = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--query",
+        help="Query parameter of every request, NAME=VARIABLE: the environment variable holds the value. Repeatable.",
+    ),
+]
 Concurrency = Annotated[
     int | None, typer.Option("-j", "--max-concurrency", help="Largest number of requests in flight.", min=1)
 ]
@@ -98,7 +105,7 @@ class Overrides:
         base_url: URL of the server.
         api_key_env: environment variable that holds the key.
         api_version: version of Azure's API.
-        headers: ``NAME=VARIABLE`` for each header.
+        headers, query: ``NAME=VARIABLE`` for each header and parameter of the query.
         max_concurrency: largest number of requests in flight.
         seed: seed of the search.
         storage: SQLAlchemy URL.
@@ -112,6 +119,7 @@ class Overrides:
     api_key_env: str | None = None
     api_version: str | None = None
     headers: Sequence[str] | None = None
+    query: Sequence[str] | None = None
     max_concurrency: int | None = None
     seed: int | None = None
     storage: str | None = None

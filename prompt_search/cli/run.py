@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +25,7 @@ from prompt_search.cli.options import (
     ModelName,
     NewName,
     Overrides,
+    Query,
     Scheduler,
     Seconds,
     Seed,
@@ -42,22 +41,21 @@ from prompt_search.cli.terminal import (
     BELOW_MIN_SCORE,
     INTERRUPTED,
     NO_VERDICT,
-    complain,
     print_next_commands,
     print_result,
     print_text,
+    resumable,
     terminal_width,
 )
-from prompt_search.errors import InputError, RunError
+from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
     from prompt_search.budget import Budget
     from prompt_search.report.cross_fit import CrossFit
     from prompt_search.report.result import Result
     from prompt_search.results.verdict import Verdict
-    from prompt_search.study.snapshot import Snapshot
     from prompt_search.study.study import Study
-    from prompt_search.study.watching.progress import Display, Remembering
+    from prompt_search.study.watching.progress import Display
 
 commands = typer.Typer()
 
@@ -93,6 +91,7 @@ def run(
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     max_concurrency: Concurrency = None,
     seed: Seed = None,
     storage: StudyStorage = None,
@@ -156,6 +155,7 @@ def run(
         api_key_env=api_key_env,
         api_version=api_version,
         headers=header,
+        query=query,
         max_concurrency=max_concurrency,
         seed=seed,
         storage=storage,
@@ -163,8 +163,7 @@ def run(
         limit=limit,
         scheduler=scheduler,
     )
-    study = load_study(file, overrides)
-    _enqueue(study, prompt or ())
+    study = _study_to_run(file, overrides, prompt or (), min_score)
     if dry_run:
         typer.echo(size_text(study.space()))
         typer.echo(repr(study.estimate(settings.budget)))
@@ -195,6 +194,7 @@ def estimate(
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     max_concurrency: Concurrency = None,
     seed: Seed = None,
     storage: StudyStorage = None,
@@ -212,6 +212,7 @@ def estimate(
         api_key_env=api_key_env,
         api_version=api_version,
         headers=header,
+        query=query,
         max_concurrency=max_concurrency,
         seed=seed,
         storage=storage,
@@ -232,6 +233,7 @@ def preflight(
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     max_concurrency: Concurrency = None,
     seed: Seed = None,
     storage: StudyStorage = None,
@@ -240,7 +242,7 @@ def preflight(
 ) -> None:
     """Check with a few calls whether a search is worth its cost.
 
-    The check sends at most 60 calls and uses at most 5% of the budget. A later run reuses its responses.
+    The check uses at most 5% of the budget, and at most 60 calls. A later run reuses its responses.
     """
     planned = given_budget(calls, tokens, usd)
     overrides = Overrides(
@@ -249,13 +251,16 @@ def preflight(
         api_key_env=api_key_env,
         api_version=api_version,
         headers=header,
+        query=query,
         max_concurrency=max_concurrency,
         seed=seed,
         storage=storage,
         limit=limit,
         scheduler=scheduler,
     )
-    print_text(load_study(file, overrides).preflight(planned).text(terminal_width()))
+    study = load_study(file, overrides)
+    with resumable():
+        print_text(study.preflight(planned).text(terminal_width()))
 
 
 @commands.command()
@@ -270,21 +275,34 @@ def rescore(
 ) -> None:
     """Score the cached responses of a study again.
 
-    The study file may have another metric or answer form. No request is sent, and the stored study is kept.
+    The study file may have another metric or answer form. No request is sent, and the stored study is kept. The new one
+    is named NAME rescored, and replaces an earlier one of that name.
     """
     study = load_study(file)
     url = storage or study.storage or DEFAULT_STORAGE
-    with opened_storage(url):  # an error where there is none, which rescoring would create
-        pass
-    print_result(study.replace(storage=url).rescore(of), url)
+    with opened_storage(url) as store:  # an error where there is none, which rescoring would create
+        before = store.study_names()
+    rescored = study.replace(storage=url).rescore(of)
+    if rescored.name in before:
+        typer.echo(f"this replaces the earlier study {rescored.name!r}", err=True)
+    print_result(rescored, url)
 
 
-def _enqueue(study: Study, paths: Iterable[str]) -> None:
-    """Race the prompts in some files beside the template."""
+def _study_to_run(file: str, overrides: Overrides, prompts: Iterable[str], min_score: float | None) -> Study:
+    """The study of a file, in which the prompts of other files are raced as well.
+
+    Raises:
+        InputError: as `load_study`; or a prompt does not fit, or no prompt can have the score.
+    """
+    study = load_study(file, overrides)
+    from prompt_search.metrics import check_reachable
     from prompt_search.prompts.prompt import Prompt
 
-    for path in paths:
+    if min_score is not None:
+        check_reachable(study.metric, min_score, "--min-score")
+    for path in prompts:
         study.enqueue(prompt=Prompt.read(path))
+    return study
 
 
 def run_study(study: Study, settings: RunSettings) -> Result:
@@ -319,32 +337,6 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
             retry_errors=settings.retry_errors,
             n_trials=settings.n_trials,
         )
-
-
-@contextmanager
-def resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Remembering]]:
-    """A context whose interruptions and errors say what is done and how to resume the run.
-
-    Its value takes the display, and gives what the run is to show its progress to.
-    """
-    from prompt_search.study.watching.progress import Remembering
-    from prompt_search.study.wording import interrupted
-
-    displays: list[Remembering] = []
-
-    def seen(show: Callable[[Snapshot], None] | None) -> Remembering:
-        displays.append(Remembering(show))
-        return displays[-1]
-
-    try:
-        yield seen
-    except KeyboardInterrupt:
-        last = displays[-1].last if displays else None
-        done = "" if last is None else f"{interrupted(last)}; "
-        complain(f"interrupted: {done}all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
-        raise typer.Exit(INTERRUPTED) from None
-    except RunError as error:
-        raise RunError(f"{error}; all responses are stored, and the same command resumes the run") from None
 
 
 def check_outcome(verdict: Verdict, score: float, min_score: float | None = None) -> None:
@@ -385,11 +377,3 @@ def _ask(study: Study, budget: Budget, yes: bool) -> None:
         typer.echo(repr(expected), err=True)
         if not typer.confirm("start the run?", default=True, err=True):
             raise typer.Exit(INTERRUPTED)
-
-
-def _resume_command(arguments: Sequence[str]) -> str:
-    """The command that was given, without the passwords in it."""
-    from prompt_search.storage.database import shown_url
-
-    shown = (shown_url(argument) if "://" in argument else argument for argument in arguments)
-    return shlex.join(["prompt-search", *shown])

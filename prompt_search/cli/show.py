@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prompt_search._names import PROMPT_SUFFIXES, TABLE_SUFFIXES
+from prompt_search.cli.exported.target import labelled
 from prompt_search.cli.finding import checked_trial, opened_prompt, opened_storage, opened_study, place_of
 from prompt_search.cli.options import Storage, StudyName
 from prompt_search.cli.terminal import print_exactly, print_result, print_text, print_view
@@ -43,7 +45,7 @@ def show(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write the table to: .csv, .json, .jsonl, .parquet or .md."),
+        typer.Option("-o", "--output", help=f"File to write the table to: {', '.join(TABLE_SUFFIXES)}."),
     ] = None,
     storage: Storage = None,
 ) -> None:
@@ -168,18 +170,26 @@ def list_studies(
 @commands.command()
 def export(
     name: StudyName = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .j2, .json, .txt or .py.")] = Path(
-        "best.j2"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help=f"File to write: {', '.join(PROMPT_SUFFIXES)}.")
+    ] = Path("best.j2"),
     trial: Annotated[
         int | None, typer.Option("--trial", help="Number of the trial to export instead of the winner.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Labelled rows, which become the tests of promptfoo's .yaml.")
+    ] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Target column of --data; default: found.")] = None,
     storage: Storage = None,
 ) -> None:
     """Write the winner's prompt to a file, as it was scored."""
     with opened_study(name, storage) as (result, place):
         wanted = checked_trial(result, place.trial if trial is None else trial)
-        written = result.prompt(wanted).export(output)
+        prompt = result.prompt(wanted)
+        rows = None if data is None else labelled(prompt, data, target)
+        written = prompt.export(output, data=rows)
         typer.echo(f"wrote {written}")
+        if rows is None and written.suffix in (".yaml", ".yml"):
+            typer.echo("the file has no tests; give labelled rows with --data FILE for that")
         if written.suffix == ".txt":
             typer.echo("a .txt is for reading: fields stand in it as {{ row.field }}; programs take .json, .j2 or .py")

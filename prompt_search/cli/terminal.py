@@ -1,17 +1,19 @@
-"""Output to the terminal: tables, results, error lines without keys, and exit codes."""
+"""Output to the terminal: tables, results, error lines without keys, how to resume, and exit codes."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import typer
 
 from prompt_search.cli.options import DEFAULT_STORAGE
+from prompt_search.errors import RunError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from prompt_search.report.result import Result
     from prompt_search.results.lines.layout import Style
     from prompt_search.results.view import View
+    from prompt_search.study.snapshot import Snapshot
+    from prompt_search.study.watching.progress import Remembering
 
 FAILED = 1
 """Exit code for a run that failed, or in which a request did."""
@@ -55,8 +59,9 @@ def complain(text: str) -> None:
     """Write to standard error without keys, because a study file or a metric may raise an error that quotes one."""
     from prompt_search.llm.model import known_secrets
     from prompt_search.llm.redaction import redact
+    from prompt_search.results.lines.layout import printable
 
-    typer.echo(redact(text, known_secrets(_models.get())), err=True)
+    typer.echo(printable(redact(text, known_secrets(_models.get()))), err=True)
 
 
 def render(view: View, width: int) -> Text:
@@ -89,10 +94,10 @@ def print_text(text: str) -> None:
 
 
 def print_exactly(text: str) -> None:
-    """Print a prompt: as it is, except on a terminal, which would obey control characters."""
+    """Print a prompt, with control characters in visible form: terminals, logs and pagers would obey them."""
     from prompt_search.results.lines.layout import printable
 
-    typer.echo(printable(text) if sys.stdout.isatty() else text)
+    typer.echo(printable(text, "\t"))
 
 
 def _console() -> Console:
@@ -143,3 +148,37 @@ def print_next_commands(result: Result, storage: str, *, reported: bool = False)
         if not reported:
             typer.echo(f"write a report: prompt-search report {study} -o report.html")
         typer.echo(f"export the winner: prompt-search export {study} -o best.j2")
+
+
+@contextmanager
+def resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Remembering]]:
+    """A context whose interruptions and errors say what is done and how to resume the run.
+
+    Its value takes the display, and gives what the run is to show its progress to.
+    """
+    from prompt_search.study.watching.progress import Remembering
+    from prompt_search.study.wording import interrupted
+
+    displays: list[Remembering] = []
+
+    def seen(show: Callable[[Snapshot], None] | None) -> Remembering:
+        displays.append(Remembering(show))
+        return displays[-1]
+
+    try:
+        yield seen
+    except KeyboardInterrupt as stopped:
+        last = displays[-1].last if displays else None
+        done = f"{stopped}; " if stopped.args else "" if last is None else f"{interrupted(last)}; "
+        complain(f"interrupted: {done}all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
+        raise typer.Exit(INTERRUPTED) from None
+    except RunError as error:
+        raise RunError(f"{error}; all responses are stored, and the same command resumes the run") from None
+
+
+def _resume_command(arguments: Sequence[str]) -> str:
+    """The command that was given, without the passwords in it."""
+    from prompt_search.storage.database import shown_url
+
+    shown = (shown_url(argument) if "://" in argument else argument for argument in arguments)
+    return shlex.join(["prompt-search", *shown])

@@ -8,9 +8,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prompt_search import _html
+from prompt_search._first_tries import FirstTries, by_names, named, told
 from prompt_search.data.hub import is_hub, read_hub
 from prompt_search.data.readers import AnyTable, read_file, read_table
 from prompt_search.data.rows import references
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Dataset:
+AnyData: TypeAlias = "Dataset | AnyTable | str | Path"
+"""Rows: a `Dataset`; or what one is made of, which needs the target's name as well."""
+
+
+class Dataset(FirstTries):
     """Labelled rows with a target column.
 
     Missing values become ``None``, NumPy scalars become Python ones, and dates become ISO text. Numbers as targets of
@@ -64,6 +69,16 @@ class Dataset:
     ['no', 'yes']
     """
 
+    _instead = by_names(
+        **{
+            "ps.Dataset(rows, target='COLUMN')": "from_list from_dict from_dicts from_pandas from_records",
+            "ps.Dataset.read(path, target='COLUMN')": "read_csv from_csv load load_csv read_json from_json from_file",
+            "data.frame()": "to_pandas to_df df",
+            "[row.target for row in data.rows]": "targets",
+        }
+    )
+
+    @told("ps.Dataset(rows, target='COLUMN')", label="write target=", labels="write target=")
     def __init__(
         self,
         frame: AnyTable,
@@ -76,6 +91,7 @@ class Dataset:
         self._fill(read_table(frame, name), target=target, columns=columns or {}, name=name, split=split)
 
     @classmethod
+    @told("ps.Dataset.read(path, target='COLUMN')", label="write target=", delimiter="write sep=")
     def read(
         cls,
         path: str | Path,
@@ -113,12 +129,37 @@ class Dataset:
             MissingExtra: a parquet file, and pyarrow is not installed; or an address of the hub, and the package that
                 reads it is not.
         """
+        if not isinstance(path, (str, Path)):
+            raise InputError(
+                f"Dataset.read takes the path of a file, not {named(path)}; write ps.Dataset(rows, target=...)"
+            )
         table = read_hub(str(path)) if is_hub(path) else read_file(Path(path), sep=sep, encoding=encoding)
         if nrows is not None:
             table = table.first(nrows)
         dataset = cls.__new__(cls)
         dataset._fill(table, target=target, columns=columns or {}, name=Path(path).stem, split=split)
         return dataset
+
+    @classmethod
+    def of(cls, given: AnyData, target: str | None = None) -> Dataset:
+        """The data set: a `Dataset`; or a table or the path of a file, with the name of the target.
+
+        Raises:
+            InputError: it is none of these, or the target is missing, or another one than that of the `Dataset`.
+        """
+        if isinstance(given, Dataset):
+            if target is not None and target != given.target:
+                raise InputError(
+                    f"target={target!r} is not the target of the Dataset, which is {given.target!r}; leave target= "
+                    "out, or make another Dataset"
+                )
+            return given
+        if target is None:
+            what = "a file" if isinstance(given, (str, Path)) else "a table"
+            raise InputError(
+                f"data= is {what}, so that the column with the correct answers has to be named; give target='COLUMN'"
+            )
+        return cls.read(given, target=target) if isinstance(given, (str, Path)) else cls(given, target=target)
 
     def _fill(self, table: Table, *, target: str, columns: Mapping[str, str], name: str, split: str | None) -> None:
         labelled = labelled_rows(table, target=target, columns=columns, split=split)
@@ -159,8 +200,8 @@ class Dataset:
         Raises:
             InputError: ``n`` is below 1.
         """
-        if n < 1:
-            raise InputError(f"the number of rows must be at least 1, not {n}; give 1 or more")
+        if not isinstance(n, int) or n < 1:
+            raise InputError(f"the number of rows must be at least 1, not {n!r}; give 1 or more")
         first = copy.copy(self)
         first.rows = self.rows[:n]
         first._sides = self._sides[:n]

@@ -104,7 +104,8 @@ def _records(lines: list[str], delimiter: str, file: str, skipped: int) -> _Reco
     line = 1
     try:
         for record in reader:
-            if any(record):
+            # An empty cell in quotes is written on purpose, unlike a blank line or ",,".
+            if any(record) or any('"' in written for written in lines[line - 1 : reader.line_num]):
                 records.append((skipped + line, record))
             line = reader.line_num + 1
     except csv.Error as error:

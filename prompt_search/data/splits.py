@@ -61,6 +61,11 @@ def random_split(rows: Sequence[Row], test: int | float, seed: int, origin: Orig
     # Repetitions may not have fitted into the quota of their class: rows of other classes then fill the place.
     rest = [members for stratum in strata.values() for members in stratum if members[0] not in chosen]
     chosen |= _fitting(rest, size - len(chosen))
+    if len(groups) == 1:
+        raise origin.error(
+            f"all {len(rows)} rows have the same fields, so that no prompt tells them apart; check which columns they "
+            "come from"
+        )
     if not chosen:
         raise origin.error(
             f"no set of at most {size} of the {len(rows)} rows can be the test rows, because rows that repeat each "

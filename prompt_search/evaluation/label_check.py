@@ -1,8 +1,10 @@
-"""Labels that no row has as its target, and targets that are no label: refused before the first request."""
+"""What does not fit the targets, refused before any request: labels that none is, and a prompt that shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+from jinja2 import nodes
 
 from prompt_search.answers.base import Answer, quoted
 from prompt_search.answers.label import Label
@@ -11,6 +13,7 @@ from prompt_search.data.rows import Row
 from prompt_search.errors import InputError
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.row import ReferenceMetric
+from prompt_search.prompts.static_checks import row_fields_used
 
 SHOWN = 5
 """Number of labels, and of targets, that the error names."""
@@ -40,6 +43,22 @@ def check_labels(answers: Iterable[Answer], metric: Metric, data: Dataset) -> No
             raise InputError(
                 f"the targets {_named(missed)} are no label of the answer form, so that their rows can never be right, "
                 f"and {labels}; write labels as the targets are, or correct the targets"
+            )
+
+
+def check_target_hidden(source: nodes.Template, data: Dataset) -> None:
+    """Refuse a prompt that shows a column which is the target in every row: the model would read the answer.
+
+    Raises:
+        InputError: with the column.
+    """
+    targets = [str(row.target).strip().casefold() for row in data.rows]
+    for name in dict.fromkeys(name for _, name, _ in row_fields_used(source)):
+        same = name in data.fields and [str(row[name]).strip().casefold() for row in data.rows] == targets
+        if same and len({*targets}) > 1:
+            raise InputError(
+                f"the prompt shows the column {name!r}, which is the target {data.target!r} in every row, so that the "
+                "model reads the answer; leave the column out"
             )
 
 

@@ -43,6 +43,11 @@ REFUSALS_S: Final = 60.0
 """Number of attempts in a row that a server may refuse for its limits, and seconds that this may take, before the run
 ends: a limit for a minute lets something through within a minute."""
 
+MOST_FIRST_FAILURES: Final = 8
+FIRST_FAILURES_S: Final = 8.0
+"""Number of attempts in a row, and seconds, after which a run ends whose server has given no answer yet, but refusals
+for its limits that do not say when to ask again, or replies that hold no answer: more than one request has them."""
+
 UNREACHED_ATTEMPTS: Final = 3
 """Number of attempts to reach a server that has never answered: a wrong address should not take half a minute."""
 
@@ -130,25 +135,42 @@ class _Attempts:
 
 
 class _Refusals:
-    """The attempts in a row that a server has refused for its limits."""
+    """The attempts in a row that a server has refused for its limits, and before its first answer those to which it
+    gave no answer."""
 
     def __init__(self) -> None:
         self._count = 0
         self._since = 0.0
+        self._answered = False
 
     def end(self) -> None:
         """Something was answered."""
         self._count = 0
+        self._answered = True
 
     def add(self, error: AttemptError, now: float) -> None:
-        """One more attempt was refused.
+        """One more attempt failed.
 
         Raises:
             RequestRefused: so many were refused, for so long, that waiting does not help.
         """
+        nothing = error.kind in ("malformed", "empty") and not self._answered
+        if not (error.no_capacity or nothing):
+            return
         if not self._count:
             self._since = now
         self._count += 1
+        limited = " answered 429 " in str(error) and error.retry_after_s is None
+        in_vain = nothing or (limited and not self._answered)
+        if in_vain and self._count >= MOST_FIRST_FAILURES and now - self._since >= FIRST_FAILURES_S:
+            cure = (
+                "the server seems not to be OpenAI-compatible: check its address and the model"
+                if nothing
+                else RATE_CURE
+            )
+            raise RequestRefused(
+                f"{error}, as it did to all {self._count} attempts in {now - self._since:.0f} s; {cure}"
+            ) from None
         if self._count >= MOST_REFUSALS and now - self._since >= REFUSALS_S:
             raise RequestRefused(
                 f"{error}, as it did to the last {self._count} attempts in {now - self._since:.0f} s; {RATE_CURE}"
@@ -307,8 +329,7 @@ class Client:
                 attempts.lost += error.lost
                 attempts.failed_with = str(error)
                 turn.failed(no_capacity=error.no_capacity, retry_after_s=error.retry_after_s)
-                if error.no_capacity:
-                    self._refusals.add(error, self._clock())
+                self._refusals.add(error, self._clock())
                 raise
             self._refusals.end()
             turn.answered(response.usage)

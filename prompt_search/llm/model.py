@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from prompt_search._first_tries import named
 from prompt_search.errors import InputError
 from prompt_search.llm.address.base_url import API_VERSION, checked_url, has_version
 from prompt_search.llm.address.hidden_values import HiddenValues
@@ -64,6 +65,8 @@ class Model:
                 "a model takes no api_key, so that no file and no result holds one; set an environment variable to the "
                 "key, and give its name: api_key_env='MY_KEY'"
             )
+        if not isinstance(self.name, str):
+            raise InputError(f"a model's name is a text, not {named(self.name)}; give one such as gpt-4o-mini")
         if not self.name.strip():
             raise InputError("a model needs a name, got an empty one; give one such as gpt-4o-mini, or local")
         if self.gguf is not None and any(getattr(self, name) is not None for name in OF_SERVERS):
@@ -112,6 +115,7 @@ class Model:
         api_key_env: str | None = None,
         api_version: str | None = None,
         headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> Model:
         """A model as the command line names it: ``gpt-4o-mini``, ``local`` or ``local:FILE_OR_REPOSITORY``.
 
@@ -120,8 +124,10 @@ class Model:
         """
         prefix, colon, gguf = text.partition(":")
         if prefix != "local":
-            return cls(text, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=headers)
-        if any(given is not None for given in (base_url, api_key_env, api_version, headers)):
+            return cls(
+                text, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=headers, query=query
+            )
+        if any(given is not None for given in (base_url, api_key_env, api_version, headers, query)):
             raise InputError(f"the model {text} is served in this process; leave out the base URL and the key")
         if colon and not gguf:
             raise InputError("local: names no file; write local, or local:FILE.gguf")

@@ -89,4 +89,4 @@ def check_url(url: str, name: str) -> None:
         valid = False
     if not valid:
         shown = url.rsplit("@", 1)[-1].split("?", 1)[0]
-        raise InputError(f"{name} must be a URL such as http://127.0.0.1:8000/v1, got {shown}")
+        raise InputError(f"{name} must be a URL such as http://127.0.0.1:8000/v1, got {shown or repr(shown)}")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from prompt_search.errors import RequestRefused
-from prompt_search.llm.address.base_url import other_url
+from prompt_search.llm.address.base_url import has_version, other_url
 from prompt_search.llm.dialect.answer_lessons import lesson_of_answer
 from prompt_search.llm.dialect.refusal_lessons import lesson_of_refusal
 from prompt_search.llm.messages import Request, Response, Usage
@@ -37,7 +37,10 @@ _REMEDIES: Final = {
     "key": "check the key in {key}",
     "payment": "check the account's balance",
     "access": "check that the key in {key} may use this model",
-    "model": "check the model's name, and that the base URL is the one that ends before /chat/completions",
+    "model": (
+        "check the model's name (on the command line -m), and that the base URL is the one that ends before "
+        "/chat/completions"
+    ),
     "quota": "check the account's quota and billing",
 }
 """What to do about refusals that end the run, by their meaning."""
@@ -152,6 +155,12 @@ class ResponseParser:
         if means in _REMEDIES:
             remedy = _REMEDIES[means].format(key=key_variable(self._model))
             remedy += self._other_url if means == "model" else ""
+            if (
+                means == "model"
+                and "/deployments/" in self._endpoint
+                and not has_version(self._endpoint, self._model.api_version)
+            ):
+                remedy += "; a deployment at Azure needs a version: give api_version='2024-10-21' (--api-version)"
             raise RequestRefused(f"{message}; {remedy}") from None
         if means == "passing":
             raise AttemptError(

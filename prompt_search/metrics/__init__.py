@@ -10,9 +10,10 @@ mean of the scores is the metric.
 ``metric(low=0, high=1)`` decorates a metric of your own with the range of its scores, which all intervals then keep to.
 """
 
-from prompt_search.metrics.base import Metric, Score, check, metric_name, score
+from prompt_search.metrics.base import Metric, Score, check, check_reachable, metric_name, score
 from prompt_search.metrics.corpus import Corpus, WorstSlice, corpus_bleu, kappa, macro_f1, matthews
 from prompt_search.metrics.json_fields import Fields, fields
+from prompt_search.metrics.named import description, metric_named, recorded_metric, stored_metric
 from prompt_search.metrics.ranges import UNBOUNDED, Range, metric, metric_range
 from prompt_search.metrics.row import (
     MOST_MARGIN,
@@ -50,8 +51,10 @@ __all__ = [
     "WorstSlice",
     "bleu",
     "check",
+    "check_reachable",
     "chrf",
     "corpus_bleu",
+    "description",
     "exact",
     "fields",
     "includes",
@@ -61,20 +64,11 @@ __all__ = [
     "matthews",
     "metric",
     "metric_name",
+    "metric_named",
     "metric_range",
     "numeric",
-    "range_of_built_in",
+    "recorded_metric",
     "score",
+    "stored_metric",
     "token_f1",
 ]
-
-
-def range_of_built_in(stored: str) -> Range:
-    """The range of a metric of this package by the name under which studies store it, else unbounded.
-
-    >>> range_of_built_in("Exact(column=None, casefold=True)"), range_of_built_in("polite") == UNBOUNDED
-    (Range(low=0.0, high=1.0), True)
-    """
-    known = (exact, includes, numeric, token_f1, bleu, chrf, macro_f1, matthews, kappa, corpus_bleu)
-    ranges = {type(each).__name__: metric_range(each) for each in known}
-    return ranges.get(stored.partition("(")[0], UNBOUNDED)

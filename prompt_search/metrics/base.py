@@ -14,7 +14,7 @@ from typing import Any
 from prompt_search.answers import Unparsed
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, PromptSearchError
-from prompt_search.metrics.ranges import Range, metric_range
+from prompt_search.metrics.ranges import SHARE, UNBOUNDED, Range, metric_range
 from prompt_search.metrics.text_answer import comparable
 
 
@@ -119,6 +119,25 @@ def check(metric: Metric, fields: Collection[str]) -> None:
     metric_range(metric)
     if isinstance(metric, BuiltInMetric):
         metric.validate(fields)
+
+
+def check_reachable(metric: Metric | None, score: float, what: str) -> None:
+    """Refuse a score to reach that no prompt can have.
+
+    Args:
+        metric: the metric; None: one of 0 to 1.
+        score: the score to reach.
+        what: how the user gives it, such as ``--min-score``.
+
+    Raises:
+        InputError: it is outside of the metric's range.
+    """
+    allowed, name = (SHARE, "exact") if metric is None else (metric_range(metric), metric_name(metric))
+    if not (math.isfinite(score) and allowed.low <= score <= allowed.high):
+        span = f"{allowed}" if allowed != UNBOUNDED else "any number"
+        raise InputError(
+            f"{what} {score:g} is no score of the metric {name}, whose scores are {span}; give one in this range"
+        )
 
 
 def _inside(value: float, allowed: Range, name: str, number: int | None) -> float:

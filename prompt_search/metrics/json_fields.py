@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -201,21 +200,6 @@ class Fields(BuiltInMetric):
 
 
 fields = Fields()
-
-
-def fields_of(text: str) -> Fields | None:
-    """The metric whose text this is, as a stored study has it; None for another metric.
-
-    >>> fields_of(repr(Fields(["total"], relative=0.1))) == Fields(["total"], relative=0.1), fields_of("exact")
-    (True, None)
-    """
-    try:
-        call = ast.parse(text, mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != Fields.__name__:
-            return None
-        return Fields(**{str(given.arg): ast.literal_eval(given.value) for given in call.keywords})
-    except (SyntaxError, ValueError, TypeError):  # the text of a function, or of another version's metric
-        return None
 
 
 def _share(found: Mapping[str, Compared]) -> float:

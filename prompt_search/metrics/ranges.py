@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Real
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 from prompt_search.errors import InputError
 
@@ -78,13 +78,24 @@ SHARE = Range(0.0, 1.0)
 """The range of most metrics."""
 
 
-def metric(*, low: float | None = None, high: float | None = None) -> Callable[[Function], Function]:
+@overload
+def metric(function: Function, /) -> Function: ...
+
+
+@overload
+def metric(*, low: float | None = None, high: float | None = None) -> Callable[[Function], Function]: ...
+
+
+def metric(
+    function: Function | None = None, /, *, low: float | None = None, high: float | None = None
+) -> Function | Callable[[Function], Function]:
     """A decorator that states the range of a metric's scores.
 
     Intervals of scores then keep to the range, and a score outside of it is an error. A metric of a class states its
     range as the attribute ``score_range = (low, high)``.
 
     Args:
+        function: the metric, where the decorator stands without parentheses and states no range.
         low: the lowest score; None where there is none. Where ``high`` is 0 or less it must be given, because an answer
             that cannot be read then gets the lowest score.
         high: the highest score; None where there is none.
@@ -98,6 +109,8 @@ def metric(*, low: float | None = None, high: float | None = None) -> Callable[[
     >>> short.score_range
     (0.0, 1.0)
     """
+    if function is not None and not callable(function):
+        raise InputError(f"metric takes the range as metric(low=0, high=1), not {function!r}; name the ends")
     stated = tuple(
         _range((-math.inf if low is None else low, math.inf if high is None else high), "metric(low=, high=)")
     )
@@ -106,7 +119,7 @@ def metric(*, low: float | None = None, high: float | None = None) -> Callable[[
         function.score_range = stated  # type: ignore[attr-defined]  # a function takes any attribute
         return function
 
-    return decorated
+    return decorated if function is None else function
 
 
 def metric_range(of: Callable[..., Any]) -> Range:

@@ -118,6 +118,8 @@ def _explain(error: Exception, variables: Mapping[str, Any]) -> str:
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, jinja2.UndefinedError) and error.message == "'labels' is undefined":
+        if FUNCTIONS[0] not in variables:
+            return "a whole prompt has no labels to show; write them out, as in: Labels: good, bad"
         return (
             "the labels come from the data of a study: study.space(), or template.with_context({'labels': [...]}) "
             "without one"

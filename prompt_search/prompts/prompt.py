@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jinja2
 
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
+from prompt_search._first_tries import FirstTries, by_names, named
+from prompt_search._names import PROMPT_SUFFIXES
 from prompt_search.answers.base import Answer, clipped
 from prompt_search.data.rows import listed
 from prompt_search.errors import InputError, TemplateError
@@ -39,7 +41,7 @@ __all__ = ["Candidate", "Prompt"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt(Askable):
+class Prompt(Askable, FirstTries):
     """A prompt: a template without choices, with its request parameters, answer form and model.
 
     Args:
@@ -48,17 +50,27 @@ class Prompt(Askable):
         parameters: the request parameters besides the messages (temperature, max_tokens, …).
         answer: the answer form, or its dictionary (`Answer.to_dict`), as which it is kept; or None.
         model: the model that the prompt was scored on, or None.
+        metric: the metric that it was chosen by, for `evaluate`: a name, or its ``kind`` with parameters; or None.
         name: shown in error messages.
 
     >>> Prompt(source="Translate: {{ row.word }}").messages({"word": "cat"})
     [{'role': 'user', 'content': 'Translate: cat'}]
     """
 
-    source: str
+    _instead: ClassVar[Mapping[str, str]] = by_names(
+        **{
+            "prompt.export('best.json')": "save write to_file to_json",
+            "ps.Prompt.read('best.json')": "load from_file open",
+            "prompt.messages({'FIELD': ...})": "format fill invoke",
+        }
+    )
+
+    source: str = field(kw_only=False)
     choices: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] | None = None
     model: str | None = None
+    metric: Mapping[str, Any] | str | None = None
     name: str = "prompt"
 
     def __post_init__(self) -> None:
@@ -95,13 +107,21 @@ class Prompt(Askable):
                 line=shown[missing[0]],
             )
 
-    def messages(self, row: Any) -> list[dict[str, str]]:
+    def messages(self, row: Any = None, **fields: Any) -> list[dict[str, str]]:
         """The messages for one row, as the openai client takes them.
+
+        Args:
+            row: a dictionary of the row's fields.
+            fields: the fields, in place of a row.
 
         Raises:
             TemplateError: the row lacks a field that the prompt uses.
         """
-        return [message.to_dict() for message in self.render(row)]
+        if row is not None and fields:
+            raise InputError(
+                f"messages takes a row or its fields, got both (a row and {listed(fields)}); give one of them"
+            )
+        return [message.to_dict() for message in self.render(fields if row is None else row)]
 
     @cached_property
     def _outline(self) -> tuple[Message, ...]:
@@ -127,6 +147,7 @@ class Prompt(Askable):
             "parameters": dict(self.parameters),
             "answer": _described(self.answer),
             "model": self.model,
+            **({} if self.metric is None else {"metric": self.metric}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,15 +171,15 @@ class Prompt(Askable):
 
     @classmethod
     def of(cls, given: object, name: str = "prompt") -> Prompt:
-        """The prompt that people give: a `Prompt`, a text as for `from_text`, a path as for `read`, or chat messages
-        (``[{"role": …, "content": …}, …]``) with ``{{ row.field }}`` in their content.
+        """The prompt that people give: a `Prompt`, a text as for `from_text`, a path or the name of a ``.j2`` or
+        ``.json`` file as for `read`, or chat messages (``[{"role": …, "content": …}]``) with ``{{ row.field }}``.
 
         Raises:
             InputError: it is something else, or not a prompt.
         """
         if isinstance(given, Prompt):
             return given
-        if isinstance(given, Path):
+        if isinstance(given, Path) or (isinstance(given, str) and prompt_files.is_read(given)):
             return cls.read(given)
         if isinstance(given, Mapping):
             return cls.from_dict(given, name)
@@ -167,8 +188,8 @@ class Prompt(Askable):
         if isinstance(given, str):
             return cls.from_text(given, name)
         raise InputError(
-            f"a prompt is text with {{{{ row.FIELD }}}}, a list of messages or a Prompt, got {repr(given)[:80]}; give "
-            "one of them"
+            f"a prompt is text with {{{{ row.FIELD }}}}, a list of messages or a Prompt, not {named(given)}; give one "
+            "of them, such as result.best"
         )
 
     @classmethod
@@ -205,6 +226,7 @@ class Prompt(Askable):
             parameters=settings.get("parameters") or {},
             answer=settings.get("answer"),
             model=settings.get("model"),
+            metric=settings.get("metric"),
             name=name,
         )
 
@@ -237,14 +259,20 @@ class Prompt(Askable):
                     f"{path}: the prompt contains a lone surrogate (half of a character); remove it"
                 ) from None
 
-        texts: dict[str, Callable[[], str]] = {
-            ".j2": self._as_j2,
-            ".json": self._as_json,
-            ".txt": self._as_txt,
-            ".py": self._as_python,
-        }
-        texts |= dict.fromkeys((".yaml", ".yml"), partial(self._as_promptfoo, data))
-        return write_by_suffix(path, {suffix: partial(encoded, text) for suffix, text in texts.items()}, "prompt")
+        promptfoo = partial(self._as_promptfoo, data)
+        texts: list[Callable[[], str]] = [
+            self._as_j2,
+            self._as_json,
+            self._as_python,
+            self._as_txt,
+            promptfoo,
+            promptfoo,
+        ]
+        return write_by_suffix(
+            path,
+            {suffix: partial(encoded, text) for suffix, text in zip(PROMPT_SUFFIXES, texts, strict=True)},
+            "prompt",
+        )
 
     def _as_j2(self) -> str:
         return prompt_files.j2_text(self.source, self._settings)

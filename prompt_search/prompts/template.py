@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prompt_search import _html
+from prompt_search._first_tries import named
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.choice_functions import AnyRow, ChoiceFunctions, Trace, check_same
@@ -59,6 +60,10 @@ class Template:
     """
 
     def __init__(self, source: str, *, name: str = "template", context: Mapping[str, Any] | None = None) -> None:
+        if not isinstance(source, str):
+            raise InputError(
+                f"a template is a text, not {named(source)}; give one with {{{{ row.FIELD }}}} and choices"
+            )
         if source.strip() in _shipped() or re.fullmatch(r"[^\n{}]+\.(j2|jinja2?)", source.strip()):
             raise TemplateError(
                 f"{source!r} names a file, and Template takes a text; write Template.read({source!r})", template=name

@@ -11,6 +11,7 @@ from prompt_search import _html
 from prompt_search.report.content import Report
 from prompt_search.report.wording import CHANGES_INTRODUCTION, SECTIONS, exported_prompt, group_count
 from prompt_search.results.export import markdown
+from prompt_search.results.lines.layout import printable
 from prompt_search.results.stored_study import StoredStudy
 from prompt_search.results.view import Column, View, markdown_text, to_markdown
 
@@ -97,6 +98,7 @@ def _clipped(view: View) -> View:
 
 
 def _fenced(content: str, language: str = "text") -> str:
-    """Text as it is, in a fence that it cannot close."""
+    """Text in a fence that it cannot close, with control characters in visible form."""
+    content = printable(content, "\t")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", content)), default=0))
     return f"{fence}{language}\n{content}\n{fence}"

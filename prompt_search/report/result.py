@@ -9,6 +9,8 @@ import pandas as pd
 
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
+from prompt_search._first_tries import FirstTries, by_names, named, told
+from prompt_search.errors import StudyError
 from prompt_search.report.html import html_report
 from prompt_search.report.markdown import markdown_report
 from prompt_search.results.frames import with_columns_of
@@ -21,7 +23,7 @@ from prompt_search.storage.store import open_to_read
 from prompt_search.storage.versions import named_version
 
 
-class Result(StoredStudy):
+class Result(FirstTries, StoredStudy):
     """A stored study, finished or not: winner, verdict, headline, tables and report.
 
     Args:
@@ -33,6 +35,15 @@ class Result(StoredStudy):
         StudyError: there is no such study or version.
         StorageError: its records cannot be read.
     """
+
+    _instead = by_names(
+        **{
+            "result.best": "best_prompt winner prompt_text",
+            "result.test_score(result.best_trial).mean": "score best_score accuracy",
+            "result.best.export('best.json')": "save export to_json",
+            "result.trials_df()": "to_df to_pandas df trials",
+        }
+    )
 
     def __repr__(self) -> str:
         return f"{self._told}\n\n{to_text(ranking_view(self), TEXT_WIDTH)}"
@@ -86,16 +97,27 @@ class Result(StoredStudy):
         return write_by_suffix(path, writers, "report")
 
 
-def open_result(storage: str | Path, name: str) -> Result:
+@told("ps.open_result('study.db')", study="write name=")
+def open_result(storage: str | Path, name: str | None = None) -> Result:
     """Open a stored study, finished or not.
 
     Args:
-        storage: an SQLAlchemy URL, or the path of an SQLite file.
-        name: the study's name, for the last result that it finished; ``name@1`` is its first result.
+        storage: the path of an SQLite file, or an SQLAlchemy URL.
+        name: the study's name, for the last result that it finished, or ``name@1`` for its first result; needed where
+            the storage holds several studies.
 
     Raises:
         StorageError: the storage is not there or cannot be opened.
-        StudyError: there is no study of that name, or no such result of it.
+        StudyError: there is no study of that name or no such result of it, or no name is given and there are several.
     """
+    if not isinstance(storage, (str, Path)):
+        raise StudyError(
+            f"open_result takes the path or URL of a storage, not {named(storage)}; give one such as study.db"
+        )
     store = open_to_read(storage)
-    return Result(store, *named_version(name, store.study_names()))
+    names = store.study_names()
+    if name is None and len(names) != 1:
+        store.close()
+        remedy = f"give one of them: {', '.join(names)}" if names else "run a study first"
+        raise StudyError(f"the storage holds {len(names)} studies; {remedy}")
+    return Result(store, *named_version(name or names[0], names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from prompt_search.data.rows import references
 from prompt_search.metrics.json_fields import Compared, Fields, Outcome
 from prompt_search.metrics.majority import Majority, majority
 from prompt_search.metrics.ranges import UNBOUNDED, Range
+from prompt_search.results import wording
 from prompt_search.results.frames import answer_text, frame_of, mean_of
 from prompt_search.results.statistics import mean_interval
 from prompt_search.storage.records import TrialRecord
@@ -40,6 +41,12 @@ FAILED = "(failed)"
 """The answer of a request that failed by the prompt's fault, in tables of answers."""
 
 NO_ANSWERS = (UNPARSED, FAILED)
+
+LEAST_ANSWERS = 10
+"""Number of answers, or of rows that several prompts answered, below which nothing is said."""
+
+LOOKED_AT = 5
+"""Number of responses that are compared with what was sent."""
 
 NEARLY_ALL = 0.9
 """Share of a prompt's answers from which on one label is nearly the only answer."""
@@ -299,3 +306,41 @@ def one_answer(scored: pd.DataFrame) -> tuple[str, int, int] | None:
     share = count / len(answered)
     of_targets = mean_of([float(label in map(answer_text, references(target))) for target in answered["target"]])
     return (label, count, len(answered)) if share >= NEARLY_ALL and share - of_targets >= MORE_THAN_TARGETS else None
+
+
+def answers_remark(
+    scored: pd.DataFrame, sent: Callable[[Collection[str]], dict[str, list[tuple[str, str]]]]
+) -> str | None:
+    """What people must know about the answers of a study before they read a score, without its full stop; None where
+    the answers tell rows and prompts apart.
+
+    Args:
+        scored: the rows of all trials, see `tables.scored_frame`.
+        sent: gives the messages of requests by their keys.
+    """
+    answered = scored[scored["error"].isna()]
+    if len(answered) < LEAST_ANSWERS:
+        return None
+    if answered["unparsed"].all():
+        first = answered.head(LOOKED_AT)
+        messages = sent(first["key"].tolist())
+        said = [str(response).strip() for response in first["response"]]
+        echoes = [
+            bool(text) and any(text == content.strip() for _, content in messages.get(key, ()))
+            for text, key in zip(said, first["key"], strict=True)
+        ]
+        return wording.nothing_read(len(answered), said[0], echoed=all(echoes))
+    answers = pd.Series(
+        [
+            None if unread else answer_text(each)
+            for each, unread in zip(answered["answer"], answered["unparsed"], strict=True)
+        ],
+        index=answered.index,
+    )
+    if answers.nunique() == 1 and answered["target"].map(answer_text).nunique() > 1:
+        return wording.one_answer_to_all(len(answers), answers.iloc[0])
+    by_row = answers.groupby(answered["row"])
+    shared = answered.groupby("row")["trial"].nunique() > 1
+    if shared.sum() >= LEAST_ANSWERS and (by_row.nunique()[shared] == 1).all():
+        return wording.same_answers(int(answered["trial"].nunique()), int(shared.sum()))
+    return None

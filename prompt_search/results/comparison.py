@@ -176,18 +176,26 @@ def scores_view(comparison: Comparison) -> View:
 def changed_view(comparison: Comparison, most: int = SHOWN_ROWS, width: int = 60) -> View:
     """The rows won and lost by the second prompt, the largest changes first; see `Comparison.changed`."""
     first, second = comparison.names
-    return View(
+    frame = comparison.changed(most, width)
+    known = next((each.texts for each in (comparison.first, comparison.second) if each.texts is not None), None)
+    texts = {} if known is None else known(frame["row"].tolist())
+    view = View(
         title=titles.changed_rows_title(comparison.verdict),
         columns=(
             Column("row", "number"),
             Column("outcome"),
             Column("change", "number", "+.3f"),
+            Column(titles.ROW_TEXT, lines=4),
             Column("target"),
             Column(first),
             Column(second),
         ),
-        rows=tuple(comparison.changed(most, width).itertuples(index=False, name=None)),
+        rows=tuple(
+            (row, outcome, change, _html.clipped(texts.get(row, ""), width), *others)
+            for row, outcome, change, *others in frame.itertuples(index=False, name=None)
+        ),
     )
+    return view if texts else view.without(titles.ROW_TEXT)
 
 
 def compare(first: StoredStudy | Evaluation, second: StoredStudy | Evaluation) -> Comparison:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pandas as pd
@@ -48,6 +48,7 @@ class Evaluation:
         name: its name in a comparison.
         metric: the name of the metric, where known: scores by different metrics are not compared.
         score_range: the range of the metric, which intervals keep to: (lowest, highest).
+        texts: a function that gives what the prompt shows of rows, by row; None where that is not known.
     """
 
     prompt: Prompt
@@ -60,6 +61,7 @@ class Evaluation:
     name: str = "evaluation"
     metric: str | None = None
     score_range: Range = UNBOUNDED
+    texts: Callable[[Collection[int]], Mapping[int, str]] | None = None
 
     @classmethod
     def of(
@@ -89,7 +91,7 @@ class Evaluation:
         """The evaluation of the same prompt on some rows and splits alone."""
         kept = self.scored["row"].isin(rows) & self.scored["split"].isin(splits)
         scored = self.scored[kept].reset_index(drop=True)
-        return self.of(self.prompt, scored, self.name, self.metric, self.score_range)
+        return replace(self.of(self.prompt, scored, self.name, self.metric, self.score_range), texts=self.texts)
 
     @property
     def score(self) -> float:
@@ -141,10 +143,12 @@ class Evaluation:
 def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:
     """The rows with less than full score, failed requests first, then the worst."""
     failing = below_full_score(evaluation.samples_df())
-    return View(
+    texts = {} if evaluation.texts is None else evaluation.texts(failing.head(limit)["row"].tolist())
+    view = View(
         title=titles.failing_title(len(failing), limit),
         columns=(
             Column("row", "number"),
+            Column(titles.ROW_TEXT, lines=4),
             Column("target"),
             Column("answer"),
             Column("score", "number", ".3f"),
@@ -153,6 +157,7 @@ def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:
         rows=tuple(
             (
                 record["row"],
+                _html.clipped(texts.get(record["row"], ""), SHOWN_CHARACTERS),
                 _html.clipped(answer_text(record["target"]), SHOWN_CHARACTERS),
                 "(none)"
                 if record["answer"] is None
@@ -163,6 +168,7 @@ def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:
             for record in failing.head(limit).to_dict("records")
         ),
     )
+    return view if texts else view.without(titles.ROW_TEXT)
 
 
 def stored_calls(store: Store, study: str) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from prompt_search._files import write_by_suffix
+from prompt_search._names import TABLE_SUFFIXES
 from prompt_search.errors import MissingExtra
 from prompt_search.results.frames import answer_text, series
 from prompt_search.results.view import markdown_text
@@ -28,14 +30,9 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
         MissingExtra: parquet without pyarrow.
     """
     whole = with_index(frame)
-    writers: dict[str, Callable[[], bytes]] = {
-        ".csv": lambda: _csv(whole),
-        ".json": lambda: _json(whole),
-        ".jsonl": lambda: _jsonl(whole),
-        ".md": lambda: markdown(whole).encode("utf-8", "backslashreplace"),
-        ".parquet": lambda: _parquet(whole),
-    }
-    return write_by_suffix(path, writers, "table")
+    writers: list[Callable[[pd.DataFrame], bytes]] = [_csv, _json, _jsonl, _markdown, _parquet]
+    by_suffix = {suffix: partial(writer, whole) for suffix, writer in zip(TABLE_SUFFIXES, writers, strict=True)}
+    return write_by_suffix(path, by_suffix, "table")
 
 
 def with_index(frame: pd.DataFrame) -> pd.DataFrame:
@@ -62,6 +59,10 @@ def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
     rule = ["---:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame.columns]
     body = [[cell(value) for value in values] for values in frame.itertuples(index=False, name=None)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *body]) + "\n"
+
+
+def _markdown(frame: pd.DataFrame) -> bytes:
+    return markdown(frame).encode("utf-8", "backslashreplace")
 
 
 def _csv(frame: pd.DataFrame) -> bytes:

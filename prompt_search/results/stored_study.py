@@ -14,7 +14,7 @@ from prompt_search.errors import StudyError
 from prompt_search.llm.failures import kind_of
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
-from prompt_search.results.breakdowns import majority_of, one_answer, rows_of_all
+from prompt_search.results.breakdowns import answers_remark, majority_of, one_answer, rows_of_all
 from prompt_search.results.statistics import (
     MIN_CUT_PROMPTS,
     NON_INFERIORITY_MARGIN,
@@ -260,8 +260,15 @@ class StoredStudy(StudyTables):
         server that takes other requests than were to be sent."""
         if self._summary is None:
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
-        sentences = ". ".join([self._test_sentences(), *self._remarks()])
+        sentences = ". ".join([*self._first_remarks(), self._test_sentences(), *self._remarks()])
         return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), self.spent, *self._summary.dialect])
+
+    def _first_remarks(self) -> list[str]:
+        """What people must know before they read a score: nothing was searched, or the answers tell nothing."""
+        if self._summary is not None and self._summary.candidates[0] == 1:
+            return [wording.NOTHING_TO_SEARCH]
+        remark = answers_remark(self._scored, self.sent)
+        return [] if remark is None else [remark]
 
     def _remarks(self) -> list[str]:
         """What people must know about the answers that the test scores come from."""

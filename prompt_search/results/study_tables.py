@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,12 +15,13 @@ from prompt_search._json import ELSEWHERE, checked, reading
 from prompt_search.answers.target_kinds import json_object
 from prompt_search.data.rows import references
 from prompt_search.errors import InputError, StorageError, StudyError
-from prompt_search.metrics.json_fields import Fields, fields_of
+from prompt_search.metrics.json_fields import Fields
 from prompt_search.metrics.ranges import Range
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import breakdowns, tables, wording
 from prompt_search.results.evaluation import Evaluation, stored_calls, stored_rows
 from prompt_search.results.frames import answer_text, with_columns_of
+from prompt_search.results.lines.row_text import shown_texts
 from prompt_search.storage.database import shown_url
 from prompt_search.storage.records import StudyRecord, TrialRecord
 from prompt_search.storage.store import Store
@@ -141,7 +143,8 @@ class StudyTables:
         if "metric_range" in self.identity:
             with reading(f"the range of the metric of study {self.name!r}"):
                 return Range.from_json(self.identity["metric_range"])
-        return metrics.range_of_built_in(str(self.identity.get("metric", "")))  # stored before ranges were
+        known = metrics.stored_metric(str(self.identity.get("metric", "")))  # stored before ranges were
+        return metrics.UNBOUNDED if known is None else metrics.metric_range(known)
 
     @property
     def best_trial(self) -> int:
@@ -152,13 +155,14 @@ class StudyTables:
         return int(scored["trial"].iloc[0]) if len(scored) else 0
 
     def prompt(self, trial: int) -> Prompt:
-        """The prompt of a trial, as it was sent.
+        """The prompt of a trial, as it was sent, with the metric that it was scored by.
 
         Raises:
             StudyError: there is no such trial.
         """
         with reading(f"the prompt of trial {trial} of study {self.name!r}"):
-            return checked(Prompt, self._trial(trial).prompt)
+            sent = checked(Prompt, self._trial(trial).prompt)
+        return replace(sent, metric=metrics.description(str(self.identity["metric"])))
 
     def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """The messages that were sent, by request key: (role, content) each. Requests that failed are not stored."""
@@ -179,7 +183,13 @@ class StudyTables:
         number = self.best_trial if trial is None else trial
         name = self.name if trial is None else f"{self.name}:{trial}"
         scored = self._rows_of(number).reset_index(drop=True)
-        return Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric, score_range=self.score_range)
+        made = Evaluation.of(self.prompt(number), scored, name=name, metric=self.metric, score_range=self.score_range)
+        return replace(made, texts=partial(self.row_texts, number))
+
+    def row_texts(self, trial: int, rows: Collection[int]) -> dict[int, str]:
+        """What a trial's prompt shows of rows, as far as it was sent them: the values of their fields."""
+        keys = dict(self._rows_of(trial)[["row", "key"]].itertuples(index=False, name=None))
+        return shown_texts(self.prompt(trial).source, {row: keys[row] for row in rows if row in keys}, self.sent)
 
     @with_columns_of(tables.trials_frame)
     def trials_df(self) -> pd.DataFrame:
@@ -286,7 +296,8 @@ class StudyTables:
         targets = [each for target in self._scored["target"] for each in references(target)]
         if not targets or any(json_object(target) is None for target in targets):
             return None
-        return fields_of(str(self.identity["metric"])) or Fields()
+        metric = metrics.stored_metric(str(self.identity["metric"]))
+        return metric if isinstance(metric, Fields) else Fields()
 
     @with_columns_of(breakdowns.slices_frame)
     def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:

@@ -188,8 +188,8 @@ def trials_frame(
     finished; ``rows`` number of evaluated rows, failed requests and test rows included; ``search_rows`` number of
     search rows that ``score`` is the mean of; ``prompt_tokens`` and ``latency_s`` means per request; ``cost_usd`` US
     dollars for all its requests, of which refused ones cost nothing, NaN when a price is unknown; ``unparsed``,
-    ``errors`` and ``ambiguous`` counts; ``reason`` why it ended; then one column per choice (text of the option,
-    None when the choice is inactive) and ``prompt``, the whole text with fields in braces.
+    ``errors`` and ``ambiguous`` counts over the search rows, as ``score``; ``reason`` why it ended; then one column per
+    choice (text of the option, None when the choice is inactive) and ``prompt``, the whole text with fields in braces.
 
     Args:
         trials: the trials.
@@ -223,9 +223,9 @@ def trials_frame(
             "prompt_tokens": _group_mean(place, prompt_tokens, count),
             "cost_usd": np.bincount(place, weights=costs.to_numpy(), minlength=count),
             "latency_s": _group_mean(place, scored["latency_s"].to_numpy(), count),
-            "unparsed": _group_count(place, scored["unparsed"].to_numpy(), count),
-            "errors": _group_count(place, scored["error"].notna().to_numpy(), count),
-            "ambiguous": _group_count(place, scored["ambiguous"].to_numpy(), count),
+            "unparsed": _group_count(place, searched & scored["unparsed"].to_numpy(), count),
+            "errors": _group_count(place, searched & scored["error"].notna().to_numpy(), count),
+            "ambiguous": _group_count(place, searched & scored["ambiguous"].to_numpy(), count),
             "reason": series([trial.reason for trial in trials]),
             **{name: series([trial.choices.get(name) for trial in trials]) for name in names},
             "prompt": series([trial.text for trial in trials]),

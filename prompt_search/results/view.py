@@ -132,9 +132,9 @@ def html_cell(column: Column, cell: Cell, ends: dict[str, float]) -> Any:
         return _html.fill("{}<small> {}</small>", shown, cell_text(column, cell))
     if isinstance(cell, Pieces):
         return _html.join(
-            (_html.fill("<mark>{}</mark>" if marked else "{}", text) for text, marked in cell.parts), ", "
+            (_html.fill("<mark>{}</mark>" if marked else "{}", printable(text)) for text, marked in cell.parts), ", "
         )
-    return cell_text(column, cell)
+    return printable(cell_text(column, cell))
 
 
 def html_rows(view: View) -> list[list[Any]]:
@@ -158,7 +158,9 @@ def markdown_text(text: str) -> str:
     >>> print(markdown_text("a|b <i>\n[x] per_row _y_"))
     a\|b &lt;i&gt; \[x\] per_row \_y\_
     """
-    escaped = re.sub(r"([\\`*\[\]|~#]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    # What Unicode calls white space is a space; other control characters are made visible before they are escaped.
+    plain = printable(" ".join(text.split()))
+    escaped = re.sub(r"([\\`*\[\]|~#]|(?<!\w)_|_(?!\w))", r"\\\1", plain)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -201,6 +201,30 @@ def no_verdict(reason: str) -> str:
     return f"There is no verdict, because {reason}"
 
 
+def nothing_read(answers: int, response: str, *, echoed: bool) -> str:
+    """No answer of any prompt could be read; without its full stop."""
+    shown = f"“{_html.clipped(response, 120)}”" if response else "an empty text"
+    cause = "the server sends the prompt back, as a test double does" if echoed else "state the form in the prompt"
+    return f"None of {answers} answers could be read, such as {shown}: {cause}, or use another answer form"
+
+
+def one_answer_to_all(answers: int, answer: str) -> str:
+    """All prompts answered every row alike; without its full stop."""
+    return f"All {answers} answers are “{_html.clipped(answer, 40)}”, whatever prompt and row are: read a whole prompt"
+
+
+def same_answers(prompts: int, rows: int) -> str:
+    """The choices make no difference; without its full stop."""
+    return (
+        f"All prompts ({prompts}) gave the same answers on the {rows} rows that they share, so no choice matters here"
+    )
+
+
+NOTHING_TO_SEARCH = (
+    "There was nothing to search, because the template has no choice: add choice(...) or flag(...), or score one "
+    "prompt with evaluate"
+)
+
 IS_UNFINISHED = "it is unfinished"
 
 

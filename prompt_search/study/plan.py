@@ -15,7 +15,7 @@ from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError, StudyError
-from prompt_search.evaluation.label_check import check_labels
+from prompt_search.evaluation.label_check import check_labels, check_target_hidden
 from prompt_search.evaluation.session import check_priced
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
@@ -23,6 +23,7 @@ from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric
+from prompt_search.prompts.environment import environment
 from prompt_search.prompts.factors import Candidate, Options
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt import Prompt
@@ -81,8 +82,12 @@ class StudySettings:
                 'mirror="live" needs a storage that optuna-dashboard can open, but this study is kept in memory; give '
                 "storage="
             )
-        if not self.name:
-            raise StudyError("a study needs a name, got an empty one")
+        if not isinstance(self.name, str) or not self.name:
+            raise StudyError(f"a study needs a name, got {self.name!r}; give a text")
+        if not isinstance(self.max_concurrency, int):
+            raise StudyError(
+                f"max_concurrency must be a whole number, got {self.max_concurrency!r}; give one such as 16"
+            )
         if self.max_concurrency < 1:
             raise StudyError(f"max_concurrency must be at least 1, got {self.max_concurrency}")
 
@@ -150,6 +155,7 @@ class StudyPlan:
             ),
         )
         check_labels(answers, settings.metric, data)
+        check_target_hidden(environment().parse(template.source), data)
         for each in enqueued:
             plan = plan.with_enqueued(each)
         return plan

@@ -111,7 +111,10 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
                 return found
 
         store.delete_study(name)
-        found = in_own_thread(work, lambda: ledger.stop("interrupted"))
+        try:
+            found = in_own_thread(work, lambda: ledger.stop("interrupted"))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(wording.interrupted_preflight(ledger.spent, allowed_calls(allowed))) from None
         calls, sent = store.calls(name), store.requests(name)
     store.close()  # after the lease, which ends by a connection of it
     answered = [key for key in calls if key in sent]

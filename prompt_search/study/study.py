@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prompt_search import _html
+from prompt_search._first_tries import FirstTries, by_names, told
+from prompt_search._names import MetricName
 from prompt_search.budget import Budget
-from prompt_search.data.dataset import Dataset
+from prompt_search.data.dataset import AnyData, Dataset
 from prompt_search.errors import StudyError
 from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
+from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
@@ -23,6 +26,7 @@ from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
 from prompt_search.study import arguments
 from prompt_search.study.arguments import budget_of
+from prompt_search.study.candidates import options_of
 from prompt_search.study.plan import HELD_OUT_SHARE, MirrorWhen, StudyPlan, StudySettings
 from prompt_search.study.plan_attributes import PlanAttributes
 
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 # The stages are imported by the methods that need them: to read a study file must not take scipy, pandas and optuna.
 
 
-class Study(PlanAttributes):
+class Study(PlanAttributes, FirstTries):
     """A study: a search of one template for its best prompt, and a test of the winner.
 
     Args:
@@ -77,14 +81,17 @@ class Study(PlanAttributes):
         InputError: an argument is wrong; raised before any request.
     """
 
+    _instead = by_names(**{"study.run(600)": "optimize fit search start go execute", "study.optuna_study": "study"})
+
+    @told("ps.Study(template=..., data=..., model=...)", **arguments.OF_OTHERS)
     def __init__(
         self,
         *,
         template: Template | str | Path,
-        data: arguments.AnyData,
+        data: AnyData,
         model: Model | str | Options,
         answer: arguments.AnyAnswer | None = None,
-        metric: Metric | arguments.MetricName | None = None,
+        metric: Metric | MetricName | None = None,
         context: Mapping[str, Any] | None = None,
         request: Mapping[str, Any] | None = None,
         name: str = "study",
@@ -98,7 +105,7 @@ class Study(PlanAttributes):
         executor: AnyExecutor | None = None,
         mirror: MirrorWhen = "end",
     ) -> None:
-        rows = arguments.data_of(data, target)
+        rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
         arguments.check_others(test, seed, context, request)
         settings = StudySettings(
@@ -106,7 +113,7 @@ class Study(PlanAttributes):
             data=rows,
             model=arguments.model_of(model),
             answer=form,
-            metric=arguments.metric_of(metric, form, rows),
+            metric=metric_of(metric, options_of(form), rows),
             context=context,
             request=request,
             name=name,
@@ -148,7 +155,8 @@ class Study(PlanAttributes):
         if not isinstance(choices, Mapping | None):
             said = "write enqueue(prompt=...) for a whole prompt"
             raise StudyError(f"enqueue takes choices by name first, got {choices!r}; {said}")
-        candidate = choices if choices is not None else Prompt.of(prompt)
+        # The study has a metric of its own.
+        candidate = choices if choices is not None else replace(Prompt.of(prompt), metric=None)
         if self.plan.has_enqueued(candidate):
             what = "this prompt" if isinstance(candidate, Prompt) else f"{candidate!r}"
             warnings.warn(f"{what} is enqueued already, and is ignored", stacklevel=2)
@@ -181,6 +189,7 @@ class Study(PlanAttributes):
         study._memory = self._memory
         return study
 
+    @told("study.run(600)", calls="write study.run(600), or ps.Budget(calls=600)", max_calls="write study.run(600)")
     def run(
         self,
         budget: Budget | int | None = None,
@@ -215,6 +224,7 @@ class Study(PlanAttributes):
         """
         from prompt_search.study.run import RunOptions, hand_over, run
 
+        arguments.check_callable(progress=progress, on_finish=on_finish)
         options = RunOptions(progress=progress, fresh=fresh, retry_errors=retry_errors, test=test, n_trials=n_trials)
         self._result, store = run(self.plan, budget_of(budget, "run"), options)
         self._memory = store if store.in_memory else None

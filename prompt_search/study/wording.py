@@ -95,6 +95,12 @@ def seconds_text(seconds: float) -> str:
 # Preflight: what was measured
 
 
+def interrupted_preflight(done: float, allowed: int) -> str:
+    """What an interrupted preflight has done, and what is left of it."""
+    left = max(0.0, allowed - done)
+    return f"{done:,.0f} of at most {allowed:,} calls of the preflight used; left: {left:,.0f} calls, and the advice"
+
+
 def measured_lines(found: Measured) -> Lines:
     """The table of what a preflight measured; what is not known is left out."""
     score = f"{_numbers.number(found.score)} on {_numbers.counted(found.rows, 'row')}"

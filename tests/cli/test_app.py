@@ -83,6 +83,9 @@ Options:
   --header <list[str]>            Header of every request, NAME=VARIABLE: the
                                   environment variable holds the value.
                                   Repeatable.
+  --query <list[str]>             Query parameter of every request,
+                                  NAME=VARIABLE: the environment variable
+                                  holds the value. Repeatable.
   -j, --max-concurrency <int range>
                                   Largest number of requests in flight.
                                   [x>=1]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 
 import prompt_search as ps
+from prompt_search.cli.exported.options import asked_storage
 from tests.cli.helpers import Ran, finished, started, unpadded
 from tests.conftest import FakeServer, failure, prompt_of
 
@@ -92,6 +95,19 @@ def test_budget_leaves_rows_with_their_reason(folder: Path, command: Callable[..
     assert ran.err == "1 row failed: budget: not sent, as Budget(calls=2) is used up\n"
     assert command("predict", "best.json", "new.csv", "--calls", "3").code == 0
     assert server.count == 3
+
+
+def test_table_is_written_where_nothing_was_answered(
+    folder: Path, command: Callable[..., Ran], server: FakeServer
+) -> None:
+    """A server that refuses everything leaves a table with the reason of each row, and the exit code 1."""
+    server.answer = failure(401, "key revoked")
+    ran = command("predict", "best.json", "new.csv", "-o", "answers.csv")
+    assert ran.code == 1
+    assert "3 rows: 0 answered, 0 unparsed, 3 failed" in ran.out
+    assert ran.err.startswith("3 rows failed: not sent: ")
+    assert ran.err.count("key revoked") == 1
+    assert pd.read_csv("answers.csv")["error"].str.contains("key revoked").all()
 
 
 @pytest.mark.system
@@ -179,7 +195,10 @@ def test_evaluation_is_written(folder: Path, command: Callable[..., Ran]) -> Non
     [
         (("new.csv",), "new.csv: no column has only labels of the prompt; give --target with one of id, text"),
         (("rows.csv", "--target", "x"), "rows.csv: there is no target column 'x'; there are: id, text, label"),
-        (("rows.csv", "--metric", "best"), "there is no metric 'best'; give one of exact, includes"),
+        (
+            ("rows.csv", "--metric", "best"),
+            "there is no metric 'best'; give a function (answer, row) or one of: accuracy, ",
+        ),
         (("two.csv",), "two.csv: several columns may be the target; give --target with one of text, a, b"),
         (("one.csv",), "one.csv: the prompt shows every column, so none is the target; give --target with one of text"),
     ],
@@ -193,6 +212,54 @@ def test_wrong_labelled_rows_are_one_line(
     ran = command("evaluate", "best.json", *arguments)
     assert ran.code == 2
     assert ran.err.startswith(f"prompt-search: {told}")
+
+
+OWN = """
+def lenient(answer, row):
+    return True
+"""
+
+
+@pytest.mark.parametrize(
+    ("metric", "arguments", "code", "told"),
+    [
+        ({"kind": "includes"}, (), 0, "score 0.750 (metric includes, "),
+        ("macro_f1", (), 0, "score 0.900 (metric macro_f1, "),
+        ({"kind": "includes"}, ("--metric", "Exact-Match"), 0, "score 0.750 (metric exact, "),
+        ({"kind": "own", "name": "lenient"}, ("--metric", "own.py:lenient"), 0, "score 0.750 (metric lenient, "),
+        (
+            {"kind": "own", "name": "lenient"},
+            (),
+            2,
+            "prompt-search: the prompt was chosen by a metric of your own, lenient, which its file cannot hold; give ",
+        ),
+        ("exact", ("--metric", "own.py:strict"), 2, "prompt-search: own.py: the file defines no function 'strict'; "),
+        ("exact", ("--metric", "none.py:f"), 2, "prompt-search: none.py: there is no such file; give a metric as "),
+        (
+            "exact",
+            ("--min-score", "80"),
+            2,
+            "prompt-search: --min-score 80 is no score of the metric exact, whose scores are 0 to 1; give one in this ",
+        ),
+    ],
+)
+def test_prompt_is_held_against_its_own_metric(
+    folder: Path, command: Callable[..., Ran], metric: Any, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    """The metric is the command line's, else the prompt's; a metric that no file holds is asked for."""
+    Path("own.py").write_text(OWN)
+    replace(PROMPT, metric=metric).export("own.json")
+    ran = command("evaluate", "own.json", "rows.csv", *arguments)
+    assert ran.code == code, ran.err
+    assert (ran.out if code == 0 else ran.err).splitlines()[-1].startswith(told)
+
+
+def test_storage_of_the_study_is_found(stored: Path) -> None:
+    """Answers that the folder's study has paid for are used; with several storages it is the default one."""
+    Path("prompt_search.db").rename("tickets.db")
+    assert asked_storage() == "sqlite:///tickets.db"
+    shutil.copy("tickets.db", "other.db")
+    assert asked_storage() == "sqlite:///prompt_search.db"
 
 
 def test_target_of_another_form_is_the_only_column_left(folder: Path, command: Callable[..., Ran]) -> None:

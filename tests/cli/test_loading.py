@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import prompt_search as ps
-from prompt_search.cli.loading import load_study
+from prompt_search.cli.loading import load_study, model_settings
 from prompt_search.cli.options import DEFAULT_STORAGE, Overrides
 from prompt_search.errors import DataError, PromptSearchError, TemplateError
 from tests.cli.helpers import Ran, edit, finished, started
@@ -134,7 +134,7 @@ def test_fault_of_the_study_file_is_printed_with_its_line(
         ('name="reviews",', 'name="reviews", metric=ps.metrics.Exact(column="gold"),', PromptSearchError, 7),
         ('name="reviews",', 'name="reviews", answer=ps.Label(["one"]),', PromptSearchError, 11),
         ('name="reviews",', 'name="",', PromptSearchError, 7),
-        ('name="reviews",', "nme='reviews',", TypeError, 7),
+        ('name="reviews",', "nme='reviews',", PromptSearchError, 7),
         ('read(HERE / "reviews.csv"', 'read(HERE / "gone.csv"', PromptSearchError, 6),
         ('read(HERE / "template.j2"', 'read(HERE / "gone.j2"', PromptSearchError, 8),
     ],
@@ -222,3 +222,11 @@ def test_settings_of_the_command_line_replace_those_of_the_file(project: Path, m
     assert (other.name, other.seed, other.max_concurrency) == ("second", 7, 3)
     assert (other.models, len(other.data)) == ([ps.Model("another", base_url="http://there.invalid/v1")], 12)
     assert other.storage == "sqlite:///x.db"
+
+
+def test_query_of_the_command_line_names_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parameter of the query is given as headers are, so that no key stands on the command line."""
+    settings = model_settings(Overrides(query=["sig=SIGNATURE"]))
+    assert settings["query"] == {"sig": "${SIGNATURE}"}
+    with pytest.raises(ps.InputError, match=r"--query must be NAME=VARIABLE such as X-Team=TEAM, .*; give one for sig"):
+        model_settings(Overrides(query=["sig=a b"]))

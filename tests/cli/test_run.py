@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from pytest_httpserver import HTTPServer
 
 import prompt_search as ps
+from prompt_search.cli.run import check_outcome
 from tests.cli.helpers import CALLS, Prepared, Ran, edit, finished, on_terminal, started, stored_responses, unpadded
 from tests.conftest import FakeServer, failure
 
@@ -178,7 +180,7 @@ def test_key_headers_and_version_of_the_command_line(
 @pytest.mark.parametrize("given", ["X-Key", "X-Key=", "X-Key: hunter-22", "X-Key=hunter-22", "=TEAM-1"])
 def test_header_that_is_no_variable_is_not_quoted(command: Callable[..., Ran], project: Path, given: str) -> None:
     """--header names a variable, so that no key is on the command line; a key that stands there is not printed."""
-    named = "a header" if given.startswith("=") else "X-Key"
+    named = "each" if given.startswith("=") else "X-Key"
     assert command("run", "study.py", "--calls", "30", "--header", given).error_line(2) == (
         "prompt-search: --header must be NAME=VARIABLE such as X-Team=TEAM, where an environment variable holds the "
         f"value; give one for {named}"
@@ -197,12 +199,20 @@ def test_option_of_a_server_needs_a_single_model(
     )
 
 
-def test_min_score_decides_the_exit_code(command: Callable[..., Ran], prepared: Prepared, stored: Path) -> None:
+def test_min_score_decides_the_exit_code(
+    command: Callable[..., Ran], prepared: Prepared, stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A winner below --min-score ends with 3, at or above it with 0."""
-    below = command(*RUN, "--min-score", "1.1")
-    assert below.error_line(3) == "the winner's test score 1.000 is below --min-score 1.1"
-    assert below.out.splitlines()[-1] == prepared.ran.out.splitlines()[-1]
-    assert command(*RUN, "--min-score", "1").code == 0
+    assert command(*RUN, "--min-score", "1.1").error_line(2) == (
+        "prompt-search: --min-score 1.1 is no score of the metric exact, whose scores are 0 to 1; give one in this "
+        "range"
+    )
+    ran = command(*RUN, "--min-score", "1")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, prepared.ran.out.splitlines()[-1])
+    with pytest.raises(typer.Exit) as ended:
+        check_outcome(open_study().verdict, 0.95, 0.96)
+    assert ended.value.exit_code == 3
+    assert capsys.readouterr().err == "the winner's test score 0.950 is below --min-score 0.96\n"
 
 
 @pytest.mark.parametrize("calls", ["1", "5"])
@@ -237,8 +247,6 @@ def test_folds_test_every_row_in_turn(command: Callable[..., Ran], project: Path
     assert 0 < sent <= 200
     assert command(*line).out == ran.out
     assert server.count == sent
-    below = command(*line, "--min-score", "1.1").error_line(3)
-    assert below == "the winner's test score 1.000 is below --min-score 1.1"
     assert "at least 2 folds, not 1" in command("run", "study.py", "--calls", "200", "--folds", "1").error_line(2)
 
 
@@ -457,3 +465,36 @@ def test_whole_prompts_are_raced(project: Path, server: FakeServer, command: Cal
     assert server.count == 0
     assert command(*RUN, "--prompt", "mine.j2").code == 0
     assert open_study().trials_df()["written"].tolist()[:3] == ["(template)", "mine.j2", "(template)"]
+
+
+def test_rescoring_again_says_what_it_replaces(stored: Path, command: Callable[..., Ran]) -> None:
+    """The second time there is a study of that name."""
+    assert command("rescore", "study.py").err == ""
+    assert command("rescore", "study.py").err == "this replaces the earlier study 'reviews rescored'\n"
+
+
+def test_interrupted_preflight_says_what_is_left(project: Path, server: FakeServer) -> None:
+    """Ctrl-C ends with what is done, what is left and the line that goes on."""
+    server.latency = 0.2
+    process = started("preflight", "study.py", "--calls", "600", "-j", "1", cwd=project)
+    deadline = time.monotonic() + 30
+    while server.count < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(2)
+    ran = finished(process)
+    assert ran.code == 130
+    assert re.fullmatch(
+        r"interrupted: \d+ of at most 30 calls of the preflight used; left: \d+ calls, and the advice; all responses "
+        r"are stored; resume with: prompt-search preflight study.py --calls 600 -j 1\n",
+        ran.err,
+    )
+
+
+def test_prompt_with_labels_is_told_to_write_them(
+    project: Path, command: Callable[..., Ran], server: FakeServer
+) -> None:
+    """A whole prompt has no variables of a study."""
+    Path("mine.j2").write_text("Labels: {{ labels | join(', ') }} {{ row.text }}")
+    assert command("run", "study.py", "--calls", "20", "--prompt", "mine.j2").error_line(2) == (
+        "prompt-search: mine.j2 line 1: a whole prompt has no labels to show; write them out, as in: Labels: good, bad"
+    )

@@ -57,11 +57,11 @@ reviews:0  0.556  0.27 to 0.81     9
 reviews    1.000  0.70 to 1.00     9
 
 rows won and lost by the second: 4 and 0
-row  outcome  change  target    reviews:0  reviews
-  9  won      +1.000  positive  negative   positive
- 26  won      +1.000  negative  positive   negative
- 31  won      +1.000  positive  negative   positive
- 47  won      +1.000  positive  negative   positive
+row  outcome  change  the row's text    target    reviews:0  reviews
+  9  won      +1.000  film 9 was good   positive  negative   positive
+ 26  won      +1.000  film 26 was bad   negative  positive   negative
+ 31  won      +1.000  film 31 was good  positive  negative   positive
+ 47  won      +1.000  film 47 was good  positive  negative   positive
 """
 
 
@@ -143,6 +143,26 @@ def test_damaged_study_is_listed_as_such(command: Callable[..., Ran], prepared: 
     assert command("run", "study.py", "--calls", str(CALLS), "--name", "half", "--fresh").code == 0
     assert [line.partition(":")[0] for line in command("list").out.splitlines()] == ["reviews", "half"]
     assert "damaged" not in command("list").out
+
+
+def test_export_names_the_metric_of_its_study(command: Callable[..., Ran], stored: Path) -> None:
+    """The prompt file says by which metric it was chosen, and help lists every kind of file."""
+    assert command("export", "-o", "best.json").code == 0
+    assert ps.Prompt.read("best.json").metric == {"kind": "exact"}
+    assert "File to write: .j2, .json, .py, .txt, .yaml, .yml." in " ".join(command("export", "--help").out.split())
+
+
+def test_promptfoo_gets_its_tests_from_data(command: Callable[..., Ran], stored: Path) -> None:
+    """Labelled rows become tests, with the target that is found or named; without them the lack is said."""
+    assert command("export", "-o", "p.yaml").out == (
+        "wrote p.yaml\nthe file has no tests; give labelled rows with --data FILE for that\n"
+    )
+    ran = command("export", "-o", "p.yaml", "--data", "reviews.csv")
+    assert (ran.out, ran.err) == ("wrote p.yaml\n", "target column: label\n")
+    assert Path("p.yaml").read_text().count("- vars:") == 48
+    assert command("export", "--data", "reviews.csv", "--target", "label").error_line(2) == (
+        "prompt-search: best.j2: only a .yaml file has tests of data=; leave it out, or export promptfooconfig.yaml"
+    )
 
 
 def test_printed_export_command_finds_the_study_again(command: Callable[..., Ran], stored: Path) -> None:

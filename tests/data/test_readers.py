@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from prompt_search.data.dataset import Dataset
 from prompt_search.data.rows import Row
+from prompt_search.data.unlabelled import rows_of
 from prompt_search.errors import DataError, InputError, MissingExtra
 from tests.data.conftest import Write
 from tests.profiles import examples
@@ -257,3 +258,11 @@ def test_settings_of_a_file_that_make_no_sense_are_refused(
     (tmp_path / name).write_text("text,label\ncafé,a\n", encoding="utf-8")
     with pytest.raises(InputError, match=re.escape(message)):
         Dataset.read(tmp_path / name, target="label", **settings)
+
+
+def test_empty_cell_in_quotes_is_a_row(tmp_path: Path) -> None:
+    """An empty text that was written on purpose is kept; a blank line and a row of commas alone are not."""
+    (tmp_path / "one.csv").write_text('text\na\n""\n\nb\n')
+    assert [row["text"] for row in rows_of(tmp_path / "one.csv").rows] == ["a", "", "b"]
+    (tmp_path / "two.csv").write_text('text,note\na,1\n,\n"",""\n')
+    assert [row["text"] for row in rows_of(tmp_path / "two.csv").rows] == ["a", ""]

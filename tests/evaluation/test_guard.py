@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,13 @@ def test_outcome_holds_whatever_the_lost_rows_were(scores: list[float], kept: in
     """An outcome that is known with some rows is the outcome with all of them."""
     part = guard(scores[:kept], len(scores), limit).outcome
     assert part in ("unknown", guard(scores, len(scores), limit).outcome)
+
+
+def test_guard_takes_the_metric_of_the_prompt(fake: InProcessExecutor, tmp_path: Path) -> None:
+    """An exported prompt is held against the metric that its study had, and a percentage is refused."""
+    fake.answer = "probably good"
+    held = replace(PROMPT, answer=ps.Text().to_dict(), metric={"kind": "includes"}).export(tmp_path / "best.json")
+    found = assert_score(held, DATA, at_least=0.4, model=fake.model(), executor=fake)
+    assert (found.metric, found.score) == ("includes", 0.4)
+    with pytest.raises(ps.InputError, match="at_least 40 is no score of the metric includes, whose scores are 0 to 1"):
+        assert_score(held, DATA, at_least=40, model=fake.model(), executor=fake)

@@ -173,7 +173,8 @@ def test_unknown_path_has_a_cure(httpserver: HTTPServer, path: str, found: str) 
     with pytest.raises(RequestRefused) as caught:
         complete(Model("tiny", base_url=url))
     assert str(caught.value) == (
-        f"{url} answered 404 for tiny: Not Found; check the model's name, and that the base URL is the one that ends "
+        f"{url} answered 404 for tiny: Not Found; check the model's name (on the command line -m), and that the "
+        "base URL is the one that ends "
         f"before /chat/completions{found.format(url=url)}"
     )
 
@@ -386,3 +387,15 @@ def test_two_versions_of_azure_are_refused() -> None:
         InputError, match=r"^api_version is 2025-01-01 and that of base_url 2024-10-21; give one of them$"
     ):
         Model("m", base_url=url, api_version="2025-01-01")
+
+
+def test_deployment_without_a_version_is_told(httpserver: HTTPServer) -> None:
+    """A gateway with Azure's paths answers 404 where the version is missing; the line names the setting."""
+    httpserver.expect_request("/openai/deployments/tiny/chat/completions").respond_with_json(
+        {"detail": "Not Found"}, 404
+    )
+    with pytest.raises(RequestRefused) as caught:
+        complete(Model("tiny", base_url=httpserver.url_for("/openai/deployments/tiny")))
+    assert str(caught.value).endswith(
+        "; a deployment at Azure needs a version: give api_version='2024-10-21' (--api-version)"
+    )

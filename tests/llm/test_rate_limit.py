@@ -310,6 +310,7 @@ def test_refusals_for_ever_end() -> None:
     """Thirty refusals in a row over a minute end the run in the server's words; an answer starts the count again."""
     refusals = _Refusals()
     error = AttemptError("server", "http://x/v1 answered 429 for m: slow down", no_capacity=True)
+    refusals.end()
     for second in range(29):
         refusals.add(error, float(second))
     refusals.end()
@@ -321,3 +322,38 @@ def test_refusals_for_ever_end() -> None:
         "http://x/v1 answered 429 for m: slow down, as it did to the last 61 attempts in 60 s; the server "
         "limits how often it is asked: set requests_per_minute of ps.Model below its limit, or wait"
     )
+
+
+RATE = "the server limits how often it is asked: set requests_per_minute of ps.Model below its limit, or wait"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            AttemptError("server", "x answered 429 for m: slow down", no_capacity=True),
+            f"x answered 429 for m: slow down, as it did to all 9 attempts in 8 s; {RATE}",
+        ),
+        (
+            AttemptError("empty", "the response has no choices: {}"),
+            (
+                "the response has no choices: {}, as it did to all 9 attempts in 8 s; the server seems not to be "
+                "OpenAI-compatible: check its address and the model"
+            ),
+        ),
+        (AttemptError("server", "x answered 503 for m: loading", no_capacity=True), None),
+        (AttemptError("server", "x answered 429 for m: wait", no_capacity=True, retry_after_s=1.0), None),
+        (AttemptError("server", "x answered 500 for m: oops"), None),
+    ],
+)
+def test_server_that_never_answered_is_given_up_sooner(error: AttemptError, told: str | None) -> None:
+    """A few attempts in some seconds are enough where nothing was answered yet, unless the server says when to ask."""
+    refusals = _Refusals()
+    for second in range(8):
+        refusals.add(error, float(second))
+    if told is None:
+        refusals.add(error, 8.0)
+        return
+    with pytest.raises(RequestRefused) as caught:
+        refusals.add(error, 8.0)
+    assert str(caught.value) == told

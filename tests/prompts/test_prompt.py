@@ -239,7 +239,7 @@ def test_notebook_form_is_escaped(option: str) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ""])
 def test_unknown_suffix_is_refused(tmp_path: Path, suffix: str) -> None:
     """Only some formats are written and only two are read."""
-    with pytest.raises(InputError, match=r"a prompt is written as \.j2, \.json, \.txt, \.py, \.yaml, \.yml, got"):
+    with pytest.raises(InputError, match=r"a prompt is written as \.j2, \.json, \.py, \.txt, \.yaml, \.yml, got"):
         Prompt(source="x").export(tmp_path / f"best{suffix}")
     with pytest.raises(InputError, match=r"a prompt is read from \.j2 or \.json, got"):
         Prompt.read(tmp_path / f"best{suffix}")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import prompt_search as ps
-from prompt_search.metrics.json_fields import fields_of
+from prompt_search.metrics import stored_metric
 from prompt_search.testing import Body, InProcessExecutor, prompt_of
 
 ROWS = [{"text": f"number {i}", "found": {"number": i, "even": i % 2 == 0, "note": None}} for i in range(40)]
@@ -67,5 +67,5 @@ def test_score_is_the_mean_share(result: ps.Result) -> None:
 def test_fields_are_compared_as_the_study_s_metric_does(result: ps.Result) -> None:
     """Its settings come from the storage."""
     assert result.identity["metric"].startswith("Fields(")
-    close = fields_of(str(result.identity["metric"]))
+    close = stored_metric(str(result.identity["metric"]))
     assert close == ps.metrics.Fields(tolerance=0.5)

@@ -379,7 +379,8 @@ def test_default_that_stays_is_said(fake: InProcessExecutor) -> None:
     assert result.best_trial == 0
     low, rows = result.test_score(0).low, result.test_score(0).rows
     assert result.headline.splitlines()[0] == (
-        "<b>my study</b>: No candidate was found that is expected to beat the default prompt, which scores 1.000 "
+        "<b>my study</b>: All 85 answers are “positive”, whatever prompt and row are: read a whole prompt. "
+        "No candidate was found that is expected to beat the default prompt, which scores 1.000 "
         f"({low:.3f} to 1.000) on {rows} test rows."
     )
     assert result.verdict == "not shown"
@@ -424,7 +425,8 @@ def test_failed_test_is_said(fake: InProcessExecutor) -> None:
     result = made.run(600)
     failed = int((result.samples_df()["split"] == "test").sum())
     assert result.headline.splitlines()[0] == (
-        f"<b>my study</b>: There is no verdict, because {failed} of {failed} test requests failed, the first with: "
+        "<b>my study</b>: All 68 answers are “positive”, whatever prompt and row are: read a whole prompt. "
+        f"There is no verdict, because {failed} of {failed} test requests failed, the first with: "
         "server: http://fake.invalid/v1 answered 500 for fake: busy (6 attempts)."
     )
     assert repr(result)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 
 import prompt_search as ps
 from prompt_search.results import views
+from prompt_search.results.export import markdown
 from prompt_search.results.view import Bar, Column, Pieces, View, to_html, to_markdown, to_text
+from prompt_search.results.views import frame_view
 from tests.conftest import InProcessExecutor
 from tests.html_examples import HOSTILE, Page
 from tests.results.examples import study, truth
@@ -92,3 +95,13 @@ def test_views_of_a_result_have_a_cell_per_column(result: ps.Result) -> None:
     assert made["detailed"].highlighted == {0}
     assert [row[1] for row in made["tested"].rows] == [0, result.best_trial]
     assert views.interactions_view(result).rows == ()
+
+
+def test_texts_from_outside_are_visible_in_every_format() -> None:
+    """A response cannot colour a log, move a cursor or turn the line around, in Markdown and HTML either."""
+    frame = pd.DataFrame({"response": ["a\x1b[31mred\u202e", "b\x9b"]})
+    view = frame_view(frame)
+    for text in (markdown(frame), to_markdown(view), str(to_html(view)), to_text(view)):
+        assert not {"\x1b", "\u202e", "\x9b"} & set(text)
+        assert "x1b" in text
+        assert "u202e" in text

@@ -63,8 +63,8 @@ def test_answer_may_be_given_by_name_or_class() -> None:
 
 def test_metric_may_be_given_by_name() -> None:
     """Under the names of prompt_search.metrics, and two that other packages use."""
-    assert study(metric="accuracy").metric is study(metric="Exact match").metric is metrics.exact
-    assert study(metric="macro_f1").metric is metrics.macro_f1
+    assert study(metric="accuracy").metric == study(metric="Exact match").metric == metrics.exact
+    assert study(metric="macro_f1").metric == metrics.macro_f1
     assert study().metric is metrics.exact
 
 

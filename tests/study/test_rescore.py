@@ -62,7 +62,7 @@ def test_rescoring_with_another_answer_form(fake: InProcessExecutor, storage: st
     """What one form could not read another one reads, without a request."""
     fake.answer = lambda body: f"I would say {truth(body)[:3]}"
     before = study(fake, storage).run(100)
-    assert before.trials_df()["unparsed"].sum() == len(before.samples_df())
+    assert before.trials_df()["unparsed"].sum() == (before.samples_df()["split"] == "search").sum()
     read = ps.Regex(r"say (neg|pos)")
     sent = fake.count
     after = study(fake, storage, answer=read, metric=lambda answer, row: row.target.startswith(answer)).rescore()

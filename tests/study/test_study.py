@@ -390,14 +390,14 @@ def test_failed_requests_are_kept_or_retried(fake: InProcessExecutor, storage: s
 
     fake.answer = flaky
     first = study(fake, storage).run(60)
-    errors = int(first.trials_df()["errors"].sum())
+    errors = int(first.samples_df()["error"].notna().sum())
     assert errors > 0
     fake.answer = truth
     needed = fake.count
     assert_equal_results(study(fake, storage).run(60), first)
     assert fake.count == needed
     retried = study(fake, storage).run(100, retry_errors=True)
-    assert retried.trials_df()["errors"].sum() == 0
+    assert retried.samples_df()["error"].isna().all()
     assert fake.count <= 100
 
 
@@ -698,7 +698,7 @@ def test_answers_without_a_bound_are_refused(fake: InProcessExecutor, budget: ps
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": ""}, "a study needs a name, got an empty one"),
+        ({"name": ""}, "a study needs a name, got ''; give a text"),
         ({"max_concurrency": 0}, "max_concurrency must be at least 1, got 0"),
         ({"request": {"model": "x"}}, r"request\['model'\] cannot be given here; use the template, model= or answer="),
         ({"request": {"messages": []}}, r"request\['messages'\] cannot be given here"),
@@ -755,7 +755,7 @@ def test_no_key_anywhere(
     server.answer = answer
     caplog.set_level("DEBUG")
     result = study(server, f"sqlite:///{tmp_path}/study.db").run(60)
-    assert result.trials_df()["errors"].sum() > 0
+    assert result.samples_df()["error"].notna().any()
     result.best.export(tmp_path / "best.py")
     shown = [repr(result), result._repr_html_(), repr(study(server)), repr(server.model())]
     shown += [frame.to_csv() for frame in (result.trials_df(), result.samples_df(), result.calls_df())]

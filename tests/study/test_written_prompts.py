@@ -177,8 +177,8 @@ def test_choices_that_are_enqueued_again_are_ignored_with_a_word(fake: InProcess
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (5, "a prompt is text with {{ row.FIELD }}, a list of messages or a Prompt, got 5; give one of them"),
-        ("mine.j2", "'mine.j2' is a file name, not a prompt; use Prompt.read('mine.j2')"),
+        (5, "a prompt is text with {{ row.FIELD }}, a list of messages or a Prompt, not 5; give one of them"),
+        ("mine.j2", "mine.j2: cannot read the prompt: No such file or directory; give the path of a .j2 or .json file"),
         ([], "prompt: messages must be a list with at least one message, got []"),
         (
             [{"role": "user"}],
@@ -191,7 +191,7 @@ def test_choices_that_are_enqueued_again_are_ignored_with_a_word(fake: InProcess
             {"messages": [{"role": "user", "content": "{{ row.text }}"}], "temperature": 1},
             (
                 "prompt: 'temperature' is no key of a prompt, which has messages, template, choices, parameters, "
-                'answer, model; request parameters stand inside of "parameters"'
+                'answer, model, metric; request parameters stand inside of "parameters"'
             ),
         ),
         ({"text": "x"}, "prompt: 'text' is no key of a prompt"),

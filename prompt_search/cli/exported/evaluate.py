@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prompt_search._names import METRIC_NAMES, TABLE_SUFFIXES
 from prompt_search.cli.exported.options import (
     CachingStorage,
     PromptFile,
     PromptModel,
     asked_model,
+    asked_storage,
     check_output,
 )
-from prompt_search.cli.exported.target import found_target
+from prompt_search.cli.exported.target import labelled
+from prompt_search.cli.loading import load_metric
 from prompt_search.cli.options import (
-    DEFAULT_STORAGE,
     ApiVersion,
     BaseUrl,
     Calls,
@@ -25,36 +27,19 @@ from prompt_search.cli.options import (
     KeyVariable,
     Limit,
     Overrides,
+    Query,
     Scheduler,
     Seconds,
     Tokens,
     Usd,
     given_budget,
 )
-from prompt_search.cli.run import resumable
-from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, print_view
-from prompt_search.errors import InputError
+from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, print_view, resumable
 
 if TYPE_CHECKING:
-    from prompt_search.data.dataset import Dataset
     from prompt_search.metrics.base import Metric
     from prompt_search.prompts.prompt import Prompt
     from prompt_search.results.evaluation import Evaluation
-
-METRICS = (
-    "exact",
-    "includes",
-    "numeric",
-    "token_f1",
-    "bleu",
-    "chrf",
-    "fields",
-    "macro_f1",
-    "matthews",
-    "kappa",
-    "corpus_bleu",
-)
-"""Names of the metrics of `prompt_search.metrics` that need no settings."""
 
 commands = typer.Typer()
 
@@ -73,18 +58,23 @@ def evaluate(
     metric: Annotated[
         str | None,
         typer.Option(
-            "--metric", help=f"One of {', '.join(METRICS)}; default: exact, or fields for answers and targets in JSON."
+            "--metric",
+            help=(
+                f"One of {', '.join(METRIC_NAMES)}, or a function of a file, FILE.py:NAME; default: the prompt's own, "
+                "else exact, or fields for answers and targets in JSON."
+            ),
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write the rows to: .csv, .json, .jsonl, .parquet or .md."),
+        typer.Option("-o", "--output", help=f"File to write the rows to: {', '.join(TABLE_SUFFIXES)}."),
     ] = None,
     model: PromptModel = None,
     base_url: BaseUrl = None,
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     calls: Calls = None,
     tokens: Tokens = None,
     usd: Usd = None,
@@ -100,14 +90,19 @@ def evaluate(
     responses are stored: the same command pays for none twice.
     """
     from prompt_search.evaluation.one_prompt.evaluate import evaluate as evaluated
+    from prompt_search.metrics import check_reachable
     from prompt_search.prompts.asking import MAX_CONCURRENCY
     from prompt_search.prompts.prompt import Prompt
 
     check_output(output, data)
     exported = Prompt.read(prompt)
-    chosen = None if metric is None else _metric(metric)
-    rows = _labelled(exported, data, target, limit)
-    given = Overrides(model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header)
+    chosen = _metric(metric, exported)
+    if min_score is not None:
+        check_reachable(chosen, min_score, "--min-score")
+    rows = labelled(exported, data, target, limit)
+    given = Overrides(
+        model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header, query=query
+    )
     asked = asked_model(exported, given)
     with resumable():
         found = evaluated(
@@ -116,7 +111,7 @@ def evaluate(
             model=asked,
             metric=chosen,
             budget=given_budget(calls, tokens, usd, seconds),
-            storage=storage or DEFAULT_STORAGE,
+            storage=storage or asked_storage(),
             max_concurrency=max_concurrency or MAX_CONCURRENCY,
             executor=scheduler,
         )
@@ -147,22 +142,10 @@ def _show(found: Evaluation, rows: int, min_score: float | None, output: Path | 
         raise typer.Exit(NO_VERDICT)
 
 
-def _metric(name: str) -> Metric:
+def _metric(given: str | None, prompt: Prompt) -> Metric | None:
+    """The metric of the command line, else that of the prompt."""
     from prompt_search import metrics
 
-    if name not in METRICS:
-        raise InputError(f"there is no metric {name!r}; give one of {', '.join(METRICS)}, or use ps.evaluate in Python")
-    found: Metric = getattr(metrics, name)
-    return found
-
-
-def _labelled(prompt: Prompt, file: Path, target: str | None, limit: int | None) -> Dataset:
-    """The rows with their target column, which is told where it was found."""
-    from prompt_search.data.dataset import Dataset
-    from prompt_search.data.unlabelled import rows_of
-
-    if target is None:
-        target = found_target(prompt, rows_of(file).columns, str(file))
-        typer.echo(f"target column: {target}", err=True)
-    rows = Dataset.read(file, target=target)
-    return rows if limit is None else rows.head(limit)
+    if given is None:
+        return metrics.recorded_metric(prompt.metric)
+    return load_metric(given) if ":" in given else metrics.metric_named(given)

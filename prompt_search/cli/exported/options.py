@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prompt_search._names import TABLE_SUFFIXES
+from prompt_search.cli.finding import found_storage
 from prompt_search.cli.loading import fetch_embedded_model, model_settings
 from prompt_search.cli.options import DEFAULT_STORAGE, Overrides, storage_option
 from prompt_search.cli.terminal import hide_keys
-from prompt_search.errors import InputError
+from prompt_search.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from prompt_search.llm.model import Model
@@ -23,7 +25,7 @@ PromptModel = Annotated[
         "-m", "--model", help="Model to ask; default: the prompt's own. A model name, local, or local:FILE.gguf."
     ),
 ]
-CachingStorage = Annotated[str | None, storage_option(DEFAULT_STORAGE)]
+CachingStorage = Annotated[str | None, storage_option(f"{DEFAULT_STORAGE}, or else the only one in this folder")]
 
 
 def asked_model(prompt: Prompt, given: Overrides) -> Model:
@@ -47,6 +49,15 @@ def asked_model(prompt: Prompt, given: Overrides) -> Model:
     return model
 
 
+def asked_storage() -> str:
+    """The storage of a command that names none: that of this folder, which may hold the answers of the prompt's study;
+    the default one where the folder has several."""
+    try:
+        return found_storage()
+    except StorageError:
+        return DEFAULT_STORAGE
+
+
 def check_output(output: Path | None, source: Path) -> None:
     """Refuse before anything is paid for a file that cannot be written, or that would replace the data.
 
@@ -55,16 +66,12 @@ def check_output(output: Path | None, source: Path) -> None:
     """
     if output is None:
         return
-    if output.suffix not in SUFFIXES:
+    if output.suffix not in TABLE_SUFFIXES:
         raise InputError(
-            f"{output}: a table is written as {', '.join(SUFFIXES)}, got {output.suffix or 'no suffix'!r}; give one of "
-            "these suffixes"
+            f"{output}: a table is written as {', '.join(TABLE_SUFFIXES)}, got {output.suffix or 'no suffix'!r}; give "
+            "one of these suffixes"
         )
     if output.exists() and source.exists() and output.samefile(source):
         raise InputError(f"{output}: the output would replace the data; give another file")
     if not output.absolute().parent.is_dir():
         raise InputError(f"{output}: there is no such folder; make it, or give another file")
-
-
-SUFFIXES = (".csv", ".json", ".jsonl", ".md", ".parquet")
-"""The kinds of files that tables are written to."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prompt_search._names import TABLE_SUFFIXES
 from prompt_search._numbers import counted, dollars
 from prompt_search._numbers import tokens as tokens_text
 from prompt_search.cli.exported.options import (
@@ -14,10 +15,10 @@ from prompt_search.cli.exported.options import (
     PromptFile,
     PromptModel,
     asked_model,
+    asked_storage,
     check_output,
 )
 from prompt_search.cli.options import (
-    DEFAULT_STORAGE,
     ApiVersion,
     BaseUrl,
     Calls,
@@ -26,14 +27,14 @@ from prompt_search.cli.options import (
     KeyVariable,
     Limit,
     Overrides,
+    Query,
     Scheduler,
     Seconds,
     Tokens,
     Usd,
     given_budget,
 )
-from prompt_search.cli.run import resumable
-from prompt_search.cli.terminal import FAILED, print_view
+from prompt_search.cli.terminal import FAILED, complain, print_view, resumable
 
 if TYPE_CHECKING:
     from prompt_search.evaluation.one_prompt.ask import Answered
@@ -50,13 +51,14 @@ def predict(
     data: Annotated[Path, typer.Argument(help="The rows: csv, tsv, json, jsonl or parquet; no target is needed.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write the answers to: .csv, .json, .jsonl, .parquet or .md."),
+        typer.Option("-o", "--output", help=f"File to write the answers to: {', '.join(TABLE_SUFFIXES)}."),
     ] = None,
     model: PromptModel = None,
     base_url: BaseUrl = None,
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
     header: Headers = None,
+    query: Query = None,
     calls: Calls = None,
     tokens: Tokens = None,
     usd: Usd = None,
@@ -69,7 +71,7 @@ def predict(
     """Ask a model about new rows with an exported prompt.
 
     All responses are stored, so that the same command resumes and pays for none twice. The exit code is 1 where a
-    request failed; the table has a line for every row all the same.
+    request failed; the table has a line for every row all the same, also where no request was answered.
     """
     from prompt_search.data.unlabelled import rows_of
     from prompt_search.evaluation.one_prompt.ask import answered
@@ -78,7 +80,9 @@ def predict(
 
     check_output(output, data)
     exported = Prompt.read(prompt)
-    given = Overrides(model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header)
+    given = Overrides(
+        model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header, query=query
+    )
     asked = asked_model(exported, given)
     with resumable():
         found = answered(
@@ -88,7 +92,7 @@ def predict(
                 model=asked,
                 answer=None,
                 budget=given_budget(calls, tokens, usd, seconds),
-                storage=storage or DEFAULT_STORAGE,
+                storage=storage or asked_storage(),
                 max_concurrency=max_concurrency or MAX_CONCURRENCY,
                 executor=scheduler,
             ),
@@ -112,4 +116,4 @@ def _show(found: Answered, output: Path | None) -> None:
     used = f"{counted(spent.calls, 'call')}, {tokens_text(spent.tokens)}, {dollars(spent.usd)}"
     typer.echo(f"{answers_text(found.table)}; {used}")
     for error, count in found.table["error"].value_counts().head(SHOWN_ERRORS).items():
-        typer.echo(f"{counted(count, 'row')} failed: {error}", err=True)
+        complain(f"{counted(count, 'row')} failed: {error}")

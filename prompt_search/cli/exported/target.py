@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
+    from prompt_search.data.dataset import Dataset
     from prompt_search.prompts.prompt import Prompt
+
+
+def labelled(prompt: Prompt, file: Path, target: str | None, limit: int | None = None) -> Dataset:
+    """The rows with their target column, which is told where it was found."""
+    from prompt_search.data.dataset import Dataset
+    from prompt_search.data.unlabelled import rows_of
+
+    if target is None:
+        target = found_target(prompt, rows_of(file).columns, str(file))
+        typer.echo(f"target column: {target}", err=True)
+    rows = Dataset.read(file, target=target)
+    return rows if limit is None else rows.head(limit)
 
 
 def found_target(prompt: Prompt, columns: Mapping[str, Sequence[Any]], file: str) -> str:

@@ -53,24 +53,28 @@ async def aask(prompt: Prompt, row: Any, options: AskOptions) -> Any:
 
 def ask_many(prompt: Prompt, rows: Any, options: AskOptions) -> pd.DataFrame:
     """See `Prompt.ask_many`."""
-    return answered(prompt, rows, options).table
+    found = answered(prompt, rows, options)
+    if found.ended is not None:
+        raise found.ended
+    return found.table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """The table of `Prompt.ask_many`, and what was spent on it."""
+    """The table of `Prompt.ask_many`, what was spent on it, and the error that ended the run before any answer."""
 
     table: pd.DataFrame
     spent: Spending
+    ended: RunError | None
 
 
 def answered(prompt: Prompt, rows: Any, options: AskOptions) -> Answered:
-    """As `ask_many`, with what was spent."""
+    """As `ask_many`, with what was spent; where no row was answered, the table says of each why."""
     questions = _Questions.of(prompt, rows_of(rows), options)
     with questions.opened() as run:
         try:
             in_own_thread(lambda: questions.ask_all(run), run.stop)
-            return Answered(table=questions.table(run), spent=run.ledger.paid)
+            return Answered(table=questions.table(run), spent=run.ledger.paid, ended=questions.ended)
         finally:
             run.store.close()
 
@@ -81,6 +85,8 @@ async def aask_many(prompt: Prompt, rows: Any, options: AskOptions) -> pd.DataFr
     with questions.opened() as run:
         try:
             await questions.ask_all(run)
+            if questions.ended is not None:
+                raise questions.ended
             return await run.store.in_thread(questions.table, run)
         finally:
             run.store.close()
@@ -162,13 +168,17 @@ class _Questions:
             self.outcomes.update(zip(lost, again, strict=True))
 
     async def ask_all(self, run: PromptRun) -> None:
-        """As `ask`; where the run ends after some rows were answered, these are kept."""
+        """As `ask`; where the run ends, what was answered is kept."""
         try:
             await self.ask(run)
         except RunError as error:
-            if all(outcome.error is not None for outcome in self.outcomes.values()):
-                raise
             self.ends.append(error)
+
+    @property
+    def ended(self) -> RunError | None:
+        """The error that ended the run before any row was answered, if one did."""
+        answered = any(outcome.error is None for outcome in self.outcomes.values())
+        return self.ends[0] if self.ends and not answered else None
 
     def _jobs(self, places: Sequence[int]) -> list[tuple[PreparedPrompt, int]]:
         return [(self.prepared, place) for place in places]

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from prompt_search import metrics
+from prompt_search._first_tries import told
+from prompt_search._names import MetricName
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget
-from prompt_search.data.dataset import Dataset
+from prompt_search.data.dataset import AnyData, Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
-from prompt_search.evaluation.label_check import check_labels
-from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, prepared_prompt, prompt_run
+from prompt_search.evaluation.label_check import check_labels, check_target_hidden
+from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, model_of, prepared_prompt, prompt_run
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.llm.dask_executor import AnyExecutor
@@ -25,10 +29,10 @@ from prompt_search.llm.failures import kind_of
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.corpus import Corpus
-from prompt_search.metrics.default import default_metric
+from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.static_checks import check_prompt
+from prompt_search.prompts.static_checks import check_prompt, row_fields_used
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
 from prompt_search.storage.records import SampleRecord, Version
@@ -38,46 +42,54 @@ ROWS_PER_WRITE = 500
 """Number of scored rows that are written to the storage together."""
 
 
+@told("ps.evaluate(prompt, data, model=...)", min_score="use prompt_search.testing.assert_score(..., at_least=0.8)")
 def evaluate(
-    prompt: Prompt,
-    data: Dataset,
+    prompt: Prompt | str | Path,
+    data: AnyData,
     *,
-    model: Model | str,
+    model: Model | str | None = None,
     answer: Answer | None = None,
-    metric: Metric | None = None,
+    metric: Metric | MetricName | None = None,
     rows: Sequence[int] | None = None,
     storage: str | Path | None = None,
     max_concurrency: int = 16,
     budget: Budget | int | None = None,
     executor: AnyExecutor | None = None,
+    target: str | None = None,
 ) -> Evaluation:
     """Score one prompt on labelled rows, without a search.
 
     Args:
-        prompt: the prompt to score.
-        data: the rows.
-        model: a `Model` or a model name.
+        prompt: the prompt to score, a text, or the file that a prompt was exported to (``.json`` or ``.j2``).
+        data: the rows; or a table or the path of a file, with ``target``.
+        model: a `Model` or a model name; default: the model that an exported prompt was scored on.
         answer: the answer form, which parses responses; default: the form that the prompt was exported with, else as in
             `Study`. A form that is calibrated on rows, and is not calibrated yet, is calibrated on these.
-        metric: ``(answer, row) -> bool | float | Score``; default: as in `Study`.
+        metric: ``(answer, row) -> bool | float | Score``, or the name of a metric; default: the metric that an exported
+            prompt names, else as in `Study`.
         rows: positions of the rows to score on; default: all.
         storage: the path of an SQLite file or an SQLAlchemy URL, of the storage that caches responses; None keeps
             everything in memory.
         max_concurrency: number of requests in flight.
         budget: limits of what may be spent, a number counts calls; rows beyond them are left out.
         executor: as for `Study`.
+        target: name of the column with the correct answers, where ``data`` is no `Dataset`.
 
     Raises:
         InputError: an argument is wrong; raised before any request.
         RunError: the model's server cannot be reached or refuses all requests.
     """
-    model = Model.parse(model) if isinstance(model, str) else model
+    prompt, data = Prompt.of(prompt), Dataset.of(data, target)
+    model = model_of(prompt, model)
     chosen = _checked_rows(rows, len(data))
     prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
-    metric = default_metric([prepared.answer], data) if metric is None else metric
+    given = metrics.recorded_metric(prompt.metric) if metric is None else metric
+    metric = metric_of(given, [prepared.answer], data)
     metrics.check(metric, [*data.fields, data.target])
     check_labels([prepared.answer], metric, data)
-    check_prompt(environment().parse(prompt.source), prompt.name, data.fields, data.target)
+    ast = environment().parse(prompt.source)
+    check_prompt(ast, prompt.name, data.fields, data.target)
+    check_target_hidden(ast, data)
     for row in chosen[:1]:
         prepared.request(data.rows[row].fields)  # a prompt that does not fit the data is refused before any call
     with prompt_run(
@@ -97,7 +109,8 @@ def evaluate(
                 return await _score_rows(evaluator, prepared, chosen, metric, scored)
 
         sent = in_own_thread(work, run.stop)
-    return _evaluation_of(sent.prompt, metric, scored, None if storage is None else storage_url(storage))
+    found = _evaluation_of(sent.prompt, metric, scored, None if storage is None else storage_url(storage))
+    return replace(found, texts=partial(_shown_texts, prompt, data))
 
 
 def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:
@@ -106,6 +119,8 @@ def _checked_rows(rows: Sequence[int] | None, count: int) -> Sequence[int]:
     Raises:
         InputError: a position is outside the data, or there twice.
     """
+    if isinstance(rows, int):
+        raise InputError(f"rows= takes positions of rows, not a number; give range({rows}), or data.head({rows})")
     chosen = range(count) if rows is None else list(rows)
     if rows is not None and len(set(chosen)) < len(chosen):
         raise InputError("rows must not repeat a position; give each once")
@@ -166,6 +181,15 @@ def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage:
         metric=metrics.metric_name(metric),
         score_range=metrics.metric_range(metric),
     )
+
+
+def _shown_texts(prompt: Prompt, data: Dataset, rows: Collection[int]) -> dict[int, str]:
+    """What a prompt shows of rows: the one field that it names, or all of them with their names."""
+    used = {name for _, name, _ in row_fields_used(environment().parse(prompt.source))}
+    names = [name for name in data.fields if name in used] or list(data.fields)
+    if len(names) == 1:
+        return {row: str(data.rows[row][names[0]]) for row in rows}
+    return {row: "\n".join(f"{name}: {data.rows[row][name]}" for name in names) for row in rows}
 
 
 class _ScoredRows:

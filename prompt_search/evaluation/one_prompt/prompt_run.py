@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from prompt_search._first_tries import named
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import from_dict
 from prompt_search.budget import Budget, Ledger
@@ -18,6 +19,7 @@ from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
+from prompt_search.llm.given_model import check_model
 from prompt_search.llm.local_weights import BUILT_IN
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
@@ -87,6 +89,8 @@ def prompt_run(
     """
     sender = executor_of(executor, EXECUTOR_LABEL, [model])
     limits = Budget(calls=budget) if isinstance(budget, int) else budget or Budget(calls=10 * count + 100)
+    if not isinstance(limits, Budget):
+        raise InputError(f"budget= takes a number of calls or a Budget, not {named(budget)}; give one such as 600")
     check_priced(limits, model)
     ledger = Ledger(limits, price=lambda request, usage: model.cost(usage))
     name = f"{NAME_PREFIX} {uuid.uuid4().hex}"
@@ -112,6 +116,8 @@ def model_of(prompt: Prompt, given: Model | str | None) -> Model:
     Raises:
         InputError: neither is there.
     """
+    if given is not None:
+        check_model(given)
     if isinstance(given, Model):
         return given
     if given is not None:
@@ -128,6 +134,10 @@ def prepared_prompt(
 
     An exported prompt is sent as it was scored; another answer form brings its own request parameters.
     """
+    if answer is not None and not isinstance(answer, Answer):
+        raise InputError(
+            f"answer= takes an answer form, not {named(answer)}; give one such as ps.Label([...]) or ps.Number()"
+        )
     exported = from_dict(prompt.answer) if prompt.answer else None
     form = answer or exported or default()
     parameters = dict(prompt.parameters)

@@ -23,7 +23,7 @@ JINJA_ALONE = (
 )
 ELSEWHERE = "elsewhere use the export to .py (needs only jinja2) or .json (chat messages)"
 """Parts of the note in a ``.j2`` file."""
-WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model")
+WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model", "metric")
 """The keys that the JSON of a prompt written by hand may have."""
 
 _FILE_NAME = re.compile(r"[^\n{}]{1,200}\.(?:j2|jinja2?|json|txt|md|prompt)")
@@ -105,6 +105,11 @@ def source_of_json(body: Any, name: str) -> str:
     return body["template"] if "template" in body else _as_chat(body["messages"], name)
 
 
+def is_read(text: str) -> bool:
+    """Whether a text is the name of a file that `read_file` reads, not a prompt."""
+    return _FILE_NAME.fullmatch(text) is not None and text.endswith((".j2", ".json"))
+
+
 def check_is_text(text: object) -> None:
     """Refuse a name of a file in place of a prompt's text.
 
@@ -127,6 +132,10 @@ def check(source: Any, settings: Mapping[str, Any], name: str) -> None:
     for key in ("choices", "parameters", "answer"):
         if not isinstance(settings.get(key) or {}, Mapping):
             raise InputError(f"{name}: {key!r} of a prompt file must be an object, got {settings[key]!r}; correct it")
+    if not isinstance(settings.get("metric") or "", (Mapping, str)):
+        raise InputError(
+            f"{name}: 'metric' of a prompt file must be a name or an object, got {settings['metric']!r}; correct it"
+        )
     if not isinstance(source, str):
         raise InputError(f"{name}: the template of a prompt file must be text, got {source!r}; correct it")
     compile_source(source, name)

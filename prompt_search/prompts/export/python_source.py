@@ -48,12 +48,14 @@ def python_source(
     parameters: Mapping[str, Any],
     answer: Mapping[str, Any] | None,
     model: str | None,
+    metric: Mapping[str, Any] | str | None = None,
 ) -> str:
     """The text of the file. It has ``read`` for every answer that can be read from one response without a schema."""
     read = _read(from_dict(answer)) if answer else None
     picks = any(name.name == "nearest" for name in environment().parse(source).find_all(nodes.Name))
     wanted = ["compiled", "chat_messages"] + ["nearest"] * picks + (read.functions if read else [])
-    constants = {"MODEL": model, "PARAMETERS": parameters, "CHOICES": choices} | (read.constants if read else {})
+    constants = {"MODEL": model, "PARAMETERS": parameters, "CHOICES": choices}
+    constants |= ({} if metric is None else {"METRIC": metric}) | (read.constants if read else {})
     imports, functions = pasted(wanted)
     return _FILE.format(
         imports=imports,

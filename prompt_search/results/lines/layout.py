@@ -237,15 +237,15 @@ def _start(word: str, width: int) -> str:
     return word[:end]
 
 
-def printable(text: str) -> str:
+def printable(text: str, tab: str = " ") -> str:
     r"""A text that a terminal can only show: control characters, and those that change the direction of what follows,
-    become visible escapes; lines end as they do.
+    become visible escapes; lines end as they do. ``tab`` stands for a tab.
 
     >>> printable("a\x1b[31m\tb\nc\u202e")
     'a\\x1b[31m b\nc\\u202e'
     """
     return "".join(
-        each if each.isprintable() or each in ("\n", *_JOINERS) else " " if each == "\t" else _named(each)
+        each if each.isprintable() or each in ("\n", *_JOINERS) else tab if each == "\t" else _named(each)
         for each in text.replace("\r\n", "\n")
     )
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from prompt_search import _html
-from prompt_search.prompts.export.row_parts import row_parts
 from prompt_search.results.breakdowns import FAILED, UNPARSED, below_full_score
 from prompt_search.results.frames import answer_text, frame_of
 from prompt_search.results.lines import titles
@@ -76,46 +75,8 @@ def row_texts(study: StoredStudy, rows: Collection[int], trial: int) -> dict[int
     """
     found: dict[int, str] = {}
     for number in dict.fromkeys((trial, 0)):
-        samples = study.trial_samples(number)
-        samples = samples[samples["row"].isin(set(rows) - found.keys())]
-        sent = study.sent(samples["key"].tolist())
-        contents = {
-            row: [content for _, content in sent[key]]
-            for row, key in zip(samples["row"].tolist(), samples["key"].tolist(), strict=True)
-            if key in sent
-        }
-        found |= _texts(study.prompt(number).source if contents else "", contents)
+        found |= study.row_texts(number, set(rows) - found.keys())
     return found
-
-
-def _texts(source: str, contents: dict[int, list[str]]) -> dict[int, str]:
-    """The row's part of each request. Where the prompt does not tell it, it is what differs between the requests."""
-    parts = {row: row_parts(source, each) for row, each in contents.items()}
-    told = {
-        row: next(iter(fields.values()))
-        if len(fields) == 1
-        else "\n".join(f"{name}: {text}" for name, text in fields.items())
-        for row, fields in parts.items()
-        if fields
-    }
-    last = {row: each[-1] for row, each in contents.items() if row not in told and each}
-    start, end = _shared(list(last.values()))
-    return told | {row: text[start : len(text) - end].strip() or text for row, text in last.items()}
-
-
-def _shared(texts: list[str]) -> tuple[int, int]:
-    """The number of characters that all texts begin and end with, up to whole lines."""
-    if len(set(texts)) < 2:
-        return 0, 0
-    start = _common(texts).rfind("\n") + 1
-    return start, _common([text[start:][::-1] for text in texts]).rfind("\n") + 1
-
-
-def _common(texts: list[str]) -> str:
-    """What all texts begin with."""
-    first, last = min(texts), max(texts)
-    differs = (place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1])
-    return first[: next(differs, min(len(first), len(last)))]
 
 
 def failures_view(study: StoredStudy, limit: int | None = SHOWN_FAILURES, width: int = 300) -> View:

@@ -1,18 +1,23 @@
 """What the arguments of a study may be written as, and what they stand for."""
 
-from prompt_search.study.arguments.forms import AnswerName, AnyAnswer, MetricName, answer_of, metric_of
-from prompt_search.study.arguments.inputs import AnyData, budget_of, check_others, data_of, model_of, template_of
+from prompt_search.study.arguments.forms import AnswerName, AnyAnswer, answer_of
+from prompt_search.study.arguments.inputs import (
+    OF_OTHERS,
+    budget_of,
+    check_callable,
+    check_others,
+    model_of,
+    template_of,
+)
 
 __all__ = [
+    "OF_OTHERS",
     "AnswerName",
     "AnyAnswer",
-    "AnyData",
-    "MetricName",
     "answer_of",
     "budget_of",
+    "check_callable",
     "check_others",
-    "data_of",
-    "metric_of",
     "model_of",
     "template_of",
 ]

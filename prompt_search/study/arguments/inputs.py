@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from prompt_search._first_tries import named
 from prompt_search.budget import Budget
 from prompt_search.data.dataset import Dataset
-from prompt_search.data.readers import AnyTable
 from prompt_search.errors import StudyError
+from prompt_search.llm.given_model import check_model
 from prompt_search.llm.model import Model
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.template import Template, shipped_templates
-from prompt_search.study.arguments.names import named
 
-AnyData: TypeAlias = "Dataset | AnyTable | str | Path"
-"""Rows: a `Dataset`; or what one is made of, which needs the target's name as well."""
+OF_OTHERS = {
+    "budget": "give it to the run: study.run(600)",
+    **{name: f"give it to the run: study.run(600, {name}=...)" for name in ("on_finish", "progress", "n_trials")},
+    "prompt": "write template=",
+    "labels": "write answer=[...]",
+    **{name: f"write request={{{name!r}: ...}}" for name in ("temperature", "max_tokens", "top_p")},
+}
+"""What to write instead of arguments that a study does not have, by their names."""
 
 
 def template_of(given: Template | str | Path) -> Template:
@@ -40,27 +46,6 @@ def template_of(given: Template | str | Path) -> Template:
     return Template(given)
 
 
-def data_of(given: AnyData, target: str | None) -> Dataset:
-    """The data set: a `Dataset`; or a table or the path of a file, with the name of the target.
-
-    Raises:
-        InputError: it is none of these, or the target is missing, or another one than that of the `Dataset`.
-    """
-    if isinstance(given, Dataset):
-        if target is not None and target != given.target:
-            raise StudyError(
-                f"target={target!r} is not the target of the Dataset, which is {given.target!r}; leave target= out, or "
-                "make another Dataset"
-            )
-        return given
-    if target is None:
-        what = "a file" if isinstance(given, (str, Path)) else "a table"
-        raise StudyError(
-            f"data= is {what}, so that the column with the correct answers has to be named; give target='COLUMN'"
-        )
-    return Dataset.read(given, target=target) if isinstance(given, (str, Path)) else Dataset(given, target=target)
-
-
 def model_of(given: Model | str | Options) -> Model | str | Options:
     """The model, its name, or a choice of both.
 
@@ -68,30 +53,8 @@ def model_of(given: Model | str | Options) -> Model | str | Options:
         InputError: it is something else, such as a function or the address of a server.
     """
     for each in given.values if isinstance(given, Options) else (given,):
-        if isinstance(each, str) and "://" in each:
-            raise StudyError(f"model={each!r} is an address, not a model; give ps.Model('NAME', base_url={each!r})")
-        if not isinstance(each, (Model, str)):
-            raise StudyError(f"model= takes a Model, its name or ps.choice([...]) of them, not {_model_cure(each)}")
+        check_model(each)
     return given
-
-
-def _model_cure(given: Any) -> str:
-    """What was given as a model, and what to do."""
-    if isinstance(given, type):
-        return f"the class {given.__name__}; give an instance such as ps.Model('gpt-4o-mini') or ps.Model.local()"
-    if isinstance(given, (list, tuple)):
-        return "a list; give ps.choice([...])"
-    if hasattr(given, "chat") or hasattr(given, "base_url"):
-        return (
-            f"the client {type(given).__name__}; give the model's name, and with ps.Model(NAME, base_url=URL) where it "
-            "is served"
-        )
-    if callable(given):
-        return (
-            "a function; give the URL of a server that calls it, ps.Model(NAME, base_url=URL), or in tests "
-            "executor=InProcessExecutor(function) with model=executor.model(), from prompt_search.testing"
-        )
-    return f"{named(given)}; give one such as ps.Model('gpt-4o-mini') or ps.Model.local()"
 
 
 def budget_of(given: Budget | int | None, call: str) -> Budget:
@@ -110,6 +73,17 @@ def budget_of(given: Budget | int | None, call: str) -> Budget:
         return Budget(calls=given)
     what = "none was given" if given is None else f"not {named(given)}"
     raise StudyError(f"{call} needs a budget, {what}; give a number of calls, study.{call}(600), or ps.Budget(usd=2.0)")
+
+
+def check_callable(**given: object) -> None:
+    """Refuse what is to be called during a run and cannot be, before anything is paid for.
+
+    Raises:
+        InputError: one of them is no function.
+    """
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            raise StudyError(f"{name}= takes a function, not {named(value)}; give one such as {name}=print")
 
 
 def check_others(
