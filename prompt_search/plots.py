@@ -26,7 +26,7 @@ from prompt_search.results.wording import COST_LABELS
 if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
     from prompt_search.data.rows import Row
-    from prompt_search.results.stored_study import StoredStudy
+    from prompt_search.results.stored.stored_study import StoredStudy
 
 BLUE, GREEN, GREY = "#3b82c4", "#2f9e66", "#888888"
 

@@ -15,7 +15,7 @@ from prompt_search.results.breakdowns import FAILED, UNPARSED, compared_fields
 from prompt_search.results.frames import answer_text
 from prompt_search.results.lines import titles
 from prompt_search.results.shown.failures import failures_frame, given_text, row_texts
-from prompt_search.results.stored_study import StoredStudy
+from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Column, View
 
 SHOWN_FAILURES = 30

@@ -29,7 +29,7 @@ from prompt_search.results import tables
 from prompt_search.results.breakdowns import NO_ANSWERS, below_full_score, shown_to_matter
 from prompt_search.results.shown.cheaper import cheaper_prompt
 from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
-from prompt_search.results.stored_study import StoredStudy
+from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Column, View
 from prompt_search.results.views import (
     effects_view,

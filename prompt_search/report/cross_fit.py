@@ -16,7 +16,7 @@ from prompt_search.report.wording import FOLDS_TITLE, PROMPT_TO_SHIP
 from prompt_search.results import breakdowns, wording
 from prompt_search.results.breakdowns import majority_of
 from prompt_search.results.statistics import paired_difference
-from prompt_search.results.stored_study import test_remarks
+from prompt_search.results.stored.stored_study import test_remarks
 from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
 from prompt_search.results.view import Column, View, to_html, to_text
 

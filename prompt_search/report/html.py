@@ -17,7 +17,7 @@ from prompt_search.report.content import Report
 from prompt_search.report.copies import messages_json, python_code
 from prompt_search.results import tables
 from prompt_search.results.frames import answer_text
-from prompt_search.results.stored_study import StoredStudy
+from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, View, html_rows, to_html
 from prompt_search.results.wording import COST_LABELS
 

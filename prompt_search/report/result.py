@@ -16,7 +16,7 @@ from prompt_search.report.markdown import markdown_report
 from prompt_search.results.frames import with_columns_of
 from prompt_search.results.lines import titles
 from prompt_search.results.shown.failures import failures_frame, failures_view
-from prompt_search.results.stored_study import StoredStudy
+from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import TEXT_WIDTH, to_html, to_text
 from prompt_search.results.views import ranking_view, tested_view
 from prompt_search.storage.store import open_to_read

@@ -18,7 +18,7 @@ from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text
 from prompt_search.results.lines import titles
 from prompt_search.results.statistics import paired_difference
-from prompt_search.results.stored_study import StoredStudy
+from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.verdict import MeanScore, Verdict
 from prompt_search.results.view import Bar, Column, View, to_html
 

@@ -15,7 +15,7 @@ from prompt_search.results import breakdowns, tables, wording
 from prompt_search.results.export import with_index
 from prompt_search.results.frames import answer_text
 from prompt_search.results.lines import titles
-from prompt_search.results.stored_study import StoredStudy
+from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, Pieces, View
 
 SHOWN_PROMPTS = 10

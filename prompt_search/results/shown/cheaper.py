@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prompt_search.results import tables
 
 if TYPE_CHECKING:
-    from prompt_search.results.stored_study import StoredStudy
+    from prompt_search.results.stored.stored_study import StoredStudy
 
 LEAST_SAVING = 0.05
 """The share of the winner's cost that a cheaper prompt saves at least."""

@@ -14,7 +14,7 @@ from prompt_search.results.lines import titles
 from prompt_search.results.view import Column, View
 
 if TYPE_CHECKING:
-    from prompt_search.results.stored_study import StoredStudy
+    from prompt_search.results.stored.stored_study import StoredStudy
 
 FAILURE_COLUMNS = (
     "row", "text", "target", "answer", "default_answer", "score", "default_score", "response", "error",

@@ -22,7 +22,7 @@ from prompt_search.results.statistics import (
     paired_difference,
     suspected_cut,
 )
-from prompt_search.results.study_tables import StudyTables
+from prompt_search.results.stored.study_tables import StudyTables
 from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""A stored study as it is read: its records, its tables, and the verdict on it."""
