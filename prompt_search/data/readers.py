@@ -124,13 +124,14 @@ def _read_parquet(path: Path) -> Table:
     import pandas as pd
 
     try:
-        frame = pd.read_parquet(path)
+        return read_frame(pd.read_parquet(path), str(path))
+    except DataError:
+        raise
     except ImportError as error:
         raise MissingExtra("reading parquet", package="pyarrow", extra="parquet") from error
     except Exception as error:  # pyarrow's own errors, which cannot be imported here, derive from several bases
         reason = " ".join(str(error).split())
         raise DataError(f"not a parquet file ({reason}); write it again", file=str(path)) from error
-    return read_frame(frame, str(path))
 
 
 _DELIMITED: dict[str, Callable[[Path, str | None, str | None], Table]] = {".csv": read_csv, ".tsv": read_tsv}

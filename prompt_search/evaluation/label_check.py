@@ -52,9 +52,13 @@ def check_target_hidden(source: nodes.Template, data: Dataset) -> None:
     Raises:
         InputError: with the column.
     """
-    targets = [str(row.target).strip().casefold() for row in data.rows]
+    targets = [str(row.target).strip() for row in data.rows]
+    are_labels = 2 * len({*targets}) <= len(targets)  # a text in other letters may be what the model is to write
+    plain = str.casefold if are_labels else str
     for name in dict.fromkeys(name for _, name, _ in row_fields_used(source)):
-        same = name in data.fields and [str(row[name]).strip().casefold() for row in data.rows] == targets
+        same = name in data.fields and all(
+            plain(str(row[name]).strip()) == plain(target) for row, target in zip(data.rows, targets, strict=True)
+        )
         if same and len({*targets}) > 1:
             raise InputError(
                 f"the prompt shows the column {name!r}, which is the target {data.target!r} in every row, so that the "

@@ -11,7 +11,7 @@ import pandas as pd
 from prompt_search.answers.target_kinds import json_object
 from prompt_search.metrics.json_fields import Fields
 from prompt_search.report import wording
-from prompt_search.results.breakdowns import FAILED, UNPARSED, compared_fields
+from prompt_search.results.breakdowns import FAILED, UNPARSED, compared_fields, fields_metric
 from prompt_search.results.frames import answer_text
 from prompt_search.results.lines import titles
 from prompt_search.results.shown.failures import failures_frame, given_text, row_texts
@@ -164,9 +164,10 @@ def failing_groups(study: StoredStudy, by_target: bool) -> list[Group]:
     """
     frame = failures_frame(study)
     keys = dict(zip(*(study.trial_samples(study.best_trial)[name] for name in ("row", "key")), strict=True))
+    metric = fields_metric(study.samples_df()["target"], study.metric)
     found: dict[str, list[dict[Any, Any]]] = {}
     for line in frame.to_dict("records"):
-        found.setdefault(fault(line, by_target, study.fields_metric), []).append(line)
+        found.setdefault(fault(line, by_target, metric), []).append(line)
     largest = sorted(found.items(), key=lambda pair: -len(pair[1]))
     left, chosen = SHOWN_FAILURES, []
     most = max(SHOWN_IN_GROUP, SHOWN_FAILURES // max(1, 2 * len(largest)))

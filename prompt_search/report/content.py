@@ -26,7 +26,7 @@ from prompt_search.report.answers import (
     labelled,
 )
 from prompt_search.results import tables
-from prompt_search.results.breakdowns import NO_ANSWERS, below_full_score, shown_to_matter
+from prompt_search.results.breakdowns import NO_ANSWERS, below_full_score, fields_metric, shown_to_matter
 from prompt_search.results.shown.cheaper import cheaper_prompt
 from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
 from prompt_search.results.stored.stored_study import StoredStudy
@@ -228,7 +228,7 @@ class Report:
     @cached_property
     def fields(self) -> View | None:
         """How many answers have each field right, where the targets are JSON objects."""
-        metric = self.result.fields_metric if self.answered else None
+        metric = fields_metric(self.result.samples_df()["target"], self.result.metric) if self.answered else None
         return fields_view(self.result, metric) if metric else None
 
     @cached_property

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from prompt_search import metrics
+from prompt_search.answers.target_kinds import json_object
 from prompt_search.data.rows import references
 from prompt_search.metrics.json_fields import Compared, Fields, Outcome
 from prompt_search.metrics.majority import Majority, majority
@@ -217,6 +219,16 @@ def _answers(scored: pd.DataFrame) -> list[tuple[str, str]]:
         (answer_text(target), FAILED if error is not None else UNPARSED if unparsed else answer_text(answer))
         for target, answer, unparsed, error in zip(*columns, strict=True)
     ]
+
+
+def fields_metric(targets: Iterable[Any], metric: str) -> Fields | None:
+    """How the fields of answers are compared: as the metric with this text does, or else as `Fields` does; None where
+    the targets are no JSON objects."""
+    every = [each for target in targets for each in references(target)]
+    if not every or any(json_object(target) is None for target in every):
+        return None
+    stored = metrics.stored_metric(metric)
+    return stored if isinstance(stored, Fields) else Fields()
 
 
 def fields_frame(scored: pd.DataFrame, metric: Fields) -> pd.DataFrame:

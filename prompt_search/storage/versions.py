@@ -55,7 +55,7 @@ class Versions:
         with reading(f"the settings of a version of study {study!r}"):
             return [
                 VersionRecord(
-                    version=Version(study=study, number=row.version, owner=row.owner),
+                    version=Version(study=study, number=row.version),
                     settings=checked(dict[str, Any], json.loads(row.settings)),
                     summary_text=row.summary,
                 )
@@ -168,14 +168,15 @@ class Versions:
                     connection.execute(self._database.insert_or_update(table), rows)
 
     def _take(self, connection: sql.Connection, version: Version, values: Mapping[str, Any]) -> None:
-        """Make sure that a version is still the owner's, until the transaction ends, and set values of it."""
-        if version.owner is None and not values:
-            return
+        """Make sure that a version is unfinished and still the owner's until the transaction ends, and set values of
+        it; rows outside of a study have no version."""
         versions = schema.versions
+        of = _is(versions, version.study, version.number)
         same = versions.c.owner.is_(None) if version.owner is None else versions.c.owner == version.owner
-        of = sql.and_(_is(versions, version.study, version.number), versions.c.summary.is_(None), same)
-        update = versions.update().where(of).values(owner=version.owner, **values)
-        if not connection.execute(update).rowcount:
+        update = versions.update().where(of, versions.c.summary.is_(None), same)
+        if connection.execute(update.values(owner=version.owner, **values)).rowcount:
+            return
+        if version.owner or values or connection.execute(sql.select(versions.c.version).where(of)).first():
             raise taken_over(version.study)
 
     def decisions(self, version: Version) -> list[str]:

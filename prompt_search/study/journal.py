@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 from prompt_search._json import json_text, read, reading
@@ -16,11 +17,14 @@ class StoredJournal:
     Args:
         versions: where it is.
         version: the version.
+        is_stopped: tells whether the run was stopped: decisions then rest on rounds that were not finished, and are
+            not kept.
     """
 
-    def __init__(self, versions: Versions, version: Version) -> None:
+    def __init__(self, versions: Versions, version: Version, is_stopped: Callable[[], bool]) -> None:
         self._versions = versions
         self._version = version
+        self._is_stopped = is_stopped
         self._stored = versions.decisions(version)
         self._number = 0
 
@@ -35,5 +39,6 @@ class StoredJournal:
         if number < len(self._stored):
             with reading(f"a decision of study {self._version.label!r}"):
                 return read(Decision, self._stored[number])
-        self._versions.save_decision(self._version, number, json_text(asdict(decision)))
+        if not self._is_stopped():
+            self._versions.save_decision(self._version, number, json_text(asdict(decision)))
         return decision

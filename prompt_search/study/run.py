@@ -184,7 +184,7 @@ class _Run:
                 budget,
                 self._recorder.on_round,
                 self._options.n_trials,
-                None if self._store.in_memory else StoredJournal(self._store.versions, self._version),
+                self._journal(),
             )
             winner = await race.run()
             if self._ledger.stopped is None:
@@ -194,6 +194,12 @@ class _Run:
         if self._ledger.stopped is None:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
             self._recorder.finish(race, summary)
+
+    def _journal(self) -> Journal | None:
+        """Where the decisions of the search are kept; None for a study in memory, which cannot be resumed."""
+        if self._store.in_memory:
+            return None
+        return StoredJournal(self._store.versions, self._version, lambda: self._ledger.stopped is not None)
 
     def _search_calls(self) -> float:
         """The number of calls that the search may spend: those that the test does not need, as far as is known now."""

@@ -38,11 +38,7 @@ scores on held-out test rows (test set used once)
 prompt                       trial  score  95% interval  rows
 default (all first options)      0  0.556  0.27 to 0.81     9
 winner                           5  1.000  0.70 to 1.00     9"""
-EFFECTS = """\
-options that are shown to affect the true score
-choice       option                          effect    95% interval  trials
-instruction  Fill in {{ this }} [/] please.  -0.432  -0.71 to -0.15       2
-instruction  What is the <b>sentiment</b>?   +0.377  +0.08 to +0.68       2"""
+EFFECTS = "No option is shown to affect the score with so few answers."
 
 
 def open_study() -> ps.Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused, StorageError, StudyError
+from prompt_search.storage import schema
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor, failure, prompt_of
 from tests.study.examples import DATA, SOURCE, study, truth
@@ -153,8 +155,10 @@ def test_rescoring_tells_a_trial_that_cannot_be_read(
     fake.answer = truth
     study(fake, storage).run(100)
     store = Store(storage)
-    first = store.study("study").version
-    store.save_trials(first, [dataclasses.replace(store.trials(first)[1], prompt=prompt)], [])
+    trial = dataclasses.replace(store.trials(store.study("study").version)[1], prompt=prompt)
+    with store.engine.begin() as connection:
+        update = schema.trials.update().where(schema.trials.c.trial == 1)
+        connection.execute(update.values(record=json.dumps(dataclasses.asdict(trial))))
     with pytest.raises(
         StorageError, match=r"^trial 1 of study 'study' cannot be read: [^\n]*; restore the storage, or"
     ):

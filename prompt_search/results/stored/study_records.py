@@ -139,7 +139,7 @@ class StudyRecords:
         """
         with reading(f"the prompt of trial {trial} of study {self.name!r}"):
             sent = checked(Prompt, self._trial(trial).prompt)
-        return replace(sent, metric=metrics.description(str(self.identity["metric"])))
+            return replace(sent, metric=metrics.description(str(self.identity["metric"])))
 
     def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """The messages that were sent, by request key: (role, content) each. Requests that failed are not stored."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from prompt_search import metrics
 from prompt_search._json import reading
-from prompt_search.answers.target_kinds import json_object
-from prompt_search.data.rows import references
 from prompt_search.errors import InputError, StudyError
-from prompt_search.metrics.json_fields import Fields
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text, with_columns_of
@@ -149,19 +145,10 @@ class StudyTables(StudyRecords):
             StudyError: there is no such trial, or the targets are no JSON objects.
         """
         scored = self._default_and_winner() if trial is None else self._reported_rows(trial)
-        if self.fields_metric is None:
+        metric = breakdowns.fields_metric(self._scored["target"], self.metric)
+        if metric is None:
             raise StudyError(f"the targets of study {self.name!r} are no JSON objects, so there are no fields to count")
-        return breakdowns.fields_frame(scored, self.fields_metric)
-
-    @cached_property
-    def fields_metric(self) -> Fields | None:
-        """How the fields of answers are compared: as the study's metric does, or else as `Fields` does; None where the
-        targets are no JSON objects."""
-        targets = [each for target in self._scored["target"] for each in references(target)]
-        if not targets or any(json_object(target) is None for target in targets):
-            return None
-        metric = metrics.stored_metric(str(self.identity["metric"]))
-        return metric if isinstance(metric, Fields) else Fields()
+        return breakdowns.fields_frame(scored, metric)
 
     @with_columns_of(breakdowns.slices_frame)
     def slices_df(self, data: Dataset, by: str | Sequence[str] | Callable[[Row], Any]) -> pd.DataFrame:
