@@ -12,7 +12,6 @@ from prompt_search.answers.base import Unparsed, final_text, quoted
 from prompt_search.llm.messages import Response
 from prompt_search.llm.replies.bodies import whole_characters
 
-
 DEEPEST = 100
 """Number of levels of JSON in JSON up to which an answer is read: all that store or show it go through each level."""
 
