@@ -98,7 +98,7 @@ RUNNING = {
     "filters that pay": "{{ -1000000000000 | _entered }}{{ ('a' * 900000000) | length }}",
     "round to the left": "{{ 5 | round(-1000000000) }}",
     "round by name": "{{ 5 | round(precision=-1000000000) }}",
-    "condition of a loop": "{% set r = range(90000) %}{% for a in r %}{% for b in r if not b %}{% endfor %}{% endfor %}",
+    "condition of a loop": "{% for a in range(90000) %}{% for b in range(90000) if not b %}{% endfor %}{% endfor %}",
     "methods of a list": "{% set r = range(90000) | list %}{% for a in r %}{{ r.index(89999) }}{% endfor %}",
     "width behind a bracket": "{{ '{0[}]:>{1}}'.format({'}': 'a'}, 1200000000) }}",
     "lists added up by name": "{{ ([[1]] * 60000) | sum(start=[]) }}",
