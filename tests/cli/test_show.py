@@ -7,11 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import prompt_search as ps
+from prompt_search.cli.options import DEFAULT_STORAGE
 from prompt_search.cli.show import TABLES
+from prompt_search.cli.terminal import print_next_commands
 from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, on_terminal, started, unpadded
 from tests.conftest import FakeServer
 
@@ -162,6 +165,34 @@ def test_promptfoo_gets_its_tests_from_data(command: Callable[..., Ran], stored:
     assert Path("p.yaml").read_text().count("- vars:") == 48
     assert command("export", "--data", "reviews.csv", "--target", "label").error_line(2) == (
         "prompt-search: best.j2: only a .yaml file has tests of data=; leave it out, or export promptfooconfig.yaml"
+    )
+
+
+def test_earlier_results_are_named_by_their_version(
+    command: Callable[..., Ran], project: Path, server: FakeServer
+) -> None:
+    """Once a study has a later result, the commands printed for an earlier one name that one, and both are listed."""
+    line = ("run", "study.py", "--calls", "30", "--display", "none")
+    assert command(*line).out.endswith("export the winner: prompt-search export reviews -o best.j2\n")
+    assert " export reviews@2 " in command(*line, "--n-trials", "2").out
+    for earlier in (line, ("show", "reviews@1")):
+        assert (
+            "write a report: prompt-search report reviews@1 -o report.html\n"
+            "export the winner: prompt-search export reviews@1 -o best.j2\n"
+        ) in command(*earlier).out
+    assert [line.partition(":")[0] for line in command("list").out.splitlines()] == ["reviews@1", "reviews@2"]
+    assert command("report", "reviews@1", "-o", "report.md").code == 0
+    report = Path("report.md").read_text()
+    assert "--name reviews --storage" in report
+    assert "prompt-search report reviews@1 --storage" in report
+
+
+def test_default_prompt_is_exported_where_it_is_better(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a verdict against the winner the command that comes next exports the default prompt."""
+    worse = SimpleNamespace(finished=True, ranking=lambda: [0], reference="reviews", verdict="worse")
+    print_next_commands(worse, DEFAULT_STORAGE, reported=True)  # type: ignore[arg-type]
+    assert capsys.readouterr().out == (
+        "export the default prompt, which is better: prompt-search export reviews:0 -o best.j2\n"
     )
 
 

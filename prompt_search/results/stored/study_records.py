@@ -88,6 +88,18 @@ class StudyRecords:
         return self._study.version.label
 
     @property
+    def study(self) -> str:
+        """The name of the study, which all its results share."""
+        return self._study.study
+
+    @property
+    def reference(self) -> str:
+        """The name that opens this result: `name`, or with ``@1`` where the study has a later result, which that
+        opens."""
+        opened = self._store.study(self.study).version
+        return self.name if opened.number == self.version else f"{self.study}@{self.version}"
+
+    @property
     def version(self) -> int:
         """The number of this result: a study that was run with other limits again has several."""
         return self._study.version.number
