@@ -40,7 +40,7 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     limit = "" if math.isinf(snapshot.limit) else f"/{snapshot.limit:,.0f}"
     parts = [f"{snapshot.study}: {snapshot.phase}", f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} calls"]
     if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
-        parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f}){_leader(snapshot)}")
+        parts.append(f"leader {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f}){_leader(snapshot)}")
     parts.append(f"{_numbers.counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
     if snapshot.cached:
         parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
