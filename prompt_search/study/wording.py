@@ -101,6 +101,10 @@ def interrupted_preflight(done: float, allowed: int) -> str:
     return f"{done:,.0f} of at most {allowed:,} calls of the preflight used; left: {left:,.0f} calls, and the advice"
 
 
+LONGER_PROMPTS = "more, if longer prompts win"
+"""Why a search takes more than its preflight has measured: most of what that sends are short prompts."""
+
+
 def measured_lines(found: Measured) -> Lines:
     """The table of what a preflight measured; what is not known is left out."""
     score = f"{_numbers.number(found.score)} on {_numbers.counted(found.rows, 'row')}"
@@ -112,7 +116,7 @@ def measured_lines(found: Measured) -> Lines:
     lines = [
         ("default prompt", score if found.rows else "no score"),
         ("other prompts", others),
-        ("answers match rows", "not tested" if math.isnan(found.p) else f"p = {found.p:.2g}"),
+        ("answers match rows", _match(found.p)),
         ("sent twice", f"{_numbers.counted(found.repeated, 'request')}, {found.changed} answered differently"),
         ("unparsed, errors", f"{found.unparsed}, {found.errors} of {found.calls}"),
         ("test rows", f"{found.test_rows}; {_power(found.detectable)}"),
@@ -125,8 +129,15 @@ def measured_lines(found: Measured) -> Lines:
     if found.budget is not None:
         whole = [f"about {found.budget * tokens:,.0f} tokens"] if _numbers.known(tokens) else []
         whole += [_numbers.dollars(found.budget * found.cost_usd, 2)] if _numbers.known(found.cost_usd) else []
-        lines += [(f"{found.budget} calls", ", ".join(whole))] if whole else []
+        lines += [(f"{found.budget} calls", f"{', '.join(whole)}; {LONGER_PROMPTS}")] if whole else []
     return lines
+
+
+def _match(p: float) -> str:
+    """Whether answers match their own rows better than other rows."""
+    if math.isnan(p):
+        return "not tested: that needs more answers, or another metric"
+    return f"p = {p:.2g}; a small p says that they match other rows less"
 
 
 def _power(detectable: float) -> str:
