@@ -132,6 +132,8 @@ def checked_trial(result: Result, trial: int | None) -> int:
     Raises:
         StudyError: there is no such trial, or none was named and the study, being unfinished, has no winner.
     """
+    from prompt_search.results.wording import trials_there
+
     trials = sorted(result.ranking()["trial"].tolist())
     if trial is None and trials and not result.finished:
         raise StudyError(
@@ -140,7 +142,7 @@ def checked_trial(result: Result, trial: int | None) -> int:
         )
     wanted = result.best_trial if trial is None else trial
     if wanted not in trials:
-        remedy = f"there are 0 to {trials[-1]}" if trials else "none is scored yet; run the study first"
+        remedy = f"give one of {trials_there(trials)}" if trials else "none is scored yet; run the study first"
         raise StudyError(f"the study {result.name!r} has no trial {wanted}; {remedy}")
     return wanted
 

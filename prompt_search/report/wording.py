@@ -74,7 +74,7 @@ NOT_ANSWERED = "(not answered)"
 
 # The numbers at the top of the report
 DIFFERENCE_FACT = "winner minus default"
-SPENT_FACT = "the study cost"
+SPENT_FACT = "sent by the study"
 COST_FACTS = {"winner": "1,000 rows with the winner", "default": "1,000 rows with the default"}
 
 # What a screen reader reads for a part of the page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prompt_search import _html, _numbers
 from prompt_search._numbers import counted
@@ -12,6 +12,9 @@ from prompt_search.results.verdict import TOLD_SHARE, AnswerCounts, MeanScore, V
 
 DEFAULT_PROMPT = "the default prompt"
 HAND_WRITTEN_PROMPT = "the best prompt written by hand"
+
+SHOWN_TRIALS = 21
+"""Number of trials at most that an error names."""
 
 DEFAULT_CHOICES = "(the default prompt)"
 """The text in place of choices that differ from the default, for the default itself."""
@@ -289,6 +292,17 @@ def better_now(trial: int, estimate: float) -> str:
 def higher_estimate(trial: int, estimate: float) -> str:
     """A remark on a trial whose estimate is above the winner's."""
     return f"Trial {trial} has a higher estimate ({estimate:.3f}), but was no finalist, and only finalists can win."
+
+
+def trials_there(trials: Iterable[int]) -> str:
+    """The numbers of a study's trials, the first of them where there are many.
+
+    >>> trials_there([0, 1, 4]), trials_there(range(100))[-12:]
+    ('0, 1, 4', '18, 19, …, 99')
+    """
+    numbers = sorted(trials)
+    shown = numbers if len(numbers) <= SHOWN_TRIALS else [*numbers[: SHOWN_TRIALS - 1], "…", numbers[-1]]
+    return ", ".join(map(str, shown))
 
 
 def unfinished(candidates: int) -> str:

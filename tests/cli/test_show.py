@@ -292,7 +292,7 @@ def test_comparison_of_two_stored_prompts(command: Callable[..., Ran], stored: P
         (("show",), "the storage holds 2 studies; name one of reviews, second"),
         (
             ("export", "reviews", "--trial", "999"),
-            "the study 'reviews' has no trial 999; there are 0 to 6",
+            "the study 'reviews' has no trial 999; give one of 0, 1, 2, 3, 4, 5, 6",
         ),
         (
             ("show", "reviews", "--table", "prices"),

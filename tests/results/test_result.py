@@ -478,7 +478,7 @@ def test_study_refused_at_once_has_a_result(fake: InProcessExecutor, storage: st
     assert len(result.trials_df()) == len(result.samples_df()) == len(result.calls_df()) == 0
     assert "unfinished after 0 candidates" in repr(result)
     assert "unfinished" in result._repr_html_()
-    with pytest.raises(StudyError, match="study '<b>my study</b>' has no trial 0; it has 0"):
+    with pytest.raises(StudyError, match="study '<b>my study</b>' has no trial 0; it has none"):
         result.prompt(0)
 
 

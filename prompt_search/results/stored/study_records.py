@@ -74,7 +74,9 @@ class StudyRecords:
 
     def _trial(self, number: int) -> TrialRecord:
         if number not in self._by_number:
-            raise StudyError(f"study {self.name!r} has no trial {number}; it has {len(self._trials)}")
+            raise StudyError(
+                f"study {self.name!r} has no trial {number}; it has {wording.trials_there(self._by_number) or 'none'}"
+            )
         return self._by_number[number]
 
     def _rows_of(self, trial: int, split: str | None = None) -> pd.DataFrame:
