@@ -342,6 +342,11 @@ def changed_answers(changed: int, repeated: int) -> str:
 # Estimate
 
 
+NO_PRICE = "unknown, as is the price of the model; give it as Model(..., price=Price(...))"
+NO_TIME = "unknown before a request is answered; a preflight measures it"
+"""What an estimate says in place of numbers."""
+
+
 def estimate_lines(
     *,
     calls: int,
@@ -355,11 +360,13 @@ def estimate_lines(
 ) -> Lines:
     """The table of an estimate."""
     known = f", {stored:,} of them cached" if stored else ""
+    unpriced = _numbers.known(tokens) and not _numbers.known(usd)
+    untimed = not _numbers.known(seconds)
     return [
         ("calls", f"{calls:,}{known}"),
         ("tokens", _numbers.number(tokens, ",.0f")),
-        ("US dollars", _numbers.number(usd, ",.4f")),
-        ("seconds", _numbers.number(seconds, ",.0f")),
+        ("US dollars", NO_PRICE if unpriced else _numbers.number(usd, ",.4f")),
+        ("seconds", NO_TIME if untimed else _numbers.number(seconds, ",.0f")),
         ("per request", f"{prompt_tokens:,.0f} + {completion_tokens:,.0f} tokens"),
         ("based on", basis),
     ]
