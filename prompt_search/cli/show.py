@@ -151,7 +151,10 @@ def list_studies(
     ] = None,
     storage: Storage = None,
 ) -> None:
-    """List the stored studies, each with its verdict; of a study that ran with several budgets every result."""
+    """List the stored studies, each with its verdict.
+
+    A study that ran with several budgets has a line for each of its results.
+    """
     with opened_storage(place_of(where, storage).storage) as store:
         from prompt_search.report.result import Result
 

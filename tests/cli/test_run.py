@@ -25,6 +25,7 @@ RUN = ("run", "study.py", "--calls", str(CALLS))
 NEXT = """\
 write a report: prompt-search report reviews -o report.html
 export the winner: prompt-search export reviews -o best.j2
+export the default prompt: prompt-search export reviews:0 -o best.j2
 """
 
 RANKING = """\

@@ -187,13 +187,26 @@ def test_earlier_results_are_named_by_their_version(
     assert "prompt-search report reviews@1 --storage" in report
 
 
-def test_default_prompt_is_exported_where_it_is_better(capsys: pytest.CaptureFixture[str]) -> None:
-    """After a verdict against the winner the command that comes next exports the default prompt."""
-    worse = SimpleNamespace(finished=True, ranking=lambda: [0], reference="reviews", verdict="worse")
-    print_next_commands(worse, DEFAULT_STORAGE, reported=True)  # type: ignore[arg-type]
-    assert capsys.readouterr().out == (
-        "export the default prompt, which is better: prompt-search export reviews:0 -o best.j2\n"
-    )
+@pytest.mark.parametrize(
+    ("verdict", "rows", "exported"),
+    [
+        ("better", 9, {"the winner": "reviews"}),
+        ("not shown", 9, {"the winner": "reviews", "the default prompt": "reviews:0"}),
+        ("not shown", 0, {"the winner": "reviews"}),
+        ("worse", 9, {"the default prompt": "reviews:0"}),
+    ],
+)
+def test_prompt_to_export_follows_from_the_verdict(
+    capsys: pytest.CaptureFixture[str], verdict: str, rows: int, exported: dict[str, str]
+) -> None:
+    """The commands that come next export the default prompt, too, where the winner is not shown to be better, and it
+    alone where the winner is worse."""
+    said = type("Said", (str,), {"rows": rows})(verdict)
+    result = SimpleNamespace(finished=True, ranking=lambda: [0], reference="reviews", verdict=said, best_trial=3)
+    print_next_commands(result, DEFAULT_STORAGE, reported=True)  # type: ignore[arg-type]
+    assert capsys.readouterr().out.splitlines() == [
+        f"export {whose}: prompt-search export {name} -o best.j2" for whose, name in exported.items()
+    ]
 
 
 def test_printed_export_command_finds_the_study_again(command: Callable[..., Ran], stored: Path) -> None:
@@ -201,7 +214,7 @@ def test_printed_export_command_finds_the_study_again(command: Callable[..., Ran
     (stored / "prompt_search.db").rename(stored / "my studies.db")
     storage = f"sqlite:///{stored / 'my studies.db'}"
     ran = command("run", "study.py", "--calls", str(CALLS), "--storage", storage, "--name", "my first")
-    line = ran.out.splitlines()[-1]
+    line = ran.out.splitlines()[-2]
     assert line == f"export the winner: prompt-search export 'my first' --storage '{storage}' -o best.j2"
     written = subprocess.run(
         f"{sys.executable} -m prompt_search.cli {line.removeprefix('export the winner: prompt-search ')}",
