@@ -146,8 +146,16 @@ class Report:
     @property
     def export(self) -> str:
         """The command that writes the winner to a file."""
-        name, storage = shlex.quote(self.result.reference), shlex.quote(self.result.storage)
-        return f"prompt-search export {name} --storage {storage} -o best.j2"
+        return self._export(self.result.reference)
+
+    @property
+    def export_default(self) -> str:
+        """The command that writes the default prompt to a file; nothing where the winner is to be shipped."""
+        kept = self.verdict_word and self.verdict_word != "better"
+        return self._export(f"{self.result.reference}:0") if kept else ""
+
+    def _export(self, name: str) -> str:
+        return f"prompt-search export {shlex.quote(name)} --storage {shlex.quote(self.result.storage)} -o best.j2"
 
     @property
     def difference(self) -> str:
