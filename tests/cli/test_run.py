@@ -267,10 +267,10 @@ def test_run_reuses_the_responses_of_its_preflight(
     command: Callable[..., Ran], project: Path, server: FakeServer
 ) -> None:
     """A preflight prints measurements and advice within 5% of the budget; the run after it repeats none of them."""
-    ran = command("preflight", "study.py", "--calls", "400")
+    ran = command("preflight", "study.py", "--calls", "400", "--name", "other")
     assert ran.code == 0, ran.err
     assert 10 <= server.count <= 20
-    assert ran.out.startswith("preflight of 'reviews': ")
+    assert ran.out.startswith("preflight of 'other': ")
     assert ran.out.splitlines()[-1].startswith(("Go", "Don't", "Too few"))
     before = server.count
     command(*RUN)
