@@ -22,9 +22,12 @@ from tests.conftest import FakeServer, failure
 
 RUN = ("run", "study.py", "--calls", str(CALLS))
 
-NEXT = """\
+UNTESTED = """\
 write a report: prompt-search report reviews -o report.html
 export the winner: prompt-search export reviews -o best.j2
+"""
+NEXT = f"""\
+{UNTESTED}\
 export the default prompt: prompt-search export reviews:0 -o best.j2
 """
 
@@ -222,7 +225,7 @@ def test_budget_without_a_verdict_ends_with_4(command: Callable[..., Ran], proje
     ranking, effects, rest = unpadded(ran.out).split("\n\n")
     assert ranking.splitlines()[0] == RANKING.splitlines()[0]
     assert effects == "No option is shown to affect the score with so few answers."
-    assert rest == f"{headline}\n{NEXT}"
+    assert rest == f"{headline}\n{UNTESTED}"
 
 
 def test_budget_may_be_in_tokens(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:
