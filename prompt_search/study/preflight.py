@@ -221,8 +221,8 @@ def _remarks(
     remarks = list(found.dialect)
     answers = len(found.outcomes)
     if answers and measured.unparsed > OFTEN_UNPARSED_SHARE * answers:
-        unread = [calls[outcome.key].response.text for outcome in found.outcomes if outcome.unparsed]
-        remarks.append(wording.unread(measured.unparsed, answers, unread[:SHOWN_UNREAD]))
+        unread = dict.fromkeys(calls[outcome.key].response.text for outcome in found.outcomes if outcome.unparsed)
+        remarks.append(wording.unread(measured.unparsed, answers, list(unread)[:SHOWN_UNREAD]))
     if answers and measured.ambiguous > OFTEN_UNPARSED_SHARE * answers:
         remarks.append(wording.ambiguous(measured.ambiguous, answers))
     if measured.reasoning_tokens > 0 and measured.longest_answer is not None:
