@@ -16,7 +16,8 @@ from prompt_search.data.duplicates import near_duplicates
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
 from prompt_search.report.row_answers import AnsweredRow, AnsweredRows, rows_view
-from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test, suspected_cut
+from prompt_search.results.cut_prompts import suspected_cut
+from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
 from prompt_search.results.view import TEXT_WIDTH, to_html, to_text
 from prompt_search.results.wording import cut_prompts
 from prompt_search.search.default_candidate import default_candidate

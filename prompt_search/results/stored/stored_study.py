@@ -15,13 +15,12 @@ from prompt_search.llm.failures import kind_of
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import answers_remark, majority_of, one_answer, rows_of_all
+from prompt_search.results.cut_prompts import MIN_CUT_PROMPTS, suspected_cut
 from prompt_search.results.spent import spent_sentence, spent_so_far
 from prompt_search.results.statistics import (
-    MIN_CUT_PROMPTS,
     NON_INFERIORITY_MARGIN,
     not_worse,
     paired_difference,
-    suspected_cut,
 )
 from prompt_search.results.stored.study_tables import StudyTables
 from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
