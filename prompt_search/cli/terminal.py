@@ -144,7 +144,7 @@ def print_next_commands(result: Result, storage: str, *, reported: bool = False)
 
     if result.finished and len(result.ranking()):
         option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
-        study = f"{shlex.quote(result.name)}{option}"
+        study = f"{shlex.quote(result.name_in_commands)}{option}"
         if not reported:
             typer.echo(f"write a report: prompt-search report {study} -o report.html")
         typer.echo(f"export the winner: prompt-search export {study} -o best.j2")

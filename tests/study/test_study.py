@@ -699,6 +699,7 @@ def test_answers_without_a_bound_are_refused(fake: InProcessExecutor, budget: ps
     ("change", "message"),
     [
         ({"name": ""}, "a study needs a name, got ''; give a text"),
+        ({"name": "a\nb"}, r"is one line of at most 200 characters, got 3 that begin with 'a\\nb'; give a shorter one"),
         ({"max_concurrency": 0}, "max_concurrency must be at least 1, got 0"),
         ({"request": {"model": "x"}}, r"request\['model'\] cannot be given here; use the template, model= or answer="),
         ({"request": {"messages": []}}, r"request\['messages'\] cannot be given here"),

@@ -114,6 +114,25 @@ def test_results_are_found_by_version(fake: InProcessExecutor, storage: str) -> 
     assert str(caught.value) == "study 'study' has no version 9; stored: study@1, study@2, study@3"
 
 
+def test_commands_name_the_result_that_is_shown(fake: InProcessExecutor, storage: str) -> None:
+    """The first result is named with its number once the name alone opens a later one."""
+    fake.answer = truth
+    first = study(fake, storage).run(60)
+    assert first.name_in_commands == "study"
+    second = study(fake, storage).run(90)
+    assert [each.name_in_commands for each in (first, second)] == ["study@1", "study@2"]
+
+
+def test_study_cannot_have_the_name_of_a_result(fake: InProcessExecutor, storage: str) -> None:
+    """A name such as `study@2` would be two results; it is refused before any request."""
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage, name="study@2").run(60)
+    assert str(caught.value) == (
+        "the study cannot be named 'study@2', which names result 2 of a study 'study'; give it another name"
+    )
+    assert fake.count == 0
+
+
 def test_failed_start_leaves_no_result(fake: InProcessExecutor, storage: str) -> None:
     """A run that fails before its first answer is no result, and after one that failed later the study's name still
     opens what had ended."""

@@ -93,6 +93,12 @@ class StudyRecords:
         return self._study.version.number
 
     @property
+    def name_in_commands(self) -> str:
+        """The name by which commands find this result: ``@1`` is added where the name alone opens a later one."""
+        first = self.version == 1 and self._store.study(self._study.study).version.number != 1
+        return f"{self.name}@1" if first else self.name
+
+    @property
     def storage(self) -> str:
         """The storage's URL, without a password."""
         return shown_url(self._store.url)
