@@ -692,6 +692,19 @@ def test_answers_without_a_bound_are_refused(fake: InProcessExecutor, budget: ps
     assert study(fake, model=model, request=bounded).run(budget).summary["tokens"] > 0
 
 
+def test_intervals_of_progress_keep_to_the_range_of_the_metric(fake: InProcessExecutor) -> None:
+    """As those of the tables do: few rows with high scores have no interval that ends above the highest score."""
+
+    def halved(answer: object, row: ps.Row) -> float:
+        return 1.0 if answer == row.target else 0.25
+
+    fake.answer, seen = truth, []
+    study(fake, metric=ps.metrics.metric(low=0, high=1)(halved)).run(60, progress=seen.append)
+    known = [(snapshot.low, snapshot.high) for snapshot in seen if snapshot.low is not None]
+    assert known
+    assert all(0 <= low <= high <= 1 for low, high in known)
+
+
 # Wrong settings
 
 
