@@ -698,9 +698,10 @@ def test_intervals_of_progress_keep_to_the_range_of_the_metric(fake: InProcessEx
     def halved(answer: object, row: ps.Row) -> float:
         return 1.0 if answer == row.target else 0.25
 
-    fake.answer, seen = truth, []
+    fake.answer = truth
+    seen: list[Snapshot] = []
     study(fake, metric=ps.metrics.metric(low=0, high=1)(halved)).run(60, progress=seen.append)
-    known = [(snapshot.low, snapshot.high) for snapshot in seen if snapshot.low is not None]
+    known = [(each.low, each.high) for each in seen if each.low is not None and each.high is not None]
     assert known
     assert all(0 <= low <= high <= 1 for low, high in known)
 
