@@ -128,6 +128,7 @@ class AttemptBounds:
         most = most_used(request)
         if most is None:  # an answer that was stored under another budget
             return False
+        self.most(request)  # a resumed run has to know the largest request, too
         counting = self._countings[request.endpoint, request.model]
         counting.answers += 1
         before = counting.prompt, counting.completion

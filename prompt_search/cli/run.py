@@ -271,7 +271,8 @@ def rescore(
         str, typer.Argument(help="A study file with another metric or answer form: FILE.py or FILE.py:name.")
     ],
     of: Annotated[
-        str | None, typer.Option("--of", help="Name of the stored study; default: the name in the study file.")
+        str | None,
+        typer.Option("--of", help="Name of the stored study, or NAME@VERSION; default: the name in the study file."),
     ] = None,
     storage: StudyStorage = None,
 ) -> None:

@@ -86,7 +86,7 @@ class Race:
             await self._explore()
             await self._hold_finals()
             self.conclude()
-            self._chosen = self._decided(lambda: [self.winner, *filter(None, [self.hand_written])])
+            self._chosen = self._decided("winner", lambda: [self.winner, *filter(None, [self.hand_written])])
             self._on_round(self)
             return self.winner
 
@@ -131,17 +131,17 @@ class Race:
 
     def _decide(self, number: int) -> list[Trial]:
         """The trials that get an evaluation batch in a round; runs in a thread."""
-        return self._decided(lambda: self._picks.of_round(number))
+        return self._decided("round", lambda: self._picks.of_round(number))
 
-    def _decided(self, decide: Callable[[], list[Trial]]) -> list[Trial]:
-        return decided(self._trials, self._journal, decide)
+    def _decided(self, stage: str, decide: Callable[[], list[Trial]]) -> list[Trial]:
+        return decided(self._trials, self._journal, stage, decide)
 
     async def _hold_finals(self) -> None:
         """Let the finalists compete, stage by stage, for the calls that are left."""
         self.phase = "finalists"
         finals = Finals(self._trials, self._estimates)
         self._trials.drop_empty()
-        self._decided(finals.begin)
+        self._decided("finals", finals.begin)
         while finals.undecided:
             limit = self._budget.limit()
             rows = finals.rows(limit - self._budget.spent())
@@ -151,7 +151,7 @@ class Race:
                     asyncio.to_thread(self._estimates.prepare_for, rows),
                 )
                 self._record(results)
-            self._decided(finals.end_stage)
+            self._decided("final round", finals.end_stage)
         finals.end()
 
     async def _evaluate(self, trials: Sequence[Trial], rows: int, until: float) -> list[BatchResult]:

@@ -72,7 +72,8 @@ class Studies:
         address was corrected, it is replaced.
 
         Raises:
-            StudyError: the stored study differs; the message says in what.
+            StudyError: the stored study differs; the message says in what. Or the name of a new one is that of a
+                result.
         """
         if fresh and name in self.study_names():  # which may be damaged, and is not read
             self.delete_study(name)
@@ -82,6 +83,7 @@ class Studies:
             self.delete_study(name)
             stored, details = None, ""
         if stored is None:
+            _check_new(name)
             values = {"study": name, "created": self._database.clock(), "identity": json_text(identity)}
             with self._database.writing() as connection:
                 connection.execute(schema.studies.insert().values(**values))
@@ -144,4 +146,17 @@ class Studies:
             identity=identity,
             version=found.version if found else Version(study=row.study),
             summary=found.summary if found else None,
+        )
+
+
+def _check_new(name: str) -> None:
+    """
+    Raises:
+        StudyError: the name is how a later result of another study is named.
+    """
+    study, _, number = name.rpartition("@")
+    if study and number.isdecimal():
+        raise StudyError(
+            f"the study cannot be named {name!r}, which names result {number} of a study {study!r}; give it another "
+            "name"
         )

@@ -187,7 +187,7 @@ class Versions:
             return list(connection.execute(query).scalars())
 
     def save_decision(self, version: Version, number: int, record: str) -> None:
-        """Write a decision of the search.
+        """Write a decision of the search, in place of those from this number on.
 
         Raises:
             RunError: another process has taken the study over.
@@ -195,7 +195,10 @@ class Versions:
         values = {"study": version.study, "version": version.number, "number": number, "record": record}
         with self._database.writing() as connection:
             self._take(connection, version, {})
-            connection.execute(schema.decisions.insert().values(**values))
+            decisions = schema.decisions
+            later = sql.and_(_is(decisions, version.study, version.number), decisions.c.number >= number)
+            connection.execute(decisions.delete().where(later))
+            connection.execute(decisions.insert().values(**values))
 
     def trials(self, version: Version) -> list[TrialRecord]:
         """The trials of a version, in the order of their numbers."""

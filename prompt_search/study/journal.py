@@ -29,7 +29,8 @@ class StoredJournal:
         self._number = 0
 
     def settled(self, decision: Decision) -> Decision:
-        """The decision that is stored at this place; the given one, stored from now on, where none is.
+        """The decision that is stored at this place; the given one, stored from now on, where none is, or one of
+        another stage: then all that follow are dropped.
 
         Raises:
             StorageError: what is stored cannot be read.
@@ -38,7 +39,10 @@ class StoredJournal:
         number, self._number = self._number, self._number + 1
         if number < len(self._stored):
             with reading(f"a decision of study {self._version.label!r}"):
-                return read(Decision, self._stored[number])
+                kept = read(Decision, self._stored[number])
+            if kept.stage == decision.stage:
+                return kept
+            del self._stored[number:]
         if not self._is_stopped():
             self._versions.save_decision(self._version, number, json_text(asdict(decision)))
         return decision

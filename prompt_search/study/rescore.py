@@ -21,6 +21,7 @@ from prompt_search.storage.changes import changes
 from prompt_search.storage.records import SampleRecord, StudyRecord, TrialRecord, Version
 from prompt_search.storage.store import Store, open_to_read
 from prompt_search.storage.summary import Summary
+from prompt_search.storage.versions import named_version
 from prompt_search.study.plan import PROMPT, StudyPlan
 from prompt_search.study.run import new_race
 from prompt_search.study.snapshot import ProgressReporter
@@ -43,8 +44,9 @@ def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
         stored = _stored_study(store, of)
         plan = _with_prompts_of(plan, stored.record)
         rescored = plan.changed(name=f"{of} rescored")
+        _check_replaced(store, of, rescored.name)
         store.open_study(rescored.name, _checked_identity(plan, stored.record), fresh=True)
-        store.copy_calls(of, rescored.name)
+        store.copy_calls(stored.record.study, rescored.name)
         version = store.open_version(rescored.name, {"rescored": stored.record.version.label})
         in_own_thread(lambda: _Rescoring(rescored, store, version, stored).main(), lambda: None)
         return Result(store, rescored.name)
@@ -100,9 +102,9 @@ class _StoredStudy:
 def _stored_study(store: Store, name: str) -> _StoredStudy:
     """
     Raises:
-        StudyError: there is no study of that name, or it is unfinished.
+        StudyError: there is no study or result of that name, or it is unfinished.
     """
-    record = store.study(name)
+    record = store.study(*named_version(name, store.study_names()))
     if record.summary is None:
         raise StudyError(
             f"study {name!r} cannot be rescored, because it is unfinished; run it again to resume, then rescore it"
@@ -113,6 +115,19 @@ def _stored_study(store: Store, name: str) -> _StoredStudy:
         trials=store.trials(record.version),
         samples=store.samples(record.version),
     )
+
+
+def _check_replaced(store: Store, of: str, name: str) -> None:
+    """
+    Raises:
+        StudyError: the study that would be replaced was not made by rescoring.
+    """
+    for each in store.versions.of_study(name):
+        if "rescored" not in each.settings and not (each.summary and each.summary.rescored):
+            raise StudyError(
+                f"study {of!r} cannot be rescored, because {name!r} is a study that was run itself and would be "
+                f"replaced; run {of!r} under another name, which costs nothing, and rescore that"
+            )
 
 
 def _checked_identity(plan: StudyPlan, record: StudyRecord) -> dict[str, object]:

@@ -290,7 +290,7 @@ class Study(PlanAttributes, FirstTries):
         prompt is now expected to be better.
 
         Args:
-            of: the stored study's name; default: this one's.
+            of: the stored study's name, or ``name@1`` for its first result; default: this one's name.
 
         Returns:
             a new stored study, whose name is ``of`` with " rescored".

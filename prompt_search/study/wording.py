@@ -10,6 +10,7 @@ from prompt_search import _numbers
 from prompt_search._html import clipped
 from prompt_search.answers.base import quoted
 from prompt_search.llm.messages import ANSWER_LIMITS
+from prompt_search.results.lines.layout import printable
 from prompt_search.study.snapshot import DONE, Snapshot
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
         parts.append(f"{rate:.{0 if rate >= 10 else 1 if rate >= 1 else 2}f} requests/s")
     if (left := snapshot.seconds_left) is not None:
         parts.append(f"{seconds_text(left)} left")
-    return parts
+    return [printable(part) for part in parts]
 
 
 def _leader(snapshot: Snapshot) -> str:

@@ -8,9 +8,11 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused, StorageError
+from prompt_search.search.deciding.decisions import Decision
 from prompt_search.search.estimates import Estimates
 from prompt_search.storage.records import Version
 from prompt_search.storage.store import Store
+from prompt_search.study.journal import StoredJournal
 from tests.conftest import InProcessExecutor
 from tests.study.examples import study, truth
 
@@ -77,6 +79,36 @@ def test_study_interrupted_early_wastes_no_response(
     assert result.verdict.rows >= 2
 
 
+def test_budget_in_tokens_takes_the_same_course(fake: InProcessExecutor, storage: str) -> None:
+    """Under a budget in tokens the length of a search depends on what requests can use at most: an interrupted study
+    knows it from its stored responses, so it ends as the one that ran through."""
+    budget = ps.Budget(tokens=2_100)
+    fake.answer = truth
+    expected, requests = study(fake).run(budget), sent(fake)
+    del fake.bodies[:]
+    fake.fail_after = len(requests) - 10
+    with pytest.raises(RequestRefused):
+        study(fake, storage, max_concurrency=1).run(budget)
+    del fake.bodies[fake.fail_after :]
+    fake.fail_after = None
+    result = study(fake, storage).run(budget)
+    assert sent(fake) == requests
+    assert (result.best_trial, result.verdict) == (expected.best_trial, expected.verdict)
+
+
+def test_decision_of_another_stage_is_not_taken(storage: str) -> None:
+    """Where a resumed race is at another stage than the one that was written down, it decides anew from there on."""
+    versions, rounds = Store(storage).versions, [Decision(stage="round", leader=number) for number in range(3)]
+    version = versions.open("study", {}, None)
+    journal = StoredJournal(versions, version, lambda: False)
+    assert [journal.settled(each) for each in rounds] == rounds
+    resumed = StoredJournal(versions, version, lambda: False)
+    finals = Decision(stage="finals", leader=7)
+    other = [resumed.settled(each) for each in (Decision(stage="round", leader=9), finals, finals)]
+    assert other == [rounds[0], finals, finals]
+    assert len(versions.decisions(version)) == 3
+
+
 def test_decisions_belong_to_the_settings(fake: InProcessExecutor, storage: str) -> None:
     """Decisions are kept for the line that made them; another line, and requests that are sent again, decide anew."""
     fake.answer = truth
@@ -97,7 +129,7 @@ def test_decisions_belong_to_the_settings(fake: InProcessExecutor, storage: str)
     assert store.versions.decisions(first) == []
 
 
-@pytest.mark.parametrize("record", ['{"picked": [99]}', '{"entered": 1}', "{"])
+@pytest.mark.parametrize("record", ['{"stage": "round", "picked": [99]}', '{"entered": 1}', "{"])
 def test_damaged_decision_is_named(fake: InProcessExecutor, storage: str, record: str) -> None:
     """A decision that cannot be read, or that is not one on these trials, is one line with the remedy."""
     fake.answer = truth

@@ -186,6 +186,13 @@ def test_plain_lines_come_with_phases_and_every_few_seconds() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+def test_progress_shows_control_characters() -> None:
+    """A name or an option of a template may hold what a terminal would obey: it stands there in visible form."""
+    line = progress_line(replace(SNAPSHOT, study="a\x1b[31m\u202eb", leader=3, lead=0.1, choices="cue=\x07"))
+    assert line.startswith("a\\x1b[31m\\u202eb: exploring, trial 7")
+    assert line.isprintable()
+
+
 def drawn(monkeypatch: pytest.MonkeyPatch, study: str, columns: int) -> str:
     """All that a live view writes to a terminal of so many columns, for one snapshot of a study of that name."""
     monkeypatch.setenv("TERM", "xterm-256color")

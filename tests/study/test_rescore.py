@@ -101,6 +101,23 @@ def test_rescoring_refuses_another_study(fake: InProcessExecutor, storage: str) 
         study(fake, storage, answer=forms).rescore()
 
 
+def test_result_that_is_rescored_can_be_named(fake: InProcessExecutor, storage: str) -> None:
+    """`NAME@1` rescores the first result; a study of the new name that was run itself is not replaced."""
+    fake.answer = truth
+    first = study(fake, storage).run(60)
+    study(fake, storage).run(90)
+    after = study(fake, storage).rescore("study@1")
+    assert (after.name, after.verdict.p) == ("study@1 rescored", first.verdict.p)
+    own = study(fake, storage, name="study rescored").run(60).headline
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage).rescore()
+    assert str(caught.value) == (
+        "study 'study' cannot be rescored, because 'study rescored' is a study that was run itself and would be "
+        "replaced; run 'study' under another name, which costs nothing, and rescore that"
+    )
+    assert ps.open_result(storage, "study rescored").headline == own
+
+
 def test_rescoring_without_a_storage(fake: InProcessExecutor) -> None:
     """What a run kept in memory is rescored by the same study and by those made of it; nothing is sent."""
     fake.answer = truth

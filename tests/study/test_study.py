@@ -702,6 +702,20 @@ def test_answers_without_a_bound_are_refused(fake: InProcessExecutor, budget: ps
     assert study(fake, model=model, request=bounded).run(budget).summary["tokens"] > 0
 
 
+def test_intervals_of_progress_keep_to_the_range_of_the_metric(fake: InProcessExecutor) -> None:
+    """As those of the tables do: few rows with high scores have no interval that ends above the highest score."""
+
+    def halved(answer: object, row: ps.Row) -> float:
+        return 1.0 if answer == row.target else 0.25
+
+    fake.answer = truth
+    seen: list[Snapshot] = []
+    study(fake, metric=ps.metrics.metric(low=0, high=1)(halved)).run(60, progress=seen.append)
+    known = [(each.low, each.high) for each in seen if each.low is not None and each.high is not None]
+    assert known
+    assert all(0 <= low <= high <= 1 for low, high in known)
+
+
 # Wrong settings
 
 
@@ -709,6 +723,7 @@ def test_answers_without_a_bound_are_refused(fake: InProcessExecutor, budget: ps
     ("change", "message"),
     [
         ({"name": ""}, "a study needs a name, got ''; give a text"),
+        ({"name": "a\nb"}, r"is one line of at most 200 characters, got 3 that begin with 'a\\nb'; give a shorter one"),
         ({"max_concurrency": 0}, "max_concurrency must be at least 1, got 0"),
         ({"request": {"model": "x"}}, r"request\['model'\] cannot be given here; use the template, model= or answer="),
         ({"request": {"messages": []}}, r"request\['messages'\] cannot be given here"),

@@ -134,6 +134,25 @@ def test_larger_budget_goes_on_from_what_was_found(fake: InProcessExecutor, stor
     assert second.summary["calls"] == fake.count <= 150
 
 
+def test_commands_name_the_result_that_is_shown(fake: InProcessExecutor, storage: str) -> None:
+    """The first result is named with its number once the name alone opens a later one."""
+    fake.answer = truth
+    first = study(fake, storage).run(60)
+    assert first.reference == "study"
+    second = study(fake, storage).run(90)
+    assert [each.reference for each in (first, second)] == ["study@1", "study@2"]
+
+
+def test_study_cannot_have_the_name_of_a_result(fake: InProcessExecutor, storage: str) -> None:
+    """A name such as `study@2` would be two results; it is refused before any request."""
+    with pytest.raises(StudyError) as caught:
+        study(fake, storage, name="study@2").run(60)
+    assert str(caught.value) == (
+        "the study cannot be named 'study@2', which names result 2 of a study 'study'; give it another name"
+    )
+    assert fake.count == 0
+
+
 def test_failed_start_leaves_no_result(fake: InProcessExecutor, storage: str) -> None:
     """A run that fails before its first answer is no result, and after one that failed later the study's name still
     opens what had ended."""

@@ -20,6 +20,7 @@ class Decision:
     """What a race decided at one point.
 
     Attributes:
+        stage: what was decided: ``round``, ``finals``, ``final round`` or ``winner``.
         entered: the choices of each trial that entered.
         ended: for each trial that ended its number, its state and the reason.
         picked: the numbers of the trials that get rows next; at the end the winner, and the best one written by hand.
@@ -27,6 +28,7 @@ class Decision:
         leader: the number of the trial that was ranked first.
     """
 
+    stage: str = ""
     entered: list[dict[str, int]] = field(default_factory=list)
     ended: list[tuple[int, str, str]] = field(default_factory=list)
     picked: list[int] = field(default_factory=list)
@@ -38,7 +40,11 @@ class Journal(Protocol):
     """Where the decisions of a race are kept, in their order."""
 
     def settled(self, decision: Decision) -> Decision:
-        """The decision that is kept at this place; the given one, kept from now on, where none is."""
+        """The decision that is kept at this place; the given one, kept from now on, where none is.
+
+        A race whose budget is in tokens or seconds may come to its finals earlier or later when it is resumed. Where
+        another stage was decided at this place, nothing is kept from there on.
+        """
         ...
 
 
@@ -49,12 +55,13 @@ class Unkept:
         return decision
 
 
-def decided(trials: Trials, journal: Journal, decide: Callable[[], list[Trial]]) -> list[Trial]:
+def decided(trials: Trials, journal: Journal, stage: str, decide: Callable[[], list[Trial]]) -> list[Trial]:
     """Let a decision be made, or take the one that is kept in its place.
 
     Args:
         trials: the trials of the race.
         journal: keeps decisions.
+        stage: what is decided, see `Decision`.
         decide: makes the decision: it may add trials and end them, and gives those that are picked.
 
     Raises:
@@ -63,7 +70,7 @@ def decided(trials: Trials, journal: Journal, decide: Callable[[], list[Trial]])
     everyone, entered = list(trials.all), set(trials.entered)
     states = {trial.number: (trial.state, trial.reason) for trial in everyone}
     picked = decide()
-    made = _decision(trials, states, picked)
+    made = _decision(stage, trials, states, picked)
     kept = journal.settled(made)
     if kept == made:
         return picked
@@ -74,9 +81,10 @@ def decided(trials: Trials, journal: Journal, decide: Callable[[], list[Trial]])
         return _taken(trials, kept)
 
 
-def _decision(trials: Trials, known: Mapping[int, tuple[str, str]], picked: list[Trial]) -> Decision:
+def _decision(stage: str, trials: Trials, known: Mapping[int, tuple[str, str]], picked: list[Trial]) -> Decision:
     """What was decided since the trials had these states."""
     return Decision(
+        stage=stage,
         entered=[dict(trial.positions) for trial in trials.all if trial.number not in known],
         ended=[
             (trial.number, trial.state, trial.reason)

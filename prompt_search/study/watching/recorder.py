@@ -9,7 +9,7 @@ from typing import Any
 
 from prompt_search.budget import Ledger
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
-from prompt_search.metrics import metric_range
+from prompt_search.metrics.ranges import metric_range
 from prompt_search.prompts.factors import Factor
 from prompt_search.report.result import Result
 from prompt_search.results.statistics import mean_interval
