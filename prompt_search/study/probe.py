@@ -284,15 +284,21 @@ async def probe(
     blocks = layout.blocks_of(order)
     rows = [row for block in blocks[: _default_blocks(len(blocks))] for row in block]
     first = await scored(default, rows)
-    second = [
-        (prepared, await scored(prepared, [row for row in block if row in able]))
-        for (prepared, able), block in zip(others, blocks, strict=False)
-    ]
+    second, able_rows, left = [], [], iter(others)
+    for block in blocks:
+        # A prompt with something that the server refuses gives its block to the next one.
+        for prepared, able in left:
+            wanted = [row for row in block if row in able]
+            outcomes = [] if _refused(evaluator, prepared, wanted) else await scored(prepared, wanted)
+            if not _refused(evaluator, prepared, wanted):
+                second.append((prepared, outcomes))
+                able_rows.append(able)
+                break
     tried = [(default, first, prepared, outcomes) for prepared, outcomes in second]
     favourite = _favourite([outcomes for _, outcomes in second])
     further: list[int] = []
     if favourite is not None and layout.further:
-        prepared, able = second[favourite][0], others[favourite][1]
+        prepared, able = second[favourite][0], able_rows[favourite]
         further = [row for row in layout.further_of(order) if row in able]
         duel = await scored(default, further), await scored(prepared, further)
         tried.append((default, duel[0], prepared, duel[1]))
@@ -309,6 +315,11 @@ async def probe(
         further=frozenset(further),
         dialect=evaluator.told,
     )
+
+
+def _refused(evaluator: Evaluator, prepared: PreparedPrompt, rows: Sequence[int]) -> bool:
+    """Whether the server is known to refuse a prompt."""
+    return bool(rows) and evaluator.refusals()(prepared, rows[0]) is not None
 
 
 def _favourite(outcomes: Sequence[Sequence[Outcome]]) -> int | None:
