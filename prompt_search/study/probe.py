@@ -284,16 +284,15 @@ async def probe(
     blocks = layout.blocks_of(order)
     rows = [row for block in blocks[: _default_blocks(len(blocks))] for row in block]
     first = await scored(default, rows)
-    second, able_rows, left = [], [], iter(others)
-    for block in blocks:
-        # A prompt with something that the server refuses gives its block to the next one.
-        for prepared, able in left:
-            wanted = [row for row in block if row in able]
-            outcomes = [] if _refused(evaluator, prepared, wanted) else await scored(prepared, wanted)
-            if not _refused(evaluator, prepared, wanted):
-                second.append((prepared, outcomes))
-                able_rows.append(able)
-                break
+    second, able_rows = [], []
+    for prepared, able in others:
+        if len(second) == len(blocks):
+            break
+        wanted = [row for row in blocks[len(second)] if row in able]
+        outcomes = [] if _refused(evaluator, prepared, wanted) else await scored(prepared, wanted)
+        if not _refused(evaluator, prepared, wanted):  # else the next prompt gets the block
+            second.append((prepared, outcomes))
+            able_rows.append(able)
     tried = [(default, first, prepared, outcomes) for prepared, outcomes in second]
     favourite = _favourite([outcomes for _, outcomes in second])
     further: list[int] = []

@@ -62,7 +62,7 @@ def _said(outcome: Outcome, data: Row, responses: Mapping[str, str], metric: Fie
     if outcome.error is not None:
         return f"request failed: {kind_of(outcome.error)}"
     if outcome.unparsed:
-        return f"unread: {responses.get(outcome.key, '')}"
+        return f"unread: {responses.get(outcome.key) or '(empty)'}"
     if metric is None:
         return answer_text(outcome.answer)
     found = metric.compared(outcome.answer, data.target if metric.column is None else data[metric.column])
