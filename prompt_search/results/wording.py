@@ -204,12 +204,9 @@ def no_verdict(reason: str) -> str:
 def nothing_read(answers: int, response: str, *, echoed: bool) -> str:
     """No answer of any prompt could be read; without its full stop."""
     shown = f"“{_html.clipped(response, 120)}”" if response else "an empty text"
-    if echoed:
-        return (
-            f"All {answers} answers are the prompt itself, such as {shown}: the server sends it back, as a test double "
-            "does; ask another server"
-        )
-    cure = "state the form in the prompt, or use another answer form"
+    cure = (
+        "use another server, this one echoes" if echoed else "state the form in the prompt, or use another answer form"
+    )
     return f"None of {answers} answers could be read, such as {shown}: {cure}"
 
 

@@ -284,29 +284,28 @@ async def probe(
     blocks = layout.blocks_of(order)
     rows = [row for block in blocks[: _default_blocks(len(blocks))] for row in block]
     first = await scored(default, rows)
-    second, able_rows = [], []
+    second: list[tuple[PreparedPrompt, Collection[int], list[Outcome]]] = []
     for prepared, able in others:
         if len(second) == len(blocks):
             break
         wanted = [row for row in blocks[len(second)] if row in able]
         outcomes = [] if _refused(evaluator, prepared, wanted) else await scored(prepared, wanted)
         if not _refused(evaluator, prepared, wanted):  # else the next prompt gets the block
-            second.append((prepared, outcomes))
-            able_rows.append(able)
-    tried = [(default, first, prepared, outcomes) for prepared, outcomes in second]
-    favourite = _favourite([outcomes for _, outcomes in second])
+            second.append((prepared, able, outcomes))
+    tried = [(default, first, prepared, outcomes) for prepared, _, outcomes in second]
+    favourite = _favourite([outcomes for *_, outcomes in second])
     further: list[int] = []
     if favourite is not None and layout.further:
-        prepared, able = second[favourite][0], able_rows[favourite]
+        prepared, able, outcomes = second[favourite]
         further = [row for row in layout.further_of(order) if row in able]
         duel = await scored(default, further), await scored(prepared, further)
         tried.append((default, duel[0], prepared, duel[1]))
-        first, second[favourite] = first + duel[0], (prepared, second[favourite][1] + duel[1])
+        first, second[favourite] = first + duel[0], (prepared, able, outcomes + duel[1])
     again = await scored(replace(default, sample=1), rows[: max(1, len(rows) // 4)])
     matches = partial(evaluator.pairing_scores, plain=True)
     return Probe(
         default=await calibrated(default, first),
-        others=[await calibrated(prepared, outcomes) for prepared, outcomes in second],
+        others=[await calibrated(prepared, outcomes) for prepared, _, outcomes in second],
         repeats=list(zip(first, again, strict=False)),
         pairings=[table for each in tried if (table := _pairings(evaluator.pairing_scores, *each)) is not None],
         matches=[table for each in tried if (table := _pairings(matches, *each)) is not None],

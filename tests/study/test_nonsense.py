@@ -32,8 +32,8 @@ HEADLINES: dict[str, tuple[Any, str, str]] = {
         prompt_of,
         CHOICE,
         (
-            "study: All 50 answers are the prompt itself, such as “Judge film 1 was good”: the server sends it back, "
-            "as a test double does; ask another server. "
+            "study: None of 50 answers could be read, such as “Judge film 1 was good”: use another server, this one "
+            "echoes. "
         ),
     ),
     "one label": ("pos", CHOICE, "study: All 59 answers are “pos”, whatever prompt and row are: read a whole prompt. "),

@@ -46,6 +46,6 @@ def check_labels(study: StoredStudy, trial: int | None = None) -> None:
     form = str((study.best.answer or {}).get("kind"))
     if form != "label" and not labelled(study.trial_samples(study.best_trial if trial is None else trial), form):
         raise StudyError(
-            f"the targets of study {study.name!r} are no labels, by which answers could be counted; look at the "
-            "failures, and at the fields of JSON objects"
+            f"the targets of study {study.name!r} are no labels, by which answers could be counted; see the table "
+            "failures, or fields for JSON objects"
         )
