@@ -166,7 +166,8 @@ def test_rows_are_shown_with_their_answers(fake: InProcessExecutor) -> None:
     table = found.rows_df()
     assert list(table.columns) == ["row", "text", "target", "answers", "score"]
     assert table["score"].is_monotonic_increasing
-    assert max(map(len, repr(found).partition("first:")[2].splitlines()[:12])) <= 80
+    whole = repr(found).splitlines()
+    assert max(map(len, whole[: len(whole) - len(found.advice)])) <= 80
     lines = found.text(120).splitlines()
     start = lines.index("rows and the answers that they got, the most suspicious first:")
     assert lines[start + 1].split() == ["row", "text", "target", "answers"]
@@ -196,6 +197,12 @@ def test_objects_are_shown_as_json(fake: InProcessExecutor) -> None:
     first = found.rows_df().iloc[0]
     assert first["target"] in ('{"size": 1}', '{"size": 2}')
     assert first["answers"].startswith("size: nothing instead of ")
+
+
+def test_an_empty_answer_is_called_empty(fake: InProcessExecutor) -> None:
+    """What could not be read is shown, also where it is nothing."""
+    fake.answer = ""
+    assert set(study(fake).preflight(60).rows_df()["answers"]) == {"unread: (empty) (2 times)"}
 
 
 def test_answers_that_begin_alike_are_counted_apart(fake: InProcessExecutor) -> None:
