@@ -10,6 +10,10 @@ from typing import Any
 
 from prompt_search.answers.base import Unparsed, final_text, quoted
 from prompt_search.llm.messages import Response
+from prompt_search.llm.replies.bodies import whole_characters
+
+DEEPEST = 100
+"""Number of levels of JSON in JSON up to which an answer is read: all that store or show it go through each level."""
 
 
 def response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
@@ -66,7 +70,20 @@ class _RefusedError(ValueError):
 
 
 def _loaded(text: str) -> Any:
-    return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
+    return _storable(json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique), DEEPEST)
+
+
+def _storable(value: Any, levels: int) -> Any:
+    """The value with whole characters alone, where every table and file takes it."""
+    if isinstance(value, str):
+        return whole_characters(value)
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        raise _RefusedError(f"the JSON is nested more than {DEEPEST} levels deep")
+    if isinstance(value, list):
+        return [_storable(item, levels - 1) for item in value]
+    return {whole_characters(name): _storable(item, levels - 1) for name, item in value.items()}
 
 
 def _values(texts: Iterable[str]) -> list[Any]:

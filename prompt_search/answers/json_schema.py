@@ -152,7 +152,10 @@ def violation(value: Any, schema: dict[str, Any]) -> str | None:
         error = best_match(_validator(json.dumps(schema)).iter_errors(value))
     except OverflowError:
         return "a number in it is too large to be checked"
-    except RecursionError:
+    except BaseException as error:
+        # Where the library's own maps meet the recursion limit, Rust panics, which is no `Exception`.
+        if not isinstance(error, RecursionError) and type(error).__name__ != "PanicException":
+            raise
         return "it is nested too deeply to be checked, or the schema refers to itself without end"
     return None if error is None else f"{error.json_path}: {_explained(error)}"
 

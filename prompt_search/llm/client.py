@@ -90,9 +90,13 @@ async def open_connections(address: Address, request_timeout: float, *, trust_en
     return await HttpTransport.open(
         address.url,
         headers={
-            name: value for name, value in headers.items() if isinstance(value, str) and name.casefold() not in replaced
+            **{
+                name: value
+                for name, value in headers.items()
+                if isinstance(value, str) and name.casefold() not in replaced
+            },
+            **{name: value for name, value in address.headers.items() if value},
         },
-        private_headers={name: value for name, value in address.headers.items() if value},
         query=address.query,
         secrets=address.secrets,
         request_timeout=request_timeout,

@@ -102,8 +102,12 @@ class ResponseParser:
             AttemptError: another attempt may succeed.
             RequestRefused: no attempt of any request will.
         """
+        if reply.failure == "too long":
+            return self._lost(self._line(f"malformed: the response of {self._endpoint}: {reply.why}"), reply, Usage())
         if reply.failure is not None:
             raise self._connection_error(reply.failure, reply.why)
+        if 300 <= reply.status < 400:
+            raise self._sent_on(reply)
         if reply.status >= 400:
             return self._refused(request, read_error(reply.status, reply.content), reply)
         try:
@@ -113,6 +117,14 @@ class ResponseParser:
         if is_error(body):
             return self._refused(request, read_error(reply.status, body), reply, body)
         return self._answer(request, body, reply)
+
+    def _sent_on(self, reply: HttpReply) -> RequestRefused:
+        """The error that the server wants the request to be sent to another address."""
+        other = self._line(body_text(reply.content)).removesuffix("/chat/completions")
+        return RequestRefused(
+            f"{self._endpoint} answered {reply.status}, which sends requests on to {other}; they are not sent there, "
+            "because no budget would count them: give that address as the base URL if it is right"
+        )
 
     def error(self, error: str, latency_s: float = math.nan) -> Response:
         """A response without an answer."""

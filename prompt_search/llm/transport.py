@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from prompt_search.errors import InputError
 from prompt_search.llm.model import Model
-from prompt_search.llm.redaction import public_url, redact
+from prompt_search.llm.redaction import public_url, redact, redact_answer, secrets_in
 from prompt_search.llm.replies.retry_after import is_kept
 
 if TYPE_CHECKING:
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 IDLE_S: Final = 4.0
 """Seconds for which an idle connection is kept open: fewer than servers keep it, which is mostly 5."""
 
-Failure = Literal["unreachable", "timeout", "broken", "lost"]
-"""Why an attempt has no answer: no connection was made, none came in time, the connection broke, or the process that
-had sent it was lost."""
+LONGEST_REPLY: Final = 16_000_000
+"""Number of bytes, after decompression, up to which a reply is read: 16,384 tokens with 20 log-probabilities each take
+less than half of them."""
+
+Failure = Literal["unreachable", "timeout", "broken", "lost", "too long"]
+"""Why an attempt has no answer: no connection was made, none came in time, the connection broke, the process that had
+sent it was lost, or the reply did not end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +104,6 @@ class HttpTransport:
         url: str,
         *,
         headers: Mapping[str, str],
-        private_headers: Mapping[str, str],
         query: Mapping[str, str],
         secrets: Iterable[str],
         request_timeout: float,
@@ -110,8 +113,7 @@ class HttpTransport:
 
         Args:
             url: the base URL; its query is sent with every request.
-            headers: the headers of every request; a server that a request is sent on to does not get ``Authorization``.
-            private_headers: further headers, of which such a server gets none.
+            headers: the headers of every request.
             query: what is added to that of the URL.
             secrets: what no reply may quote.
             request_timeout: seconds that one attempt may take.
@@ -124,6 +126,7 @@ class HttpTransport:
         import httpx2
 
         secure = url.lower().startswith("https:")
+        proxy = environment_proxy(url) if trust_env else None
         session = aiohttp.ClientSession(
             headers=headers,
             connector=aiohttp.TCPConnector(
@@ -132,28 +135,35 @@ class HttpTransport:
                 ssl=httpx2.create_ssl_context() if secure else True,  # this takes as long as 50 requests
             ),
             timeout=aiohttp.ClientTimeout(total=request_timeout),
-            proxy=environment_proxy(url) if trust_env else None,
-            middlewares=(_adding(private_headers, url),) if private_headers else (),
+            proxy=proxy,
         )
-        return cls(session, url, query, secrets)
+        return cls(session, url, query, [*secrets, *secrets_in(proxy or "")])
 
     async def send(self, body: Mapping[str, Any]) -> HttpReply:
-        """Make one attempt. Neither errors nor failures quote a secret."""
+        """Make one attempt. No reply quotes a secret: it may be read by a process that does not know them.
+
+        A server that sends the request on to another address is not followed: the budget would not know of the
+        requests there, and another server would get the prompts.
+        """
         import aiohttp
 
         start = time.monotonic()
-        posted = self._session.post(self._url, params=self._query, data=json.dumps(body).encode())
+        data = json.dumps(body).encode()
+        posted = self._session.post(self._url, params=self._query, data=data, allow_redirects=False)
         try:
             async with posted as answer:
-                content = await answer.read()
-        except (TimeoutError, aiohttp.ClientError) as error:
+                content = await _read(answer)
+        except (TimeoutError, aiohttp.ClientError, _TooLong) as error:
             why = redact(_root_message(error), self._secrets)
             return HttpReply(failure=_failure_of(error), why=why, latency_s=time.monotonic() - start)
         headers: dict[str, str] = {}
-        if answer.status >= 400 or b'"choices"' not in content:
-            # An error is shown to the user, maybe by a process that does not know the secrets.
+        if 300 <= answer.status < 400:
+            content = public_url(urljoin(self._url, answer.headers.get("Location", ""))).encode()
+        if answer.status >= 300 or b'"choices"' not in content:
             content = redact(content.decode("utf-8", "replace"), self._secrets).encode()
             headers = {name.lower(): value for name, value in answer.headers.items() if is_kept(name.lower())}
+        else:
+            content = redact_answer(content, self._secrets)
         return HttpReply(
             status=answer.status,
             headers=headers,
@@ -165,18 +175,23 @@ class HttpTransport:
         await self._session.close()
 
 
-def _adding(headers: Mapping[str, str], url: str) -> aiohttp.ClientMiddlewareType:
-    """What adds headers to the requests to the server of a URL, and to no other that they are sent on to."""
-    import yarl
+class _TooLong(Exception):
+    """A reply is longer than any answer can be."""
 
-    origin = yarl.URL(public_url(url)).origin()
 
-    async def add(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        if request.url.origin() == origin:
-            request.headers.update(headers)
-        return await handler(request)
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """The decoded body of a reply.
 
-    return add
+    Raises:
+        _TooLong: it is longer than `LONGEST_REPLY`.
+    """
+    chunks, size = [], 0
+    async for chunk in answer.content.iter_any():
+        size += len(chunk)
+        if size > LONGEST_REPLY:
+            raise _TooLong(f"it is longer than {LONGEST_REPLY / 1e6:.0f} MB")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def environment_proxy(url: str) -> str | None:
@@ -204,6 +219,8 @@ def _failure_of(error: BaseException) -> Failure:
 
     if isinstance(error, aiohttp.ClientConnectorError):
         return "unreachable"
+    if isinstance(error, _TooLong):
+        return "too long"
     return "timeout" if isinstance(error, TimeoutError) else "broken"
 
 

@@ -153,7 +153,11 @@ def _inside(value: float, allowed: Range, name: str, number: int | None) -> floa
 def _finite(value: Any, name: str) -> float:
     # NumPy's truth values are no Python numbers.
     plain = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(plain, Real) or not math.isfinite(plain):
+    try:
+        is_finite = isinstance(plain, Real) and math.isfinite(plain)
+    except OverflowError:  # a whole number that no float holds
+        is_finite = False
+    if not is_finite:
         raise InputError(
             f"a metric must return True or False, a finite number or a Score, but {name} returned {value!r}; return "
             "0 for a wrong answer"

@@ -95,10 +95,11 @@ class Race:
         settings = self._settings
         default = await default_candidate(settings.space, settings.prepare, self._evaluator, "search")
         self._trials.add(default.candidate.to_dict())
-        picks = list(self.trials)
+        picks = [] if settings.earlier else list(self.trials)
         for refused in default.refused:
             self._trials.add_refused(refused)
         self._trials.refusal = self._evaluator.refusals()
+        await self._take_up_earlier()
         number = idle = 0
         while True:
             until = self._budget.limit() * (1 - FINAL_SHARE)
@@ -111,6 +112,21 @@ class Race:
             finally:
                 results = await evaluation
             idle = 0 if self._record(results) else idle + 1
+            self._close_refused()
+
+    async def _take_up_earlier(self) -> None:
+        """Let the trials of an earlier search enter, with the scores that are free of charge."""
+        entered = {trial.candidate: trial for trial in self.trials}
+        jobs: list[tuple[Trial, int]] = []
+        for positions, rows in self._settings.earlier:
+            trial = entered.get(self._settings.space.candidate(positions)) or self._trials.add(positions)
+            if trial is None or trial.state != "running":
+                continue
+            known = [row for row in trial.unseen if row in rows]
+            prices = self._evaluator.price(trial.prepared, known)
+            jobs += [(trial, row) for row, price in zip(known, prices, strict=True) if not price]
+        if jobs:
+            self._record(await self._results(jobs))
             self._close_refused()
 
     def _decide(self, number: int) -> list[Trial]:
@@ -155,6 +171,10 @@ class Race:
                     break
                 room -= price
                 jobs.append((trial, row))
+        return await self._results(jobs)
+
+    async def _results(self, jobs: Sequence[tuple[Trial, int]]) -> list[BatchResult]:
+        """The trials of jobs, with all their outcomes."""
         outcomes = await self._evaluator.evaluate([(trial.prepared, row) for trial, row in jobs], "search")
         new: dict[Trial, list[Outcome]] = {}
         for (trial, _), outcome in zip(jobs, outcomes, strict=True):

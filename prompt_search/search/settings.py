@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +39,8 @@ class RaceSettings:
         stop: a pruner that replaces our rule of stopping: trials then go on from batch to batch until it stops them.
         enqueued: candidates that enter the race right after the default, whatever the sampler proposes.
         max_trials: the highest number of trials; None: no limit.
+        earlier: the trials of an earlier search of the study, each with its choices and the rows that it was scored on,
+            whose responses are free of charge: the race goes on from them.
     """
 
     space: SearchSpace
@@ -49,6 +51,7 @@ class RaceSettings:
     stop: Stop | None = None
     enqueued: Sequence[Candidate] = ()
     max_trials: int | None = None
+    earlier: Sequence[tuple[Mapping[str, int], Sequence[int]]] = ()
 
 
 @dataclass(frozen=True)

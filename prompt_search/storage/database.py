@@ -72,6 +72,8 @@ class Database:
             raise
         except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
             raise StorageError(_why_closed(url, error)) from None
+        self._file = sqlite_file(url)
+        self._inode = _inode(self._file)
         self._thread = ThreadPoolExecutor(1, "prompt_search store")  # begins with the first call
         weakref.finalize(self, self.engine.dispose)  # a result's storage is open for as long as the result is there
 
@@ -121,18 +123,48 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sql.Connection]:
-        """A transaction of a run.
+        """A transaction that writes.
 
         Raises:
-            RunError: the database cannot be written.
+            RunError: the database cannot be written, or its file is another one than was opened.
         """
+        self._check_file()
         try:
             with self.engine.begin() as connection:
                 yield connection
         except sql.exc.SQLAlchemyError as error:
             raise RunError(
-                f"storage {self.shown!r} cannot be written: {_reason(error)}; free disk space or restore the connection"
+                f"storage {self.shown!r} cannot be written: {_reason(error)}; free disk space or restore the "
+                "connection, then run the same line again"
             ) from None
+
+    @contextmanager
+    def connected(self, **options: Any) -> Iterator[sql.Connection]:
+        """A connection that reads, with SQLAlchemy's options for its execution.
+
+        Raises:
+            RunError: the database cannot be read.
+        """
+        try:
+            with self.engine.connect() as connection:
+                yield connection.execution_options(**options)
+        except sql.exc.SQLAlchemyError as error:
+            raise RunError(
+                f"storage {self.shown!r} cannot be read: {_reason(error)}; restore the file or the connection, then "
+                "run the same line again"
+            ) from None
+
+    def _check_file(self) -> None:
+        """Refuse to go on writing into a file that has no name any more: nobody could open what is written there.
+
+        Raises:
+            RunError: the file was deleted or replaced.
+        """
+        if self._file is not None and _inode(self._file) != self._inode:
+            raise RunError(
+                f"storage {self.shown!r} was deleted or replaced while it was open, so that nothing can be stored "
+                "there; put the file back, or run the same line again to begin anew"
+            )
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call something that waits for the database without stopping the event loop.
@@ -236,9 +268,10 @@ def _is_in_memory(url: sql.URL) -> bool:
 
 
 def _pooling(url: sql.URL) -> dict[str, Any]:
-    """One connection for a database in memory, which lives and dies with it; runs use a thread of their own."""
+    """One connection for a database in memory, which lives and dies with it; runs use a thread of their own. A
+    connection to a server is tried before it is used again, as the server may have been started anew."""
     if not _is_in_memory(url):
-        return {}
+        return {} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
     return {"poolclass": sql.StaticPool, "connect_args": {"check_same_thread": False}}
 
 
@@ -262,6 +295,15 @@ def sqlite_file(url: str | Path) -> Path | None:
         return None
     path = str(made.database)
     return None if path.startswith("file:") else Path(path)  # SQLite's own URLs say what is made and what is not
+
+
+def _inode(path: Path | None) -> tuple[int, int] | None:
+    """What stays the same as long as a path is the same file; None where there is none."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def holds_studies(path: Path) -> bool:

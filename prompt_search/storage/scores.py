@@ -25,7 +25,7 @@ class Scores:
         """All scores of a study by their key."""
         table = schema.scores
         query = sql.select(table).where(table.c.study == study)
-        with self._database.engine.connect() as connection:
+        with self._database.connected() as connection:
             return {
                 row.key: ScoreRecord(
                     study=study, key=row.key, value=row.value, explanation=row.explanation, margin=row.margin

@@ -28,7 +28,6 @@ class Studies:
 
     def __init__(self, database: Database, versions: Versions, on_delete: Callable[[str], None]) -> None:
         self._database = database
-        self._engine = database.engine
         self._versions = versions
         self._on_delete = on_delete
 
@@ -50,19 +49,19 @@ class Studies:
 
     def _find(self, name: str, version: int | None = None) -> StudyRecord | None:
         """A stored study if there is one of that name; other studies are not read, as one of them may be damaged."""
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             row = connection.execute(sql.select(schema.studies).where(schema.studies.c.study == name)).one_or_none()
         return None if row is None else self._record(row, version)
 
     def study_names(self) -> list[str]:
         """The names of all stored studies, oldest first, with those of damaged ones."""
         query = sql.select(schema.studies.c.study).order_by(schema.studies.c.created)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             return list(connection.execute(query).scalars())
 
     def studies(self) -> list[StudyRecord]:
         """All stored studies, oldest first."""
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             rows = connection.execute(sql.select(schema.studies).order_by(schema.studies.c.created)).all()
         return [self._record(row) for row in rows]
 
@@ -84,7 +83,7 @@ class Studies:
             stored, details = None, ""
         if stored is None:
             values = {"study": name, "created": self._database.clock(), "identity": json_text(identity)}
-            with self._engine.begin() as connection:
+            with self._database.writing() as connection:
                 connection.execute(schema.studies.insert().values(**values))
         if details:
             raise StudyError(
@@ -95,19 +94,19 @@ class Studies:
             stored.identity.get(key) != identity[key] for key in SHOWN_ALONE if key in identity
         ):
             text = json_text({**stored.identity, **{key: identity[key] for key in SHOWN_ALONE}})
-            with self._engine.begin() as connection:
+            with self._database.writing() as connection:
                 connection.execute(schema.studies.update().where(schema.studies.c.study == name).values(identity=text))
 
     def has_answers(self, study: str) -> bool:
         """Whether any of a study's calls was answered."""
         c = schema.calls.c
         query = sql.select(c.key).where(c.study == study, c.failure.is_(None))
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
     def delete_study(self, name: str) -> None:
         """Delete a study; its responses stay, and so does the number of winners tested on its test rows."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             for table in schema.STUDY_TABLES:
                 connection.execute(table.delete().where(table.c.study == name))
         self._on_delete(name)
@@ -122,7 +121,7 @@ class Studies:
         """
         use = {"sealed": sealed, "prompt": prompt, "study": study, "opened": self._database.clock()}
         uses = schema.test_uses
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             same = sql.select(uses.c.sealed).where(uses.c.sealed == sealed, uses.c.prompt == prompt)
             if connection.execute(same).first() is None:
                 connection.execute(self._database.insert_missing(uses).values(**use))
@@ -131,7 +130,7 @@ class Studies:
         """The number of different tests of winners on these test rows, of all studies in this storage."""
         uses = schema.test_uses
         query = sql.select(sql.func.count()).select_from(uses).where(uses.c.sealed == sealed)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             return int(connection.execute(query).scalar_one())
 
     def _record(self, row: Any, version: int | None = None) -> StudyRecord:

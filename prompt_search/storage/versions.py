@@ -44,13 +44,12 @@ class Versions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._engine = database.engine
 
     def of_study(self, study: str) -> list[VersionRecord]:
         """All versions of a study, oldest first."""
         columns = schema.versions.c
         query = sql.select(schema.versions).where(columns.study == study).order_by(columns.version)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             rows = connection.execute(query).all()
         with reading(f"the settings of a version of study {study!r}"):
             return [
@@ -106,7 +105,7 @@ class Versions:
         same = goes_on and every[-1].settings == json.loads(json_text(settings))
         values = {"settings": json_text(settings), "owner": owner, "created": self._database.clock()}
         versions = schema.versions
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             if goes_on:
                 connection.execute(versions.update().where(_is(versions, study, number)).values(**values))
                 kept = same and keep_decisions
@@ -121,7 +120,7 @@ class Versions:
         versions, samples = schema.versions, schema.samples
         scored = sql.select(samples.c.study).where(_is(samples, version.study, version.number)).exists()
         of = sql.and_(_is(versions, version.study, version.number), versions.c.summary.is_(None), ~scored)
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             if connection.execute(versions.delete().where(of)).rowcount:
                 decisions = schema.decisions
                 connection.execute(decisions.delete().where(_is(decisions, version.study, version.number)))
@@ -161,7 +160,7 @@ class Versions:
             ],
         }
         summary = {} if at_end is None else {"summary": json_text(at_end.to_dict())}
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             self._take(connection, version, summary)
             for table, rows in written.items():
                 if rows:
@@ -183,7 +182,7 @@ class Versions:
         """The decisions of the search, in their order, as they were written."""
         decisions = schema.decisions
         of = _is(decisions, version.study, version.number)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             query = sql.select(decisions.c.record).where(of).order_by(decisions.c.number)
             return list(connection.execute(query).scalars())
 
@@ -194,7 +193,7 @@ class Versions:
             RunError: another process has taken the study over.
         """
         values = {"study": version.study, "version": version.number, "number": number, "record": record}
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             self._take(connection, version, {})
             connection.execute(schema.decisions.insert().values(**values))
 
@@ -202,7 +201,7 @@ class Versions:
         """The trials of a version, in the order of their numbers."""
         trials = schema.trials
         of = _is(trials, version.study, version.number)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             texts = connection.execute(sql.select(trials.c.record).where(of).order_by(trials.c.trial)).scalars().all()
         with reading(f"a trial of study {version.label!r}"):
             return [read(TrialRecord, text) for text in texts]
@@ -211,7 +210,7 @@ class Versions:
         """The scored rows of a version, in no order."""
         samples = schema.samples
         what = f"a scored row of study {version.label!r}"
-        with self._engine.connect() as connection, without_garbage_collection(), reading(what):
+        with self._database.connected() as connection, without_garbage_collection(), reading(what):
             of = sql.and_(is_of_study(connection, samples, version.study), samples.c.version == version.number)
             rows = fetched(connection, sql.select(samples.c.record).where(of))
             return [read(SampleRecord, text) for chunk in rows for (text,) in chunk]

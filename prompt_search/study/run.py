@@ -104,6 +104,7 @@ def new_race(
     on_round: Callable[[Race], None],
     max_trials: int | None = None,
     journal: Journal | None = None,
+    earlier: Sequence[tuple[Mapping[str, int], Sequence[int]]] = (),
 ) -> Race:
     """A race over a study's candidates, on rows in their common order."""
     settings, prompts = plan.settings, plan.prompts
@@ -117,6 +118,7 @@ def new_race(
             stop=None if settings.pruner is None else stops(prompts.space, settings.pruner, BATCH_ROWS),
             enqueued=plan.enqueued_candidates,
             max_trials=max_trials,
+            earlier=earlier,
         ),
         evaluator=evaluator,
         budget=budget,
@@ -190,6 +192,7 @@ class _Run:
                 self._recorder.on_round,
                 self._options.n_trials,
                 self._journal(),
+                self._earlier_trials(),
             )
             winner = await race.run()
             if self._ledger.stopped is None:
@@ -199,6 +202,20 @@ class _Run:
         if self._ledger.stopped is None:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
             self._recorder.finish(race, summary)
+
+    def _earlier_trials(self) -> list[tuple[Mapping[str, int], Sequence[int]]]:
+        """The trials of the last result that an earlier budget has paid for: a larger one goes on from them."""
+        if not self._opened_budget.paid_before.calls or self._options.n_trials is not None:
+            return []
+        earlier = self._store.study(self._plan.name)
+        if earlier.summary is None:
+            return []
+        rows: dict[int, list[int]] = {}
+        for sample in self._store.samples(earlier.version):
+            if sample.split == "search":
+                rows.setdefault(sample.trial, []).append(sample.row)
+        trials = self._store.trials(earlier.version)
+        return [(trial.positions, sorted(rows[trial.trial])) for trial in trials if trial.trial in rows]
 
     def _journal(self) -> Journal | None:
         """Where the decisions of the search are kept; None for a study in memory, which cannot be resumed."""

@@ -92,13 +92,13 @@ def test_every_word_of_a_schema_counts(schema: dict[str, Any], text: str, why: s
 
 
 def test_reason_stays_short() -> None:
-    """Long values and rules are cut, half a surrogate pair is written out, the same reason comes each time."""
+    """Long values and rules are cut, half a surrogate pair is replaced, the same reason comes each time."""
     form = Json({"enum": ["x" * 1000]})
     first, second = (reason(form.parse(Response(text=json.dumps("é\n" * 500)))) for _ in range(2))
     assert first == second
     assert first.startswith('the JSON breaks its schema: $: "é\\né\\n')
     assert len(first) < 300
-    assert reason(form.parse(Response(text='"\\ud800"'))).startswith('the JSON breaks its schema: $: "\\ud800" is not')
+    assert reason(form.parse(Response(text='"\\ud800"'))).startswith('the JSON breaks its schema: $: "\ufffd" is not')
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_reason_stays_short() -> None:
     [
         ({"multipleOf": 0.01}, "1" + 400 * "0", "a number in it is too large to be checked"),
         (
-            {"items": {"$ref": "#"}},
-            "[" * 400 + "]" * 400,
+            {"if": {"type": "string"}, "then": {"$ref": "#"}},
+            '"a"',
             "it is nested too deeply to be checked, or the schema refers to itself without end",
         ),
     ],

@@ -18,7 +18,7 @@ from prompt_search.errors import InputError, RequestRefused
 from prompt_search.llm.client import Client
 from prompt_search.llm.model import Model, api_key, known_secrets, model_secrets, server_url
 from prompt_search.llm.redaction import NO_KEY, public_url, redact
-from prompt_search.testing import FakeResponse, FakeServer, completion
+from prompt_search.testing import completion
 from tests.llm.examples import complete
 
 KEY = "sk-test-MARKED0123456789abcdef"
@@ -278,26 +278,6 @@ def test_variable_that_is_not_set(httpserver: HTTPServer, settings: dict[str, An
         complete(Model("tiny", base_url=httpserver.url_for("/v1"), **settings))
     assert str(caught.value) == "headers or query name the environment variable NOT_THERE, which is not set; set it"
     assert httpserver.log == []
-
-
-def test_redirect_elsewhere_gets_no_header(httpserver: HTTPServer) -> None:
-    """A server that sends a request on to another one sends neither the headers nor Azure's key nor the query there."""
-    httpserver.expect_request("/elsewhere", method="POST").respond_with_json(completion("positive"))
-    moved = FakeResponse(status=307, headers={"Location": httpserver.url_for("/elsewhere")})
-    with FakeServer(moved, dialect="azure") as server:
-        model = Model("fake", base_url=server.url, headers={"X-Key": "${GATEWAY_TOKEN}"}, query={"k": "querykey"})
-        assert complete(model).text == "positive"
-    got, _ = httpserver.log[0]
-    assert not {"X-Key", "api-key", "Authorization"} & set(got.headers.keys())
-    assert got.query_string == b""
-
-
-def test_redirect_on_the_same_server_keeps_the_headers(httpserver: HTTPServer) -> None:
-    """A server that has moved its path gets everything at the new one."""
-    httpserver.expect_request("/v1/chat/completions").respond_with_data("", 308, {"Location": "/v2/chat/completions"})
-    httpserver.expect_request("/v2/chat/completions").respond_with_json(completion("positive"))
-    assert complete(Model("tiny", base_url=httpserver.url_for("/v1"), headers={"X-Team": "a"})).text == "positive"
-    assert httpserver.log[-1][0].headers["X-Team"] == "a"
 
 
 # Secrets

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import math
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -178,15 +180,61 @@ def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
         complete(Model("tiny", base_url="http://models.invalid/v1"))
 
 
-def test_redirect_elsewhere_gets_no_key(httpserver: HTTPServer) -> None:
-    """A server that sends a request on to another one does not send the key there, neither header nor query."""
-    httpserver.expect_request("/elsewhere", method="POST").respond_with_json(answer())
-    with FakeServer(FakeResponse(status=307, headers={"Location": httpserver.url_for("/elsewhere")})) as server:
-        assert complete(Model("tiny", base_url=f"{server.url}?key=querykey")).text == "positive"
-    sent, _ = httpserver.log[0]
-    assert "Authorization" not in sent.headers
-    assert sent.query_string == b""
-    assert json.loads(sent.data)["model"] == "tiny"
+@pytest.mark.parametrize("where", ["/elsewhere", "http://other.invalid/v1/chat/completions?key=querykey"])
+def test_redirect_is_not_followed(httpserver: HTTPServer, where: str) -> None:
+    """A server that sends a request on gets one request, and the error names the other address without secrets."""
+    moved = FakeResponse(status=307, headers={"Location": where})
+    with FakeServer(moved) as server:
+        with pytest.raises(RequestRefused) as caught:
+            complete(Model("tiny", base_url=f"{server.url}?key=querykey"))
+        assert server.count == 1
+        there = "http://other.invalid/v1" if ":" in where else f"{server.url.removesuffix('/v1')}/elsewhere"
+        assert str(caught.value) == (
+            f"{server.url} answered 307, which sends requests on to {there}; they are not sent there, because no "
+            "budget would count them: give that address as the base URL if it is right"
+        )
+    assert httpserver.log == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_reply_without_end_is_cut(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
+    """A reply that is longer than any answer, packed or not, is read so far and no further, and is a typed error."""
+    monkeypatch.setattr("prompt_search.llm.transport.LONGEST_REPLY", 1_000_000)
+    body = json.dumps(answer(text="x" * 3_000_000)).encode()
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    httpserver.expect_request(PATH).respond_with_data(gzip.compress(body) if packed else body, headers=headers)
+    response = complete(model_at(httpserver))
+    assert response.error is not None
+    assert re.fullmatch(r"malformed: the response of http://\S+: it is longer than 1 MB", response.error)
+    assert response.attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("sk-marked-1234567890", "sk-marked-1234567890"),
+        ("k3y", "k3y"),
+        ("mark/ed+key=1", "mark%2Fed%2Bkey%3D1"),
+        ('mark"ed\\1', 'mark"ed\\1'),
+    ],
+)
+def test_key_in_an_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch, key: str, said: str) -> None:
+    """A server that quotes the key in a good answer, plain, in a URL or in JSON, leaves none of it in the response."""
+    echo = answer(f"positive {said}.")
+    echo["choices"][0]["finish_reason"] = f"stop {said}"
+    with FakeServer(FakeResponse(body=echo)) as server:
+        monkeypatch.setenv("MARKED_KEY", key)
+        response = complete(Model("tiny", base_url=server.url, api_key_env="MARKED_KEY"))
+    assert (response.text, response.finish_reason) == ("positive [key].", "stop [key]")
+    assert said not in response.to_json()
+
+
+def test_words_of_an_answer_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is an ordinary word, and what only looks like a key, do not change what a model has written."""
+    with FakeServer("the review mentions sk-learn-pipeline") as server:
+        monkeypatch.setenv("WORD_KEY", "review")
+        response = complete(Model("tiny", base_url=server.url, api_key_env="WORD_KEY"))
+    assert response.text == "the review mentions sk-learn-pipeline"
 
 
 def test_netrc_is_not_read(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

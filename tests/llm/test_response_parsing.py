@@ -165,6 +165,7 @@ TOPS = [{"token": "b", "logprob": -1.5}, {"token": "a", "logprob": -0.1}]
         ({**OLDER, "top_logprobs": None}, ((("a", -0.1),), (("!", -2.0),))),
         ({**OLDER, "top_logprobs": [None, {"!": -2.0}]}, ((), (("!", -2.0),))),
         ({"content": [{"token": 5, "logprob": "x"}, None]}, ((), ())),
+        ([{"top_logprobs": {"a": 800, "b": -1.0, "c": 1e-7, "d": float("-inf")}}], ((("c", 0.0), ("b", -1.0)),)),
         ({"content": None}, ()), (None, ()), ({}, ()), ("no", ()), ({"content": {}}, ()),
     ],
 )  # fmt: skip

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from prompt_search.metrics import UNBOUNDED, Range
 from prompt_search.results.statistics import (
     POWER,
+    _sign_flip_p,
     mcnemar_power,
     mean_interval,
     not_worse,
@@ -178,6 +181,33 @@ def test_other_scores_are_compared_by_permutation() -> None:
     found = paired_difference(first, [score + 0.1 + index / 100 for index, score in enumerate(first)])
     assert found.p == pytest.approx(2 / 256)
     assert found.verdict == "better"
+
+
+@given(st.lists(st.integers(-10, 10), min_size=2, max_size=8), st.randoms(use_true_random=False))
+def test_p_of_graded_scores_is_exact(tenths: list[int], generator: random.Random) -> None:
+    """It is the share of sign patterns that are as extreme, counted in whole numbers, in whatever order and unit the
+    scores are given: 0.1 + 0.2 ties with 0.3."""
+    assume(any(tenths))
+    sums = [abs(sum(map(operator.mul, signs, tenths))) for signs in itertools.product((-1, 1), repeat=len(tenths))]
+    exact = sum(each >= abs(sum(tenths)) for each in sums) / len(sums)
+    shuffled = generator.sample(tenths, len(tenths))
+    for change in (
+        [each / 10 for each in tenths],
+        [each / 10 for each in shuffled],
+        [each * 7e5 / 3 for each in tenths],
+    ):
+        assert _sign_flip_p(np.array(change)) == pytest.approx(exact)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_p_of_many_rows_does_not_depend_on_their_order(seed: int) -> None:
+    """Where signs are drawn, the same rows in another order have the same p, near that of the t test."""
+    generator = np.random.default_rng(seed)
+    change = generator.normal(0.2, 1.0, 60)
+    p = _sign_flip_p(change)
+    assert _sign_flip_p(generator.permutation(change)) == p
+    t = change.mean() / (change.std(ddof=1) / math.sqrt(len(change)))
+    assert p == pytest.approx(2 * stats.t.sf(abs(t), len(change) - 1), abs=0.03)
 
 
 def test_rows_without_both_scores_are_left_out() -> None:

@@ -114,6 +114,24 @@ def test_results_are_found_by_version(fake: InProcessExecutor, storage: str) -> 
     assert str(caught.value) == "study 'study' has no version 9; stored: study@1, study@2, study@3"
 
 
+def test_larger_budget_goes_on_from_what_was_found(fake: InProcessExecutor, storage: str) -> None:
+    """Every prompt of the first result is in the second with at least the rows that it was scored on, and every answer
+    that the search paid for is in its tables."""
+    fake.answer = truth
+    first, second = (study(fake, storage).run(budget) for budget in (90, 150))
+    before, after = (
+        {
+            tuple(result.choices(trial).items()): set(samples.loc[samples["trial"] == trial, "row"])
+            for samples in [result.samples_df().query("split == 'search'")]
+            for trial in result.trials_df()["trial"].tolist()
+        }
+        for result in (first, second)
+    )
+    assert all(rows <= after[choices] for choices, rows in before.items())
+    assert len(after) > len(before)
+    assert second.summary["calls"] == fake.count <= 150
+
+
 def test_failed_start_leaves_no_result(fake: InProcessExecutor, storage: str) -> None:
     """A run that fails before its first answer is no result, and after one that failed later the study's name still
     opens what had ended."""

@@ -36,6 +36,9 @@ _FIELDS_OF_PARTS: Final = {"text", "content", "parts", "role", "annotations", "i
 _LARGEST: Final = 1e300
 """A size that no log-probability has; NaN is not below it either."""
 
+_CERTAIN: Final = 0.1
+"""A log-probability that none has: that of certainty is 0, and rounding adds less."""
+
 _DEEPEST: Final = 8
 """Number of levels of parts inside of parts that are read."""
 
@@ -161,9 +164,9 @@ def _position(entry: Mapping[str, Any]) -> Alternatives:
 def _alternatives(pairs: Iterable[tuple[object, object]]) -> Alternatives:
     """Pairs of token and log-probability, likeliest first; what is no such pair is left out."""
     known = [
-        (token, float(value))
+        (token, min(float(value), 0.0))
         for token, value in pairs
         if isinstance(token, str) and isinstance(value, int | float) and not isinstance(value, bool)
-        and abs(value) < _LARGEST
+        and -_LARGEST < value < _CERTAIN
     ]  # fmt: skip
     return tuple(sorted(known, key=lambda pair: -pair[1]))

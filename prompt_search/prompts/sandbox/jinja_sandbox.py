@@ -35,11 +35,22 @@ _FILTERS_WITHOUT = ("random", "urlize", "xmlattr")
 """Filters that a template may not use: ``random`` gives another prompt each time, the others write HTML."""
 
 
+_ENTERED, _TESTED, _READ, _JOINED = "(entered)", "(tested)", "(read)", "(joined)"
+"""Names of the filters that pay, which no template can write."""
+
+
 @jinja2.pass_context  # so that Jinja does not compute it when it compiles the template
 def _entered(context: Context, steps: int) -> str:
     """Pay for one pass through a loop, macro or block."""
     spend(steps)
     return ""
+
+
+@jinja2.pass_context
+def _tested(context: Context, value: Any, steps: int) -> Any:
+    """The value of a loop's condition for one item, paid for."""
+    spend(steps)
+    return value
 
 
 def _read(value: Any) -> Any:
@@ -63,23 +74,27 @@ class _Paying(NodeTransformer):
             steps += sum(1 for _ in node.find_all(nodes.Node))
         super().generic_visit(node, *args, **kwargs)
         if isinstance(node, (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
-            node.body.insert(0, _at(nodes.ExprStmt(_call("_entered", nodes.Const(steps))), node))
+            node.body.insert(0, _at(nodes.ExprStmt(_call(_ENTERED, nodes.Const(steps))), node))
+            if isinstance(node, nodes.For) and node.test is not None:
+                test: Any = node.test
+                size = 1 + sum(1 for _ in test.find_all(nodes.Node))
+                node.test = _at(_call(_TESTED, test, nodes.Const(size)), node)
         elif isinstance(node, nodes.Concat):
-            node = _at(_call("_joined", nodes.List(node.nodes)), node)
+            node = _at(_call(_JOINED, nodes.List(node.nodes)), node)
         elif isinstance(node, (nodes.List, nodes.Dict)) or (isinstance(node, nodes.Tuple) and node.ctx == "load"):
             if node.find(nodes.Name):
-                node = _at(_call("_read", node), node)
+                node = _at(_call(_READ, node), node)
         elif isinstance(node, nodes.Compare):
-            node.expr = _at(_call("_read", node.expr), node)
+            node.expr = _at(_call(_READ, node.expr), node)
             for operand in node.ops:
-                operand.expr = _at(_call("_read", operand.expr), node)
+                operand.expr = _at(_call(_READ, operand.expr), node)
         elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
-            node.node = _at(_call("_read", node.node), node)
+            node.node = _at(_call(_READ, node.node), node)
         return node
 
 
-def _call(name: str, value: nodes.Expr) -> nodes.Expr:
-    return nodes.Filter(value, name, [], [], None, None)
+def _call(name: str, value: nodes.Expr, *arguments: nodes.Expr) -> nodes.Expr:
+    return nodes.Filter(value, name, list(arguments), [], None, None)
 
 
 def _at(made: nodes.Node, node: nodes.Node) -> Any:
@@ -115,7 +130,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         tables: tuple[dict[str, Any], dict[str, Any]] = (self.filters, self.tests)
         for table in tables:
             table.update({name: paying(name, function) for name, function in table.items()})
-        self.filters |= {"_entered": _entered, "_read": _read, "_joined": _joined}
+        self.filters |= {_ENTERED: _entered, _TESTED: _tested, _READ: _read, _JOINED: _joined}
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
         _Paying().visit(source)
@@ -151,6 +166,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 pay_format(owner, (*args, *kwargs.values()))
             else:
                 pay_method(owner, name, args)
+        elif isinstance(owner, (list, tuple, dict, set)):  # whose methods look at each item
+            pay(owner)
         made = super().call(__context, __obj, *args, **kwargs)
         pay(made)
         return made

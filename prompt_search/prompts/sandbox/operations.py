@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import string
 from collections.abc import Callable, Sequence, Sized
 from typing import Any
 
@@ -17,6 +18,10 @@ MOST_WIDTH = 1_000
 
 _WIDE = ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap")
 """Filters that take a width and make text or lists of it."""
+_BY_NAME = ("map", "reject", "rejectattr", "select", "selectattr")
+"""Filters that look a filter, a test or an attribute up for every item."""
+STEPS_BY_NAME = 10
+"""Number of steps that such a look-up costs."""
 _PADDING = ("center", "ljust", "rjust", "zfill")
 """Methods of text that fill it up to a width."""
 _DIGITS = re.compile(r"\d+")
@@ -27,13 +32,21 @@ def pay_format(pattern: Any, arguments: Sequence[Any]) -> None:
 
     Each place in the pattern may show all arguments, with the largest width that the pattern contains.
     """
-    if re.search(r"%[^%]*\*" if "%" in pattern else r"\{[^{}]*\{[^{]", str(pattern).replace("{{", "")):
+    if re.search(r"%[^%]*\*", pattern) if "%" in pattern else _has_nested_field(pattern):
         raise InputError(
             f"widths in a format must be numbers, but {pattern[:60]!r} takes one from a value; write the number"
         )
     places = pattern.count("%") + pattern.count("{")
     widest = max((float(number) for number in _DIGITS.findall(pattern)), default=0.0)
     spend(min(places * (sum(map(cost, arguments)) + widest / CHARACTERS_A_STEP), MOST_STEPS + 1))
+
+
+def _has_nested_field(pattern: str) -> bool:
+    """Whether a pattern of ``str.format`` has a field inside of another one, by Python's own reading of it."""
+    try:
+        return any("{" in (spec or "") for _, _, spec, _ in string.Formatter().parse(pattern))
+    except ValueError:  # `format` says what is wrong
+        return False
 
 
 def check_number(value: Any) -> None:
@@ -76,10 +89,12 @@ def paying(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         value, given = args[first], (*args[first + 1 :], *kwargs.values())
         pay(value, *given)
         if name in _WIDE:
-            width = max((number for number in given if isinstance(number, int)), default=1)
+            width = max((abs(number) for number in given if isinstance(number, int)), default=1)
             if width > MOST_WIDTH:
                 raise InputError(f"the filter {name!r} takes numbers up to {MOST_WIDTH:,}, got {width:,}; lower it")
             spend(cost(value) * max(width, *map(cost, given), 1))
+        elif name in _BY_NAME:
+            spend(cost(value) * STEPS_BY_NAME)
         elif name == "join":
             listed = list(value)
             spend(cost(listed) + len(listed) * cost(given[0] if given else ""))
@@ -90,9 +105,7 @@ def paying(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             pay_format(str(value), given)
         elif name == "striptags":  # which copies the text once per comment
             spend(cost(str(value)) * str(value).count("<") / 1000)
-        elif name == "sum" and any(
-            isinstance(start, Sized) for start in given[1 if "attribute" not in kwargs else 0 :]
-        ):
+        elif name == "sum" and isinstance(kwargs.get("start", args[first + 2] if len(args) > first + 2 else 0), Sized):
             raise InputError("the filter 'sum' adds numbers; join texts with 'join'")
         made = function(*args, **kwargs)
         pay(made)

@@ -35,7 +35,7 @@ class Budgets:
     """The budgets of a database's studies; a call is stored with the number of its budget."""
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine
+        self._database = database
 
     def open_budget(self, study: str, budget: Budget) -> OpenedBudget:
         """Begin or go on to spend a budget on a study.
@@ -45,7 +45,7 @@ class Budgets:
                 cost is not known.
         """
         of_study = schema.studies.c.study == study
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             text = connection.execute(sql.select(schema.studies.c.budgets).where(of_study)).scalar_one()
             with reading(f"the budgets of study {study!r}"):
                 budgets = checked(list[dict[str, Any]], json.loads(text))
@@ -71,7 +71,7 @@ class Budgets:
         """The requests that were paid for under earlier budgets than the one of this number."""
         of = schema.calls.c
         query = sql.select(of.key).where(of.study == study, of.attempts > 0, of.budget < budget)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             return set(connection.execute(query).scalars())
 
 

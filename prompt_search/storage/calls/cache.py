@@ -23,7 +23,6 @@ class Cache:
 
     def __init__(self, database: Database, leases: Leases) -> None:
         self._database = database
-        self._engine = database.engine
         self._leases = leases
 
     def stats(self) -> list[CacheStats]:
@@ -57,7 +56,7 @@ class Cache:
         """
         calls, responses = schema.calls, schema.responses
         kept = sql.select(schema.studies.c.study)
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             for study in self._leases.held_studies(connection):
                 raise StudyError(f"study {study!r} is being run; clear the storage when it has ended")
             if everything:
@@ -74,13 +73,13 @@ class Cache:
         """The keys of calls of stored studies."""
         of = schema.calls.c
         query = sql.select(of.key).where(of.study.in_(sql.select(schema.studies.c.study)))
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             return set(connection.execute(query).scalars())
 
     def _stored(self) -> Iterator[tuple[str, str, str]]:
         """Key, request and response, without holding all of them in memory."""
         query = sql.select(schema.responses).order_by(schema.responses.c.key)
-        with self._engine.connect().execution_options(yield_per=KEYS_PER_QUERY) as connection:
+        with self._database.connected(yield_per=KEYS_PER_QUERY) as connection:
             for row in connection.execute(query):
                 yield row.key, row.request, row.response
 

@@ -26,7 +26,6 @@ class Responses:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._engine = database.engine
         self._writer = Writer(self._write_calls)
 
     def end_writing(self) -> None:
@@ -39,7 +38,7 @@ class Responses:
         responses: dict[str, Response] = {}
         c, r = schema.calls, schema.responses
         used = sql.and_(c.c.key == r.c.key, c.c.study == study)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             for batch in batched(keys, KEYS_PER_QUERY):
                 failed = sql.select(c).where(c.c.study == study, c.c.key.in_(batch), c.c.failure.is_not(None))
                 for row in connection.execute(failed):
@@ -55,7 +54,7 @@ class Responses:
     def response(self, key: str) -> Response | None:
         """The stored answer to a request."""
         query = sql.select(schema.responses.c.response).where(schema.responses.c.key == key)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             text = connection.execute(query).scalar_one_or_none()
         return None if text is None else _response(key, text)
 
@@ -97,13 +96,13 @@ class Responses:
             .where(schema.calls.c.study == study)
             .order_by(schema.calls.c.number)
         )
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             return {row.key: _call(row, row.failure or row.response) for row in connection.execute(query)}
 
     def next_call_number(self, study: str) -> int:
         """The number that a study's next call gets."""
         query = sql.select(sql.func.max(schema.calls.c.number)).where(schema.calls.c.study == study)
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             highest = connection.execute(query).scalar_one()
         return 0 if highest is None else int(highest) + 1
 
@@ -116,7 +115,7 @@ class Responses:
         own = ("key", "number", "role", "split", "attempts")
         columns: Columns = {name: [] for name in (*own, *RESPONSE_FIELDS, *USAGE_FIELDS)}
         what = f"a call of study {study!r}"
-        with self._engine.connect() as connection, without_garbage_collection(), reading(what, ELSEWHERE):
+        with self._database.connected() as connection, without_garbage_collection(), reading(what, ELSEWHERE):
             for rows in fetched(connection, query.where(is_of_study(connection, c, study))):
                 *values, failures, answers = zip(*rows, strict=True)
                 for name, column in zip(own, values, strict=True):
@@ -134,7 +133,7 @@ class Responses:
         columns = [of.key, of.number, of.split, of.failure, of.role, of.tokens, of.usd]
         query = sql.select(sql.literal(to), *columns, sql.literal(0)).where(of.study == study)
         names = ["study", *(column.name for column in columns), "attempts"]
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(schema.calls.insert().from_select(names, query))
 
     def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
@@ -147,7 +146,7 @@ class Responses:
         queries = [query]
         if keys is not None:
             queries = [query.where(schema.responses.c.key.in_(batch)) for batch in batched(keys, KEYS_PER_QUERY)]
-        with self._engine.connect() as connection:
+        with self._database.connected() as connection:
             return {row.key: row.request for each in queries for row in connection.execute(each)}
 
 

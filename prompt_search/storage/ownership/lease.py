@@ -119,7 +119,11 @@ class Lease:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        self.leases.end_lease(self.owner)
+        try:
+            self.leases.end_lease(self.owner)
+        except RunError:  # the lease ends by itself
+            if error is None:
+                raise
 
     def _renew(self) -> None:
         renewed = time.monotonic()

@@ -21,7 +21,6 @@ class Leases:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._engine = database.engine
 
     def take_lease(self, study: str, owner: str, process: Owner, seconds: float) -> None:
         """Make an owner the only one who runs a study, for so many seconds.
@@ -31,7 +30,7 @@ class Leases:
         """
         lease = schema.leases
         values = {"owner": owner, **asdict(process), "expires": self._database.clock() + seconds}
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             row = connection.execute(sql.select(lease).where(lease.c.study == study)).one_or_none()
             if row is not None and self._holds(row):
                 until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.expires))
@@ -61,7 +60,7 @@ class Leases:
 
     def end_lease(self, owner: str) -> None:
         """Give up a lease and all its claims."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             for table in (schema.claims, schema.leases):
                 connection.execute(table.delete().where(table.c.owner == owner))
 
@@ -76,7 +75,7 @@ class Leases:
         """
         mine: set[str] = set()
         wanted = sorted(keys)  # in one order: PostgreSQL's rows are locked as they are written
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             for batch in batched(wanted, KEYS_PER_QUERY):
                 rows = [{"key": key, "owner": owner} for key in batch]
                 connection.execute(self._database.insert_missing(schema.claims), rows)
@@ -105,7 +104,7 @@ class Leases:
 
     def end_claims(self, owner: str, keys: Collection[str]) -> None:
         """Let others send these requests."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             for batch in batched(keys, KEYS_PER_QUERY):
                 of = schema.claims.c
                 connection.execute(schema.claims.delete().where(of.owner == owner, of.key.in_(batch)))
