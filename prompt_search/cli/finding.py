@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prompt_search._names import PROMPT_SUFFIXES
 from prompt_search.cli.loading import load_study
 from prompt_search.cli.options import DEFAULT_STORAGE
 from prompt_search.errors import StorageError, StudyError
@@ -48,7 +49,7 @@ def place_of(spec: str | None, storage: str | None) -> Place:
         storage: the storage that an option names; None: that of the study file, else `found_storage`.
 
     Raises:
-        StudyError: there is no such study file.
+        StudyError: there is no such study file, or it is an exported prompt.
         StorageError: there are several storages, none of which is the default one.
     """
     from prompt_search.storage.database import storage_url
@@ -61,6 +62,11 @@ def place_of(spec: str | None, storage: str | None) -> Place:
         return Place(storage=url, name=study.name, version=version, trial=trial)
     if spec is not None and storage is None and _STORAGE.fullmatch(spec):
         return Place(storage=storage_url(spec))
+    if spec is not None and storage is None and spec.lower().endswith(PROMPT_SUFFIXES) and Path(spec).is_file():
+        raise StudyError(
+            f"{spec}: this is a prompt, not a stored study; give a study file, a storage or a name here, and a prompt "
+            "to predict or evaluate"
+        )
     return Place(storage=storage or found_storage(), name=spec)
 
 
@@ -132,6 +138,8 @@ def checked_trial(result: Result, trial: int | None) -> int:
     Raises:
         StudyError: there is no such trial, or none was named and the study, being unfinished, has no winner.
     """
+    from prompt_search.results.wording import trials_there
+
     trials = sorted(result.ranking()["trial"].tolist())
     if trial is None and trials and not result.finished:
         raise StudyError(
@@ -140,7 +148,7 @@ def checked_trial(result: Result, trial: int | None) -> int:
         )
     wanted = result.best_trial if trial is None else trial
     if wanted not in trials:
-        remedy = f"there are 0 to {trials[-1]}" if trials else "none is scored yet; run the study first"
+        remedy = f"give one of {trials_there(trials)}" if trials else "none is scored yet; run the study first"
         raise StudyError(f"the study {result.name!r} has no trial {wanted}; {remedy}")
     return wanted
 

@@ -237,6 +237,7 @@ def preflight(
     max_concurrency: Concurrency = None,
     seed: Seed = None,
     storage: StudyStorage = None,
+    name: NewName = None,
     scheduler: Scheduler = None,
     limit: Limit = None,
 ) -> None:
@@ -255,6 +256,7 @@ def preflight(
         max_concurrency=max_concurrency,
         seed=seed,
         storage=storage,
+        name=name,
         limit=limit,
         scheduler=scheduler,
     )

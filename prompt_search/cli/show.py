@@ -154,7 +154,10 @@ def list_studies(
     ] = None,
     storage: Storage = None,
 ) -> None:
-    """List the stored studies, each with its verdict."""
+    """List the stored studies, each with its verdict.
+
+    A study that ran with several budgets has a line for each of its results.
+    """
     with opened_storage(place_of(where, storage).storage) as store:
         from prompt_search.report.result import Result
 
@@ -164,10 +167,14 @@ def list_studies(
             typer.echo("no study has an answer yet")
         for name in names:
             try:
-                line = Result(store, name).headline.splitlines()[0]
+                results = [Result(store, name, each.version.number) for each in store.versions.of_study(name)]
+                lines = [
+                    f"{result.reference}{result.headline.splitlines()[0].removeprefix(result.name)}"
+                    for result in results
+                ]
             except StorageError as error:  # the other studies can be read
-                line = f"{name}: damaged: {error}"
-            print_text(line)
+                lines = [f"{name}: damaged: {error}"]
+            print_text("\n".join(lines))
 
 
 @commands.command()

@@ -139,15 +139,21 @@ def print_result(result: Result, storage: str, *, reported: bool = False) -> Non
 
 
 def print_next_commands(result: Result, storage: str, *, reported: bool = False) -> None:
-    """Print the commands that come next: the report on a finished study, and the export of its winner."""
+    """Print the commands that come next: the report on a finished study, and the export of its winner, of the default
+    prompt where the winner is not shown to be better, and of that alone where the winner is worse."""
     from prompt_search.storage.database import shown_url
 
     if result.finished and len(result.ranking()):
         option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
-        study = f"{shlex.quote(result.name)}{option}"
         if not reported:
-            typer.echo(f"write a report: prompt-search report {study} -o report.html")
-        typer.echo(f"export the winner: prompt-search export {study} -o best.j2")
+            typer.echo(f"write a report: prompt-search report {shlex.quote(result.reference)}{option} -o report.html")
+        prompts = {"the winner": result.reference}
+        if result.best_trial != 0 and result.verdict.rows > 1 and result.verdict != "better":
+            prompts["the default prompt"] = f"{result.reference}:0"
+        if len(prompts) > 1 and result.verdict == "worse":
+            del prompts["the winner"]
+        for whose, name in prompts.items():
+            typer.echo(f"export {whose}: prompt-search export {shlex.quote(name)}{option} -o best.j2")
 
 
 @contextmanager

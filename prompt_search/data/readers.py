@@ -53,7 +53,8 @@ def read_file(path: Path, *, sep: str | None = None, encoding: str | None = None
         return _JSON[suffix](path, encoding)
     if suffix != ".parquet":
         known = ", ".join(sorted([*_DELIMITED, *_JSON, ".parquet"]))
-        raise DataError(f"the suffix {path.suffix!r} is not known; use one of: {known}", file=str(path))
+        wrong = "this is a folder" if path.is_dir() else f"the suffix {path.suffix!r} is not known"
+        raise DataError(f"{wrong}; use one of: {known}", file=str(path))
     if encoding is not None:
         raise InputError(f"{path}: encoding= is for text files, not for .parquet; leave it out")
     return _read_parquet(path)

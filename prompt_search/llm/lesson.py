@@ -21,7 +21,7 @@ class Lesson:
             - ``cap``, ``floor``: the parameter is sent as at most, or at least, ``value``.
             - ``room``: answers get at least ``value`` tokens, those of which more than the first token is read.
             - ``replace``: the parameter is sent as ``value``.
-            - ``close``: requests with the feature ``name`` are refused; see `features`.
+            - ``close``: requests with the feature ``name`` are refused, or what ``value`` says; see `features`.
         name: the parameter, or the feature.
         value: see ``action``.
         reason: what the server said.
@@ -74,7 +74,7 @@ class Lesson:
                 shown = self.value.get("type") if isinstance(self.value, Mapping) else self.value
                 return f"{self.name} is sent as {shown}"
             case _:
-                return f"{self.name} is refused"
+                return f"{self.name} is {self.value or 'refused'}"
 
 
 def _is_number(value: object) -> bool:

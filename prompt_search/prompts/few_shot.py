@@ -8,15 +8,35 @@ balanced, diverse) give every row the same shots, so that requests share a prefi
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from prompt_search.data.dataset import Dataset
 from prompt_search.prompts.environment import literal
 
 FIXED_SETS = 3
 """Number of different random sets, and of different balanced sets, among the default pickers."""
+
+SHORTEST_EXAMPLE = 12
+"""Number of characters that a row's fields have together at least where their standing in a prompt is no accident."""
+
+
+def rows_shown(source: str, data: Dataset, rows: Iterable[int], fields: Sequence[str] | None = None) -> list[int]:
+    """Those rows whose fields (default: all) stand in the source of a prompt, be it as text or as a literal."""
+    if "nearest(" in source:  # nearest leaves out the row itself
+        return []
+    shown = source.replace("\\n", "\n").replace('\\"', '"')
+
+    def stands(index: int) -> bool:
+        texts = [str(data.rows[index][name]).strip() for name in fields or data.fields]
+        if sum(map(len, texts)) < SHORTEST_EXAMPLE or not all(text in shown for text in texts):
+            return False
+        return all(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", shown) for text in texts)
+
+    return [index for index in rows if stands(index)]
 
 
 @dataclass(frozen=True)

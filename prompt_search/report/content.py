@@ -145,8 +145,16 @@ class Report:
     @property
     def export(self) -> str:
         """The command that writes the winner to a file."""
-        name, storage = shlex.quote(self.result.name), shlex.quote(self.result.storage)
-        return f"prompt-search export {name} --storage {storage} -o best.j2"
+        return self._export(self.result.reference)
+
+    @property
+    def export_default(self) -> str:
+        """The command that writes the default prompt to a file; nothing where the winner is to be shipped."""
+        kept = self.verdict_word and self.verdict_word != "better"
+        return self._export(f"{self.result.reference}:0") if kept else ""
+
+    def _export(self, name: str) -> str:
+        return f"prompt-search export {shlex.quote(name)} --storage {shlex.quote(self.result.storage)} -o best.j2"
 
     @property
     def difference(self) -> str:
@@ -298,11 +306,12 @@ class Report:
         budget = self.result.summary.get("budget", {})
         flags = " ".join(f"--{name} {limit:g}" for name, limit in budget.items()) or "--calls …"
         seed = self.result.identity.get("seed", 0)
-        name, storage = shlex.quote(self.result.name), shlex.quote(self.result.storage)
+        study, name = self.result.study, self.result.reference
+        storage = shlex.quote(self.result.storage)
         return [
-            f"prompt-search run STUDY.py {flags} --seed {seed} --name {name} --storage {storage}",
-            f"prompt-search report {name} --storage {storage} -o report.html",
-            f"ps.open_result({self.result.storage!r}, {self.result.name!r}).best.messages(row)",
+            f"prompt-search run STUDY.py {flags} --seed {seed} --name {shlex.quote(study)} --storage {storage}",
+            f"prompt-search report {shlex.quote(name)} --storage {storage} -o report.html",
+            f"ps.open_result({self.result.storage!r}, {name!r}).best.messages(row)",
         ]
 
     @property

@@ -62,7 +62,7 @@ def _head(report: Report) -> list[str]:
         return parts
     facts = View(title="", columns=(Column("what"), Column("value"), Column("")), rows=tuple(report.facts))
     parts += [to_markdown(facts), f"## {SECTIONS['winner']}"]
-    parts.append(exported_prompt(report.winner, report.export))
+    parts.append(exported_prompt(report.winner, report.export, report.export_default))
     parts += [part for role, content in result.best.turns for part in (f"{role}:", _fenced(content))]
     if report.winner:
         parts += [CHANGES_INTRODUCTION, _fenced(report.difference, "diff")]

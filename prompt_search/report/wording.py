@@ -58,6 +58,7 @@ PROGRESS_NOTE = (
 )
 
 FIELDS_NOTE = "A field in double braces is replaced by the row's value."
+EXPORT_DEFAULT_NOTE = "writes the default prompt, which stays until another one is shown to be better."
 EXPORT_NOTE = "writes the prompt to a file, which renders exactly the text that was scored."
 CHANGES_NOTE = "Lines that only the default prompt has are red, lines that only the winner has are green."
 CHANGES_INTRODUCTION = "The winner changes this in the default prompt:"
@@ -74,7 +75,7 @@ NOT_ANSWERED = "(not answered)"
 
 # The numbers at the top of the report
 DIFFERENCE_FACT = "winner minus default"
-SPENT_FACT = "the study cost"
+SPENT_FACT = "sent by the study"
 COST_FACTS = {"winner": "1,000 rows with the winner", "default": "1,000 rows with the default"}
 
 # What a screen reader reads for a part of the page
@@ -96,13 +97,16 @@ def prompt_count(prompts: int) -> str:
 
 
 def shipped_prompt(trial: int, characters: int, settings: str) -> str:
-    """The trial, the length and the settings of the prompt to ship."""
-    return f"The prompt is that of trial {trial}, {characters:,} characters{settings}."
+    """The trial, the length and the settings of the winner."""
+    return f"The {'winner' if trial else 'default prompt'} is trial {trial}, {characters:,} characters{settings}."
 
 
-def exported_prompt(trial: int, command: str) -> str:
-    """The trial of the prompt to ship and the command that exports it, as Markdown."""
-    return f"The prompt is that of trial {trial}. `{command}` writes it to a file."
+def exported_prompt(trial: int, command: str, default: str) -> str:
+    """The trial of the winner and the command that exports it, and that for the default where it is to be kept, as
+    Markdown."""
+    kept = f" `{default}` {EXPORT_DEFAULT_NOTE}" if default else ""
+    who = "winner" if trial else "default prompt"
+    return f"The {who} is trial {trial}. `{command}` writes its prompt to a file.{kept}"
 
 
 def sent_for(row: int) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prompt_search import _html, _numbers
 from prompt_search._numbers import counted
+from prompt_search.results.spent import budget_text
 from prompt_search.results.verdict import TOLD_SHARE, AnswerCounts, MeanScore, Verdict
 
 DEFAULT_PROMPT = "the default prompt"
 HAND_WRITTEN_PROMPT = "the best prompt written by hand"
+
+SHOWN_TRIALS = 21
+"""Number of trials at most that an error names."""
 
 DEFAULT_CHOICES = "(the default prompt)"
 """The text in place of choices that differ from the default, for the default itself."""
@@ -285,63 +289,31 @@ def better_now(trial: int, estimate: float) -> str:
     return f"Trial {trial} is now expected to be better ({estimate:.3f}), but it was not tested."
 
 
+def higher_estimate(trial: int, estimate: float) -> str:
+    """A remark on a trial whose estimate is above the winner's."""
+    return f"Trial {trial} has a higher estimate ({estimate:.3f}), but was no finalist, and only finalists can win."
+
+
+def trials_there(trials: Iterable[int]) -> str:
+    """The numbers of a study's trials, the first of them where there are many.
+
+    >>> trials_there([0, 1, 4]), trials_there(range(100))[-11:]
+    ('0, 1, 4', '18, 19, …, 99')
+    """
+    numbers = sorted(trials)
+    shown = numbers if len(numbers) <= SHOWN_TRIALS else [*numbers[: SHOWN_TRIALS - 1], "…", numbers[-1]]
+    return ", ".join(map(str, shown))
+
+
 def unfinished(candidates: int) -> str:
     """The state of a study that has not ended."""
     return f"The study is unfinished after {candidates} candidates; run it again to resume."
-
-
-def spent_so_far(calls: int, tokens: float | None, usd: float | None) -> str:
-    """What an unfinished study has used."""
-    return f"{calls:,} calls so far ({_numbers.tokens(tokens)}, {_numbers.dollars(usd)})."
 
 
 def rescored(of: str, metric: str, before: str) -> str:
     """What a rescored study has used."""
     scored = f"scored again by {metric}" if metric == before else f"scored by {metric} instead of {before}"
     return f"The responses of {of} were {scored}; no request was sent."
-
-
-def budget_text(budget: Mapping[str, float]) -> str:
-    """The limits of a budget.
-
-    >>> budget_text({"calls": 300, "usd": 1.5, "seconds": 600})
-    '300 calls, $1.50, 600 s'
-    """
-    forms = {"usd": _numbers.dollars, "seconds": _numbers.seconds}
-    return ", ".join(forms[name](limit) if name in forms else f"{limit:,.0f} {name}" for name, limit in budget.items())
-
-
-def spent_sentence(
-    *,
-    calls: int,
-    model: str,
-    cached: int,
-    tokens: int,
-    usd: float | None,
-    seconds: float,
-    budget: Mapping[str, float],
-    tried: int,
-    candidates: int,
-) -> str:
-    """What a finished study used, and how much of the space it tried.
-
-    Args:
-        calls: number of calls that count against the budget.
-        model: its name.
-        cached: number of these calls whose response came from the cache.
-        tokens: sent and received; 0 where the server counted none, so that their number is unknown.
-        usd: US dollars, None where a price is unknown.
-        seconds: duration.
-        budget: the limits.
-        tried: number of candidates that became trials.
-        candidates: number of candidates in the space.
-    """
-    from_cache = f", {cached:,} of them answered from the cache" if cached else ""
-    return (
-        f"{calls:,} calls of {model}{from_cache} ({_numbers.tokens(tokens or None)}, {_numbers.dollars(usd)}, "
-        f"{_numbers.seconds(seconds, 0)}) were used of a budget of {budget_text(budget)}; {tried:,} of {candidates:,} "
-        f"candidates were tried."
-    )
 
 
 def changes_text(default: Mapping[str, str], chosen: Mapping[str, str], width: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,14 +17,11 @@ from prompt_search.errors import InputError, StudyError, TemplateError
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.llm.model import Model
 from prompt_search.prompts.factors import Candidate, Factor, Kind, Options
-from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.few_shot import ExamplePool, rows_shown
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import FROM_TEMPLATE, WRITTEN, SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
-
-SHORTEST_EXAMPLE = 12
-"""Number of characters that a row's fields have together at least where their standing in a prompt is no accident."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,20 +119,6 @@ class CandidatePrompts:
         sent = replace(prompt, choices=choices, parameters=parameters, answer=answer.to_dict(), model=model.name)
         return PreparedPrompt(prompt=sent, answer=answer, model=model.name, endpoint=model.endpoint)
 
-    def rows_shown(self, source: str, rows: Sequence[int]) -> list[int]:
-        """Those rows whose fields all stand in the source of a prompt, be it as text or as a literal."""
-        if "nearest(" in source:  # nearest leaves out the row itself
-            return []
-        shown = source.replace("\\n", "\n").replace('\\"', '"')
-
-        def stands(index: int) -> bool:
-            texts = [str(self.data.rows[index][name]).strip() for name in self.data.fields]
-            if sum(map(len, texts)) < SHORTEST_EXAMPLE or not all(text in shown for text in texts):
-                return False
-            return all(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", shown) for text in texts)
-
-        return [index for index in rows if stands(index)]
-
     def prepared_with_rows(self, candidate: Candidate) -> tuple[PreparedPrompt, Sequence[int]]:
         """The prompt of a candidate, and the rows that it may be scored on."""
         return self.prepared(candidate), self.rows_for(candidate)
@@ -146,7 +128,7 @@ class CandidatePrompts:
         prompt that was written as a whole shows the rows whose fields all stand in it."""
         written = self.written_as(candidate)
         if written is not None:
-            shown_rows = frozenset(self.rows_shown(written.source, self.search_rows))
+            shown_rows = frozenset(rows_shown(written.source, self.data, self.search_rows))
             return [index for index in self.search_rows if index not in shown_rows]
         values = self._template_choices(candidate)
         pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]

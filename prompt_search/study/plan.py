@@ -25,7 +25,7 @@ from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.factors import Candidate, Options
-from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.few_shot import ExamplePool, rows_shown
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import WRITTEN
 from prompt_search.prompts.template import Template
@@ -167,7 +167,7 @@ class StudyPlan:
             InputError: an unknown choice or option, or a prompt that does not fit the data.
         """
         if isinstance(candidate, Prompt):
-            shown = self.prompts.rows_shown(candidate.source, self.test_rows)
+            shown = rows_shown(candidate.source, self.data, self.test_rows)
             if shown:
                 raise StudyError(
                     f"{candidate.name} shows {len(shown)} of the test rows as examples (row "

@@ -16,7 +16,8 @@ from prompt_search.data.duplicates import near_duplicates
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
 from prompt_search.report.row_answers import AnsweredRow, AnsweredRows, rows_view
-from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test, suspected_cut
+from prompt_search.results.cut_prompts import suspected_cut
+from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
 from prompt_search.results.view import TEXT_WIDTH, to_html, to_text
 from prompt_search.results.wording import cut_prompts
 from prompt_search.search.default_candidate import default_candidate
@@ -227,8 +228,8 @@ def _remarks(
     remarks = list(found.dialect)
     answers = len(found.outcomes)
     if answers and measured.unparsed > OFTEN_UNPARSED_SHARE * answers:
-        unread = [calls[outcome.key].response.text for outcome in found.outcomes if outcome.unparsed]
-        remarks.append(wording.unread(measured.unparsed, answers, unread[:SHOWN_UNREAD]))
+        unread = dict.fromkeys(calls[outcome.key].response.text for outcome in found.outcomes if outcome.unparsed)
+        remarks.append(wording.unread(measured.unparsed, answers, list(unread)[:SHOWN_UNREAD]))
     if answers and measured.ambiguous > OFTEN_UNPARSED_SHARE * answers:
         remarks.append(wording.ambiguous(measured.ambiguous, answers))
     if measured.reasoning_tokens > 0 and measured.longest_answer is not None:

@@ -284,14 +284,14 @@ async def probe(
     blocks = layout.blocks_of(order)
     rows = [row for block in blocks[: _default_blocks(len(blocks))] for row in block]
     first = await scored(default, rows)
-    second: list[tuple[PreparedPrompt, Collection[int], list[Outcome]]] = []
-    for prepared, able in others:
-        if len(second) == len(blocks):
-            break
-        wanted = [row for row in blocks[len(second)] if row in able]
-        outcomes = [] if _refused(evaluator, prepared, wanted) else await scored(prepared, wanted)
-        if not _refused(evaluator, prepared, wanted):  # else the next prompt gets the block
-            second.append((prepared, able, outcomes))
+    second, left = [], iter(others)
+    for block in blocks:
+        # A prompt that the server refuses leaves its block to the next one.
+        for prepared, able in left:
+            outcomes = await scored(prepared, of_block := [row for row in block if row in able])
+            if not of_block or evaluator.refusals()(prepared, of_block[0]) is None:
+                second.append((prepared, able, outcomes))
+                break
     tried = [(default, first, prepared, outcomes) for prepared, _, outcomes in second]
     favourite = _favourite([outcomes for *_, outcomes in second])
     further: list[int] = []
@@ -313,11 +313,6 @@ async def probe(
         further=frozenset(further),
         dialect=evaluator.told,
     )
-
-
-def _refused(evaluator: Evaluator, prepared: PreparedPrompt, rows: Sequence[int]) -> bool:
-    """Whether the server is known to refuse a prompt."""
-    return bool(rows) and evaluator.refusals()(prepared, rows[0]) is not None
 
 
 def _favourite(outcomes: Sequence[Sequence[Outcome]]) -> int | None:

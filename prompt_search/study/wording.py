@@ -38,13 +38,10 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     """The parts of the line: study, phase, trial, requests, best with interval, errors, cached share, cost, rate,
     time left."""
     limit = "" if math.isinf(snapshot.limit) else f"/{snapshot.limit:,.0f}"
-    parts = [
-        f"{snapshot.study}: {snapshot.phase}",
-        _numbers.counted(snapshot.trials, "trial"),
-        f"{snapshot.calls:,}{limit} calls",
-    ]
+    tried = _numbers.counted(snapshot.trials, "trial")
+    parts = [f"{snapshot.study}: {snapshot.phase}", tried, f"{snapshot.calls:,}{limit} calls"]
     if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
-        parts.append(f"best {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f}){_leader(snapshot)}")
+        parts.append(f"leader {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f}){_leader(snapshot)}")
     parts.append(f"{_numbers.counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
     if snapshot.cached:
         parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
@@ -105,6 +102,10 @@ def interrupted_preflight(done: float, allowed: int) -> str:
     return f"{done:,.0f} of at most {allowed:,} calls of the preflight used; left: {left:,.0f} calls, and the advice"
 
 
+LONGER_PROMPTS = "more, if longer prompts win"
+"""Why a search takes more than its preflight has measured: most of what that sends are short prompts."""
+
+
 def measured_lines(found: Measured) -> Lines:
     """The table of what a preflight measured; what is not known is left out."""
     score = f"{_numbers.number(found.score)} on {_numbers.counted(found.rows, 'row')}"
@@ -116,7 +117,7 @@ def measured_lines(found: Measured) -> Lines:
     lines = [
         ("default prompt", score if found.rows else "no score"),
         ("other prompts", others),
-        ("answers match rows", "not tested" if math.isnan(found.p) else f"p = {found.p:.2g}"),
+        ("answers match rows", _match(found.p)),
         ("sent twice", f"{_numbers.counted(found.repeated, 'request')}, {found.changed} answered differently"),
         ("unparsed, errors", f"{found.unparsed}, {found.errors} of {found.calls}"),
         ("test rows", str(found.test_rows)),
@@ -130,13 +131,20 @@ def measured_lines(found: Measured) -> Lines:
     if found.budget is not None:
         whole = [f"about {found.budget * tokens:,.0f} tokens"] if _numbers.known(tokens) else []
         whole += [_numbers.dollars(found.budget * found.cost_usd, 2)] if _numbers.known(found.cost_usd) else []
-        lines += [(f"{found.budget} calls", ", ".join(whole))] if whole else []
+        lines += [(f"{found.budget} calls", f"{', '.join(whole)}; {LONGER_PROMPTS}")] if whole else []
     return lines
 
 
 def _shown(detectable: float) -> str:
     """What test rows can show, in the table."""
     return "not known yet" if math.isnan(detectable) else f"a true difference of {detectable:.2f}, with 80% power"
+
+
+def _match(p: float) -> str:
+    """Whether answers match their own rows better than other rows."""
+    if math.isnan(p):
+        return "not tested: that needs more answers, or another metric"
+    return f"p = {p:.2g} that they match other rows as well"
 
 
 def _power(detectable: float) -> str:
@@ -346,6 +354,11 @@ def changed_answers(changed: int, repeated: int) -> str:
 # Estimate
 
 
+NO_PRICE = "unknown, as is the price of the model; give it as Model(..., price=Price(...))"
+NO_TIME = "unknown before a request is answered; a preflight measures it"
+"""What an estimate says in place of numbers."""
+
+
 def estimate_lines(
     *,
     calls: int,
@@ -359,11 +372,13 @@ def estimate_lines(
 ) -> Lines:
     """The table of an estimate."""
     known = f", {stored:,} of them cached" if stored else ""
+    unpriced = _numbers.known(tokens) and not _numbers.known(usd)
+    untimed = not _numbers.known(seconds)
     return [
         ("calls", f"{calls:,}{known}"),
         ("tokens", _numbers.number(tokens, ",.0f")),
-        ("US dollars", _numbers.number(usd, ",.4f")),
-        ("seconds", _numbers.number(seconds, ",.0f")),
+        ("US dollars", NO_PRICE if unpriced else _numbers.number(usd, ",.4f")),
+        ("seconds", NO_TIME if untimed else _numbers.number(seconds, ",.0f")),
         ("per request", f"{prompt_tokens:,.0f} + {completion_tokens:,.0f} tokens"),
         ("based on", basis),
     ]

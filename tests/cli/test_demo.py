@@ -31,6 +31,7 @@ def test_demo_prints_the_result_and_writes_a_report(
     assert ran.out.endswith(
         f"\n\n{headline}\n"
         f"export the winner: prompt-search export demo --storage sqlite:///prompt_search_demo.db -o best.j2\n"
+        f"export the default prompt: prompt-search export demo:0 --storage sqlite:///prompt_search_demo.db -o best.j2\n"
         f"report: {project / 'prompt_search_demo.html'}\n"
     )
     assert "<h1>demo</h1>" in (project / "prompt_search_demo.html").read_text()

@@ -53,6 +53,18 @@ def test_answers_are_shown(folder: Path, command: Callable[..., Ran]) -> None:
     )
 
 
+def test_examples_among_the_rows_are_told(folder: Path, command: Callable[..., Ran]) -> None:
+    """Rows that the prompt shows as examples make its score optimistic, which is said."""
+    shots = "what a nice evening: good\nan awful evening: bad\n"
+    replace(PROMPT, source=shots + PROMPT.source).export("shots.json")
+    Path("seen.csv").write_text("id,text,label\n1,what a nice evening,good\n2,an awful evening,bad\n3,very nice,good\n")
+    ran = command("evaluate", "shots.json", "seen.csv", "--target", "label")
+    assert ran.err == (
+        "the prompt shows 2 rows of the 3 as examples: the score is optimistic; leave out these rows, and best all "
+        "that the search used\n"
+    )
+
+
 @pytest.mark.parametrize("kind", ["csv", "json", "jsonl"])
 def test_answers_are_written(folder: Path, command: Callable[..., Ran], kind: str) -> None:
     """The suffix names the format of the file, which has every row with its own columns and its answer."""

@@ -66,6 +66,12 @@ def test_nothing_to_find_is_one_line(command: Callable[..., Ran], project: Path)
     for spec in ((), ("study.py",), ("reviews",)):
         assert command("show", *spec).error_line(2) == missing
     assert "typo.db: there is no such database" in command("show", "typo.db").error_line(2)
+    Path("best.json").write_text("{}")
+    assert command("show", "best.json").error_line(2) == (
+        "prompt-search: best.json: this is a prompt, not a stored study; give a study file, a storage or a name here, "
+        "and a prompt to predict or evaluate"
+    )
+    Path("best.json").unlink()
     assert "typo.py: there is no such study file" in command("show", "typo.py").error_line(2)
     assert command("estimate", "study.py", "--calls", "10").code == 0
     assert command("run", "study.py", "--calls", "10", "--dry-run").code == 0

@@ -22,9 +22,13 @@ from tests.conftest import FakeServer, failure
 
 RUN = ("run", "study.py", "--calls", str(CALLS))
 
-NEXT = """\
+UNTESTED = """\
 write a report: prompt-search report reviews -o report.html
 export the winner: prompt-search export reviews -o best.j2
+"""
+NEXT = f"""\
+{UNTESTED}\
+export the default prompt: prompt-search export reviews:0 -o best.j2
 """
 
 RANKING = """\
@@ -221,7 +225,7 @@ def test_budget_without_a_verdict_ends_with_4(command: Callable[..., Ran], proje
     ranking, effects, rest = unpadded(ran.out).split("\n\n")
     assert ranking.splitlines()[0] == RANKING.splitlines()[0]
     assert effects == "No option is shown to affect the score with so few answers."
-    assert rest == f"{headline}\n{NEXT}"
+    assert rest == f"{headline}\n{UNTESTED}"
 
 
 def test_budget_may_be_in_tokens(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:
@@ -266,10 +270,10 @@ def test_run_reuses_the_responses_of_its_preflight(
     command: Callable[..., Ran], project: Path, server: FakeServer
 ) -> None:
     """A preflight prints measurements and advice within 5% of the budget; the run after it repeats none of them."""
-    ran = command("preflight", "study.py", "--calls", "400")
+    ran = command("preflight", "study.py", "--calls", "400", "--name", "other")
     assert ran.code == 0, ran.err
     assert 10 <= server.count <= 20
-    assert ran.out.startswith("preflight of 'reviews': ")
+    assert ran.out.startswith("preflight of 'other': ")
     assert ran.out.splitlines()[-1].startswith(("Go", "Don't", "Too few"))
     before = server.count
     command(*RUN)

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import prompt_search as ps
+from prompt_search.cli.options import DEFAULT_STORAGE
 from prompt_search.cli.show import TABLES
+from prompt_search.cli.terminal import print_next_commands
 from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, on_terminal, started, unpadded
 from tests.conftest import FakeServer
 
@@ -165,12 +168,53 @@ def test_promptfoo_gets_its_tests_from_data(command: Callable[..., Ran], stored:
     )
 
 
+def test_earlier_results_are_named_by_their_version(
+    command: Callable[..., Ran], project: Path, server: FakeServer
+) -> None:
+    """Once a study has a later result, the commands printed for an earlier one name that one, and both are listed."""
+    line = ("run", "study.py", "--calls", "30", "--display", "none")
+    assert command(*line).out.endswith("export the winner: prompt-search export reviews -o best.j2\n")
+    assert " export reviews@2 " in command(*line, "--n-trials", "2").out
+    for earlier in (line, ("show", "reviews@1")):
+        assert (
+            "write a report: prompt-search report reviews@1 -o report.html\n"
+            "export the winner: prompt-search export reviews@1 -o best.j2\n"
+        ) in command(*earlier).out
+    assert [line.partition(":")[0] for line in command("list").out.splitlines()] == ["reviews@1", "reviews@2"]
+    assert command("report", "reviews@1", "-o", "report.md").code == 0
+    report = Path("report.md").read_text()
+    assert "--name reviews --storage" in report
+    assert "prompt-search report reviews@1 --storage" in report
+
+
+@pytest.mark.parametrize(
+    ("verdict", "rows", "exported"),
+    [
+        ("better", 9, {"the winner": "reviews"}),
+        ("not shown", 9, {"the winner": "reviews", "the default prompt": "reviews:0"}),
+        ("not shown", 0, {"the winner": "reviews"}),
+        ("worse", 9, {"the default prompt": "reviews:0"}),
+    ],
+)
+def test_prompt_to_export_follows_from_the_verdict(
+    capsys: pytest.CaptureFixture[str], verdict: str, rows: int, exported: dict[str, str]
+) -> None:
+    """The commands that come next export the default prompt, too, where the winner is not shown to be better, and it
+    alone where the winner is worse."""
+    said = type("Said", (str,), {"rows": rows})(verdict)
+    result = SimpleNamespace(finished=True, ranking=lambda: [0], reference="reviews", verdict=said, best_trial=3)
+    print_next_commands(result, DEFAULT_STORAGE, reported=True)  # type: ignore[arg-type]
+    assert capsys.readouterr().out.splitlines() == [
+        f"export {whose}: prompt-search export {name} -o best.j2" for whose, name in exported.items()
+    ]
+
+
 def test_printed_export_command_finds_the_study_again(command: Callable[..., Ran], stored: Path) -> None:
     """Name and storage are quoted where they need it."""
     (stored / "prompt_search.db").rename(stored / "my studies.db")
     storage = f"sqlite:///{stored / 'my studies.db'}"
     ran = command("run", "study.py", "--calls", str(CALLS), "--storage", storage, "--name", "my first")
-    line = ran.out.splitlines()[-1]
+    line = ran.out.splitlines()[-2]
     assert line == f"export the winner: prompt-search export 'my first' --storage '{storage}' -o best.j2"
     written = subprocess.run(
         f"{sys.executable} -m prompt_search.cli {line.removeprefix('export the winner: prompt-search ')}",
@@ -261,7 +305,7 @@ def test_comparison_of_two_stored_prompts(command: Callable[..., Ran], stored: P
         (("show",), "the storage holds 2 studies; name one of reviews, second"),
         (
             ("export", "reviews", "--trial", "999"),
-            "the study 'reviews' has no trial 999; there are 0 to 6",
+            "the study 'reviews' has no trial 999; give one of 0, 1, 2, 3, 4, 5, 6",
         ),
         (
             ("show", "reviews", "--table", "prices"),

@@ -275,10 +275,10 @@ def test_first_token_needs_no_room() -> None:
 
 
 def test_answers_without_log_probabilities_close_their_form() -> None:
-    """A server that leaves out log-probabilities in silence is taken to refuse them."""
+    """A server that leaves out log-probabilities in silence is not asked for more, and is said to ignore them."""
     lesson = lesson_of_answer(asked({"max_tokens": 1, "logprobs": True}), Response(text="yes"))
     assert lesson is not None
-    assert lesson.told == "the parameter logprobs is refused"
+    assert lesson.told == "the parameter logprobs is ignored"
 
 
 def test_stored_responses_keep_their_lesson() -> None:

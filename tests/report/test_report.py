@@ -16,7 +16,7 @@ from experiments.benchmarks.tables import made_up
 from prompt_search.errors import RequestRefused
 from prompt_search.report.content import Report
 from prompt_search.report.copies import messages_json, python_code
-from prompt_search.report.wording import cheaper_prompt
+from prompt_search.report.wording import cheaper_prompt, exported_prompt
 from prompt_search.results.shown.cheaper import Cheaper
 from tests.conftest import InProcessExecutor, completion, failure, prompt_of
 from tests.html_examples import HOSTILE, Page
@@ -224,6 +224,18 @@ def test_cheaper_prompt_is_named_in_words(
         f"A cheaper prompt will do: trial 1 {saved}, and its score is, with 95% probability, at most 0.0"
     )
     assert words.endswith(" lower.")
+
+
+def test_default_prompt_can_be_exported_where_it_is_to_be_kept() -> None:
+    """Beside the winner's command is the default prompt's, unless the winner is better."""
+    kept = exported_prompt(3, "export tickets", "export tickets:0")
+    assert kept == (
+        "The winner is trial 3. `export tickets` writes its prompt to a file. `export tickets:0` writes the default "
+        "prompt, which stays until another one is shown to be better."
+    )
+    assert (
+        exported_prompt(0, "export t", "") == "The default prompt is trial 0. `export t` writes its prompt to a file."
+    )
 
 
 def test_prompt_that_may_be_worse_is_told_as_such() -> None:

@@ -16,12 +16,13 @@ import prompt_search as ps
 from prompt_search.errors import RequestRefused, StorageError, StudyError
 from prompt_search.results.breakdowns import EFFECT_COLUMNS, INTERACTION_COLUMNS
 from prompt_search.results.evaluation import Evaluation
+from prompt_search.results.spent import spent_sentence
 from prompt_search.results.statistics import paired_difference
 from prompt_search.results.tables import CALL_COLUMNS, SAMPLE_COLUMNS, TRIAL_COLUMNS, calls_frame, scored_frame
 from prompt_search.results.verdict import Verdict
 from prompt_search.results.view import Pieces
 from prompt_search.results.views import ranking_view
-from prompt_search.results.wording import difference_text, spent_sentence
+from prompt_search.results.wording import difference_text
 from tests.conftest import Body, InProcessExecutor, call_columns, completion, failure, prompt_of
 from tests.html_examples import Page
 from tests.results.examples import HOSTILE, data, study, truth
@@ -61,6 +62,15 @@ def test_headline_says_what_is_shown(result: ps.Result) -> None:
     assert spent == (
         f"{summary['calls']} calls of fake ({summary['tokens']:,} tokens, price unknown, {summary['seconds']:.0f} s) "
         f"were used of a budget of 200 calls; {len(trials)} of 4 candidates were tried."
+    )
+
+
+def test_prompt_that_ranks_above_the_winner_is_explained(result: ps.Result) -> None:
+    """Where another prompt stands first in the ranking, the headline says why it is not the winner."""
+    table = result._table
+    table.loc[table["trial"] == 0, "estimate"] = 1.25
+    assert result.headline.splitlines()[1].endswith(
+        " Trial 0 has a higher estimate (1.250), but was no finalist, and only finalists can win."
     )
 
 
@@ -468,7 +478,7 @@ def test_study_refused_at_once_has_a_result(fake: InProcessExecutor, storage: st
     assert len(result.trials_df()) == len(result.samples_df()) == len(result.calls_df()) == 0
     assert "unfinished after 0 candidates" in repr(result)
     assert "unfinished" in result._repr_html_()
-    with pytest.raises(StudyError, match="study '<b>my study</b>' has no trial 0; it has 0"):
+    with pytest.raises(StudyError, match="study '<b>my study</b>' has no trial 0; it has none"):
         result.prompt(0)
 
 
@@ -545,12 +555,13 @@ def numbers(result: ps.Result, title: str) -> list[float]:
 
 
 def test_tokens_are_unknown_where_the_server_counts_none() -> None:
-    """The sentence on what a study used says "tokens unknown", not "0 tokens", where no response counted tokens."""
+    """The sentence on what a study used says "tokens unknown", not "0 tokens", where no response counted tokens, and
+    how many candidates got no score."""
     used = {"calls": 300, "model": "m", "cached": 0, "usd": None, "seconds": 12.0, "budget": {"calls": 300}}
 
-    sentence = spent_sentence(tokens=0, tried=8, candidates=10, **used)  # type: ignore[arg-type]
+    sentence = spent_sentence(tokens=0, tried=8, candidates=10, unscored=2, **used)  # type: ignore[arg-type]
 
     assert sentence == (
         "300 calls of m (tokens unknown, price unknown, 12 s) were used of a budget of 300 calls; 8 of 10 candidates "
-        "were tried."
+        "were tried, 2 of them without a score."
     )

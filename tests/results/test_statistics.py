@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from prompt_search.metrics import UNBOUNDED, Range
+from prompt_search.results.cut_prompts import suspected_cut
 from prompt_search.results.statistics import (
     POWER,
     _sign_flip_p,
@@ -22,7 +23,6 @@ from prompt_search.results.statistics import (
     not_worse,
     own_row_test,
     paired_difference,
-    suspected_cut,
     t_power,
 )
 from prompt_search.results.verdict import Verdict

@@ -57,8 +57,8 @@ def test_budget_that_is_used_up_is_refused(store: Store, budget: Budget, used: s
     with pytest.raises(InputError) as caught:
         store.open_budget("s", budget)
     assert str(caught.value) == (
-        f"study 's' has used {used} allows no more: a budget is for the whole study; give a larger one, or read the "
-        "result that is stored (prompt-search show, ps.open_result)"
+        f"study 's' has paid for {used} allows no more: a budget is for the whole study; give a larger one, or read "
+        "the result that is stored (prompt-search show, ps.open_result)"
     )
 
 

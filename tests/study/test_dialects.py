@@ -74,6 +74,7 @@ class Expected:
 
 
 LOGPROBS = "the parameter logprobs is refused"
+IGNORED = "the parameter logprobs is ignored"
 SCHEMA = 'response_format = "json_schema" is refused'
 SYSTEM = "the system role is refused"
 RENAMED = "max_tokens is sent as max_completion_tokens"
@@ -99,13 +100,13 @@ SERVERS: Mapping[str, Expected] = {
         f"max_tokens is at least 1,024; {SCHEMA}; top_logprobs is at most 20",
     ),
     "gemini": Expected(DIALECTS["gemini"], {"logprobs": 1}, "json words", LOGPROBS),
-    "anthropic": Expected(DIALECTS["anthropic"], {}, "json words", LOGPROBS),
+    "anthropic": Expected(DIALECTS["anthropic"], {}, "json words", IGNORED),
     "vllm": Expected(DIALECTS["vllm"], {"top_logprobs": 1}, told="top_logprobs is at most 20"),
     "vllm that gives five": Expected(vllm(5), {"top_logprobs": 1}, told="top_logprobs is at most 5"),
     "llama.cpp": Expected(DIALECTS["llama.cpp"]),
     "gemma": Expected(DIALECTS["gemma"], {"system": 1}, told=SYSTEM),
     "gemma on vllm": Expected(gemma("vllm"), {"system": 1}, told=SYSTEM),
-    "ollama": Expected(DIALECTS["ollama"], {}, "json words", LOGPROBS),
+    "ollama": Expected(DIALECTS["ollama"], {}, "json words", IGNORED),
     "litellm": Expected(
         DIALECTS["litellm"],
         {"temperature": 1, "max_tokens": 1, "logprobs": 1},

@@ -93,7 +93,17 @@ def test_unknown_stays_unknown(fake: InProcessExecutor) -> None:
     assert math.isnan(estimate.tokens)
     assert math.isnan(estimate.usd)
     assert "no limit on answers (max_tokens)" in estimate.basis
-    assert repr(estimate).count("unknown") == 3
+    lines = repr(estimate).splitlines()
+    assert lines[2:5] == [
+        "  tokens         unknown",
+        "  US dollars     unknown",
+        "  seconds        unknown before a request is answered; a preflight measures it",
+    ]
+    bounded = study(fake).estimate(ps.Budget(calls=10))
+    assert (
+        "  US dollars     unknown, as is the price of the model; give it as Model(..., price=Price(...))"
+        in repr(bounded).splitlines()
+    )
     with pytest.raises(InputError, match="price of fake is unknown"):
         study(fake).estimate(ps.Budget(usd=1))
 

@@ -305,7 +305,7 @@ def test_unsteady_and_unread_answers_are_told(fake: InProcessExecutor) -> None:
     assert 0 < found.changed <= found.repeated
     assert found.unparsed > 10
     assert (
-        f"{found.unparsed} of {found.calls} answers could not be parsed, such as 'hm', 'hm', 'hm'. State the expected "
+        f"{found.unparsed} of {found.calls} answers could not be parsed, such as 'hm'. State the expected "
         "form in the prompt, give answers more room (max_tokens), or use another answer form."
     ) in found.advice
     assert (
@@ -366,6 +366,17 @@ def test_parts_of_other_limits() -> None:
     assert (whole.answers, Layout.of(20).further) == (54, 0)
 
 
+def test_refused_prompt_leaves_its_calls_to_another(fake: InProcessExecutor) -> None:
+    """A server that ignores log-probabilities costs a preflight one call, not those of every prompt that wants them."""
+    fake.answer = careful
+    labels = ["negative", "positive"]
+    forms = {"words": ps.Label(labels), "tokens": ps.Label(labels, mode="logprobs")}
+    found = study(fake, answer=ps.choice(forms)).preflight(400)
+    assert (found.calls, found.prompts, found.errors) == (20, 3, 0)
+    assert " tokens; more, if longer prompts win\n" in repr(found)
+    assert "The server of fake differs: the parameter logprobs is ignored." in found.advice
+
+
 def test_metric_of_ones_own_is_called_once_a_row(fake: InProcessExecutor) -> None:
     """Such a metric may cost money, so it is not asked how answers fit other rows, and that is said."""
     fake.answer = careful
@@ -378,7 +389,9 @@ def test_metric_of_ones_own_is_called_once_a_row(fake: InProcessExecutor) -> Non
     found = study(fake, metric=metric).preflight()
     assert len(called) == found.calls
     assert math.isnan(found.p)
-    assert "  answers match rows      not tested" in repr(found).splitlines()
+    assert (
+        "  answers match rows      not tested: that needs more answers, or another metric" in repr(found).splitlines()
+    )
     assert found.worthwhile
 
 

@@ -56,7 +56,7 @@ class Clock:
 def test_describe_names_everything() -> None:
     """Phase, trial, requests, best with interval, errors, cached share, cost, rate and time left are on one line."""
     assert progress_line(SNAPSHOT) == (
-        "reviews: exploring, 7 trials, 120/600 calls, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
+        "reviews: exploring, 7 trials, 120/600 calls, leader 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
         "$0.0123, 2.0 requests/s, 4 min 0 s left"
     )
 
@@ -65,7 +65,7 @@ def test_describe_names_the_leading_prompt() -> None:
     """The best is said with its rows, its trial, its lead over the default and what is different in it."""
     leading = replace(SNAPSHOT, leader=5, choices="cue=Answer:, shots=3", rows=20, lead=0.15, shared=20)
     assert (
-        "best 0.750 (0.61 to 0.85) on 20 rows: trial 5, +0.150 to the default, with cue=Answer:, shots=3, 1 error"
+        "leader 0.750 (0.61 to 0.85) on 20 rows: trial 5, +0.150 to the default, with cue=Answer:, shots=3, 1 error"
         in progress_line(leading)
     )
     assert "trial 5, -0.050 to the default on 10 rows of both, with" in progress_line(
@@ -209,13 +209,13 @@ CONTROL = r"\r|\x1b\[[0-9;?]*[A-Za-z]"
 LIVE = {
     80: """\
 the [b]long[/b] name of a study 😀: exploring, 7 trials, 120/600 calls,
-best 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, $0.0123,
+leader 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, $0.0123,
 2.0 requests/s, 4 min 0 s left
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
     120: """\
-the [b]long[/b] name of a study 😀: exploring, 7 trials, 120/600 calls, best 0.750 (0.61 to 0.85), 1 error, 3 unparsed,
-25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
+the [b]long[/b] name of a study 😀: exploring, 7 trials, 120/600 calls, leader 0.750 (0.61 to 0.85),
+1 error, 3 unparsed, 25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
 }

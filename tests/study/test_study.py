@@ -212,6 +212,16 @@ def test_interrupted_study_goes_on(
     assert_equal_results(result, expected)
 
 
+def test_interval_of_the_leader_keeps_to_the_range(fake: InProcessExecutor) -> None:
+    """While a study runs, the interval of the leading prompt stays between the lowest and the highest score."""
+    fake.answer = truth
+    metric = ps.metrics.metric(low=0, high=1)(lambda answer, row: 0.8 + 0.2 * (answer == row.target))
+    seen: list[Snapshot] = []
+    study(fake, metric=metric).run(60, progress=seen.append)
+    assert max(snapshot.best or 0 for snapshot in seen) > 0.9
+    assert all((snapshot.high or 0) <= 1 for snapshot in seen)
+
+
 def test_keyboard_interrupt_reaches_the_caller(fake: InProcessExecutor, storage: str) -> None:
     """The first Ctrl-C lets nothing more out, waits for what is in flight, and is raised then."""
     fake.answer = truth

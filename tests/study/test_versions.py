@@ -109,6 +109,8 @@ def test_results_are_found_by_version(fake: InProcessExecutor, storage: str) -> 
         interrupted(fake, storage)
     opened = [ps.open_result(storage, name) for name in ("study", "study@1", "study@2", "study@3")]
     assert [(result.version, result.finished) for result in opened] == [(2, True), (1, True), (2, True), (3, False)]
+    assert [result.reference for result in opened] == ["study@2", "study@1", "study@2", "study@3"]
+    assert {result.study for result in opened} == {"study"}
     with pytest.raises(StudyError) as caught:
         ps.open_result(storage, "study@9")
     assert str(caught.value) == "study 'study' has no version 9; stored: study@1, study@2, study@3"
@@ -155,8 +157,8 @@ def test_budget_below_what_is_used_is_refused(fake: InProcessExecutor, storage: 
     with pytest.raises(InputError) as caught:
         study(fake, storage).run(30)
     assert str(caught.value) == (
-        f"study 'study' has used {used} calls already, and Budget(calls=30) allows no more: a budget is for the whole "
-        "study; give a larger one, or read the result that is stored (prompt-search show, ps.open_result)"
+        f"study 'study' has paid for {used} calls already, and Budget(calls=30) allows no more: a budget is for the "
+        "whole study; give a larger one, or read the result that is stored (prompt-search show, ps.open_result)"
     )
 
 

@@ -16,7 +16,7 @@ from prompt_search.cli.exported.options import (
     asked_storage,
     check_output,
 )
-from prompt_search.cli.exported.target import labelled
+from prompt_search.cli.exported.target import fields_of, labelled
 from prompt_search.cli.loading import load_metric
 from prompt_search.cli.options import (
     ApiVersion,
@@ -34,9 +34,10 @@ from prompt_search.cli.options import (
     Usd,
     given_budget,
 )
-from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, print_view, resumable
+from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, complain, print_view, resumable
 
 if TYPE_CHECKING:
+    from prompt_search.data.dataset import Dataset
     from prompt_search.metrics.base import Metric
     from prompt_search.prompts.prompt import Prompt
     from prompt_search.results.evaluation import Evaluation
@@ -104,6 +105,7 @@ def evaluate(
         model=model, base_url=base_url, api_key_env=api_key_env, api_version=api_version, headers=header, query=query
     )
     asked = asked_model(exported, given)
+    _tell_examples(exported, rows)
     with resumable():
         found = evaluated(
             exported,
@@ -116,6 +118,20 @@ def evaluate(
             executor=scheduler,
         )
     _show(found, len(rows), min_score, output)
+
+
+def _tell_examples(prompt: Prompt, rows: Dataset) -> None:
+    """Say on standard error how many of the rows the prompt shows as examples, with their answers."""
+    from prompt_search._numbers import counted
+    from prompt_search.prompts.few_shot import rows_shown
+
+    fields = [name for name in rows.fields if name in fields_of(prompt)]
+    shown = len(rows_shown(prompt.source, rows, range(len(rows)), fields))
+    if shown:
+        complain(
+            f"the prompt shows {counted(shown, 'row')} of the {len(rows)} as examples: the score is optimistic; leave "
+            "out these rows, and best all that the search used"
+        )
 
 
 def _show(found: Evaluation, rows: int, min_score: float | None, output: Path | None) -> None:

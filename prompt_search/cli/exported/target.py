@@ -34,7 +34,7 @@ def found_target(prompt: Prompt, columns: Mapping[str, Sequence[Any]], file: str
     Raises:
         InputError: there is none, or there are several.
     """
-    shown = _fields_of(prompt)
+    shown = fields_of(prompt)
     others = [name for name in columns if name not in shown]
     labels = set(map(str, (prompt.answer or {}).get("labels", ())))
     labelled = [name for name in others if labels and all(str(value) in labels for value in columns[name])]
@@ -48,7 +48,7 @@ def found_target(prompt: Prompt, columns: Mapping[str, Sequence[Any]], file: str
     raise InputError(f"{file}: {reason}; give --target with one of {', '.join(columns)}")
 
 
-def _fields_of(prompt: Prompt) -> set[str]:
+def fields_of(prompt: Prompt) -> set[str]:
     """The fields of the row that a prompt names."""
     from prompt_search.prompts.environment import environment
     from prompt_search.prompts.static_checks import row_fields_used

@@ -124,7 +124,7 @@ Fields:
 Form: {form}
 {{% endif %}}
 """
-    return _cue("JSON:", "Answer:", ""), task, "cue"
+    return _cue("JSON:", "Answer:", "Output:"), task, "cue"
 
 
 def _of_text(data: Dataset, shown: Sequence[str]) -> tuple[str, str, str]:

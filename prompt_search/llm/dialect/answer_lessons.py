@@ -9,7 +9,9 @@ from prompt_search.llm.dialect.features import LOGPROBS
 from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import ANSWER_LIMITS, Request, Response
 
-NO_LOGPROBS: Final = "its answers come without them"
+IGNORES_LOGPROBS: Final = Lesson(
+    action="close", name=LOGPROBS, value="ignored", reason="its answers come without log-probabilities"
+)
 
 ROOMS: Final = (1024, 4096, 16384)
 """Numbers of tokens that an answer may have, one after the other, where a model spends all of fewer on thinking."""
@@ -25,7 +27,7 @@ def lesson_of_answer(request: Request, response: Response) -> Lesson | None:
     if response.error is not None:
         return None
     if request.parameters.get("logprobs"):  # such an answer form reads the first token alone and needs no room
-        return None if response.logprobs else Lesson(action="close", name=LOGPROBS, reason=NO_LOGPROBS)
+        return None if response.logprobs else IGNORES_LOGPROBS
     return _room(request, response)
 
 

@@ -15,12 +15,12 @@ from prompt_search.llm.failures import kind_of
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import answers_remark, majority_of, one_answer, rows_of_all
+from prompt_search.results.cut_prompts import MIN_CUT_PROMPTS, suspected_cut
+from prompt_search.results.spent import spent_sentence, spent_so_far
 from prompt_search.results.statistics import (
-    MIN_CUT_PROMPTS,
     NON_INFERIORITY_MARGIN,
     not_worse,
     paired_difference,
-    suspected_cut,
 )
 from prompt_search.results.stored.study_tables import StudyTables
 from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
@@ -310,9 +310,11 @@ class StoredStudy(StudyTables):
         )
         estimate = float(winner["estimate"].iloc[0])
         line = wording.search_sentence((score, rows), (winner_score, winner_rows), estimate, len(scored))
-        best = self.ranking().iloc[0]
-        if best["trial"] != self.best_trial:  # only after rescoring
-            line += f" {wording.better_now(int(best['trial']), float(best['estimate']))}"
+        best = scored.sort_values("estimate", ascending=False, kind="stable").iloc[0]
+        if round(best["estimate"], 3) > round(estimate, 3):
+            rescored = self._summary is not None and self._summary.rescored
+            remark = wording.better_now if rescored else wording.higher_estimate
+            line += f" {remark(int(best['trial']), float(best['estimate']))}"
         return [line]
 
     def _search_scores(self, trial: int) -> int:
@@ -337,10 +339,10 @@ class StoredStudy(StudyTables):
         """What the study used, in one sentence."""
         summary = self._summary
         if summary is None:
-            return wording.spent_so_far(*tables.spent(self.ledger_df()))
+            return spent_so_far(*tables.spent(self.ledger_df()))
         if summary.rescored:
             return wording.rescored(summary.rescored["of"], summary.metric, summary.rescored["metric"])
-        return wording.spent_sentence(
+        return spent_sentence(
             calls=summary.calls,
             model=summary.model,
             cached=summary.reused,
@@ -350,4 +352,5 @@ class StoredStudy(StudyTables):
             budget=summary.budget,
             tried=len(self._trials),
             candidates=summary.candidates[0],
+            unscored=int(self._table["score"].isna().sum()),
         )

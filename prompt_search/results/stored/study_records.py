@@ -74,7 +74,9 @@ class StudyRecords:
 
     def _trial(self, number: int) -> TrialRecord:
         if number not in self._by_number:
-            raise StudyError(f"study {self.name!r} has no trial {number}; it has {len(self._trials)}")
+            raise StudyError(
+                f"study {self.name!r} has no trial {number}; it has {wording.trials_there(self._by_number) or 'none'}"
+            )
         return self._by_number[number]
 
     def _rows_of(self, trial: int, split: str | None = None) -> pd.DataFrame:
@@ -86,6 +88,18 @@ class StudyRecords:
     def name(self) -> str:
         """The name of the study; with ``@2`` and so on where this is not its first result."""
         return self._study.version.label
+
+    @property
+    def study(self) -> str:
+        """The name of the study, which all its results share."""
+        return self._study.study
+
+    @property
+    def reference(self) -> str:
+        """The name that opens this result: `name`, or with ``@1`` where the study has a later result, which that
+        opens."""
+        opened = self._store.study(self.study).version
+        return self.name if opened.number == self.version else f"{self.study}@{self.version}"
 
     @property
     def version(self) -> int:

@@ -86,8 +86,8 @@ def _too_small(study: str, budget: Budget, total: Spending) -> str:
     used = {"calls": f"{total.calls:,} calls", "tokens": f"{total.tokens:,} tokens", "usd": f"${total.usd:.4g}"}
     spent = " and ".join(used[name] for name in budget.never_passed)
     return (
-        f"study {study!r} has used {spent} already, and {budget} allows no more: a budget is for the whole study; give "
-        "a larger one, or read the result that is stored (prompt-search show, ps.open_result)"
+        f"study {study!r} has paid for {spent} already, and {budget} allows no more: a budget is for the whole study; "
+        "give a larger one, or read the result that is stored (prompt-search show, ps.open_result)"
     )
 
 

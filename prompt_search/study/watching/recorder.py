@@ -9,6 +9,7 @@ from typing import Any
 
 from prompt_search.budget import Ledger
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.metrics import metric_range
 from prompt_search.prompts.factors import Factor
 from prompt_search.report.result import Result
 from prompt_search.results.statistics import mean_interval
@@ -82,7 +83,7 @@ class RunRecorder:
     def _leader(self, leader: Trial, default: Trial) -> Leader:
         """What is shown of the leading trial."""
         space = self._plan.prompts.space
-        low, high = mean_interval(leader.scores)
+        low, high = mean_interval(leader.scores, bounds=metric_range(self._plan.settings.metric))
         before, after = ({each.row: each.score for each in trial.scored} for trial in (default, leader))
         changes = [float(after[row] or 0) - float(before[row] or 0) for row in sorted(before.keys() & after.keys())]
         leads = bool(changes) and leader is not default

@@ -1,0 +1,58 @@
+"""Sentences on what a study used of its budget, made from values alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prompt_search import _numbers
+
+
+def spent_so_far(calls: int, tokens: float | None, usd: float | None) -> str:
+    """What an unfinished study has used."""
+    return f"{calls:,} calls so far ({_numbers.tokens(tokens)}, {_numbers.dollars(usd)})."
+
+
+def budget_text(budget: Mapping[str, float]) -> str:
+    """The limits of a budget.
+
+    >>> budget_text({"calls": 300, "usd": 1.5, "seconds": 600})
+    '300 calls, $1.50, 600 s'
+    """
+    forms = {"usd": _numbers.dollars, "seconds": _numbers.seconds}
+    return ", ".join(forms[name](limit) if name in forms else f"{limit:,.0f} {name}" for name, limit in budget.items())
+
+
+def spent_sentence(
+    *,
+    calls: int,
+    model: str,
+    cached: int,
+    tokens: int,
+    usd: float | None,
+    seconds: float,
+    budget: Mapping[str, float],
+    tried: int,
+    candidates: int,
+    unscored: int = 0,
+) -> str:
+    """What a finished study used, and how much of the space it tried.
+
+    Args:
+        calls: number of calls that count against the budget.
+        model: its name.
+        cached: number of these calls whose response came from the cache.
+        tokens: sent and received; 0 where the server counted none, so that their number is unknown.
+        usd: US dollars, None where a price is unknown.
+        seconds: duration.
+        budget: the limits.
+        tried: number of candidates that became trials.
+        candidates: number of candidates in the space.
+        unscored: number of the trials that got no score.
+    """
+    without = f", {unscored:,} of them without a score" if unscored else ""
+    from_cache = f", {cached:,} of them answered from the cache" if cached else ""
+    return (
+        f"{calls:,} calls of {model}{from_cache} ({_numbers.tokens(tokens or None)}, {_numbers.dollars(usd)}, "
+        f"{_numbers.seconds(seconds, 0)}) were used of a budget of {budget_text(budget)}; {tried:,} of {candidates:,} "
+        f"candidates were tried{without}."
+    )
