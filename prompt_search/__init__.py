@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, cast
 
+from prompt_search._first_tries import by_names
 from prompt_search.prompts import asking
 
 if TYPE_CHECKING:
@@ -122,6 +123,17 @@ _HOMES = {
 }
 """The module that each public name is from; a module itself for the empty ones."""
 
+_INSTEAD = by_names(
+    **{
+        "ps.Dataset.read(path, target='COLUMN')": "read_csv read_json read_parquet",
+        "ps.Dataset(rows, target='COLUMN')": "load_dataset from_pandas DataFrame",
+        "ps.Study(template=..., data=..., model=...).run(600)": "create_study optimize search",
+        "ps.open_result('study.db')": "load_study load_result read_result",
+        "ps.Model('NAME')": "OpenAI LLM Client",
+    }
+)
+"""What to write instead of names that people try."""
+
 asking.provide(lambda: cast("asking.Asker", importlib.import_module("prompt_search.evaluation.one_prompt.ask")))
 
 __all__ = sorted(_HOMES, key=lambda name: (name[0].islower(), name.casefold()))
@@ -134,7 +146,8 @@ def __getattr__(name: str) -> Any:
 
         return version("prompt_search")
     if name not in _HOMES:
-        raise AttributeError(f"module 'prompt_search' has no attribute {name!r}")
+        cure = f"; write {_INSTEAD[name]}" if name in _INSTEAD else ""
+        raise AttributeError(f"module 'prompt_search' has no attribute {name!r}{cure}")
     home = importlib.import_module(f"prompt_search.{_HOMES[name] or name}")
     return getattr(home, name) if _HOMES[name] else home
 

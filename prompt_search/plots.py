@@ -21,6 +21,7 @@ from prompt_search.errors import InputError, MissingExtra
 from prompt_search.results import tables
 from prompt_search.results.breakdowns import SLICE_COLUMNS, shown_to_matter
 from prompt_search.results.frames import answer_text
+from prompt_search.results.shown.labels import check_labels
 from prompt_search.results.wording import COST_LABELS
 
 if TYPE_CHECKING:
@@ -177,11 +178,12 @@ def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:
     """The number of rows of each target that got each answer; see `Result.confusion_df`.
 
     Raises:
-        StudyError: there is no such trial.
+        StudyError: there is no such trial, or the targets are no labels.
         MissingExtra: plotly is not installed.
     """
+    check_labels(result, trial)
     frame = result.confusion_df(trial)
-    answers, targets = (_texts(clipped(text, 40) for text in each) for each in (frame.columns, frame.index))
+    answers, targets = (_apart(_texts(clipped(text, 40) for text in each)) for each in (frame.columns, frame.index))
     heat = _plotly().Heatmap(x=answers, y=targets, z=frame.to_numpy(), texttemplate="%{z}", colorscale=FEW_AND_MANY)
     heat.update(textfont={"color": "white"})
     figure = _figure([heat], "Answers by target: numbers of rows", "answer", "target", lines=len(targets))
@@ -274,7 +276,7 @@ def _described(result: StoredStudy, trials: pd.Series[int]) -> list[str]:
 
 def _texts(texts: Any) -> list[str]:
     """Texts that plotly shows as they are: neither HTML nor, between two dollar signs, a formula."""
-    return [escape(text).replace("$", "&#36;") for text in texts]
+    return [escape(text, quote=False).replace("$", "&#36;") for text in texts]
 
 
 def _figure(traces: Sequence[Any], title: str, x: str, y: str, lines: int = 0) -> Any:

@@ -12,7 +12,8 @@ import pytest
 
 import prompt_search as ps
 from prompt_search import plots
-from tests.results.examples import HOSTILE, data
+from tests.conftest import InProcessExecutor, prompt_of
+from tests.results.examples import HOSTILE, data, study
 from tests.results.examples import result as result  # a fixture
 
 FIGURES: dict[str, Callable[[ps.Result], Any]] = {
@@ -80,9 +81,19 @@ def test_figure_has_a_title_and_no_background(result: ps.Result, name: str) -> N
 
 
 def test_dollars_are_no_formulas_and_equal_names_are_apart() -> None:
-    """What stands between two dollar signs is not typeset, and options with the same beginning have two lines."""
-    assert plots._texts(["$x$ <b>"]) == ["&#36;x&#36; &lt;b&gt;"]
+    """What stands between two dollar signs is not typeset, quotes stay as they are, which plotly does not unescape,
+    and options with the same beginning have two lines."""
+    assert plots._texts(["$x$ <b>", '"it\'s"']) == ["&#36;x&#36; &lt;b&gt;", '"it\'s"']
     assert plots._apart(["a", "b", "a"]) == ["a (1)", "b", "a (2)"]
+
+
+def test_answers_that_are_no_labels_have_no_confusion(fake: InProcessExecutor) -> None:
+    """Free texts are not counted by label."""
+    fake.answer = lambda body: prompt_of(body)[-9:]
+    rows = [{"text": f"thing {number}", "title": f"Thing {number}"} for number in range(60)]
+    result = study(fake, data=ps.Dataset(rows, target="title"), answer=ps.Text()).run(60)
+    with pytest.raises(ps.StudyError, match="are no labels, by which answers could be counted"):
+        plots.plot_confusion(result)
 
 
 def test_unknown_cost_is_refused(result: ps.Result) -> None:

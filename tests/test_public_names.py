@@ -41,9 +41,12 @@ def test_help_of_a_table_lists_its_columns(name: str) -> None:
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
-    """Asking for a name that is not there fails as in any module."""
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+    """Asking for a name that is not there fails as in any module; names that people try are told with ours."""
+    with pytest.raises(AttributeError, match=r"has no attribute 'nothing'$"):
         _ = prompt_search.nothing
+    told = r"has no attribute 'read_csv'; write ps\.Dataset\.read\(path, target='COLUMN'\)$"
+    with pytest.raises(AttributeError, match=told):
+        _ = prompt_search.read_csv
 
 
 @pytest.mark.parametrize("line", ["import prompt_search", "import prompt_search; dir(prompt_search)"])

@@ -76,11 +76,14 @@ def _show_table(result: Result, table: str, output: Path | None) -> None:
     """Print one table of a study, or write it to a file."""
     from prompt_search.results.export import markdown, write_frame
     from prompt_search.results.shown.failures import failures_view
+    from prompt_search.results.shown.labels import check_labels
     from prompt_search.results.views import frame_view
 
     if output is None and table == "failures" and sys.stdout.isatty():
         print_view(failures_view(result, limit=None))
         return
+    if output is None and table in ("confusion", "labels"):
+        check_labels(result)
     frame = getattr(result, f"{table}_df")()
     if output is not None:
         typer.echo(f"wrote {write_frame(frame, output)}")

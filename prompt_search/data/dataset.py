@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prompt_search import _html
 from prompt_search._first_tries import FirstTries, by_names, named, told
-from prompt_search.data.hub import is_hub, read_hub
+from prompt_search.data.hub import check_place, is_hub, read_hub
 from prompt_search.data.readers import AnyTable, read_file, read_table
 from prompt_search.data.rows import references
 from prompt_search.data.splits import (
@@ -133,6 +133,8 @@ class Dataset(FirstTries):
             raise InputError(
                 f"Dataset.read takes the path of a file, not {named(path)}; write ps.Dataset(rows, target=...)"
             )
+        if not is_hub(path):
+            check_place(path)
         table = read_hub(str(path)) if is_hub(path) else read_file(Path(path), sep=sep, encoding=encoding)
         if nrows is not None:
             table = table.first(nrows)

@@ -23,6 +23,20 @@ def is_hub(path: str | Path) -> bool:
     return str(path).startswith("hf:/")
 
 
+def check_place(path: str | Path) -> None:
+    """Check that this is no address of another place, which a `Path` writes with one slash less.
+
+    Raises:
+        DataError: it is one.
+    """
+    if re.match(r"[A-Za-z][\w+.-]+:/", str(path)):
+        raise DataError(
+            "addresses are read of the hub alone (hf://); download the file, or read it with pandas, as in "
+            "ps.Dataset(pd.read_csv(ADDRESS), target=...)",
+            file=re.sub(":/+", "://", str(path), count=1),
+        )
+
+
 def read_hub(address: str) -> Table:
     """The table in a file of a data set, or in one of its splits.
 

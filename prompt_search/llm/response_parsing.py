@@ -195,7 +195,7 @@ class ResponseParser:
         """A reply that holds no JSON: what was cut off is asked for again, a web page while answers came before."""
         text = body_text(reply.content)
         if unreadable.why == "cut":
-            raise AttemptError("malformed", self._line(f"the response is not JSON: {text}")) from None
+            raise AttemptError("malformed", self._line(f"the response is not JSON: {text or '(empty)'}")) from None
         if unreadable.why == "deep":
             return self._not_understood(text, reply, Usage())
         self._pages += 1

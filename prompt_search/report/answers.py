@@ -8,13 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from prompt_search.answers.target_kinds import json_object
 from prompt_search.metrics.json_fields import Fields
 from prompt_search.report import wording
 from prompt_search.results.breakdowns import FAILED, UNPARSED, compared_fields, fields_metric
 from prompt_search.results.frames import answer_text
 from prompt_search.results.lines import titles
-from prompt_search.results.shown.failures import failures_frame, given_text, row_texts
+from prompt_search.results.shown.failures import failures_frame, given_text, row_texts, shown_answer
 from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Column, View
 
@@ -26,12 +25,6 @@ SHOWN_IN_GROUP = 5
 
 MOST_FIELDS = 40
 """Number of fields of JSON answers that are listed."""
-
-MOST_TARGETS = 20
-"""Number of different targets up to which answers are counted by target."""
-
-LONGEST_LABEL = 60
-"""Number of characters up to which a target may be a label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +55,6 @@ class Group:
     title: str
     rows: int
     shown: Sequence[Failure]
-
-
-def labelled(rows: pd.DataFrame, form: str) -> bool:
-    """Whether the targets are labels, few enough to count answers by target: not objects, and not texts that are all
-    different.
-
-    Args:
-        rows: the scored rows.
-        form: the kind of the answer form.
-    """
-    targets = list(map(answer_text, rows["target"]))
-    few = 1 < len(set(targets)) <= MOST_TARGETS
-    if form == "label" or not few:
-        return few
-    single = all(len(target) <= LONGEST_LABEL and "\n" not in target for target in targets)
-    objects = any(json_object(value) is not None for value in (*rows["target"], *rows["answer"]))
-    return single and not objects and 2 * len(set(targets)) <= len(targets)
 
 
 def fields_view(study: StoredStudy, metric: Fields) -> View:
@@ -117,7 +93,10 @@ def examples_view(study: StoredStudy, winner: pd.DataFrame) -> View:
     places = dict.fromkeys((0, len(known) // 2, len(known) - 1)) if len(known) else ()
     lines = [known.iloc[place].to_dict() for place in places]
     texts = row_texts(study, [line["row"] for line in lines], study.best_trial)
-    default = {line["row"]: given_text(line) for line in study.trial_samples(0).to_dict("records")}
+    default = {
+        line["row"]: shown_answer(given_text(line), line["response"])
+        for line in study.trial_samples(0).to_dict("records")
+    }
     columns = [
         Column("row", "number"),
         Column("score", "number", ".3f"),
@@ -132,7 +111,7 @@ def examples_view(study: StoredStudy, winner: pd.DataFrame) -> View:
             line["score"],
             texts.get(line["row"], ""),
             answer_text(line["target"]),
-            given_text(line),
+            shown_answer(given_text(line), line["response"]),
             default.get(line["row"], ""),
         )
         for line in lines
@@ -201,8 +180,8 @@ def _failure(line: dict[Any, Any], names: Sequence[str], sent: Sequence[tuple[st
         "row": line["row"],
         titles.ROW_TEXT: line["text"] or wording.NOT_ANSWERED,
         "target": answer_text(line["target"]),
-        titles.WINNERS_ANSWER: line["answer"],
-        titles.DEFAULTS_ANSWER: line["default_answer"] or "",
+        titles.WINNERS_ANSWER: shown_answer(line["answer"], line["response"]),
+        titles.DEFAULTS_ANSWER: shown_answer(line["default_answer"] or "", line["default_response"]),
         "score": line["score"],
         "default": line["default_score"],
     }

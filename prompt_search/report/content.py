@@ -17,17 +17,16 @@ import pandas as pd
 from prompt_search import _numbers
 from prompt_search.report import wording
 from prompt_search.report.answers import (
-    MOST_TARGETS,
     Group,
     examples_view,
     failing_columns,
     failing_groups,
     fields_view,
-    labelled,
 )
 from prompt_search.results import tables
 from prompt_search.results.breakdowns import NO_ANSWERS, below_full_score, fields_metric, shown_to_matter
 from prompt_search.results.shown.cheaper import cheaper_prompt
+from prompt_search.results.shown.labels import MOST_TARGETS, labelled
 from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
 from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Column, View
@@ -224,9 +223,9 @@ class Report:
     @property
     def answered_on(self) -> str:
         """The rows that the tables of answers are about."""
-        of_winner = self.trials[self.trials["trial"] == self.winner]
-        unparsed, errors = (int(of_winner[name].sum()) for name in ("unparsed", "errors"))
-        return wording.answered_on(len(self._winner_rows), self.winner in self.tested.values(), unparsed, errors)
+        rows = self._winner_rows
+        unparsed, failed = int(rows["unparsed"].sum()), int(rows["error"].notna().sum())
+        return wording.answered_on(len(rows), self.winner in self.tested.values(), unparsed, failed)
 
     @cached_property
     def by_target(self) -> bool:

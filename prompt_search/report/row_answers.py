@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SHOWN_ROWS = 10
 """Number of rows that are shown."""
 
-TEXT_WIDTH, TARGET_WIDTH, ANSWER_WIDTH = 48, 20, 24
+TEXT_WIDTH, TARGET_WIDTH, ANSWER_WIDTH = 48, 40, 48
 """Number of characters that a row's text, its target and one of its answers have at most."""
 
 TITLE = "rows and the answers that they got, the most suspicious first"
@@ -29,7 +29,8 @@ class AnsweredRow:
         row: its position in the data.
         text: its fields without the target.
         target: the target.
-        answers: what was answered, each with how often, the most frequent first.
+        answers: what was answered, each with how often, the most frequent first; of objects that are compared field by
+            field the fields that are not right.
         score: the mean score of the answers; None where none has a score.
     """
 
@@ -42,7 +43,12 @@ class AnsweredRow:
     @property
     def said(self) -> str:
         """The answers as one text."""
-        return "; ".join(answer if count == 1 else f"{answer} ({count} times)" for answer, count in self.answers)
+        return self.said_in(None)
+
+    def said_in(self, width: int | None) -> str:
+        """The answers as one text, each shortened to so many characters."""
+        texts = [(answer if width is None else _html.clipped(answer, width), count) for answer, count in self.answers]
+        return "; ".join(answer if count == 1 else f"{answer} ({count} times)" for answer, count in texts)
 
 
 class AnsweredRows:
@@ -76,7 +82,7 @@ def rows_view(rows: Sequence[AnsweredRow]) -> View:
                 each.row,
                 _html.clipped(each.text, TEXT_WIDTH),
                 _html.clipped(each.target, TARGET_WIDTH),
-                each.said,
+                each.said_in(ANSWER_WIDTH),
             )
             for each in rows[:SHOWN_ROWS]
         ),

@@ -243,12 +243,12 @@ def shown_effects(options: Sequence[tuple[str, str]], tested: int) -> str:
     return f"Options that are shown to affect the score, {len(options)} of {tested}: {named}."
 
 
-def answered_on(rows: int, tested: bool, unparsed: int, errors: int) -> str:
+def answered_on(rows: int, tested: bool, unparsed: int, failed: int) -> str:
     """The rows that the tables of answers are about."""
     where = "test rows" if tested else "search rows, whose scores are optimistic"
     return (
-        f"The tables show the winner's answers on {rows} {where}. Of all its answers {unparsed} could not be "
-        f"parsed, and {errors} of its requests failed."
+        f"The tables show the winner's answers on {rows} {where}. Of these answers {unparsed} could not be read, and "
+        f"{failed} requests failed."
     )
 
 

@@ -208,8 +208,8 @@ def no_verdict(reason: str) -> str:
 def nothing_read(answers: int, response: str, *, echoed: bool) -> str:
     """No answer of any prompt could be read; without its full stop."""
     shown = f"“{_html.clipped(response, 120)}”" if response else "an empty text"
-    cause = "the server sends the prompt back, as a test double does" if echoed else "state the form in the prompt"
-    return f"None of {answers} answers could be read, such as {shown}: {cause}, or use another answer form"
+    cure = "this server echoes; use another" if echoed else "state the form in the prompt, or use another answer form"
+    return f"None of {answers} answers could be read, such as {shown}: {cure}"
 
 
 def one_answer_to_all(answers: int, answer: str) -> str:

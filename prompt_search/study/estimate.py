@@ -15,6 +15,7 @@ from prompt_search.storage.database import sqlite_file
 from prompt_search.storage.store import Store
 from prompt_search.study import preflight, wording
 from prompt_search.study.plan import StudyPlan
+from prompt_search.study.run import RunOptions, stored_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,7 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
     try:
         own = store.calls(plan.name)
         known = own or store.calls(preflight.NAME.format(plan.name))
+        finished = store.finished_version(plan.name, stored_settings(budget, RunOptions())) is not None
     finally:
         store.close()
     answered = [call.response for call in known.values() if call.response.usage.prompt_tokens is not None]
@@ -97,14 +99,15 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
     seconds_per_call = means.latency_s / plan.settings.max_concurrency
     rates = {"calls": 1.0, "tokens": means.tokens, "usd": usd_per_call, "seconds": seconds_per_call}
     limits = [limit / rates[name] for name, limit in budget.limits.items() if rates[name] > 0]
-    calls = int(min([requests_per_row * jobs, *limits]))
+    spent = sum(call.spending.calls for call in own.values())
+    calls = int(min([requests_per_row * jobs, *limits, *([spent] if finished else [])]))
     return Estimate(
         study=plan.name,
         calls=calls,
         tokens=calls * means.tokens,
         usd=calls * usd_per_call,
         seconds=calls * seconds_per_call,
-        stored=min(sum(call.spending.calls for call in own.values()), calls),
+        stored=min(spent, calls),
         prompt_tokens=means.prompt_tokens,
         completion_tokens=means.completion_tokens,
         latency_s=means.latency_s,

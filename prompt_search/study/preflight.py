@@ -148,7 +148,13 @@ def advised(
     return Preflight(
         **{field.name: getattr(measured, field.name) for field in fields(measured)},
         decision=decision,
-        answered=answered_rows(shown, plan.data.rows, plan.prompts.template.row_fields or plan.data.fields, responses),
+        answered=answered_rows(
+            shown,
+            plan.data.rows,
+            plan.prompts.template.row_fields or plan.data.fields,
+            responses,
+            plan.settings.metric,
+        ),
         advice=tuple(advice),
     )
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
+from typing import Any
 
 from prompt_search.budget import Budget, Ledger
 from prompt_search.errors import InputError, RunError
@@ -54,9 +55,7 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
     """
     _ = plan.prompts.space  # a template that has no space is refused before the storage is touched
     plan.check_budget(budget)  # fetches and hashes an embedded model, before anything is timed
-    settings = {"budget": budget.limits, "test": options.test}
-    if options.n_trials is not None:
-        settings["n_trials"] = options.n_trials
+    settings = stored_settings(budget, options)
     with opened(plan.settings.storage, plan.name) as (store, lease):
         store.open_study(plan.name, plan.identity(), fresh=options.fresh)
         version = None if options.retry_errors else store.finished_version(plan.name, settings)
@@ -71,6 +70,12 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
                 raise
         store.end_writing()
         return Result(store, plan.name, version.number), store
+
+
+def stored_settings(budget: Budget, options: RunOptions) -> dict[str, Any]:
+    """What tells one version of a study from another."""
+    settings: dict[str, Any] = {"budget": budget.limits, "test": options.test}
+    return settings if options.n_trials is None else {**settings, "n_trials": options.n_trials}
 
 
 def hand_over(result: Result, on_finish: Callable[[Result], object]) -> None:

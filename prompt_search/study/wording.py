@@ -39,7 +39,8 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     """The parts of the line: study, phase, trial, requests, best with interval, errors, cached share, cost, rate,
     time left."""
     limit = "" if math.isinf(snapshot.limit) else f"/{snapshot.limit:,.0f}"
-    parts = [f"{snapshot.study}: {snapshot.phase}", f"trial {snapshot.trials}", f"{snapshot.calls:,}{limit} calls"]
+    tried = _numbers.counted(snapshot.trials, "trial")
+    parts = [f"{snapshot.study}: {snapshot.phase}", tried, f"{snapshot.calls:,}{limit} calls"]
     if snapshot.best is not None and snapshot.low is not None and snapshot.high is not None:
         parts.append(f"leader {snapshot.best:.3f} ({snapshot.low:.2f} to {snapshot.high:.2f}){_leader(snapshot)}")
     parts.append(f"{_numbers.counted(snapshot.errors, 'error')}, {snapshot.unparsed} unparsed")
@@ -120,7 +121,8 @@ def measured_lines(found: Measured) -> Lines:
         ("answers match rows", _match(found.p)),
         ("sent twice", f"{_numbers.counted(found.repeated, 'request')}, {found.changed} answered differently"),
         ("unparsed, errors", f"{found.unparsed}, {found.errors} of {found.calls}"),
-        ("test rows", f"{found.test_rows}; {_power(found.detectable)}"),
+        ("test rows", str(found.test_rows)),
+        ("these can show", _shown(found.detectable)),
     ]
     tokens = found.prompt_tokens + found.completion_tokens
     each = [f"{found.prompt_tokens:.0f} + {found.completion_tokens:.0f} tokens"] if _numbers.known(tokens) else []
@@ -134,11 +136,16 @@ def measured_lines(found: Measured) -> Lines:
     return lines
 
 
+def _shown(detectable: float) -> str:
+    """What test rows can show, in the table."""
+    return "not known yet" if math.isnan(detectable) else f"a true difference of {detectable:.2f}, with 80% power"
+
+
 def _match(p: float) -> str:
     """Whether answers match their own rows better than other rows."""
     if math.isnan(p):
         return "not tested: that needs more answers, or another metric"
-    return f"p = {p:.2g}; a small p says that they match other rows less"
+    return f"p = {p:.2g} that they match other rows as well"
 
 
 def _power(detectable: float) -> str:
@@ -258,6 +265,11 @@ def too_few_to_compare(others: int, scores: str, calls: int | None, rows: int, d
         rows: number of test rows that it has.
         detectable: the difference that these detect; NaN where it is not known.
     """
+    if not others:
+        return (
+            "Too few answers to tell whether another prompt is better: the server refuses all those that were tried. "
+            "Offer choices that it takes."
+        )
     tried = scores or f"{_numbers.counted(others, 'other prompt')} tried on few rows"
     given = "Only the search can tell" if calls is None else f"Give the search {calls:,} calls"
     power = "" if math.isnan(detectable) else f": on {_numbers.counted(rows, 'test row')} {_power(detectable)}"

@@ -266,3 +266,11 @@ def test_empty_cell_in_quotes_is_a_row(tmp_path: Path) -> None:
     assert [row["text"] for row in rows_of(tmp_path / "one.csv").rows] == ["a", "", "b"]
     (tmp_path / "two.csv").write_text('text,note\na,1\n,\n"",""\n')
     assert [row["text"] for row in rows_of(tmp_path / "two.csv").rows] == ["a", ""]
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/rows.csv", Path("https://example.com/rows.csv")])
+def test_address_of_another_place_is_told(path: str | Path) -> None:
+    """Only the hub's addresses are read; the cure for others is told, not that a file is missing."""
+    told = r"addresses are read of the hub alone \(hf://\); download the file, or read it with pandas, as in "
+    with pytest.raises(DataError, match=told):
+        Dataset.read(path, target="label")

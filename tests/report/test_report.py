@@ -252,6 +252,11 @@ def test_failing_rows_of_labels_are_grouped(fake: InProcessExecutor, tmp_path: P
     fake.answer = lambda body: "no idea" if "number 1" in prompt_of(body) else "positive"
     result = study(fake, answer=ps.Label(["negative", "positive"])).run(100)
     page = result.report(tmp_path / "r.html").read_text("utf-8")
+    unread = int(result.trial_samples(result.best_trial)["unparsed"].sum())
+    assert unread > 0
+    assert f"Of these answers {unread} could not be read, and 0 requests failed." in page
+    assert "(unparsed) no idea" in page
+    assert all(f'<table class="cards {name}">' in page for name in ("slices1", "labels"))  # readable on a phone
     assert "target negative, answered positive <small>" in page
     assert "target positive, the answer could not be read <small>" in page
     cells = Page(page).texts["td"]

@@ -29,6 +29,13 @@ def hard(body: Body) -> Any:
     return truth(body) if "7" not in prompt and "8" not in prompt else "negative" if "7" in prompt else "[neither] <b>"
 
 
+def answers_shown(result: ps.Result) -> list[str]:
+    """The answers of winner and default as people read them."""
+    view = failures_view(result, None)
+    places = [place for place, column in enumerate(view.columns) if "answer" in column.title]
+    return [str(row[place]) for row in view.rows for place in places]
+
+
 @pytest.fixture(scope="module")
 def failing() -> ps.Result:
     fake = InProcessExecutor()
@@ -51,6 +58,9 @@ def test_failing_rows_have_their_text_and_both_answers(failing: ps.Result, tmp_p
     assert written["text"].dropna().tolist() == frame["text"].dropna().tolist()
     for rendered in (to_text(failures_view(failing, None), 80), to_markdown(failures_view(failing, None))):
         assert "default's answer" in rendered
+    unread = [answer for answer in answers_shown(failing) if answer.startswith("(unparsed)")]
+    assert unread
+    assert set(unread) == {"(unparsed) [neither] <b>"}
     assert "<b>" not in to_html(failures_view(failing, None))
 
 

@@ -52,6 +52,15 @@ def test_estimate_is_near_what_was_then_spent(counted: InProcessExecutor, storag
     assert after.tokens == pytest.approx(spent["tokens"], rel=0.1)
 
 
+def test_what_has_ended_costs_nothing_again(counted: InProcessExecutor, storage: str) -> None:
+    """A run that has ended below its budget is read again, and not a call more is expected."""
+    made = priced(counted, storage)
+    spent = made.run(100).summary["calls"]
+    again, more = made.estimate(100), made.estimate(200)
+    assert (again.calls, again.stored) == (spent, spent)
+    assert more.stored == spent < more.calls
+
+
 def test_estimate_before_any_answer_is_an_upper_one(counted: InProcessExecutor) -> None:
     """From prompts alone answers count with the most they may take, time is unknown, and that is said."""
     made = priced(counted, None)

@@ -31,10 +31,7 @@ HEADLINES: dict[str, tuple[Any, str, str]] = {
     "the prompt": (
         prompt_of,
         CHOICE,
-        (
-            "study: None of 50 answers could be read, such as “Judge film 1 was good”: the server sends the prompt "
-            "back, as a test double does, or use another answer form. "
-        ),
+        ("study: None of 50 answers could be read, such as “Judge film 1 was good”: this server echoes; use another. "),
     ),
     "one label": ("pos", CHOICE, "study: All 59 answers are “pos”, whatever prompt and row are: read a whole prompt. "),
     "the same": (

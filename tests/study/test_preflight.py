@@ -14,6 +14,7 @@ import pytest
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
 from prompt_search.evaluation.evidence import SIGNIFICANCE_LEVEL
+from prompt_search.report.row_answers import ANSWER_WIDTH
 from prompt_search.storage.store import Store
 from prompt_search.study.preflight import Preflight
 from prompt_search.study.probe import MAX_CALLS, Layout, preflight_budget
@@ -165,7 +166,8 @@ def test_rows_are_shown_with_their_answers(fake: InProcessExecutor) -> None:
     table = found.rows_df()
     assert list(table.columns) == ["row", "text", "target", "answers", "score"]
     assert table["score"].is_monotonic_increasing
-    assert max(map(len, repr(found).partition("first:")[2].splitlines()[:12])) <= 80
+    whole = repr(found).splitlines()
+    assert max(map(len, whole[: len(whole) - len(found.advice)])) <= 80
     lines = found.text(120).splitlines()
     start = lines.index("rows and the answers that they got, the most suspicious first:")
     assert lines[start + 1].split() == ["row", "text", "target", "answers"]
@@ -188,13 +190,59 @@ def test_a_server_that_counts_words_cuts_nothing_off(fake: InProcessExecutor) ->
 
 
 def test_objects_are_shown_as_json(fake: InProcessExecutor) -> None:
-    """Targets and answers are written as the prompt and the model write them."""
+    """Targets are written as the prompt writes them; of answers that are compared by field, what is not right."""
     fake.answer = '{"size": null}'
     rows = [{"text": f"thing {number}", "found": {"size": number % 3 or None}} for number in range(40)]
     found = study(fake, data=rows, target="found", answer=ps.Json({"type": "object"}), metric="fields").preflight(400)
     first = found.rows_df().iloc[0]
     assert first["target"] in ('{"size": 1}', '{"size": 2}')
-    assert first["answers"].startswith('{"size": null}')
+    assert first["answers"].startswith("size: nothing instead of ")
+
+
+def test_an_empty_answer_is_called_empty(fake: InProcessExecutor) -> None:
+    """What could not be read is shown, also where it is nothing."""
+    fake.answer = ""
+    assert set(study(fake).preflight(60).rows_df()["answers"]) == {"unread: (empty) (2 times)"}
+
+
+def test_answers_that_begin_alike_are_counted_apart(fake: InProcessExecutor) -> None:
+    """Only equal answers are counted together, also where the table shows the beginnings alone."""
+    fake.answer = lambda body: f"{'the same beginning ' * 4}{zlib.crc32(prompt_of(body).encode())}"
+    found = study(fake, answer=ps.Text()).preflight(400)
+    assert "times" not in repr(found)
+    assert max(map(len, found.rows_df()["answers"])) > 2 * ANSWER_WIDTH
+
+
+def without_logprobs(body: Body) -> Any:
+    return failure(400, "logprobs is not supported with this model") if "logprobs" in body else right_in(7)(body)
+
+
+FORMS = {top: ps.Label(["negative", "positive"], mode="logprobs", top_logprobs=top) for top in (5, 9)}
+READ_TWO_WAYS = ps.choice({"text": ps.Label(["negative", "positive"]), **{f"top {top}": FORMS[top] for top in FORMS}})
+
+
+@pytest.mark.parametrize("calls", [600, 1200])
+def test_prompts_that_the_server_refuses_give_their_rows_to_others(fake: InProcessExecutor, calls: int) -> None:
+    """A server that refuses log-probabilities costs one call; the advice rests on as many answers as elsewhere."""
+    fake.answer = without_logprobs
+    found = study(fake, answer=READ_TWO_WAYS).preflight(calls)
+    assert sum("logprobs" in body for body in fake.bodies) == 1
+    assert found.calls > 0.9 * calls / 20
+    assert (found.errors, found.prompts > 1, found.rows > calls / 60) == (0, True, True)
+    assert not found.advice[0].startswith("Don't")
+    assert "The server of fake differs: the parameter logprobs is refused." in found.advice
+
+
+def test_too_few_test_rows_is_said_only_where_that_is_known(fake: InProcessExecutor) -> None:
+    """Where every other prompt is refused nothing is known of what the test rows can show, and they are not blamed."""
+    fake.answer = without_logprobs
+    found = study(fake, template=ps.Template("Classify. {{ row.text }}"), answer=READ_TWO_WAYS).preflight(1200)
+    assert math.isnan(found.detectable)
+    assert found.decision == "too few answers"
+    assert found.advice[0] == (
+        "Too few answers to tell whether another prompt is better: the server refuses all those that were tried. "
+        "Offer choices that it takes."
+    )
 
 
 def test_what_is_not_known_is_left_out(fake: InProcessExecutor) -> None:

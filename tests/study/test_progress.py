@@ -56,7 +56,7 @@ class Clock:
 def test_describe_names_everything() -> None:
     """Phase, trial, requests, best with interval, errors, cached share, cost, rate and time left are on one line."""
     assert progress_line(SNAPSHOT) == (
-        "reviews: exploring, trial 7, 120/600 calls, leader 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
+        "reviews: exploring, 7 trials, 120/600 calls, leader 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, "
         "$0.0123, 2.0 requests/s, 4 min 0 s left"
     )
 
@@ -95,7 +95,7 @@ def test_describe_leaves_out_what_is_not_known() -> None:
     start = replace(
         SNAPSHOT, best=None, low=None, high=None, errors=0, unparsed=0, cached=0, responses=0, calls=0, usd=math.nan
     )
-    assert progress_line(start) == "reviews: exploring, trial 7, 0/600 calls, 0 errors, 0 unparsed, cost unknown"
+    assert progress_line(start) == "reviews: exploring, 7 trials, 0/600 calls, 0 errors, 0 unparsed, cost unknown"
 
 
 def test_describe_without_a_limit_in_calls() -> None:
@@ -179,9 +179,9 @@ def test_plain_lines_come_with_phases_and_every_few_seconds() -> None:
         progress(replace(SNAPSHOT, calls=123, phase="finalists"))
     lines = stream.getvalue().splitlines()
     assert [line.split(" calls")[0] for line in lines] == [
-        "reviews: exploring, trial 7, 120/600",
-        "reviews: exploring, trial 7, 122/600",
-        "reviews: finalists, trial 7, 123/600",
+        "reviews: exploring, 7 trials, 120/600",
+        "reviews: exploring, 7 trials, 122/600",
+        "reviews: finalists, 7 trials, 123/600",
     ]
     assert "\x1b" not in stream.getvalue()
 
@@ -207,7 +207,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, study: str, columns: int) -> str:
 def test_live_line_is_literal_and_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a terminal the line is drawn over, brackets in a name are no markup, and nothing remains."""
     written = drawn(monkeypatch, "the [bold]big[/bold] one [/]", 200)
-    assert "the [bold]big[/bold] one [/]: exploring, trial 7, 120/600 calls" in written
+    assert "the [bold]big[/bold] one [/]: exploring, 7 trials, 120/600 calls" in written
     assert written.rstrip("\n").endswith("\x1b[2K")  # the last thing done is to erase
 
 
@@ -215,14 +215,14 @@ CONTROL = r"\r|\x1b\[[0-9;?]*[A-Za-z]"
 
 LIVE = {
     80: """\
-the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 calls,
+the [b]long[/b] name of a study 😀: exploring, 7 trials, 120/600 calls,
 leader 0.750 (0.61 to 0.85), 1 error, 3 unparsed, 25% cached, $0.0123,
 2.0 requests/s, 4 min 0 s left
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
     120: """\
-the [b]long[/b] name of a study 😀: exploring, trial 7, 120/600 calls, leader 0.750 (0.61 to 0.85), 1 error, 3 unparsed,
-25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
+the [b]long[/b] name of a study 😀: exploring, 7 trials, 120/600 calls, leader 0.750 (0.61 to 0.85),
+1 error, 3 unparsed, 25% cached, $0.0123, 2.0 requests/s, 4 min 0 s left
 ━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 """,
 }
@@ -275,7 +275,7 @@ thread.join()
     NotebookClient(notebook, timeout=60).execute()
 
     (shown_last,) = (output["data"] for output in notebook.cells[0]["outputs"])
-    assert "<b>s</b>: done, trial 7, 600/600 calls" in shown_last["text/plain"]
+    assert "<b>s</b>: done, 7 trials, 600/600 calls" in shown_last["text/plain"]
     assert '<progress max="600" value="600"></progress><div>&lt;b&gt;s&lt;/b&gt;: done' in shown_last["text/html"]
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from prompt_search.results.stored.stored_study import StoredStudy
 
 FAILURE_COLUMNS = (
-    "row", "text", "target", "answer", "default_answer", "score", "default_score", "response", "error",
+    "row", "text", "target", "answer", "default_answer", "score", "default_score", "response", "default_response",
+    "error",
 )  # fmt: skip
 
 SHOWN_FAILURES = 10
@@ -29,7 +30,7 @@ def failures_frame(study: StoredStudy, trial: int | None = None) -> pd.DataFrame
 
     Columns: ``row``; ``text``, what the prompt shows of the row; ``target``; ``answer`` as text, ``(unparsed)`` where
     it could not be read and ``(failed)`` where the request failed; ``default_answer``, the default prompt's, None where
-    it was not sent this row; ``score``; ``default_score``; ``response``; ``error``.
+    it was not sent this row; ``score``; ``default_score``; ``response``; ``default_response``; ``error``.
 
     Args:
         study: the study.
@@ -49,6 +50,7 @@ def failures_frame(study: StoredStudy, trial: int | None = None) -> pd.DataFrame
             "score": line["score"],
             "default_score": default[line["row"]]["score"] if line["row"] in default else None,
             "response": line["response"],
+            "default_response": default[line["row"]]["response"] if line["row"] in default else None,
             "error": line["error"],
         }
         for line in failing.to_dict("records")
@@ -62,6 +64,15 @@ def given_text(line: dict[Any, Any]) -> str:
     if line["error"] is not None:
         return FAILED
     return UNPARSED if line["unparsed"] else "" if line["answer"] is None else answer_text(line["answer"])
+
+
+def shown_answer(answer: str, response: str | None) -> str:
+    """The text of an answer, with the response where it could not be read.
+
+    >>> shown_answer("(unparsed)", "Sure!"), shown_answer("good", "Good.")
+    ('(unparsed) Sure!', 'good')
+    """
+    return f"{answer} {response}" if answer == UNPARSED and response else answer
 
 
 def row_texts(study: StoredStudy, rows: Collection[int], trial: int) -> dict[int, str]:
@@ -90,13 +101,12 @@ def failures_view(study: StoredStudy, limit: int | None = SHOWN_FAILURES, width:
     frame = failures_frame(study)
     shown = frame if limit is None else frame.head(limit)
 
-    unread = [
-        f"{answer} {response}" if answer == UNPARSED else answer
-        for answer, response in zip(shown["answer"], shown["response"], strict=True)
-    ]
-
     def texts(name: str) -> list[str]:
         return ["" if value is None else _html.clipped(answer_text(value), width) for value in shown[name]]
+
+    def answers(whose: str) -> list[str]:
+        pairs = zip(shown[f"{whose}answer"], shown[f"{whose}response"], strict=True)
+        return [_html.clipped(shown_answer(answer or "", response), width) for answer, response in pairs]
 
     columns: list[tuple[Column, Any]] = [
         (Column("row", "number"), shown["row"].tolist()),
@@ -104,8 +114,8 @@ def failures_view(study: StoredStudy, limit: int | None = SHOWN_FAILURES, width:
         (Column("default", "number", ".3f"), shown["default_score"].tolist()),
         (Column(titles.ROW_TEXT, lines=4), texts("text")),
         (Column("target"), texts("target")),
-        (Column(titles.WINNERS_ANSWER), [_html.clipped(each, width) for each in unread]),
-        (Column(titles.DEFAULTS_ANSWER), texts("default_answer")),
+        (Column(titles.WINNERS_ANSWER), answers("")),
+        (Column(titles.DEFAULTS_ANSWER), answers("default_")),
     ]
     if study.best_trial == 0:
         columns = [pair for pair in columns if pair[0].title not in ("default", titles.DEFAULTS_ANSWER)]

@@ -134,7 +134,8 @@ def _too_few_answers(situation: Situation, answers: int, needed: int) -> str:
 
 def _too_few_rows(situation: Situation) -> bool:
     """Whether the test rows cannot show that a prompt is better, however good it is."""
-    return situation.bounded and not situation.measured.detectable <= situation.room
+    known = len(situation.found.differences) > 1  # else nothing is known of what any number of rows can show
+    return situation.bounded and known and not situation.measured.detectable <= situation.room
 
 
 def _rows_needed(situation: Situation) -> str:
