@@ -105,7 +105,7 @@ def secrets_in(url: str, key: str = "") -> tuple[str, ...]:
     if user or password:
         values += [password, base64.b64encode(f"{user}:{password}".encode()).decode()]
         values += [user] if not user.isalpha() and len(user) >= SHORTEST_SECRET else []
-    values += [] if key.casefold() in DUMMY_KEYS else [key]
+    values += [] if key.casefold() in DUMMY_KEYS or (key.isalpha() and len(key) < SHORTEST_SECRET) else [key]
     return tuple(value for value in values if value)
 
 

@@ -189,7 +189,7 @@ def test_plain_lines_come_with_phases_and_every_few_seconds() -> None:
 def test_progress_shows_control_characters() -> None:
     """A name or an option of a template may hold what a terminal would obey: it stands there in visible form."""
     line = progress_line(replace(SNAPSHOT, study="a\x1b[31m\u202eb", leader=3, lead=0.1, choices="cue=\x07"))
-    assert line.startswith("a\\x1b[31m\\u202eb: exploring, trial 7")
+    assert line.startswith("a\\x1b[31m\\u202eb: exploring, 7 trials")
     assert line.isprintable()
 
 
