@@ -147,6 +147,9 @@ class Store:
     def has_answers(self, study: str) -> bool:
         return self.study_records.has_answers(study)
 
+    def has_failures(self, study: str) -> bool:
+        return self.study_records.has_failures(study)
+
     def call_columns(self, study: str) -> Columns:
         return self.responses.call_columns(study)
 

@@ -106,6 +106,13 @@ class Studies:
         with self._database.connected() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
+    def has_failures(self, study: str) -> bool:
+        """Whether any of a study's calls failed."""
+        c = schema.calls.c
+        query = sql.select(c.key).where(c.study == study, c.failure.is_not(None))
+        with self._database.connected() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def delete_study(self, name: str) -> None:
         """Delete a study; its responses stay, and so does the number of winners tested on its test rows."""
         with self._database.writing() as connection:

@@ -58,7 +58,8 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
     settings = stored_settings(budget, options)
     with opened(plan.settings.storage, plan.name) as (store, lease):
         store.open_study(plan.name, plan.identity(), fresh=options.fresh)
-        version = None if options.retry_errors else store.finished_version(plan.name, settings)
+        again = options.retry_errors and store.has_failures(plan.name)
+        version = None if again else store.finished_version(plan.name, settings)
         if version is None:
             opened_budget = store.open_budget(plan.name, budget)
             owner = lease.owner if lease else None

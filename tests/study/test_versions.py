@@ -97,6 +97,7 @@ def test_same_line_reads_its_result(fake: InProcessExecutor, storage: str) -> No
         assert again.version == result.version
         assert_equal_results(again, result)
     assert fake.count == sent
+    assert study(fake, storage).run(60, retry_errors=True).version == 1  # no request has failed
     assert len(Store(storage).versions.of_study("study")) == 3
 
 
