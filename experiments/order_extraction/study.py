@@ -1,11 +1,8 @@
 """Orders to JSON: prompt-search run experiments/order_extraction/study.py --calls 300"""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import prompt_search as ps
-from prompt_search.data.rows import Row
 
 HERE = Path(__file__).parent
 
@@ -19,19 +16,12 @@ schema = {
 }
 
 
-def fields_right(answer: dict[str, Any], row: Row) -> ps.Score:
-    """The part of the three fields that are right."""
-    wanted = json.loads(row.target)
-    missed = [name for name in wanted if str(answer.get(name)).casefold() != str(wanted[name]).casefold()]
-    return ps.Score(1 - len(missed) / len(wanted), explanation=f"wrong: {', '.join(missed)}" if missed else "")
-
-
 study = ps.Study(
     template=ps.Template.read("extract"),
     data=data,
     model=ps.Model.local(),
     answer=ps.Json(schema, max_tokens=48),
-    metric=fields_right,
+    metric=ps.metrics.fields,
     context={
         "schema_fields": {
             "item": "what is ordered, in the singular",
