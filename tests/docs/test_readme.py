@@ -112,7 +112,20 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
         assert done.returncode == 0, done.stderr
         ran.append(arguments[0])
 
-    expected = ["init", "space", "estimate", "preflight", "run", "run", "rescore", "show", "show", "report", "compare"]
+    expected = [
+        "init",
+        "space",
+        "estimate",
+        "preflight",
+        "run",
+        "run",
+        "rescore",
+        "show",
+        "show",
+        "list",
+        "report",
+        "compare",
+    ]
     assert ran == [*expected, "export", "predict", "evaluate", "cache"]
     assert (workplace / "report.html").exists()
     assert (workplace / "best.json").exists()
