@@ -308,8 +308,12 @@ class Report:
         seed = self.result.identity.get("seed", 0)
         study, name = self.result.study, self.result.reference
         storage = shlex.quote(self.result.storage)
+        models = [
+            model for model, endpoint in self.result.identity.get("models", ()) if not endpoint.startswith("local:")
+        ]
+        given = f"  # and -m {shlex.quote(models[0])} where it was run so" if len(models) == 1 else ""
         return [
-            f"prompt-search run STUDY.py {flags} --seed {seed} --name {shlex.quote(study)} --storage {storage}",
+            f"prompt-search run STUDY.py {flags} --seed {seed} --name {shlex.quote(study)} --storage {storage}{given}",
             f"prompt-search report {shlex.quote(name)} --storage {storage} -o report.html",
             f"ps.open_result({self.result.storage!r}, {name!r}).best.messages(row)",
         ]

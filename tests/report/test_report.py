@@ -415,3 +415,14 @@ def test_page_has_no_sentence_of_its_own() -> None:
 
     assert re.findall(r"\w+", re.sub(r"<[^>]*>", "", page)) == []
     assert re.findall(r'(?:aria-label|placeholder|title)="([^"]+)"', page) == []
+
+
+def test_line_that_repeats_the_study_names_its_model(fake: InProcessExecutor, tmp_path: Path) -> None:
+    """The line that runs the study again says which model a command line has to name, as a comment of the shell."""
+    fake.answer = truth
+    page = study(fake).run(60).report(tmp_path / "r.md").read_text("utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith("prompt-search run STUDY.py")]
+    assert re.sub(r"--storage \S+", "--storage X", line) == (
+        "prompt-search run STUDY.py --calls 60 --seed 0 --name '<b>my study</b>' --storage X  # and -m fake where it "
+        "was run so"
+    )
