@@ -66,6 +66,15 @@ class _Counting:
         """
         return math.ceil(excess * (1 + SURPRISE / math.sqrt(self.answers)))
 
+    def raised(self, bound: Usage) -> Usage:
+        """A bound that allows for what was counted above such bounds so far."""
+        if not self.answers:
+            return bound
+        return Usage(
+            prompt_tokens=(bound.prompt_tokens or 0) + self.expected(self.prompt),
+            completion_tokens=(bound.completion_tokens or 0) + self.expected(self.completion),
+        )
+
 
 class AttemptBounds:
     """Bounds of single attempts, as far as a budget needs them.
@@ -94,7 +103,10 @@ class AttemptBounds:
         """
         if not self._needed:
             return Spending(calls=1)
-        usage = self._usage(request)
+        return self._most(request, self._usage(request))
+
+    def _most(self, request: Request, usage: Usage) -> Spending:
+        """The most that an attempt with this usage can cost, which is remembered where it is the largest."""
         usd = 0.0 if self._budget.usd is None else self._usd(request, usage)
         most = Spending(calls=1, tokens=_sum(usage), usd=usd)
         self.largest = Spending(tokens=max(self.largest.tokens, most.tokens), usd=max(self.largest.usd, most.usd))
@@ -128,8 +140,8 @@ class AttemptBounds:
         most = most_used(request)
         if most is None:  # an answer that was stored under another budget
             return False
-        self.most(request)  # a resumed run has to know the largest request, too
         counting = self._countings[request.endpoint, request.model]
+        self._most(request, counting.raised(most))  # a resumed run has to know the largest request, too
         counting.answers += 1
         before = counting.prompt, counting.completion
         counting.prompt = max(counting.prompt, (usage.prompt_tokens or 0) - (most.prompt_tokens or 0))
@@ -140,13 +152,7 @@ class AttemptBounds:
         usage = most_used(request)
         if usage is None:
             raise InputError(unbounded(self._budget, request.model))
-        counting = self._countings[request.endpoint, request.model]
-        if not counting.answers:
-            return usage
-        return Usage(
-            prompt_tokens=(usage.prompt_tokens or 0) + counting.expected(counting.prompt),
-            completion_tokens=(usage.completion_tokens or 0) + counting.expected(counting.completion),
-        )
+        return self._countings[request.endpoint, request.model].raised(usage)
 
     def _usd(self, request: Request, usage: Usage) -> float:
         cached = replace(usage, cached_tokens=usage.prompt_tokens)

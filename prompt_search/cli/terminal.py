@@ -145,11 +145,12 @@ def print_next_commands(result: Result, storage: str, *, reported: bool = False)
 
     if result.finished and len(result.ranking()):
         option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
+        result_name = result.reference  # looked up in the storage
         if not reported:
-            typer.echo(f"write a report: prompt-search report {shlex.quote(result.reference)}{option} -o report.html")
-        prompts = {"the winner": result.reference}
+            typer.echo(f"write a report: prompt-search report {shlex.quote(result_name)}{option} -o report.html")
+        prompts = {"the winner": result_name}
         if result.best_trial != 0 and result.verdict.rows > 1 and result.verdict != "better":
-            prompts["the default prompt"] = f"{result.reference}:0"
+            prompts["the default prompt"] = f"{result_name}:0"
         if len(prompts) > 1 and result.verdict == "worse":
             del prompts["the winner"]
         for whose, name in prompts.items():

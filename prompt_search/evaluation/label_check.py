@@ -13,7 +13,7 @@ from prompt_search.data.rows import Row
 from prompt_search.errors import InputError
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.row import ReferenceMetric
-from prompt_search.prompts.static_checks import row_fields_used
+from prompt_search.prompts.static_checks import row_field_names
 
 SHOWN = 5
 """Number of labels, and of targets, that the error names."""
@@ -55,7 +55,7 @@ def check_target_hidden(source: nodes.Template, data: Dataset) -> None:
     targets = [str(row.target).strip() for row in data.rows]
     are_labels = 2 * len({*targets}) <= len(targets)  # a text in other letters may be what the model is to write
     plain = str.casefold if are_labels else str
-    for name in dict.fromkeys(name for _, name, _ in row_fields_used(source)):
+    for name in row_field_names(source):
         same = name in data.fields and all(
             plain(str(row[name]).strip()) == plain(target) for row, target in zip(data.rows, targets, strict=True)
         )

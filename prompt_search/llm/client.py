@@ -164,7 +164,7 @@ class _Refusals:
         if not self._count:
             self._since = now
         self._count += 1
-        limited = " answered 429 " in str(error) and error.retry_after_s is None
+        limited = error.status == 429 and error.retry_after_s is None
         in_vain = nothing or (limited and not self._answered)
         if in_vain and self._count >= MOST_FIRST_FAILURES and now - self._since >= FIRST_FAILURES_S:
             cure = (

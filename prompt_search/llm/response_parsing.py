@@ -54,6 +54,7 @@ class AttemptError(Exception):
         lost: whether the server may have worked on the request without reporting what it used.
         no_capacity: whether the server reported that it has no capacity.
         retry_after_s: seconds after which the server wants to be asked again.
+        status: the status of the server's refusal; None where the attempt failed otherwise.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class AttemptError(Exception):
         lost: bool = True,
         no_capacity: bool = False,
         retry_after_s: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.lost = lost
         self.no_capacity = no_capacity
         self.retry_after_s = retry_after_s
+        self.status = status
 
 
 class ResponseParser:
@@ -183,6 +186,7 @@ class ResponseParser:
                 retry_after_s=retry_after_s(
                     error.status, reply.headers, _value_of(reply) if body is None else body, error.message, self._now
                 ),
+                status=error.status,
             ) from None
         return replace(self.error(f"{means}: {message}", reply.latency_s), lost=int(worked))
 

@@ -108,10 +108,15 @@ def row_fields_used(ast: nodes.Template) -> Iterator[tuple[int, str, bool]]:
                 yield node.lineno, name, False
 
 
+def row_field_names(ast: nodes.Template) -> list[str]:
+    """The fields of the row that a template names, each once, in the order in which they are first found."""
+    return list(dict.fromkeys(name for _, name, _ in row_fields_used(ast)))
+
+
 def row_fields_only(ast: nodes.Template) -> tuple[str, ...] | None:
     """The fields that the template reads from the row, or None if it may read any."""
     reads = [node for node in ast.find_all(nodes.Name) if node.name == "row"]
-    fields = sorted({name for _, name, _ in row_fields_used(ast)})
+    fields = sorted(row_field_names(ast))
     return tuple(fields) if fields and len(reads) == sum(1 for _ in row_fields_used(ast)) else None
 
 
@@ -136,7 +141,7 @@ def check_prompt(ast: nodes.Template, name: str, fields: Sequence[str], target: 
         TemplateError: with the line, and what to write.
     """
     shown = [field for field in fields if field != target]
-    check_literal_fields(ast, name, shown, {read for _, read, _ in row_fields_used(ast)}, exported=True)
+    check_literal_fields(ast, name, shown, row_field_names(ast), exported=True)
     check_variables(ast, name, ("row", "nearest"), shown, context=False)
     check_row_fields(ast, name, fields, target)
     check_shows_row(ast, name, shown)

@@ -34,7 +34,7 @@ from prompt_search.prompts.sandbox.steps import refusing
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.specialize.parsed_template import ParsedTemplate
 from prompt_search.prompts.specialize.specializer import Specializer
-from prompt_search.prompts.static_checks import check_row_fields, check_variables, outside_chat, row_fields_used
+from prompt_search.prompts.static_checks import check_row_fields, check_variables, outside_chat, row_field_names
 
 _TAG = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _CALL = re.compile(rf"\b(?:{'|'.join(FUNCTIONS)})\(\s*(?:\"[^\"]*\"|'[^']*')?")
@@ -127,7 +127,7 @@ class Template:
         ast, shown = self._parsed.ast, [field for field in fields if field != target]
         offered = {"row", "answer", "nearest", *FUNCTIONS, *self.context, *known}
         # Before the check of variables: that of Jinja folds the lists of the tree.
-        read = {name for _, name, _ in row_fields_used(ast)}
+        read = row_field_names(ast)
         check_literal_fields(ast, self.name, shown, read, exported=exported)
         check_option_texts(texts_in(self.context), self.name, shown)
         check_variables(ast, self.name, offered, shown)

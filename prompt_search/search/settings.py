@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class RaceSettings:
     stop: Stop | None = None
     enqueued: Sequence[Candidate] = ()
     max_trials: int | None = None
-    earlier: Sequence[tuple[Mapping[str, int], Sequence[int]]] = ()
+    earlier: Sequence[tuple[Mapping[str, int], Collection[int]]] = ()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database
-from prompt_search.storage.records import TrialRecord
+from prompt_search.storage.records import TrialRecord, split_label
 
 if TYPE_CHECKING:
     import optuna
@@ -280,8 +280,7 @@ def _trial(space: SearchSpace, trial: TrialRecord, times: tuple[datetime, dateti
 
 def _is_of(name: str, study: str) -> bool:
     """Whether an Optuna study is that of a study's first version, or of a later one."""
-    label, _, number = name.rpartition("@")
-    return name == study or (label == study and number.isdecimal())
+    return name == study or split_label(name)[0] == study
 
 
 def _set_note(study: optuna.Study, note: str) -> None:

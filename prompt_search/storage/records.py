@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -176,6 +177,16 @@ class Version:
         return self.study if self.number == 1 else f"{self.study}@{self.number}"
 
 
+def split_label(label: str) -> tuple[str, int | None]:
+    """The study and the number in the label of a version; the number is None where the label has none.
+
+    >>> split_label("tickets@2"), split_label("tickets")
+    (('tickets', 2), ('tickets', None))
+    """
+    study, _, number = label.rpartition("@")
+    return (study, int(number)) if study and number.isdecimal() else (label, None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
     """A stored study with one of its results: its settings (``identity``), and once it ended its outcome
@@ -186,6 +197,11 @@ class StudyRecord:
     identity: Mapping[str, Any]
     version: Version
     summary: Summary | None = None
+
+
+def messages_in(request: str) -> list[tuple[str, str]]:
+    """Role and content of each message of a stored request."""
+    return [(message["role"], message["content"]) for message in json.loads(request)["messages"]]
 
 
 def none_if_nan(value: float) -> float | None:

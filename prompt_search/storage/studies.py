@@ -13,7 +13,7 @@ from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.changes import changes
 from prompt_search.storage.database import Database
-from prompt_search.storage.records import StudyRecord, Version
+from prompt_search.storage.records import StudyRecord, Version, split_label
 from prompt_search.storage.summary import SHOWN_ALONE, Identity
 from prompt_search.storage.versions import Versions
 
@@ -161,8 +161,8 @@ def _check_new(name: str) -> None:
     Raises:
         StudyError: the name is how a later result of another study is named.
     """
-    study, _, number = name.rpartition("@")
-    if study and number.isdecimal():
+    study, number = split_label(name)
+    if number is not None:
         raise StudyError(
             f"the study cannot be named {name!r}, which names result {number} of a study {study!r}; give it another "
             "name"

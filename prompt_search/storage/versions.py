@@ -13,7 +13,7 @@ from prompt_search._json import checked, json_text, read, reading
 from prompt_search.errors import RunError, StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
-from prompt_search.storage.records import SampleRecord, TrialRecord, Version
+from prompt_search.storage.records import SampleRecord, TrialRecord, Version, split_label
 from prompt_search.storage.summary import Summary
 
 
@@ -24,6 +24,10 @@ class VersionRecord:
     version: Version
     settings: Mapping[str, Any]
     summary_text: str | None
+
+    def has(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it was begun with these settings."""
+        return bool(self.settings == json.loads(json_text(settings)))
 
     @property
     def summary(self) -> Summary | None:
@@ -81,8 +85,7 @@ class Versions:
 
     def finished(self, study: str, settings: Mapping[str, Any]) -> Version | None:
         """The finished version with these settings; None without one."""
-        wanted = json.loads(json_text(settings))
-        found = (each for each in reversed(self.of_study(study)) if each.summary_text and each.settings == wanted)
+        found = (each for each in reversed(self.of_study(study)) if each.summary_text and each.has(settings))
         return next((each.version for each in found), None)
 
     def open(
@@ -102,13 +105,12 @@ class Versions:
         every = self.of_study(study)
         goes_on = bool(every) and not every[-1].summary_text
         number = every[-1].version.number + (not goes_on) if every else 1
-        same = goes_on and every[-1].settings == json.loads(json_text(settings))
         values = {"settings": json_text(settings), "owner": owner, "created": self._database.clock()}
         versions = schema.versions
         with self._database.writing() as connection:
             if goes_on:
                 connection.execute(versions.update().where(_is(versions, study, number)).values(**values))
-                kept = same and keep_decisions
+                kept = keep_decisions and every[-1].has(settings)
                 for table in (schema.trials, schema.samples, *([] if kept else [schema.decisions])):
                     connection.execute(table.delete().where(_is(table, study, number)))
             else:
@@ -226,8 +228,8 @@ def named_version(name: str, studies: Collection[str]) -> tuple[str, int | None]
     >>> named_version("tickets@2", ["tickets"]), named_version("a@2", ["a", "a@2"])
     (('tickets', 2), ('a@2', None))
     """
-    study, _, number = name.rpartition("@")
-    return (study, int(number)) if name not in studies and study in studies and number.isdecimal() else (name, None)
+    study, number = split_label(name)
+    return (study, number) if name not in studies and study in studies else (name, None)
 
 
 def taken_over(study: str) -> RunError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from prompt_search.results.statistics import detectable_difference, mean_interva
 from prompt_search.results.view import TEXT_WIDTH, to_html, to_text
 from prompt_search.results.wording import cut_prompts
 from prompt_search.search.default_candidate import default_candidate
-from prompt_search.storage.records import Call
+from prompt_search.storage.records import Call, messages_in
 from prompt_search.study import wording
 from prompt_search.study.advising.advice import Decision, Situation, decided
 from prompt_search.study.advising.suspicious import answered_rows
@@ -120,7 +119,7 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
     store.close()  # after the lease, which ends by a connection of it
     answered = [key for key in calls if key in sent]
     counted = [calls[key].response.usage.prompt_tokens for key in answered]
-    prompts = [" ".join(message["content"] for message in json.loads(sent[key])["messages"]) for key in answered]
+    prompts = [" ".join(content for _, content in messages_in(sent[key])) for key in answered]
     return advised(plan, found, calls, budget, cut_at=suspected_cut(prompts, counted))
 
 

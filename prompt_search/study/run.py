@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -105,7 +105,7 @@ def new_race(
     on_round: Callable[[Race], None],
     max_trials: int | None = None,
     journal: Journal | None = None,
-    earlier: Sequence[tuple[Mapping[str, int], Sequence[int]]] = (),
+    earlier: Sequence[tuple[Mapping[str, int], Collection[int]]] = (),
 ) -> Race:
     """A race over a study's candidates, on rows in their common order."""
     settings, prompts = plan.settings, plan.prompts
@@ -204,19 +204,19 @@ class _Run:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
             self._recorder.finish(race, summary)
 
-    def _earlier_trials(self) -> list[tuple[Mapping[str, int], Sequence[int]]]:
+    def _earlier_trials(self) -> list[tuple[Mapping[str, int], Collection[int]]]:
         """The trials of the last result that an earlier budget has paid for: a larger one goes on from them."""
         if not self._opened_budget.paid_before.calls or self._options.n_trials is not None:
             return []
         earlier = self._store.study(self._plan.name)
         if earlier.summary is None:
             return []
-        rows: dict[int, list[int]] = {}
+        rows: dict[int, set[int]] = {}
         for sample in self._store.samples(earlier.version):
             if sample.split == "search":
-                rows.setdefault(sample.trial, []).append(sample.row)
+                rows.setdefault(sample.trial, set()).add(sample.row)
         trials = self._store.trials(earlier.version)
-        return [(trial.positions, sorted(rows[trial.trial])) for trial in trials if trial.trial in rows]
+        return [(trial.positions, rows[trial.trial]) for trial in trials if trial.trial in rows]
 
     def _journal(self) -> Journal | None:
         """Where the decisions of the search are kept; None for a study in memory, which cannot be resumed."""

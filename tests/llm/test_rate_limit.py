@@ -309,7 +309,7 @@ def test_senseless_limits(limits: dict[str, int]) -> None:
 def test_refusals_for_ever_end() -> None:
     """Thirty refusals in a row over a minute end the run in the server's words; an answer starts the count again."""
     refusals = _Refusals()
-    error = AttemptError("server", "http://x/v1 answered 429 for m: slow down", no_capacity=True)
+    error = AttemptError("server", "http://x/v1 answered 429 for m: slow down", no_capacity=True, status=429)
     refusals.end()
     for second in range(29):
         refusals.add(error, float(second))
@@ -331,7 +331,7 @@ RATE = "the server limits how often it is asked: set requests_per_minute of ps.M
     ("error", "told"),
     [
         (
-            AttemptError("server", "x answered 429 for m: slow down", no_capacity=True),
+            AttemptError("server", "x answered 429 for m: slow down", no_capacity=True, status=429),
             f"x answered 429 for m: slow down, as it did to all 9 attempts in 8 s; {RATE}",
         ),
         (
@@ -341,9 +341,9 @@ RATE = "the server limits how often it is asked: set requests_per_minute of ps.M
                 "OpenAI-compatible: check its address and the model"
             ),
         ),
-        (AttemptError("server", "x answered 503 for m: loading", no_capacity=True), None),
-        (AttemptError("server", "x answered 429 for m: wait", no_capacity=True, retry_after_s=1.0), None),
-        (AttemptError("server", "x answered 500 for m: oops"), None),
+        (AttemptError("server", "x answered 503 for m: loading", no_capacity=True, status=503), None),
+        (AttemptError("server", "x answered 429 for m: wait", no_capacity=True, retry_after_s=1.0, status=429), None),
+        (AttemptError("server", "x answered 500 for m: oops", status=500), None),
     ],
 )
 def test_server_that_never_answered_is_given_up_sooner(error: AttemptError, told: str | None) -> None:

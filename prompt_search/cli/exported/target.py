@@ -51,6 +51,6 @@ def found_target(prompt: Prompt, columns: Mapping[str, Sequence[Any]], file: str
 def fields_of(prompt: Prompt) -> set[str]:
     """The fields of the row that a prompt names."""
     from prompt_search.prompts.environment import environment
-    from prompt_search.prompts.static_checks import row_fields_used
+    from prompt_search.prompts.static_checks import row_field_names
 
-    return {name for _, name, _ in row_fields_used(environment().parse(prompt.source))}
+    return set(row_field_names(environment().parse(prompt.source)))

@@ -32,7 +32,7 @@ from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.static_checks import check_prompt, row_fields_used
+from prompt_search.prompts.static_checks import check_prompt, row_field_names
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
 from prompt_search.storage.records import SampleRecord, Version
@@ -185,7 +185,7 @@ def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage:
 
 def _shown_texts(prompt: Prompt, data: Dataset, rows: Collection[int]) -> dict[int, str]:
     """What a prompt shows of rows: the one field that it names, or all of them with their names."""
-    used = {name for _, name, _ in row_fields_used(environment().parse(prompt.source))}
+    used = row_field_names(environment().parse(prompt.source))
     names = [name for name in data.fields if name in used] or list(data.fields)
     if len(names) == 1:
         return {row: str(data.rows[row][names[0]]) for row in rows}

@@ -62,17 +62,8 @@ def test_remarks(
 
 
 class StoredStudy(StudyTables):
-    """A stored study, finished or not: winner, verdict, headline, and the tables of `StudyTables`.
-
-    Args:
-        store: the opened storage that holds it.
-        study: the study's name.
-        version: the number of the result; default: the last finished one.
-
-    Raises:
-        StudyError: there is no such study or version.
-        StorageError: its records cannot be read.
-    """
+    """A stored study, finished or not: winner, verdict, headline, and the tables of `StudyTables`; the arguments are
+    those of `StudyRecords`."""
 
     @property
     def best(self) -> Prompt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +18,7 @@ from prompt_search.results import tables, wording
 from prompt_search.results.evaluation import stored_calls, stored_rows
 from prompt_search.results.lines.row_text import shown_texts
 from prompt_search.storage.database import shown_url
-from prompt_search.storage.records import StudyRecord, TrialRecord
+from prompt_search.storage.records import StudyRecord, TrialRecord, messages_in
 from prompt_search.storage.store import Store
 from prompt_search.storage.summary import Summary
 
@@ -159,11 +158,7 @@ class StudyRecords:
         """The messages that were sent, by request key: (role, content) each. Requests that failed are not stored."""
         requests = self._store.requests(self._study.study, keys)
         with reading(f"a request of study {self.name!r}", ELSEWHERE):
-            return {
-                key: [(message["role"], message["content"]) for message in json.loads(requests[key])["messages"]]
-                for key in keys
-                if key in requests
-            }
+            return {key: messages_in(requests[key]) for key in keys if key in requests}
 
     def row_texts(self, trial: int, rows: Collection[int]) -> dict[int, str]:
         """What a trial's prompt shows of rows, as far as it was sent them: the values of their fields."""
