@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
+from prompt_search._first_tries import told_class
 from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
 from prompt_search.answers.patterns.steps import compiled_pattern, ends_soon, took_too_long
 from prompt_search.answers.reading.plain_text import first_match
@@ -12,6 +13,7 @@ from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
 
+@told_class("ps.Regex(pattern), as in ps.Regex(r'<a>(.*?)</a>')")
 @dataclass(frozen=True, slots=True)
 class Regex(Answer):
     """The first match of a regular expression in the text that follows the reasoning, if there is any.
@@ -45,7 +47,8 @@ class Regex(Answer):
         check_max_tokens(self.max_tokens)
         compiled = compiled_pattern(self.pattern)
         group = min(1, compiled.groups) if self.group is None else self.group
-        if group not in range(compiled.groups + 1) and group not in compiled.groupindex:
+        numbers = range(compiled.groups + 1)
+        if not isinstance(group, (int, str)) or (group not in numbers and group not in compiled.groupindex):
             raise InputError(
                 f"the pattern {self.pattern!r} has no group {group!r} (groups: {compiled.groups}, named: "
                 f"{', '.join(compiled.groupindex) or 'none'}); correct the group or the pattern"
