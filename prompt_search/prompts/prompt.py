@@ -32,6 +32,7 @@ from prompt_search.prompts.export.promptfoo import promptfoo_text
 from prompt_search.prompts.export.python_source import python_source
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.prompt_runtime import nearest
+from prompt_search.prompts.sandbox.steps import refusing
 from prompt_search.prompts.static_checks import row_fields_used
 
 if TYPE_CHECKING:

@@ -64,11 +64,11 @@ class Mentions:
 
     def find(self, words: str, start: int = 0) -> Iterator[Mention]:
         """All mentions from a place on, in order; none overlaps another."""
-        joined = joined_words(words)
-        places = range(len(words)) if len(joined) == len(words) else places_of_joined(words)
+        merged = joined_words(words)
+        places = range(len(words)) if len(merged) == len(words) else places_of_joined(words)
         for head in self.heads.finditer(words, start):
             place = head.start()
-            found = self.longest(words, place, joined, places[place]) if place >= start else None
+            found = self.longest(words, place, merged, places[place]) if place >= start else None
             if found:
                 yield found
                 start = found.end
@@ -77,10 +77,10 @@ class Mentions:
         """The mention that begins at a place; None where none does."""
         return self.longest(words, start, joined_words(words[start:]), 0) if start < len(words) else None
 
-    def longest(self, words: str, start: int, joined: str, place: int) -> Mention | None:
-        """The longest label at a place of a text, which is another place in the joined words of that text."""
+    def longest(self, words: str, start: int, merged: str, place: int) -> Mention | None:
+        """The longest label at a place of a text, which is another place in the merged words of that text."""
         lengths = self.lengths.get(words[start], ())
-        ranks = (self.ranks.get(joined[place : place + length], ()) for length in lengths)
+        ranks = (self.ranks.get(merged[place : place + length], ()) for length in lengths)
         for rank in sorted(chain.from_iterable(ranks)):
             label = self.by_length[rank]
             if label not in self.patterns:
@@ -103,7 +103,7 @@ def joined_words(text: str) -> str:
 
 
 def places_of_joined(text: str) -> list[int]:
-    """For each place of a text its place in the joined words.
+    """For each place of a text its place in the merged words.
 
     >>> places_of_joined("a -b")
     [0, 1, 1, 2]

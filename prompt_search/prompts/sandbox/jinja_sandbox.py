@@ -29,7 +29,7 @@ from prompt_search.prompts.sandbox.operations import (
 )
 from prompt_search.prompts.sandbox.steps import CHARACTERS_A_STEP, cost, pay, spend
 
-STEPS_A_TAG = 200
+STEPS_A_TAG = 100
 """Number of steps for reading one tag of a template."""
 STEPS_A_NODE = 20
 """Number of steps for compiling one node of its syntax tree."""
