@@ -97,8 +97,8 @@ class Prompt(Askable, FirstTries):
             InputError: it is no row, or lacks a field that the prompt shows.
         """
         with refusing(self.name):
-            parsed = environment().parse(self.source)
-        shown = {field: line for line, field, _ in reversed(list(row_fields_used(parsed)))}
+            used = row_fields_used(environment().parse(self.source))
+            shown = {field: line for line, field, _ in reversed(list(used))}
         if isinstance(row, str) or not hasattr(row, "__contains__"):
             written = ", ".join(f"{field!r}: ..." for field in shown)
             raise InputError(f"a row is a dict of its fields, not {clipped(repr(row))}; write {{{written}}}")

@@ -124,6 +124,8 @@ UNREADABLE = {
     "long sum": "{{ row.text" + " + row.text" * 5_000 + " }}",
     "many tags": "".join(f"{{% set a{i} = {i} %}}" for i in range(10_001)),
     "many names": "{{ [" + "row.text, " * 60_000 + "] }}",
+    "long product": "{{ " + "*".join(["99999999"] * 3_000) + " }}",
+    "long attribute": "{{ row" + ".x" * 5_000 + " }}",
     "long tag": "{% " + "x" * 90_000 + " %}",
     "long number": "{{ " + "9" * 5_000 + " }}",
 }
@@ -135,6 +137,7 @@ def hostile(template: str) -> None:
         lambda: Template(f"\n{template}", name="bad.j2").render({}, ROW),
         lambda: Template(f"\n{template}", name="bad.j2").space(ROW),
         lambda: Prompt._checked(f"\n{template}", {}, "bad.j2").messages(ROW),
+        lambda: Prompt(source=f"\n{template}", name="bad.j2").messages(ROW),
     ):
         with pytest.raises(TemplateError, match=r"^bad.j2( line \d+)?: [^\n]{1,1100}$"):
             use()
