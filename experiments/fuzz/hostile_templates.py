@@ -1,4 +1,4 @@
-"""Two hundred templates that try to run without end: each must end soon, with one line or as harmless text.
+"""Five hundred templates that try to run without end: each must end soon, with one line or as harmless text.
 
 Run:
     python experiments/fuzz/hostile_templates.py          # a table of the slowest and the largest
