@@ -158,8 +158,8 @@ def test_columns_are_renamed() -> None:
             pd.DataFrame({"text": [10**5_000], "label": ["x"]}),
             {},
             (
-                "tickets: row 0 (the first is 0): the value of 'text' is a whole number of more than 4,000 digits; make "
-                "it text"
+                "tickets: row 0 (the first is 0): the value of 'text' is a whole number of more than 4,000 digits; "
+                "make it text"
             ),
         ),
         (
