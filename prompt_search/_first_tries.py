@@ -49,6 +49,16 @@ def told(call: str, **instead: str) -> Callable[[Callable[Parameters, Returned]]
     return decorated
 
 
+def told_class(call: str, **instead: str) -> Callable[[type[Returned]], type[Returned]]:
+    """`told` for the arguments of a dataclass."""
+
+    def decorated(cls: type[Returned]) -> type[Returned]:
+        setattr(cls, "__init__", told(call, **instead)(cls.__init__))  # noqa: B010
+        return cls
+
+    return decorated
+
+
 class _Told(type):
     """The class of classes that tell what to write instead of an attribute that they do not have."""
 

@@ -53,6 +53,15 @@ def test_budget_is_positive(name: str, limit: float) -> None:
         Budget(**{name: limit})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("limit", [10**400, 1e308, math.inf, 10**12 + 1])
+@pytest.mark.parametrize("name", ["calls", "tokens", "usd", "seconds"])
+def test_budget_is_no_typing_error(name: str, limit: float) -> None:
+    """A limit that no database and no clock holds is refused on one line, however long it is."""
+    message = f"^a budget must be at most 1,000,000,000,000, got more in {name}; leave {name} out for no limit$"
+    with pytest.raises(InputError, match=message):
+        Budget(**{name: limit})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["calls", "tokens"])
 def test_calls_and_tokens_are_whole(name: str) -> None:
     """Half a call cannot be bought."""

@@ -131,6 +131,26 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: anything.Model(3),
         "a model's name is a text, not 3; give one such as gpt-4o-mini",
     ),
+    "parameter of a model": (
+        lambda: anything.Model("m", temperature=1),
+        "Model has no argument temperature=; write request={...} of the study, or of ask and evaluate",
+    ),
+    "no schema": (
+        lambda: anything.Json(),
+        "Json: missing a required argument: 'schema'; write ps.Json(schema), as in ps.Json({'type': 'object'})",
+    ),
+    "field to ask": (
+        lambda: cast(Any, anything.Prompt("{{ row.text }}")).ask(text="a"),
+        "Askable.ask has no argument text=; write prompt.ask({'FIELD': ...}); help(Askable.ask) has all arguments",
+    ),
+    "field to render": (
+        lambda: cast(Any, anything.Prompt("{{ row.text }}")).render(text="a"),
+        (
+            "Prompt.render has no argument text=; write prompt.render({'FIELD': ...}); "
+            "help(Prompt.render) has all arguments"
+        ),
+    ),
+    "no score": (lambda: anything.Score("a"), "a score must be a number, not 'a'; give one such as Score(0.5)"),
     "table to read": (
         lambda: anything.Dataset.read(pd.DataFrame(ROWS), target="label"),
         "Dataset.read takes the path of a file, not a DataFrame; write ps.Dataset(rows, target=...)",

@@ -93,8 +93,10 @@ def check_max_tokens(max_tokens: int) -> None:
     """Refuse a limit that leaves no token for the answer.
 
     Raises:
-        InputError: the limit is below 1.
+        InputError: the limit is no whole number, or below 1.
     """
+    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
+        raise InputError(f"max_tokens must be a whole number, not {max_tokens!r}; give the number of tokens")
     if max_tokens < 1:
         raise InputError(
             f"max_tokens must be at least 1, not {max_tokens}; give the number of tokens that an answer may have"

@@ -30,7 +30,7 @@ def from_dict(description: Mapping[str, Any]) -> Answer:
     """
     settings = dict(description)
     kind = settings.pop("kind", None)
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(
             f"the kind of an answer form must be one of {', '.join(_KINDS)}, not {kind!r}; give one of them"
         )

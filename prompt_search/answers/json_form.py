@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
+from prompt_search._first_tries import told_class
 from prompt_search.answers.base import Answer, Unparsed, check_max_tokens
 from prompt_search.answers.json_response import cut_off, json_value, response_format
 from prompt_search.answers.json_schema import check_schema, is_strict, parts, violation
@@ -14,6 +15,7 @@ from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
 
+@told_class("ps.Json(schema), as in ps.Json({'type': 'object'})")
 @dataclass(frozen=True, slots=True, eq=False)
 class Json(Answer):
     """A JSON value by ``response_format``, usually a dict. A fenced code block around it is tolerated.

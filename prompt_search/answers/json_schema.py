@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from fractions import Fraction
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from prompt_search.answers.base import clipped
+from prompt_search.answers.patterns.steps import compiled_pattern, ends_soon, took_too_long
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,18 +20,35 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
     from referencing import Specification
 
+MOST_CHECKS = 50_000
+"""Number of keywords that are checked in one value; a schema whose references double takes any number."""
+CHECKS_AN_ERROR = 5
+"""Number of checks that one error counts as: it is described, and compared with the others."""
+
+_VALUES = ("const", "default", "enum", "examples")
+"""Keywords whose values are no schemas."""
+
+_checks_left: ContextVar[list[int]] = ContextVar("checks left")
+
 
 def check_schema(schema: dict[str, Any]) -> None:
     """Refuse a schema that no value can be checked by.
 
     Raises:
-        InputError: the schema is invalid, names an unknown draft, refers to something outside of it, or refers to
-            itself without end.
+        InputError: the schema is invalid, names an unknown draft, refers to something outside of it, refers to itself
+            without end, has a pattern that does not compile, or takes too many checks.
     """
+    text = json.dumps(schema)
+    _checks_left.set([MOST_CHECKS])
     try:
-        validator = _validator(json.dumps(schema))
+        validator = _validator(text)
         _check_references(schema, validator)
+        _patterns(text)
         next(validator.iter_errors(None), None)
+    except _TooLongError as error:
+        raise InputError(f"the JSON schema cannot be used: {error}; remove some of its references") from None
+    except OverflowError as error:
+        raise InputError(f"the JSON schema has a pattern that does not compile: {error}; correct it") from None
     except RecursionError:
         raise InputError(
             "the JSON schema refers to itself without end, or is nested too deeply; remove a reference or a level"
@@ -52,10 +72,95 @@ def _validator(text: str) -> Validator:
 
 @cache
 def _exact(kind: type[Validator]) -> type[Validator]:
-    """A kind of validator that calculates with the decimals that are written, and ends texts where they end."""
+    """A kind of validator that calculates with the decimals that are written, ends texts where they end, and ends
+    itself after `MOST_CHECKS`."""
     from jsonschema import validators
 
-    return validators.extend(kind, {"multipleOf": _multiple_of, "pattern": _pattern})  # type: ignore[no-any-return, no-untyped-call]
+    own = {**kind.VALIDATORS, "multipleOf": _multiple_of, "pattern": _pattern, "uniqueItems": _unique_items}
+    counted = {keyword: _counted(check) for keyword, check in own.items()}
+    return validators.extend(kind, counted)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _counted(check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+    """The check of one keyword, which pays for itself and for the text of its errors."""
+
+    def counted(validator: Validator, *given: Any) -> Iterator[ValidationError]:
+        _pay(1)
+        for error in check(validator, *given) or ():
+            _pay(CHECKS_AN_ERROR + len(error.message) // 1_000)
+            yield error
+
+    return counted
+
+
+def _pay(checks: int) -> None:
+    left = _checks_left.get()
+    left[0] -= checks
+    if left[0] < 0:
+        raise _TooLongError(f"it takes more than {MOST_CHECKS:,} checks against the schema")
+
+
+def _unique_items(validator: Validator, wanted: bool, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    from jsonschema.exceptions import ValidationError
+
+    if wanted and validator.is_type(instance, "array") and len({_key(item) for item in instance}) < len(instance):
+        yield ValidationError(f"{instance!r} has non-unique elements")
+
+
+def _key(value: Any) -> Any:
+    """A value that is equal for JSON values that are equal: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, dict):
+        return "object", frozenset((name, _key(item)) for name, item in value.items())
+    if isinstance(value, list):
+        return "array", tuple(map(_key, value))
+    return isinstance(value, bool), value
+
+
+class _TooLongError(Exception):
+    """A value is not checked, as that takes too long."""
+
+
+def _check_texts(value: Any, text: str) -> None:
+    """Refuse texts on which an expression of the schema does not end soon, wherever the schema applies it."""
+    for pattern, said in itertools.product(_patterns(text), set(_texts(value))):
+        if not ends_soon(pattern, said):
+            raise _TooLongError(took_too_long(pattern, said))
+
+
+@lru_cache(maxsize=64)
+def _patterns(text: str) -> tuple[str, ...]:
+    """The regular expressions in a JSON schema, given as JSON text; also in parts that only references lead to.
+
+    Raises:
+        InputError: one does not compile.
+    """
+    found: dict[str, None] = {}
+    waiting = [json.loads(text)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            pattern, named = part.get("pattern"), part.get("patternProperties")
+            found |= dict.fromkeys([pattern] if isinstance(pattern, str) else ())
+            found |= dict.fromkeys(named if isinstance(named, dict) else ())
+            waiting += [inner for word, inner in part.items() if word not in _VALUES]
+        elif isinstance(part, list):
+            waiting += part
+    for pattern in found:
+        compiled_pattern(pattern)
+    return tuple(found)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a JSON value, names of properties too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def _multiple_of(validator: Validator, divisor: float, instance: Any, schema: Any) -> Iterator[ValidationError]:
@@ -148,8 +253,13 @@ def violation(value: Any, schema: dict[str, Any]) -> str | None:
     """
     from jsonschema.exceptions import best_match
 
+    text = json.dumps(schema)
+    _checks_left.set([MOST_CHECKS])
     try:
-        error = best_match(_validator(json.dumps(schema)).iter_errors(value))
+        _check_texts(value, text)
+        error = best_match(_validator(text).iter_errors(value))
+    except _TooLongError as error:
+        return str(error)
     except OverflowError:
         return "a number in it is too large to be checked"
     except BaseException as error:

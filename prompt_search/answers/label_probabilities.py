@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from prompt_search.answers.reading.label_matching import label_masses, spaced
 from prompt_search.errors import InputError
@@ -17,14 +18,16 @@ def check_first_tokens(labels: Sequence[str]) -> None:
     Raises:
         InputError: two labels begin with the same word, or one begins with the other.
     """
-    for position, label in enumerate(labels):
-        for other in labels[:position]:
-            one, two = spaced(label), spaced(other)
-            if _first_word(one) == _first_word(two) or one.startswith(two) or two.startswith(one):
-                raise InputError(
-                    f"the log-probabilities of one token cannot distinguish the labels {other!r} and {label!r}, "
-                    "because they begin alike; rename one (single letters are enough) or use mode='text'"
-                )
+    # Labels that begin alike stand side by side in this order.
+    words = {label: (_first_word(spaced(label)), spaced(label)) for label in labels}
+    for pair in pairwise(sorted(labels, key=words.__getitem__)):
+        (word, text), (next_word, next_text) = (words[label] for label in pair)
+        if word == next_word or next_text.startswith(text):
+            other, label = sorted(pair, key=list(labels).index)
+            raise InputError(
+                f"the log-probabilities of one token cannot distinguish the labels {other!r} and {label!r}, "
+                "because they begin alike; rename one (single letters are enough) or use mode='text'"
+            )
 
 
 def content_free_factors(labels: Sequence[str], listed: TopLogprobs) -> dict[str, float] | None:

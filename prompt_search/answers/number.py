@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
-from prompt_search.answers.reading.number_reading import number_in
+from prompt_search.answers.reading.number_reading import LONGEST_TEXT, number_in
 from prompt_search.llm.messages import Response
 
 
@@ -47,5 +47,7 @@ class Number(Answer):
         text = final_text(response)
         if isinstance(text, Unparsed):
             return text
+        if len(text) > LONGEST_TEXT:
+            return Unparsed(f"{len(text):,} characters, and a number is looked for in at most {LONGEST_TEXT:,}")
         number = number_in(text)
         return Unparsed(f"no number in {quoted(text)}") if number is None else number

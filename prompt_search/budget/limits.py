@@ -7,6 +7,9 @@ from dataclasses import KW_ONLY, dataclass, fields
 from prompt_search.budget.spending import Spending
 from prompt_search.errors import InputError
 
+MOST = 10**12
+"""Largest limit: larger ones are typing errors, and no database and no clock holds them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -23,7 +26,7 @@ class Budget:
         seconds: duration of the run.
 
     Raises:
-        InputError: no limit is given, one is not above 0, or calls or tokens are not whole numbers.
+        InputError: no limit is given, one is not above 0 or is above `MOST`, or calls or tokens are not whole numbers.
 
     >>> Budget(calls=600) == Budget(600)
     True
@@ -43,6 +46,10 @@ class Budget:
                 raise InputError(f"a budget must be a number, got {name}={limit!r}; give one such as {name}=600")
             if not limit > 0:
                 raise InputError(f"a budget must be above 0, got {name}={limit}; give a larger one")
+            if limit > MOST:
+                raise InputError(
+                    f"a budget must be at most {MOST:,}, got more in {name}; leave {name} out for no limit"
+                )
             if name in ("calls", "tokens") and not isinstance(limit, int):
                 raise InputError(f"a budget in {name} must be a whole number, got {name}={limit}; round it")
 

@@ -215,6 +215,10 @@ def _visible(text: str) -> str:
     return " ".join(plain.split())
 
 
+MOST_BITS = 13_288
+"""Largest size, in bits, of a whole number: Python writes none of more than 4,300 digits as text."""
+
+
 def _plain(value: Any) -> Any:
     """The value as plain Python.
 
@@ -223,7 +227,11 @@ def _plain(value: Any) -> Any:
     """
     if hasattr(value, "tolist"):  # a NumPy or pandas scalar or array
         value = value.tolist()
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > MOST_BITS:
+            raise ValueError("is a whole number of more than 4,000 digits; make it text")
         return value
     if isinstance(value, float):
         return None if math.isnan(value) else value

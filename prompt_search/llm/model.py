@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from prompt_search._first_tries import named
+from prompt_search._first_tries import named, told_class
 from prompt_search.errors import InputError
 from prompt_search.llm.address.base_url import API_VERSION, checked_url, has_version
 from prompt_search.llm.address.hidden_values import HiddenValues
@@ -25,6 +25,14 @@ OF_SERVERS: Final = ("base_url", "api_key_env", "headers", "query", "api_version
 """Fields of a model that say how its server is reached."""
 
 
+@told_class(
+    "ps.Model('NAME', base_url=...)",
+    url="write base_url=",
+    **dict.fromkeys(
+        ("temperature", "max_tokens", "top_p", "seed", "stop"),
+        "write request={...} of the study, or of ask and evaluate",
+    ),
+)
 @dataclass(frozen=True, slots=True, repr=False)
 class Model:
     """A model and where it is served.

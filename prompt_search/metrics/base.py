@@ -33,6 +33,10 @@ class Score:
     explanation: str = ""
     margin: float | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, Real) and not hasattr(self.value, "__float__"):
+            raise InputError(f"a score must be a number, not {self.value!r}; give one such as Score(0.5)")
+
 
 Metric = Callable[[Any, Row], "bool | float | Score | Awaitable[bool | float | Score]"]
 """A metric gets an answer and its row; it may be a coroutine function."""
@@ -90,7 +94,7 @@ async def score(metric: Metric, answer: Any, row: Row, number: int | None = None
     except Exception as error:
         message = " ".join(str(error).split())
         raise InputError(f"the metric {name} raised {type(error).__name__}: {message}; correct the metric") from error
-    explained = result if isinstance(result, Score) else Score(result)
+    explained = result if isinstance(result, Score) else Score(_finite(result, name))
     margin = None if explained.margin is None else _finite(explained.margin, name)
     return Score(_inside(_finite(explained.value, name), allowed, name, number), explained.explanation, margin)
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
+from prompt_search._first_tries import told
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -68,6 +70,7 @@ class Askable:
 
     __slots__ = ()
 
+    @told("prompt.ask({'FIELD': ...})")
     def ask(
         self,
         row: Any,
@@ -103,6 +106,7 @@ class Askable:
         """
         return asker().ask(self, row, _options(model, answer, budget, storage, executor))
 
+    @told("prompt.ask_many(rows)")
     def ask_many(
         self,
         rows: Any,
@@ -142,6 +146,7 @@ class Askable:
         """
         return asker().ask_many(self, rows, _options(model, answer, budget, storage, executor, max_concurrency))
 
+    @told("await prompt.aask({'FIELD': ...})")
     async def aask(
         self,
         row: Any,
@@ -155,6 +160,7 @@ class Askable:
         """As `ask`, on the running event loop."""
         return await asker().aask(self, row, _options(model, answer, budget, storage, executor))
 
+    @told("await prompt.aask_many(rows)")
     async def aask_many(
         self,
         rows: Any,

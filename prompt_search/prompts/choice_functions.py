@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from prompt_search.prompts.environment import FUNCTIONS
 from prompt_search.prompts.factors import Factor, Kind, check_options
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.prompt_runtime import nearest
+from prompt_search.prompts.sandbox.steps import spend
 
 ORDERS = ("as picked", "reversed")
 """The orders in which shots are shown."""
@@ -133,6 +135,7 @@ class ChoiceFunctions:
         check_options(listed, f"order {name!r}")
         if len(listed) > MOST_ORDERED:
             raise InputError(f"order {name!r}: at most {MOST_ORDERED} items (720 orders), got {len(listed)}")
+        spend(math.factorial(len(listed)))
         return list(self._option(name, "order", list(itertools.permutations(listed))))
 
     def examples(

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from jinja2.runtime import Context
 
+from prompt_search.answers.base import clipped
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
@@ -26,6 +27,8 @@ CHAT_ROLES = ("system", "user", "assistant", "developer", "tool")
 _MISSING_FIELD = re.compile(r"'[\w.]*(?:Row|dict) object' has no attribute '(?P<name>.*)'")
 """Jinja's words for a field that a row does not have."""
 
+LONGEST_ERROR = 1_000
+"""Number of characters of an error of a rendering; Jinja quotes names and values in full."""
 MESSAGES = "_messages"
 """Name of the variable with the list that chat blocks append messages to."""
 
@@ -99,7 +102,9 @@ def render_messages(
     except TemplateError:
         raise
     except Exception as error:
-        raise TemplateError(_explain(error, variables), template=name, line=_line_of(error, name)) from None
+        raise TemplateError(
+            clipped(_explain(error, variables), LONGEST_ERROR), template=name, line=_line_of(error, name)
+        ) from None
     if not messages:
         if not outside:
             raise TemplateError("the prompt is empty; write at least one message", template=name)

@@ -18,7 +18,7 @@ import jinja2
 
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
-from prompt_search._first_tries import FirstTries, by_names, named
+from prompt_search._first_tries import FirstTries, by_names, named, told
 from prompt_search._names import PROMPT_SUFFIXES
 from prompt_search.answers.base import Answer, clipped
 from prompt_search.data.rows import listed
@@ -32,6 +32,7 @@ from prompt_search.prompts.export.promptfoo import promptfoo_text
 from prompt_search.prompts.export.python_source import python_source
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.prompt_runtime import nearest
+from prompt_search.prompts.sandbox.steps import refusing
 from prompt_search.prompts.static_checks import row_fields_used
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Prompt(Askable, FirstTries):
     def _compiled(self) -> jinja2.Template:
         return compile_source(self.source, self.name)
 
+    @told("prompt.render({'FIELD': ...})")
     def render(self, row: Any) -> tuple[Message, ...]:
         """The messages for one row (a mapping of its fields, without the target)."""
         try:
@@ -94,13 +96,15 @@ class Prompt(Askable, FirstTries):
         Raises:
             InputError: it is no row, or lacks a field that the prompt shows.
         """
-        shown = {field: line for line, field, _ in reversed(list(row_fields_used(environment().parse(self.source))))}
+        with refusing(self.name):
+            used = row_fields_used(environment().parse(self.source))
+            shown = {field: line for line, field, _ in reversed(list(used))}
         if isinstance(row, str) or not hasattr(row, "__contains__"):
             written = ", ".join(f"{field!r}: ..." for field in shown)
             raise InputError(f"a row is a dict of its fields, not {clipped(repr(row))}; write {{{written}}}")
         missing = [field for field in shown if field not in row]
         if missing:
-            lacking = ", ".join(map(repr, missing))
+            lacking = clipped(", ".join(map(repr, missing)), 300)
             raise TemplateError(
                 f"the row has no field {lacking}, which the prompt shows; it has: {listed(row)}",
                 template=self.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from typing import Any
 
 import pytest
 
@@ -48,3 +49,28 @@ def test_only_rows_calibration_changes_a_form() -> None:
         if not isinstance(answer, Label) or answer.calibrate != "rows":
             assert answer.calibrated([listed(yes=0.9, no=0.1)], ["no"]) is answer
             assert not answer.needs_calibration
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ({"kind": ["label"]}, r"one of label, number, text, regex, json, not \['label'\]; give one of them"),
+        (
+            {"kind": "number", "max_tokens": "3"},
+            r"max_tokens must be a whole number, not '3'; give the .*",
+        ),
+        (
+            {"kind": "text", "max_tokens": True},
+            r"max_tokens must be a whole number, not True; give .*",
+        ),
+        ({"kind": "regex", "pattern": []}, r"a pattern must be a text, not \[\]; write it in quotes"),
+        (
+            {"kind": "regex", "pattern": "a", "group": [0]},
+            r"the pattern 'a' has no group \[0\] .*; correct .*",
+        ),
+    ],
+)
+def test_descriptions_of_any_types_are_told(description: dict[str, Any], message: str) -> None:
+    """A hostile file can hold a list where a text belongs: that is one line as well."""
+    with pytest.raises(InputError, match=f"{message}$"):
+        from_dict(description)

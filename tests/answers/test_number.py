@@ -371,3 +371,17 @@ def test_reads_fractions(above: int, below: int) -> None:
     sign = "-" if above < 0 else ""
     for text in (f"{above}/{below}", rf"\boxed{{{sign}\frac{{{abs(above)}}}{{{below}}}}}", f"Answer: {above}/{below}."):
         assert number_in(text) == pytest.approx(above / below)
+
+
+def test_powers_without_end_are_no_numbers() -> None:
+    """Python converts no whole number of more than 4,300 digits, and an exponent may have more."""
+    assert reason(Number().parse(Response(text="1e" + "9" * 5_000))).startswith("no number in '1e999")
+
+
+def test_texts_without_end_are_not_read() -> None:
+    """A response of a hundred thousand characters can hold up a study for two seconds, and a longer one not at all."""
+    assert Number().parse(Response(text=" " * 99_998 + "5.")) == 5
+    assert (
+        reason(Number().parse(Response(text="5 " * 50_001)))
+        == "100,002 characters, and a number is looked for in at most 100,000"
+    )

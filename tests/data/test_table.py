@@ -155,6 +155,14 @@ def test_columns_are_renamed() -> None:
             ),
         ),
         (
+            pd.DataFrame({"text": [10**5_000], "label": ["x"]}),
+            {},
+            (
+                "tickets: row 0 (the first is 0): the value of 'text' is a whole number of more than 4,000 digits; "
+                "make it text"
+            ),
+        ),
+        (
             pd.DataFrame({"text": ["a"]}),
             {"columns": {"body": "txt"}},
             "tickets: columns= takes the field 'body' from the column 'txt', which is not there; there are: text",

@@ -290,6 +290,16 @@ def test_file_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
             b'{"format": "prompt_search/prompt@1", "template": "x", "choices": [1]}',
             r"'choices' of a prompt file must be an object, got \[1\]",
         ),
+        (
+            "a.j2",
+            b'{# prompt_search {"parameters": {"temperature": NaN}} #}\n{{ row.text }}',
+            r"a\.j2: not a prompt file: NaN is no number of JSON; write a finite one$",
+        ),
+        (
+            "a.j2",
+            b'{# prompt_search {"parameters": {"x": ' + b"[" * 500 + b"]" * 500 + b"}} #}\n{{ row.text }}",
+            r"a\.j2: not a prompt file: its JSON is nested more than 100 levels deep; remove some$",
+        ),
         ("a.j2", b"\xff", r"a\.j2: not a prompt file: 'utf-8' codec"),
         ("a.j2", b"{{ row.text", r"a\.j2 line 1: template syntax"),
         ("a.j2", b'{{ choice("a", ["b"]) }}', r"a\.j2: 'choice' is a choice function, .* open it with Template\.read"),

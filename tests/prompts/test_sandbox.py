@@ -103,6 +103,14 @@ RUNNING = {
     "width behind a bracket": "{{ '{0[}]:>{1}}'.format({'}': 'a'}, 1200000000) }}",
     "lists added up by name": "{{ ([[1]] * 60000) | sum(start=[]) }}",
     "attributes of many": "{% for i in range(90) %}{% set x = range(90000) | map('attr', 'real') | list %}{% endfor %}",
+    "characters compared in a loop": "{% for i in range(90000) %}{% set x = row.long | max %}{% endfor %}",
+    "word cut into lines": "{{ ('a' * 900000) | wordwrap(1) }}",
+    "characters stripped": "{% set s = 'abc' * 90000 %}" + "{{ row.long.strip(s ~ 'word ') }}" * 60,
+    "groups of one": "{% set r = range(90000) | list %}{{ r | groupby('real') | length }}",
+    "powers in a loop": "{% for i in range(90000) %}{{ 7 ** 3000 % 5 }}{% endfor %}",
+    "orders in a loop": "{% for i in range(90000) %}{{ order('o', [1, 2, 3, 4, 5, 6]) }}{% endfor %}",
+    "lists doubled in a namespace": "{% set n = namespace(a=[1]) %}{% for i in range(90) %}{% set n.a = n.a + n.a %}"
+    "{% endfor %}{{ n.a | length }}",
     "options without end": "{{ integer('n', 0, 10**10) }}",
     "shots without end": "{% for s in examples('n', max=10**10) %}{% endfor %}",
 }  # fmt: skip
@@ -114,6 +122,11 @@ UNREADABLE = {
     "deep ifs": "{% if 1 %}" * 2_000 + "{% endif %}" * 2_000,
     "deep loops": "{% for i in [1] %}" * 50 + "{% endfor %}" * 50,
     "long sum": "{{ row.text" + " + row.text" * 5_000 + " }}",
+    "many tags": "".join(f"{{% set a{i} = {i} %}}" for i in range(10_001)),
+    "many names": "{{ [" + "row.text, " * 60_000 + "] }}",
+    "long product": "{{ " + "*".join(["99999999"] * 3_000) + " }}",
+    "long attribute": "{{ row" + ".x" * 5_000 + " }}",
+    "long tag": "{% " + "x" * 90_000 + " %}",
     "long number": "{{ " + "9" * 5_000 + " }}",
 }
 
@@ -124,8 +137,9 @@ def hostile(template: str) -> None:
         lambda: Template(f"\n{template}", name="bad.j2").render({}, ROW),
         lambda: Template(f"\n{template}", name="bad.j2").space(ROW),
         lambda: Prompt._checked(f"\n{template}", {}, "bad.j2").messages(ROW),
+        lambda: Prompt(source=f"\n{template}", name="bad.j2").messages(ROW),
     ):
-        with pytest.raises(TemplateError, match=r"^bad.j2( line \d+)?: [^\n]+$"):
+        with pytest.raises(TemplateError, match=r"^bad.j2( line \d+)?: [^\n]{1,1100}$"):
             use()
 
 

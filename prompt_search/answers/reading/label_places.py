@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from prompt_search.answers.reading.label_matching import mention
+from prompt_search.answers.reading.label_matching import mentions_of
 
 NEGATION = re.compile(
     r"(?:\b(?:not|never|neither|nor|non|no|nothing|cannot|nicht|kein\w*|pas|except|without|hardly|barely|unlike"
@@ -60,20 +60,19 @@ def values_of_labels(words: str, labels: tuple[str, ...]) -> tuple[int, int, dic
     >>> values_of_labels('{"positive": 0.1, "negative": 0.9}', ("positive", "negative"))
     (2, 33, {'positive': '0.1', 'negative': '0.9'})
     """
-    pattern, groups = mention(labels)
     given: dict[str, str] = {}
     begin = end = 0
-    for found in pattern.finditer(words):
-        before = words[max(0, found.start() - 12) : found.start()]
-        follows = VALUE_FOLLOWS.match(words, found.end())
-        if follows and found.end() - found.start() == 1 and not KEY_BEGINS.search(before):
+    for found in mentions_of(labels).find(words):
+        before = words[max(0, found.start - 12) : found.start]
+        follows = VALUE_FOLLOWS.match(words, found.end)
+        if follows and found.end - found.start == 1 and not KEY_BEGINS.search(before):
             continue
         if follows is None and LINE_BEGINS.search(before):
-            follows = DASH_FOLLOWS.match(words, found.end())
+            follows = DASH_FOLLOWS.match(words, found.end)
         if follows:
-            begin = begin if given else found.start()
+            begin = begin if given else found.start
             end = follows.end()
-            given.setdefault(groups[found.lastgroup or ""], follows["value"].strip(" \"'*_`)]."))
+            given.setdefault(found.label, follows["value"].strip(" \"'*_`)]."))
     return (begin, end, given) if len(given) > 1 else None
 
 
@@ -96,13 +95,12 @@ def negations(words: str, labels: tuple[str, ...]) -> list[tuple[str, bool, bool
     Returns:
         For each mention the label, whether it is negated, and whether that is in doubt.
     """
-    pattern, groups = mention(labels)
     found: list[tuple[str, bool, bool]] = []
     end, negated = 0, False
-    for match in pattern.finditer(words):
-        before = words[max(0, match.start() - 60) : match.start()]
-        joined_by_or = OR_ANOTHER.fullmatch(words[end : match.start()]) if found and match.start() - end < 24 else None
+    for mention in mentions_of(labels).find(words):
+        before = words[max(0, mention.start - 60) : mention.start]
+        joined_by_or = OR_ANOTHER.fullmatch(words[end : mention.start]) if found and mention.start - end < 24 else None
         negated = NEGATION.search(before) is not None or (negated and joined_by_or is not None)
-        found.append((groups[match.lastgroup or ""], negated, NEGATION_BEFORE.search(before) is not None))
-        end = match.end()
+        found.append((mention.label, negated, NEGATION_BEFORE.search(before) is not None))
+        end = mention.end
     return found

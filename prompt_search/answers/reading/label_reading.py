@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from prompt_search.answers.reading.label_matching import mention, spaced
+from prompt_search.answers.reading.label_matching import label_of_words, mentions_of, spaced
 from prompt_search.answers.reading.label_places import by_example, negations, only_true, values_of_labels
 from prompt_search.answers.reading.plain_text import cleaned, folded, unaccented
 
@@ -87,11 +87,18 @@ def read_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
     read = read_example(text, labels)
     if read[0] is not None:
         return read
-    bare = {unaccented(label): label for label in labels}
-    if len({spaced(label) for label in bare}) < len(labels) or (unaccented(text), *bare) == (text, *labels):
+    bare = label_of_bare(labels)
+    if not bare or (unaccented(text) == text and tuple(bare) == labels):
         return read
     label, guessed = read_example(unaccented(text), tuple(bare))
     return (bare[label] if label else None), guessed
+
+
+@lru_cache(maxsize=64)
+def label_of_bare(labels: tuple[str, ...]) -> dict[str, str]:
+    """The labels by their text without accents; none where two of them differ by accents alone."""
+    bare = {unaccented(label): label for label in labels}
+    return bare if len(set(map(spaced, bare))) == len(labels) else {}
 
 
 def read_example(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
@@ -158,10 +165,10 @@ def is_taken_back(text: str, label: str, labels: tuple[str, ...]) -> bool:
 def takes_back(correction: re.Match[str], label: str, labels: tuple[str, ...]) -> bool:
     """Whether words of a correction are about the label: that another one is wrong confirms it, and that another one
     is right does not."""
-    pattern, groups = mention(labels)
     place = correction.start()
-    before = list(pattern.finditer(correction.string, max(0, place - 25), place))
-    of_another = bool(before) and groups[before[-1].lastgroup or ""] != label
+    begin = max(0, place - 30)
+    before = list(mentions_of(labels).find(correction.string[begin:place], max(0, place - 25 - begin)))
+    of_another = bool(before) and before[-1].label != label
     if correction.group().startswith(("wrong", "incorrect", "mistaken")):
         return not of_another
     return of_another or not correction.group().startswith(("is ", "be "))
@@ -218,12 +225,11 @@ def marked_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
 def is_doubted(said: str, label: str, labels: tuple[str, ...]) -> bool:
     """Whether a text that begins with a label names another one after a question mark, after a correction, or where
     the label is only the beginning of what is said."""
-    pattern, _ = mention(labels)
     words = folded(said)
-    found = pattern.search(words)
+    found = next(mentions_of(labels).find(words), None)
     if found is None or all(other == label for other in mentioned(words, labels)):
         return False
-    rest = NOUN_GOES_ON.sub("", words[found.end() :], count=1)
+    rest = NOUN_GOES_ON.sub("", words[found.end :], count=1)
     ends = SENTENCE_ENDS.match(rest) or LETTER_GOES_ON.match(rest) or rest.startswith(",")
     return not ends or rest.startswith("?") or is_taken_back(said, label, labels)
 
@@ -242,16 +248,16 @@ def last_line_label(text: str, labels: tuple[str, ...]) -> str | None:
 
 def leading(text: str, labels: tuple[str, ...], *, sentence: bool = False) -> str | None:
     """The label that a text begins with; None where another one is joined to it, as in a list."""
-    pattern, groups = mention(labels)
+    mentions = mentions_of(labels)
     for said in (text.lstrip(), LED.sub("", text, count=1)):
         words = folded(said)
-        match = pattern.match(words)
-        if match is None or match.lastgroup is None:
+        found = mentions.at(words)
+        if found is None:
             continue
-        label, rest = groups[match.lastgroup], words[match.end() :]
+        label, rest = found.label, words[found.end :]
         list_goes_on = ANOTHER.match(rest)
-        other = pattern.match(rest, list_goes_on.end()) if list_goes_on else None
-        if other and other.lastgroup and groups[other.lastgroup] != label:
+        other = mentions.at(rest, list_goes_on.end()) if list_goes_on else None
+        if other and other.label != label:
             return None
         # A label with a question mark is put up for discussion.
         ends = SENTENCE_ENDS.match(rest) is not None and not (
@@ -287,13 +293,18 @@ def mentioned(words: str, labels: tuple[str, ...]) -> dict[str, bool]:
 
 def short_stated(text: str, labels: tuple[str, ...]) -> list[str]:
     """Labels of one letter or digit that end a sentence after a word such as ``is`` or ``option``."""
-    short = {spaced(label): label for label in labels if is_short(label)}
     words = folded(text)
     found: dict[str, None] = {}
+    by_words = label_of_words(labels)
     for cue in SHORT_STATED.finditer(words):
-        label = short.get(words[cue.end() : cue.end() + 1])
+        label = by_words.get(words[cue.end() : cue.end() + 1])
         after = cue.end() + 1
-        if label is not None and not words[after : after + 1].isalnum() and SENTENCE_ENDS.match(words, after):
+        if (
+            label is not None
+            and is_short(label)
+            and not words[after : after + 1].isalnum()
+            and SENTENCE_ENDS.match(words, after)
+        ):
             found[label] = None
     return list(found)
 
@@ -304,7 +315,6 @@ def label_of_value(value: Any, labels: Iterable[str]) -> str | None:
     >>> label_of_value(1, ("0", "1")), label_of_value(1.0, ("0", "1")), label_of_value(True, ("False", "True"))
     ('1', '1', 'True')
     """
-    known = {spaced(label): label for label in labels}
     if isinstance(value, (str, bool, int, float)):
-        return known.get(spaced(str(value)))
+        return label_of_words(tuple(labels)).get(spaced(str(value)))
     return None

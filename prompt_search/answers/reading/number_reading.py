@@ -105,6 +105,11 @@ DIGIT_FORMS = (
 )
 
 
+LONGEST_TEXT = 100_000
+
+LONGEST_POWER = 4_000
+
+
 class Written(NamedTuple):
     """A number where a text has it; its value is None where it is not understood.
 
@@ -122,9 +127,13 @@ class Written(NamedTuple):
 def number_in(text: str) -> float | None:
     """The number that a text gives as its answer, as ``Number`` reads it; None where there is none.
 
+    A text of more than `LONGEST_TEXT` characters is not read: a server could hold up a study with it.
+
     >>> number_in("16 - 7 is 9"), number_in("#### 1,234.5"), number_in("none"), number_in("from 3 to 4")
     (9.0, 1234.5, None, None)
     """
+    if len(text) > LONGEST_TEXT:
+        return None
     begun = first_problem(text)
     if begun is None:
         return answered(text)
@@ -224,7 +233,8 @@ def written(found: re.Match[str]) -> Written:
         return Written(start, stop, None)
     digits = "1" if found["tens"] else plain_form(found["digits"])
     powers = [found["tens"] or found["power"] or found["of_ten"] or "0", scale(after, money=bool(found["currency"]))]
-    if digits is None or None in powers:
+    # Python reads no whole number of more than 4,300 digits.
+    if digits is None or None in powers or max(len(power or "") for power in powers) > LONGEST_POWER:
         return Written(start, stop, None)
     factor = 12.0 if after and after["dozen"] else float(f"1e{powers[1]}")
     value = float(f"{digits}e{sum(int(power) for power in powers if power)}") * (12 if factor == 12 else 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import nodes
 
+from prompt_search.answers.json_response import DEEPEST
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.prompts.environment import CHAT_ROLES, FUNCTIONS, compile_source, environment, literal
 
@@ -63,20 +64,44 @@ def read_file(path: str | Path) -> tuple[str, Mapping[str, Any]]:
     try:
         text = file.read_bytes().decode("utf-8-sig")
         if file.suffix == ".json":
-            body = json.loads(text)
+            body = _loaded(text)
             return source_of_json(body, file.name), body if isinstance(body, Mapping) else {}
         header = _HEADER.match(text)
-        return (text[header.end() :], json.loads(header["body"])) if header else (text, {})
+        return (text[header.end() :], _loaded(header["body"])) if header else (text, {})
     except OSError as error:
         raise InputError(
             f"{path}: cannot read the prompt: {error.strerror}; give the path of a .j2 or .json file"
         ) from None
     except RecursionError:
-        raise InputError(f"{path}: not a prompt file: nested too deeply") from None
+        raise InputError(
+            f"{path}: not a prompt file: its JSON is nested more than {DEEPEST} levels deep; remove some"
+        ) from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a prompt file: {error}") from None
+
+
+def _loaded(text: str) -> Any:
+    """The JSON value of a text, if all that read, store or show it can.
+
+    Raises:
+        ValueError: the text is not JSON; Python reads NaN as well.
+        RecursionError: it is nested too deeply.
+    """
+
+    def refuse(constant: str) -> float:
+        raise ValueError(f"{constant} is no number of JSON; write a finite one")
+
+    value = json.loads(text, parse_constant=refuse)
+    waiting = [(value, DEEPEST)]
+    while waiting:
+        part, levels = waiting.pop()
+        if not levels:
+            raise RecursionError
+        parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting += [(inner, levels - 1) for inner in parts if isinstance(inner, (dict, list))]
+    return value
 
 
 def source_of_json(body: Any, name: str) -> str:

@@ -196,7 +196,10 @@ def read(completion: Any) -> str | None:
 _READ_MATCH = '''
 
 def read(completion: Any) -> str | None:
-    """What the pattern finds in a completion of the openai client; None where there is no match."""
+    """What the pattern finds in a completion of the openai client; None where there is no match.
+
+    The search also read nothing where the pattern takes more than 500,000 steps; this function has no limit.
+    """
     text = answer_text(completion, quotes_tags=True)
     return None if text is None else first_match(text, PATTERN, GROUP)
 '''

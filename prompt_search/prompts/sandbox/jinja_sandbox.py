@@ -29,6 +29,14 @@ from prompt_search.prompts.sandbox.operations import (
 )
 from prompt_search.prompts.sandbox.steps import CHARACTERS_A_STEP, cost, pay, spend
 
+STEPS_A_TAG = 100
+"""Number of steps for reading one tag of a template."""
+STEPS_A_NODE = 20
+"""Number of steps for compiling one node of its syntax tree."""
+_LITERALS = (nodes.Literal, nodes.Pair)
+"""Nodes that are compiled at no cost: a prompt may hold thousands of examples."""
+STEPS_A_CALL = 3
+"""Number of steps that each call costs, whatever it does."""
 _METHODS_WITHOUT = ("encode", "expandtabs", "from_bytes", "maketrans", "to_bytes", "translate")
 """Methods that a template may not call: no prompt needs them, and they make large values of small ones."""
 _FILTERS_WITHOUT = ("random", "urlize", "xmlattr")
@@ -132,7 +140,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             table.update({name: paying(name, function) for name, function in table.items()})
         self.filters |= {_ENTERED: _entered, _TESTED: _tested, _READ: _read, _JOINED: _joined}
 
+    def _parse(self, source: str, *args: Any) -> nodes.Template:
+        spend(STEPS_A_TAG * (source.count(self.block_start_string) + source.count(self.variable_start_string)))
+        return super()._parse(source, *args)
+
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
+        spend(STEPS_A_NODE * sum(not isinstance(node, _LITERALS) for node in source.find_all(nodes.Node)))
         _Paying().visit(source)
         source.set_environment(self)
         return super()._generate(source, *args, **kwargs)
@@ -154,6 +167,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        spend(STEPS_A_CALL)
         pay(*args, *kwargs.values())
         method = getattr(__obj, "__wrapped__", __obj)  # Jinja wraps str.format
         name, owner = getattr(method, "__name__", ""), getattr(method, "__self__", None)

@@ -13,15 +13,27 @@ from prompt_search.prompts.sandbox.steps import CHARACTERS_A_STEP, MOST_STEPS, c
 
 MOST_BITS = 10_000
 """Largest size, in bits, of a whole number in a calculation."""
+BITS_A_STEP = 200
+"""Number of bits of a power that cost one step."""
 MOST_WIDTH = 1_000
 """Largest width that a template may give to a filter."""
 
 _WIDE = ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap")
 """Filters that take a width and make text or lists of it."""
-_BY_NAME = ("map", "reject", "rejectattr", "select", "selectattr")
-"""Filters that look a filter, a test or an attribute up for every item."""
-STEPS_BY_NAME = 10
-"""Number of steps that such a look-up costs."""
+DEFAULT_WIDTH = 79
+"""Width of the lines of the filter ``wordwrap``."""
+_STEPS_AN_ITEM = (
+    dict.fromkeys(("map", "reject", "rejectattr", "select", "selectattr"), 10)
+    | dict.fromkeys(("max", "min", "sort", "unique"), 4)
+    | {"groupby": 20}
+)
+"""Filters that look a filter, a test or an attribute up for every item or compare items, and the steps for one item."""
+STEPS_A_LINE = 10
+"""Number of steps that a wrapped line costs."""
+CHARACTERS_COPIED = 10_000
+"""Number of characters that are copied in one step."""
+_STRIPPING = ("strip", "lstrip", "rstrip")
+"""Methods of text that look each character up among others."""
 _PADDING = ("center", "ljust", "rjust", "zfill")
 """Methods of text that fill it up to a width."""
 _DIGITS = re.compile(r"\d+")
@@ -67,8 +79,11 @@ def check_product(left: Any, right: Any) -> None:
 
 def check_power(left: Any, right: Any) -> None:
     """Refuse a power that is too large."""
-    if isinstance(left, int) and isinstance(right, int) and abs(left) > 1 and left.bit_length() * right > MOST_BITS:
-        check_number(1 << MOST_BITS)
+    if isinstance(left, int) and isinstance(right, int) and abs(left) > 1:
+        bits = left.bit_length() * right
+        if bits > MOST_BITS:
+            check_number(1 << MOST_BITS)
+        spend(max(bits, 0) / BITS_A_STEP)
 
 
 def pay_method(text: str, name: str, args: tuple[Any, ...]) -> None:
@@ -77,7 +92,21 @@ def pay_method(text: str, name: str, args: tuple[Any, ...]) -> None:
         spend(args[0] / CHARACTERS_A_STEP)
     elif name == "replace" and len(args) > 1 and isinstance(args[0], str):
         spend(cost(args[1]) * text.count(args[0]))
+    elif name in _STRIPPING and args:
+        spend(cost(text) * cost(args[0]))
     spend(cost(text))
+
+
+def pay_lines(text: str, given: Sequence[Any]) -> None:
+    """Pay for the lines that a text is wrapped to; each copies what is left of a word that is cut."""
+    width = min((number for number in given if isinstance(number, int) and number > 1), default=1)
+    lines = len(text) / (width if given else DEFAULT_WIDTH)
+    spend(lines * (STEPS_A_LINE + max(map(len, text.split()), default=0) / CHARACTERS_COPIED))
+
+
+def items(value: Any) -> int:
+    """The number of steps for going through a value item by item; those of a text are its characters."""
+    return len(value) if isinstance(value, str) else cost(value)
 
 
 def paying(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,8 +122,10 @@ def paying(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             if width > MOST_WIDTH:
                 raise InputError(f"the filter {name!r} takes numbers up to {MOST_WIDTH:,}, got {width:,}; lower it")
             spend(cost(value) * max(width, *map(cost, given), 1))
-        elif name in _BY_NAME:
-            spend(cost(value) * STEPS_BY_NAME)
+            if name == "wordwrap":
+                pay_lines(str(value), given)
+        elif name in _STEPS_AN_ITEM:
+            spend(items(value) * _STEPS_AN_ITEM[name])
         elif name == "join":
             listed = list(value)
             spend(cost(listed) + len(listed) * cost(given[0] if given else ""))

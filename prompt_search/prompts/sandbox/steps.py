@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from prompt_search.answers.base import clipped
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.prompts.habits import syntax_cure
 
@@ -40,14 +41,17 @@ def refusing(name: str) -> Iterator[None]:
             yield
     except jinja2.TemplateSyntaxError as error:
         cure = syntax_cure(error.source or "", error.lineno)
-        raise TemplateError(f"template syntax: {error.message}{cure}", template=name, line=error.lineno) from None
+        message = clipped(error.message or "", 300)
+        raise TemplateError(f"template syntax: {message}{cure}", template=name, line=error.lineno) from None
     except RecursionError:
         raise TemplateError("template syntax: nested too deeply; simplify it", template=name) from None
     except (SyntaxError, MemoryError, OverflowError) as error:  # in the Python code that Jinja generates
         raise TemplateError(f"template syntax: too much for Python: {error}", template=name) from None
     except ValueError as error:
-        if isinstance(error, InputError):
+        if isinstance(error, TemplateError):
             raise
+        if isinstance(error, InputError):
+            raise TemplateError(str(error), template=name) from None
         raise TemplateError(f"template syntax: {error}", template=name) from None
 
 
