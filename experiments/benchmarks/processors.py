@@ -2,7 +2,7 @@
 
 OpenBLAS chooses its kernel by the processor, and the last bits of its sums differ; ``OPENBLAS_CORETYPE`` chooses the
 kernel of another one. Every study runs as a whole, and is interrupted at three places and resumed under each kernel.
-Requests, winner, trials and verdict have to be those of the study that ran as a whole. With ``--fresh`` whole studies
+Requests, winner, tables (to nine digits) and verdict have to be those of the study that ran as a whole. With ``--fresh`` whole studies
 of different kernels are compared as well. Prints a line for each kernel; the exit code is 1 where anything differs.
 
     python experiments/benchmarks/processors.py [--studies 12] [--calls 420] [--fresh]
@@ -29,13 +29,19 @@ from prompt_search.testing import Body, FakeServer, chance, prompt_of, truth_mod
 
 FIRST = "SkylakeX"
 KERNELS = (FIRST, "Haswell", "Zen", "Sandybridge", "Nehalem")
+TABLES = ("trials_df", "samples_df", "effects_df", "interactions_df", "ranking", "ledger_df")
 PLACES = (0.3, 0.6, 0.9)
 """Shares of the requests after which a study is interrupted."""
 
 SOURCE = """{{ choice("instruction", instructions) }}
+{{ choice("tone", ["", "Be brief.", "Be exact.", "Think first.", "Be careful.", "Do not guess."]) }}
 {% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
-Text: {{ row.text }}
-{{ choice("cue", ["Label:", "Answer:", "Category:", ""]) }}"""
+{{ choice("rule", ["", "One label.", "The main topic counts.", "The last sentence counts.", "If unsure, decide."]) }}
+{{ choice("format", ["", "Answer with the label alone.", "Write only the label.", "No explanation."]) }}
+{% for shot in examples("shots", max=4) %}{{ shot.text }} is {{ shot.label }}
+{% endfor %}
+{{ choice("name", ["Text", "Message", "Input", "Document", "Ticket"]) }}: {{ row.text }}
+{{ choice("cue", ["Label:", "Answer:", "Category:", "Topic:", ""]) }}"""
 VERBS = ("Classify", "Sort", "Label", "Read", "Tag", "File")
 ROWS = pd.DataFrame(
     {"text": [f"message number {row}" for row in range(200)], "label": [f"kind {row % 4}" for row in range(200)]}
@@ -43,8 +49,9 @@ ROWS = pd.DataFrame(
 
 
 def accuracy(seed: int, prompt: str) -> float:
-    """How good a prompt truly is: each line of it adds its own part."""
-    return 0.45 + sum(0.12 * chance("line", seed, line) for line in prompt.split("\n")[:1] + prompt.split("\n")[-1:])
+    """How good a prompt truly is: each of its lines adds its own part, whatever the row is."""
+    lines = {line.split(": ")[0] if "message number" in line else line for line in prompt.split("\n")}
+    return min(0.95, 0.4 + sum(0.2 * (chance("line", seed, line) - 0.5) for line in lines) + 0.02 * len(lines))
 
 
 def work(url: str, storage: str, seed: int, calls: int) -> None:
@@ -62,8 +69,14 @@ def work(url: str, storage: str, seed: int, calls: int) -> None:
         result = study.run(calls)
     except RequestRefused:
         return
-    shown = result.trials_df()[["trial", "state", "reason", "rows", "score"]].to_csv()
-    print(json.dumps({"winner": result.best_trial, "verdict": repr(result.verdict), "trials": shown}))
+    tables = "".join(table_text(getattr(result, name)()) for name in TABLES)
+    print(json.dumps({"winner": result.best_trial, "verdict": repr(result.verdict), "tables": tables}))
+
+
+def table_text(table: pd.DataFrame) -> str:
+    """A table as text, without what is measured in seconds; numbers to nine digits."""
+    timed = [name for name in table if str(name).endswith("_s") or name in ("cached", "seconds")]
+    return table.drop(columns=timed).to_csv(float_format="%.9g")
 
 
 def under(kernel: str, server: FakeServer, storage: Path, seed: int, calls: int) -> dict[str, Any] | None:
@@ -80,8 +93,9 @@ def asked(bodies: Sequence[Body]) -> list[str]:
 
 
 def serving(seed: int) -> FakeServer:
-    truth = truth_model(dict(zip(ROWS["text"], ROWS["label"], strict=True)), lambda prompt: accuracy(seed, prompt))
-    return FakeServer(lambda body: truth({**body, "messages": [{"role": "user", "content": prompt_of(body)}]}))
+    return FakeServer(
+        truth_model(dict(zip(ROWS["text"], ROWS["label"], strict=True)), lambda prompt: accuracy(seed, prompt))
+    )
 
 
 def whole(kernel: str, seed: int, calls: int, folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -139,7 +153,7 @@ def main() -> int:
     return int(any(count for (_, column), count in counts.items() if "resumed: other" in column))
 
 
-OTHERS = ("", ": other requests", ": other winner", ": other verdict", ": other trials")
+OTHERS = ("", ": other requests", ": other winner", ": other verdict", ": other tables")
 """What is counted."""
 
 if __name__ == "__main__":
