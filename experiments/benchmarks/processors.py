@@ -2,8 +2,9 @@
 
 OpenBLAS chooses its kernel by the processor, and the last bits of its sums differ; ``OPENBLAS_CORETYPE`` chooses the
 kernel of another one. Every study runs as a whole, and is interrupted at three places and resumed under each kernel.
-Requests, winner, tables (to nine digits) and verdict have to be those of the study that ran as a whole. With ``--fresh`` whole studies
-of different kernels are compared as well. Prints a line for each kernel; the exit code is 1 where anything differs.
+Requests, winner, tables (to nine digits) and verdict have to be those of the study that ran as a whole. With
+``--fresh`` whole studies of different kernels are compared as well. Prints a line for each kernel; the exit code is 1
+where anything differs.
 
     python experiments/benchmarks/processors.py [--studies 12] [--calls 420] [--fresh]
 """
@@ -25,7 +26,7 @@ import pandas as pd
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
-from prompt_search.testing import Body, FakeServer, chance, prompt_of, truth_model
+from prompt_search.testing import Body, FakeServer, chance, truth_model
 
 FIRST = "SkylakeX"
 KERNELS = (FIRST, "Haswell", "Zen", "Sandybridge", "Nehalem")

@@ -23,13 +23,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import prompt_search as ps
 from prompt_search.errors import PromptSearchError
 from prompt_search.llm.client import InProcess
 from prompt_search.llm.transport import Transport
-from prompt_search.testing import Body, FakeServer
+from prompt_search.testing import Body, FakeAnswer, FakeServer
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.processors import ROWS, SOURCE, VERBS, serving
@@ -91,11 +92,12 @@ class World:
     def interrupted(self, storage: Path) -> None:
         """Ctrl-C after some answers; where all are stored already, the run ends before."""
         answer, until = self.server.answer, self.server.count + 25
+        assert callable(answer)
 
-        def interrupting(body: Body) -> object:
+        def interrupting(body: Body) -> FakeAnswer:
             if self.server.count == until:
                 os.kill(os.getpid(), signal.SIGINT)
-            return answer(body) if callable(answer) else answer
+            return answer(body)
 
         self.server.answer = interrupting
         try:
@@ -156,7 +158,7 @@ def orders(world: World, before: Path, folder: Path, done: tuple[str, ...], foun
         storage = folder / f"{'-'.join([*done, name])}.db".replace(" ", "_")
         if before.exists():
             shutil.copy(before, storage)
-        found.counts[name, ended(lambda run=run, storage=storage: run(world, storage))] += 1
+        found.counts[name, ended(partial(run, world, storage))] += 1
         now = finished(storage) if storage.exists() else {}
         if {number: now.get(number) for number in known} != known:
             found.changed.append(" > ".join([*done, name]))
@@ -181,7 +183,7 @@ def repeated(world: World, storage: Path, done: tuple[str, ...], found: Found) -
     """The lines that have a result give it again without a request."""
     before, sent = finished(storage), world.server.count
     for name in done:
-        if name in list(RUNS)[:5] and ended(lambda name=name: RUNS[name](world, storage)) == "ended":
+        if name in list(RUNS)[:5] and ended(partial(RUNS[name], world, storage)) == "ended":
             found.counts[name, "repeated"] += 1
             break
     if world.server.count != sent or {number: finished(storage).get(number) for number in before} != before:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from statistics import NormalDist
 from typing import Literal
 
@@ -34,6 +35,27 @@ DRAWN_FLIPS = 20_000
 def _is_binary(values: np.ndarray, bounds: Range) -> bool:
     """Whether scores are those of right and wrong answers: 0 and 1 alone, in no other stated range than that."""
     return bounds in (UNBOUNDED, SHARE) and bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def independent(scores: np.ndarray, requests: Sequence[Hashable]) -> np.ndarray:
+    """One score for each different request, whose mean is that of all rows.
+
+    Rows that repeat each other send the same request and get one answer, so that their scores are no independent
+    sample. Of rows with the same request the sum counts, divided by the mean number of rows of a request.
+
+    Args:
+        scores: of shape (rows,) or (rows, prompts).
+        requests: what was sent for each row; empty where all rows differ.
+
+    >>> independent(np.array([1.0, 1, 0, 0]), ["a", "a", "b", "b"])
+    array([1., 0.])
+    """
+    numbers = {request: number for number, request in enumerate(dict.fromkeys(requests))}
+    if len(numbers) in (0, len(scores)):
+        return scores
+    sums = np.zeros((len(numbers), *scores.shape[1:]))
+    np.add.at(sums, [numbers[request] for request in requests], scores)
+    return sums * len(numbers) / len(scores)
 
 
 def mean_interval(scores: Sequence[float], level: float = 0.95, bounds: Range = UNBOUNDED) -> tuple[float, float]:
@@ -140,7 +162,8 @@ class Difference:
     ``worse`` when ``p`` is below 1 - level, else ``not shown``. ``detectable`` is the true difference that would be
     detected with 80% power (`POWER`) on this many rows, given scores that differ as much as these; NaN where no
     difference would be. ``missing`` rows have no score with at least one of the prompts and are left out. ``guarded``
-    says that these rows alone keep the verdict from being ``better`` or ``worse``.
+    says that these rows alone keep the verdict from being ``better`` or ``worse``. ``distinct`` counts the rows that
+    do not repeat another one: all numbers but ``rows``, ``won`` and ``lost`` rest on so many independent pairs.
     """
 
     difference: float
@@ -152,12 +175,17 @@ class Difference:
     lost: int
     verdict: VerdictWord
     detectable: float
+    distinct: int
     missing: int = 0
     guarded: bool = False
 
 
 def paired_difference(
-    first: Sequence[float], second: Sequence[float], level: float = 0.95, bounds: Range = UNBOUNDED
+    first: Sequence[float],
+    second: Sequence[float],
+    level: float = 0.95,
+    bounds: Range = UNBOUNDED,
+    requests: Sequence[Hashable] = (),
 ) -> Difference:
     """Compare two prompts on the same rows; rows where either score is NaN are left out of all numbers.
 
@@ -172,42 +200,51 @@ def paired_difference(
         second: the scores of the second on the same rows.
         level: 1 minus the significance level.
         bounds: the range of the metric, which the difference and its interval keep to.
+        requests: what both prompts sent for each row; rows with the same ones are one pair, see `independent`.
 
     >>> paired_difference([0] * 10, [1] * 8 + [0] * 2).verdict
     'better'
     """
     given = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
     missing = np.isnan(given)
-    found = _compared(given[~missing.any(axis=1)], level, bounds)
+
+    def compared(scores: np.ndarray, kept: np.ndarray) -> Difference:
+        return _compared(scores[kept], list(compress(requests, kept)), level, bounds)
+
+    found = compared(given, ~missing.any(axis=1))
     if found.verdict != "not shown" and (missing[:, 0] != missing[:, 1]).any():
         wrong = np.minimum(np.nanmin(given, axis=0), bounds.wrong)
-        worst = _compared(np.where(missing, wrong, given)[~missing.all(axis=1)], level, bounds)
+        worst = compared(np.where(missing, wrong, given), ~missing.all(axis=1))
         if worst.verdict != found.verdict:
             found = replace(found, verdict="not shown", guarded=True)
     return replace(found, missing=int(missing.any(axis=1).sum()))
 
 
-def _compared(pairs: np.ndarray, level: float, bounds: Range) -> Difference:
+def _compared(scores: np.ndarray, requests: Sequence[Hashable], level: float, bounds: Range) -> Difference:
     """The comparison of two prompts by their scores on the same rows, of shape (rows, 2)."""
+    by_row = scores[:, 1] - scores[:, 0]
+    pairs = independent(scores, requests)
     change = pairs[:, 1] - pairs[:, 0]
-    rows, won, lost = len(change), int((change > 0).sum()), int((change < 0).sum())
-    mean = float(change.mean()) if rows else math.nan
-    if rows < 2:
+    count = len(change)
+    mean = float(change.mean()) if count else math.nan
+    if count < 2:
         p, low, high = 1.0, math.nan, math.nan
+    elif _is_binary(pairs, bounds):
+        p, low, high = _mcnemar(count, int((change > 0).sum()), int((change < 0).sum()), level)
     else:
-        binary = _is_binary(pairs, bounds)
-        p, low, high = _mcnemar(rows, won, lost, level) if binary else _sign_flip(change, level, bounds)
+        p, low, high = _sign_flip(change, level, bounds)
     verdict: VerdictWord = "not shown" if not p < 1 - level or not mean else "better" if mean > 0 else "worse"
     return Difference(
         difference=mean,
         low=low,
         high=high,
         p=p,
-        rows=rows,
-        won=won,
-        lost=lost,
+        rows=len(by_row),
+        won=int((by_row > 0).sum()),
+        lost=int((by_row < 0).sum()),
         verdict=verdict,
-        detectable=detectable_difference(list(change), rows, level, bounds),
+        detectable=detectable_difference(list(change), count, level, bounds),
+        distinct=count,
     )
 
 

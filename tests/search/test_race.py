@@ -186,8 +186,8 @@ WIDE = (
 def test_last_digits_of_sums_change_nothing(monkeypatch: pytest.MonkeyPatch, noise_seed: int) -> None:
     """A processor whose sums differ in their last digits gives the same trials, rows, reasons and ranking, although
     very many candidates of a large space have the same expected score."""
-    wide = {"source": WIDE, "settings": {"context": {"tones": [f"Tone {number}." for number in range(40)]}}}
-    expected = Setting(**wide).record()
+    context = {"tones": [f"Tone {number}." for number in range(40)]}
+    expected = Setting(source=WIDE, settings={"context": context}).record()
     noise, mean = np.random.default_rng(noise_seed), Surrogate._mean
 
     def nearly(self: Surrogate, covariance: Floats) -> Floats:
@@ -195,7 +195,7 @@ def test_last_digits_of_sums_change_nothing(monkeypatch: pytest.MonkeyPatch, noi
         return exact * (1 + 1e-15 * noise.standard_normal(exact.shape))
 
     monkeypatch.setattr(Surrogate, "_mean", nearly)
-    assert Setting(**wide).record() == expected
+    assert Setting(source=WIDE, settings={"context": context}).record() == expected
 
 
 def test_other_seed_is_another_search() -> None:
