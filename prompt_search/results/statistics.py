@@ -40,8 +40,8 @@ def _is_binary(values: np.ndarray, bounds: Range) -> bool:
 def independent(scores: np.ndarray, requests: Sequence[Hashable]) -> np.ndarray:
     """One score for each different request, whose mean is that of all rows.
 
-    Rows that repeat each other send the same request and get one answer, so that their scores are no independent
-    sample. Of rows with the same request the sum counts, divided by the mean number of rows of a request.
+    Rows with the same request get one answer: their scores are no independent sample. Their sum counts, divided by the
+    mean number of rows of a request.
 
     Args:
         scores: of shape (rows,) or (rows, prompts).
@@ -78,12 +78,16 @@ def mean_interval(scores: Sequence[float], level: float = 0.95, bounds: Range = 
     """
     values = np.asarray(scores, dtype=float)
     values = values[~np.isnan(values)]
+    return _interval(values, _is_binary(values, bounds), level, bounds)
+
+
+def _interval(values: np.ndarray, binary: bool, level: float, bounds: Range) -> tuple[float, float]:
+    """The interval of `mean_interval`, of scores without NaN that are those of right and wrong answers or others."""
     if not len(values):
         return math.nan, math.nan
     deviation = values.std(ddof=1) if len(values) > 1 else math.nan
-    known = (len(values), values.mean(), deviation, _is_binary(values, bounds))
-    counts, means, deviations, binary = [np.array([each]) for each in known]
-    low, high = mean_intervals(counts, means, deviations, binary, level, bounds)
+    count, mean, spread, which = (np.array([each]) for each in (len(values), values.mean(), deviation, binary))
+    low, high = mean_intervals(count, mean, spread, which, level, bounds)
     return float(low[0]), float(high[0])
 
 
@@ -162,8 +166,8 @@ class Difference:
     ``worse`` when ``p`` is below 1 - level, else ``not shown``. ``detectable`` is the true difference that would be
     detected with 80% power (`POWER`) on this many rows, given scores that differ as much as these; NaN where no
     difference would be. ``missing`` rows have no score with at least one of the prompts and are left out. ``guarded``
-    says that these rows alone keep the verdict from being ``better`` or ``worse``. ``distinct`` counts the rows that
-    do not repeat another one: all numbers but ``rows``, ``won`` and ``lost`` rest on so many independent pairs.
+    says that these rows alone keep the verdict from being ``better`` or ``worse``. ``distinct`` counts the different
+    rows, on which p, the interval and ``detectable`` rest.
     """
 
     difference: float
@@ -232,7 +236,7 @@ def _compared(scores: np.ndarray, requests: Sequence[Hashable], level: float, bo
     elif _is_binary(pairs, bounds):
         p, low, high = _mcnemar(count, int((change > 0).sum()), int((change < 0).sum()), level)
     else:
-        p, low, high = _sign_flip(change, level, bounds)
+        p, (low, high) = _sign_flip_p(change), _interval(change, False, level, bounds.differences)
     verdict: VerdictWord = "not shown" if not p < 1 - level or not mean else "better" if mean > 0 else "worse"
     return Difference(
         difference=mean,
@@ -255,11 +259,6 @@ def _mcnemar(rows: int, won: int, lost: int, level: float) -> tuple[float, float
     centre = (won - lost) / (rows + 2)
     spread = math.sqrt((won + lost + 1) - (won - lost) ** 2 / (rows + 2)) / (rows + 2)
     return p, max(-1.0, centre - z * spread), min(1.0, centre + z * spread)
-
-
-def _sign_flip(change: np.ndarray, level: float, bounds: Range) -> tuple[float, float, float]:
-    """p and interval of a mean of paired differences."""
-    return _sign_flip_p(change), *mean_interval(change.tolist(), level, bounds.differences)
 
 
 def _sign_flip_p(change: np.ndarray) -> float:

@@ -104,7 +104,7 @@ class Verdict(str):
     ``low``, ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows; ``detectable``, the true difference that
     would be detected on this many rows with 80% power; ``missing``, the rows that are left out because a request of
     either prompt failed on the road; ``guarded``, whether only these keep the verdict from being better or worse;
-    ``distinct``, the rows that do not repeat another one: p and the interval rest on so many. Where answers are labels,
+    ``distinct``, the number of different rows: p and the interval rest on these. Where answers are labels,
     ``majority`` is the score of always answering the most frequent label of these rows, else NaN, and
     ``majority_label`` is that label, else None.
     """
