@@ -1,8 +1,8 @@
 """An owner of a study that is stopped (SIGSTOP), taken over, and comes back: does anything of the study change?
 
-A process runs a study and is stopped at a random moment. When its lease is over, a second process takes the study over.
-The first one goes on at another random moment, while the second one runs or after it has ended. Leases last seconds here
-instead of a minute. For each moment:
+A process runs a study and is stopped at a random moment. When its lease is over, a second process takes it over.
+The first one goes on at another random moment, while the second one runs or after it has ended. Leases last seconds
+here instead of a minute. For each moment:
 
 - the second process ends well, and what is stored then is what is stored at the end: no late owner changes it;
 - the first one says in one line that it was taken over, and its exit code is not 0;
