@@ -4,14 +4,16 @@ OpenBLAS chooses its kernel by the processor, and the last bits of its sums diff
 kernel of another one. Every study runs as a whole, and is interrupted at three places and resumed under each kernel.
 Requests, winner, tables (to nine digits) and verdict have to be those of the study that ran as a whole. With
 ``--fresh`` whole studies of different kernels are compared as well. Prints a line for each kernel; the exit code is 1
-where anything differs.
+where anything differs. With ``--simulated``, so many searches in each made-up world of `search_truth.py` are compared
+instead, also without numpy's instructions for newer processors.
 
-    python experiments/benchmarks/processors.py [--studies 12] [--calls 420] [--fresh]
+    python experiments/benchmarks/processors.py [--studies 12] [--calls 420] [--fresh] [--simulated 12]
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -26,11 +28,17 @@ import pandas as pd
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.testing import Body, FakeServer, chance, truth_model
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.benchmarks.search_truth import SETTINGS, Truth, race
+from experiments.benchmarks.search_truth import Counter as Rows
 
 FIRST = "SkylakeX"
 KERNELS = (FIRST, "Haswell", "Zen", "Sandybridge", "Nehalem")
 TABLES = ("trials_df", "samples_df", "effects_df", "interactions_df", "ranking", "ledger_df")
+OLD_NUMPY = "Nehalem, old instructions alone"
 PLACES = (0.3, 0.6, 0.9)
 """Shares of the requests after which a study is interrupted."""
 
@@ -118,18 +126,70 @@ def resumed(kernel: str, seed: int, calls: int, after: int, folder: Path) -> tup
         return under(kernel, server, storage, seed, calls), asked(server.bodies)
 
 
+class Recorded(Rows):
+    """Rows that note in which order they are asked for."""
+
+    def __init__(self, truth: Truth, calls: int) -> None:
+        super().__init__(truth, calls)
+        self.asked: list[list[tuple[str, int]]] = []
+
+    async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
+        self.asked.append(sorted((prepared.prompt.source, row) for prepared, row in jobs))
+        return await super().evaluate(jobs, split)
+
+
+def simulate(studies: int, calls: int) -> None:
+    """What runs under one kernel: a search for each world and seed, of which it prints a digest of all requests."""
+    for world, setting in SETTINGS.items():
+        for seed in range(studies):
+            counter = Recorded(Truth(setting, seed), calls)
+            winner = race(counter, seed).levels
+            print(world, seed, hashlib.sha256(repr((winner, counter.asked)).encode()).hexdigest())
+
+
+def simulated(studies: int, calls: int) -> int:
+    """Print a line for each kernel; give the number of searches that differ from those of the first."""
+    digests: dict[str, list[str]] = {}
+    for kernel in (*KERNELS, OLD_NUMPY):
+        variables = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3"}
+        environment = {**os.environ, **(variables if kernel == OLD_NUMPY else {"OPENBLAS_CORETYPE": kernel})}
+        line = [sys.executable, __file__, "--simulate", str(studies), "--calls", str(calls)]
+        digests[kernel] = subprocess.check_output(line, env=environment, text=True).splitlines()
+        print(f"{kernel} done", file=sys.stderr, flush=True)
+    print("| kernel | simulated searches | other requests or winner |\n|---|---|---|")
+    others = {
+        kernel: sum(one != first for one, first in zip(lines, digests[FIRST], strict=True))
+        for kernel, lines in digests.items()
+    }
+    for kernel, other in others.items():
+        print(f"| {kernel} | {len(digests[kernel])} | {other} |")
+    return sum(others.values())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=12)
     parser.add_argument("--calls", type=int, default=420)
     parser.add_argument("--seed", type=int, default=0, help="the first study's")
     parser.add_argument("--fresh", action="store_true", help="compare whole studies as well")
+    parser.add_argument("--simulated", type=int, metavar="STUDIES", help="compare so many searches in each world")
+    parser.add_argument("--simulate", type=int, help=argparse.SUPPRESS)
     for hidden in ("--work", "--storage"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
         work(given.work, given.storage, given.seed, given.calls)
         return 0
+    if given.simulate:
+        simulate(given.simulate, given.calls)
+        return 0
+    if given.simulated:
+        return int(bool(simulated(given.simulated, given.calls)))
+    return end_to_end(given)
+
+
+def end_to_end(given: argparse.Namespace) -> int:
+    """Compare whole studies; the exit code."""
     counts: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(given.seed, given.seed + given.studies):

@@ -90,8 +90,7 @@ def test_time_ends_where_no_worker_comes() -> None:
     study = ps.Study(template=ps.Template(SOURCE), data=DATA, model=MODEL, executor=WithoutWorkers())
     result = study.run(ps.Budget(calls=60, seconds=0.5))
     assert result.headline.splitlines()[0] == (
-        "study: There is no verdict, because the budget of 0.50 s left too little for the test rows; give more "
-        "seconds."
+        "study: There is no verdict, because the budget of 0.50 s left too little for the test rows; give more seconds."
     )
 
 
