@@ -85,10 +85,16 @@ def _interval(values: np.ndarray, binary: bool, level: float, bounds: Range) -> 
     """The interval of `mean_interval`, of scores without NaN that are those of right and wrong answers or others."""
     if not len(values):
         return math.nan, math.nan
-    deviation = values.std(ddof=1) if len(values) > 1 else math.nan
+    deviation = _deviation(values) if len(values) > 1 else math.nan
     count, mean, spread, which = (np.array([each]) for each in (len(values), values.mean(), deviation, binary))
     low, high = mean_intervals(count, mean, spread, which, level, bounds)
     return float(low[0]), float(high[0])
+
+
+def _deviation(values: np.ndarray) -> float:
+    """The standard deviation of two scores or more; infinite where scores are too large to be squared."""
+    with np.errstate(over="ignore"):
+        return float(values.std(ddof=1))
 
 
 def mean_intervals(
@@ -124,7 +130,7 @@ def mean_intervals(
         present = np.unique(counts[counts > 1]).astype(int)
         quantiles[present] = special.stdtrit(present - 1, (1 + level) / 2)
     quantile = quantiles[counts.astype(int)]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         low, high = _bounded(counts, means, deviations, quantile, bounds)
         share_low, share_high = _wilson(counts, means, z)
     return np.where(binary, share_low, low), np.where(binary, share_high, high)
@@ -282,9 +288,8 @@ def _sign_flip_p(change: np.ndarray) -> float:
 def detectable_difference(
     differences: Sequence[float], rows: int, level: float = 0.95, bounds: Range = UNBOUNDED
 ) -> float:
-    """The true difference of two prompts that would be detected with 80% power (`POWER`) on some number of rows.
-
-    It is NaN where no difference would be, however large, and where the spread is not known.
+    """The true difference of two prompts that would be detected with 80% power (`POWER`) on some number of rows; NaN
+    where none would be, however large, and where the spread is not known.
 
     Args:
         differences: differences of their scores on some rows, whose spread is used: -1, 0 or 1 each for the exact
@@ -299,8 +304,8 @@ def detectable_difference(
     if _is_binary(np.abs(change), bounds):
         discordant = (np.abs(change).sum() + 1) / (len(change) + 2)
         return _detectable(lambda wanted: mcnemar_power(rows, discordant, wanted, level), most=1.0)
-    deviation = float(change.std(ddof=1))
-    if deviation == 0:
+    deviation = _deviation(change)
+    if not EQUAL * float(np.abs(change).max()) < deviation < math.inf:
         return math.nan
     return _detectable(lambda wanted: t_power(rows, deviation, wanted, level), most=min(100 * deviation, bounds.width))
 
@@ -373,13 +378,7 @@ def t_power(rows: int, deviation: float, difference: float, level: float = 0.95)
 
 def not_worse(difference: float, deviation: float, margin: float, level: float = 0.95) -> bool:
     """Whether one prompt is no more than ``margin`` worse than another with probability ``level`` (a one-sided test of
-    non-inferiority; Blackwelder 1982).
-
-    Args:
-        difference: the expected score of the one minus that of the other.
-        deviation: the posterior standard deviation of the true difference.
-        margin: the largest difference that is accepted.
-        level: the probability.
+    non-inferiority; Blackwelder 1982), by the posterior mean of the ``difference`` and its standard ``deviation``.
 
     >>> not_worse(0.0, 0.01, margin=0.02), not_worse(0.0, 0.02, margin=0.02)
     (True, False)

@@ -393,6 +393,15 @@ def test_tokens_that_follow_the_length_are_never_suspected(texts: list[tuple[int
         assert suspected_cut([prose(size) for size in sizes], tokens) is None
 
 
+@pytest.mark.parametrize("unit", [0.1, 1e200])
+def test_equal_and_huge_differences_have_no_detectable_one(unit: float) -> None:
+    """Differences that are equal but for rounding, and scores too large to be squared, say nothing of what would be
+    detected, without a warning."""
+    found = paired_difference([unit, 2 * unit, 3 * unit, 5 * unit], [2 * unit, 3 * unit, 4 * unit, 6 * unit])
+    assert found.p == 0.125
+    assert math.isnan(found.detectable)
+
+
 # Rows that repeat each other
 
 
