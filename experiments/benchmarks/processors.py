@@ -2,15 +2,18 @@
 
 OpenBLAS chooses its kernel by the processor, and the last bits of its sums differ; ``OPENBLAS_CORETYPE`` chooses the
 kernel of another one. Every study runs as a whole, and is interrupted at three places and resumed under each kernel.
-Requests, winner, trials and verdict have to be those of the study that ran as a whole. With ``--fresh`` whole studies
-of different kernels are compared as well. Prints a line for each kernel; the exit code is 1 where anything differs.
+Requests, winner, tables (to nine digits) and verdict have to be those of the study that ran as a whole. With
+``--fresh`` whole studies of different kernels are compared as well. Prints a line for each kernel; the exit code is 1
+where anything differs. With ``--simulated``, so many searches in each made-up world of `search_truth.py` are compared
+instead, also without numpy's instructions for newer processors.
 
-    python experiments/benchmarks/processors.py [--studies 12] [--calls 420] [--fresh]
+    python experiments/benchmarks/processors.py [--studies 12] [--calls 420] [--fresh] [--simulated 12]
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -25,17 +28,29 @@ import pandas as pd
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
-from prompt_search.testing import Body, FakeServer, chance, prompt_of, truth_model
+from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.testing import Body, FakeServer, chance, truth_model
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.benchmarks.search_truth import SETTINGS, Truth, race
+from experiments.benchmarks.search_truth import Counter as Rows
 
 FIRST = "SkylakeX"
 KERNELS = (FIRST, "Haswell", "Zen", "Sandybridge", "Nehalem")
+TABLES = ("trials_df", "samples_df", "effects_df", "interactions_df", "ranking", "ledger_df")
+OLD_NUMPY = "Nehalem, old instructions alone"
 PLACES = (0.3, 0.6, 0.9)
 """Shares of the requests after which a study is interrupted."""
 
 SOURCE = """{{ choice("instruction", instructions) }}
+{{ choice("tone", ["", "Be brief.", "Be exact.", "Think first.", "Be careful.", "Do not guess."]) }}
 {% if flag("listed") %}Labels: {{ labels | join(", ") }}{% endif %}
-Text: {{ row.text }}
-{{ choice("cue", ["Label:", "Answer:", "Category:", ""]) }}"""
+{{ choice("rule", ["", "One label.", "The main topic counts.", "The last sentence counts.", "If unsure, decide."]) }}
+{{ choice("format", ["", "Answer with the label alone.", "Write only the label.", "No explanation."]) }}
+{% for shot in examples("shots", max=4) %}{{ shot.text }} is {{ shot.label }}
+{% endfor %}
+{{ choice("name", ["Text", "Message", "Input", "Document", "Ticket"]) }}: {{ row.text }}
+{{ choice("cue", ["Label:", "Answer:", "Category:", "Topic:", ""]) }}"""
 VERBS = ("Classify", "Sort", "Label", "Read", "Tag", "File")
 ROWS = pd.DataFrame(
     {"text": [f"message number {row}" for row in range(200)], "label": [f"kind {row % 4}" for row in range(200)]}
@@ -43,8 +58,9 @@ ROWS = pd.DataFrame(
 
 
 def accuracy(seed: int, prompt: str) -> float:
-    """How good a prompt truly is: each line of it adds its own part."""
-    return 0.45 + sum(0.12 * chance("line", seed, line) for line in prompt.split("\n")[:1] + prompt.split("\n")[-1:])
+    """How good a prompt truly is: each of its lines adds its own part, whatever the row is."""
+    lines = {line.split(": ")[0] if "message number" in line else line for line in prompt.split("\n")}
+    return min(0.95, 0.4 + sum(0.2 * (chance("line", seed, line) - 0.5) for line in lines) + 0.02 * len(lines))
 
 
 def work(url: str, storage: str, seed: int, calls: int) -> None:
@@ -62,8 +78,14 @@ def work(url: str, storage: str, seed: int, calls: int) -> None:
         result = study.run(calls)
     except RequestRefused:
         return
-    shown = result.trials_df()[["trial", "state", "reason", "rows", "score"]].to_csv()
-    print(json.dumps({"winner": result.best_trial, "verdict": repr(result.verdict), "trials": shown}))
+    tables = "".join(table_text(getattr(result, name)()) for name in TABLES)
+    print(json.dumps({"winner": result.best_trial, "verdict": repr(result.verdict), "tables": tables}))
+
+
+def table_text(table: pd.DataFrame) -> str:
+    """A table as text, without what is measured in seconds; numbers to nine digits."""
+    timed = [name for name in table if str(name).endswith("_s") or name in ("cached", "seconds")]
+    return table.drop(columns=timed).to_csv(float_format="%.9g")
 
 
 def under(kernel: str, server: FakeServer, storage: Path, seed: int, calls: int) -> dict[str, Any] | None:
@@ -80,8 +102,9 @@ def asked(bodies: Sequence[Body]) -> list[str]:
 
 
 def serving(seed: int) -> FakeServer:
-    truth = truth_model(dict(zip(ROWS["text"], ROWS["label"], strict=True)), lambda prompt: accuracy(seed, prompt))
-    return FakeServer(lambda body: truth({**body, "messages": [{"role": "user", "content": prompt_of(body)}]}))
+    return FakeServer(
+        truth_model(dict(zip(ROWS["text"], ROWS["label"], strict=True)), lambda prompt: accuracy(seed, prompt))
+    )
 
 
 def whole(kernel: str, seed: int, calls: int, folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -103,18 +126,70 @@ def resumed(kernel: str, seed: int, calls: int, after: int, folder: Path) -> tup
         return under(kernel, server, storage, seed, calls), asked(server.bodies)
 
 
+class Recorded(Rows):
+    """Rows that note in which order they are asked for."""
+
+    def __init__(self, truth: Truth, calls: int) -> None:
+        super().__init__(truth, calls)
+        self.asked: list[list[tuple[str, int]]] = []
+
+    async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
+        self.asked.append(sorted((prepared.prompt.source, row) for prepared, row in jobs))
+        return await super().evaluate(jobs, split)
+
+
+def simulate(studies: int, calls: int) -> None:
+    """What runs under one kernel: a search for each world and seed, of which it prints a digest of all requests."""
+    for world, setting in SETTINGS.items():
+        for seed in range(studies):
+            counter = Recorded(Truth(setting, seed), calls)
+            winner = race(counter, seed).levels
+            print(world, seed, hashlib.sha256(repr((winner, counter.asked)).encode()).hexdigest())
+
+
+def simulated(studies: int, calls: int) -> int:
+    """Print a line for each kernel; give the number of searches that differ from those of the first."""
+    digests: dict[str, list[str]] = {}
+    for kernel in (*KERNELS, OLD_NUMPY):
+        variables = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3"}
+        environment = {**os.environ, **(variables if kernel == OLD_NUMPY else {"OPENBLAS_CORETYPE": kernel})}
+        line = [sys.executable, __file__, "--simulate", str(studies), "--calls", str(calls)]
+        digests[kernel] = subprocess.check_output(line, env=environment, text=True).splitlines()
+        print(f"{kernel} done", file=sys.stderr, flush=True)
+    print("| kernel | simulated searches | other requests or winner |\n|---|---|---|")
+    others = {
+        kernel: sum(one != first for one, first in zip(lines, digests[FIRST], strict=True))
+        for kernel, lines in digests.items()
+    }
+    for kernel, other in others.items():
+        print(f"| {kernel} | {len(digests[kernel])} | {other} |")
+    return sum(others.values())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=12)
     parser.add_argument("--calls", type=int, default=420)
     parser.add_argument("--seed", type=int, default=0, help="the first study's")
     parser.add_argument("--fresh", action="store_true", help="compare whole studies as well")
+    parser.add_argument("--simulated", type=int, metavar="STUDIES", help="compare so many searches in each world")
+    parser.add_argument("--simulate", type=int, help=argparse.SUPPRESS)
     for hidden in ("--work", "--storage"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
         work(given.work, given.storage, given.seed, given.calls)
         return 0
+    if given.simulate:
+        simulate(given.simulate, given.calls)
+        return 0
+    if given.simulated:
+        return int(bool(simulated(given.simulated, given.calls)))
+    return end_to_end(given)
+
+
+def end_to_end(given: argparse.Namespace) -> int:
+    """Compare whole studies; the exit code."""
     counts: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(given.seed, given.seed + given.studies):
@@ -139,7 +214,7 @@ def main() -> int:
     return int(any(count for (_, column), count in counts.items() if "resumed: other" in column))
 
 
-OTHERS = ("", ": other requests", ": other winner", ": other verdict", ": other trials")
+OTHERS = ("", ": other requests", ": other winner", ": other verdict", ": other tables")
 """What is counted."""
 
 if __name__ == "__main__":

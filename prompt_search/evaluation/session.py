@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
 from anyio import CapacityLimiter
 
-from prompt_search.budget import Budget, unpriced
+from prompt_search.budget import Budget, Ledger, unpriced
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.responder import Completer
@@ -20,6 +22,9 @@ from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.store import Store
+
+CHECK_INTERVAL_S = 0.2
+"""Seconds between two looks at whether requests may still be sent."""
 
 
 @contextmanager
@@ -54,6 +59,7 @@ async def connected_evaluator(
 ) -> AsyncIterator[Evaluator]:
     """An evaluator with an open client for each model."""
     async with AsyncExitStack() as stack:
+        opened: list[Client] = []
         clients: dict[tuple[str, str], Completer] = {}
         slots: dict[tuple[str, str], CapacityLimiter] = {}
         for model in models:
@@ -67,7 +73,21 @@ async def connected_evaluator(
                 on_capacity=partial(setattr, of_model, "total_tokens") if executor else None,
             )
             clients[model.endpoint, model.name] = await stack.enter_async_context(client)
+            opened.append(client)
+        if executor is not None:
+            gate = asyncio.create_task(_open_at_end(settings.ledger, opened))
+            stack.callback(gate.cancel)
         yield Evaluator(settings, clients, slots)
+
+
+async def _open_at_end(ledger: Ledger, clients: Collection[Client]) -> None:
+    """Let requests that wait for a worker go on once nothing may be sent any more, to be refused: otherwise a run
+    without workers would wait for one after it was interrupted, or when its time is over."""
+    while True:
+        await asyncio.sleep(CHECK_INTERVAL_S)
+        if ledger.stopped is not None or ledger.remaining_s == 0:
+            for client in clients:
+                client.resize(sys.maxsize)
 
 
 def check_priced(budget: Budget, model: Model) -> None:

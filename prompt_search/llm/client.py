@@ -249,7 +249,7 @@ class Client:
             self.model,
             max_concurrency=self._max_concurrency,
             request_timeout=self._request_timeout,
-            on_capacity=self._resize,
+            on_capacity=self.resize,
         )
         return self
 
@@ -260,7 +260,7 @@ class Client:
         if transport is not None:
             await transport.close()
 
-    def _resize(self, size: int) -> None:
+    def resize(self, size: int) -> None:
         """Set the number of attempts that may be in flight."""
         self._slots.total_tokens = size
         self._pace.resize(size)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from prompt_search import _html
@@ -41,32 +41,36 @@ class CrossFit:
     @cached_property
     def verdict(self) -> Verdict:
         """Whether winners beat the default prompt on rows that their searches never saw, over all folds."""
-        before, after = self._scores
+        before, after, requests = self._scores
         rows = pd.concat([fold.compared_rows() for fold in self.folds])
         majority = majority_of(rows, self.result.identity)
-        return Verdict.of(paired_difference(before, after, bounds=self.result.score_range), majority)
+        found = paired_difference(before, after, bounds=self.result.score_range, requests=requests)
+        return Verdict.of(found, majority)
 
     @cached_property
-    def _scores(self) -> tuple[list[float], list[float]]:
-        """The scores of default and winners on the rows where both were tested; NaN where a row is missing."""
-        pairs = [
-            (before[row], after[row])
+    def _scores(self) -> tuple[list[float], list[float], list[tuple[str, str]]]:
+        """The scores of default and winners on the rows where both were tested, NaN where a row is missing, and the
+        keys of their requests."""
+        found = [
+            (before[row], after[row], sent[row])
             for fold in self.folds
             for before, after in [(fold.test_scores_by_row(0), fold.test_scores_by_row(fold.best_trial))]
+            for sent in [fold.test_requests(0)]
             for row in sorted(before.keys() & after.keys())
         ]
-        return [before for before, _ in pairs], [after for _, after in pairs]
+        return [before for before, _, _ in found], [after for _, after, _ in found], [sent for _, _, sent in found]
 
     @property
     def test_scores(self) -> tuple[MeanScore, MeanScore]:
         """The mean scores of default and winners on the rows that their searches did not use: (mean, low, high, rows)
         each."""
-        pairs = [pair for pair in zip(*self._scores, strict=True) if not math.isnan(sum(pair))]
-        bounds = self.result.score_range
-        return (
-            MeanScore.of([before for before, _ in pairs], bounds),
-            MeanScore.of([after for _, after in pairs], bounds),
+        before, after, requests = (np.array(each) for each in self._scores)
+        kept = ~np.isnan(before + after)
+        default, winner = (
+            MeanScore.of(scores[kept], self.result.score_range, requests[kept, place].tolist())
+            for place, scores in enumerate((before, after))
         )
+        return default, winner
 
     def _remarks(self) -> list[str]:
         """What people must know about the answers that the test scores come from."""

@@ -57,7 +57,14 @@ class Comparison:
         labels = rows_of_all(pd.concat([each.scored.assign(trial=place) for place, each in enumerate(self._both)]))
         forms = [each.prompt.answer for each in self._both if each.prompt.answer]
         majority = majority_of(labels, {"answers": forms})
-        return Verdict.of(paired_difference(*scores, bounds=self._range), majority)
+        requests = self._requests.loc[frame["row"]].itertuples(index=False, name=None)
+        return Verdict.of(paired_difference(*scores, bounds=self._range, requests=list(requests)), majority)
+
+    @cached_property
+    def _requests(self) -> pd.DataFrame:
+        """The keys of both prompts' requests, by row."""
+        sent = [each.scored.drop_duplicates("row").set_index("row")["key"] for each in self._both]
+        return pd.concat(sent, axis=1, keys=("first_score", "second_score"))
 
     @property
     def _both(self) -> tuple[Evaluation, Evaluation]:
@@ -110,8 +117,9 @@ class Comparison:
         """The mean score of both, by name, on the rows where both have a score: (mean, low, high, rows)."""
         frame = self._rows.dropna(subset=["change"])
         columns = ("first_score", "second_score")
+        requests = self._requests.loc[frame["row"]]
         return {
-            name: MeanScore.of(frame[column].tolist(), self._range)
+            name: MeanScore.of(frame[column].tolist(), self._range, requests[column].tolist())
             for name, column in zip(self.names, columns, strict=True)
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +19,6 @@ from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import below_full_score
 from prompt_search.results.frames import answer_text, mean_of, with_columns_of
 from prompt_search.results.lines import titles
-from prompt_search.results.statistics import mean_interval
 from prompt_search.results.verdict import AnswerCounts, MeanScore
 from prompt_search.results.view import Column, View, to_html
 from prompt_search.storage.database import shown_url
@@ -49,6 +48,7 @@ class Evaluation:
         metric: the name of the metric, where known: scores by different metrics are not compared.
         score_range: the range of the metric, which intervals keep to: (lowest, highest).
         texts: a function that gives what the prompt shows of rows, by row; None where that is not known.
+        requests: keys of the requests of the rows that have a score: rows with the same one count as one in intervals.
     """
 
     prompt: Prompt
@@ -62,6 +62,7 @@ class Evaluation:
     metric: str | None = None
     score_range: Range = UNBOUNDED
     texts: Callable[[Collection[int]], Mapping[int, str]] | None = None
+    requests: Sequence[Hashable] = ()
 
     @classmethod
     def of(
@@ -77,6 +78,7 @@ class Evaluation:
         return cls(
             prompt=prompt,
             scores=scored["score"].dropna().tolist(),
+            requests=scored["key"][scored["score"].notna()].tolist(),
             errors=counts.errors,
             unparsed=counts.unparsed,
             read=lambda: scored,
@@ -101,7 +103,12 @@ class Evaluation:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95% confidence interval of the mean: (low, high)."""
-        return mean_interval(self.scores, bounds=self.score_range)
+        _, low, high, _ = self._mean
+        return low, high
+
+    @property
+    def _mean(self) -> MeanScore:
+        return MeanScore.of(self.scores, self.score_range, self.requests)
 
     @property
     def counts(self) -> AnswerCounts:
@@ -137,7 +144,7 @@ class Evaluation:
         )
 
     def __repr__(self) -> str:
-        return wording.evaluation_text(MeanScore.of(self.scores, self.score_range), self.counts)
+        return wording.evaluation_text(self._mean, self.counts)
 
 
 def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:

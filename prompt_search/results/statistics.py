@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from statistics import NormalDist
 from typing import Literal
 
@@ -36,6 +37,27 @@ def _is_binary(values: np.ndarray, bounds: Range) -> bool:
     return bounds in (UNBOUNDED, SHARE) and bool(np.isin(values, (0.0, 1.0)).all())
 
 
+def independent(scores: np.ndarray, requests: Sequence[Hashable]) -> np.ndarray:
+    """One score for each different request, whose mean is that of all rows.
+
+    Rows with the same request get one answer: their scores are no independent sample. Their sum counts, divided by the
+    mean number of rows of a request.
+
+    Args:
+        scores: of shape (rows,) or (rows, prompts).
+        requests: what was sent for each row; empty where all rows differ.
+
+    >>> independent(np.array([1.0, 1, 0, 0]), ["a", "a", "b", "b"])
+    array([1., 0.])
+    """
+    numbers = {request: number for number, request in enumerate(dict.fromkeys(requests))}
+    if len(numbers) in (0, len(scores)):
+        return scores
+    sums = np.zeros((len(numbers), *scores.shape[1:]))
+    np.add.at(sums, [numbers[request] for request in requests], scores)
+    return sums * len(numbers) / len(scores)
+
+
 def mean_interval(scores: Sequence[float], level: float = 0.95, bounds: Range = UNBOUNDED) -> tuple[float, float]:
     """A confidence interval for the mean of independent scores.
 
@@ -56,13 +78,23 @@ def mean_interval(scores: Sequence[float], level: float = 0.95, bounds: Range = 
     """
     values = np.asarray(scores, dtype=float)
     values = values[~np.isnan(values)]
+    return _interval(values, _is_binary(values, bounds), level, bounds)
+
+
+def _interval(values: np.ndarray, binary: bool, level: float, bounds: Range) -> tuple[float, float]:
+    """The interval of `mean_interval`, of scores without NaN that are those of right and wrong answers or others."""
     if not len(values):
         return math.nan, math.nan
-    deviation = values.std(ddof=1) if len(values) > 1 else math.nan
-    known = (len(values), values.mean(), deviation, _is_binary(values, bounds))
-    counts, means, deviations, binary = [np.array([each]) for each in known]
-    low, high = mean_intervals(counts, means, deviations, binary, level, bounds)
+    deviation = _deviation(values) if len(values) > 1 else math.nan
+    count, mean, spread, which = (np.array([each]) for each in (len(values), values.mean(), deviation, binary))
+    low, high = mean_intervals(count, mean, spread, which, level, bounds)
     return float(low[0]), float(high[0])
+
+
+def _deviation(values: np.ndarray) -> float:
+    """The standard deviation of two scores or more; infinite where scores are too large to be squared."""
+    with np.errstate(over="ignore"):
+        return float(values.std(ddof=1))
 
 
 def mean_intervals(
@@ -98,7 +130,7 @@ def mean_intervals(
         present = np.unique(counts[counts > 1]).astype(int)
         quantiles[present] = special.stdtrit(present - 1, (1 + level) / 2)
     quantile = quantiles[counts.astype(int)]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         low, high = _bounded(counts, means, deviations, quantile, bounds)
         share_low, share_high = _wilson(counts, means, z)
     return np.where(binary, share_low, low), np.where(binary, share_high, high)
@@ -140,7 +172,8 @@ class Difference:
     ``worse`` when ``p`` is below 1 - level, else ``not shown``. ``detectable`` is the true difference that would be
     detected with 80% power (`POWER`) on this many rows, given scores that differ as much as these; NaN where no
     difference would be. ``missing`` rows have no score with at least one of the prompts and are left out. ``guarded``
-    says that these rows alone keep the verdict from being ``better`` or ``worse``.
+    says that these rows alone keep the verdict from being ``better`` or ``worse``. ``distinct`` counts the different
+    rows, on which p, the interval and ``detectable`` rest.
     """
 
     difference: float
@@ -152,12 +185,17 @@ class Difference:
     lost: int
     verdict: VerdictWord
     detectable: float
+    distinct: int
     missing: int = 0
     guarded: bool = False
 
 
 def paired_difference(
-    first: Sequence[float], second: Sequence[float], level: float = 0.95, bounds: Range = UNBOUNDED
+    first: Sequence[float],
+    second: Sequence[float],
+    level: float = 0.95,
+    bounds: Range = UNBOUNDED,
+    requests: Sequence[Hashable] = (),
 ) -> Difference:
     """Compare two prompts on the same rows; rows where either score is NaN are left out of all numbers.
 
@@ -172,42 +210,51 @@ def paired_difference(
         second: the scores of the second on the same rows.
         level: 1 minus the significance level.
         bounds: the range of the metric, which the difference and its interval keep to.
+        requests: what both prompts sent for each row; rows with the same ones are one pair, see `independent`.
 
     >>> paired_difference([0] * 10, [1] * 8 + [0] * 2).verdict
     'better'
     """
     given = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
     missing = np.isnan(given)
-    found = _compared(given[~missing.any(axis=1)], level, bounds)
+
+    def compared(scores: np.ndarray, kept: np.ndarray) -> Difference:
+        return _compared(scores[kept], list(compress(requests, kept)), level, bounds)
+
+    found = compared(given, ~missing.any(axis=1))
     if found.verdict != "not shown" and (missing[:, 0] != missing[:, 1]).any():
         wrong = np.minimum(np.nanmin(given, axis=0), bounds.wrong)
-        worst = _compared(np.where(missing, wrong, given)[~missing.all(axis=1)], level, bounds)
+        worst = compared(np.where(missing, wrong, given), ~missing.all(axis=1))
         if worst.verdict != found.verdict:
             found = replace(found, verdict="not shown", guarded=True)
     return replace(found, missing=int(missing.any(axis=1).sum()))
 
 
-def _compared(pairs: np.ndarray, level: float, bounds: Range) -> Difference:
+def _compared(scores: np.ndarray, requests: Sequence[Hashable], level: float, bounds: Range) -> Difference:
     """The comparison of two prompts by their scores on the same rows, of shape (rows, 2)."""
+    by_row = scores[:, 1] - scores[:, 0]
+    pairs = independent(scores, requests)
     change = pairs[:, 1] - pairs[:, 0]
-    rows, won, lost = len(change), int((change > 0).sum()), int((change < 0).sum())
-    mean = float(change.mean()) if rows else math.nan
-    if rows < 2:
+    count = len(change)
+    mean = float(change.mean()) if count else math.nan
+    if count < 2:
         p, low, high = 1.0, math.nan, math.nan
+    elif _is_binary(pairs, bounds):
+        p, low, high = _mcnemar(count, int((change > 0).sum()), int((change < 0).sum()), level)
     else:
-        binary = _is_binary(pairs, bounds)
-        p, low, high = _mcnemar(rows, won, lost, level) if binary else _sign_flip(change, level, bounds)
+        p, (low, high) = _sign_flip_p(change), _interval(change, False, level, bounds.differences)
     verdict: VerdictWord = "not shown" if not p < 1 - level or not mean else "better" if mean > 0 else "worse"
     return Difference(
         difference=mean,
         low=low,
         high=high,
         p=p,
-        rows=rows,
-        won=won,
-        lost=lost,
+        rows=len(by_row),
+        won=int((by_row > 0).sum()),
+        lost=int((by_row < 0).sum()),
         verdict=verdict,
-        detectable=detectable_difference(list(change), rows, level, bounds),
+        detectable=detectable_difference(list(change), count, level, bounds),
+        distinct=count,
     )
 
 
@@ -218,11 +265,6 @@ def _mcnemar(rows: int, won: int, lost: int, level: float) -> tuple[float, float
     centre = (won - lost) / (rows + 2)
     spread = math.sqrt((won + lost + 1) - (won - lost) ** 2 / (rows + 2)) / (rows + 2)
     return p, max(-1.0, centre - z * spread), min(1.0, centre + z * spread)
-
-
-def _sign_flip(change: np.ndarray, level: float, bounds: Range) -> tuple[float, float, float]:
-    """p and interval of a mean of paired differences."""
-    return _sign_flip_p(change), *mean_interval(change.tolist(), level, bounds.differences)
 
 
 def _sign_flip_p(change: np.ndarray) -> float:
@@ -246,9 +288,8 @@ def _sign_flip_p(change: np.ndarray) -> float:
 def detectable_difference(
     differences: Sequence[float], rows: int, level: float = 0.95, bounds: Range = UNBOUNDED
 ) -> float:
-    """The true difference of two prompts that would be detected with 80% power (`POWER`) on some number of rows.
-
-    It is NaN where no difference would be, however large, and where the spread is not known.
+    """The true difference of two prompts that would be detected with 80% power (`POWER`) on some number of rows; NaN
+    where none would be, however large, and where the spread is not known.
 
     Args:
         differences: differences of their scores on some rows, whose spread is used: -1, 0 or 1 each for the exact
@@ -263,8 +304,8 @@ def detectable_difference(
     if _is_binary(np.abs(change), bounds):
         discordant = (np.abs(change).sum() + 1) / (len(change) + 2)
         return _detectable(lambda wanted: mcnemar_power(rows, discordant, wanted, level), most=1.0)
-    deviation = float(change.std(ddof=1))
-    if deviation == 0:
+    deviation = _deviation(change)
+    if not EQUAL * float(np.abs(change).max()) < deviation < math.inf:
         return math.nan
     return _detectable(lambda wanted: t_power(rows, deviation, wanted, level), most=min(100 * deviation, bounds.width))
 
@@ -337,13 +378,7 @@ def t_power(rows: int, deviation: float, difference: float, level: float = 0.95)
 
 def not_worse(difference: float, deviation: float, margin: float, level: float = 0.95) -> bool:
     """Whether one prompt is no more than ``margin`` worse than another with probability ``level`` (a one-sided test of
-    non-inferiority; Blackwelder 1982).
-
-    Args:
-        difference: the expected score of the one minus that of the other.
-        deviation: the posterior standard deviation of the true difference.
-        margin: the largest difference that is accepted.
-        level: the probability.
+    non-inferiority; Blackwelder 1982), by the posterior mean of the ``difference`` and its standard ``deviation``.
 
     >>> not_worse(0.0, 0.01, margin=0.02), not_worse(0.0, 0.02, margin=0.02)
     (True, False)

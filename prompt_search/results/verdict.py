@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import compress
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from prompt_search.llm.failures import Fault, fault_of, kind_of
 from prompt_search.metrics.majority import Majority
 from prompt_search.metrics.ranges import UNBOUNDED, Range
 from prompt_search.results.frames import mean_of
-from prompt_search.results.statistics import Difference, mean_interval
+from prompt_search.results.statistics import Difference, independent, mean_interval
 
 TOLD_SHARE = 0.05
 """Share of answers that could not be read, or are ambiguous, above which people are told."""
@@ -30,10 +32,13 @@ class MeanScore(NamedTuple):
     rows: int
 
     @classmethod
-    def of(cls, scores: Sequence[float], bounds: Range = UNBOUNDED) -> MeanScore:
-        """The mean of scores by a metric with this range; those that are missing (NaN) are left out."""
-        known = [score for score in scores if not math.isnan(score)]
-        low, high = mean_interval(known, bounds=bounds)
+    def of(cls, scores: Sequence[float], bounds: Range = UNBOUNDED, requests: Sequence[Hashable] = ()) -> MeanScore:
+        """The mean of scores by a metric with this range; those that are missing (NaN) are left out. ``requests`` are
+        those of the scores, see `statistics.independent`."""
+        values = np.asarray(scores, dtype=float)
+        kept = ~np.isnan(values)
+        known = values[kept].tolist()
+        low, high = mean_interval(independent(values[kept], [*compress(requests, kept)]).tolist(), bounds=bounds)
         return cls(bounds.clipped(mean_of(known)), low, high, len(known))
 
 
@@ -98,9 +103,10 @@ class Verdict(str):
     Attributes (from `statistics.Difference`): ``difference`` winner minus default, with its 95% confidence interval
     ``low``, ``high``; ``p``; ``rows`` compared; ``won`` and ``lost`` rows; ``detectable``, the true difference that
     would be detected on this many rows with 80% power; ``missing``, the rows that are left out because a request of
-    either prompt failed on the road; ``guarded``, whether only these keep the verdict from being better or worse.
-    Where answers are labels, ``majority`` is the score of always answering the most frequent label of these rows, else
-    NaN, and ``majority_label`` is that label, else None.
+    either prompt failed on the road; ``guarded``, whether only these keep the verdict from being better or worse;
+    ``distinct``, the number of different rows: p and the interval rest on these. Where answers are labels,
+    ``majority`` is the score of always answering the most frequent label of these rows, else NaN, and
+    ``majority_label`` is that label, else None.
     """
 
     difference: float
@@ -112,6 +118,7 @@ class Verdict(str):
     lost: int
     detectable: float
     missing: int
+    distinct: int
     guarded: bool
     majority: float = math.nan
     majority_label: str | None = None

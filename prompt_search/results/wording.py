@@ -71,7 +71,7 @@ def difference_text(verdict: Verdict, rows: str = "rows") -> str:
         rows: what the compared rows are called.
     """
     difference = _numbers.estimate(verdict.difference, verdict.low, verdict.high, "+.3f")
-    text = f"difference {difference}, {p_text(verdict)}{missing_text(verdict, rows)}"
+    text = f"difference {difference}, {p_text(verdict)}{missing_text(verdict, rows)}{repeats_text(verdict, rows)}"
     if verdict != "not shown" or verdict.guarded:
         return text
     if math.isnan(verdict.detectable):
@@ -87,6 +87,13 @@ def missing_text(verdict: Verdict, rows: str = "rows") -> str:
         return ""
     text = f"; {counted(verdict.missing, rows.removesuffix('s'))} without an answer left out"
     return f"{text}: counted as wrong, they would leave no such difference" if verdict.guarded else text
+
+
+def repeats_text(verdict: Verdict, rows: str = "rows") -> str:
+    """The rows that repeat others, and how they count."""
+    if verdict.distinct == verdict.rows:
+        return ""
+    return f"; only {verdict.distinct:,} of the {rows} are different, and rows that repeat each other count as one"
 
 
 def share_text(part: int, whole: int) -> str:

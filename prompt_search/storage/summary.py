@@ -14,9 +14,10 @@ class Summary:
     ``order`` holds all trials in the order in which the search ranks them, ``budget`` the limits by name,
     ``candidates`` the size of the space and whether it is exact, ``sealed`` a digest of the test rows, ``test_uses``
     the number of winners that were tested on them until then (0 where it was not counted), ``rescored`` the study and
-    the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences, and
-    ``effects`` and ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is
-    None where a price is unknown.
+    the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences,
+    ``next_call`` the number that the study's next call would have got (None where it was not kept), and ``effects``
+    and ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is None where a
+    price is unknown.
     """
 
     winner: int
@@ -42,6 +43,7 @@ class Summary:
     test_uses: int = 0
     rescored: dict[str, str] = field(default_factory=dict)
     dialect: list[str] = field(default_factory=list)
+    next_call: int | None = None
 
     @property
     def scarcest(self) -> str:
@@ -52,7 +54,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """The fields as they are stored; those that may be missing only where they say something."""
         fields = {**asdict(self), "candidates": list(self.candidates)}
-        for name in ("rescored", "dialect", "test_uses"):
+        for name in ("rescored", "dialect", "test_uses", "next_call"):
             if not fields[name]:
                 del fields[name]
         return fields

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import json
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -66,3 +68,36 @@ def test_anything_else_is_refused(given: Any) -> None:
     with pytest.raises(InputError) as refused:
         ps.Study(template=ps.Template(SOURCE), data=DATA, model=MODEL, executor=given)
     assert str(refused.value) == message
+
+
+class WithoutWorkers(Answering):
+    """An executor whose workers have not come yet."""
+
+    def __init__(self, on_connect: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._on_connect = on_connect
+
+    async def connect(
+        self, model: ps.Model, *, max_concurrency: int, request_timeout: float, on_capacity: Callable[[int], None]
+    ) -> Transport:
+        on_capacity(0)
+        self._on_connect()
+        return self
+
+
+def test_time_ends_where_no_worker_comes() -> None:
+    """A limit in seconds ends a run that waits for its first worker."""
+    study = ps.Study(template=ps.Template(SOURCE), data=DATA, model=MODEL, executor=WithoutWorkers())
+    result = study.run(ps.Budget(calls=60, seconds=0.5))
+    assert result.headline.splitlines()[0] == (
+        "study: There is no verdict, because the budget of 0.50 s left too little for the test rows; give more seconds."
+    )
+
+
+def test_interruption_is_heard_where_no_worker_comes() -> None:
+    """The first Ctrl-C ends a run that waits for its first worker."""
+    executor = WithoutWorkers(lambda: threading.Timer(0.3, _thread.interrupt_main).start())
+    study = ps.Study(template=ps.Template(SOURCE), data=DATA, model=MODEL, executor=executor)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(60)
+    assert executor.bodies == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import operator
@@ -9,7 +10,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -18,6 +19,7 @@ from prompt_search.results.cut_prompts import suspected_cut
 from prompt_search.results.statistics import (
     POWER,
     _sign_flip_p,
+    independent,
     mcnemar_power,
     mean_interval,
     not_worse,
@@ -165,6 +167,8 @@ def test_right_and_wrong_are_compared_exactly(pairs: list[tuple[float, float]]) 
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=11))
+@example([(0.0, 0.0), (0.5, 0.5)])
+@example([(0.5, 0.5), (0.0, 1.0)])
 def test_comparison_is_symmetric(pairs: list[tuple[float, float]]) -> None:
     """Swapping the two prompts swaps the sign and nothing else."""
     first, second = zip(*pairs, strict=True)
@@ -387,3 +391,51 @@ def test_tokens_that_follow_the_length_are_never_suspected(texts: list[tuple[int
     tokens = [int(size / rate) for size, rate in texts]
     if len(set(tokens)) == len(tokens):
         assert suspected_cut([prose(size) for size in sizes], tokens) is None
+
+
+@pytest.mark.parametrize("unit", [0.1, 1e200])
+def test_equal_and_huge_differences_have_no_detectable_one(unit: float) -> None:
+    """Differences that are equal but for rounding, and scores too large to be squared, say nothing of what would be
+    detected, without a warning."""
+    found = paired_difference([unit, 2 * unit, 3 * unit, 5 * unit], [2 * unit, 3 * unit, 4 * unit, 6 * unit])
+    assert found.p == 0.125
+    assert math.isnan(found.detectable)
+
+
+# Rows that repeat each other
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 1.0])), min_size=2, max_size=12),
+    st.integers(2, 4),
+    st.randoms(use_true_random=False),
+)
+def test_repeated_rows_are_no_evidence(pairs: list[tuple[float, float]], times: int, generator: random.Random) -> None:
+    """Every row several times, in any order, gives the comparison of the different rows; only rows are counted."""
+    whole = [(*pair, row) for row, pair in enumerate(pairs)] * times
+    generator.shuffle(whole)
+    first, second, requests = zip(*whole, strict=True)
+    found = paired_difference(first, second, requests=requests)
+    expected = paired_difference([one for one, _ in pairs], [other for _, other in pairs])
+    counts = {"rows": times * expected.rows, "won": times * expected.won, "lost": times * expected.lost}
+    assert found.distinct == expected.rows
+    for name, value in dataclasses.asdict(expected).items():
+        assert getattr(found, name) == pytest.approx(counts.get(name, value), nan_ok=True, abs=1e-12), name
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), min_size=1, max_size=30))
+def test_independent_scores_have_the_mean_of_all_rows(rows: list[tuple[float, int]]) -> None:
+    """However often each request occurs, the mean stays that of the rows."""
+    scores, requests = zip(*rows, strict=True)
+    found = independent(np.array(scores), requests)
+    assert len(found) == len(set(requests))
+    assert found.mean() == pytest.approx(np.mean(scores))
+
+
+def test_comparison_says_that_rows_repeat() -> None:
+    """A comparison on repeated rows names the number of different ones."""
+    verdict = Verdict.of(paired_difference([0, 0, 0, 0], [1, 1, 1, 1], requests=["a", "a", "b", "b"]))
+    assert difference_text(verdict, "test rows") == (
+        "difference +1.000 (-0.193 to +1.000), p = 0.5; only 2 of the test rows are different, and rows that repeat "
+        "each other count as one; with so few test rows no difference would be detected with 80% power"
+    )

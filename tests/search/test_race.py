@@ -31,6 +31,8 @@ from prompt_search.search.deciding.picks import MIN_BATCHES_PER_ROUND
 from prompt_search.search.optuna_adapter import proposals, stops
 from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
+from prompt_search.search.surrogate.geometry import Floats
+from prompt_search.search.surrogate.model import Surrogate
 from prompt_search.search.trial import Trial
 from prompt_search.storage.store import Store
 from prompt_search.study.study import Study
@@ -171,6 +173,29 @@ def test_order_of_responses_and_concurrency_change_nothing() -> None:
     assert len(expected[0]) > MIN_BATCHES_PER_ROUND
     for concurrency, latency_seed in ((3, 1), (16, 2), (64, 3)):
         assert Setting(concurrency=concurrency, latency_seed=latency_seed).record() == expected
+
+
+WIDE = (
+    SOURCE
+    + """
+{{ choice("tone", tones) }} {{ choice("end", tones) }}"""
+)
+
+
+@pytest.mark.parametrize("noise_seed", [1, 2])
+def test_last_digits_of_sums_change_nothing(monkeypatch: pytest.MonkeyPatch, noise_seed: int) -> None:
+    """A processor whose sums differ in their last digits gives the same trials, rows, reasons and ranking, although
+    very many candidates of a large space have the same expected score."""
+    context = {"tones": [f"Tone {number}." for number in range(40)]}
+    expected = Setting(source=WIDE, settings={"context": context}).record()
+    noise, mean = np.random.default_rng(noise_seed), Surrogate._mean
+
+    def nearly(self: Surrogate, covariance: Floats) -> Floats:
+        exact = mean(self, covariance)
+        return exact * (1 + 1e-15 * noise.standard_normal(exact.shape))
+
+    monkeypatch.setattr(Surrogate, "_mean", nearly)
+    assert Setting(source=WIDE, settings={"context": context}).record() == expected
 
 
 def test_other_seed_is_another_search() -> None:

@@ -166,13 +166,15 @@ async def _score_rows(
 def _evaluation_of(prompt: Prompt, metric: Metric, scored: _ScoredRows, storage: str | None) -> Evaluation:
     """The result of an evaluation that is done; its storage is closed, and opened again when its table is read."""
     store, name, count = scored.store, scored.name, scored.count
+    has_score = ~np.isnan(scored.scores)
     try:
         table = evaluated(store, name, count) if storage is None or store.in_memory else None
     finally:
         store.close()
     return Evaluation(
         prompt=prompt,
-        scores=scored.scores[~np.isnan(scored.scores)].tolist(),
+        scores=scored.scores[has_score].tolist(),
+        requests=scored.requests[has_score].tolist(),
         errors=sum(scored.failures.values()),
         unparsed=scored.unparsed,
         ambiguous=scored.ambiguous,
@@ -193,7 +195,8 @@ def _shown_texts(prompt: Prompt, data: Dataset, rows: Collection[int]) -> dict[i
 
 
 class _ScoredRows:
-    """Writes the outcomes of an evaluation to the storage, and keeps no more of them than their scores.
+    """Writes the outcomes of an evaluation to the storage, and keeps no more of them than their scores and a part of
+    their requests' keys.
 
     Args:
         store: the storage.
@@ -207,6 +210,7 @@ class _ScoredRows:
         self._data = data
         self._unwritten: list[SampleRecord] = []
         self.scores = np.full(most, math.nan)
+        self.requests = np.zeros(most, dtype=np.uint64)  # the first 64 bits of the keys: there may be millions
         self.count = self.unparsed = self.ambiguous = 0
         self.failures: Counter[str] = Counter()
 
@@ -218,6 +222,7 @@ class _ScoredRows:
         self.ambiguous += outcome.ambiguous
         if outcome.score is not None:
             self.scores[index] = outcome.score
+            self.requests[index] = int(outcome.key[:16], 16)
         self._unwritten.append(outcome.to_record(0, SPLIT, self._data.rows[outcome.row].target))
         if len(self._unwritten) >= ROWS_PER_WRITE:
             await self.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -133,7 +133,18 @@ class StoredStudy(StudyTables):
         rows = sorted(before.keys() & after.keys())
         scores = [before[row] for row in rows], [after[row] for row in rows]
         majority = majority_of(self.compared_rows(trial), self.identity)
-        return Verdict.of(paired_difference(*scores, bounds=self.score_range), majority)
+        sent = self.test_requests(trial)
+        requests = [sent[row] for row in rows]
+        return Verdict.of(paired_difference(*scores, bounds=self.score_range, requests=requests), majority)
+
+    def test_requests(self, trial: int) -> dict[int, tuple[str, str]]:
+        """The keys of the requests that a trial and the winner were tested with, by row; rows with the same ones
+        repeat each other."""
+        own, winners = (
+            dict(zip(tested["row"].tolist(), tested["key"].tolist(), strict=True))
+            for tested in (self._rows_of(each, "test") for each in (trial, self.best_trial))
+        )
+        return {row: (own[row], winners[row]) for row in own.keys() & winners.keys()}
 
     def test_scores_by_row(self, trial: int) -> dict[int, float]:
         """A trial's scores on the test rows, by row; NaN where the request failed and that was not its fault."""
@@ -158,10 +169,13 @@ class StoredStudy(StudyTables):
             for each in (trial, self.best_trial)
         )
         shared = own.keys() & winners.keys() if own and winners else own.keys() | winners.keys()
-        return (
-            MeanScore.of([score for row, score in own.items() if row in shared], self.score_range),
-            MeanScore.of([score for row, score in winners.items() if row in shared], self.score_range),
-        )
+        return self._mean_of(own, trial, shared), self._mean_of(winners, self.best_trial, shared)
+
+    def _mean_of(self, scores: Mapping[int, float], trial: int, rows: Collection[int]) -> MeanScore:
+        """The mean of a trial's test scores on some rows."""
+        kept = [row for row in scores if row in rows]
+        sent = self.test_requests(trial) if kept else {}
+        return MeanScore.of([scores[row] for row in kept], self.score_range, [sent[row][0] for row in kept])
 
     @property
     def hand_written_trial(self) -> int | None:

@@ -57,6 +57,12 @@ class StudyRecords:
     def _calls(self) -> pd.DataFrame:
         return stored_calls(self._store, self._study.study)
 
+    @property
+    def _calls_until_then(self) -> pd.DataFrame:
+        """The calls of the study without those of later versions."""
+        end = None if self._summary is None else self._summary.next_call
+        return self._calls.copy() if end is None else self._calls[self._calls["call"] < end].reset_index(drop=True)
+
     @cached_property
     def _scored(self) -> pd.DataFrame:
         return stored_rows(self._store, self._study.version, self._calls)

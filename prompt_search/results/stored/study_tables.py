@@ -78,12 +78,12 @@ class StudyTables(StudyRecords):
     @with_columns_of(tables.calls_frame)
     def calls_df(self) -> pd.DataFrame:
         """One row per request that the study used, in the order in which they were answered."""
-        return self._calls.copy()
+        return self._calls_until_then
 
     @with_columns_of(tables.ledger_frame)
     def ledger_df(self) -> pd.DataFrame:
         """One row per role of requests, with the calls, tokens and US dollars that they used."""
-        return tables.ledger_frame(self._calls)
+        return tables.ledger_frame(self._calls_until_then)
 
     @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:

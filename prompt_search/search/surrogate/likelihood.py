@@ -16,6 +16,10 @@ from prompt_search.search.surrogate.priors import Prior, Variances
 MAX_ITERATIONS = 25
 """The highest number of steps of the optimizer in one fit."""
 
+KEPT_DIGITS = 4
+"""Decimals of the logarithms of the variances that a fit keeps. The data determine them to one digit or so; the last
+digits differ between processors, and from fit to fit they would differ more."""
+
 LOG_RANGE = 7
 """How far the logarithm of a variance may lie from its prior mean, in both directions."""
 
@@ -54,8 +58,7 @@ class Likelihood:
             bounds=[(value - LOG_RANGE, value + LOG_RANGE) for value in prior.mean],
             options={"maxiter": MAX_ITERATIONS},
         )
-        log_variances: Floats = found.x
-        return log_variances
+        return np.round(found.x, KEPT_DIGITS)
 
     def loss(self, log_variances: Floats, prior: Prior) -> tuple[float, Floats]:
         """The negative logarithm of the posterior density, and its gradient by the logarithms of the variances

@@ -8,6 +8,7 @@ shots, or the same answer form, and hard rows do not count against it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,6 +25,10 @@ from prompt_search.search.surrogate.priors import LEVEL_SHARE, Prior, Variances
 MAX_FITTED = 400
 """The highest number of observations that the variances are fitted to. The variances are few numbers, and the time of
 a fit grows with the cube of this number."""
+
+KEPT_DIGITS = 9
+"""Digits of expected scores, after the first one of a score's standard deviation, that are kept. The last digits of a
+sum differ between processors; without them, candidates of which the same is expected have the same mean on all."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +122,17 @@ class Surrogate:
     @cached_property
     def mean_of_observed(self) -> Floats:
         """The expected true mean scores of the observed candidates, of shape (candidates,)."""
-        return np.asarray(self._mean(self._between_observed) + self.level_variance * self.weights.sum())
+        return self._rounded(self._mean(self._between_observed) + self.level_variance * self.weights.sum())
 
     def mean(self, levels: Levels) -> Floats:
         """The expected true mean scores of candidates, of shape (n,)."""
-        return self._mean(self._covariance(self._observed, self.geometry.embed(levels)))
+        return self._rounded(self._mean(self._covariance(self._observed, self.geometry.embed(levels))))
 
     def _mean(self, covariance: Floats) -> Floats:
         return np.asarray(self.observations.centre + covariance.T @ self.weights)
+
+    def _rounded(self, means: Floats) -> Floats:
+        return np.round(means, KEPT_DIGITS - math.floor(math.log10(self.observations.scale) / 2))
 
     def posterior(self, levels: Levels) -> tuple[Floats, Floats]:
         """Mean, of shape (n,), and covariance, of shape (n, n), of candidates' true mean scores."""
@@ -132,7 +140,7 @@ class Surrogate:
         cross = self._covariance(self._observed, embedded)
         half = linalg.solve_triangular(self.cholesky[0], cross[self.observations.candidate], lower=True)
         covariance = self._covariance(embedded, embedded) - half.T @ half
-        return self._mean(cross), np.asarray(covariance)
+        return self._rounded(self._mean(cross)), np.asarray(covariance)
 
     def posterior_of(self, covariance: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """Posterior means and standard deviations, of shape (n,), of any n linear functions of the true mean scores.

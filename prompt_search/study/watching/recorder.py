@@ -180,6 +180,7 @@ class RunRecorder:
             effects=effect_lines(race.effects(), space.factors),
             interactions=interaction_lines(race.interactions(), space.factors),
             dialect=list(dialect),
+            next_call=self._store.next_call_number(plan.name),
         )
 
     def _trial_record(self, trial: Trial) -> TrialRecord:
