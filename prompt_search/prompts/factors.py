@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from prompt_search.errors import InputError
@@ -107,7 +108,7 @@ class Condition:
     options: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Factor:
     """One choice of a space: its name, its options with the default first, and the conditions under which it exists."""
 
@@ -118,7 +119,7 @@ class Factor:
     line: int | None = None
     conditions: tuple[Condition, ...] = ()
 
-    @property
+    @cached_property
     def texts(self) -> tuple[str, ...]:
         """The text of each option."""
         return self.names or tuple(option_text(option) for option in self.options)
@@ -129,7 +130,7 @@ class Factor:
         enter it by themselves."""
         return 1 if self.kind == "written" else len(self.options)
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """Short, stable identifiers of the options, as an Optuna study stores them."""
         return tuple(option_id(index, text) for index, text in enumerate(self.texts))
@@ -140,6 +141,10 @@ class Factor:
         Raises:
             InputError: the factor has no such option.
         """
+        if value in self.options:
+            first = self.options.index(value)  # of 10,000 options many times faster than the loop
+            if type(self.options[first]) is type(value):
+                return first
         for index, option in enumerate(self.options):
             if type(option) is type(value) and option == value:
                 return index

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from itertools import product
 from typing import Any, Literal, get_args
@@ -222,10 +223,15 @@ class StudyPlan:
         """The metric's name."""
         return metrics.metric_name(self.settings.metric)
 
-    @property
+    @cached_property
+    def _fingerprint(self) -> str:
+        """The digest of all rows, which takes a second for each 100,000 of them."""
+        return self.data.fingerprint
+
+    @cached_property
     def sealed(self) -> str:
         """A digest of which rows are test rows; studies of the same data and split share it."""
-        return sha256(json.dumps([self.data.fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
+        return sha256(json.dumps([self._fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
 
     @property
     def max_tested(self) -> int:
@@ -254,7 +260,7 @@ class StudyPlan:
         return {
             "template": prompts.template.source,
             "context": prompts.template.context,
-            "data": self.data.fingerprint,
+            "data": self._fingerprint,
             "rows": [len(self.search_rows), len(self.test_rows), self.sealed[:12]],
             "models": [[model.name, model.endpoint] for model in self.models],
             "answers": [answer.to_dict() for answer in prompts.answers],
