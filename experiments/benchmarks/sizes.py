@@ -109,7 +109,11 @@ def work(name: str, calls: int) -> None:
         result = study.run(calls)
         ended = time.perf_counter()
         tables: list[Callable[[], Any]] = [result.trials_df, result.effects_df, result.interactions_df]
-        tables += [lambda: repr(result), lambda: repr(study.space()), lambda: result.report(Path(folder) / "report.html")]
+        tables += [
+            lambda: repr(result),
+            lambda: repr(study.space()),
+            lambda: result.report(Path(folder) / "report.html"),
+        ]
         for table in tables:
             table()
         opened = time.perf_counter()

@@ -141,10 +141,10 @@ class Factor:
         Raises:
             InputError: the factor has no such option.
         """
-        if value in self.options:
-            first = self.options.index(value)  # of 10,000 options many times faster than the loop
-            if type(self.options[first]) is type(value):
-                return first
+        try:
+            return self._positions[type(value), value]
+        except (KeyError, TypeError):  # given by its text, or without a hash
+            pass
         for index, option in enumerate(self.options):
             if type(option) is type(value) and option == value:
                 return index
@@ -152,6 +152,14 @@ class Factor:
             if option == value or self.texts[index] == value:
                 return index
         raise InputError(f"{self.name!r} has no option {value!r}; its options are {', '.join(map(repr, self.texts))}")
+
+    @cached_property
+    def _positions(self) -> dict[tuple[type, Any], int]:
+        """The position of each option by its type and value; none where an option has no hash."""
+        try:
+            return {(type(option), option): index for index, option in enumerate(self.options)}
+        except TypeError:
+            return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ class Template:
             literal(value, where=f"context[{key!r}]")
         check_comments(source, name)
         self._parsed = ParsedTemplate.parse(source, name)
+        self._factors: dict[str, Factor] = {}
 
     @classmethod
     def read(cls, path: str | Path, context: Mapping[str, Any] | None = None) -> Template:
@@ -179,7 +180,7 @@ class Template:
         self, choices: Mapping[str, Any], row: Any, pool: ExamplePool | None
     ) -> tuple[tuple[Message, ...], Trace]:
         row = AnyRow() if row is None else row
-        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields)
+        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields, self._factors)
         variables = {"answer": choices.get("answer", ""), **self.context, "row": row, **functions.by_name()}
         return render_messages(self._parsed.compiled, variables, self._line_outside), functions.trace
 
