@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from prompt_search._names import HALF_CHARACTER, check_name, has_half_character
 from prompt_search.errors import InputError
 
 Kind = Literal["choice", "flag", "integer", "order", "examples", "request", "model", "answer", "written"]
@@ -41,6 +42,8 @@ def choice(options: Sequence[Any] | Mapping[str, Any], *others: Any) -> Options:
         given = ", ".join(_shown(option) for option in (options, *others))
         raise InputError(f"ps.choice takes a list or dict of options, got {given}; write ps.choice([{given}])")
     values = tuple(options.values()) if isinstance(options, Mapping) else tuple(options)
+    for name in options if isinstance(options, Mapping) else ():
+        check_name(str(name), "an option")
     check_options(values, "ps.choice")
     return Options(values, tuple(options) if isinstance(options, Mapping) else None)
 
@@ -58,6 +61,9 @@ def check_options(values: Sequence[Any], where: str) -> None:
     """
     if not values:
         raise InputError(f"{where}: a choice needs at least one option, got none; add one or remove it")
+    for value in values:
+        if isinstance(value, str) and has_half_character(value):
+            raise InputError(f"{where}: the option {value!r} {HALF_CHARACTER}")
     try:
         if len({(type(value), value) for value in values}) == len(values):
             return

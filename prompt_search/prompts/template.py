@@ -16,6 +16,7 @@ from typing import Any
 
 from prompt_search import _html
 from prompt_search._first_tries import named
+from prompt_search._names import HALF_CHARACTER, has_half_character
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.choice_functions import AnyRow, ChoiceFunctions, Trace, check_same
@@ -64,6 +65,8 @@ class Template:
             raise InputError(
                 f"a template is a text, not {named(source)}; give one with {{{{ row.FIELD }}}} and choices"
             )
+        if has_half_character(source):
+            raise TemplateError(f"the source {HALF_CHARACTER}", template=name)
         if source.strip() in _shipped() or re.fullmatch(r"[^\n{}]+\.(j2|jinja2?)", source.strip()):
             raise TemplateError(
                 f"{source!r} names a file, and Template takes a text; write Template.read({source!r})", template=name

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any, Literal, get_args
 
 from prompt_search import metrics
+from prompt_search._names import check_name
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget, Ledger, unbounded
@@ -45,9 +46,6 @@ POOL_ROWS = 100
 
 PROMPT = "prompt"
 """The key of a prompt that was enqueued as a whole, in the identity of a study."""
-
-LONGEST_NAME = 200
-"""Number of characters that the name of a study may have: PostgreSQL keeps no more."""
 
 HELD_OUT_SHARE = 0.3
 """Share of the rows that are test rows, unless the settings or the data say otherwise."""
@@ -88,11 +86,7 @@ class StudySettings:
             )
         if not isinstance(self.name, str) or not self.name:
             raise StudyError(f"a study needs a name, got {self.name!r}; give a text")
-        if len(self.name) > LONGEST_NAME or len(self.name.splitlines()) > 1:
-            raise StudyError(
-                f"the name of a study is one line of at most {LONGEST_NAME} characters, got {len(self.name)} that "
-                f"begin with {self.name[:40]!r}; give a shorter one"
-            )
+        check_name(self.name, "a study", StudyError)
         if not isinstance(self.max_concurrency, int):
             raise StudyError(
                 f"max_concurrency must be a whole number, got {self.max_concurrency!r}; give one such as 16"
