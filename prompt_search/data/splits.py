@@ -145,7 +145,9 @@ def is_categorical(rows: Sequence[Row]) -> bool:
     target that no other row has."""
     if any(isinstance(row.target, (list, dict)) for row in rows):
         return False
-    counts = Counter(_normalised_text(row.target) for row in rows)
+    counts: Counter[str] = Counter()
+    for (_, target), count in Counter((type(row.target), row.target) for row in rows).items():
+        counts[_normalised_text(target)] += count
     alone = sum(count == 1 for count in counts.values())
     return len(counts) <= MAXIMUM_CLASSES and 20 * alone <= len(rows)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from prompt_search._names import HALF_CHARACTER, has_half_character
 from prompt_search.data.origin import Origin
 from prompt_search.data.rows import Row, listed
 from prompt_search.data.splits import is_categorical
@@ -236,10 +237,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValueError(
-                "contains a lone surrogate (half of a character), which no request can carry; correct the text"
-            )
+        if has_half_character(value):
+            raise ValueError(HALF_CHARACTER)
         return value
     if isinstance(value, (list, tuple)):
         return [_plain(member) for member in value]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from jinja2 import nodes
 
 from prompt_search.answers.base import Answer, quoted
 from prompt_search.answers.label import Label
 from prompt_search.data.dataset import Dataset
-from prompt_search.data.rows import Row
+from prompt_search.data.rows import Row, references
 from prompt_search.errors import InputError
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.row import ReferenceMetric
@@ -34,7 +35,8 @@ def check_labels(answers: Iterable[Answer], metric: Metric, data: Dataset) -> No
     for answer in answers:
         if not isinstance(answer, Label):
             continue
-        missed = [target for target, row in rows.items() if not _can_be_right(answer.labels, metric, row)]
+        alike = {label.casefold(): label for label in answer.labels}
+        missed = [target for target, row in rows.items() if not _can_be_right(answer.labels, alike, metric, row)]
         if missed:
             unused = [label for label in answer.labels if not any(metric(label, row) for row in rows.values())]
             labels = (
@@ -66,8 +68,10 @@ def check_target_hidden(source: nodes.Template, data: Dataset) -> None:
             )
 
 
-def _can_be_right(labels: Sequence[str], metric: Metric, row: Row) -> bool:
-    return any(metric(label, row) for label in labels)
+def _can_be_right(labels: Sequence[str], alike: Mapping[str, str], metric: Metric, row: Row) -> bool:
+    """Whether some label is right in a row; the one that is written as the target is asked first, of ``alike``."""
+    own = [alike[text] for text in (str(each).casefold() for each in references(row.target)) if text in alike]
+    return any(metric(label, row) for label in chain(own, labels))
 
 
 def _named(texts: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from prompt_search._first_tries import named, told_class
+from prompt_search._names import check_name
 from prompt_search.errors import InputError
 from prompt_search.llm.address.base_url import API_VERSION, checked_url, has_version
 from prompt_search.llm.address.hidden_values import HiddenValues
@@ -77,6 +78,7 @@ class Model:
             raise InputError(f"a model's name is a text, not {named(self.name)}; give one such as gpt-4o-mini")
         if not self.name.strip():
             raise InputError("a model needs a name, got an empty one; give one such as gpt-4o-mini, or local")
+        check_name(self.name, "a model")
         if self.gguf is not None and any(getattr(self, name) is not None for name in OF_SERVERS):
             raise InputError("an embedded model takes no base_url and no key; give either gguf or base_url")
         if self.api_version is not None and self.base_url is None:

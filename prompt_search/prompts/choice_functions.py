@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,7 @@ class ChoiceFunctions:
         row: the row, for examples that it picks.
         lines: the line of each choice in the template.
         row_fields: the fields of the row that the template reads, or None if it may read any.
+        earlier: the factors of earlier renderings of the template, by name; a list of options is checked once.
     """
 
     def __init__(
@@ -86,11 +88,13 @@ class ChoiceFunctions:
         row: Any,
         lines: Mapping[str, int],
         row_fields: Sequence[str] | None,
+        earlier: dict[str, Factor],
     ) -> None:
         self._pool = pool
         self._row = row
         self._lines = lines
         self._row_fields = row_fields
+        self._earlier = earlier
         self._factors: dict[str, Factor] = {}
         self._shown: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.trace = Trace(choices, self._factors, self._shown)
@@ -103,19 +107,27 @@ class ChoiceFunctions:
         """Record a factor and return its chosen option."""
         known = self._factors.get(name)
         if known is None:
-            line = self._lines.get(name) or self._lines.get(name.split(".")[0])
-            self._factors[name] = Factor(name=name, kind=kind, options=tuple(options), line=line)
+            self._factors[name] = self._factor(name, kind, options)
         else:
             check_same(known, kind, tuple(options))
         return self.trace.chosen(name)
+
+    def _factor(self, name: str, kind: Kind, options: Sequence[Any]) -> Factor:
+        """That of an earlier rendering, where its options are the very same."""
+        known = self._earlier.get(name)
+        same = known is not None and known.kind == kind and len(known.options) == len(options)
+        if known is None or not same or not all(map(operator.is_, known.options, options)):
+            if kind == "choice":
+                check_options(options, f"choice {name!r}")
+            line = self._lines.get(name) or self._lines.get(name.split(".")[0])
+            known = self._earlier[name] = Factor(name=name, kind=kind, options=tuple(options), line=line)
+        return known
 
     def choice(self, name: str, options: Iterable[Any], *others: Any) -> Any:
         if others or isinstance(options, (str, Mapping)) or not isinstance(options, Iterable):
             given = ", ".join(map(repr, (options, *others)))
             raise InputError(f"choice {name!r} takes a list of options, got {given}; write [{given}]")
-        listed = list(options)
-        check_options(listed, f"choice {name!r}")
-        return self._option(name, "choice", listed)
+        return self._option(name, "choice", list(options))
 
     def flag(self, name: str) -> bool:
         return bool(self._option(name, "flag", (False, True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prompt_search.prompts.factors import Condition, Factor
@@ -35,6 +35,7 @@ def discover(
         The space, and the names in the source that no rendering used.
     """
     suspects = frozenset(names if parents is None else parents)
+    render = _Remembered(render, suspects)
     exploration = _Exploration(render, suspects)
     if not exploration.try_all_combinations():
         exploration = _Exploration(render, suspects)
@@ -49,6 +50,48 @@ def discover(
         exploration.parents & factors.keys(),
     )
     return space, [name for name in names if name not in factors]
+
+
+@dataclass(eq=False)
+class _Node:
+    """What renderings have come to: the next parent, with a node for each of its options, or the names of all factors
+    that they used."""
+
+    parent: str = ""
+    branches: dict[int, _Node] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    rendered: bool = False
+
+
+class _Remembered:
+    """A rendering that is done once for all assignments that give the same options to the parents that it uses.
+
+    A rendering comes to its factors one after the other, and only the options of parents decide which one is next. What
+    was rendered is therefore a tree: a node is a parent, a branch is one of its options, and a leaf has the factors.
+    """
+
+    def __init__(self, render: Render, parents: frozenset[str]) -> None:
+        self._render = render
+        self._parents = parents
+        self._factors: dict[str, Factor] = {}
+        self._root = _Node()
+
+    def __call__(self, values: Mapping[str, Any]) -> Mapping[str, Factor]:
+        node, depth = self._root, 0
+        while node.parent:
+            node, depth = self._branch(node, values), depth + 1
+        if not node.rendered:
+            used = self._render(values)
+            self._factors = {**used, **self._factors}
+            for node.parent in [name for name in used if name in self._parents][depth:]:
+                node = self._branch(node, values)
+            node.names, node.rendered = tuple(used), True
+        return {name: self._factors[name] for name in node.names}
+
+    def _branch(self, node: _Node, values: Mapping[str, Any]) -> _Node:
+        """The node under the option that an assignment gives to the parent of a node."""
+        position = self._factors[node.parent].position(values[node.parent]) if node.parent in values else 0
+        return node.branches.setdefault(position, _Node())
 
 
 class _Exploration:

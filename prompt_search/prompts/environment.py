@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from jinja2.runtime import Context
 
+from prompt_search._names import HALF_CHARACTER, has_half_character
 from prompt_search.answers.base import clipped
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, TemplateError
@@ -171,6 +172,8 @@ def literal(value: Any, where: str = "value") -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
     if isinstance(value, str):
+        if has_half_character(value):
+            raise InputError(f"{where}: the text {value[:60]!r} {HALF_CHARACTER}")
         return _text_literal(value)
     if isinstance(value, int) or (isinstance(value, float) and value - value == 0):
         # repr of the base type, because that of a numpy number is a call

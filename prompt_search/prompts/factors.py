@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
+from prompt_search._names import HALF_CHARACTER, check_name, has_half_character
 from prompt_search.errors import InputError
 
 Kind = Literal["choice", "flag", "integer", "order", "examples", "request", "model", "answer", "written"]
@@ -40,6 +42,8 @@ def choice(options: Sequence[Any] | Mapping[str, Any], *others: Any) -> Options:
         given = ", ".join(_shown(option) for option in (options, *others))
         raise InputError(f"ps.choice takes a list or dict of options, got {given}; write ps.choice([{given}])")
     values = tuple(options.values()) if isinstance(options, Mapping) else tuple(options)
+    for name in options if isinstance(options, Mapping) else ():
+        check_name(str(name), "an option")
     check_options(values, "ps.choice")
     return Options(values, tuple(options) if isinstance(options, Mapping) else None)
 
@@ -57,6 +61,9 @@ def check_options(values: Sequence[Any], where: str) -> None:
     """
     if not values:
         raise InputError(f"{where}: a choice needs at least one option, got none; add one or remove it")
+    for value in values:
+        if isinstance(value, str) and has_half_character(value):
+            raise InputError(f"{where}: the option {value!r} {HALF_CHARACTER}")
     try:
         if len({(type(value), value) for value in values}) == len(values):
             return
@@ -107,7 +114,7 @@ class Condition:
     options: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Factor:
     """One choice of a space: its name, its options with the default first, and the conditions under which it exists."""
 
@@ -118,7 +125,7 @@ class Factor:
     line: int | None = None
     conditions: tuple[Condition, ...] = ()
 
-    @property
+    @cached_property
     def texts(self) -> tuple[str, ...]:
         """The text of each option."""
         return self.names or tuple(option_text(option) for option in self.options)
@@ -129,7 +136,7 @@ class Factor:
         enter it by themselves."""
         return 1 if self.kind == "written" else len(self.options)
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """Short, stable identifiers of the options, as an Optuna study stores them."""
         return tuple(option_id(index, text) for index, text in enumerate(self.texts))
@@ -140,6 +147,10 @@ class Factor:
         Raises:
             InputError: the factor has no such option.
         """
+        try:
+            return self._positions[type(value), value]
+        except (KeyError, TypeError):  # given by its text, or without a hash
+            pass
         for index, option in enumerate(self.options):
             if type(option) is type(value) and option == value:
                 return index
@@ -147,6 +158,14 @@ class Factor:
             if option == value or self.texts[index] == value:
                 return index
         raise InputError(f"{self.name!r} has no option {value!r}; its options are {', '.join(map(repr, self.texts))}")
+
+    @cached_property
+    def _positions(self) -> dict[tuple[type, Any], int]:
+        """The position of each option by its type and value; none where an option has no hash."""
+        try:
+            return {(type(option), option): index for index, option in enumerate(self.options)}
+        except TypeError:
+            return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from jinja2 import meta, nodes
 
+from prompt_search._names import LONGEST_NAME
 from prompt_search.errors import TemplateError
 from prompt_search.prompts.environment import FUNCTIONS
 from prompt_search.prompts.habits import as_field, check_literal_fields, check_shows_row
@@ -47,10 +48,10 @@ def choice_lines(ast: nodes.Template, template: str) -> dict[str, int]:
                 line=call.lineno,
             )
         name = first.value
-        if not re.fullmatch(r"[A-Za-z]\w*", name) or name in RESERVED:
+        if not re.fullmatch(r"[A-Za-z]\w*", name) or len(name) > LONGEST_NAME or name in RESERVED:
             raise TemplateError(
-                "a choice's name must be a word of letters, digits and underscores, and not a column of the result "
-                f"tables; got {name!r}",
+                f"a choice's name must be a word of at most {LONGEST_NAME} letters, digits and underscores, and not a "
+                f"column of the result tables; got {name[:210]!r}",
                 template=template,
                 line=call.lineno,
             )

@@ -16,6 +16,7 @@ from typing import Any
 
 from prompt_search import _html
 from prompt_search._first_tries import named
+from prompt_search._names import HALF_CHARACTER, has_half_character
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.choice_functions import AnyRow, ChoiceFunctions, Trace, check_same
@@ -64,6 +65,8 @@ class Template:
             raise InputError(
                 f"a template is a text, not {named(source)}; give one with {{{{ row.FIELD }}}} and choices"
             )
+        if has_half_character(source):
+            raise TemplateError(f"the source {HALF_CHARACTER}", template=name)
         if source.strip() in _shipped() or re.fullmatch(r"[^\n{}]+\.(j2|jinja2?)", source.strip()):
             raise TemplateError(
                 f"{source!r} names a file, and Template takes a text; write Template.read({source!r})", template=name
@@ -77,6 +80,7 @@ class Template:
             literal(value, where=f"context[{key!r}]")
         check_comments(source, name)
         self._parsed = ParsedTemplate.parse(source, name)
+        self._factors: dict[str, Factor] = {}
 
     @classmethod
     def read(cls, path: str | Path, context: Mapping[str, Any] | None = None) -> Template:
@@ -179,7 +183,7 @@ class Template:
         self, choices: Mapping[str, Any], row: Any, pool: ExamplePool | None
     ) -> tuple[tuple[Message, ...], Trace]:
         row = AnyRow() if row is None else row
-        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields)
+        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields, self._factors)
         variables = {"answer": choices.get("answer", ""), **self.context, "row": row, **functions.by_name()}
         return render_messages(self._parsed.compiled, variables, self._line_outside), functions.trace
 

@@ -264,9 +264,11 @@ class Race:
     def effects(self) -> list[Effects]:
         """The effects of the options of each choice; none where no trial has a score."""
         model = self._estimates.model()
-        return effects(model) if model else []
+        with threadpool_limits(1, user_api="blas"):
+            return effects(model) if model else []
 
     def interactions(self) -> list[Interaction]:
         """The pairs of options that interact; none where no trial has a score."""
         model = self._estimates.model()
-        return interactions(model) if model else []
+        with threadpool_limits(1, user_api="blas"):
+            return interactions(model) if model else []

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sql
 
 from prompt_search._json import checked, json_text, reading
+from prompt_search._names import is_name
 from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.changes import changes
@@ -49,6 +50,8 @@ class Studies:
 
     def _find(self, name: str, version: int | None = None) -> StudyRecord | None:
         """A stored study if there is one of that name; other studies are not read, as one of them may be damaged."""
+        if not is_name(name):
+            return None  # PostgreSQL would fail on NUL, both on half characters
         with self._database.connected() as connection:
             row = connection.execute(sql.select(schema.studies).where(schema.studies.c.study == name)).one_or_none()
         return None if row is None else self._record(row, version)

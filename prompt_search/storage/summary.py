@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -53,11 +53,11 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as they are stored; those that may be missing only where they say something."""
-        fields = {**asdict(self), "candidates": list(self.candidates)}
+        found = {each.name: getattr(self, each.name) for each in fields(self)} | {"candidates": list(self.candidates)}
         for name in ("rescored", "dialect", "test_uses", "next_call"):
-            if not fields[name]:
-                del fields[name]
-        return fields
+            if not found[name]:
+                del found[name]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import chain, count
 from typing import Any
 
+from prompt_search._names import check_name
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import from_dict
 from prompt_search.data.dataset import Dataset
@@ -62,6 +63,7 @@ class CandidatePrompts:
         Raises:
             InputError: the prompt has choices of its own, reads what is not there, or a choice has the name `WRITTEN`.
         """
+        check_name(prompt.name, "a prompt")
         template = Template(prompt.source, name=prompt.name, context=self.template.context)
         if template.names:
             raise TemplateError(
@@ -197,6 +199,7 @@ def checked_request(request: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in request.items():
         if key in ("answer", "messages", "model", "stream"):
             raise StudyError(f"request[{key!r}] cannot be given here; use the template, model= or answer=")
+        check_name(key, "a request parameter", StudyError)
         try:
             json.dumps(options_of(value), allow_nan=False)
         except (TypeError, ValueError) as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from itertools import product
 from typing import Any, Literal, get_args
 
 from prompt_search import metrics
+from prompt_search._names import check_name
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget, Ledger, unbounded
@@ -44,9 +46,6 @@ POOL_ROWS = 100
 
 PROMPT = "prompt"
 """The key of a prompt that was enqueued as a whole, in the identity of a study."""
-
-LONGEST_NAME = 200
-"""Number of characters that the name of a study may have: PostgreSQL keeps no more."""
 
 HELD_OUT_SHARE = 0.3
 """Share of the rows that are test rows, unless the settings or the data say otherwise."""
@@ -87,11 +86,7 @@ class StudySettings:
             )
         if not isinstance(self.name, str) or not self.name:
             raise StudyError(f"a study needs a name, got {self.name!r}; give a text")
-        if len(self.name) > LONGEST_NAME or len(self.name.splitlines()) > 1:
-            raise StudyError(
-                f"the name of a study is one line of at most {LONGEST_NAME} characters, got {len(self.name)} that "
-                f"begin with {self.name[:40]!r}; give a shorter one"
-            )
+        check_name(self.name, "a study", StudyError)
         if not isinstance(self.max_concurrency, int):
             raise StudyError(
                 f"max_concurrency must be a whole number, got {self.max_concurrency!r}; give one such as 16"
@@ -222,10 +217,15 @@ class StudyPlan:
         """The metric's name."""
         return metrics.metric_name(self.settings.metric)
 
-    @property
+    @cached_property
+    def _fingerprint(self) -> str:
+        """The digest of all rows, which takes a second for each 100,000 of them."""
+        return self.data.fingerprint
+
+    @cached_property
     def sealed(self) -> str:
         """A digest of which rows are test rows; studies of the same data and split share it."""
-        return sha256(json.dumps([self.data.fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
+        return sha256(json.dumps([self._fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
 
     @property
     def max_tested(self) -> int:
@@ -254,7 +254,7 @@ class StudyPlan:
         return {
             "template": prompts.template.source,
             "context": prompts.template.context,
-            "data": self.data.fingerprint,
+            "data": self._fingerprint,
             "rows": [len(self.search_rows), len(self.test_rows), self.sealed[:12]],
             "models": [[model.name, model.endpoint] for model in self.models],
             "answers": [answer.to_dict() for answer in prompts.answers],

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import pandas as pd
 import pytest
 
 import prompt_search as ps
+from prompt_search.data.rows import Row
+from prompt_search.evaluation.label_check import check_labels
+from prompt_search.metrics.row import Exact
 from tests.conftest import InProcessExecutor
 from tests.study.examples import DATA, study
 
@@ -29,3 +35,22 @@ def test_targets_that_are_no_label_are_refused(fake: InProcessExecutor) -> None:
     study(fake, answer=ps.Label(["negative", "positive", "mixed"]))
     study(fake, answer=ps.Label(["pos", "neg"]), metric=lambda answer, row: row.target.startswith(answer))
     assert fake.count == 0
+
+
+@dataclass(frozen=True)
+class Counted(Exact):
+    """Counts how often it compares."""
+
+    times: ClassVar[int] = 0
+
+    def __call__(self, answer: Any, row: Row) -> float:
+        Counted.times += 1
+        return Exact.__call__(self, answer, row)
+
+
+def test_number_of_comparisons_grows_with_the_labels_alone() -> None:
+    """Each target is first compared with the label that is written like it, in whatever case."""
+    texts = [f"kind {number}" for number in range(500)]
+    data = ps.Dataset(pd.DataFrame({"text": texts, "label": [text.upper() for text in texts]}), target="label")
+    check_labels([ps.Label(texts)], Counted(), data)
+    assert Counted.times == len(texts)

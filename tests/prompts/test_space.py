@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -176,6 +177,26 @@ def test_settings_of_the_study_are_factors_too() -> None:
     assert exists_when(space)["json_hint"] == "answer is label_json"
     assert space.size() == ((1 + 2) * 3, True)
     assert [factor.name for factor in space.factors] == ["json_hint", "answer", "temperature"]
+
+
+def test_a_template_is_rendered_once_for_each_way_through_its_conditions() -> None:
+    """60 nested flags have 61 ways: choices, conditions and all candidates are found with 61 renderings."""
+    flags = [Factor(name=f"flag {index}", kind="flag", options=(False, True)) for index in range(60)]
+    rendered: list[str] = []
+
+    def render(values: Mapping[str, Any]) -> dict[str, Factor]:
+        used: dict[str, Factor] = {}
+        for flag in flags:
+            used[flag.name] = flag
+            if not values.get(flag.name):
+                break
+        rendered.append(" ".join(used) + str(values.get(list(used)[-1])))
+        return used
+
+    space, unreached = discover([flag.name for flag in flags], render)
+    assert (space.size(), unreached) == ((61, True), [])
+    assert space.by_name["flag 2"].conditions == (Condition("flag 0", (1,)), Condition("flag 1", (1,)))
+    assert len(list(space.candidates())) == len(rendered) == 61
 
 
 def test_a_setting_may_not_have_the_name_of_a_choice() -> None:

@@ -206,7 +206,7 @@ BROKEN = {
     "name not literal": ("{{ choice(row.text, ['a']) }}", r"choice\(\) takes its name as a literal string first"),
     "no name": ("{{ flag() }}", r'flag\(\) takes its name as a literal string first: flag\("name", …\)'),
     "reserved name": ("{{ flag('score') }}", "not a column of the result tables; got 'score'"),
-    "name with a space": ("{{ flag('a b') }}", "a word of letters, digits and underscores.*got 'a b'"),
+    "name with a space": ("{{ flag('a b') }}", "a word of at most 200 letters, digits and underscores.*got 'a b'"),
     "not called": ("{{ choice }}", r"'choice' is a choice function; call it: choice\(\"name\", …\)"),
     "include": ("{% include 'other.j2' %}", "a template cannot use include, import or extends; copy the text into it"),
     "import": ("{% import 'other.j2' as o %}", "a template cannot use include, import or extends"),

@@ -146,6 +146,21 @@ def test_any_text_survives(storage: str) -> None:
     store.close()
 
 
+def test_longest_names_and_any_option_are_kept(fake: InProcessExecutor, storage: str, tmp_path: Path) -> None:
+    """Names of 200 characters of several bytes, and options with NUL, give the same study as on SQLite."""
+    name, options = "\N{GRINNING FACE}" * 200, ["a\0b", "x" * 5000, "\N{GRINNING FACE}" * 3000]
+    template = ps.Template(f"{{{{ choice('{'c' * 200}', options) }}}} {{{{ row.text }}}}", context={"options": options})
+    found = [
+        study(fake, url, template=template, name=name, model=fake.model("m" * 200), mirror="live").run(60)
+        for url in (storage, f"sqlite:///{tmp_path / 'same.db'}")
+    ]
+    assert_equal_results(*found)
+    assert ps.open_result(storage, name).name == name
+    for broken in ("a\0b", LONE):
+        with pytest.raises(StudyError, match=r"^there is no study "):
+            ps.open_result(storage, broken)
+
+
 def test_storage_that_is_opened_by_many_at_once_is_made_once(storage: str) -> None:
     """The tables are made by one of them while the others wait."""
     start = threading.Barrier(6)

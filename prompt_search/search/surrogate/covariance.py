@@ -38,10 +38,17 @@ class Components:
     def of(cls, geometry: Geometry, first: Embedding, second: Embedding, variances: Variances) -> Components:
         """The components between each of the first and each of the second candidates."""
         choices = (first.choices * variances.choices[geometry.choice_groups]) @ second.choices.T
+        squares = (first.squares * variances.choices[geometry.square_groups] ** 2) @ second.squares.T
+        for place, alone in geometry.long_choices.items():
+            part = variances.choices[place] * alone.similarity(first.levels, second.levels)
+            choices += part
+            squares += part**2
         pairs = choices**2
-        pairs -= (first.squares * variances.choices[geometry.square_groups] ** 2) @ second.squares.T
+        pairs -= squares
         pairs /= 2
         pools = (first.pools * variances.pools[geometry.pool_groups]) @ second.pools.T
+        for place, pool in geometry.long_pools.items():
+            pools += variances.pools[place] * pool.similarity(first.levels, second.levels)
         return cls(choices, pools, pairs, first.identity[:, None] == second.identity[None, :])
 
     def total(self, variances: Variances) -> Floats:

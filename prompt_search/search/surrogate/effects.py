@@ -57,18 +57,20 @@ def effects(model: Surrogate) -> list[Effects]:
     this with a weak prior, so that the intervals rest on the scores alone. Few means tell little of these variances:
     tests and intervals have Student's t with as many degrees of freedom as there are means besides the options.
     """
+    model, where = model.condensed()
     places, refitted = range(len(model.geometry.choices)), _refitted_with_weak_prior(model)
     expected = [model.posterior_of(*_prior_of_options(model, place)) for place in places]
     estimates = [fixed_effect(refitted, place) for place in places]
     freedom = [_freedom(model, place) for place in places]
-    explained = [float((mean**2 + spread**2).mean()) for mean, spread in expected]
+    explained = [float((mean**2 + spread**2)[at].mean()) for (mean, spread), at in zip(expected, where, strict=True)]
     given = model.variances
     pairs = given.interaction * (given.choices.sum() ** 2 - (given.choices**2).sum()) / 2
     total = sum(explained) + pairs + given.own
     return [
-        Effects(choice, mean, *interval(mean, spread, left), p=p, expected=shrunk, importance=part / total)
-        for choice, (mean, spread), left, p, (shrunk, _), part in zip(
+        Effects(choice, mean[at], *interval(mean[at], spread[at], left), p[at], shrunk[at], part / total)
+        for choice, at, (mean, spread), left, p, (shrunk, _), part in zip(
             model.geometry.choices,
+            where,
             estimates,
             freedom,
             _corrected_p(estimates, freedom),

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from prompt_search.prompts.factors import Factor
 from prompt_search.search.encoding import Levels
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+MOST_TABLED = 64
+"""The highest number of options whose similarities are kept in a table, which grows with the square of that number. For
+longer lists they are computed from which candidates have the same option."""
 
 MIN_POOL_OPTIONS = 8
 """Choices that have one and the same list of at least this many options share a pool, such as slots for shots."""
@@ -41,6 +47,47 @@ def similarity(factor: Factor) -> Floats:
     return np.eye(len(options))
 
 
+def is_long(factor: Factor) -> bool:
+    """Whether a choice has a long list of options that are similar only to themselves."""
+    return len(factor.options) > MOST_TABLED and factor.kind not in ("integer", "examples", "order")
+
+
+@dataclass(frozen=True)
+class LongList:
+    """One choice of a long list of options, or a pool of choices that share one.
+
+    Args:
+        columns: positions of the choices among the factors.
+        options: the number of options.
+    """
+
+    columns: Sequence[int]
+    options: int
+
+    def similarity(self, first: Levels, second: Levels) -> Floats:
+        """How alike each of the first and each of the second candidates are, centred over all options."""
+        one, two = self._counts(first), self._counts(second)
+        equal, active = (one @ two.T).toarray(), np.outer(one.sum(axis=1), two.sum(axis=1))
+        return np.asarray((equal - active / self.options) * self.options / (self.options - 1) / len(self.columns))
+
+    def _counts(self, levels: Levels) -> sparse.csr_matrix:
+        """How often each candidate has each option, of shape (candidates, options)."""
+        chosen = levels[:, self.columns]
+        rows, slots = np.nonzero(chosen >= 0)
+        counts = (np.ones(len(rows)), (rows, chosen[rows, slots]))
+        return sparse.csr_matrix(counts, shape=(len(levels), self.options))
+
+    def condensed(self, levels: Levels) -> tuple[Integers, Floats]:
+        """For each option its position among those that some candidate has, with one position for all others, and how
+        alike each two of these positions are."""
+        chosen = levels[:, self.columns]
+        known = np.unique(chosen[chosen >= 0])
+        where = np.full(self.options, len(known))
+        where[known] = np.arange(len(known))
+        count = min(len(known) + 1, self.options)
+        return where, (np.eye(count) * self.options - 1) / (self.options - 1)
+
+
 @dataclass(frozen=True)
 class Embedding:
     """Candidates in coordinates in which every similarity is an inner product.
@@ -50,15 +97,18 @@ class Embedding:
         squares: the coordinates for the square of that similarity.
         pools: the coordinates for the similarity of every pool.
         identity: a number that is the same only for equal candidates.
+        levels: the candidates; long lists of options have no coordinates.
     """
 
     choices: Floats
     squares: Floats
     pools: Floats
     identity: Integers
+    levels: Levels
 
     def __getitem__(self, which: slice) -> Embedding:
-        return Embedding(self.choices[which], self.squares[which], self.pools[which], self.identity[which])
+        coordinates = (self.choices[which], self.squares[which], self.pools[which])
+        return Embedding(*coordinates, identity=self.identity[which], levels=self.levels[which])
 
 
 class Geometry:
@@ -66,6 +116,12 @@ class Geometry:
 
     Effects are measured from the mean over all options (the tables are centred), so that the effect of a pair is no
     part of the effects of its single choices. An inactive choice adds nothing.
+
+    Attributes:
+        choices: positions of the choices among the factors.
+        pools: positions of the choices of each pool.
+        long_choices: the choices of long lists, by their place in ``choices``.
+        long_pools: the pools of long lists, by their place in ``pools``.
     """
 
     def __init__(self, factors: Sequence[Factor]) -> None:
@@ -75,14 +131,24 @@ class Geometry:
             if factors[index].kind == "choice" and len(factors[index].options) >= MIN_POOL_OPTIONS:
                 shared.setdefault(factors[index].texts, []).append(index)
         self.pools = [columns for columns in shared.values() if len(columns) > 1]
-        tables = [_centred(similarity(factors[index])) for index in self.choices]
-        self._choice_features = [_features(table) for table in tables]
-        self._square_features = [_features(table**2) for table in tables]
+        long = {index: len(factors[index].options) for index in self.choices if is_long(factors[index])}
+        places, pools = enumerate(self.choices), enumerate(self.pools)
+        self.long_choices = {place: LongList([index], long[index]) for place, index in places if index in long}
+        self.long_pools = {place: LongList(pool, long[pool[0]]) for place, pool in pools if pool[0] in long}
+        self._identifiers = np.random.default_rng(0).integers(1, 2**62, len(factors))
+        tables = [
+            np.zeros((long[index], 0)) if index in long else _centred(similarity(factors[index]))
+            for index in self.choices
+        ]
+        self._set_features([_features(table) for table in tables], [_features(table**2) for table in tables])
+
+    def _set_features(self, choices: list[Floats], squares: list[Floats]) -> None:
+        """Take the coordinates of each choice's options; a long list has none."""
+        self._choice_features, self._square_features = choices, squares
         self._pool_features = [self._choice_features[self.choices.index(columns[0])] for columns in self.pools]
         self.choice_groups = _groups(self._choice_features)
         self.square_groups = _groups(self._square_features)
         self.pool_groups = _groups(self._pool_features)
-        self._identifiers = np.random.default_rng(0).integers(1, 2**62, len(factors))
 
     @property
     def component_count(self) -> int:
@@ -114,7 +180,31 @@ class Geometry:
                 ]
             ),
             identity=(levels + 2) @ self._identifiers,  # wraps around; equal only where the levels are
+            levels=levels,
         )
+
+    def condensed(self, levels: Levels) -> tuple[Geometry, Levels, list[Integers]]:
+        """The same similarities in coordinates, where a long list has only options that some candidates have, and one
+        that stands for all others.
+
+        Args:
+            levels: the candidates.
+
+        Returns:
+            The geometry, the candidates in it, and for each of `choices` the position that each option has in it.
+        """
+        found, found_levels = copy(self), levels.copy()
+        where = [np.arange(len(features) - 1) for features in self._choice_features]
+        choices, squares = list(self._choice_features), list(self._square_features)
+        pools = {column: pool for pool in self.long_pools.values() for column in pool.columns}
+        for place, alone in self.long_choices.items():
+            column = self.choices[place]
+            where[place], table = pools.get(column, alone).condensed(levels)
+            found_levels[:, column] = np.append(where[place], -1)[levels[:, column]]
+            choices[place], squares[place] = _features(table), _features(table**2)
+        found.long_choices, found.long_pools = {}, {}
+        found._set_features(choices, squares)
+        return found, found_levels, where
 
 
 def _centred(table: Floats) -> Floats:
@@ -124,7 +214,10 @@ def _centred(table: Floats) -> Floats:
 
 
 def _features(table: Floats) -> Floats:
-    """A factor of a positive semi-definite table, with a row of zeros at the end for the inactive level -1."""
+    """A factor of a positive semi-definite table, with a row of zeros at the end for the inactive level -1; without
+    coordinates for a table that has none."""
+    if not table.shape[1]:
+        return np.zeros((len(table) + 1, 0))
     values, vectors = np.linalg.eigh(table)
     kept = values > 1e-10 * max(1.0, values[-1])
     return np.vstack([vectors[:, kept] * np.sqrt(values[kept]), np.zeros(int(kept.sum()))])

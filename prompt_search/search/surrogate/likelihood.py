@@ -86,12 +86,16 @@ class Likelihood:
         """
         observations, geometry, seen = self.observations, self.geometry, self._embedding
         by_candidate = self._summed_by_candidate(inner)
+        with_pairs = by_candidate * (1 + variances.interaction * components.choices)
         count = len(geometry.choices)
-        single = _inner_products(
-            by_candidate * (1 + variances.interaction * components.choices), seen.choices, geometry.choice_groups, count
-        )
+        single = _inner_products(with_pairs, seen.choices, geometry.choice_groups, count)
         squared = _inner_products(by_candidate, seen.squares, geometry.square_groups, count)
         pooled = _inner_products(by_candidate, seen.pools, geometry.pool_groups, len(geometry.pools))
+        for place, alone in geometry.long_choices.items():
+            alike = alone.similarity(seen.levels, seen.levels)
+            single[place], squared[place] = (with_pairs * alike).sum(), (by_candidate * alike**2).sum()
+        for place, pool in geometry.long_pools.items():
+            pooled[place] = (by_candidate * pool.similarity(seen.levels, seen.levels)).sum()
         return np.concatenate(
             [
                 variances.choices * single - variances.interaction * variances.choices**2 * squared,

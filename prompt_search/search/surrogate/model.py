@@ -17,7 +17,7 @@ from scipy import linalg
 
 from prompt_search.search.encoding import Levels
 from prompt_search.search.surrogate.covariance import between_candidates, between_means
-from prompt_search.search.surrogate.geometry import Embedding, Floats, Geometry
+from prompt_search.search.surrogate.geometry import Embedding, Floats, Geometry, Integers
 from prompt_search.search.surrogate.likelihood import Likelihood
 from prompt_search.search.surrogate.observations import Observations
 from prompt_search.search.surrogate.priors import LEVEL_SHARE, Prior, Variances
@@ -86,6 +86,14 @@ class Surrogate:
         found = self.updated(observations)
         _ = found.cholesky
         return found
+
+    def condensed(self) -> tuple[Surrogate, list[Integers]]:
+        """The same posterior over the options that candidates have; for each choice the position of each option in it,
+        see `Geometry.condensed`."""
+        geometry, levels, where = self.geometry.condensed(self.observations.levels)
+        if not self.geometry.long_choices:
+            return self, where
+        return replace(self, geometry=geometry, observations=replace(self.observations, levels=levels)), where
 
     @cached_property
     def variances(self) -> Variances:
