@@ -9,10 +9,14 @@ from typing import Any
 
 from prompt_search.answers import Unparsed
 from prompt_search.data.rows import Row
+from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.metrics import Score, score
 from prompt_search.metrics.base import BuiltInMetric
 from prompt_search.storage.records import ScoreRecord
+
+METRIC_S = 2.0
+"""Seconds that a metric may still take when the time of a budget is over: answers that were paid for are scored."""
 
 
 class KeptScores:
@@ -26,6 +30,7 @@ class KeptScores:
     def __init__(self, settings: EvaluationSettings) -> None:
         self._metric = settings.metric
         self._study = settings.study
+        self._ledger = settings.ledger
         self._store = settings.store
         self._is_kept = settings.keeps_scores and not isinstance(settings.metric, BuiltInMetric)
         self._known = settings.store.scores.of_study(settings.study) if self._is_kept else {}
@@ -35,9 +40,19 @@ class KeptScores:
         """The score of an answer to the row at a position of the data.
 
         Raises:
+            BudgetExceeded: the metric has not ended `METRIC_S` seconds after the time of the budget.
             InputError: the metric fails, see `prompt_search.metrics.score`.
             RunError: the storage cannot be written.
         """
+        left = self._ledger.remaining_s
+        try:
+            async with asyncio.timeout(None if left is None else left + METRIC_S):
+                return await self._score(answer, row, position)
+        except TimeoutError:
+            seconds = f"{self._ledger.budget.seconds:g} seconds"
+            raise BudgetExceeded(f"the budget of {seconds} was used up before the metric gave a score") from None
+
+    async def _score(self, answer: Any, row: Row, position: int) -> Score:
         if not self._is_kept or isinstance(answer, Unparsed):
             return await score(self._metric, answer, row, position)
         key = _key(answer, row)

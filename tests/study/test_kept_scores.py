@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import prompt_search as ps
+from prompt_search.evaluation import kept_scores
 from prompt_search.metrics import Score
 from prompt_search.testing import InProcessExecutor
 from tests.study.examples import assert_equal_results, study, truth
@@ -103,3 +105,20 @@ def test_preflight_names_a_metric_that_varies(fake: InProcessExecutor) -> None:
     )
     steady = study(fake, metric=lambda answer, row: answer == row.target).preflight(ps.Budget(calls=900))
     assert not any("another score" in line for line in steady.advice)
+
+
+def test_metric_that_never_ends_is_ended_by_the_time(
+    fake: InProcessExecutor, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A metric that waits for ever ends with the seconds of the budget; what was answered is stored and paid once."""
+    fake.answer = truth
+    monkeypatch.setattr(kept_scores, "METRIC_S", 0.1)
+
+    async def waiting(answer: Any, row: Any) -> float:
+        if row["text"].endswith("7"):
+            await asyncio.sleep(3600)
+        return float(answer == row.target)
+
+    result = study(fake, storage, metric=waiting).run(ps.Budget(calls=200, seconds=1))
+    assert 0 < len(result.samples_df()) < fake.count == len(result.calls_df())
+    assert result.headline.splitlines()[0].endswith("left too little for the test rows; give more seconds.")
