@@ -217,6 +217,11 @@ class Ledger:
         open_ = self._open.get(id(request))
         return open_.attempts if open_ else 0
 
+    def most(self, request: Request) -> Spending:
+        """The most that the attempts so far of a request can use, which is not settled."""
+        open_ = self._open[id(request)]
+        return open_.most.times(open_.attempts)
+
     def settle(self, request: Request, response: Response) -> Spending:
         """Replace what was reserved for a request by what it used.
 

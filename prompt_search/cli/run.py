@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -168,9 +169,10 @@ def run(
         typer.echo(size_text(study.space()))
         typer.echo(repr(study.estimate(settings.budget)))
         return
-    _ask(study, settings.budget, yes)
-    study = watched(study) if dashboard else study
     url = study.storage or DEFAULT_STORAGE
+    _ask(study, settings.budget, yes)
+    _tell_if_new(study.name, url)
+    study = watched(study) if dashboard else study
     if folds is None:
         result = run_study(study, settings)
         print_result(result, url)
@@ -306,6 +308,21 @@ def _study_to_run(file: str, overrides: Overrides, prompts: Iterable[str], min_s
     for path in prompts:
         study.enqueue(prompt=Prompt.read(path))
     return study
+
+
+def _tell_if_new(name: str, url: str) -> None:
+    """Say that nothing of a study is stored, to somebody who means to resume it: all of it will be paid for."""
+    from prompt_search.storage.database import sqlite_file
+    from prompt_search.storage.store import Store, shown_url
+
+    file = sqlite_file(url)
+    if file is None or file.exists():
+        with closing(Store(url)) as store:
+            if name in store.study_names():
+                return
+    typer.echo(
+        f"{name}: nothing of this study is stored in {shown_url(url)}; it begins with its first request", err=True
+    )
 
 
 def run_study(study: Study, settings: RunSettings) -> Result:

@@ -15,10 +15,11 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.responder import Completer
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
-from prompt_search.llm.messages import Usage
+from prompt_search.llm.messages import Request, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.storage.ownership.lease import Lease
+from prompt_search.storage.records import Sent
 from prompt_search.storage.store import Store
 
 
@@ -38,14 +39,25 @@ def opened(storage: str | None, name: str) -> Iterator[tuple[Store, Lease | None
     """
     store = Store(storage or "sqlite://")
     try:
-        if store.in_memory:
-            yield store, None
-        else:
-            with Lease(store, name) as lease:
-                yield store, lease
+        with leased(store, name) as lease:
+            yield store, lease
     except BaseException:
         store.close()
         raise
+
+
+@contextmanager
+def leased(store: Store, name: str) -> Iterator[Lease | None]:
+    """A lease on what is run in a storage, until the context ends; None for one in memory.
+
+    Raises:
+        StudyError: another process runs this.
+    """
+    if store.in_memory:
+        yield None
+    else:
+        with Lease(store, name) as lease:
+            yield lease
 
 
 @asynccontextmanager
@@ -61,13 +73,22 @@ async def connected_evaluator(
             client = Client(
                 model,
                 max_concurrency=settings.max_concurrency,
-                on_attempt=settings.ledger.reserve,
+                on_attempt=partial(_reserved, settings),
                 seed=settings.seed,
                 executor=executor,
                 on_capacity=partial(setattr, of_model, "total_tokens") if executor else None,
             )
             clients[model.endpoint, model.name] = await stack.enter_async_context(client)
         yield Evaluator(settings, clients, slots)
+
+
+async def _reserved(settings: EvaluationSettings, request: Request) -> None:
+    """Take from the budget what an attempt can use, and write down that it is sent: whoever resumes the study after a
+    crash counts it."""
+    await settings.ledger.reserve(request)
+    if settings.owner is not None:
+        most = settings.ledger.most(request)
+        await settings.store.responses.save_sent(Sent(study=settings.study, key=request.key, most=most))
 
 
 def check_priced(budget: Budget, model: Model) -> None:

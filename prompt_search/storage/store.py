@@ -218,8 +218,8 @@ class Store:
     def save_trials(
         self,
         version: Version,
-        trials: Iterable[TrialRecord],
-        samples: Iterable[SampleRecord],
+        trials: Collection[TrialRecord],
+        samples: Collection[SampleRecord],
         *,
         at_end: Summary | None = None,
     ) -> None:

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prompt_search.budget import Spending
+
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
@@ -14,8 +16,10 @@ class Summary:
     ``order`` holds all trials in the order in which the search ranks them, ``budget`` the limits by name,
     ``candidates`` the size of the space and whether it is exact, ``sealed`` a digest of the test rows, ``test_uses``
     the number of winners that were tested on them until then (0 where it was not counted), ``rescored`` the study and
-    the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences, and
-    ``effects`` and ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is
+    the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences,
+    ``lost_calls``, ``lost_tokens`` and ``lost_usd`` the most that was sent besides by processes that ended before the
+    answers were stored, ``effects`` and ``interactions`` the lines of `tables.effects_frame` and
+    `tables.interactions_frame`. ``usd`` is
     None where a price is unknown.
     """
 
@@ -42,6 +46,14 @@ class Summary:
     test_uses: int = 0
     rescored: dict[str, str] = field(default_factory=dict)
     dialect: list[str] = field(default_factory=list)
+    lost_calls: int = 0
+    lost_tokens: int = 0
+    lost_usd: float = 0.0
+
+    @property
+    def lost(self) -> Spending:
+        """What was sent besides by processes that ended before the answers were stored."""
+        return Spending(calls=self.lost_calls, tokens=self.lost_tokens, usd=self.lost_usd)
 
     @property
     def scarcest(self) -> str:
@@ -52,7 +64,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """The fields as they are stored; those that may be missing only where they say something."""
         fields = {**asdict(self), "candidates": list(self.candidates)}
-        for name in ("rescored", "dialect", "test_uses"):
+        for name in ("rescored", "dialect", "test_uses", "lost_calls", "lost_tokens", "lost_usd"):
             if not fields[name]:
                 del fields[name]
         return fields

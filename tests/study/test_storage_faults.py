@@ -35,7 +35,7 @@ def broken(path: Path) -> None:
     path.write_bytes(b"this is no database" + path.read_bytes()[19:])
 
 
-GONE = "was deleted or replaced while it was open, so that nothing can be stored there; put the file back"
+GONE = "was deleted or replaced while it was open, so that nothing can be stored there; put the file back, or restore"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ GONE = "was deleted or replaced while it was open, so that nothing can be stored
         (replaced, GONE),
         (
             dropped,
-            r"cannot be written: no such table: \S*prompt_search_calls; free disk space or restore",
+            r"cannot be written: no such table: \S*prompt_search_calls; restore the storage from a copy, or name",
         ),
         (broken, r"cannot be (?:read|written): .*"),
     ],

@@ -156,7 +156,7 @@ class RunRecorder:
             dialect: what was learned of the servers, in sentences.
         """
         ledger, plan = self._ledger, self._plan
-        space = plan.prompts.space
+        space, lost = plan.prompts.space, self._store.responses.lost(plan.name)
         return Summary(
             winner=winner.number,
             baseline=DEFAULT_TRIAL,
@@ -180,6 +180,9 @@ class RunRecorder:
             effects=effect_lines(race.effects(), space.factors),
             interactions=interaction_lines(race.interactions(), space.factors),
             dialect=list(dialect),
+            lost_calls=lost.calls,
+            lost_tokens=lost.tokens,
+            lost_usd=lost.usd,
         )
 
     def _trial_record(self, trial: Trial) -> TrialRecord:
