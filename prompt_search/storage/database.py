@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import re
 import sqlite3
 import time
@@ -239,6 +240,7 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
 
 
 def _tune_postgresql(connection: Any, _: Any) -> None:
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())  # its errors are raised, and told once
     connection.cursor().execute(f"SET lock_timeout = {TOLD_AFTER_S * 1000:.0f}")
     connection.commit()
 

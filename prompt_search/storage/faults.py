@@ -112,8 +112,10 @@ def diagnosis(error: Exception) -> tuple[str, str]:
 
 
 def reason(error: Exception) -> str:
-    """What the driver says, on one line."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    """What the driver says, on one line; of a server's error without the statement."""
+    original = getattr(error, "orig", None) or error
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    return " ".join(str(primary or original).split())
 
 
 class Patience:
@@ -137,7 +139,7 @@ class Patience:
         Raises:
             StorageFault: it stays away, or something else is wrong with it.
         """
-        began = time.monotonic()
+        began, waits = time.monotonic(), False
         while True:
             if self._gave_up is not None and time.monotonic() < self._gave_up[0] + LONGEST_WAIT_S:
                 raise self._gave_up[1]
@@ -152,10 +154,11 @@ class Patience:
                     self._gave_up = time.monotonic(), StorageFault(message)
                     raise self._gave_up[1] from None
                 if waited >= TOLD_AFTER_S:
+                    waits = True
                     self._tell(error)
                 time.sleep(RETRY_S)
             else:
-                if self._told:
+                if waits:
                     self._tell(None)
                 return value
 
