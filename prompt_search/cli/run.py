@@ -169,10 +169,9 @@ def run(
         typer.echo(size_text(study.space()))
         typer.echo(repr(study.estimate(settings.budget)))
         return
-    url = study.storage or DEFAULT_STORAGE
     _ask(study, settings.budget, yes)
-    _tell_if_new(study.name, url)
     study = watched(study) if dashboard else study
+    url = study.storage or DEFAULT_STORAGE
     if folds is None:
         result = run_study(study, settings)
         print_result(result, url)
@@ -334,6 +333,7 @@ def run_study(study: Study, settings: RunSettings) -> Result:
     """
     from prompt_search.study.watching.progress import shown
 
+    _tell_if_new(study.name, study.storage or DEFAULT_STORAGE)
     with resumable() as seen, shown(settings.display) as progress:
         return study.run(
             settings.budget,

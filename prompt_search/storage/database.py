@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import re
 import sqlite3
 import time
@@ -42,31 +43,39 @@ FULL_SCAN_RATIO = 4
 """SQLite reads the whole table unless it has at least so many times the study's rows."""
 
 
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # its errors are raised, and told once
+
+
 class Database:
     """A database at a SQLAlchemy URL, SQLite or PostgreSQL; SQLite files and all tables are made when missing.
 
     Args:
         url: where it is; see `storage_url`.
         clock: seconds since 1970.
+        to_read: whether it is only read, so that an SQLite file need not be writable.
 
     Raises:
         StorageError: the URL is not one, its driver is missing, the database cannot be opened, or a later release
             wrote it.
     """
 
-    def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time, to_read: bool = False) -> None:
         self.clock = clock
         url = storage_url(url)
+        self._file = sqlite_file(url)
+        self._is_fixed = to_read and self._file is not None and _is_fixed(self._file)
         try:
             self.url = make_url(url)
             self.is_sqlite = self.url.get_backend_name() == "sqlite"
             self.in_memory = _is_in_memory(self.url)  # then nobody else can open it
-            self.engine = sql.create_engine(self.url, **_pooling(self.url))
+            opened = _url_to_read(self._file) if self._file is not None and self._is_fixed else self.url
+            self.engine = sql.create_engine(opened, **_pooling(self.url))
             if self.url.get_backend_name() not in BACKENDS:
                 raise ValueError(
                     f"a storage must be SQLite or PostgreSQL, not {self.url.get_backend_name()}; give another URL"
                 )
-            event.listen(self.engine, "connect", _tune_sqlite if self.is_sqlite else _tune_postgresql)
+            if not self._is_fixed:
+                event.listen(self.engine, "connect", _tune_sqlite if self.is_sqlite else _tune_postgresql)
             self.patience = Patience(self.shown)
             self.patience.call(self._open_schema)
         except StorageFault as error:
@@ -77,7 +86,6 @@ class Database:
             raise
         except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
             raise StorageError(_why_closed(url, error)) from None
-        self._file = sqlite_file(url)
         self._inode = _inode(self._file)
         self._thread = ThreadPoolExecutor(1, "prompt_search store")  # begins with the first call
         weakref.finalize(self, self.engine.dispose)  # a result's storage is open for as long as the result is there
@@ -240,7 +248,6 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
 
 
 def _tune_postgresql(connection: Any, _: Any) -> None:
-    logging.getLogger("psycopg").addHandler(logging.NullHandler())  # its errors are raised, and told once
     connection.cursor().execute(f"SET lock_timeout = {TOLD_AFTER_S * 1000:.0f}")
     connection.commit()
 
@@ -344,10 +351,24 @@ def _inode(path: Path | None) -> tuple[int, int] | None:
     return None if found is None else (found.st_dev, found.st_ino)
 
 
+def _is_fixed(path: Path) -> bool:
+    """Whether a file is there that cannot be written, or beside which nothing can, as SQLite does to read it."""
+    return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _url_to_read(path: Path) -> sql.URL:
+    """SQLite's own address of a file that is only read. Without a log beside it, of what is not in the file yet, nobody
+    has it open, and SQLite needs no files there."""
+    fixed = {} if Path(f"{path}-wal").exists() else {"immutable": "1"}
+    settings = {"mode": "ro", "uri": "true", **fixed}
+    return sql.URL.create("sqlite", database=path.resolve().as_uri(), query=settings)
+
+
 def holds_studies(path: Path) -> bool:
     """Whether an SQLite file is a storage with a study in it; nothing is written."""
+    fixed = "&immutable=1" if _is_fixed(path) and not Path(f"{path}-wal").exists() else ""
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{fixed}", uri=True)) as connection:
             return connection.execute(f"SELECT 1 FROM {schema.studies.name} LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return False
