@@ -101,6 +101,12 @@ class Server:
             }
         )
 
+    async def reset(self, request: web.Request) -> web.Response:
+        """Count from nothing."""
+        self.requests = 0
+        self.asked.clear()
+        return web.Response()
+
     async def hold(self, request: web.Request) -> web.Response:
         """Keep answers from a number of requests on."""
         self.hold_at = float(request.query["at"])
@@ -123,7 +129,7 @@ class Server:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.chat)
-        for each in (self.counts, self.hold, self.wait, self.release):
+        for each in (self.counts, self.reset, self.hold, self.wait, self.release):
             app.router.add_get(f"/{each.__name__}", each)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

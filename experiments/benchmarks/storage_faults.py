@@ -19,6 +19,7 @@ PostgreSQL's programs.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import socket
@@ -28,9 +29,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +42,8 @@ import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.budgets import SOURCE, data
-from experiments.benchmarks.kills import ROOT, counts, served, tables
+from experiments.benchmarks.kills import counts, served, tables
+from prompt_search import cli
 from prompt_search.study.snapshot import Snapshot
 
 CALLS, IN_FLIGHT = 120, 4
@@ -410,31 +413,38 @@ def postgres_place(folder: Path, number: int, server: Postgres) -> Iterator[Plac
     database_dropped(place)
 
 
-def line(study: Path, place: Place, url: str, **more: str) -> subprocess.Popen[str]:
-    """The command line, in a process of its own."""
-    settings = {"PYTHONPATH": str(ROOT), "COUNTED": url, "STORED": place.url, **more}
-    command = [sys.executable, "-m", "prompt_search.cli", "run", str(study), "--calls", str(CALLS), "--display", "none"]
-    return subprocess.Popen(
-        command,
-        text=True,
-        env={**os.environ, **settings},
-        cwd=study.parent,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+def command(arguments: Sequence[str], settings: Mapping[str, str], said: Path) -> None:
+    """The command line, in this process; what it says on standard error goes to a file."""
+    os.environ.update(settings)
+    with said.open("w") as errors, open(os.devnull, "w") as nothing:
+        os.dup2(errors.fileno(), 2)
+        os.dup2(nothing.fileno(), 1)
+    sys.argv = ["prompt-search", *arguments]
+    cli.main()
 
 
-def ended(process: subprocess.Popen[str], url: str, began: float) -> Ran:
+def line(study: Path, place: Place, url: str, **more: str) -> BaseProcess:
+    """The command line in a process of its own, forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["experiments.benchmarks.storage_faults", "optuna", "openai", "aiohttp", "psycopg"])
+    arguments = ["run", str(study), "--calls", str(CALLS), "--display", "none"]
+    settings = {"COUNTED": url, "STORED": place.url, **more}
+    process = context.Process(target=command, args=(arguments, settings, study.with_suffix(".err")))
+    process.start()
+    return process
+
+
+def ended(process: BaseProcess, study: Path, url: str, began: float) -> Ran:
     """What came of it; a run that hangs is killed."""
-    try:
-        _, err = process.communicate(timeout=LONGEST_S)
-    except subprocess.TimeoutExpired:
+    process.join(LONGEST_S)
+    hangs = process.is_alive()
+    if hangs:
         process.kill()
-        _, err = process.communicate()
-        err += f"\nhung for {LONGEST_S:g} s"
+        process.join()
     seconds = time.monotonic() - began
-    lines = [line for line in err.splitlines() if line.strip()]
-    return Ran(process.returncode, lines, seconds, counts(url)["requests"])
+    lines = [line for line in study.with_suffix(".err").read_text().splitlines() if line.strip()]
+    lines += [f"hung for {LONGEST_S:g} s"] * hangs
+    return Ran(process.exitcode or 0, lines, seconds, counts(url)["requests"])
 
 
 def ask(url: str, what: str) -> None:
@@ -448,7 +458,7 @@ def disturbed(study: Path, place: Place, url: str, fault: Fault, at: int | None)
         waits["LONGEST_WAIT_S"] = str(SHORT_WAIT_S)
     ask(url, f"/hold?at={10**9 if at is None else at}")
     process = line(study, place, url, **waits)
-    while process.poll() is None and not counts(url)["held"]:
+    while process.is_alive() and not counts(url)["held"]:
         time.sleep(0.02)
     time.sleep(0.2)  # others that are in flight
     fault.begins(place)
@@ -457,7 +467,7 @@ def disturbed(study: Path, place: Place, url: str, fault: Fault, at: int | None)
     if fault.passes:
         time.sleep(PASSES_S)
         fault.ends(place)
-    ran = ended(process, url, began)
+    ran = ended(process, study, url, began)
     if not fault.passes:
         fault.ends(place)
     return ran
@@ -494,13 +504,13 @@ def check(study: Path, place: Place, url: str, fault: Fault, at: int | None, who
         wrong.append("disturbed: did not wait")
     if fault.waits and first.code and not first.notices:
         wrong.append("disturbed: waited in silence")
-    again = ended(line(study, place, url), url, time.monotonic())
+    again = ended(line(study, place, url), study, url, time.monotonic())
     wrong += complaints(again, "again")
     if fault.loses and again.code and fault.cures is not None:
         if again.requests > first.requests:
             wrong.append("again: paid before it refused")
         fault.cures(place)
-        again = ended(line(study, place, url), url, time.monotonic())
+        again = ended(line(study, place, url), study, url, time.monotonic())
         wrong += complaints(again, "cured")
     if again.code or not is_stored(place, whole):
         wrong.append("again: did not finish")
@@ -526,7 +536,7 @@ class Cell:
         return " | ".join(("|", *names, first, told, str(self.again.code), str(self.twice), "; ".join(self.wrong), "|"))
 
 
-def undisturbed(study: Path, folder: Path) -> tuple[list[pd.DataFrame], dict[str, int | None]]:
+def undisturbed(folder: Path, url: str) -> tuple[list[pd.DataFrame], dict[str, int | None]]:
     """The tables of the study that nobody disturbs, and the number of requests at each moment."""
     place = Place(url=f"sqlite:///{folder}/whole.db", folder=folder)
     began: dict[str, int] = {}
@@ -534,15 +544,14 @@ def undisturbed(study: Path, folder: Path) -> tuple[list[pd.DataFrame], dict[str
     def saw(snapshot: Snapshot) -> None:
         began.setdefault(snapshot.phase, snapshot.calls)
 
-    with served(0.0, strict=False) as url:
-        ps.Study(
-            template=ps.Template(SOURCE),
-            data=data(),
-            model=ps.Model("counted", base_url=url),
-            max_concurrency=IN_FLIGHT,
-            storage=place.url,
-            name="study",
-        ).run(CALLS, progress=saw)
+    ps.Study(
+        template=ps.Template(SOURCE),
+        data=data(),
+        model=ps.Model("counted", base_url=url),
+        max_concurrency=IN_FLIGHT,
+        storage=place.url,
+        name="study",
+    ).run(CALLS, progress=saw)
     finals, test, done = (began[phase] for phase in ("finalists", "test", "done"))
     return tables(place.url), {
         "first response": 1,
@@ -567,7 +576,8 @@ def main() -> None:
         folder.chmod(0o755)
         study = folder / "study.py"
         study.write_text(STUDY)
-        whole, moments = undisturbed(study, folder)
+        url = stack.enter_context(served(0.0, strict=False))
+        whole, moments = undisturbed(folder, url)
         for backend in FAULTS if arguments.backend is None else [arguments.backend]:
             server = None
             if backend == "postgresql":
@@ -584,7 +594,8 @@ def main() -> None:
                         made = sqlite_place(folder, cells, small=fault == "full")
                     else:
                         made = postgres_place(folder, cells, server)
-                    with made as place, served(0.0, strict=False) as url:
+                    with made as place:
+                        ask(url, "/reset")
                         cell = check(study, place, url, FAULTS[backend][fault], moments[moment], whole)
                     exceptions += bool(cell.wrong)
                     print(cell.row(backend, fault, moment), flush=True)
