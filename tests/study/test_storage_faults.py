@@ -87,6 +87,7 @@ def test_study_goes_on_where_the_storage_is_back(fake: InProcessExecutor, tmp_pa
     result = study(fake, f"sqlite:///{path}").run(50)
     assert (result.best_trial, result.verdict) == (expected.best_trial, expected.verdict)
     assert fake.count <= result.summary["calls"] + 1  # the one that could not be stored
+    assert result.ledger_df()[["role", "calls"]].values.tolist() == [["task", result.summary["calls"]], ["lost", 1]]
     assert ", and at most 1 more whose answers were lost with a process that ended; " in result.headline
 
 

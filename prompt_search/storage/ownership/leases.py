@@ -62,6 +62,7 @@ class Leases:
         with self._database.writing() as connection:
             return bool(connection.execute(update).rowcount)
 
+    @patient
     def end_lease(self, owner: str) -> None:
         """Give up a lease and all its claims."""
         with self._database.writing() as connection:
