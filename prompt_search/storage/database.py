@@ -77,12 +77,10 @@ class Database:
             if not self._is_fixed:
                 event.listen(self.engine, "connect", _tune_sqlite if self.is_sqlite else _tune_postgresql)
             self.patience = Patience(self.shown)
-            self.patience.call(self._open_schema)
+            self._open_schema()
         except StorageFault as error:
-            self.engine.dispose()
             raise StorageError(str(error)) from None
         except StorageError:
-            self.engine.dispose()
             raise
         except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
             raise StorageError(_why_closed(url, error)) from None
@@ -91,6 +89,14 @@ class Database:
         weakref.finalize(self, self.engine.dispose)  # a result's storage is open for as long as the result is there
 
     def _open_schema(self) -> None:
+        """Make or check the tables, and leave no connection open where that is not possible."""
+        try:
+            self.patience.call(self._try_to_open)
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def _try_to_open(self) -> None:
         """Make or check the tables; another process may have locked them, as it makes them."""
         try:
             schema.open_schema(self.engine, self.shown)
