@@ -178,6 +178,22 @@ class Ledger:
         self.paid += one
         self._held += open_.most - one
 
+    def check_again(self, request: Request) -> None:
+        """Give back what an attempt has taken that was not sent yet, where the run was stopped meanwhile.
+
+        Raises:
+            BudgetExceeded: it was.
+        """
+        try:
+            self.check()
+        except BudgetExceeded:
+            open_, one = self._open[id(request)], Spending(calls=1)
+            open_.attempts -= 1
+            self.counted -= one
+            self.paid -= one
+            self._held -= open_.most - one
+            raise
+
     async def reuse(self, request: Request, response: Response) -> Spending:
         """Count a response that another study has paid for as if the request were sent.
 

@@ -10,7 +10,7 @@ from functools import partial
 from anyio import CapacityLimiter
 
 from prompt_search.budget import Budget, unpriced
-from prompt_search.errors import InputError
+from prompt_search.errors import BudgetExceeded, InputError
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.responder import Completer
 from prompt_search.evaluation.settings import EvaluationSettings
@@ -84,11 +84,22 @@ async def connected_evaluator(
 
 async def _reserved(settings: EvaluationSettings, request: Request) -> None:
     """Take from the budget what an attempt can use, and write down that it is sent: whoever resumes the study after a
-    crash counts it."""
-    await settings.ledger.reserve(request)
-    if settings.owner is not None:
-        most = settings.ledger.most(request)
-        await settings.store.responses.save_sent(Sent(study=settings.study, key=request.key, most=most))
+    crash counts it.
+
+    Raises:
+        BudgetExceeded: it may not be sent.
+    """
+    ledger, store, key = settings.ledger, settings.store, request.key
+    await ledger.reserve(request)
+    if settings.owner is None:
+        return
+    await store.responses.save_sent(Sent(study=settings.study, key=key, most=ledger.most(request)))
+    try:
+        ledger.check_again(request)
+    except BudgetExceeded:
+        if not ledger.attempts(request):
+            await store.in_thread(store.responses.drop_sent, settings.study, key)
+        raise
 
 
 def check_priced(budget: Budget, model: Model) -> None:

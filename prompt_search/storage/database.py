@@ -115,6 +115,11 @@ class Database:
         self._thread.shutdown()
         self.engine.dispose()
 
+    def reopen(self) -> None:
+        """Have what is read next read from the file: a connection to SQLite remembers what somebody has overwritten."""
+        if self._file is not None:
+            self.engine.dispose()
+
     def insert_missing(self, table: sql.Table) -> sql.Insert:
         """An insert that leaves out the rows whose key is there already."""
         insert: sql.Insert = self._insert(table).on_conflict_do_nothing()

@@ -72,6 +72,7 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
                     store.drop_empty_version(version)
                 raise
         store.end_writing()
+        store.database.reopen()
         return Result(store, plan.name, version.number), store
 
 
