@@ -265,6 +265,7 @@ class Responder:
                 self._ledger.release(request)
                 if is_known and isinstance(error, PromptSearchError) and not isinstance(error, StorageFault):
                     # It was refused for good: an answer that the study lacks was not lost.
+                    self._ledger.stop(str(error))  # before others go on
                     await self._store.in_thread(self._store.responses.drop_sent, self._settings.study, key)
                 raise
             await self._save(request, key, response, self._ledger.settle(request, response), split, paid=True)
