@@ -2,6 +2,9 @@
 
 What it answers, how many tokens that takes, how long, and whether it fails depends on the request alone, by a hash, so
 that runs can be compared. Started by `serving` in a thread, or as a program that prints its port.
+
+``/hold?at=N`` keeps all answers from the Nth request on, and whoever asks for ``/wait``, until ``/release``: something
+can happen meanwhile to whoever asks.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import threading
 import zlib
 from collections import Counter
@@ -41,6 +45,9 @@ class Server:
     refused: int = 0
     asked: Counter[str] = field(default_factory=Counter)
     port: int = 0
+    hold_at: float = math.inf
+    held: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def base_url(self) -> str:
@@ -63,6 +70,8 @@ class Server:
             "completion_tokens": 1 + drawn % body.get("max_tokens", body.get("max_completion_tokens")),
         }
         await asyncio.sleep(self.latency_s * (0.5 + (drawn >> 8) % 100 / 100))
+        if self.requests >= self.hold_at:
+            await self.wait(request)
         fails = self.asked[asked] == 1 and (drawn >> 4) % 1000 < 1000 * self.failing
         if fails and drawn % 2:
             self.failed += 1
@@ -83,13 +92,45 @@ class Server:
         """For whoever runs it as a program."""
         most = max(self.asked.values(), default=0)
         return web.json_response(
-            {"requests": self.requests, "most": most, "different": len(self.asked), "refused": self.refused}
+            {
+                "requests": self.requests,
+                "most": most,
+                "different": len(self.asked),
+                "refused": self.refused,
+                "held": self.held,
+            }
         )
+
+    async def reset(self, request: web.Request) -> web.Response:
+        """Count from nothing."""
+        self.requests = 0
+        self.asked.clear()
+        return web.Response()
+
+    async def hold(self, request: web.Request) -> web.Response:
+        """Keep answers from a number of requests on."""
+        self.hold_at = float(request.query["at"])
+        self.released.clear()
+        return web.Response()
+
+    async def wait(self, request: web.Request) -> web.Response:
+        """Return when it is released."""
+        self.held += 1
+        await self.released.wait()
+        self.held -= 1
+        return web.Response()
+
+    async def release(self, request: web.Request) -> web.Response:
+        """Answer whatever is kept, and keep nothing more."""
+        self.hold_at = math.inf
+        self.released.set()
+        return web.Response()
 
     async def start(self) -> None:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.chat)
-        app.router.add_get("/counts", self.counts)
+        for each in (self.counts, self.reset, self.hold, self.wait, self.release):
+            app.router.add_get(f"/{each.__name__}", each)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

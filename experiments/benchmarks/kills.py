@@ -2,8 +2,8 @@
 
 The study runs in a process of its own against a server, in another process, that counts what it is asked. Every request
 that the server saw more than once was on its way when a kill came; the final tables have to be those of the study that
-nobody disturbed. With ``--strict`` the server refuses two parameters and, later, an option; none of these requests
-may be sent twice either. Prints one line.
+nobody disturbed. What the result says was lost has to cover what was sent twice. With ``--strict`` the server refuses
+two parameters and, later, an option; none of these requests may be sent twice either. Prints one line.
 
     python experiments/benchmarks/kills.py [--kills 50] [--calls 400] [--in-flight 8] [--strict]
 """
@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -30,6 +30,7 @@ import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.budgets import SOURCE, data
+from prompt_search.storage.store import Store
 
 ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, "-m", "experiments.benchmarks.counting_server"]
@@ -87,6 +88,12 @@ def tables(storage: str) -> list[pd.DataFrame]:
     ]
 
 
+def lost(storage: str) -> int:
+    """How many requests a study says were sent by processes that ended before the answers were stored, at most."""
+    with closing(Store(storage)) as store:
+        return store.responses.lost("study").calls
+
+
 def killed(url: str, storage: str, calls: int, in_flight: int, kills: int, generator: random.Random) -> list[int]:
     """Run a study to its end and kill it so many times before.
 
@@ -118,10 +125,11 @@ def finished(process: BaseProcess) -> None:
 
 def measure(
     kills: int, calls: int, in_flight: int, latency: float, seed: int, *, strict: bool = False
-) -> tuple[list[int], int, int]:
+) -> tuple[list[int], int, int, int]:
     """
     Returns:
-        see `killed`; then the requests of the undisturbed study, and of the killed one.
+        see `killed`; then the requests of the undisturbed study, and of the killed one; and how many of these the
+        result counts as lost.
 
     Raises:
         AssertionError: the final tables differ, or more was sent twice than was on its way at a kill.
@@ -136,11 +144,13 @@ def measure(
             seen = counts(url)
         for one, other in zip(*map(tables, storages), strict=True):
             pd.testing.assert_frame_equal(one, other)
+        told = lost(storages[1])
     assert whole["most"] == 1
     assert seen["different"] == whole["requests"]
     assert bool(whole["refused"]) == strict
     assert all(twice <= in_flight * kill for kill, twice in enumerate(again))
-    return again, whole["requests"], seen["requests"]
+    assert again[-1] <= told <= in_flight * kills
+    return again, whole["requests"], seen["requests"], told
 
 
 def main() -> None:
@@ -152,13 +162,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strict", action="store_true")
     arguments = parser.parse_args()
-    again, whole, seen = measure(**vars(arguments))
+    again, whole, seen, told = measure(**vars(arguments))
     allowed = arguments.kills * arguments.in_flight
     print(
-        "| kills | in flight | requests undisturbed | killed | sent twice | on their way at kills, at most | tables |"
+        "| kills | in flight | requests undisturbed | killed | sent twice | told as lost | on their way at kills, "
+        "at most | tables |"
     )
-    print("|---|---|---|---|---|---|---|")
-    print(f"| {arguments.kills} | {arguments.in_flight} | {whole} | {seen} | {again[-1]} | {allowed} | equal |")
+    print("|---|---|---|---|---|---|---|---|")
+    print(
+        f"| {arguments.kills} | {arguments.in_flight} | {whole} | {seen} | {again[-1]} | {told} | {allowed} | equal |"
+    )
 
 
 if __name__ == "__main__":

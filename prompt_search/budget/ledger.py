@@ -178,6 +178,22 @@ class Ledger:
         self.paid += one
         self._held += open_.most - one
 
+    def check_again(self, request: Request) -> None:
+        """Give back what an attempt has taken that was not sent yet, where the run was stopped meanwhile.
+
+        Raises:
+            BudgetExceeded: it was.
+        """
+        try:
+            self.check()
+        except BudgetExceeded:
+            open_, one = self._open[id(request)], Spending(calls=1)
+            open_.attempts -= 1
+            self.counted -= one
+            self.paid -= one
+            self._held -= open_.most - one
+            raise
+
     async def reuse(self, request: Request, response: Response) -> Spending:
         """Count a response that another study has paid for as if the request were sent.
 
@@ -216,6 +232,11 @@ class Ledger:
         """Number of attempts of a request that is not settled."""
         open_ = self._open.get(id(request))
         return open_.attempts if open_ else 0
+
+    def most(self, request: Request) -> Spending:
+        """The most that the attempts so far of a request can use, which is not settled."""
+        open_ = self._open[id(request)]
+        return open_.most.times(open_.attempts)
 
     def settle(self, request: Request, response: Response) -> Spending:
         """Replace what was reserved for a request by what it used.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -308,6 +309,21 @@ def _study_to_run(file: str, overrides: Overrides, prompts: Iterable[str], min_s
     return study
 
 
+def _tell_if_new(name: str, url: str) -> None:
+    """Say that nothing of a study is stored, to somebody who means to resume it: all of it will be paid for."""
+    from prompt_search.storage.database import sqlite_file
+    from prompt_search.storage.store import Store, shown_url
+
+    file = sqlite_file(url)
+    if file is None or file.exists():
+        with closing(Store(url)) as store:
+            if name in store.study_names():
+                return
+    typer.echo(
+        f"{name}: nothing of this study is stored in {shown_url(url)}; it begins with its first request", err=True
+    )
+
+
 def run_study(study: Study, settings: RunSettings) -> Result:
     """Run a study, or resume it, with its progress on standard error.
 
@@ -317,6 +333,7 @@ def run_study(study: Study, settings: RunSettings) -> Result:
     """
     from prompt_search.study.watching.progress import shown
 
+    _tell_if_new(study.name, study.storage or DEFAULT_STORAGE)
     with resumable() as seen, shown(settings.display) as progress:
         return study.run(
             settings.budget,

@@ -163,6 +163,7 @@ def resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Rememb
 
     Its value takes the display, and gives what the run is to show its progress to.
     """
+    from prompt_search.storage.faults import StorageFault
     from prompt_search.study.watching.progress import Remembering
     from prompt_search.study.wording import interrupted
 
@@ -179,6 +180,8 @@ def resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Rememb
         done = f"{stopped}; " if stopped.args else "" if last is None else f"{interrupted(last)}; "
         complain(f"interrupted: {done}all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
         raise typer.Exit(INTERRUPTED) from None
+    except StorageFault:  # which says what is stored, and what to do
+        raise
     except RunError as error:
         raise RunError(f"{error}; all responses are stored, and the same command resumes the run") from None
 

@@ -12,12 +12,13 @@ from typing import Protocol
 from anyio import CapacityLimiter
 
 from prompt_search.budget import Spending
-from prompt_search.errors import BudgetExceeded, RequestRefused
+from prompt_search.errors import BudgetExceeded, PromptSearchError, RequestRefused
 from prompt_search.evaluation.failure_limit import FailureLimit
 from prompt_search.evaluation.request_batch import RequestBatch, RequestClaims
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dialect.dialect import Dialect, Dialects, Refusal
 from prompt_search.llm.messages import Request, Response
+from prompt_search.storage.faults import StorageFault
 from prompt_search.storage.records import Call, Found, Saved
 
 
@@ -259,8 +260,13 @@ class Responder:
         async with self._slots[request.endpoint, request.model]:
             try:
                 response = await self._complete(request)
-            except BaseException:
+            except BaseException as error:
+                is_known = self._settings.owner is not None and self._ledger.attempts(request) > 0
                 self._ledger.release(request)
+                if is_known and isinstance(error, PromptSearchError) and not isinstance(error, StorageFault):
+                    # It was refused for good: an answer that the study lacks was not lost.
+                    self._ledger.stop(str(error))  # before others go on
+                    await self._store.in_thread(self._store.responses.drop_sent, self._settings.study, key)
                 raise
             await self._save(request, key, response, self._ledger.settle(request, response), split, paid=True)
         batch.claimed.discard(key)

@@ -12,15 +12,16 @@ from functools import partial
 from anyio import CapacityLimiter
 
 from prompt_search.budget import Budget, Ledger, unpriced
-from prompt_search.errors import InputError
+from prompt_search.errors import BudgetExceeded, InputError
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.responder import Completer
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
-from prompt_search.llm.messages import Usage
+from prompt_search.llm.messages import Request, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.storage.ownership.lease import Lease
+from prompt_search.storage.records import Sent
 from prompt_search.storage.store import Store
 
 CHECK_INTERVAL_S = 0.2
@@ -43,14 +44,25 @@ def opened(storage: str | None, name: str) -> Iterator[tuple[Store, Lease | None
     """
     store = Store(storage or "sqlite://")
     try:
-        if store.in_memory:
-            yield store, None
-        else:
-            with Lease(store, name) as lease:
-                yield store, lease
+        with leased(store, name) as lease:
+            yield store, lease
     except BaseException:
         store.close()
         raise
+
+
+@contextmanager
+def leased(store: Store, name: str) -> Iterator[Lease | None]:
+    """A lease on what is run in a storage, until the context ends; None for one in memory.
+
+    Raises:
+        StudyError: another process runs this.
+    """
+    if store.in_memory:
+        yield None
+    else:
+        with Lease(store, name) as lease:
+            yield lease
 
 
 @asynccontextmanager
@@ -67,7 +79,7 @@ async def connected_evaluator(
             client = Client(
                 model,
                 max_concurrency=settings.max_concurrency,
-                on_attempt=settings.ledger.reserve,
+                on_attempt=partial(_reserved, settings),
                 seed=settings.seed,
                 executor=executor,
                 on_capacity=partial(setattr, of_model, "total_tokens") if executor else None,
@@ -88,6 +100,26 @@ async def _open_at_end(ledger: Ledger, clients: Collection[Client]) -> None:
         if ledger.stopped is not None or ledger.remaining_s == 0:
             for client in clients:
                 client.resize(sys.maxsize)
+
+
+async def _reserved(settings: EvaluationSettings, request: Request) -> None:
+    """Take from the budget what an attempt can use, and write down that it is sent: whoever resumes the study after a
+    crash counts it.
+
+    Raises:
+        BudgetExceeded: it may not be sent.
+    """
+    ledger, store, key = settings.ledger, settings.store, request.key
+    await ledger.reserve(request)
+    if settings.owner is None:
+        return
+    await store.responses.save_sent(Sent(study=settings.study, key=key, most=ledger.most(request)))
+    try:
+        ledger.check_again(request)
+    except BudgetExceeded:
+        if not ledger.attempts(request):
+            await store.in_thread(store.responses.drop_sent, settings.study, key)
+        raise
 
 
 def check_priced(budget: Budget, model: Model) -> None:

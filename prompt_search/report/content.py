@@ -137,8 +137,11 @@ class Report:
     @cached_property
     def spent(self) -> tuple[str, str]:
         """The calls of the study, and what they cost."""
-        calls, tokens, usd = tables.spent(self.result.ledger_df())
-        return f"{calls:,} calls", f"{_numbers.tokens(tokens)}, {_numbers.dollars(usd)}"
+        ledger = self.result.ledger_df()
+        calls, tokens, usd = tables.spent(ledger)
+        lost = int(ledger["calls"].sum()) - calls
+        note = f"; at most {lost:,} more lost with a process that ended" if lost else ""
+        return f"{calls:,} calls", f"{_numbers.tokens(tokens)}, {_numbers.dollars(usd)}{note}"
 
     # The prompt
 

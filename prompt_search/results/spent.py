@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prompt_search import _numbers
+from prompt_search.budget.spending import NOTHING, Spending
 
 
-def spent_so_far(calls: int, tokens: float | None, usd: float | None) -> str:
+def spent_so_far(calls: int, tokens: float | None, usd: float | None, lost: Spending = NOTHING) -> str:
     """What an unfinished study has used."""
-    return f"{calls:,} calls so far ({_numbers.tokens(tokens)}, {_numbers.dollars(usd)})."
+    return f"{calls:,} calls so far ({_numbers.tokens(tokens)}, {_numbers.dollars(usd)}){lost_text(lost)}."
+
+
+def lost_text(lost: Spending) -> str:
+    """What was sent and never stored, after what was used; empty where that is nothing.
+
+    >>> lost_text(Spending(calls=3, tokens=120, usd=0.5))
+    ', and at most 3 more whose answers were lost with a process that ended (at most 120 tokens, $0.50)'
+    """
+    if not lost.calls:
+        return ""
+    used = [_numbers.tokens(lost.tokens)] * bool(lost.tokens) + [_numbers.dollars(lost.usd)] * bool(lost.usd)
+    most = f" (at most {', '.join(used)})" if used else ""
+    return f", and at most {lost.calls:,} more whose answers were lost with a process that ended{most}"
 
 
 def budget_text(budget: Mapping[str, float]) -> str:
@@ -34,6 +48,7 @@ def spent_sentence(
     tried: int,
     candidates: int,
     unscored: int = 0,
+    lost: Spending = NOTHING,
 ) -> str:
     """What a finished study used, and how much of the space it tried.
 
@@ -48,11 +63,12 @@ def spent_sentence(
         tried: number of candidates that became trials.
         candidates: number of candidates in the space.
         unscored: number of the trials that got no score.
+        lost: what was sent besides by processes that ended before the answers were stored.
     """
     without = f", {unscored:,} of them without a score" if unscored else ""
     from_cache = f", {cached:,} of them answered from the cache" if cached else ""
     return (
         f"{calls:,} calls of {model}{from_cache} ({_numbers.tokens(tokens or None)}, {_numbers.dollars(usd)}, "
-        f"{_numbers.seconds(seconds, 0)}) were used of a budget of {budget_text(budget)}; {tried:,} of {candidates:,} "
-        f"candidates were tried{without}."
+        f"{_numbers.seconds(seconds, 0)}) were used of a budget of {budget_text(budget)}{lost_text(lost)}; "
+        f"{tried:,} of {candidates:,} candidates were tried{without}."
     )

@@ -54,7 +54,7 @@ FRONTS = {"front_tokens": "prompt_tokens", "front_cost": "usd_per_1000_rows", "f
 
 STATES = ("running", "complete", "pruned", "failed")
 SPLITS = ("search", "test", "evaluation")
-ROLES = ("task", "proposer", "judge", "audit")
+ROLES = ("task", "proposer", "judge", "audit", "lost")
 
 
 def calls_frame(calls: Columns) -> pd.DataFrame:
@@ -316,10 +316,10 @@ def prompt_sizes(trials: pd.DataFrame) -> tuple[pd.Series[float], str]:
 def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
     """One row per role of requests, with what was spent on them.
 
-    Columns: ``role`` task, proposer, judge or audit; ``requests`` used; ``calls`` sent, retries included; ``reused``
-    requests that other studies had paid for; then of those that were sent: ``prompt_tokens`` and ``completion_tokens``
-    Int64 (``<NA>`` where a server does not count), ``cost_usd`` US dollars (NaN where a price is unknown), ``seconds``
-    sum of the latencies; ``errors`` requests that failed in the end.
+    Columns: ``role`` task, proposer, judge or audit, or lost (see `with_lost`); ``requests`` used; ``calls`` sent,
+    retries included; ``reused`` requests that other studies had paid for; then of those that were sent:
+    ``prompt_tokens`` and ``completion_tokens`` Int64 (``<NA>`` where a server does not count), ``cost_usd`` US dollars
+    (NaN where a price is unknown), ``seconds`` sum of the latencies; ``errors`` requests that failed in the end.
 
     Args:
         calls: the study's requests, see `calls_frame`.
@@ -350,7 +350,8 @@ def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
 
 
 def spent(ledger: pd.DataFrame) -> tuple[int, float | None, float | None]:
-    """The calls, tokens and US dollars of a `ledger_frame` in all; None where they are unknown."""
+    """The calls, tokens and US dollars of a `ledger_frame` in all, but those lost; None where they are unknown."""
+    ledger = ledger[ledger["role"] != "lost"]
     tokens = [ledger[name].sum(skipna=False) for name in ("prompt_tokens", "completion_tokens")]
     calls, usd = int(ledger["calls"].sum()), ledger["cost_usd"].sum(skipna=False)
     known = len(ledger) > 0

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
 import re
 import sqlite3
 import time
@@ -22,8 +24,9 @@ import sqlalchemy as sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from prompt_search.errors import RunError, StorageError
+from prompt_search.errors import StorageError
 from prompt_search.storage import schema
+from prompt_search.storage.faults import BEGIN_ANEW, TOLD_AFTER_S, Patience, StorageFault, diagnosis, fault, reason
 
 T = TypeVar("T")
 
@@ -40,42 +43,67 @@ FULL_SCAN_RATIO = 4
 """SQLite reads the whole table unless it has at least so many times the study's rows."""
 
 
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # its errors are raised, and told once
+
+
 class Database:
     """A database at a SQLAlchemy URL, SQLite or PostgreSQL; SQLite files and all tables are made when missing.
 
     Args:
         url: where it is; see `storage_url`.
         clock: seconds since 1970.
+        to_read: whether it is only read, so that an SQLite file need not be writable.
 
     Raises:
         StorageError: the URL is not one, its driver is missing, the database cannot be opened, or a later release
             wrote it.
     """
 
-    def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time, to_read: bool = False) -> None:
         self.clock = clock
         url = storage_url(url)
+        self._file = sqlite_file(url)
+        self._is_fixed = to_read and self._file is not None and _is_fixed(self._file)
         try:
             self.url = make_url(url)
             self.is_sqlite = self.url.get_backend_name() == "sqlite"
             self.in_memory = _is_in_memory(self.url)  # then nobody else can open it
-            self.engine = sql.create_engine(self.url, **_pooling(self.url))
+            opened = _url_to_read(self._file) if self._file is not None and self._is_fixed else self.url
+            self.engine = sql.create_engine(opened, **_pooling(self.url))
             if self.url.get_backend_name() not in BACKENDS:
                 raise ValueError(
                     f"a storage must be SQLite or PostgreSQL, not {self.url.get_backend_name()}; give another URL"
                 )
-            if self.is_sqlite:
-                event.listen(self.engine, "connect", _tune_sqlite)
-            schema.open_schema(self.engine, shown_url(url))
+            if not self._is_fixed:
+                event.listen(self.engine, "connect", _tune_sqlite if self.is_sqlite else _tune_postgresql)
+            self.patience = Patience(self.shown)
+            self._open_schema()
+        except StorageFault as error:
+            raise StorageError(str(error)) from None
         except StorageError:
-            self.engine.dispose()
             raise
         except (sql.exc.SQLAlchemyError, ImportError, ValueError) as error:
             raise StorageError(_why_closed(url, error)) from None
-        self._file = sqlite_file(url)
         self._inode = _inode(self._file)
         self._thread = ThreadPoolExecutor(1, "prompt_search store")  # begins with the first call
         weakref.finalize(self, self.engine.dispose)  # a result's storage is open for as long as the result is there
+
+    def _open_schema(self) -> None:
+        """Make or check the tables, and leave no connection open where that is not possible."""
+        try:
+            self.patience.call(self._try_to_open)
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def _try_to_open(self) -> None:
+        """Make or check the tables; another process may have locked them, as it makes them."""
+        try:
+            schema.open_schema(self.engine, self.shown)
+        except sql.exc.SQLAlchemyError as error:
+            if diagnosis(error)[0] != "locked":
+                raise
+            raise fault(self.shown, "opened", error) from None
 
     @property
     def shown(self) -> str:
@@ -87,17 +115,25 @@ class Database:
         self._thread.shutdown()
         self.engine.dispose()
 
+    def reopen(self) -> None:
+        """Have what is read next read from the file: a connection to SQLite remembers what somebody has overwritten."""
+        if self._file is not None:
+            self.engine.dispose()
+
     def insert_missing(self, table: sql.Table) -> sql.Insert:
         """An insert that leaves out the rows whose key is there already."""
         insert: sql.Insert = self._insert(table).on_conflict_do_nothing()
         return insert
 
-    def insert_or_update(self, table: sql.Table, *, added: Collection[str] = ()) -> sql.Insert:
+    def insert_or_update(
+        self, table: sql.Table, *, added: Collection[str] = (), unless: str | None = None
+    ) -> sql.Insert:
         """An insert that updates the rows whose key is there already.
 
         Args:
             table: the table.
             added: the columns whose new value is added to the old one; in all others it replaces the old one.
+            unless: a column by whose value a row is known that was written already, and stays as it is.
         """
         insert = self._insert(table)
         new = insert.excluded
@@ -106,7 +142,10 @@ class Database:
             for column in table.c
             if not column.primary_key
         }
-        updating: sql.Insert = insert.on_conflict_do_update(index_elements=table.primary_key, set_=others)
+        is_another = None if unless is None else table.c[unless] != new[unless]
+        updating: sql.Insert = insert.on_conflict_do_update(
+            index_elements=table.primary_key, set_=others, where=is_another
+        )
         return updating
 
     def _insert(self, table: sql.Table) -> Any:
@@ -118,7 +157,7 @@ class Database:
     def shrink(self) -> None:
         """Give the room of deleted rows back, where the database does not do that itself."""
         if self.is_sqlite:  # whose file stays as large as it is otherwise
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with self.connected(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("VACUUM")
 
     @contextmanager
@@ -126,44 +165,47 @@ class Database:
         """A transaction that writes.
 
         Raises:
-            RunError: the database cannot be written, or its file is another one than was opened.
+            StorageFault: the database cannot be written, or its file is another one than was opened.
         """
-        self._check_file()
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except sql.exc.SQLAlchemyError as error:
-            raise RunError(
-                f"storage {self.shown!r} cannot be written: {_reason(error)}; free disk space or restore the "
-                "connection, then run the same line again"
-            ) from None
+        with self.telling("written"), self.engine.begin() as connection:
+            yield connection
 
     @contextmanager
     def connected(self, **options: Any) -> Iterator[sql.Connection]:
         """A connection that reads, with SQLAlchemy's options for its execution.
 
         Raises:
-            RunError: the database cannot be read.
+            StorageFault: the database cannot be read, or its file is another one than was opened.
         """
-        try:
-            with self.engine.connect() as connection:
-                yield connection.execution_options(**options)
-        except sql.exc.SQLAlchemyError as error:
-            raise RunError(
-                f"storage {self.shown!r} cannot be read: {_reason(error)}; restore the file or the connection, then "
-                "run the same line again"
-            ) from None
+        with self.telling("read"), self.engine.connect() as connection:
+            yield connection.execution_options(**options)
 
-    def _check_file(self) -> None:
-        """Refuse to go on writing into a file that has no name any more: nobody could open what is written there.
+    @contextmanager
+    def telling(self, what: str) -> Iterator[None]:
+        """A context whose errors of the database are told in one line; ``what`` is "read" or "written".
 
         Raises:
-            RunError: the file was deleted or replaced.
+            StorageFault: the database cannot be used, or its file is another one than was opened.
+        """
+        self._check_file()
+        try:
+            yield
+        except Exception as error:
+            cause = error if isinstance(error, sql.exc.SQLAlchemyError) else error.__cause__  # Optuna wraps them
+            if not isinstance(cause, sql.exc.SQLAlchemyError):
+                raise
+            raise fault(self.shown, what, cause) from None
+
+    def _check_file(self) -> None:
+        """Refuse to go on with a file that has no name any more: nobody could open what is written there.
+
+        Raises:
+            StorageFault: the file was deleted or replaced.
         """
         if self._file is not None and _inode(self._file) != self._inode:
-            raise RunError(
+            raise StorageFault(
                 f"storage {self.shown!r} was deleted or replaced while it was open, so that nothing can be stored "
-                "there; put the file back, or run the same line again to begin anew"
+                f"there; put the file back, or {BEGIN_ANEW}"
             )
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -212,8 +254,13 @@ def without_garbage_collection() -> Iterator[None]:
 
 def _tune_sqlite(connection: Any, _: Any) -> None:
     # Write-ahead logging lets others (a notebook, the dashboard) read while a study writes.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+    for pragma in (f"busy_timeout={TOLD_AFTER_S * 1000:.0f}", "journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _tune_postgresql(connection: Any, _: Any) -> None:
+    connection.cursor().execute(f"SET lock_timeout = {TOLD_AFTER_S * 1000:.0f}")
+    connection.commit()
 
 
 def storage_url(given: str | Path) -> str:
@@ -268,11 +315,20 @@ def _is_in_memory(url: sql.URL) -> bool:
 
 
 def _pooling(url: sql.URL) -> dict[str, Any]:
-    """One connection for a database in memory, which lives and dies with it; runs use a thread of their own. A
-    connection to a server is tried before it is used again, as the server may have been started anew."""
-    if not _is_in_memory(url):
-        return {} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
-    return {"poolclass": sql.StaticPool, "connect_args": {"check_same_thread": False}}
+    """How connections are made and kept.
+
+    A database in memory has one, which lives and dies with it; runs use a thread of their own. A connection to a server
+    is tried before it is used again, as the server may have been started anew; one that went away without a word is
+    noticed within half a minute.
+    """
+    if _is_in_memory(url):
+        return {"poolclass": sql.StaticPool, "connect_args": {"check_same_thread": False}}
+    if url.get_backend_name() == "sqlite":
+        return {}
+    noticing = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    of_libpq = url.get_driver_name() in ("psycopg", "psycopg2")
+    given = {name: value for name, value in noticing.items() if of_libpq and name not in url.query}
+    return {"pool_pre_ping": True, "connect_args": given}
 
 
 def shown_url(url: Any) -> str:
@@ -306,23 +362,35 @@ def _inode(path: Path | None) -> tuple[int, int] | None:
     return None if found is None else (found.st_dev, found.st_ino)
 
 
+def _is_fixed(path: Path) -> bool:
+    """Whether a file is there that cannot be written, or beside which nothing can, as SQLite does to read it."""
+    return path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _url_to_read(path: Path) -> sql.URL:
+    """SQLite's own address of a file that is only read. Without a log beside it, of what is not in the file yet, nobody
+    has it open, and SQLite needs no files there."""
+    fixed = {} if Path(f"{path}-wal").exists() else {"immutable": "1"}
+    settings = {"mode": "ro", "uri": "true", **fixed}
+    return sql.URL.create("sqlite", database=path.resolve().as_uri(), query=settings)
+
+
 def holds_studies(path: Path) -> bool:
     """Whether an SQLite file is a storage with a study in it; nothing is written."""
+    fixed = "&immutable=1" if _is_fixed(path) and not Path(f"{path}-wal").exists() else ""
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{fixed}", uri=True)) as connection:
             return connection.execute(f"SELECT 1 FROM {schema.studies.name} LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return False
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 def _why_closed(url: str, error: Exception) -> str:
     remedy = "give the path of a file such as study.db, or an SQLAlchemy URL such as sqlite:///study.db"
     if isinstance(error, ImportError):
         remedy = "install that package (PostgreSQL: pip install 'prompt_search[postgres]') or use sqlite:///study.db"
-    elif "unable to open database file" in _reason(error):
+    elif "unable to open database file" in reason(error):
         remedy = "make its folder first, and check that it is writable"
-    return f"storage {shown_url(url)!r} cannot be opened: {_reason(error)}; {remedy}"
+    elif isinstance(error, sql.exc.DBAPIError):
+        remedy = diagnosis(error)[1]
+    return f"storage {shown_url(url)!r} cannot be opened: {reason(error)}; {remedy}"

@@ -75,7 +75,8 @@ class OptunaMirror:
 
     @property
     def _has_tables(self) -> bool:
-        return sql.inspect(self._database.engine).has_table("studies")
+        with self._database.connected() as connection:
+            return sql.inspect(connection).has_table("studies")
 
     def mirror(
         self,
@@ -99,10 +100,11 @@ class OptunaMirror:
             metric: the name of the scores.
             times: when the trials ran; those of others are the moment of writing.
         """
-        made = self._made(study, metric)
-        made.add_trials([_trial(space, trial, (times or {}).get(trial.trial)) for trial in trials])
-        _set_note(made, note)
-        made.set_user_attr(NOTE, note)
+        with self._database.telling("written"):
+            made = self._made(study, metric)
+            made.add_trials([_trial(space, trial, (times or {}).get(trial.trial)) for trial in trials])
+            _set_note(made, note)
+            made.set_user_attr(NOTE, note)
         if self._database.in_memory:
             self._in_memory[study] = made
         else:
@@ -110,9 +112,10 @@ class OptunaMirror:
 
     def live(self, study: str, space: SearchSpace, metric: str) -> LiveMirror:
         """An Optuna study without trials in place of the one of that name, to be written while a run goes on."""
-        made = self._made(study, metric)
-        _set_note(made, RUNNING)
-        return LiveMirror(made, space)
+        with self._database.telling("written"):
+            made = self._made(study, metric)
+            _set_note(made, RUNNING)
+        return LiveMirror(made, space, self._database)
 
     def _made(self, study: str, metric: str) -> optuna.Study:
         """An Optuna study without trials, in place of an earlier one."""
@@ -147,7 +150,8 @@ class OptunaMirror:
 
     def delete(self, study: str) -> None:
         """Delete the mirrors of a study, of all its versions."""
-        self._delete(lambda name: _is_of(name, study))
+        with self._database.telling("written"):
+            self._delete(lambda name: _is_of(name, study))
 
     def _delete(self, chosen: Callable[[str], bool]) -> None:
         self._in_memory = {name: made for name, made in self._in_memory.items() if not chosen(name)}
@@ -186,10 +190,12 @@ class LiveMirror:
     Args:
         study: an Optuna study without trials.
         space: the options.
+        database: where it is.
     """
 
-    def __init__(self, study: optuna.Study, space: SearchSpace) -> None:
+    def __init__(self, study: optuna.Study, space: SearchSpace, database: Database) -> None:
         self._study = study
+        self._database = database
         self._space = space
         self._ids: dict[int, int] = {}
         self._ended: set[int] = set()
@@ -202,8 +208,11 @@ class LiveMirror:
             rows: number of rows that it has a score on.
             score: its mean score on them; None without any.
         """
-        if trial.trial in self._ended:
-            return
+        if trial.trial not in self._ended:
+            with self._database.telling("written"):
+                self._update(trial, rows, score)
+
+    def _update(self, trial: TrialRecord, rows: int, score: float | None) -> None:
         import optuna
 
         storage = self._study._storage

@@ -86,6 +86,20 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A request that is about to be sent, with what its attempts can use at most."""
+
+    study: str
+    key: str
+    most: Spending
+
+    @property
+    def row(self) -> dict[str, Any]:
+        used = {"attempts": self.most.calls, "tokens": self.most.tokens, "usd": self.most.usd}
+        return {"study": self.study, "key": self.key, "lost": False, **used}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
     """The stored responses of one model: their number, the number that stored studies need, and their size with the
     requests."""

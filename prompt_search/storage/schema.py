@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sql
 
 from prompt_search.errors import StorageError
+from prompt_search.storage.faults import BEGIN_ANEW
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = sql.MetaData()
 about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
@@ -109,6 +110,7 @@ leases = sql.Table(
     sql.Column("process", sql.Integer, nullable=False),
     sql.Column("started", sql.Text, nullable=False),
     sql.Column("expires", sql.Float, nullable=False),
+    sql.Column("expires_here", sql.Float),
 )
 claims = sql.Table(
     "prompt_search_claims",
@@ -116,9 +118,24 @@ claims = sql.Table(
     sql.Column("key", sql.String(64), primary_key=True),
     sql.Column("owner", sql.String(32), nullable=False, index=True),
 )
+sent = sql.Table(
+    "prompt_search_sent",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("key", sql.String(64), primary_key=True),
+    sql.Column("lost", sql.Boolean, primary_key=True),
+    sql.Column("attempts", sql.Integer, nullable=False),
+    sql.Column("tokens", sql.BigInteger, nullable=False),
+    sql.Column("usd", sql.Float, nullable=False),
+)
 
-STUDY_TABLES = (calls, trials, samples, decisions, scores, versions, studies)
+STUDY_TABLES = (calls, sent, trials, samples, decisions, scores, versions, studies)
 """The tables that hold the rows of one study, by its name."""
+
+_EVERY_TABLE = sql.union_all(
+    *(sql.select(sql.literal(1)).where(sql.false()).select_from(each) for each in metadata.tables.values())
+)
+"""A query that only works where all tables are there."""
 
 _ROWS_AT_ONCE = 5_000
 """Number of rows that a migration holds in memory."""
@@ -138,6 +155,7 @@ def open_schema(engine: sql.Engine, shown: str) -> None:
     """
     with engine.begin() as connection:
         if _version(connection, shown) == SCHEMA_VERSION:
+            connection.execute(_EVERY_TABLE)  # one may have been dropped
             return  # without asking for the lock that writers hold
     with engine.begin() as connection:
         if connection.dialect.name == "sqlite":
@@ -145,6 +163,10 @@ def open_schema(engine: sql.Engine, shown: str) -> None:
         else:
             wait_for_others(connection)
         version = _version(connection, shown)
+        if version is None and any(map(sql.inspect(connection).has_table, metadata.tables)):
+            raise StorageError(
+                f"storage {shown!r} cannot be opened: no such table: {about.name}, but others are there; {BEGIN_ANEW}"
+            )
         metadata.create_all(connection)
         if version is None:
             connection.execute(about.insert().values(schema_version=SCHEMA_VERSION))
@@ -215,6 +237,16 @@ def _from_3(connection: sql.Connection) -> None:
     connection.exec_driver_sql(f"ALTER TABLE {preparer.format_table(studies)} DROP COLUMN summary")
 
 
+def _from_4(connection: sql.Connection) -> None:
+    """Migrate to version 5, which knows of a lease when it ends by the clock of its machine that nobody sets, and of
+    requests that they were sent; their table was made with the others."""
+    if any(each["name"] == "expires_here" for each in sql.inspect(connection).get_columns(leases.name)):
+        return  # a storage that had no leases
+    preparer = connection.dialect.identifier_preparer
+    column = sql.schema.CreateColumn(leases.c.expires_here).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {preparer.format_table(leases)} ADD COLUMN {column}")
+
+
 def _settings(budgets: str, summary: str | None) -> dict[str, object]:
     """What a study of version 3 was run with, as far as it is known; a damaged record must not keep a storage
     closed."""
@@ -240,4 +272,4 @@ def _used(text: str | None) -> dict[str, object]:
         return {"of_tokens": 0, "of_usd": None}
 
 
-_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
+_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}

@@ -11,6 +11,7 @@ from prompt_search._json import storable
 from prompt_search.storage import schema
 from prompt_search.storage.calls.group_commit import Writer
 from prompt_search.storage.database import Database
+from prompt_search.storage.faults import patient
 from prompt_search.storage.records import ScoreRecord
 
 
@@ -21,6 +22,7 @@ class Scores:
         self._database = database
         self._writer = Writer(self._write)
 
+    @patient
     def of_study(self, study: str) -> dict[str, ScoreRecord]:
         """All scores of a study by their key."""
         table = schema.scores
@@ -44,6 +46,7 @@ class Scores:
         else:
             await self._writer.save(record)
 
+    @patient
     def _write(self, records: Sequence[ScoreRecord]) -> None:
         rows = [
             {

@@ -59,14 +59,15 @@ class Store:
     Args:
         url: where it is.
         clock: seconds since 1970; those of all machines that share a storage must agree within some seconds.
+        to_read: whether it is only read, so that an SQLite file need not be writable.
 
     Raises:
         StorageError: the URL is not one, its driver is missing, the database cannot be opened, or a later release
             wrote it.
     """
 
-    def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time) -> None:
-        self.database = Database(url, clock=clock)
+    def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time, to_read: bool = False) -> None:
+        self.database = Database(url, clock=clock, to_read=to_read)
         self.responses = Responses(self.database)
         self.budgets = Budgets(self.database)
         self.scores = Scores(self.database)
@@ -218,8 +219,8 @@ class Store:
     def save_trials(
         self,
         version: Version,
-        trials: Iterable[TrialRecord],
-        samples: Iterable[SampleRecord],
+        trials: Collection[TrialRecord],
+        samples: Collection[SampleRecord],
         *,
         at_end: Summary | None = None,
     ) -> None:
@@ -250,4 +251,4 @@ def open_to_read(url: str | Path, remedy: str = "run a study first, or give its 
     path = sqlite_file(url)
     if path is not None and not path.exists():
         raise StorageError(f"{path}: there is no such database; {remedy}")
-    return Store(url)
+    return Store(url, to_read=True)

@@ -14,6 +14,7 @@ from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.changes import changes
 from prompt_search.storage.database import Database
+from prompt_search.storage.faults import patient
 from prompt_search.storage.records import StudyRecord, Version, split_label
 from prompt_search.storage.summary import SHOWN_ALONE, Identity
 from prompt_search.storage.versions import Versions
@@ -48,6 +49,7 @@ class Studies:
             raise StudyError(f"there is no study {name!r} in {self._database.shown}; stored: {names}")
         return found
 
+    @patient
     def _find(self, name: str, version: int | None = None) -> StudyRecord | None:
         """A stored study if there is one of that name; other studies are not read, as one of them may be damaged."""
         if not is_name(name):
@@ -56,18 +58,21 @@ class Studies:
             row = connection.execute(sql.select(schema.studies).where(schema.studies.c.study == name)).one_or_none()
         return None if row is None else self._record(row, version)
 
+    @patient
     def study_names(self) -> list[str]:
         """The names of all stored studies, oldest first, with those of damaged ones."""
         query = sql.select(schema.studies.c.study).order_by(schema.studies.c.created)
         with self._database.connected() as connection:
             return list(connection.execute(query).scalars())
 
+    @patient
     def studies(self) -> list[StudyRecord]:
         """All stored studies, oldest first."""
         with self._database.connected() as connection:
             rows = connection.execute(sql.select(schema.studies).order_by(schema.studies.c.created)).all()
         return [self._record(row) for row in rows]
 
+    @patient
     def open_study(self, name: str, identity: Mapping[str, Any], *, fresh: bool = False) -> None:
         """Start a study, or go on with the stored one; ``fresh`` deletes the stored one first.
 
@@ -102,6 +107,7 @@ class Studies:
             with self._database.writing() as connection:
                 connection.execute(schema.studies.update().where(schema.studies.c.study == name).values(identity=text))
 
+    @patient
     def has_answers(self, study: str) -> bool:
         """Whether any of a study's calls was answered."""
         c = schema.calls.c
@@ -109,6 +115,7 @@ class Studies:
         with self._database.connected() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
+    @patient
     def has_failures(self, study: str) -> bool:
         """Whether any of a study's calls failed."""
         c = schema.calls.c
@@ -123,6 +130,7 @@ class Studies:
                 connection.execute(table.delete().where(table.c.study == name))
         self._on_delete(name)
 
+    @patient
     def record_test_use(self, sealed: str, prompt: str, study: str) -> None:
         """Write down that a winner was tested; the same test again counts once.
 
@@ -138,6 +146,7 @@ class Studies:
             if connection.execute(same).first() is None:
                 connection.execute(self._database.insert_missing(uses).values(**use))
 
+    @patient
     def test_uses(self, sealed: str) -> int:
         """The number of different tests of winners on these test rows, of all studies in this storage."""
         uses = schema.test_uses

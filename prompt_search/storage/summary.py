@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from prompt_search.budget import Spending
+
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
@@ -15,9 +17,10 @@ class Summary:
     ``candidates`` the size of the space and whether it is exact, ``sealed`` a digest of the test rows, ``test_uses``
     the number of winners that were tested on them until then (0 where it was not counted), ``rescored`` the study and
     the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences,
-    ``next_call`` the number that the study's next call would have got (None where it was not kept), and ``effects``
-    and ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is None where a
-    price is unknown.
+    ``next_call`` the number that the study's next call would have got (None where it was not kept), ``lost_calls``,
+    ``lost_tokens`` and ``lost_usd`` the most that was sent besides by processes that ended before the answers were
+    stored, and ``effects`` and ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`.
+    ``usd`` is None where a price is unknown.
     """
 
     winner: int
@@ -44,6 +47,14 @@ class Summary:
     rescored: dict[str, str] = field(default_factory=dict)
     dialect: list[str] = field(default_factory=list)
     next_call: int | None = None
+    lost_calls: int = 0
+    lost_tokens: int = 0
+    lost_usd: float = 0.0
+
+    @property
+    def lost(self) -> Spending:
+        """What was sent besides by processes that ended before the answers were stored."""
+        return Spending(calls=self.lost_calls, tokens=self.lost_tokens, usd=self.lost_usd)
 
     @property
     def scarcest(self) -> str:
@@ -54,7 +65,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """The fields as they are stored; those that may be missing only where they say something."""
         found = {each.name: getattr(self, each.name) for each in fields(self)} | {"candidates": list(self.candidates)}
-        for name in ("rescored", "dialect", "test_uses", "next_call"):
+        for name in ("rescored", "dialect", "test_uses", "next_call", "lost_calls", "lost_tokens", "lost_usd"):
             if not found[name]:
                 del found[name]
         return found

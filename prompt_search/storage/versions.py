@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from prompt_search._json import checked, json_text, read, reading
 from prompt_search.errors import RunError, StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
+from prompt_search.storage.faults import patient
 from prompt_search.storage.records import SampleRecord, TrialRecord, Version, split_label
 from prompt_search.storage.summary import Summary
 
@@ -49,6 +50,7 @@ class Versions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     def of_study(self, study: str) -> list[VersionRecord]:
         """All versions of a study, oldest first."""
         columns = schema.versions.c
@@ -88,6 +90,7 @@ class Versions:
         found = (each for each in reversed(self.of_study(study)) if each.summary_text and each.has(settings))
         return next((each.version for each in found), None)
 
+    @patient
     def open(
         self, study: str, settings: Mapping[str, Any], owner: str | None, *, keep_decisions: bool = True
     ) -> Version:
@@ -117,6 +120,7 @@ class Versions:
                 connection.execute(versions.insert().values(study=study, version=number, **values))
         return Version(study=study, number=number, owner=owner)
 
+    @patient
     def drop_empty(self, version: Version) -> None:
         """Delete an unfinished version of which nothing was written."""
         versions, samples = schema.versions, schema.samples
@@ -127,11 +131,12 @@ class Versions:
                 decisions = schema.decisions
                 connection.execute(decisions.delete().where(_is(decisions, version.study, version.number)))
 
+    @patient
     def save_trials(
         self,
         version: Version,
-        trials: Iterable[TrialRecord],
-        samples: Iterable[SampleRecord],
+        trials: Collection[TrialRecord],
+        samples: Collection[SampleRecord],
         *,
         at_end: Summary | None = None,
     ) -> None:
@@ -174,12 +179,16 @@ class Versions:
         versions = schema.versions
         of = _is(versions, version.study, version.number)
         same = versions.c.owner.is_(None) if version.owner is None else versions.c.owner == version.owner
-        update = versions.update().where(of, versions.c.summary.is_(None), same)
+        unfinished = versions.c.summary.is_(None)
+        if "summary" in values:  # it may have been written just now, when the connection was lost
+            unfinished |= versions.c.summary == values["summary"]
+        update = versions.update().where(of, unfinished, same)
         if connection.execute(update.values(owner=version.owner, **values)).rowcount:
             return
         if version.owner or values or connection.execute(sql.select(versions.c.version).where(of)).first():
             raise taken_over(version.study)
 
+    @patient
     def decisions(self, version: Version) -> list[str]:
         """The decisions of the search, in their order, as they were written."""
         decisions = schema.decisions
@@ -188,6 +197,7 @@ class Versions:
             query = sql.select(decisions.c.record).where(of).order_by(decisions.c.number)
             return list(connection.execute(query).scalars())
 
+    @patient
     def save_decision(self, version: Version, number: int, record: str) -> None:
         """Write a decision of the search, in place of those from this number on.
 
@@ -202,6 +212,7 @@ class Versions:
             connection.execute(decisions.delete().where(later))
             connection.execute(decisions.insert().values(**values))
 
+    @patient
     def trials(self, version: Version) -> list[TrialRecord]:
         """The trials of a version, in the order of their numbers."""
         trials = schema.trials
@@ -211,6 +222,7 @@ class Versions:
         with reading(f"a trial of study {version.label!r}"):
             return [read(TrialRecord, text) for text in texts]
 
+    @patient
     def samples(self, version: Version) -> list[SampleRecord]:
         """The scored rows of a version, in no order."""
         samples = schema.samples

@@ -12,6 +12,7 @@ from prompt_search.errors import StudyError
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.evaluation.own_thread import in_own_thread
+from prompt_search.evaluation.session import leased
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import WRITTEN
 from prompt_search.report.result import Result
@@ -40,16 +41,19 @@ def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
         memory: the storage in memory of the study's last run, for a study without a storage.
     """
     store = _opened(plan, memory)
+    name = f"{of} rescored"
     try:
-        stored = _stored_study(store, of)
-        plan = _with_prompts_of(plan, stored.record)
-        rescored = plan.changed(name=f"{of} rescored")
-        _check_replaced(store, of, rescored.name)
-        store.open_study(rescored.name, _checked_identity(plan, stored.record), fresh=True)
-        store.copy_calls(stored.record.study, rescored.name)
-        version = store.open_version(rescored.name, {"rescored": stored.record.version.label})
-        in_own_thread(lambda: _Rescoring(rescored, store, version, stored).main(), lambda: None)
-        return Result(store, rescored.name)
+        with leased(store, name) as lease:
+            stored = _stored_study(store, of)
+            plan = _with_prompts_of(plan, stored.record)
+            rescored = plan.changed(name=name)
+            _check_replaced(store, of, name)
+            store.open_study(name, _checked_identity(plan, stored.record), fresh=True)
+            store.copy_calls(stored.record.study, name)
+            owner = lease.owner if lease else None
+            version = store.open_version(name, {"rescored": stored.record.version.label}, owner)
+            in_own_thread(lambda: _Rescoring(rescored, store, version, stored).main(), lambda: None)
+        return Result(store, name)
     except BaseException:
         if store is not memory:
             store.close()

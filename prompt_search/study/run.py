@@ -22,6 +22,7 @@ from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
 from prompt_search.storage.calls.budgets import OpenedBudget
+from prompt_search.storage.faults import StorageFault
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.records import Version
 from prompt_search.storage.store import Store
@@ -66,10 +67,12 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
             version = store.open_version(plan.name, settings, owner, keep_decisions=not options.retry_errors)
             try:
                 _Run(plan, store, version, budget, opened_budget, options).run(lease)
-            except BaseException:
-                store.drop_empty_version(version)
+            except BaseException as error:
+                if not isinstance(error, StorageFault):
+                    store.drop_empty_version(version)
                 raise
         store.end_writing()
+        store.database.reopen()
         return Result(store, plan.name, version.number), store
 
 

@@ -69,6 +69,17 @@ def test_run_prints_ranking_test_cost_and_how_to_export(prepared: Prepared, stor
     assert all(line.startswith("reviews: ") for line in ran.err.splitlines())
 
 
+NEW = "reviews: nothing of this study is stored in sqlite:///prompt_search.db; it begins with its first request"
+
+
+def test_run_of_a_study_that_is_stored_nowhere_says_so(
+    prepared: Prepared, command: Callable[..., Ran], stored: Path
+) -> None:
+    """Whoever means to resume a study whose storage is gone, or elsewhere, reads it before anything is paid for."""
+    assert prepared.ran.err.splitlines()[0] == NEW
+    assert NEW not in command(*RUN).err
+
+
 def test_second_run_sends_nothing_and_prints_the_same(
     command: Callable[..., Ran], prepared: Prepared, stored: Path
 ) -> None:
@@ -233,7 +244,7 @@ def test_budget_may_be_in_tokens(command: Callable[..., Ran], project: Path, ser
     ran = command("run", "study.py", "--tokens", "900", "--display", "none")
     assert ran.code in (0, 4), ran.err
     assert 0 < server.count < 200
-    assert ran.err == ""
+    assert ran.err == f"{NEW}\n"
 
 
 def test_folds_test_every_row_in_turn(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import psutil
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.errors import RunError, StudyError
+from prompt_search.storage import schema
 from prompt_search.storage.ownership import lease as module
 from prompt_search.storage.ownership.lease import LEASE_S, Lease, Owner
 from prompt_search.storage.store import Store
@@ -106,9 +108,11 @@ def test_zombie_counts_as_ended(store: Store) -> None:
     "started", [str(int(float(HERE.started[:-2]) * 100)), "", "ended"], ids=["number", "none", "ended"]
 )
 def test_lease_of_an_earlier_release(store: Store, clock: Clock, started: str) -> None:
-    """It wrote the start of a process in another unit: a running owner keeps its lease until it expires, and one whose
-    number is free has none."""
+    """It wrote the start of a process in another unit, and the end of a lease by the clock alone: a running owner keeps
+    its lease until it expires, and one whose number is free has none."""
     store.take_lease("s", "a", dataclasses.replace(HERE, started=started), 60)
+    with store.engine.begin() as connection:
+        connection.execute(schema.leases.update().values(expires_here=None))
     with pytest.raises(StudyError, match="is being run by process"):
         store.take_lease("s", "b", HERE, 60)
     clock.now += 61
@@ -125,6 +129,24 @@ def test_clock_that_is_set_leaves_the_lease(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: born + 3600)
     with pytest.raises(StudyError, match="is being run by process"):
         store.take_lease("s", "b", HERE, 60)
+
+
+def test_clock_that_is_set_forward_leaves_the_lease_of_a_running_process(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two minutes by the clock are none by the seconds that the processes of a machine count alike; the claims stay as
+    well. An owner that has not renewed its lease for a minute of these loses it, as one that is stopped."""
+    store.take_lease("s", "a", HERE, 60)
+    store.take_lease("other", "b", HERE, 600)
+    assert store.claim("a", ["k"]) == {"k"}
+    clock.now += 120
+    with pytest.raises(StudyError, match="is being run by process"):
+        store.take_lease("s", "b", HERE, 60)
+    assert store.claim("b", ["k"]) == set()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    assert store.claim("b", ["k"]) == {"k"}
+    store.take_lease("s", "c", HERE, 60)
 
 
 def test_process_of_another_container_is_not_judged(store: Store) -> None:

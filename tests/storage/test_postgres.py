@@ -21,9 +21,10 @@ import sqlalchemy as sql
 from sqlalchemy.engine import make_url
 
 import prompt_search as ps
-from prompt_search.errors import StudyError
+from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Response
-from prompt_search.storage import schema
+from prompt_search.storage import database, faults, schema
+from prompt_search.storage.faults import StorageFault
 from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor
@@ -206,6 +207,48 @@ def test_overlapping_claims_and_answers_at_once(storage: str) -> None:
     with closing(Store(storage)) as store:
         assert len(store.find("none", keys).responses) == 60
         asyncio.run(store.in_thread(store.end_lease, "w0"))
+
+
+def test_locked_tables_and_cut_connections_are_waited_for(
+    storage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lock on the tables delays a response and is told; connections that were cut are made again without a word."""
+    for module in (faults, database):
+        monkeypatch.setattr(module, "TOLD_AFTER_S", 0.05)
+    others = sql.create_engine(storage)
+    with closing(Store(storage)) as store:
+        holder = others.connect()
+        holder.exec_driver_sql("LOCK TABLE prompt_search_calls IN ACCESS EXCLUSIVE MODE")
+        release = threading.Timer(0.5, holder.close)
+        release.start()
+        keep(store, Response(text="yes"), request("locked"))
+        release.join()
+        assert [message.split(": ")[-1] for message in caplog.messages] == [
+            "canceling statement due to lock timeout; waiting for it, up to 30 s",
+            f"storage {storage!r} is there again",
+        ]
+        with others.connect() as connection:
+            ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            connection.exec_driver_sql(f"{ends} AND datname = current_database()")
+        keep(store, Response(text="yes"), request("cut"))
+        assert len(store.calls("s")) == 2
+    others.dispose()
+
+
+def test_dropped_table_and_database_are_named(storage: str) -> None:
+    """What is gone is neither waited for nor made again."""
+    with closing(Store(storage)) as store:
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("DROP TABLE prompt_search_calls")
+        with pytest.raises(
+            StorageFault, match=r'cannot be read: relation "prompt_search_calls" does not exist; restore'
+        ):
+            store.calls("s")
+    with pytest.raises(StorageError, match=r'cannot be opened: relation "prompt_search_calls" does not exist; restore'):
+        Store(storage)
+    missing = make_url(storage).set(database="missing").render_as_string(hide_password=False)
+    with pytest.raises(StorageError, match=r'database "missing" does not exist; restore the storage from a copy'):
+        Store(missing)
 
 
 def test_owner_on_another_machine_holds_its_lease(storage: str) -> None:

@@ -65,8 +65,8 @@ def test_failed_call_is_kept_with_its_study_only(store: Store) -> None:
 def test_failed_call_sent_again_keeps_counting(store: Store) -> None:
     """What the earlier attempts cost is added up, and the answer takes the place of the error."""
     keep(store, Response(error="server: 500", attempts=6))
-    keep(store, Response(error="server: 500", attempts=3))
-    key = keep(store, Response(text="at last", attempts=2, latency_s=0, cost_usd=0))
+    keep(store, Response(error="server: 500", attempts=3), number=1)
+    key = keep(store, Response(text="at last", attempts=2, latency_s=0, cost_usd=0), number=2)
     call = store.calls("s")[key]
     assert (call.attempts, call.response.text, call.response.error) == (11, "at last", None)
     assert len(store.calls("s")) == 1

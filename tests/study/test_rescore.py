@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import closing
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from prompt_search.errors import RequestRefused, StorageError, StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.store import Store
 from tests.conftest import InProcessExecutor, failure, prompt_of
+from tests.storage.examples import ELSEWHERE
 from tests.study.examples import DATA, SOURCE, study, truth
 
 
@@ -116,6 +118,22 @@ def test_result_that_is_rescored_can_be_named(fake: InProcessExecutor, storage: 
         "replaced; run 'study' under another name, which costs nothing, and rescore that"
     )
     assert ps.open_result(storage, "study rescored").headline == own
+
+
+def test_one_process_at_a_time_rescores(fake: InProcessExecutor, storage: str) -> None:
+    """While another process rescores the study it is refused, and says who does; then it takes its turn."""
+    fake.answer = truth
+    study(fake, storage).run(60)
+    with closing(Store(storage)) as store:
+        store.take_lease("study rescored", "other", ELSEWHERE, 60)
+        with pytest.raises(
+            StudyError, match=r"^study 'study rescored' in .* is being run by process 1 on far, at least"
+        ):
+            study(fake, storage).rescore()
+        store.end_lease("other")
+        assert study(fake, storage).rescore().name == "study rescored"
+        with store.engine.connect() as connection:
+            assert connection.execute(schema.leases.select()).all() == []
 
 
 def test_rescoring_without_a_storage(fake: InProcessExecutor) -> None:

@@ -35,7 +35,7 @@ def broken(path: Path) -> None:
     path.write_bytes(b"this is no database" + path.read_bytes()[19:])
 
 
-GONE = "was deleted or replaced while it was open, so that nothing can be stored there; put the file back"
+GONE = "was deleted or replaced while it was open, so that nothing can be stored there; put the file back, or restore"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ GONE = "was deleted or replaced while it was open, so that nothing can be stored
         (replaced, GONE),
         (
             dropped,
-            r"cannot be written: no such table: \S*prompt_search_calls; free disk space or restore",
+            r"cannot be written: no such table: \S*prompt_search_calls; restore the storage from a copy, or name",
         ),
         (broken, r"cannot be (?:read|written): .*"),
     ],
@@ -87,6 +87,8 @@ def test_study_goes_on_where_the_storage_is_back(fake: InProcessExecutor, tmp_pa
     result = study(fake, f"sqlite:///{path}").run(50)
     assert (result.best_trial, result.verdict) == (expected.best_trial, expected.verdict)
     assert fake.count <= result.summary["calls"] + 1  # the one that could not be stored
+    assert result.ledger_df()[["role", "calls"]].values.tolist() == [["task", result.summary["calls"]], ["lost", 1]]
+    assert ", and at most 1 more whose answers were lost with a process that ended; " in result.headline
 
 
 def test_lost_storage_is_named_where_results_are_read(fake: InProcessExecutor, tmp_path: Path) -> None:

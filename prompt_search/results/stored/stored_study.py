@@ -344,7 +344,7 @@ class StoredStudy(StudyTables):
         """What the study used, in one sentence."""
         summary = self._summary
         if summary is None:
-            return spent_so_far(*tables.spent(self.ledger_df()))
+            return spent_so_far(*tables.spent(self.ledger_df()), self._store.responses.lost(self._study.study))
         if summary.rescored:
             return wording.rescored(summary.rescored["of"], summary.metric, summary.rescored["metric"])
         return spent_sentence(
@@ -358,4 +358,5 @@ class StoredStudy(StudyTables):
             tried=len(self._trials),
             candidates=summary.candidates[0],
             unscored=int(self._table["score"].isna().sum()),
+            lost=summary.lost,
         )

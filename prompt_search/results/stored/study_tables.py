@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from prompt_search._json import reading
+from prompt_search.budget import Spending
 from prompt_search.errors import InputError, StudyError
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
@@ -83,7 +84,8 @@ class StudyTables(StudyRecords):
     @with_columns_of(tables.ledger_frame)
     def ledger_df(self) -> pd.DataFrame:
         """One row per role of requests, with the calls, tokens and US dollars that they used."""
-        return tables.ledger_frame(self._calls_until_then)
+        lost = self._store.responses.lost(self._study.study) if self._summary is None else self._summary.lost
+        return with_lost(tables.ledger_frame(self._calls_until_then), lost)
 
     @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:
@@ -204,3 +206,12 @@ def _check_groups(names: Sequence[str], columns: Sequence[str]) -> None:
                 f"the column {name!r} cannot be a group, because the table has a column of that name; group by a "
                 f"function, by=lambda row: {values}"
             )
+
+
+def with_lost(ledger: pd.DataFrame, lost: Spending) -> pd.DataFrame:
+    """A `tables.ledger_frame` with a row ``lost`` for what was sent and never stored: a count of ``calls``, at most."""
+    if not lost.calls:
+        return ledger
+    row = pd.DataFrame({"role": ["lost"], "requests": 0, "calls": lost.calls, "reused": 0, "seconds": 0.0, "errors": 0})
+    row = row.reindex(columns=ledger.columns).astype(ledger.dtypes)
+    return pd.concat([ledger, row], ignore_index=True)

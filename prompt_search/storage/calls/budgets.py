@@ -14,6 +14,7 @@ from prompt_search.budget import Budget, Spending
 from prompt_search.errors import InputError
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database
+from prompt_search.storage.faults import patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Budgets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     def open_budget(self, study: str, budget: Budget) -> OpenedBudget:
         """Begin or go on to spend a budget on a study.
 
@@ -67,6 +69,7 @@ class Budgets:
         former = sum((spending for earlier, spending in paid.items() if earlier < number), Spending())
         return OpenedBudget(number=number, paid_before=former, paid=paid.get(number, Spending()))
 
+    @patient
     def paid_before(self, study: str, budget: int) -> set[str]:
         """The requests that were paid for under earlier budgets than the one of this number."""
         of = schema.calls.c

@@ -62,7 +62,7 @@ class Cache:
             if everything:
                 for table in schema.STUDY_TABLES:
                     connection.execute(table.delete())
-            for table in (calls, schema.samples):
+            for table in (calls, schema.sent, schema.samples):
                 connection.execute(table.delete().where(table.c.study.not_in(kept)))
             unused = responses.delete().where(responses.c.key.not_in(sql.select(calls.c.key)))
             gone = connection.execute(unused).rowcount

@@ -14,11 +14,13 @@ import sqlalchemy as sql
 
 from prompt_search._iteration import batched
 from prompt_search._json import ELSEWHERE, read, reading, storable
+from prompt_search.budget import Spending
 from prompt_search.llm.messages import Response, Shown
 from prompt_search.storage import schema
 from prompt_search.storage.calls.group_commit import Writer
 from prompt_search.storage.database import KEYS_PER_QUERY, Database, fetched, is_of_study, without_garbage_collection
-from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns, Found, Saved
+from prompt_search.storage.faults import patient
+from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns, Found, Saved, Sent
 
 
 class Responses:
@@ -26,12 +28,13 @@ class Responses:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._writer = Writer(self._write_calls)
+        self._writer = Writer(self._write)
 
     def end_writing(self) -> None:
         """Commit the calls that wait to be written, and save no more."""
         self._writer.close()
 
+    @patient
     def find(self, study: str, keys: Collection[str]) -> Found:
         """The calls of a study and the responses that others paid for, of these requests; in few queries."""
         calls: dict[str, Call] = {}
@@ -51,6 +54,7 @@ class Responses:
                         calls[row.of] = _call(row, row.response)
         return Found(calls=calls, responses=responses)
 
+    @patient
     def response(self, key: str) -> Response | None:
         """The stored answer to a request."""
         query = sql.select(schema.responses.c.response).where(schema.responses.c.key == key)
@@ -68,25 +72,67 @@ class Responses:
             RunError: the database cannot be written.
         """
         if self._database.in_memory:
-            self._write_calls([saved])
+            self._write([saved])
         else:
             await self._writer.save(saved)
 
-    def _write_calls(self, saved: Sequence[Saved]) -> None:
-        insert = self._database.insert_or_update(schema.calls, added=("attempts", "tokens", "usd"))
+    async def save_sent(self, sent: Sent) -> None:
+        """Return once it is committed that a request is being sent, until its call is saved.
+
+        What a process that ends has sent, and not saved, is known by it: see `lost`.
+
+        Raises:
+            StorageFault: the database cannot be written.
+        """
+        await self._writer.save(sent)
+
+    @patient
+    def drop_sent(self, study: str, key: str) -> None:
+        """Forget that a request was sent, as the server did nothing for it."""
+        of = schema.sent.c
+        with self._database.writing() as connection:
+            connection.execute(schema.sent.delete().where(of.study == study, of.key == key, ~of.lost))
+
+    @patient
+    def lost(self, study: str) -> Spending:
+        """What was sent for a study by processes that ended before the answers were stored: at most so much."""
+        of = schema.sent.c
+        sums = [sql.func.coalesce(sql.func.sum(column), 0) for column in (of.attempts, of.tokens, of.usd)]
+        with self._database.connected() as connection:
+            calls, tokens, usd = connection.execute(sql.select(*sums).where(of.study == study, of.lost)).one()
+        return Spending(calls=int(calls), tokens=int(tokens), usd=float(usd))
+
+    @patient
+    def _write(self, items: Sequence[Saved | Sent]) -> None:
+        sent = [item.row for item in items if isinstance(item, Sent)]
+        saved = [item for item in items if isinstance(item, Saved)]
+        with self._database.writing() as connection:
+            if sent:
+                connection.execute(self._database.insert_or_update(schema.sent), sent)
+            if saved:
+                self._write_calls(connection, saved)
+
+    def _write_calls(self, connection: sql.Connection, saved: Sequence[Saved]) -> None:
+        insert = self._database.insert_or_update(schema.calls, added=("attempts", "tokens", "usd"), unless="number")
         answered = [
             {"key": s.key, "request": storable(s.request.to_json()), "response": storable(s.response.to_json())}
             for s in saved
             if s.paid and not s.response.error
         ]
-        with self._database.writing() as connection:
-            if answered:
-                connection.execute(self._database.insert_missing(schema.responses), answered)
-            connection.execute(insert, [s.row for s in saved])
-            if not self._database.in_memory:  # where nobody claims anything
-                for keys in batched((s.key for s in saved if s.paid), KEYS_PER_QUERY):
-                    connection.execute(schema.claims.delete().where(schema.claims.c.key.in_(keys)))
+        if answered:
+            connection.execute(self._database.insert_missing(schema.responses), answered)
+        connection.execute(insert, [s.row for s in saved])
+        if self._database.in_memory:  # where nobody claims anything
+            return
+        claims, sent = schema.claims, schema.sent
+        for batch in batched([s for s in saved if s.paid], KEYS_PER_QUERY):
+            keys = {s.key for s in batch}
+            connection.execute(claims.delete().where(claims.c.key.in_(keys)))
+            for study in {s.study for s in batch}:
+                of_study = sent.c.study == study
+                connection.execute(sent.delete().where(of_study, sent.c.key.in_(keys), ~sent.c.lost))
 
+    @patient
     def calls(self, study: str) -> dict[str, Call]:
         """The calls of a study so far, by request key, with the responses."""
         joined = schema.calls.outerjoin(schema.responses, schema.calls.c.key == schema.responses.c.key)
@@ -99,6 +145,7 @@ class Responses:
         with self._database.connected() as connection:
             return {row.key: _call(row, row.failure or row.response) for row in connection.execute(query)}
 
+    @patient
     def next_call_number(self, study: str) -> int:
         """The number that a study's next call gets."""
         query = sql.select(sql.func.max(schema.calls.c.number)).where(schema.calls.c.study == study)
@@ -106,6 +153,7 @@ class Responses:
             highest = connection.execute(query).scalar_one()
         return 0 if highest is None else int(highest) + 1
 
+    @patient
     def call_columns(self, study: str) -> Columns:
         """The calls of `calls` as columns, without log-probabilities and in no order: the fields of `Call` and those of
         its response."""
@@ -136,6 +184,7 @@ class Responses:
         with self._database.writing() as connection:
             connection.execute(schema.calls.insert().from_select(names, query))
 
+    @patient
     def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
         """Request key to the canonical text of what was sent, for every answered call of a study, or some of them."""
         query = (

@@ -58,9 +58,14 @@ class Owner:
         return cls(host=socket.gethostname(), machine=_machine(), process=process, started=started)
 
     @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self.machine == _machine()
+
+    @property
     def is_gone(self) -> bool:
         """Whether it is known that the process has ended."""
-        if self.machine != _machine():
+        if not self.is_here:
             return False
         try:
             process = psutil.Process(self.process)

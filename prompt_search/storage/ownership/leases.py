@@ -13,6 +13,7 @@ from prompt_search._iteration import batched
 from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import KEYS_PER_QUERY, Database
+from prompt_search.storage.faults import patient
 from prompt_search.storage.ownership.lease import Owner
 
 
@@ -22,6 +23,7 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     def take_lease(self, study: str, owner: str, process: Owner, seconds: float) -> None:
         """Make an owner the only one who runs a study, for so many seconds.
 
@@ -29,10 +31,10 @@ class Leases:
             StudyError: another owner runs it, whose process is not known to have ended.
         """
         lease = schema.leases
-        values = {"owner": owner, **asdict(process), "expires": self._database.clock() + seconds}
+        values = {"owner": owner, **asdict(process), **self._end(seconds)}
         with self._database.writing() as connection:
             row = connection.execute(sql.select(lease).where(lease.c.study == study)).one_or_none()
-            if row is not None and self._holds(row):
+            if row is not None and row.owner != owner and self._holds(row):
                 until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.expires))
                 raise StudyError(
                     f"study {study!r} in {self._database.shown} is being run by process {row.process} on "
@@ -44,6 +46,8 @@ class Leases:
                 unchanged = sql.and_(lease.c.study == study, lease.c.owner == row.owner)
                 connection.execute(lease.update().where(unchanged).values(**values))
             holder = connection.execute(sql.select(lease.c.owner).where(lease.c.study == study)).scalar_one()
+            if holder == owner:
+                self._settle_sent(connection, study)
         if holder != owner:
             self.take_lease(study, owner, process, seconds)  # refused now, most likely
 
@@ -54,10 +58,11 @@ class Leases:
             RunError: the database cannot be written.
         """
         lease = schema.leases
-        update = lease.update().where(lease.c.owner == owner).values(expires=self._database.clock() + seconds)
+        update = lease.update().where(lease.c.owner == owner).values(**self._end(seconds))
         with self._database.writing() as connection:
             return bool(connection.execute(update).rowcount)
 
+    @patient
     def end_lease(self, owner: str) -> None:
         """Give up a lease and all its claims."""
         with self._database.writing() as connection:
@@ -68,6 +73,17 @@ class Leases:
         """The studies that are being run."""
         return [lease.study for lease in connection.execute(sql.select(schema.leases)) if self._holds(lease)]
 
+    def _settle_sent(self, connection: sql.Connection, study: str) -> None:
+        """Count as lost what an earlier owner of a study has sent, whose process ended before it stored the answers."""
+        sent = schema.sent
+        of_study = sql.and_(sent.c.study == study, ~sent.c.lost)
+        columns = [sent.c.study, sent.c.key, sql.true(), sent.c.attempts, sent.c.tokens, sent.c.usd]
+        insert = self._database.insert_or_update(sent, added=("attempts", "tokens", "usd"))
+        names = [column.name for column in sent.c]
+        connection.execute(insert.from_select(names, sql.select(*columns).where(of_study)))
+        connection.execute(sent.delete().where(of_study))
+
+    @patient
     def claim(self, owner: str, keys: Collection[str]) -> set[str]:
         """Those of the requests that the owner alone may send now; other owners are sending the rest.
 
@@ -102,6 +118,7 @@ class Leases:
                 mine.add(row.key)
         return mine
 
+    @patient
     def end_claims(self, owner: str, keys: Collection[str]) -> None:
         """Let others send these requests."""
         with self._database.writing() as connection:
@@ -109,7 +126,18 @@ class Leases:
                 of = schema.claims.c
                 connection.execute(schema.claims.delete().where(of.owner == owner, of.key.in_(batch)))
 
+    def _end(self, seconds: float) -> dict[str, float]:
+        """When a lease ends that lasts so long from now: for other machines, and for processes of this one."""
+        return {"expires": self._database.clock() + seconds, "expires_here": time.monotonic() + seconds}
+
     def _holds(self, lease: Any) -> bool:
-        """Whether the owner of a stored lease still holds it."""
+        """Whether the owner of a stored lease still holds it.
+
+        A clock that is set says nothing of an owner on this machine, whose processes count the same seconds.
+        """
         owner = Owner(host=lease.host, machine=lease.machine, process=lease.process, started=lease.started)
-        return bool(lease.expires > self._database.clock()) and not owner.is_gone
+        if owner.is_gone:
+            return False
+        if owner.is_here and lease.expires_here is not None:
+            return bool(lease.expires_here > time.monotonic())
+        return bool(lease.expires > self._database.clock())

@@ -156,7 +156,7 @@ class RunRecorder:
             dialect: what was learned of the servers, in sentences.
         """
         ledger, plan = self._ledger, self._plan
-        space = plan.prompts.space
+        space, lost = plan.prompts.space, self._store.responses.lost(plan.name)
         return Summary(
             winner=winner.number,
             baseline=DEFAULT_TRIAL,
@@ -181,6 +181,9 @@ class RunRecorder:
             interactions=interaction_lines(race.interactions(), space.factors),
             dialect=list(dialect),
             next_call=self._store.next_call_number(plan.name),
+            lost_calls=lost.calls,
+            lost_tokens=lost.tokens,
+            lost_usd=lost.usd,
         )
 
     def _trial_record(self, trial: Trial) -> TrialRecord:
