@@ -22,7 +22,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, cast
@@ -83,13 +83,10 @@ FORMS: Final[dict[str, tuple[Any, Any, Any]]] = {
 
 
 def rows(kind: str, number: int) -> ps.Dataset:
-    targets: dict[str, Callable[[int], Any]] = {
-        "number": lambda row: row % 9,
-        **dict.fromkeys(
-            ("json", "free", "custom"), lambda row: json.dumps({"label": LABELS[row % 3], "score": row % 9})
-        ),
-    }
-    target = targets.get(kind, lambda row: LABELS[row % 3])
+    def target(row: int) -> str | int:
+        in_json = json.dumps({"label": LABELS[row % 3], "score": row % 9})
+        return row % 9 if kind == "number" else in_json if kind in ("json", "free", "custom") else LABELS[row % 3]
+
     frame = pd.DataFrame({"text": [f"message {row} of study {number}" for row in range(150)]})
     return ps.Dataset(frame.assign(label=[target(row) for row in range(150)]), target="label")
 

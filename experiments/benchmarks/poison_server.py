@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from prompt_search.llm.response_parsing import ResponseParser
 from prompt_search.llm.transport import HttpReply
@@ -25,7 +25,9 @@ from prompt_search.testing import completion
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.reply_fuzz import MODEL, Replies, outcome
 
-Sent = Synchronized  # the number of requests that a server got, in the memory of both processes
+Sent: TypeAlias = "Synchronized[int]"
+"""The number of requests that a server got, in the memory of both processes."""
+
 LABELS: Final = ("positive", "negative", "mixed")
 POISON: Final = (
     "", " ", "\x00", "a\x00b", "\x1b]52;c;cHduZWQ=\x07", "\x1b[2J\x1b[31mred", "\x9b31m", "\u202eevil\u202c", "\u2066x",
