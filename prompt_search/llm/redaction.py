@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 
+from prompt_search._printable import printable
 from prompt_search.errors import InputError
 
 SHORTEST_SECRET: Final = 4
@@ -105,11 +106,11 @@ def _coded(raw: bytes) -> set[str]:
 
 
 def redacted_line(text: str, secrets: Iterable[str]) -> str:
-    """``text`` fit for a message: on one line, without keys, and short.
+    """``text`` fit for a message: on one line, without keys and characters that terminals obey, and short.
 
     Keys are replaced before the line is cut: half a key would not be recognized.
     """
-    line = redact(" ".join(text.split()), secrets)
+    line = printable(redact(" ".join(text.split()), secrets))
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 3]}..."
 
 
