@@ -85,11 +85,12 @@ def _forms_of(secrets: tuple[str, ...]) -> tuple[re.Pattern[str] | None, tuple[s
 
 def _forms(secret: str) -> set[str]:
     """A secret as it is, in a URL, in JSON, in HTML, as Python writes it, in base64, and read in a wrong encoding."""
-    raw = secret.encode("utf-8", "surrogatepass")
-    shown = {repr(secret)[1:-1], ascii(secret)[1:-1], repr(raw)[2:-1], raw.decode("latin-1")}
-    in_url = {quote(raw, safe=""), quote_plus(raw), quote(raw)}
-    written = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret)}
-    forms = {secret, *in_url, *written, *shown, *_coded(raw)}
+    forms = {secret, *_coded(secret.encode("utf-8", "surrogatepass"))}
+    for spelling in {secret} if secret.isascii() else {secret, secret.upper(), secret.lower()}:
+        raw = spelling.encode("utf-8", "surrogatepass")
+        forms |= {spelling, quote(raw, safe=""), quote_plus(raw), quote(raw)}
+        forms |= {html.escape(spelling), repr(spelling)[1:-1], ascii(spelling)[1:-1], repr(raw)[2:-1]}
+        forms |= {raw.decode("latin-1"), json.dumps(spelling, ensure_ascii=False)[1:-1]}
     return forms | {json.dumps(form)[1:-1] for form in forms}  # each of them may be quoted in JSON
 
 

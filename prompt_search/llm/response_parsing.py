@@ -119,11 +119,13 @@ class ResponseParser:
             return self._refused(request, read_error(reply.status, reply.content), reply)
         try:
             body = read_body(reply.content)
+            if is_error(body):
+                return self._refused(request, read_error(reply.status, body), reply, body)
+            return self._answer(request, body, reply)
         except UnreadableBody as unreadable:
             return self._unreadable(unreadable, reply)
-        if is_error(body):
-            return self._refused(request, read_error(reply.status, body), reply, body)
-        return self._answer(request, body, reply)
+        except RecursionError:  # JSON that Python can read, but whose levels are too many to look into
+            return self._unreadable(UnreadableBody("deep"), reply)
 
     def _sent_on(self, reply: HttpReply) -> RequestRefused:
         """The error that the server wants the request to be sent to another address."""
