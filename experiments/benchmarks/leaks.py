@@ -210,7 +210,7 @@ def forms(secret: str) -> set[bytes]:
 @contextlib.contextmanager
 def echoing(reply: bytes) -> Iterator[int]:
     """The port of a server that sends one reply to everything."""
-    loop, ready, ports = asyncio.new_event_loop(), threading.Event(), []
+    ready, started = threading.Event(), list[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]]()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
@@ -219,24 +219,24 @@ def echoing(reply: bytes) -> Iterator[int]:
             writer.write(reply.replace(b" X\r\n", b" X\r\nConnection: close\r\n", 1))
             await writer.drain()
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     async def serve() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        ready.set()
+        stop = asyncio.Event()
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            started.append((server.sockets[0].getsockname()[1], asyncio.get_running_loop(), stop))
+            ready.set()
+            await stop.wait()
 
-    def run() -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve())
-        loop.run_forever()
-
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     ready.wait()
+    port, loop, stop = started[0]
     try:
-        yield ports[0]
+        yield port
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(stop.set)
         thread.join()
 
 
