@@ -159,7 +159,7 @@ class Trial:
 
     def _table(self, frame: pd.DataFrame) -> None:
         """A table is written to each kind of file, and read again."""
-        repr(frame), frame.to_html()
+        repr(frame)
         for suffix in TABLE_SUFFIXES:
             write_frame(frame, self.folder / f"table{suffix}")
         if len(frame):

@@ -63,15 +63,15 @@ def replace_secrets(text: str, secrets: Iterable[str]) -> str:
     return text if pattern is None else pattern.sub("[key]", text)
 
 
-def quotes_secret(text: str, secrets: Iterable[str]) -> bool:
-    """Whether a text may hold one of the secrets: a quick look, which is right where it says no."""
+def quotes_secret(text: bytes, secrets: Iterable[str]) -> bool:
+    """Whether a text in UTF-8 may hold one of the secrets: a quick look, which is right where it says no."""
     _, forms = _forms_of(tuple(secrets))
     lower = text.lower()
     return any(form in lower for form in forms)
 
 
 @lru_cache(maxsize=64)
-def _forms_of(secrets: tuple[str, ...]) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
+def _forms_of(secrets: tuple[str, ...]) -> tuple[re.Pattern[str] | None, tuple[bytes, ...]]:
     """What matches the secrets in every form, None without any; and all forms in lower case."""
     forms = sorted({form for secret in filter(None, secrets) for form in _forms(secret)}, key=len, reverse=True)
     if not forms:
@@ -80,7 +80,9 @@ def _forms_of(secrets: tuple[str, ...]) -> tuple[re.Pattern[str] | None, tuple[s
         re.escape(form) if len(form) >= SHORTEST_SECRET else rf"(?<![^\W_]){re.escape(form)}(?![^\W_])"
         for form in forms
     )
-    return re.compile("|".join(every), re.IGNORECASE), tuple(form.lower() for form in forms)
+    return re.compile("|".join(every), re.IGNORECASE), tuple(
+        {form.encode("utf-8", "surrogatepass").lower() for form in forms}
+    )
 
 
 def _forms(secret: str) -> set[str]:

@@ -39,8 +39,8 @@ def answer_without_secrets(content: bytes, secrets: Iterable[str]) -> bytes:
     if not told:
         return content
     plain = _plain(content)
-    text = plain.decode("utf-8", "surrogateescape")
-    if quotes_secret(text, told):
+    if quotes_secret(plain, told):
+        text = plain.decode("utf-8", "surrogateescape")
         content = plain = replace_secrets(text, told).encode("utf-8", "surrogateescape")
     return _joined(content, told) if _PIECES.search(plain) else content
 
@@ -70,7 +70,7 @@ def _joined(content: bytes, secrets: Iterable[str]) -> bytes:
         text = read_choice(choice).text
     except (UnreadableBody, NotUnderstood, LookupError, TypeError):
         return content
-    if not quotes_secret(text, secrets):
+    if not quotes_secret(text.encode("utf-8", "surrogatepass"), secrets):
         return content
     whole: dict[str, Any] = {**mapping(choice), "message": {"content": replace_secrets(text, secrets)}}
     return json.dumps({**body, "choices": [whole]}).encode()
