@@ -2,7 +2,7 @@
 
 A server in another process (`poison_server.py`) sends wrong values, types, depths, sizes and encodings. Studies of each
 answer form run on it, are resumed, scored again, and shown in every way: tables and the files that hold them, reports,
-notebooks, plots, the commands that read. The waits between attempts are a thousandth of what they are, nothing else is
+notebooks, plots, the commands that read. The waits between attempts are a hundredth of what they are, nothing else is
 changed. Prints a table by answer form; the exit code is 1 where something failed.
 
     python experiments/benchmarks/poison.py [--responses 20000] [--calls 1500] [--seed 0] [--only label]
@@ -46,7 +46,7 @@ MOST_RUNS: Final = 60
 PRINTED: Final = io.StringIO()
 """What commands print; one for all of them, because click keeps each output that it has seen."""
 
-FASTER: Final = 1000.0
+FASTER: Final = 100.0
 """By how much the waits of a client are shortened."""
 
 SOURCE: Final = """{{ choice("instruction", ["Say what it is.", "Sort the text.", "Read, then decide."]) }}
