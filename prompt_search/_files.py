@@ -1,11 +1,55 @@
-"""Writing a file in the format that its suffix names."""
+"""Writing files: whole or not at all, and in the format that their suffix names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from prompt_search.errors import InputError
+
+
+def write_whole(file: Path, pieces: Iterable[bytes]) -> int:
+    """Write a file that afterwards is the new one or, where that fails, as it was: a full disk leaves the old file.
+
+    Returns:
+        the number of pieces.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    count = 0
+    with _beside(file.resolve()) as stream:
+        for piece in pieces:
+            stream.write(piece)
+            count += 1
+    return count
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[BinaryIO]:
+    """A file in the same folder, which takes the place of this one at the end of the ``with`` block; this one itself
+    where nothing can take its place: a pipe, or a file in a folder that takes no new ones."""
+    if file.exists() and not (file.is_file() and os.access(file.parent, os.W_OK)):
+        with file.open("wb") as stream:
+            yield stream
+        return
+    beside = file.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with beside.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        if file.exists():
+            shutil.copymode(file, beside)
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def write_by_suffix(path: str | Path, writers: Mapping[str, Callable[[], bytes]], what: str) -> Path:
@@ -27,7 +71,7 @@ def write_by_suffix(path: str | Path, writers: Mapping[str, Callable[[], bytes]]
         )
     content = writers[file.suffix]()
     try:
-        file.write_bytes(content)
+        write_whole(file, [content])
     except OSError as error:
         raise InputError(f"{path}: cannot write the {what}: {error.strerror}; give another path") from None
     return file

@@ -14,6 +14,8 @@ from typing import Any
 from markupsafe import Markup as Markup
 from markupsafe import escape
 
+from prompt_search._printable import named
+
 STYLE = """
 .ps{font:14px/1.45 system-ui,sans-serif;color:inherit;max-width:100%;overflow-x:auto}
 .ps table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:.5em 0}
@@ -47,7 +49,7 @@ def text(value: Any) -> Markup:
     """Any value as HTML text whose characters a browser keeps as they are.
 
     Carriage returns become references, because a parser would drop them. Characters that no page can hold (control
-    characters, half surrogate pairs) become visible escapes.
+    characters, half surrogate pairs), and those that turn the direction of what follows, become visible escapes.
 
     >>> text("<b>\\r\\x07")
     Markup('&lt;b&gt;&#13;\\\\x07')
@@ -59,7 +61,7 @@ def text(value: Any) -> Markup:
 
 _UNPRINTABLE = {
     **{code: f"\\x{code:02x}" for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160))},
-    **{code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)},
+    **{code: f"\\u{code:04x}" for code in (*range(0xD800, 0xE000), *range(0x202A, 0x202F), *range(0x2066, 0x206A))},
 }
 
 
@@ -84,11 +86,6 @@ def visible(content: str) -> str:
         marks.get(each) or (each if unicodedata.category(each) not in ("Cf", "Zs", "Zl", "Zp", "Cc") else named(each))
         for each in content
     )
-
-
-def named(character: str) -> str:
-    """The escape that stands for a character that cannot be seen."""
-    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def exact(content: str) -> Markup:

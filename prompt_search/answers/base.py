@@ -89,6 +89,18 @@ class Answer(ABC):
         return {"kind": self.kind, **lists}
 
 
+def read_answer(form: Answer, response: Response, baseline: Response | None = None) -> Any:
+    """The answer in a response without error, or ``Unparsed``, whatever the form does: a response that its reading
+    cannot take is one that cannot be read, and the run goes on.
+
+    The code that reads may be the user's own, such as a validator of a pydantic model.
+    """
+    try:
+        return form.parse(response, baseline)
+    except Exception as error:
+        return Unparsed(f"reading it raised {type(error).__name__}: {clipped(' '.join(str(error).split()), 200)}")
+
+
 def check_max_tokens(max_tokens: int) -> None:
     """Refuse a limit that leaves no token for the answer.
 

@@ -70,7 +70,8 @@ class _RefusedError(ValueError):
 
 
 def _loaded(text: str) -> Any:
-    return _storable(json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique), DEEPEST)
+    value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole, object_pairs_hook=_unique)
+    return _storable(value, DEEPEST)
 
 
 def _storable(value: Any, levels: int) -> Any:
@@ -123,6 +124,11 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise _RefusedError(f"the number {quoted(digits)} in the JSON is too large")
     return number
+
+
+def _whole(digits: str) -> int:
+    _finite(digits)  # what no float can hold fits into no table and no comparison
+    return int(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import typer
 
 from prompt_search.cli import cache, demo, init, model, run, show, space
 from prompt_search.cli.exported import evaluate, predict
-from prompt_search.cli.terminal import INTERRUPTED, USAGE, complain
+from prompt_search.cli.terminal import INTERRUPTED, USAGE, complain, say
 from prompt_search.errors import PromptSearchError
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ def _print_version(asked: bool) -> None:
     if asked:
         from prompt_search import __version__
 
-        typer.echo(f"prompt-search {__version__}")
+        say(f"prompt-search {__version__}")
         raise typer.Exit
 
 
@@ -72,7 +72,7 @@ def _exit_code() -> int | None:
         complain(f"prompt-search: {' '.join(str(error).split())}")
         return error.exit_code
     except typer.Abort:  # Ctrl-C, or the end of the input, at a question, whose line is not ended
-        typer.echo(err=True)
+        say(err=True)
         complain("prompt-search: aborted; nothing was done")
         return INTERRUPTED
     except Exception as error:

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from prompt_search._files import write_whole
 from prompt_search.cli.finding import opened_storage
 from prompt_search.cli.options import DEFAULT_STORAGE, Storage, Yes
-from prompt_search.cli.terminal import INTERRUPTED, print_view
+from prompt_search.cli.terminal import INTERRUPTED, print_view, say
 from prompt_search.errors import InputError
 
 commands = typer.Typer(help="Count, delete and export cached responses.", no_args_is_help=True)
@@ -36,7 +37,7 @@ def stats(storage: Storage = None) -> None:
     )
     if view.rows:
         print_view(view)
-    typer.echo(f"{sum(each.responses for each in found):,} responses{_on_disk(storage)}")
+    say(f"{sum(each.responses for each in found):,} responses{_on_disk(storage)}")
 
 
 @commands.command()
@@ -57,7 +58,7 @@ def clear(
             if not typer.confirm(f"delete {what}?"):
                 raise typer.Exit(INTERRUPTED)
         deleted = store.clear(everything=everything)
-    typer.echo(f"deleted {deleted:,} responses{_on_disk(storage)}")
+    say(f"deleted {deleted:,} responses{_on_disk(storage)}")
 
 
 @commands.command()
@@ -70,14 +71,13 @@ def export(
     Each line of the file is a JSON object with one request and its response.
     """
     with opened_storage(storage) as store:
+        if output.exists():
+            raise InputError(f"{output}: the file already exists; give another name")
         try:
-            with output.open("x", encoding="utf-8") as file:
-                count = sum(bool(file.write(line)) for line in store.exported())
-        except FileExistsError:
-            raise InputError(f"{output}: the file already exists; give another name") from None
+            count = write_whole(output, (line.encode() for line in store.exported()))
         except OSError as error:
             raise InputError(f"{output}: cannot be written: {error.strerror}; give another path") from None
-    typer.echo(f"wrote {count:,} responses to {output}")
+    say(f"wrote {count:,} responses to {output}")
 
 
 def _on_disk(storage: str | None) -> str:

@@ -10,7 +10,7 @@ import typer
 from prompt_search.cli.loading import fetch_embedded_model
 from prompt_search.cli.options import Calls, DisplayName, Seed, storage_option
 from prompt_search.cli.run import RunSettings, check_outcome, run_study
-from prompt_search.cli.terminal import print_result
+from prompt_search.cli.terminal import print_result, say
 
 if TYPE_CHECKING:
     from prompt_search.study.study import Study
@@ -54,7 +54,7 @@ def demo(
     result = run_study(demo_study(seed=DEMO_SEED if seed is None else seed, storage=url), settings)
     print_result(result, url, reported=True)
     page = (sqlite_file(url) or Path(DEMO_REPORT)).with_suffix(".html")
-    typer.echo(f"report: {result.report(page).resolve()}")
+    say(f"report: {result.report(page).resolve()}")
     check_outcome(result.verdict, result.test_score(result.best_trial).mean)
 
 

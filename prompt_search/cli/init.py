@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from prompt_search.cli.terminal import say
+
 commands = typer.Typer()
 
 
@@ -29,10 +31,10 @@ def init(
     from prompt_search.cli.scaffold import scaffold
 
     study_file, template_file, seen = scaffold(data, target or _asked_target(data, output), output)
-    typer.echo(seen)
-    typer.echo(f"wrote {study_file} and {template_file}")
+    say(seen)
+    say(f"wrote {study_file} and {template_file}")
     quoted = shlex.quote(str(study_file))
-    typer.echo(f"next: prompt-search space {quoted}, then prompt-search run {quoted} --calls 600")
+    say(f"next: prompt-search space {quoted}, then prompt-search run {quoted} --calls 600")
 
 
 def _asked_target(data: Path, output: Path) -> str:
@@ -41,17 +43,21 @@ def _asked_target(data: Path, output: Path) -> str:
     Raises:
         InputError: there is nobody to ask; the message has the line to type.
     """
+    from prompt_search._printable import printable
     from prompt_search.cli.scaffold import described, proposed_target
     from prompt_search.data.columns import read_columns
     from prompt_search.errors import InputError
 
     columns = read_columns(data)
-    typer.echo(f"columns of {data}:")
+    say(f"columns of {data}:")
     for name, values in columns.items():
-        typer.echo(f"  {' '.join(name.split())}: {described(values)}")
+        say(f"  {' '.join(name.split())}: {described(values)}")
     proposed = proposed_target(columns)
     if sys.stdin.isatty() and sys.stdout.isatty():
-        answer: str = typer.prompt("Which column has the correct answers?", default=proposed)
+        shown = "" if proposed is None else f" [{printable(proposed)}]"
+        answer: str = typer.prompt(
+            f"Which column has the correct answers?{shown}", default=proposed, show_default=False
+        )
         return answer
     folder = "" if output == Path() else f" -o {shlex.quote(str(output))}"
     if proposed is None:

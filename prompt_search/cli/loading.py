@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from prompt_search.cli.options import DEFAULT_STORAGE, Overrides
-from prompt_search.cli.terminal import hide_keys
+from prompt_search.cli.terminal import hide_keys, say
 from prompt_search.errors import InputError, PromptSearchError, StudyError
 
 if TYPE_CHECKING:
@@ -176,7 +174,7 @@ def watched(study: Study) -> Study:
     from prompt_search.storage.database import shown_url
 
     live = study.replace(mirror="live")
-    typer.echo(f"watch it with: optuna-dashboard {shlex.quote(shown_url(live.storage or DEFAULT_STORAGE))}", err=True)
+    say(f"watch it with: optuna-dashboard {shlex.quote(shown_url(live.storage or DEFAULT_STORAGE))}", err=True)
     return live
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prompt_search.cli.loading import fetch_embedded_model
+from prompt_search.cli.terminal import say
 
 commands = typer.Typer(help="Fetch, locate and serve the embedded model.", no_args_is_help=True)
 
@@ -18,7 +19,7 @@ Weights = Annotated[
 @commands.command()
 def pull() -> None:
     """Fetch the embedded model, unless it is there already, and check its hash."""
-    typer.echo(fetch_embedded_model())
+    say(str(fetch_embedded_model()))
 
 
 @commands.command()
@@ -26,7 +27,7 @@ def path(spec: Weights = None) -> None:
     """Print the path of a model's weights; fetch them when they are missing."""
     from prompt_search.llm import local
 
-    typer.echo(fetch_embedded_model() if spec is None else local.resolve(spec))
+    say(str(fetch_embedded_model() if spec is None else local.resolve(spec)))
 
 
 @commands.command()

@@ -46,6 +46,7 @@ from prompt_search.cli.terminal import (
     print_result,
     print_text,
     resumable,
+    say,
     terminal_width,
 )
 from prompt_search.errors import InputError
@@ -166,8 +167,8 @@ def run(
     )
     study = _study_to_run(file, overrides, prompt or (), min_score)
     if dry_run:
-        typer.echo(size_text(study.space()))
-        typer.echo(repr(study.estimate(settings.budget)))
+        say(size_text(study.space()))
+        say(repr(study.estimate(settings.budget)))
         return
     _ask(study, settings.budget, yes)
     study = watched(study) if dashboard else study
@@ -178,7 +179,7 @@ def run(
         check_outcome(result.verdict, result.test_score(result.best_trial).mean, min_score)
     else:
         cross_fit = _cross_fit(study, settings, folds)
-        typer.echo(repr(cross_fit))
+        say(repr(cross_fit))
         print_next_commands(cross_fit.result, url)
         check_outcome(cross_fit.verdict, cross_fit.test_scores[1].mean, min_score)
 
@@ -220,7 +221,7 @@ def estimate(
         name=name,
         limit=limit,
     )
-    typer.echo(repr(load_study(file, overrides).estimate(budget)))
+    say(repr(load_study(file, overrides).estimate(budget)))
 
 
 @commands.command()
@@ -288,7 +289,7 @@ def rescore(
         before = store.study_names()
     rescored = study.replace(storage=url).rescore(of)
     if rescored.name in before:
-        typer.echo(f"this replaces the earlier study {rescored.name!r}", err=True)
+        say(f"this replaces the earlier study {rescored.name!r}", err=True)
     print_result(rescored, url)
 
 
@@ -373,7 +374,7 @@ def check_outcome(verdict: Verdict, score: float, min_score: float | None = None
     if verdict.rows < 2:
         raise typer.Exit(NO_VERDICT)
     if min_score is not None and not score >= min_score:
-        typer.echo(f"the winner's test score {number(score)} is below --min-score {min_score:g}", err=True)
+        say(f"the winner's test score {number(score)} is below --min-score {min_score:g}", err=True)
         raise typer.Exit(BELOW_MIN_SCORE)
 
 
@@ -394,6 +395,6 @@ def _ask(study: Study, budget: Budget, yes: bool) -> None:
         return
     expected = study.estimate(budget)
     if expected.stored < expected.calls:
-        typer.echo(repr(expected), err=True)
+        say(repr(expected), err=True)
         if not typer.confirm("start the run?", default=True, err=True):
             raise typer.Exit(INTERRUPTED)

@@ -12,7 +12,7 @@ from prompt_search._names import PROMPT_SUFFIXES, TABLE_SUFFIXES
 from prompt_search.cli.exported.target import labelled
 from prompt_search.cli.finding import checked_trial, opened_prompt, opened_storage, opened_study, place_of
 from prompt_search.cli.options import Storage, StudyName
-from prompt_search.cli.terminal import print_exactly, print_result, print_text, print_view
+from prompt_search.cli.terminal import print_exactly, print_result, print_text, print_view, say
 from prompt_search.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def show(
         print_result(result, place.storage)
         if len(result.ranking()):
             whose = "the winner's prompt" if result.finished else "the best prompt so far, which is not tested"
-            typer.echo(f"\n{whose}:\n")
+            say(f"\n{whose}:\n")
             print_exactly(result.best.text)
 
 
@@ -86,17 +86,17 @@ def _show_table(result: Result, table: str, output: Path | None) -> None:
         check_labels(result)
     frame = getattr(result, f"{table}_df")()
     if output is not None:
-        typer.echo(f"wrote {write_frame(frame, output)}")
+        say(f"wrote {write_frame(frame, output)}")
     elif sys.stdout.isatty():
         print_view(frame_view(frame))
     else:
-        typer.echo(markdown(frame), nl=False)
+        say(markdown(frame), nl=False)
 
 
 def _show_trial(result: Result, trial: int) -> None:
     """Print the scores of one trial, and its prompt."""
     print_text(repr(result.evaluation(trial)))
-    typer.echo(f"\nthe prompt of trial {trial}:\n")
+    say(f"\nthe prompt of trial {trial}:\n")
     print_exactly(result.prompt(trial).text)
 
 
@@ -115,7 +115,7 @@ def report(
         if place.trial is not None:
             raise InputError(f"a report is on a whole study; leave out :{place.trial}, or use show or export")
         written = result.report(output)
-    typer.echo(f"wrote {written}")
+    say(f"wrote {written}")
     if open_it:
         typer.launch(str(written.resolve()))
 
@@ -138,12 +138,12 @@ def compare(
         print_view(scores_view(found))
         changed = changed_view(found)
         if changed.rows:
-            typer.echo()
+            say()
             print_view(changed)
-        typer.echo()
+        say()
         print_text(found.headline)
         if found.diff:
-            typer.echo("\ndifferences between the prompts (- first, + second):\n")
+            say("\ndifferences between the prompts (- first, + second):\n")
             print_exactly("\n".join(found.diff.split("\n")[2:]))
 
 
@@ -164,7 +164,7 @@ def list_studies(
         every = store.study_names()
         names = [name for name in every if store.has_answers(name)]
         if every and not names:
-            typer.echo("no study has an answer yet")
+            say("no study has an answer yet")
         for name in names:
             try:
                 results = [Result(store, name, each.version.number) for each in store.versions.of_study(name)]
@@ -198,8 +198,8 @@ def export(
         prompt = result.prompt(wanted)
         rows = None if data is None else labelled(prompt, data, target)
         written = prompt.export(output, data=rows)
-        typer.echo(f"wrote {written}")
+        say(f"wrote {written}")
         if rows is None and written.suffix in (".yaml", ".yml"):
-            typer.echo("the file has no tests; give labelled rows with --data FILE for that")
+            say("the file has no tests; give labelled rows with --data FILE for that")
         if written.suffix == ".txt":
-            typer.echo("a .txt is for reading: fields stand in it as {{ row.field }}; programs take .json, .j2 or .py")
+            say("a .txt is for reading: fields stand in it as {{ row.field }}; programs take .json, .j2 or .py")

@@ -8,7 +8,7 @@ import typer
 
 from prompt_search._numbers import counted
 from prompt_search.cli.loading import load_study, load_template
-from prompt_search.cli.terminal import print_view
+from prompt_search.cli.terminal import print_view, say
 
 if TYPE_CHECKING:
     from prompt_search.prompts.factors import Factor
@@ -34,8 +34,8 @@ def space(
     """
     found = load_template(file).space() if file.endswith(".j2") else load_study(file).space()
     print_view(_space_view(found))
-    typer.echo()
-    typer.echo(size_text(found))
+    say()
+    say(size_text(found))
 
 
 def size_text(found: SearchSpace) -> str:

@@ -57,9 +57,9 @@ def hide_keys(models: Iterable[Model]) -> None:
 
 def complain(text: str) -> None:
     """Write to standard error without keys, because a study file or a metric may raise an error that quotes one."""
+    from prompt_search._printable import printable
     from prompt_search.llm.model import known_secrets
     from prompt_search.llm.redaction import redact
-    from prompt_search.results.lines.layout import printable
 
     typer.echo(printable(redact(text, known_secrets(_models.get()))), err=True)
 
@@ -88,14 +88,21 @@ def print_text(text: str) -> None:
     """Print text whose long lines are folded at words on a terminal, and kept whole elsewhere."""
     from rich.text import Text
 
-    from prompt_search.results.lines.layout import printable
+    from prompt_search._printable import printable
 
     _console().print(Text(printable(text)), soft_wrap=not sys.stdout.isatty())
 
 
+def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text as it is but for characters that a terminal would obey."""
+    from prompt_search._printable import printable
+
+    typer.echo(printable(text), err=err, nl=nl)
+
+
 def print_exactly(text: str) -> None:
     """Print a prompt, with control characters in visible form: terminals, logs and pagers would obey them."""
-    from prompt_search.results.lines.layout import printable
+    from prompt_search._printable import printable
 
     typer.echo(printable(text, "\t"))
 
@@ -147,14 +154,14 @@ def print_next_commands(result: Result, storage: str, *, reported: bool = False)
         option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(shown_url(storage))}"
         result_name = result.reference  # looked up in the storage
         if not reported:
-            typer.echo(f"write a report: prompt-search report {shlex.quote(result_name)}{option} -o report.html")
+            say(f"write a report: prompt-search report {shlex.quote(result_name)}{option} -o report.html")
         prompts = {"the winner": result_name}
         if result.best_trial != 0 and result.verdict.rows > 1 and result.verdict != "better":
             prompts["the default prompt"] = f"{result_name}:0"
         if len(prompts) > 1 and result.verdict == "worse":
             del prompts["the winner"]
         for whose, name in prompts.items():
-            typer.echo(f"export {whose}: prompt-search export {shlex.quote(name)}{option} -o best.j2")
+            say(f"export {whose}: prompt-search export {shlex.quote(name)}{option} -o best.j2")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from prompt_search._iteration import batched
 from prompt_search.answers import Unparsed
+from prompt_search.answers.base import read_answer
 from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.failure_limit import UnreadLimit
 from prompt_search.evaluation.kept_scores import KeptScores
@@ -208,7 +209,7 @@ class Evaluator:
     async def _scored(self, job: Job, key: str, response: Response, baseline: Response | None, cached: bool) -> Outcome:
         """The outcome of a response that is no error."""
         prepared, row = job
-        answer = prepared.answer.parse(response, baseline)
+        answer = read_answer(prepared.answer, response, baseline)
         result = await self._scores.score(answer, self._rows[row], row)
         unparsed = isinstance(answer, Unparsed)
         if self._unread_limit is not None:

@@ -14,7 +14,7 @@ from prompt_search._first_tries import named, told_class
 from prompt_search._names import check_name
 from prompt_search.errors import InputError
 from prompt_search.llm.address.base_url import API_VERSION, checked_url, has_version
-from prompt_search.llm.address.hidden_values import HiddenValues
+from prompt_search.llm.address.hidden_values import CONTROL, HiddenValues
 from prompt_search.llm.messages import Usage
 from prompt_search.llm.price import Price, published_cost
 from prompt_search.llm.rate_limit import check_limits
@@ -240,6 +240,11 @@ def api_key(model: Model) -> str:
         InputError: the key is needed and its variable is not set.
     """
     key = _environment_key(model)
+    if CONTROL.search(key):
+        raise InputError(
+            f"the environment variable {key_variable(model)} holds a line break or another control character, which no "
+            f"key has; set it to the key of {model.name} alone"
+        )
     if key:
         return key
     if model.api_key_env is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 
+from prompt_search._printable import printable
 from prompt_search.errors import InputError
 
 SHORTEST_SECRET: Final = 4
@@ -18,6 +20,9 @@ inside of words as well: replacing a shorter one there would blank ordinary word
 
 SHORTEST_WORD: Final = 12
 """Number of characters from which a secret of letters alone is replaced in answers as well: a model writes words."""
+
+SHORTEST_CODED: Final = 6
+"""Number of characters from which a secret is looked for in base64: what shorter ones come to may be a word."""
 
 LONGEST_MESSAGE: Final = 500
 """Number of characters to which a server's message is cut."""
@@ -49,46 +54,66 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     >>> redact("POST /v1?key=a%2Fb%3D1, not my", ["a/b=1", "y"])
     'POST /v1?key=[key], not my'
     """
-    pattern = _pattern_of(tuple(sorted({*secrets})))
-    return _KEY_PATTERN.sub("[key]", text if pattern is None else pattern.sub("[key]", text))
+    return _KEY_PATTERN.sub("[key]", replace_secrets(text, secrets))
 
 
-def redact_answer(content: bytes, secrets: Iterable[str]) -> bytes:
-    """The body of an answer without the given secrets: a server may quote a key in what it sends as an answer.
+def replace_secrets(text: str, secrets: Iterable[str]) -> str:
+    """``text`` with the given secrets replaced, in each form in which servers quote them."""
+    pattern, _ = _forms_of(tuple(secrets))
+    return text if pattern is None else pattern.sub("[key]", text)
 
-    Nothing else is changed, and no word that a model may have written.
-    """
-    told = tuple(sorted({secret for secret in secrets if not secret.isalpha() or len(secret) >= SHORTEST_WORD}))
-    pattern = _pattern_of(told)
-    if pattern is None:
-        return content
-    text = content.decode("utf-8", "surrogateescape")
-    return pattern.sub("[key]", text).encode("utf-8", "surrogateescape") if pattern.search(text) else content
+
+def quotes_secret(text: bytes, secrets: Iterable[str]) -> bool:
+    """Whether a text in UTF-8 may hold one of the secrets: a quick look, which is right where it says no."""
+    _, forms = _forms_of(tuple(secrets))
+    lower = text.lower()
+    return any(form in lower for form in forms)
 
 
 @lru_cache(maxsize=64)
-def _pattern_of(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
-    """What matches the secrets, as they are, in a URL, and in JSON; None without any."""
-    forms = {
-        form
-        for secret in filter(None, secrets)
-        for form in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
-    }
+def _forms_of(secrets: tuple[str, ...]) -> tuple[re.Pattern[str] | None, tuple[bytes, ...]]:
+    """What matches the secrets in every form, None without any; and all forms in lower case."""
+    forms = sorted({form for secret in filter(None, secrets) for form in _forms(secret)}, key=len, reverse=True)
     if not forms:
-        return None
+        return None, ()
     every = (
         re.escape(form) if len(form) >= SHORTEST_SECRET else rf"(?<![^\W_]){re.escape(form)}(?![^\W_])"
-        for form in sorted(forms, key=len, reverse=True)
+        for form in forms
     )
-    return re.compile("|".join(every))
+    return re.compile("|".join(every), re.IGNORECASE), tuple(
+        {form.encode("utf-8", "surrogatepass").lower() for form in forms}
+    )
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it is, in a URL, in JSON, in HTML, as Python writes it, in base64, and read in a wrong encoding."""
+    forms = {secret, *_coded(secret.encode("utf-8", "surrogatepass"))}
+    for spelling in {secret} if secret.isascii() else {secret, secret.upper(), secret.lower()}:
+        raw = spelling.encode("utf-8", "surrogatepass")
+        forms |= {spelling, quote(raw, safe=""), quote_plus(raw), quote(raw)}
+        forms |= {html.escape(spelling), repr(spelling)[1:-1], ascii(spelling)[1:-1], repr(raw)[2:-1]}
+        forms |= {raw.decode("latin-1"), json.dumps(spelling, ensure_ascii=False)[1:-1]}
+    return forms | {json.dumps(form)[1:-1] for form in forms}  # each of them may be quoted in JSON
+
+
+def _coded(raw: bytes) -> set[str]:
+    """A secret as a part of any text in base64: three ways, by the place where it begins in that text."""
+    if len(raw) < SHORTEST_CODED:
+        return set()
+    whole = {
+        encode(bytes(before) + raw)[(0, 2, 3)[before] : -4 if (before + len(raw)) % 3 else None].decode()
+        for before in range(3)
+        for encode in (base64.b64encode, base64.urlsafe_b64encode)
+    }
+    return {*whole, base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
 
 
 def redacted_line(text: str, secrets: Iterable[str]) -> str:
-    """``text`` fit for a message: on one line, without keys, and short.
+    """``text`` fit for a message: on one line, without keys and characters that terminals obey, and short.
 
     Keys are replaced before the line is cut: half a key would not be recognized.
     """
-    line = redact(" ".join(text.split()), secrets)
+    line = printable(redact(" ".join(text.split()), secrets))
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 3]}..."
 
 

@@ -30,6 +30,10 @@ from prompt_search.llm.transport import Failure, HttpReply
 MOST_PAGES: Final = 6
 """Number of web pages in a row that are taken for a passing fault of a server that has answered before."""
 
+LONGEST_TEXT: Final = 1_000_000
+"""Number of characters up to which an answer is kept: more than any model writes. All that reads, stores or shows
+answers has many of them in memory."""
+
 _NO_ROOM: Final = re.compile(r"could not finish the message because max_tokens", re.IGNORECASE)
 """Words of OpenAI where a model has spent all of its tokens on reasoning."""
 
@@ -115,11 +119,13 @@ class ResponseParser:
             return self._refused(request, read_error(reply.status, reply.content), reply)
         try:
             body = read_body(reply.content)
+            if is_error(body):
+                return self._refused(request, read_error(reply.status, body), reply, body)
+            return self._answer(request, body, reply)
         except UnreadableBody as unreadable:
             return self._unreadable(unreadable, reply)
-        if is_error(body):
-            return self._refused(request, read_error(reply.status, body), reply, body)
-        return self._answer(request, body, reply)
+        except RecursionError:  # JSON that Python can read, but whose levels are too many to look into
+            return self._unreadable(UnreadableBody("deep"), reply)
 
     def _sent_on(self, reply: HttpReply) -> RequestRefused:
         """The error that the server wants the request to be sent to another address."""
@@ -243,6 +249,9 @@ class ResponseParser:
         if answer.finish_reason == "error" or mapping(choice).get("error"):
             return self._refused(request, _error_of(choice), reply, body, worked=True)
         self._pages = 0
+        if len(answer.text) > LONGEST_TEXT:
+            size = f"{len(answer.text):,} characters, which is more than {LONGEST_TEXT:,}"
+            return self._lost(f"malformed: the answer of {self._endpoint} has {size}", reply, usage)
         response = Response(
             text=answer.text,
             finish_reason=answer.finish_reason,

@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from prompt_search.errors import InputError
 from prompt_search.llm.model import Model
-from prompt_search.llm.redaction import public_url, redact, redact_answer, secrets_in
+from prompt_search.llm.redaction import public_url, redact, secrets_in
 from prompt_search.llm.replies.retry_after import is_kept
+from prompt_search.llm.replies.without_secrets import answer_without_secrets, error_without_secrets, in_utf8
 
 if TYPE_CHECKING:
     import aiohttp
@@ -156,14 +157,14 @@ class HttpTransport:
         except (TimeoutError, aiohttp.ClientError, _TooLong) as error:
             why = redact(_root_message(error), self._secrets)
             return HttpReply(failure=_failure_of(error), why=why, latency_s=time.monotonic() - start)
-        headers: dict[str, str] = {}
+        content, headers = in_utf8(content), dict[str, str]()
         if 300 <= answer.status < 400:
             content = public_url(urljoin(self._url, answer.headers.get("Location", ""))).encode()
         if answer.status >= 300 or b'"choices"' not in content:
-            content = redact(content.decode("utf-8", "replace"), self._secrets).encode()
+            content = error_without_secrets(content, self._secrets)
             headers = {name.lower(): value for name, value in answer.headers.items() if is_kept(name.lower())}
         else:
-            content = redact_answer(content, self._secrets)
+            content = answer_without_secrets(content, self._secrets)
         return HttpReply(
             status=answer.status,
             headers=headers,

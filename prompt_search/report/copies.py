@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 
+from prompt_search._printable import named
 from prompt_search.prompts.export.outline import needs_template, outline, pieces
 from prompt_search.prompts.export.python_source import python_source
 from prompt_search.prompts.prompt import Prompt
 
+_HIDDEN = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _FIELD = re.compile(r"row(?:\.(\w+)|\[(['\"])([^'\"\\]*)\2\])")
 
 
 def messages_json(prompt: Prompt) -> str:
     """The messages of a prompt as a JSON list, with ``{{ row.field }}`` for what the row holds."""
     turns = [{"role": role, "content": content} for role, content in prompt.turns]
-    return json.dumps(turns, ensure_ascii=False, indent=2)
+    text = json.dumps(turns, ensure_ascii=False, indent=2)
+    return _HIDDEN.sub(lambda found: named(found[0]), text)  # what a page would show in another form
 
 
 def python_code(prompt: Prompt) -> str:

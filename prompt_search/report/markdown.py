@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from prompt_search import _html
+from prompt_search._printable import printable
 from prompt_search.report.content import Report
 from prompt_search.report.wording import CHANGES_INTRODUCTION, SECTIONS, exported_prompt, group_count
 from prompt_search.results.export import markdown
-from prompt_search.results.lines.layout import printable
 from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Column, View, markdown_text, to_markdown
 

@@ -10,6 +10,7 @@ import pandas as pd
 from prompt_search import _html
 from prompt_search._files import write_by_suffix
 from prompt_search._first_tries import FirstTries, by_names, named, told
+from prompt_search._printable import printable
 from prompt_search.errors import StudyError
 from prompt_search.report.html import html_report
 from prompt_search.report.markdown import markdown_report
@@ -46,7 +47,7 @@ class Result(FirstTries, StoredStudy):
     )
 
     def __repr__(self) -> str:
-        return f"{self._told}\n\n{to_text(ranking_view(self), TEXT_WIDTH)}"
+        return f"{printable(self._told)}\n\n{to_text(ranking_view(self), TEXT_WIDTH)}"
 
     @property
     def _told(self) -> str:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from prompt_search import _html, _numbers
-from prompt_search.results.lines.layout import Shown, Style, folded, lay_out, printable
+from prompt_search._printable import printable
+from prompt_search.results.lines.layout import Shown, Style, folded, lay_out
 
 TEXT_WIDTH = 80
 """Number of columns of a table in the text of an object."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from prompt_search import _numbers
 from prompt_search._html import clipped
+from prompt_search._printable import printable
 from prompt_search.answers.base import quoted
 from prompt_search.llm.messages import ANSWER_LIMITS
-from prompt_search.results.lines.layout import printable
 from prompt_search.study.snapshot import DONE, Snapshot
 
 if TYPE_CHECKING:

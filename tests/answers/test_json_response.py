@@ -53,6 +53,7 @@ def test_reads_the_one_value_in_a_response(text: str) -> None:
         ('{"n": 1} or {"n": 2}', "2 different JSON values instead of one"),
         ('{"n": 1, "n": 2}', "the JSON has two values of 'n'"),
         ('{"n": 1e999}', "the number '1e999' in the JSON is too large"),
+        ('{"n": 1' + 400 * "0" + "}", "the number '1000000000"),
         ('{"n": Infinity}', "not JSON"),
         ('{"n": ' + "[" * 100 + "]" * 100 + "}", "the JSON is nested more than 100 levels deep"),
         ('The answer is {"n": 1', "not JSON"),

@@ -101,20 +101,12 @@ def test_reason_stays_short() -> None:
     assert reason(form.parse(Response(text='"\\ud800"'))).startswith('the JSON breaks its schema: $: "\ufffd" is not')
 
 
-@pytest.mark.parametrize(
-    ("schema", "text", "why"),
-    [
-        ({"multipleOf": 0.01}, "1" + 400 * "0", "a number in it is too large to be checked"),
-        (
-            {"if": {"type": "string"}, "then": {"$ref": "#"}},
-            '"a"',
-            "it is nested too deeply to be checked, or the schema refers to itself without end",
-        ),
-    ],
-)
-def test_what_cannot_be_checked_is_unparsed(schema: dict[str, Any], text: str, why: str) -> None:
-    """Numbers and depths beyond Python's limits are no answer, and raise nothing."""
-    assert reason(Json(schema).parse(Response(text=text))) == f"the JSON breaks its schema: {why}"
+def test_what_cannot_be_checked_is_unparsed() -> None:
+    """A schema that refers to itself without end for a value makes it no answer, and raises nothing."""
+    form = Json({"if": {"type": "string"}, "then": {"$ref": "#"}})
+    assert reason(form.parse(Response(text='"a"'))) == (
+        "the JSON breaks its schema: it is nested too deeply to be checked, or the schema refers to itself without end"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from prompt_search.cli.terminal import render
+from prompt_search import cli
+from prompt_search.cli.terminal import render, say
 from prompt_search.results.view import Bar, Column, Pieces, View
 
 
@@ -72,6 +75,15 @@ def test_control_characters_are_shown() -> None:
     """A prompt cannot move the cursor, change colours or turn the direction of a line."""
     view = View(title="a\x07", columns=(Column("b\x1b[2J"),), rows=(("c\r\u202ed\te\x9b",),))
     assert printed(view) == "a\\x07\nb\\x1b[2J\nc\\x0d\\u202ed e\\x9b"
+
+
+def test_every_line_of_a_command_goes_through_one_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names, answers and files are said with their control characters shown; no command prints around that."""
+    say("study \x1b]52;c;eA==\x07 \x9b\u202e", err=True)
+    assert capsys.readouterr().err == "study \\x1b]52;c;eA==\\x07 \\x9b\\u202e\n"
+    files = Path(cli.__file__).parent.rglob("*.py")
+    around = [file.name for file in files if re.search(r"typer\.echo\(|(?<!\w)print\(", file.read_text("utf-8"))]
+    assert around == ["terminal.py"]
 
 
 def test_highlighted_row_is_bold() -> None:

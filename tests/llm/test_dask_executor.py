@@ -24,6 +24,7 @@ from werkzeug import Response as ServerResponse
 
 import prompt_search as ps
 from experiments.benchmarks.cluster import Cluster, Proxy, free_port, tables
+from experiments.benchmarks.leaks import ECHOES, echoing, forms
 from prompt_search.errors import InputError, MissingExtra, RunError, ServerUnreachable
 from prompt_search.llm.client import Client
 from prompt_search.llm.dask_executor import DaskExecutor, DaskTransport, Parcel, attempt, transport
@@ -186,6 +187,26 @@ def test_key_is_the_workers(httpserver: HTTPServer, cluster: Cluster) -> None:
     assert seen == [f"Bearer {KEY}"]
     assert response.error is not None
     assert response.error.endswith("answered 400 for m: [key] may not ask this")
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["content", "content as parts", "content, streamed", "content, escaped", "refusal", "log-probability",
+     "finish_reason", "error in an answer", "error as a success", "page"],
+)  # fmt: skip
+def test_no_key_travels(way: str, cluster: Cluster) -> None:
+    """However a server quotes the key that only the worker has, neither the reply nor a log of Dask has it."""
+    with echoing(ECHOES[way](KEY)) as port:
+        model = ps.Model("m", base_url=f"http://127.0.0.1:{port}/v1", api_key_env="WORKER_KEY")
+        try:
+            (response,) = ask(model, cluster.address, max_attempts=1)
+            told = response.to_json()
+        except RunError as error:
+            told = str(error)
+    with distributed.Client(cluster.address) as dask:  # type: ignore[no-untyped-call]
+        logs = f"{dask.get_worker_logs()}{dask.get_scheduler_logs()}{dask.get_events()}"
+    assert "[key]" in told
+    assert not {each for each in forms(KEY) if each in f"{told}{logs}".lower().encode()}
 
 
 def test_headers_have_the_workers_variables(httpserver: HTTPServer, cluster: Cluster) -> None:

@@ -281,6 +281,20 @@ def test_answers_without_log_probabilities_close_their_form() -> None:
     assert lesson.told == "the parameter logprobs is ignored"
 
 
+def test_an_empty_answer_says_nothing_of_log_probabilities() -> None:
+    """Where nothing was said there is no token to tell of, so that one odd answer closes no form."""
+    assert (
+        lesson_of_answer(asked({"max_tokens": 1, "logprobs": True}), Response(text=" ", finish_reason="stop")) is None
+    )
+
+
+def test_numbers_that_no_bound_has_are_none() -> None:
+    """A number of hundreds of digits in a refusal bounds nothing: it could be neither stored nor sent."""
+    said = f"Invalid 'max_tokens': integer below minimum value. Expected a value >= {'9' * 400}."
+    lesson = lesson_of_refusal(asked({"max_tokens": 16}), ServerError(status=400, message=said))
+    assert lesson is None or lesson.action != "floor"
+
+
 def test_stored_responses_keep_their_lesson() -> None:
     """A lesson is stored with its response, and read back equal."""
     response = refused(Lesson(action="cap", name="top_logprobs", value=5, reason="too many"))

@@ -330,3 +330,38 @@ def test_any_bytes_have_a_typed_outcome(content: bytes, status: int) -> None:
     """So does everything else."""
     found = outcome_of(content, status)
     assert "\n" not in (str(found) if isinstance(found, Exception) else found.error or "")
+
+
+def test_endless_text_is_no_answer() -> None:
+    """A text that is longer than any model writes is an error of its request, with what the server counted."""
+    found = parsed({**content("x" * 1_000_001), "usage": {"prompt_tokens": 2, "completion_tokens": 3}})
+    assert found.error == (f"malformed: the answer of {WHERE} has 1,000,001 characters, which is more than 1,000,000")
+    assert (found.text, found.usage.prompt_tokens, found.lost) == ("", 2, 0)
+    assert parsed(content("x" * 1_000_000)).error is None
+
+
+def test_words_beside_an_answer_are_short() -> None:
+    """Why an answer ended is cut off, and a token as long as a text is no token."""
+    tops = [{"token": "x" * 101, "logprob": -0.1}, {"token": "x" * 100, "logprob": -0.2}]
+    found = parsed(choice(message={"content": "a"}, logprobs={"content": [{"token": "a", "top_logprobs": tops}]}))
+    assert found.logprobs == ((("x" * 100, -0.2),),)
+    assert parsed({"choices": [{"text": "a", "finish_reason": "y" * 999}]}).finish_reason == "y" * 100
+
+
+def test_errors_hold_nothing_that_a_terminal_obeys() -> None:
+    """Escapes of a server's message are visible in the error, wherever that is printed."""
+    found = parsed({"error": {"message": "no \x1b]52;c;eA==\x07 \u202e"}}, 422)
+    assert (found.error or "").endswith(r"answered 422 for tiny: no \x1b]52;c;eA==\x07 \u202e")
+
+
+@pytest.mark.parametrize("levels", range(100, 1100, 100))
+def test_any_depth_is_a_typed_outcome(levels: int) -> None:
+    """Lists in lists and errors in errors raise nothing, however deep they are."""
+    for begin, end in (("[", "]"), ('{"error":', "}"), ('[{"error":', "}]")):
+        for inside in ('{"error": "no"}', '{"choices": [{"message": {"content": "a"}}]}'):
+            for status in (200, 422):
+                try:
+                    error = parsed(levels * begin + inside + levels * end, status).error or ""
+                except AttemptError as again:
+                    error = f"{again.kind}: "
+                assert error.startswith(("malformed: ", "bad_request: ", "server: "))

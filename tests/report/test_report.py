@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from importlib import metadata, resources
@@ -13,6 +14,7 @@ import pytest
 
 import prompt_search as ps
 from experiments.benchmarks.tables import made_up
+from prompt_search import _html
 from prompt_search.errors import RequestRefused
 from prompt_search.report.content import Report
 from prompt_search.report.copies import messages_json, python_code
@@ -426,3 +428,17 @@ def test_line_that_repeats_the_study_names_its_model(fake: InProcessExecutor, tm
         "prompt-search run STUDY.py --calls 60 --seed 0 --name '<b>my study</b>' --storage X  # and -m fake where it "
         "was run so"
     )
+
+
+def test_hidden_characters_are_seen_and_copied() -> None:
+    """A prompt that turns the direction of a text shows it on the page, and what is copied there is the prompt."""
+    prompt = ps.Prompt(source="say \u202eabc\u2066 \x9b {{ row.text }}")
+    shown = str(_html.messages(prompt.turns))
+    copied = str(_html.text(messages_json(prompt)))
+    for page in (shown, copied):
+        assert not set("\u202e\u2066\x9b") & set(page)
+        assert r"\u202eabc\u2066" in page
+    assert json.loads(html.unescape(copied)) == [{"role": "user", "content": prompt.turns[0][1]}]
+    names: dict[str, Any] = {"__name__": "copied"}
+    exec(html.unescape(str(_html.text(python_code(prompt)))), names)
+    assert names["messages"]({"text": "x"}) == prompt.messages({"text": "x"})

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prompt_search as ps
-from prompt_search.results.lines.layout import Shown, columns, folded, lay_out, printable
+from prompt_search._printable import printable
+from prompt_search.results.lines.layout import Shown, columns, folded, lay_out
 from prompt_search.results.view import to_lines
 from prompt_search.results.views import ranking_view, told_apart
 from tests.conftest import Body, InProcessExecutor, prompt_of

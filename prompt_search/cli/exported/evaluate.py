@@ -34,7 +34,7 @@ from prompt_search.cli.options import (
     Usd,
     given_budget,
 )
-from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, complain, print_view, resumable
+from prompt_search.cli.terminal import BELOW_MIN_SCORE, NO_VERDICT, complain, print_view, resumable, say
 
 if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
@@ -145,13 +145,13 @@ def _show(found: Evaluation, rows: int, min_score: float | None, output: Path | 
     from prompt_search.results.export import write_frame
 
     if output is not None:
-        typer.echo(f"wrote {write_frame(found.samples_df(), output)}")
+        say(f"wrote {write_frame(found.samples_df(), output)}")
     failing = failing_view(found)
     if failing.rows:
         print_view(failing)
-        typer.echo()
+        say()
     guard = Guard(evaluation=found, at_least=min_score, rows=rows)
-    typer.echo(guard.line)
+    say(guard.line)
     if guard.outcome == "below":
         raise typer.Exit(BELOW_MIN_SCORE)
     if guard.outcome == "unknown":

@@ -34,7 +34,7 @@ from prompt_search.cli.options import (
     Usd,
     given_budget,
 )
-from prompt_search.cli.terminal import FAILED, complain, print_view, resumable
+from prompt_search.cli.terminal import FAILED, complain, print_view, resumable, say
 
 if TYPE_CHECKING:
     from prompt_search.evaluation.one_prompt.ask import Answered
@@ -109,11 +109,11 @@ def _show(found: Answered, output: Path | None) -> None:
 
     if output is None:
         print_view(answers_view(found.table))
-        typer.echo()
+        say()
     else:
-        typer.echo(f"wrote {write_frame(found.table, output)}")
+        say(f"wrote {write_frame(found.table, output)}")
     spent = found.spent
     used = f"{counted(spent.calls, 'call')}, {tokens_text(spent.tokens)}, {dollars(spent.usd)}"
-    typer.echo(f"{answers_text(found.table)}; {used}")
+    say(f"{answers_text(found.table)}; {used}")
     for error, count in found.table["error"].value_counts().head(SHOWN_ERRORS).items():
         complain(f"{counted(count, 'row')} failed: {error}")

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from prompt_search.cli.terminal import say
 from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def labelled(prompt: Prompt, file: Path, target: str | None, limit: int | None =
 
     if target is None:
         target = found_target(prompt, rows_of(file).columns, str(file))
-        typer.echo(f"target column: {target}", err=True)
+        say(f"target column: {target}", err=True)
     rows = Dataset.read(file, target=target)
     return rows if limit is None else rows.head(limit)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prompt_search._files import write_whole
 from prompt_search.answers import Label
 from prompt_search.answers.inferred_schema import schema_of
 from prompt_search.answers.reading.number_reading import number_in
@@ -114,8 +115,8 @@ def scaffold(data_file: Path, target: str, folder: Path) -> Scaffold:
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        template_file.write_text(template, encoding="utf-8")
-        study_file.write_text(study, encoding="utf-8")
+        write_whole(template_file, [template.encode()])
+        write_whole(study_file, [study.encode()])
     except OSError as error:
         raise InputError(
             f"{folder}: cannot write the study: {error.strerror}; give another folder with --output"

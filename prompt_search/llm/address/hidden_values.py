@@ -16,7 +16,7 @@ NO_SECRETS: Final = DUMMY_KEYS | {"true", "false"}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _WITHOUT_BRACES = re.compile(r"(?:^|\s)\$[A-Za-z_]\w*$")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class HiddenValues(Mapping[str, str]):
@@ -47,7 +47,7 @@ class HiddenValues(Mapping[str, str]):
                     f"the value of {name!r} in {what} names an environment variable without braces and would be sent "
                     "as it is written; write ${NAME}"
                 )
-            if _CONTROL.search(name + text):
+            if CONTROL.search(name + text):
                 raise InputError(f"{what} must be single lines, got another for {name!r}; remove control characters")
             if what == "headers" and not _TOKEN.fullmatch(name):
                 raise InputError(f"a header's name must be letters, digits and dashes, got {name!r}; correct it")
@@ -94,4 +94,9 @@ def _of_environment(match: re.Match[str]) -> str:
     value = os.environ.get(name, "").strip()
     if not value:
         raise InputError(f"headers or query name the environment variable {name}, which is not set; set it")
+    if CONTROL.search(value):
+        raise InputError(
+            f"headers or query name the environment variable {name}, which holds a line break or another control "
+            "character; set it to one line without any"
+        )
     return value

@@ -27,7 +27,7 @@ def lesson_of_answer(request: Request, response: Response) -> Lesson | None:
     if response.error is not None:
         return None
     if request.parameters.get("logprobs"):  # such an answer form reads the first token alone and needs no room
-        return None if response.logprobs else IGNORES_LOGPROBS
+        return None if response.logprobs or not response.text.strip() else IGNORES_LOGPROBS
     return _room(request, response)
 
 

@@ -7,6 +7,7 @@ nothing about the server, only about the request.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -24,6 +25,7 @@ from prompt_search.llm.lesson import Lesson
 from prompt_search.llm.messages import ANSWER_LIMITS, Request
 from prompt_search.llm.replies.refusals import meaning
 from prompt_search.llm.replies.server_error import ServerError
+from prompt_search.llm.replies.usage_reading import MOST_TOKENS
 
 NO_REFUSAL_STATUS: Final = frozenset({401, 402, 408, 409, 429})
 """Status codes that say nothing about the parameters and roles of a request."""
@@ -145,7 +147,9 @@ def _of_window(request: Request, words: str) -> Lesson | None:
 
 
 def _value(digits: str) -> float:
-    return float(digits.replace(",", "").replace("_", ""))
+    """A number in a message; NaN, which bounds nothing, where it is too large for a count of anything."""
+    value = float(digits.replace(",", "").replace("_", ""))
+    return value if abs(value) < MOST_TOKENS else math.nan
 
 
 def _without_quotations(message: str, request: Request) -> str:

@@ -39,6 +39,9 @@ _LARGEST: Final = 1e300
 _CERTAIN: Final = 0.1
 """A log-probability that none has: that of certainty is 0, and rounding adds less."""
 
+LONGEST_WORD: Final = 100
+"""Number of characters that are kept of why an answer ended, and up to which a token is one."""
+
 _DEEPEST: Final = 8
 """Number of levels of parts inside of parts that are read."""
 
@@ -99,7 +102,7 @@ def normal_end(reason: object) -> str:
     >>> normal_end("FinishReason.MAX_TOKENS"), normal_end("SAFETY"), normal_end("end_turn"), normal_end(None)
     ('length', 'content_filter', 'end_turn', '')
     """
-    text = reason if isinstance(reason, str) else "" if reason is None else str(reason)[:100]
+    text = "" if reason is None else whole_characters(str(reason)[:LONGEST_WORD])
     return _ENDS.get(text.rpartition(".")[2].strip().casefold(), text)
 
 
@@ -166,7 +169,7 @@ def _alternatives(pairs: Iterable[tuple[object, object]]) -> Alternatives:
     known = [
         (token, min(float(value), 0.0))
         for token, value in pairs
-        if isinstance(token, str) and isinstance(value, int | float) and not isinstance(value, bool)
-        and -_LARGEST < value < _CERTAIN
+        if isinstance(token, str) and len(token) <= LONGEST_WORD
+        and isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _CERTAIN
     ]  # fmt: skip
     return tuple(sorted(known, key=lambda pair: -pair[1]))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from prompt_search import _html
+from prompt_search._printable import printable
 
 Style = Literal["title", "heading", "row", "strong"]
 """What a line is: ``strong`` is a line of a row that stands out."""
@@ -28,7 +28,6 @@ READABLE = 30
 """Number of columns that a text needs at least, to stand beside numbers; shorter texts need less."""
 
 _KEPT = "\N{NO-BREAK SPACE}"
-_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 STRONG_LINES = 8
 """Number of lines of a row that stands out, where the lines of others are limited."""
@@ -235,23 +234,3 @@ def _start(word: str, width: int) -> str:
     while end < len(word) and columns(word[: end + 1]) <= width:
         end += 1
     return word[:end]
-
-
-def printable(text: str, tab: str = " ") -> str:
-    r"""A text that a terminal can only show: control characters, and those that change the direction of what follows,
-    become visible escapes; lines end as they do. ``tab`` stands for a tab.
-
-    >>> printable("a\x1b[31m\tb\nc\u202e")
-    'a\\x1b[31m b\nc\\u202e'
-    """
-    return "".join(
-        each if each.isprintable() or each in ("\n", *_JOINERS) else tab if each == "\t" else _named(each)
-        for each in text.replace("\r\n", "\n")
-    )
-
-
-def _named(character: str) -> str:
-    """A character that cannot be shown as what it is called; a space of another kind as a space."""
-    if unicodedata.category(character) == "Zs":
-        return character
-    return f"\\x{ord(character):02x}" if ord(character) < 0x100 else _html.named(character)
