@@ -320,9 +320,7 @@ def _tell_if_new(name: str, url: str) -> None:
         with closing(Store(url)) as store:
             if name in store.study_names():
                 return
-    typer.echo(
-        f"{name}: nothing of this study is stored in {shown_url(url)}; it begins with its first request", err=True
-    )
+    say(f"{name}: nothing of this study is stored in {shown_url(url)}; it begins with its first request", err=True)
 
 
 def run_study(study: Study, settings: RunSettings) -> Result:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from prompt_search import _html
@@ -64,13 +64,12 @@ class CrossFit:
     def test_scores(self) -> tuple[MeanScore, MeanScore]:
         """The mean scores of default and winners on the rows that their searches did not use: (mean, low, high, rows)
         each."""
-        before, after, requests = (np.array(each) for each in self._scores)
-        kept = ~np.isnan(before + after)
-        default, winner = (
-            MeanScore.of(scores[kept], self.result.score_range, requests[kept, place].tolist())
-            for place, scores in enumerate((before, after))
+        found = [each for each in zip(*self._scores, strict=True) if not math.isnan(each[0] + each[1])]
+        bounds = self.result.score_range
+        return (
+            MeanScore.of([before for before, _, _ in found], bounds, [sent[0] for _, _, sent in found]),
+            MeanScore.of([after for _, after, _ in found], bounds, [sent[1] for _, _, sent in found]),
         )
-        return default, winner
 
     def _remarks(self) -> list[str]:
         """What people must know about the answers that the test scores come from."""

@@ -124,5 +124,5 @@ def test_a_prompt_file_that_is_nested_too_deeply_is_told(tmp_path: Path) -> None
     """JSON that Python does not read."""
     (tmp_path / "a.json").write_text("[" * 100_000)
 
-    with pytest.raises(InputError, match=r"a.json: not a prompt file: nested too deeply"):
+    with pytest.raises(InputError, match=r"a.json: not a prompt file: its JSON is nested more than 100 levels deep"):
         ps.Prompt.read(tmp_path / "a.json")

@@ -140,11 +140,13 @@ class StoredStudy(StudyTables):
     def test_requests(self, trial: int) -> dict[int, tuple[str, str]]:
         """The keys of the requests that a trial and the winner were tested with, by row; rows with the same ones
         repeat each other."""
-        own, winners = (
-            dict(zip(tested["row"].tolist(), tested["key"].tolist(), strict=True))
-            for tested in (self._rows_of(each, "test") for each in (trial, self.best_trial))
-        )
+        own, winners = self._test_keys(trial), self._test_keys(self.best_trial)
         return {row: (own[row], winners[row]) for row in own.keys() & winners.keys()}
+
+    def _test_keys(self, trial: int) -> dict[int, str]:
+        """The keys of the requests that a trial was tested with, by row."""
+        tested = self._rows_of(trial, "test")
+        return dict(zip(tested["row"].tolist(), tested["key"].tolist(), strict=True))
 
     def test_scores_by_row(self, trial: int) -> dict[int, float]:
         """A trial's scores on the test rows, by row; NaN where the request failed and that was not its fault."""
@@ -174,8 +176,8 @@ class StoredStudy(StudyTables):
     def _mean_of(self, scores: Mapping[int, float], trial: int, rows: Collection[int]) -> MeanScore:
         """The mean of a trial's test scores on some rows."""
         kept = [row for row in scores if row in rows]
-        sent = self.test_requests(trial) if kept else {}
-        return MeanScore.of([scores[row] for row in kept], self.score_range, [sent[row][0] for row in kept])
+        keys = self._test_keys(trial)
+        return MeanScore.of([scores[row] for row in kept], self.score_range, [keys[row] for row in kept])
 
     @property
     def hand_written_trial(self) -> int | None:
