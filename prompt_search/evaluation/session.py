@@ -108,12 +108,16 @@ async def _reserved(settings: EvaluationSettings, request: Request) -> None:
 
     Raises:
         BudgetExceeded: it may not be sent.
+        RunError: another process has taken the study over.
     """
     ledger, store, key = settings.ledger, settings.store, request.key
     await ledger.reserve(request)
     if settings.owner is None:
         return
-    await store.responses.save_sent(Sent(study=settings.study, key=key, most=ledger.most(request)))
+    most = ledger.most(request)
+    await store.responses.save_sent(
+        Sent(study=settings.study, key=key, owner=settings.owner, budget=settings.budget, most=most)
+    )
     try:
         ledger.check_again(request)
     except BudgetExceeded:

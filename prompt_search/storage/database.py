@@ -33,6 +33,10 @@ T = TypeVar("T")
 BACKENDS = ("sqlite", "postgresql")
 """The databases that a storage can be in, by SQLAlchemy's names."""
 
+IDLE_S = 20.0
+"""Seconds after which PostgreSQL ends a transaction in which nothing happens: a process that is stopped amid one holds
+locks, and another one should be able to take its study over when its lease is over."""
+
 KEYS_PER_QUERY = 1_000
 """Number of keys in one query: SQLite refuses more than 250,000 values."""
 
@@ -259,7 +263,9 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
 
 
 def _tune_postgresql(connection: Any, _: Any) -> None:
-    connection.cursor().execute(f"SET lock_timeout = {TOLD_AFTER_S * 1000:.0f}")
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = {TOLD_AFTER_S * 1000:.0f}")
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_S * 1000:.0f}")
     connection.commit()
 
 

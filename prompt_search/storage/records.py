@@ -85,18 +85,28 @@ class Saved:
         }
 
 
+IN_FLIGHT, LOST, TAKEN_OVER = "in flight", "lost", "taken over"
+"""What a request that was sent is, as long as its answer is not stored: its study's owner waits for it; the owner's
+process has ended; or the owner was taken over while its process may go on, so that it counts against the budget."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A request that is about to be sent, with what its attempts can use at most."""
+    """A request that is about to be sent, with what its attempts can use at most.
+
+    ``owner`` is the lease under which it is sent, ``budget`` the number of the study's budget that it belongs to.
+    """
 
     study: str
     key: str
+    owner: str
+    budget: int
     most: Spending
 
     @property
     def row(self) -> dict[str, Any]:
-        used = {"attempts": self.most.calls, "tokens": self.most.tokens, "usd": self.most.usd}
-        return {"study": self.study, "key": self.key, "lost": False, **used}
+        of = {"study": self.study, "key": self.key, "budget": self.budget, "state": IN_FLIGHT}
+        return {**of, "attempts": self.most.calls, "tokens": self.most.tokens, "usd": self.most.usd}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

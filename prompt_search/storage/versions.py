@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sql
 
 from prompt_search._json import checked, json_text, read, reading
-from prompt_search.errors import RunError, StudyError
+from prompt_search.errors import StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
 from prompt_search.storage.faults import patient
+from prompt_search.storage.ownership.leases import taken_over
 from prompt_search.storage.records import SampleRecord, TrialRecord, Version, split_label
 from prompt_search.storage.summary import Summary
 
@@ -242,14 +243,6 @@ def named_version(name: str, studies: Collection[str]) -> tuple[str, int | None]
     """
     study, number = split_label(name)
     return (study, number) if name not in studies and study in studies else (name, None)
-
-
-def taken_over(study: str) -> RunError:
-    """The error of a process that lost its study to another one."""
-    return RunError(
-        f"study {study!r} was taken over by another process, because this one did not renew its lease in time; wait "
-        "for the other process to end, then run it again"
-    )
 
 
 def _is(table: sql.Table, study: str, number: int) -> sql.ColumnElement[bool]:

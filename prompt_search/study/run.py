@@ -24,9 +24,9 @@ from prompt_search.search.trial import DEFAULT_TRIAL, Trial
 from prompt_search.storage.calls.budgets import OpenedBudget
 from prompt_search.storage.faults import StorageFault
 from prompt_search.storage.ownership.lease import Lease
+from prompt_search.storage.ownership.leases import taken_over
 from prompt_search.storage.records import Version
 from prompt_search.storage.store import Store
-from prompt_search.storage.versions import taken_over
 from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
 from prompt_search.study.snapshot import ProgressReporter, Snapshot

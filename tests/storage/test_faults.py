@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sql
 
-from prompt_search.budget import Spending
-from prompt_search.errors import StorageError
+from prompt_search.budget import Budget, Spending
+from prompt_search.errors import RunError, StorageError
 from prompt_search.llm.messages import Response
 from prompt_search.storage import database, faults
 from prompt_search.storage.faults import BEGIN_ANEW, Patience, StorageFault, fault
@@ -174,7 +174,7 @@ def test_what_was_sent_and_not_stored_is_counted_by_the_next_owner(storage: str)
             store.take_lease("s", owner, Owner.here(), 60)
             for each in asked:
                 most = Spending(calls=2, tokens=30, usd=0.5)
-                asyncio.run(store.responses.save_sent(Sent(study="s", key=each.key, most=most)))
+                asyncio.run(store.responses.save_sent(Sent(study="s", key=each.key, owner=owner, budget=0, most=most)))
             keep(store, Response(text="yes"), asked[0], number=ord(owner))
             store.responses.drop_sent("s", asked[1].key)
             store.end_lease(owner)
@@ -182,3 +182,24 @@ def test_what_was_sent_and_not_stored_is_counted_by_the_next_owner(storage: str)
         store.take_lease("s", "c", Owner.here(), 60)
         assert store.responses.lost("s") == Spending(calls=4, tokens=60, usd=1.0)
         assert store.responses.lost("other") == Spending()
+
+
+def test_what_was_sent_before_a_takeover_counts_against_the_budget(storage: str) -> None:
+    """An owner that was taken over may go on: what it has sent is paid, it sends nothing more, and an answer that it
+    still gets is stored."""
+    asked = [request(str(number)) for number in range(3)]
+    most = Spending(calls=1, tokens=30, usd=0.5)
+    with closing(Store(storage)) as store:
+        store.open_study("s", {})
+        store.take_lease("s", "late", Owner.here(), -1)
+        for each in asked[:2]:
+            asyncio.run(store.responses.save_sent(Sent(study="s", key=each.key, owner="late", budget=0, most=most)))
+        store.take_lease("s", "new", Owner.here(), 60)
+        assert store.open_budget("s", Budget(calls=10)).paid == most.times(2)
+        assert store.responses.lost("s") == Spending()
+
+        with pytest.raises(RunError, match="study 's' was taken over by another process"):
+            asyncio.run(store.responses.save_sent(Sent(study="s", key=asked[2].key, owner="late", budget=0, most=most)))
+        keep(store, Response(text="yes"), asked[0])
+        assert set(store.calls("s")) == {asked[0].key}
+        assert store.open_budget("s", Budget(calls=10)).paid.calls == 3  # one of them twice at most

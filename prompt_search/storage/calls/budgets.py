@@ -15,6 +15,7 @@ from prompt_search.errors import InputError
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database
 from prompt_search.storage.faults import patient
+from prompt_search.storage.records import TAKEN_OVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +96,16 @@ def _too_small(study: str, budget: Budget, total: Spending) -> str:
 
 
 def _paid(connection: sql.Connection, study: str) -> dict[int, Spending]:
-    """What was paid under each budget, by its number; US dollars are NaN where the cost of a call is unknown."""
-    of = schema.calls.c
-    usd = sql.case((sql.func.count() > sql.func.count(of.usd), None), else_=sql.func.sum(of.usd))
-    query = sql.select(of.budget, sql.func.sum(of.attempts), sql.func.sum(of.tokens), usd)
-    query = query.where(of.study == study, of.attempts > 0).group_by(of.budget)
-    return {
-        number: Spending(calls=int(calls), tokens=int(tokens), usd=math.nan if cost is None else cost)
-        for number, calls, tokens, cost in connection.execute(query)
-    }
+    """What was paid under each budget, by its number, and what owners that were taken over may have paid; US dollars
+    are NaN where the cost of a call is unknown."""
+    paid: dict[int, Spending] = {}
+    calls, sent = schema.calls.c, schema.sent.c
+    for of, counts in ((calls, calls.attempts > 0), (sent, sent.state == TAKEN_OVER)):
+        usd = sql.case((sql.func.count() > sql.func.count(of.usd), None), else_=sql.func.sum(of.usd))
+        query = sql.select(of.budget, sql.func.sum(of.attempts), sql.func.sum(of.tokens), usd)
+        for number, attempts, tokens, cost in connection.execute(
+            query.where(of.study == study, counts).group_by(of.budget)
+        ):
+            spending = Spending(calls=int(attempts), tokens=int(tokens), usd=math.nan if cost is None else cost)
+            paid[number] = paid.get(number, Spending()) + spending
+    return paid

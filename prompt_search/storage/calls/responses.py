@@ -20,7 +20,18 @@ from prompt_search.storage import schema
 from prompt_search.storage.calls.group_commit import Writer
 from prompt_search.storage.database import KEYS_PER_QUERY, Database, fetched, is_of_study, without_garbage_collection
 from prompt_search.storage.faults import patient
-from prompt_search.storage.records import RESPONSE_FIELDS, USAGE_FIELDS, Call, Columns, Found, Saved, Sent
+from prompt_search.storage.ownership.leases import taken_over
+from prompt_search.storage.records import (
+    IN_FLIGHT,
+    LOST,
+    RESPONSE_FIELDS,
+    USAGE_FIELDS,
+    Call,
+    Columns,
+    Found,
+    Saved,
+    Sent,
+)
 
 
 class Responses:
@@ -91,26 +102,30 @@ class Responses:
         """Forget that a request was sent, as the server did nothing for it."""
         of = schema.sent.c
         with self._database.writing() as connection:
-            connection.execute(schema.sent.delete().where(of.study == study, of.key == key, ~of.lost))
+            connection.execute(schema.sent.delete().where(of.study == study, of.key == key, of.state == IN_FLIGHT))
 
     @patient
     def lost(self, study: str) -> Spending:
-        """What was sent for a study by processes that ended before the answers were stored: at most so much."""
+        """What was sent for a study by processes that ended before the answers were stored: at most so much. What was
+        sent by one that was taken over counts against the budget instead."""
         of = schema.sent.c
         sums = [sql.func.coalesce(sql.func.sum(column), 0) for column in (of.attempts, of.tokens, of.usd)]
         with self._database.connected() as connection:
-            calls, tokens, usd = connection.execute(sql.select(*sums).where(of.study == study, of.lost)).one()
+            calls, tokens, usd = connection.execute(sql.select(*sums).where(of.study == study, of.state == LOST)).one()
         return Spending(calls=int(calls), tokens=int(tokens), usd=float(usd))
 
     @patient
     def _write(self, items: Sequence[Saved | Sent]) -> None:
-        sent = [item.row for item in items if isinstance(item, Sent)]
+        sent = [item for item in items if isinstance(item, Sent)]
         saved = [item for item in items if isinstance(item, Saved)]
         with self._database.writing() as connection:
-            if sent:
-                connection.execute(self._database.insert_or_update(schema.sent), sent)
-            if saved:
+            lost_studies = _taken_from(connection, {(each.study, each.owner) for each in sent})
+            if sent and not lost_studies:
+                connection.execute(self._database.insert_or_update(schema.sent), [each.row for each in sent])
+            if saved:  # what was paid for is stored in any case
                 self._write_calls(connection, saved)
+        for study in lost_studies:
+            raise taken_over(study)
 
     def _write_calls(self, connection: sql.Connection, saved: Sequence[Saved]) -> None:
         insert = self._database.insert_or_update(schema.calls, added=("attempts", "tokens", "usd"), unless="number")
@@ -130,7 +145,7 @@ class Responses:
             connection.execute(claims.delete().where(claims.c.key.in_(keys)))
             for study in {s.study for s in batch}:
                 of_study = sent.c.study == study
-                connection.execute(sent.delete().where(of_study, sent.c.key.in_(keys), ~sent.c.lost))
+                connection.execute(sent.delete().where(of_study, sent.c.key.in_(keys), sent.c.state == IN_FLIGHT))
 
     @patient
     def calls(self, study: str) -> dict[str, Call]:
@@ -197,6 +212,14 @@ class Responses:
             queries = [query.where(schema.responses.c.key.in_(batch)) for batch in batched(keys, KEYS_PER_QUERY)]
         with self._database.connected() as connection:
             return {row.key: row.request for each in queries for row in connection.execute(each)}
+
+
+def _taken_from(connection: sql.Connection, owners: Collection[tuple[str, str]]) -> list[str]:
+    """The studies that are not their owners' any more; the others stay so until the transaction ends."""
+    lease = schema.leases
+    query = sql.select(lease.c.study, lease.c.owner).where(lease.c.study.in_({study for study, _ in owners}))
+    held = {(row.study, row.owner) for row in connection.execute(query.with_for_update(read=True))} if owners else set()
+    return sorted(study for study, owner in owners if (study, owner) not in held)
 
 
 def _call(row: Any, text: str) -> Call:

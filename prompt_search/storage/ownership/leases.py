@@ -10,11 +10,12 @@ from typing import Any
 import sqlalchemy as sql
 
 from prompt_search._iteration import batched
-from prompt_search.errors import StudyError
+from prompt_search.errors import RunError, StudyError
 from prompt_search.storage import schema
 from prompt_search.storage.database import KEYS_PER_QUERY, Database
 from prompt_search.storage.faults import patient
 from prompt_search.storage.ownership.lease import Owner
+from prompt_search.storage.records import IN_FLIGHT, LOST, TAKEN_OVER
 
 
 class Leases:
@@ -47,7 +48,8 @@ class Leases:
                 connection.execute(lease.update().where(unchanged).values(**values))
             holder = connection.execute(sql.select(lease.c.owner).where(lease.c.study == study)).scalar_one()
             if holder == owner:
-                self._settle_sent(connection, study)
+                may_go_on = row is not None and row.owner != owner and not _owner(row).is_gone
+                self._settle_sent(connection, study, TAKEN_OVER if may_go_on else LOST)
         if holder != owner:
             self.take_lease(study, owner, process, seconds)  # refused now, most likely
 
@@ -73,11 +75,11 @@ class Leases:
         """The studies that are being run."""
         return [lease.study for lease in connection.execute(sql.select(schema.leases)) if self._holds(lease)]
 
-    def _settle_sent(self, connection: sql.Connection, study: str) -> None:
-        """Count as lost what an earlier owner of a study has sent, whose process ended before it stored the answers."""
+    def _settle_sent(self, connection: sql.Connection, study: str, state: str) -> None:
+        """Let what an earlier owner of a study has sent, and not stored the answers of, be lost or taken over."""
         sent = schema.sent
-        of_study = sql.and_(sent.c.study == study, ~sent.c.lost)
-        columns = [sent.c.study, sent.c.key, sql.true(), sent.c.attempts, sent.c.tokens, sent.c.usd]
+        of_study = sql.and_(sent.c.study == study, sent.c.state == IN_FLIGHT)
+        columns = [sql.literal(state) if column is sent.c.state else column for column in sent.c]
         insert = self._database.insert_or_update(sent, added=("attempts", "tokens", "usd"))
         names = [column.name for column in sent.c]
         connection.execute(insert.from_select(names, sql.select(*columns).where(of_study)))
@@ -135,9 +137,22 @@ class Leases:
 
         A clock that is set says nothing of an owner on this machine, whose processes count the same seconds.
         """
-        owner = Owner(host=lease.host, machine=lease.machine, process=lease.process, started=lease.started)
+        owner = _owner(lease)
         if owner.is_gone:
             return False
         if owner.is_here and lease.expires_here is not None:
             return bool(lease.expires_here > time.monotonic())
         return bool(lease.expires > self._database.clock())
+
+
+def _owner(lease: Any) -> Owner:
+    """The process that holds a stored lease."""
+    return Owner(host=lease.host, machine=lease.machine, process=lease.process, started=lease.started)
+
+
+def taken_over(study: str) -> RunError:
+    """The error of a process that lost its study to another one."""
+    return RunError(
+        f"study {study!r} was taken over by another process, because this one did not renew its lease in time; wait "
+        "for the other process to end, then run it again"
+    )
