@@ -32,7 +32,7 @@ PROMPT_SUFFIXES: Final = (".j2", ".json", ".py", ".txt", ".yaml", ".yml")
 
 
 def has_half_character(text: str) -> bool:
-    """Whether a text contains a lone surrogate, which no request and no file can carry.
+    r"""Whether a text contains a lone surrogate, which no request and no file can carry.
 
     >>> has_half_character("caf\N{LATIN SMALL LETTER E WITH ACUTE}"), has_half_character("\ud83d")
     (False, True)
