@@ -1,9 +1,9 @@
 """All orders of three runs of one study: is what has ended still what it was?
 
 The runs are those of ``RUNS``: other budgets and settings, no key, a server that is down, an interruption. After every
-run each finished version has to be byte for byte as it was before, in the storage and in its tables. All orders share
-their first runs, so that 8 runs make 400 a study. Prints one line for each run; the exit code is 1 where anything
-changed, and the line of a run that is repeated at the end has to give its result without a request.
+run each finished version has to be byte for byte as it was before, in the storage and in its tables; and the lines that
+have a result have to give it again without a request. All orders share their first runs, so that 8 runs make 400 a
+study. Attempts are not waited for. Prints a line for each run; the exit code is 1 where anything changed.
 
     python experiments/benchmarks/versions.py [--studies 10] [--first 0]
 """
@@ -11,6 +11,7 @@ changed, and the line of a run that is repeated at the end has to give its resul
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import os
 import shutil
@@ -23,16 +24,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import prompt_search as ps
 from prompt_search.errors import PromptSearchError
-from prompt_search.llm.client import InProcess
+from prompt_search.evaluation import session
+from prompt_search.llm.client import Client, InProcess
 from prompt_search.llm.transport import Transport
 from prompt_search.testing import Body, FakeAnswer, FakeServer
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.benchmarks.budgets import brief
 from experiments.benchmarks.processors import ROWS, SOURCE, VERBS, serving
 
 KEY = "VERSIONS_KEY"
@@ -158,7 +160,7 @@ def orders(world: World, before: Path, folder: Path, done: tuple[str, ...], foun
         storage = folder / f"{'-'.join([*done, name])}.db".replace(" ", "_")
         if before.exists():
             shutil.copy(before, storage)
-        found.counts[name, ended(partial(run, world, storage))] += 1
+        found.counts[name, ended(functools.partial(run, world, storage))] += 1
         now = finished(storage) if storage.exists() else {}
         if {number: now.get(number) for number in known} != known:
             found.changed.append(" > ".join([*done, name]))
@@ -183,7 +185,7 @@ def repeated(world: World, storage: Path, done: tuple[str, ...], found: Found) -
     """The lines that have a result give it again without a request."""
     before, sent = finished(storage), world.server.count
     for name in done:
-        if name in list(RUNS)[:5] and ended(partial(RUNS[name], world, storage)) == "ended":
+        if name in list(RUNS)[:5] and ended(functools.partial(RUNS[name], world, storage)) == "ended":
             found.counts[name, "repeated"] += 1
             break
     if world.server.count != sent or {number: finished(storage).get(number) for number in before} != before:
@@ -196,6 +198,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the seed of the first study")
     given = parser.parse_args()
     os.environ[KEY] = "none"
+    vars(session)["Client"] = functools.partial(Client, sleep=brief)
     found, started = Found(), time.monotonic()
     for seed in range(given.first, given.first + given.studies):
         with tempfile.TemporaryDirectory() as folder, serving(seed) as server:
