@@ -32,12 +32,17 @@ from prompt_search.testing import Body, InProcessExecutor, chance, prompt_of
 SHOTS = """{% for shot in examples("shots", max=SHOTS) %}{{ shot.text }} is {{ shot.label }}
 {% endfor %}"""
 
+PARENT = """{% set chosen = choice("style", style) %}{{ chosen }}
+{% if chosen.endswith("7.") %}{{ choice("extra", ["Be brief.", "Be exact."]) }}{% endif %}"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """The size of a study: option counts of its choices, nested flags, rows, labels, and shots."""
+    """The size of a study: option counts of its choices, and of one on which another depends; nested flags, rows,
+    labels, and shots."""
 
     choices: Mapping[str, int] = field(default_factory=lambda: {"instruction": 10})
+    parent: int = 0
     flags: int = 0
     rows: int = 300
     labels: int = 2
@@ -47,12 +52,14 @@ class Size:
         """The template."""
         parts = [f'{{{{ choice("{name}", {name}) }}}}' for name in self.choices]
         parts += [f'{{% if flag("flag_{index}") %}}Rule {index}.' for index in range(self.flags)]
+        parts += [PARENT if self.parent else ""]
         parts += ["{% endif %}" * self.flags, SHOTS.replace("SHOTS", str(self.shots)) if self.shots else ""]
         return "\n".join([*filter(None, parts), "Text: {{ row.text }}"])
 
     def context(self) -> dict[str, list[str]]:
         """The options of every choice."""
-        return {name: [f"{name} number {option}." for option in range(n)] for name, n in self.choices.items()}
+        counts = {**self.choices, **({"style": self.parent} if self.parent else {})}
+        return {name: [f"{name} number {option}." for option in range(n)] for name, n in counts.items()}
 
     def data(self) -> ps.Dataset:
         """The rows."""
@@ -67,6 +74,7 @@ def lines() -> dict[str, Size]:
     sizes["3 choices of 1,000 options"] = Size(choices={f"part_{index}": 1_000 for index in range(3)})
     for count in (10, 100, 300):
         sizes[f"{count} choices of 3 options"] = Size(choices={f"part_{index}": 3 for index in range(count)})
+    sizes |= {f"{count:,} options, of a condition": Size(parent=count) for count in (1_000, 10_000)}
     sizes |= {f"{count} nested flags": Size(flags=count) for count in (10, 60)}
     sizes |= {f"{count:,} rows": Size(rows=count) for count in (100, 10_000, 100_000)}
     sizes |= {f"{count:,} labels": Size(labels=count) for count in (2, 300, 2_000)}

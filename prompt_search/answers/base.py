@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from prompt_search.answers.final_part import final_part
+from prompt_search.answers.final_part import LONGEST_RESPONSE, final_part
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Response
 
@@ -116,7 +116,10 @@ def check_max_tokens(max_tokens: int) -> None:
 
 
 def final_text(response: Response, *, quotes_tags: bool = False) -> str | Unparsed:
-    """The final part of a response, or ``Unparsed`` where it ends before an answer begins; see `final_part`."""
+    """The final part of a response, or ``Unparsed`` where it ends before an answer begins or is too long; see
+    `final_part`."""
+    if len(response.text) > LONGEST_RESPONSE:
+        return too_long(response.text, "an answer", LONGEST_RESPONSE)
     text = final_part(response.text, quotes_tags=quotes_tags)
     cut = response.finish_reason == "length"
     if text is None:
@@ -126,6 +129,11 @@ def final_text(response: Response, *, quotes_tags: bool = False) -> str | Unpars
             return Unparsed("the response is empty, as its tokens ended before the answer; raise max_tokens")
         return Unparsed("nothing follows the reasoning" if response.text.strip() else "the response is empty")
     return text
+
+
+def too_long(text: str, what: str, most: int) -> Unparsed:
+    """The outcome for a text in which nothing is looked for."""
+    return Unparsed(f"{len(text):,} characters, and {what} is looked for in at most {most:,}")
 
 
 def quoted(text: str) -> str:

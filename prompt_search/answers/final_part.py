@@ -99,9 +99,16 @@ NOT_SPACE = re.compile(r"\S")
 
 MESSAGE_ENDS = re.compile(r"<\|(?:end|return|call)\|>")
 
+LONGEST_RESPONSE = 1_000_000
+
+LONGEST_TEXT = 100_000
+
 
 def final_part(text: str, *, quotes_tags: bool = False) -> str | None:
     """What follows the reasoning in a response, without leaked tokens around it; None where reasoning never ends.
+
+    A response of more than `LONGEST_RESPONSE` characters is not read, and a label or a number is looked for in at most
+    `LONGEST_TEXT`: a server could hold up a study with them.
 
     Args:
         text: the response.
@@ -111,6 +118,8 @@ def final_part(text: str, *, quotes_tags: bool = False) -> str | None:
     >>> final_part("<think>Negative? No.</think> positive</s>"), final_part("<think>Negative? But")
     ('positive', None)
     """
+    if len(text) > LONGEST_RESPONSE:
+        return None
     led = without_role(text)
     if led.startswith("<|channel|>") or CHANNEL_AFTER_ANOTHER.search(led):
         part = final_channel(led)

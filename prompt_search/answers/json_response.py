@@ -9,11 +9,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from prompt_search.answers.base import Unparsed, final_text, quoted
+from prompt_search.answers.final_part import LONGEST_RESPONSE
 from prompt_search.llm.messages import Response
 from prompt_search.llm.replies.bodies import whole_characters
 
 DEEPEST = 100
 """Number of levels of JSON in JSON up to which an answer is read: all that store or show it go through each level."""
+
+MOST_VALUES = 100
+"""Number of different JSON values in one answer up to which they are counted."""
 
 
 def response_format(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
@@ -28,6 +32,8 @@ def json_value(response: Response, max_tokens: int | None) -> Any:
     is JSON. A text in the value may hold anything, tags of reasoning too.
     """
     text = final_text(response, quotes_tags=True)
+    if len(response.text) > LONGEST_RESPONSE:
+        return text
     for whole in (response.text, "" if isinstance(text, Unparsed) else text):
         try:
             return _loaded(whole.strip().lstrip("\ufeff"))
@@ -45,7 +51,8 @@ def json_value(response: Response, max_tokens: int | None) -> Any:
     if response.finish_reason == "length":
         return cut_off(max_tokens)
     if found:
-        return Unparsed(f"{len(found)} different JSON values instead of one: {quoted(text)}")
+        count = f"more than {MOST_VALUES}" if len(found) > MOST_VALUES else len(found)
+        return Unparsed(f"{count} different JSON values instead of one: {quoted(text)}")
     return Unparsed(f"not JSON: {quoted(text)}")
 
 
@@ -62,7 +69,8 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 
-_BRACKET = re.compile(r'[{}\[\]]|"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_BRACKET = re.compile(r"[{}\[\]]")
+_BRACKET_OR_TEXT = re.compile(rf'{_BRACKET.pattern}|"(?:[^"\\]++|\\.)*+(?P<closed>"?)', re.DOTALL)
 
 
 class _RefusedError(ValueError):
@@ -88,9 +96,15 @@ def _storable(value: Any, levels: int) -> Any:
 
 
 def _values(texts: Iterable[str]) -> list[Any]:
-    """The different values among texts of which some are JSON."""
+    """The different values among texts of which some are JSON; one more than `MOST_VALUES` where there are more."""
     found: dict[str, Any] = {}
+    seen: set[str] = set()
     for text in texts:
+        if text in seen:
+            continue
+        seen.add(text)
+        if len(found) > MOST_VALUES:
+            break
         try:
             value = _loaded(text)
         except (ValueError, RecursionError):
@@ -101,13 +115,16 @@ def _values(texts: Iterable[str]) -> list[Any]:
 
 def _objects(text: str) -> Iterator[str]:
     """The parts of a text from a brace to the one that closes it; what is not closed is left out."""
-    start, depth = 0, 0
+    start, depth, pattern = 0, 0, _BRACKET_OR_TEXT
     # Quotation marks outside of braces are those of prose.
     position = text.find("{")
     while position >= 0:
-        found = _BRACKET.search(text, position)
+        found = pattern.search(text, position)
         if found is None:
             return
+        if pattern is _BRACKET_OR_TEXT and found["closed"] == "":  # no text that begins later is closed either
+            pattern, position = _BRACKET, found.start() + 1
+            continue
         position = found.end()
         if found.group() in ("{", "["):
             start = start if depth else found.start()

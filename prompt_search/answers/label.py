@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
-from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted, too_long
+from prompt_search.answers.final_part import LONGEST_TEXT
 from prompt_search.answers.json_response import json_value, response_format
 from prompt_search.answers.label_probabilities import check_first_tokens, content_free_factors, row_weights
 from prompt_search.answers.reading.label_matching import label_masses, spaced
@@ -148,6 +149,8 @@ class Label(Answer):
         text = final_text(response)
         if isinstance(text, Unparsed):
             return text
+        if len(text) > LONGEST_TEXT:
+            return too_long(text, "a label", LONGEST_TEXT)
         label, _ = read_label(text, tuple(self.labels))
         return Unparsed(f"no label in {quoted(text)}") if label is None else label
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted
-from prompt_search.answers.reading.number_reading import LONGEST_TEXT, number_in
+from prompt_search.answers.base import Answer, Unparsed, check_max_tokens, final_text, quoted, too_long
+from prompt_search.answers.final_part import LONGEST_TEXT
+from prompt_search.answers.reading.number_reading import number_in
 from prompt_search.llm.messages import Response
 
 
@@ -48,6 +49,6 @@ class Number(Answer):
         if isinstance(text, Unparsed):
             return text
         if len(text) > LONGEST_TEXT:
-            return Unparsed(f"{len(text):,} characters, and a number is looked for in at most {LONGEST_TEXT:,}")
+            return too_long(text, "a number", LONGEST_TEXT)
         number = number_in(text)
         return Unparsed(f"no number in {quoted(text)}") if number is None else number

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from jinja2 import nodes
 
@@ -18,6 +19,15 @@ from prompt_search.prompts.static_checks import row_field_names
 
 SHOWN = 5
 """Number of labels, and of targets, that the error names."""
+MOST_COMPARISONS = 20_000
+"""Number of comparisons of labels with targets after which no more are looked for than the error names."""
+
+
+class Unfit(NamedTuple):
+    """Texts that fit nothing, and whether they are every such text."""
+
+    texts: list[str]
+    every: bool
 
 
 def check_labels(answers: Iterable[Answer], metric: Metric, data: Dataset) -> None:
@@ -33,19 +43,33 @@ def check_labels(answers: Iterable[Answer], metric: Metric, data: Dataset) -> No
         return
     rows = {str(row.target): row for row in data.rows}
     for answer in answers:
-        if not isinstance(answer, Label):
-            continue
-        alike = {label.casefold(): label for label in answer.labels}
-        missed = [target for target, row in rows.items() if not _can_be_right(answer.labels, alike, metric, row)]
-        if missed:
-            unused = [label for label in answer.labels if not any(metric(label, row) for row in rows.values())]
-            labels = (
-                f"the labels {_named(unused)} are no target" if unused else f"the labels are {_named(answer.labels)}"
-            )
-            raise InputError(
-                f"the targets {_named(missed)} are no label of the answer form, so that their rows can never be right, "
-                f"and {labels}; write labels as the targets are, or correct the targets"
-            )
+        if isinstance(answer, Label):
+            _check_labels(answer.labels, metric, rows)
+
+
+def _check_labels(labels: Sequence[str], metric: ReferenceMetric, rows: Mapping[str, Row]) -> None:
+    """Refuse labels where one of the targets, each with a row that has it, fits none."""
+    label_of = {label.casefold(): [label] for label in labels}
+    missed = _unfit(
+        rows,
+        labels,
+        alike=lambda target: chain(*(label_of.get(text, []) for text in _written(rows[target]))),
+        fits=lambda target, label: metric(label, rows[target]),
+    )
+    if not missed.texts:
+        return
+    target_of = {text: [target] for target, row in rows.items() for text in _written(row)}
+    unused = _unfit(
+        labels,
+        rows,
+        alike=lambda label: target_of.get(label.casefold(), []),
+        fits=lambda label, target: metric(label, rows[target]),
+    )
+    others = f"the labels {_named(*unused)} are no target" if unused.texts else f"the labels are {_named(labels)}"
+    raise InputError(
+        f"the targets {_named(*missed)} are no label of the answer form, so that their rows can never be right, and "
+        f"{others}; write labels as the targets are, or correct the targets"
+    )
 
 
 def check_target_hidden(source: nodes.Template, data: Dataset) -> None:
@@ -68,12 +92,44 @@ def check_target_hidden(source: nodes.Template, data: Dataset) -> None:
             )
 
 
-def _can_be_right(labels: Sequence[str], alike: Mapping[str, str], metric: Metric, row: Row) -> bool:
-    """Whether some label is right in a row; the one that is written as the target is asked first, of ``alike``."""
-    own = [alike[text] for text in (str(each).casefold() for each in references(row.target)) if text in alike]
-    return any(metric(label, row) for label in chain(own, labels))
+def _written(row: Row) -> list[str]:
+    """The accepted answers of a row as text without case."""
+    return [str(each).casefold() for each in references(row.target)]
 
 
-def _named(texts: Sequence[str]) -> str:
-    """Some of the texts."""
-    return ", ".join(map(quoted, texts[:SHOWN])) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
+def _unfit(
+    texts: Collection[str],
+    others: Collection[str],
+    *,
+    alike: Callable[[str], Iterable[str]],
+    fits: Callable[[str, str], float],
+) -> Unfit:
+    """The texts that fit none of the others; some of them where it would take too many comparisons to find all.
+
+    Args:
+        texts: what is looked at.
+        others: what it is compared with.
+        alike: those of the others that are written as a text, which are compared first.
+        fits: whether a text and one of the others fit.
+    """
+    found: list[str] = []
+    left = MOST_COMPARISONS + (SHOWN + 1) * (len(texts) + len(others))
+    for text in texts:
+        for other in chain(alike(text), others):
+            left -= 1
+            if fits(text, other):
+                break
+        else:
+            found.append(text)
+        if left < 0:
+            return Unfit(found, every=False)
+    return Unfit(found, every=True)
+
+
+def _named(texts: Sequence[str], every: bool = True) -> str:
+    """Some of the texts, and how many more there are; without the number where these are not ``every`` one."""
+    shown = ", ".join(map(quoted, texts[:SHOWN]))
+    left = len(texts) - SHOWN
+    if every:
+        return f"{shown} and {left} more" if left > 0 else shown
+    return f"{shown} and more" if left > 0 else f"{shown} and perhaps more"

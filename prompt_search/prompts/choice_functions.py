@@ -7,7 +7,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from prompt_search.errors import InputError
 from prompt_search.prompts.environment import FUNCTIONS
@@ -69,6 +69,13 @@ class Trace:
         return factor.options[factor.position(self.choices[name]) if name in self.choices else 0]
 
 
+class Offered(NamedTuple):
+    """The factor that a choice function made, and the very options that it was given."""
+
+    options: Sequence[Any]
+    factor: Factor
+
+
 class ChoiceFunctions:
     """The choice functions that a template calls during one rendering; they record the trace.
 
@@ -78,7 +85,7 @@ class ChoiceFunctions:
         row: the row, for examples that it picks.
         lines: the line of each choice in the template.
         row_fields: the fields of the row that the template reads, or None if it may read any.
-        earlier: the factors of earlier renderings of the template, by name; a list of options is checked once.
+        earlier: what earlier renderings of the template offered, by name; a list of options is checked once.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class ChoiceFunctions:
         row: Any,
         lines: Mapping[str, int],
         row_fields: Sequence[str] | None,
-        earlier: dict[str, Factor],
+        earlier: dict[str, Offered],
     ) -> None:
         self._pool = pool
         self._row = row
@@ -108,26 +115,28 @@ class ChoiceFunctions:
         known = self._factors.get(name)
         if known is None:
             self._factors[name] = self._factor(name, kind, options)
-        else:
+        elif known.kind != kind or self._earlier[name].options is not options:
             check_same(known, kind, tuple(options))
         return self.trace.chosen(name)
 
     def _factor(self, name: str, kind: Kind, options: Sequence[Any]) -> Factor:
         """That of an earlier rendering, where its options are the very same."""
-        known = self._earlier.get(name)
-        same = known is not None and known.kind == kind and len(known.options) == len(options)
-        if known is None or not same or not all(map(operator.is_, known.options, options)):
-            if kind == "choice":
-                check_options(options, f"choice {name!r}")
-            line = self._lines.get(name) or self._lines.get(name.split(".")[0])
-            known = self._earlier[name] = Factor(name=name, kind=kind, options=tuple(options), line=line)
-        return known
+        earlier = self._earlier.get(name)
+        if earlier and earlier.factor.kind == kind and _same_items(earlier.options, options):
+            return earlier.factor
+        if kind == "choice":
+            check_options(options, f"choice {name!r}")
+        line = self._lines.get(name) or self._lines.get(name.split(".")[0])
+        factor = Factor(name=name, kind=kind, options=tuple(options), line=line)
+        self._earlier[name] = Offered(options, factor)
+        return factor
 
     def choice(self, name: str, options: Iterable[Any], *others: Any) -> Any:
         if others or isinstance(options, (str, Mapping)) or not isinstance(options, Iterable):
             given = ", ".join(map(repr, (options, *others)))
             raise InputError(f"choice {name!r} takes a list of options, got {given}; write [{given}]")
-        return self._option(name, "choice", list(options))
+        # A template cannot change a list; one that it gives again has the same options.
+        return self._option(name, "choice", options if isinstance(options, (list, tuple)) else list(options))
 
     def flag(self, name: str) -> bool:
         return bool(self._option(name, "flag", (False, True)))
@@ -192,6 +201,11 @@ class ChoiceFunctions:
         # Similarity counts only the fields that the prompt shows, because an exported prompt is given no others.
         seen = self._row if self._row_fields is None else {field: self._row[field] for field in self._row_fields}
         return nearest(pool.examples, seen, count)
+
+
+def _same_items(earlier: Sequence[Any], options: Sequence[Any]) -> bool:
+    """Whether two lists have the very same items."""
+    return earlier is options or (len(earlier) == len(options) and all(map(operator.is_, earlier, options)))
 
 
 def check_same(known: Factor, kind: Kind, options: tuple[Any, ...]) -> None:

@@ -18,7 +18,7 @@ from prompt_search.llm.messages import Message
 from prompt_search.prompts.habits import as_field
 from prompt_search.prompts.prompt_runtime import ChatBlock, finalize, tojson
 from prompt_search.prompts.sandbox.jinja_sandbox import Sandbox
-from prompt_search.prompts.sandbox.steps import allowance, refusing
+from prompt_search.prompts.sandbox.steps import CountedValues, allowance, refusing
 
 FUNCTIONS = ("choice", "flag", "integer", "order", "examples")
 """Names of the choice functions that a template may call."""
@@ -82,6 +82,7 @@ def render_messages(
     compiled: jinja2.Template,
     variables: Mapping[str, Any],
     line_outside: Callable[[str], int | None] = lambda text: None,
+    counted: CountedValues | None = None,
 ) -> tuple[Message, ...]:
     """Render to chat messages; without any chat block the whole text is one user message.
 
@@ -91,6 +92,7 @@ def render_messages(
         compiled: the result of `compile_source`.
         variables: the variables of the template.
         line_outside: a function that finds the line of a text outside the chat blocks.
+        counted: large values that do not change from rendering to rendering; see `allowance`.
 
     Raises:
         TemplateError: the rendering raised an error; the message has the line.
@@ -98,7 +100,7 @@ def render_messages(
     name = compiled.name or "template"
     messages: list[dict[str, str]] = []
     try:
-        with allowance():
+        with allowance(counted):
             outside = compiled.render({**variables, MESSAGES: messages}).strip()
     except TemplateError:
         raise

@@ -19,7 +19,7 @@ from prompt_search._first_tries import named
 from prompt_search._names import HALF_CHARACTER, has_half_character
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
-from prompt_search.prompts.choice_functions import AnyRow, ChoiceFunctions, Trace, check_same
+from prompt_search.prompts.choice_functions import AnyRow, ChoiceFunctions, Offered, Trace, check_same
 from prompt_search.prompts.discovery import Render, discover
 from prompt_search.prompts.environment import FUNCTIONS, MESSAGES, literal, render_messages
 from prompt_search.prompts.factors import Factor
@@ -31,7 +31,7 @@ from prompt_search.prompts.habits import (
     check_shows_row,
     texts_in,
 )
-from prompt_search.prompts.sandbox.steps import refusing
+from prompt_search.prompts.sandbox.steps import counted_in, refusing
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.specialize.parsed_template import ParsedTemplate
 from prompt_search.prompts.specialize.specializer import Specializer
@@ -73,14 +73,15 @@ class Template:
             )
         self.source = source
         self.name = name
-        self.context = dict(context or {})
+        self.context: dict[str, Any] = _copied(dict(context or {}))
         for key, value in self.context.items():
             if key in ("row", "nearest", MESSAGES, *FUNCTIONS):
                 raise InputError(f"context[{key!r}]: the name is reserved in templates; rename it")
             literal(value, where=f"context[{key!r}]")
         check_comments(source, name)
         self._parsed = ParsedTemplate.parse(source, name)
-        self._factors: dict[str, Factor] = {}
+        self._counted = counted_in(self.context)
+        self._offered: dict[str, Offered] = {}
 
     @classmethod
     def read(cls, path: str | Path, context: Mapping[str, Any] | None = None) -> Template:
@@ -183,9 +184,9 @@ class Template:
         self, choices: Mapping[str, Any], row: Any, pool: ExamplePool | None
     ) -> tuple[tuple[Message, ...], Trace]:
         row = AnyRow() if row is None else row
-        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields, self._factors)
+        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields, self._offered)
         variables = {"answer": choices.get("answer", ""), **self.context, "row": row, **functions.by_name()}
-        return render_messages(self._parsed.compiled, variables, self._line_outside), functions.trace
+        return render_messages(self._parsed.compiled, variables, self._line_outside, self._counted), functions.trace
 
     def _line_outside(self, outside: str) -> int | None:
         """The line of a text that a rendering has outside the chat blocks."""
@@ -237,8 +238,10 @@ class Template:
                 choices["answer"] = answer.texts[answer.position(choices["answer"]) if "answer" in choices else 0]
             found = self._trace(choices, row, pool)[1].factors
             for name, factor in found.items():
+                if known.setdefault(name, factor) is factor:
+                    continue
                 try:
-                    check_same(known.setdefault(name, factor), factor.kind, factor.options)
+                    check_same(known[name], factor.kind, factor.options)
                 except InputError as error:
                     raise TemplateError(str(error), template=self.name, line=factor.line) from None
             return {**always, **found}
@@ -287,6 +290,13 @@ class Template:
                 parts += [_html.text(self.source[end : call.start()]), _html.fill("<mark>{}</mark>", call[0])]
                 end = call.end()
         return _html.join([*parts, self.source[end:]])
+
+
+def _copied(value: Any) -> Any:
+    """The value with lists and dictionaries of its own, which nobody else can change."""
+    if type(value) is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
 
 
 def shipped_templates() -> list[Any]:

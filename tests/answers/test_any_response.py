@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_search.answers import Answer, Json, Label, Number, Regex, Text, Unparsed
+from prompt_search.answers.final_part import LONGEST_RESPONSE, LONGEST_TEXT, final_part
+from prompt_search.answers.reading.label_reading import read_label
 from prompt_search.llm.messages import Response
+from prompt_search.llm.transport import LONGEST_REPLY
 
 FORMS: list[Answer] = [
     Label(["positive", "negative", "not sure"]),
@@ -123,6 +126,28 @@ def test_reasoning_changes_no_answer(begins: str, ends: str, text: str) -> None:
         alone, after = (form.parse(Response(text=part + text)) for part in ("", f"{begins}B or negative, or 7?{ends}"))
         assert isinstance(alone, Unparsed) == isinstance(after, Unparsed)
         assert isinstance(alone, Unparsed) or alone == after
+
+
+def test_responses_without_end_are_not_read() -> None:
+    """No form reads the longest reply that is received, and a prompt exported as Python does not either."""
+    for form in FORMS:
+        answer = form.parse(Response(text='{"label": "positive"} ' * (LONGEST_REPLY // 22)))
+        assert isinstance(answer, Unparsed)
+        assert answer.reason == "15,999,984 characters, and an answer is looked for in at most 1,000,000"
+    assert final_part("A" * LONGEST_RESPONSE) == "A" * LONGEST_RESPONSE
+    assert final_part("A" * (LONGEST_RESPONSE + 1)) is None
+
+
+def test_a_label_is_looked_for_in_as_many_characters_as_a_number() -> None:
+    """Reasoning in tags does not count; a longer answer has no label, nor has it in a prompt exported as Python."""
+    form = Label(["positive", "negative"])
+    longest = "positive" + " " * (LONGEST_TEXT - 8)
+    assert form.parse(Response(text=f"<think>{longest}</think>{longest}")) == "positive"
+    answer = form.parse(Response(text=longest + " "))
+    assert isinstance(answer, Unparsed)
+    assert answer.reason == "100,001 characters, and a label is looked for in at most 100,000"
+    assert not form.is_ambiguous(Response(text=longest + " "))
+    assert read_label(longest + " ", ("positive", "negative")) == (None, False)
 
 
 @pytest.mark.parametrize("piece", PIECES)

@@ -82,3 +82,18 @@ def test_json_that_is_said_to_be_wrong_is_no_answer() -> None:
     assert isinstance(form.parse(Response(text='{"a": 2} is wrong')), Unparsed)
     assert isinstance(form.parse(Response(text='It is not valid: {"a": 2}')), Unparsed)
     assert form.parse(Response(text='{"a": 2} is right')) == {"a": 2}
+
+
+@pytest.mark.parametrize("piece", ['"\\', '\\"', '"a\\"b'])
+def test_quotation_marks_that_are_never_closed_are_passed_once(piece: str) -> None:
+    """A hundred thousand of them end soon: where one is not closed, none of those after it is."""
+    answer = Json({"type": "object"}).parse(Response(text="{" + piece * 100_000))
+    assert reason(answer).startswith("not JSON: ")
+    assert Json({"type": "object"}).parse(Response(text='It is not {"x}, but {}')) == {}
+
+
+def test_no_more_than_a_hundred_values_are_counted() -> None:
+    """Values that repeat are read once, and of many different ones only some."""
+    assert Json(SCHEMA).parse(Response(text='{"n": 1} ' * 50_000)) == {"n": 1}
+    answer = Json(SCHEMA).parse(Response(text=" ".join(f'{{"n": {number}}}' for number in range(50_000))))
+    assert reason(answer).startswith("more than 100 different JSON values instead of one: ")

@@ -9,7 +9,7 @@ import pytest
 
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.sandbox.steps import MOST_STEPS, allowance, cost, spend
+from prompt_search.prompts.sandbox.steps import LARGE, MOST_STEPS, allowance, cost, counted_in, list_of, spend
 from prompt_search.prompts.template import Template
 
 ROW = {"text": "some text", "long": "word " * 20_000}
@@ -222,3 +222,36 @@ def test_the_cost_of_a_value_is_found_without_reading_all_of_it() -> None:
         nested = [nested, nested]
 
     assert MOST_STEPS < cost(nested) < 2 * MOST_STEPS
+
+
+def test_a_large_value_that_does_not_change_is_counted_once() -> None:
+    """It costs what it did when it was counted, in a list of the context and in one that the source writes out."""
+    listed, others = ["x" * 100] * LARGE, ["x"] * (LARGE - 1)
+    counted = counted_in({"labels": {"all": listed, "some": others}})
+    steps = cost(listed)
+    listed += listed
+    written = ("x",) * LARGE
+
+    with allowance(counted):
+        made = list_of(written)
+        others += others
+        assert cost(listed) == steps == 6 * LARGE + 1
+        assert cost(others) == 2 * (LARGE - 1) + 1
+        assert made == list(written)
+        assert cost(made) == cost(written) == LARGE + 1
+    with allowance(counted):
+        assert list_of(written) is made
+    assert list_of(written) is not made
+    assert cost(listed) == 2 * steps - 1
+
+
+def test_a_list_of_the_context_that_changes_afterwards_changes_no_rendering() -> None:
+    """A template has its own copy of the lists in its context."""
+    styles = ["short", "long"]
+    template = Template(
+        "{{ choice('style', styles) }} {{ styles | length }} {{ row.text }}", context={"styles": styles}
+    )
+    styles[0] = "other"
+    styles.append("third")
+
+    assert template.render({}, {"text": "?"}) == [{"role": "user", "content": "short 2 ?"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -197,6 +198,45 @@ def test_a_template_is_rendered_once_for_each_way_through_its_conditions() -> No
     assert (space.size(), unreached) == ((61, True), [])
     assert space.by_name["flag 2"].conditions == (Condition("flag 0", (1,)), Condition("flag 1", (1,)))
     assert len(list(space.candidates())) == len(rendered) == 61
+
+
+WITH_A_CONDITION = {
+    "compared": "{% if choice('style', styles) == styles[3] %}DETAIL{% endif %}",
+    "set before": "{% set s = choice('style', styles) %}{% if s.startswith('a') %}DETAIL{% endif %}",
+    "among some": "{% if choice('style', styles) in styles[:5] %}DETAIL{% endif %}",
+    "asked twice": "{% if choice('style', styles) != choice('style', styles) | upper %}DETAIL{% endif %}",
+    "written out": "{% if choice('style', WRITTEN) == 'a 3' %}DETAIL{% endif %}",
+    "written out and set": "{% set l = WRITTEN %}{% if choice('style', l) in l[:5] %}DETAIL{% endif %}",
+}
+"""Templates in which a choice depends on another one, of many options."""
+
+
+@pytest.mark.parametrize("source", WITH_A_CONDITION.values(), ids=WITH_A_CONDITION)
+def test_the_work_for_an_option_does_not_grow_with_the_number_of_options(source: str) -> None:
+    """Ten times the options of a choice on which another depends take ten times as many lines of Python."""
+
+    def lines_run(count: int) -> int:
+        styles = [f"{'abc'[option % 3]} {option}" for option in range(count)]
+        written = source.replace("WRITTEN", repr(styles)).replace("DETAIL", "{{ choice('detail', ['x', 'y']) }}")
+        template = Template(written + "Text: {{ row.text }}", context={"styles": styles})
+        lines = 0
+
+        def count_lines(frame: Any, event: str, argument: Any) -> Any:
+            nonlocal lines
+            lines += event == "line"
+            return count_lines
+
+        tracing = sys.gettrace()
+        sys.settrace(count_lines)
+        try:
+            space = template.space()
+        finally:
+            sys.settrace(tracing)
+        assert [factor.name for factor in space.factors] == ["style", "detail"]
+        return lines
+
+    lines_run(60)
+    assert lines_run(600) < 11 * lines_run(60)
 
 
 def test_a_setting_may_not_have_the_name_of_a_choice() -> None:

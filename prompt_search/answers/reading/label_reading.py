@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from prompt_search.answers.final_part import LONGEST_TEXT
 from prompt_search.answers.reading.label_matching import label_of_words, mentions_of, spaced
 from prompt_search.answers.reading.label_places import by_example, negations, only_true, values_of_labels
 from prompt_search.answers.reading.plain_text import cleaned, folded, unaccented
@@ -69,13 +70,15 @@ SHORT_STATED = re.compile(
 )
 
 
+@lru_cache(maxsize=16)
 def read_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
     """The label that a text states, and whether that is a guess; None without one.
 
     The whole text is a label, or its first line is; or a label follows the last marker that one follows, or is the last
     line, or the first sentence; or the text mentions no other. Of several the first is taken, as a guess. A negated
     label is none, and a list with a value for each label says nothing. Where other examples follow, the answer stands
-    before them. Labels of one letter or digit have to be stated: they occur in any text.
+    before them. Labels of one letter or digit have to be stated: they occur in any text. A text of more
+    than `LONGEST_TEXT` characters is not read.
 
     >>> labels = ("positive", "negative")
     >>> read_label("The options are positive and negative. Answer: **Negative**", labels)
@@ -83,6 +86,8 @@ def read_label(text: str, labels: tuple[str, ...]) -> tuple[str | None, bool]:
     >>> read_label("Not negative: positive", labels), read_label("positive, then negative", labels)
     (('positive', False), ('positive', True))
     """
+    if len(text) > LONGEST_TEXT:
+        return None, False
     text = WRAPPED.sub("", cleaned(text))
     read = read_example(text, labels)
     if read[0] is not None:

@@ -10,6 +10,7 @@ import math
 import re
 from typing import NamedTuple
 
+from prompt_search.answers.final_part import LONGEST_TEXT
 from prompt_search.answers.reading.number_context import (
     ASSIGNED,
     DENIED,
@@ -104,8 +105,6 @@ DIGIT_FORMS = (
     (re.compile(r"[1-9]\d{0,2}(?:([_' ])\d{3})(?:\1\d{3})*(?:[.,]\d+)?"), "_' ", ".,"),
 )
 
-
-LONGEST_TEXT = 100_000
 
 LONGEST_POWER = 4_000
 

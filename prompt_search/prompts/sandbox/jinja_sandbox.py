@@ -27,7 +27,7 @@ from prompt_search.prompts.sandbox.operations import (
     pay_method,
     paying,
 )
-from prompt_search.prompts.sandbox.steps import CHARACTERS_A_STEP, cost, pay, spend
+from prompt_search.prompts.sandbox.steps import CHARACTERS_A_STEP, LARGE, cost, list_of, pay, spend
 
 STEPS_A_TAG = 100
 """Number of steps for reading one tag of a template."""
@@ -43,8 +43,8 @@ _FILTERS_WITHOUT = ("random", "urlize", "xmlattr")
 """Filters that a template may not use: ``random`` gives another prompt each time, the others write HTML."""
 
 
-_ENTERED, _TESTED, _READ, _JOINED = "(entered)", "(tested)", "(read)", "(joined)"
-"""Names of the filters that pay, which no template can write."""
+_ENTERED, _TESTED, _READ, _JOINED, _LISTED = "(entered)", "(tested)", "(read)", "(joined)", "(listed)"
+"""Names of the filters that pay or save work, which no template can write."""
 
 
 @jinja2.pass_context  # so that Jinja does not compute it when it compiles the template
@@ -65,6 +65,12 @@ def _read(value: Any) -> Any:
     """The value itself, paid for."""
     pay(value)
     return value
+
+
+@jinja2.pass_context
+def _listed(context: Context, items: tuple[Any, ...]) -> list[Any]:
+    """A long list that the source writes out; Python keeps a tuple of constants, and makes a new list each time."""
+    return list_of(items)
 
 
 def _joined(parts: Sequence[Any]) -> str:
@@ -92,6 +98,8 @@ class _Paying(NodeTransformer):
         elif isinstance(node, (nodes.List, nodes.Dict)) or (isinstance(node, nodes.Tuple) and node.ctx == "load"):
             if node.find(nodes.Name):
                 node = _at(_call(_READ, node), node)
+            elif isinstance(node, nodes.List) and len(node.items) >= LARGE and _constant(node.items):
+                node = _at(_call(_LISTED, nodes.Tuple(node.items, "load")), node)
         elif isinstance(node, nodes.Compare):
             node.expr = _at(_call(_READ, node.expr), node)
             for operand in node.ops:
@@ -99,6 +107,10 @@ class _Paying(NodeTransformer):
         elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
             node.node = _at(_call(_READ, node.node), node)
         return node
+
+
+def _constant(items: Sequence[nodes.Expr]) -> bool:
+    return all(isinstance(item, nodes.Const) for item in items)
 
 
 def _call(name: str, value: nodes.Expr, *arguments: nodes.Expr) -> nodes.Expr:
@@ -138,7 +150,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         tables: tuple[dict[str, Any], dict[str, Any]] = (self.filters, self.tests)
         for table in tables:
             table.update({name: paying(name, function) for name, function in table.items()})
-        self.filters |= {_ENTERED: _entered, _TESTED: _tested, _READ: _read, _JOINED: _joined}
+        self.filters |= {_ENTERED: _entered, _TESTED: _tested, _READ: _read, _JOINED: _joined, _LISTED: _listed}
 
     def _parse(self, source: str, *args: Any) -> nodes.Template:
         spend(STEPS_A_TAG * (source.count(self.block_start_string) + source.count(self.variable_start_string)))

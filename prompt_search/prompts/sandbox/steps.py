@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
@@ -20,17 +20,64 @@ CHARACTERS_A_STEP = 20
 
 _CONTAINERS = (list, tuple, dict, set, frozenset, KeysView, ValuesView, ItemsView)
 
+LARGE = 50
+"""Number of items from which on a list or dictionary that does not change is counted once."""
+
+
+class Counted(NamedTuple):
+    """A value that does not change, its cost, and the list in whose place the source has it as a tuple."""
+
+    value: Any
+    cost: int
+    made: list[Any] | None = None
+
+
+CountedValues = dict[int, Counted]
+"""Values that were counted, by their address."""
+
 _left: ContextVar[list[int] | None] = ContextVar("steps left", default=None)
+_counted: ContextVar[CountedValues | None] = ContextVar("counted values", default=None)
 
 
 @contextmanager
-def allowance() -> Iterator[None]:
-    """A context in which compiling and rendering may use `MOST_STEPS` together."""
-    before = _left.set([MOST_STEPS])
+def allowance(counted: CountedValues | None = None) -> Iterator[None]:
+    """A context in which compiling and rendering may use `MOST_STEPS` together.
+
+    Args:
+        counted: values whose items are not counted again; gets the large lists that the source writes out.
+    """
+    before, counted_before = _left.set([MOST_STEPS]), _counted.set({} if counted is None else counted)
     try:
         yield
     finally:
         _left.reset(before)
+        _counted.reset(counted_before)
+
+
+def counted_in(value: Any) -> CountedValues:
+    """The large lists and dictionaries in a value that does not change."""
+    found: CountedValues = {}
+    stack = [value]
+    while stack:
+        holder = stack.pop()
+        if type(holder) in (dict, list, tuple):
+            if len(holder) >= LARGE:
+                found[id(holder)] = Counted(holder, cost(holder))
+            stack += holder.values() if isinstance(holder, dict) else holder
+    return found
+
+
+def list_of(items: tuple[Any, ...]) -> list[Any]:
+    """A tuple in the compiled source as a list; the same list each time in renderings that share counted values."""
+    counted = _counted.get()
+    known = None if counted is None else counted.get(id(items))
+    if known is not None and known.made is not None:
+        return known.made
+    made = list(items)
+    if counted is not None:
+        steps = cost(items)
+        counted |= {id(items): Counted(items, steps, made), id(made): Counted(made, steps)}
+    return made
 
 
 @contextmanager
@@ -84,6 +131,9 @@ def cost(value: Any) -> int:
         return 1 + len(value) // CHARACTERS_A_STEP
     if not isinstance(value, _CONTAINERS):
         return 1 + len(value) if isinstance(value, range) else 1
+    known = (_counted.get() or {}).get(id(value))
+    if known is not None:
+        return known.cost
     steps, stack = 1, [(value, 1)]
     while stack and steps <= MOST_STEPS:
         holder, depth = stack.pop()
