@@ -4,10 +4,12 @@ A process runs a study and is stopped at a random moment. When its lease is over
 The first one goes on at another random moment, while the second one runs or after it has ended. Leases last seconds
 here instead of a minute. For each moment:
 
-- the second process ends well, and what is stored then is what is stored at the end: no late owner changes it;
+- the second process ends well, or says in one line that the database stays locked, as the first one was stopped amid a
+  write, and then the first one ends well;
+- what is stored then is what is stored at the end: no late owner changes it;
 - the first one says in one line that it was taken over, and its exit code is not 0;
 - the server sees no more requests than the budget allows, which the study uses up;
-- every answer that either of the two paid for is stored, or counted as lost.
+- every answer that either of the two paid for is stored.
 
 Prints a line for each backend; the exit code is 1 where a moment is not as it should be.
 
@@ -78,6 +80,7 @@ class Moment:
     """One pause and return."""
 
     late: bool
+    locked: bool = False
     requests: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -105,7 +108,9 @@ def paused(url: str, storage: str, folder: Path, given: argparse.Namespace, gene
             time.sleep(0.005)
         os.kill(first.pid, signal.SIGCONT)
     second.join(TOO_LONG_S)
-    if "database is locked" in said(lines[1]):  # the first process was stopped while it was writing to the file
+    if any(words in said(lines[1]) for words in ("database is locked", "due to lock timeout")):
+        # The first process was stopped amid a write, whose lock it holds.
+        moment.locked = True
         os.kill(first.pid, signal.SIGCONT)
         first.join(TOO_LONG_S)
         moment.check(first.exitcode == 0, f"the process that held the file's lock ended with {first.exitcode}")
@@ -127,6 +132,8 @@ def paused(url: str, storage: str, folder: Path, given: argparse.Namespace, gene
     seen = counts(url)
     moment.requests = seen["requests"]
     moment.check(seen["requests"] <= given.calls, f"{seen['requests']} requests of {given.calls}")
+    stored = len(ps.open_result(storage, "study").calls_df())
+    moment.check(stored == seen["different"], f"{stored} answers stored of {seen['different']}")
     for process in (first, second):
         process.kill()
         process.join()
@@ -170,8 +177,8 @@ def main() -> int:
     parser.add_argument("--in-flight", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    print("| backend | moments | returned amid | returned after | requests, at most | budget | wrong |")
-    print("|---|---|---|---|---|---|---|")
+    print("| backend | moments | returned amid | returned after | locked | requests, at most | budget | wrong |")
+    print("|---|---|---|---|---|---|---|---|")
     wrong: list[str] = []
     for backend in given.backend or ["sqlite", "postgresql"]:
         generator, moments = random.Random(f"{given.seed} {backend}"), []
@@ -182,11 +189,12 @@ def main() -> int:
                 with served(0.03, strict=False) as url:
                     moments.append(paused(url, next(storages), place, given, generator))
                 print(f"{backend} {number}: {moments[-1]}", file=sys.stderr, flush=True)
-        late, most = sum(moment.late for moment in moments), max(moment.requests for moment in moments)
+        locked = sum(moment.locked for moment in moments)
+        late = sum(moment.late and not moment.locked for moment in moments)
+        most = max(moment.requests for moment in moments)
         found = [line for moment in moments for line in moment.wrong]
-        print(
-            f"| {backend} | {len(moments)} | {len(moments) - late} | {late} | {most} | {given.calls} | {len(found)} |"
-        )
+        counted = len(moments), len(moments) - late - locked, late, locked, most, given.calls, len(found)
+        print("| ".join([f"| {backend} ", *(f"{count} " for count in counted)]) + "|", flush=True)
         wrong += found
     return int(bool(wrong))
 

@@ -74,7 +74,7 @@ def took_too_long(pattern: str, text: str) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def ends_soon(pattern: str, text: str) -> bool:
     """Whether a search for the first match of an expression in a text takes at most `MOST_STEPS` steps.
 
