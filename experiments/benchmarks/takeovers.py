@@ -39,7 +39,7 @@ from experiments.benchmarks.budgets import SOURCE, data
 from experiments.benchmarks.kills import counts, served, tables
 from experiments.benchmarks.storage_faults import Postgres
 from prompt_search.errors import PromptSearchError
-from prompt_search.storage import database
+from prompt_search.storage import faults
 from prompt_search.storage.ownership import lease
 
 LEASE_S, RENEWED_S = 2.0, 0.4
@@ -48,7 +48,7 @@ TOO_LONG_S = 120.0
 
 def work(url: str, storage: str, calls: int, in_flight: int, said: str) -> None:
     """What both processes do; an error's line goes to a file."""
-    lease.LEASE_S, lease.RENEWED_S, database.IDLE_S = LEASE_S, RENEWED_S, LEASE_S / 2
+    lease.LEASE_S, lease.RENEWED_S, faults.IDLE_S = LEASE_S, RENEWED_S, LEASE_S / 2
     study = ps.Study(
         template=ps.Template(SOURCE),
         data=data(),

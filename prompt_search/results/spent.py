@@ -17,7 +17,7 @@ def lost_text(lost: Spending) -> str:
     """What was sent and never stored, after what was used; empty where that is nothing.
 
     >>> lost_text(Spending(calls=3, tokens=120, usd=0.5))
-    ', and at most 3 more whose answers were lost with a process that ended (at most 120 tokens, $0.50)'
+    ', and at most 3 more whose answers were lost with a process that ended (at most 120 tokens, $0.5000)'
     """
     if not lost.calls:
         return ""

@@ -26,16 +26,21 @@ from sqlalchemy.engine import make_url
 
 from prompt_search.errors import StorageError
 from prompt_search.storage import schema
-from prompt_search.storage.faults import BEGIN_ANEW, TOLD_AFTER_S, Patience, StorageFault, diagnosis, fault, reason
+from prompt_search.storage.faults import (
+    BEGIN_ANEW,
+    Patience,
+    StorageFault,
+    diagnosis,
+    fault,
+    reason,
+    tune_postgresql,
+    tune_sqlite,
+)
 
 T = TypeVar("T")
 
 BACKENDS = ("sqlite", "postgresql")
 """The databases that a storage can be in, by SQLAlchemy's names."""
-
-IDLE_S = 20.0
-"""Seconds after which PostgreSQL ends a transaction in which nothing happens: a process that is stopped amid one holds
-locks, and another one should be able to take its study over when its lease is over."""
 
 KEYS_PER_QUERY = 1_000
 """Number of keys in one query: SQLite refuses more than 250,000 values."""
@@ -79,7 +84,7 @@ class Database:
                     f"a storage must be SQLite or PostgreSQL, not {self.url.get_backend_name()}; give another URL"
                 )
             if not self._is_fixed:
-                event.listen(self.engine, "connect", _tune_sqlite if self.is_sqlite else _tune_postgresql)
+                event.listen(self.engine, "connect", tune_sqlite if self.is_sqlite else tune_postgresql)
             self.patience = Patience(self.shown)
             self._open_schema()
         except StorageFault as error:
@@ -254,19 +259,6 @@ def without_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _tune_sqlite(connection: Any, _: Any) -> None:
-    # Write-ahead logging lets others (a notebook, the dashboard) read while a study writes.
-    for pragma in (f"busy_timeout={TOLD_AFTER_S * 1000:.0f}", "journal_mode=WAL", "synchronous=NORMAL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _tune_postgresql(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"SET lock_timeout = {TOLD_AFTER_S * 1000:.0f}")
-    cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_S * 1000:.0f}")
-    connection.commit()
 
 
 def storage_url(given: str | Path) -> str:

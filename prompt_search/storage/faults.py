@@ -22,6 +22,10 @@ LONGEST_WAIT_S = 30.0
 TOLD_AFTER_S = 3.0
 """Seconds of waiting after which a line says so; SQLite and PostgreSQL wait for a lock so long at a time."""
 
+IDLE_S = 20.0
+"""Seconds after which PostgreSQL ends a transaction in which nothing happens: a process that is stopped amid one holds
+locks, and another one should be able to take its study over when its lease is over."""
+
 RETRY_S = 0.5
 """Seconds between two attempts."""
 
@@ -187,3 +191,18 @@ def patient(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[An
         return patience.call(lambda: method(self, *arguments, **named))
 
     return called
+
+
+def tune_sqlite(connection: Any, _: Any) -> None:
+    """Settings of a new connection to SQLite."""
+    # Write-ahead logging lets others (a notebook, the dashboard) read while a study writes.
+    for pragma in (f"busy_timeout={TOLD_AFTER_S * 1000:.0f}", "journal_mode=WAL", "synchronous=NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def tune_postgresql(connection: Any, _: Any) -> None:
+    """Settings of a new connection to PostgreSQL."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = {TOLD_AFTER_S * 1000:.0f}")
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_S * 1000:.0f}")
+    connection.commit()

@@ -78,6 +78,7 @@ class Identity:
     data: str = ""
     metric: str = ""
     models: list[tuple[str, str]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
 
 
 SHOWN_ALONE = ("metric_range",)

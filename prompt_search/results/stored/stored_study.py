@@ -131,11 +131,9 @@ class StoredStudy(StudyTables):
         """Whether the winner beats a trial on the test rows that both were scored on; `verdict` for the default."""
         before, after = self.test_scores_by_row(trial), self.test_scores_by_row(self.best_trial)
         rows = sorted(before.keys() & after.keys())
-        scores = [before[row] for row in rows], [after[row] for row in rows]
-        majority = majority_of(self.compared_rows(trial), self.identity)
-        sent = self.test_requests(trial)
-        requests = [sent[row] for row in rows]
-        return Verdict.of(paired_difference(*scores, bounds=self.score_range, requests=requests), majority)
+        sent, columns = self.test_requests(trial), ([before[row] for row in rows], [after[row] for row in rows])
+        found = paired_difference(*columns, bounds=self.score_range, requests=[sent[row] for row in rows])
+        return Verdict.of(found, majority_of(self.compared_rows(trial), self.identity))
 
     def test_requests(self, trial: int) -> dict[int, tuple[str, str]]:
         """The keys of the requests that a trial and the winner were tested with, by row; rows with the same ones
