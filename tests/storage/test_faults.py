@@ -28,8 +28,7 @@ from tests.storage.examples import keep, request
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Waits that are told and end within parts of a second."""
-    for module in (faults, database):
-        monkeypatch.setattr(module, "TOLD_AFTER_S", 0.02)
+    monkeypatch.setattr(faults, "TOLD_AFTER_S", 0.02)
     monkeypatch.setattr(faults, "RETRY_S", 0.001)
     return monkeypatch
 
