@@ -73,7 +73,7 @@ def storage(tmp_path: Path) -> str:
 
 
 def call_columns(calls: Iterable[Call]) -> Columns:
-    """Calls as `Store.call_columns` gives them."""
+    """Calls as `Responses.call_columns` gives them."""
     listed = list(calls)
     own = {name: [getattr(call, name) for call in listed] for name in ("number", "key", "role", "split", "attempts")}
     answers = [call.response for call in listed]

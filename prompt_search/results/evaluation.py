@@ -22,7 +22,7 @@ from prompt_search.results.lines import titles
 from prompt_search.results.verdict import AnswerCounts, MeanScore
 from prompt_search.results.view import Column, View, to_html
 from prompt_search.storage.database import shown_url
-from prompt_search.storage.records import Version
+from prompt_search.storage.records import FailedCall, Version
 from prompt_search.storage.store import Store, open_to_read
 
 SHOWN_FAILURES = 5
@@ -178,10 +178,11 @@ def failing_view(evaluation: Evaluation, limit: int = SHOWN_FAILURES) -> View:
     return view if texts else view.without(titles.ROW_TEXT)
 
 
-def stored_calls(store: Store, study: str) -> pd.DataFrame:
-    """The stored calls of a study; see `tables.calls_frame`."""
+def stored_calls(store: Store, study: str, end: int | None = None, failed: Sequence[FailedCall] = ()) -> pd.DataFrame:
+    """The stored calls of a study, or those of a finished version of it; see `tables.calls_frame` and
+    `Responses.call_columns`."""
     with reading(f"the calls of study {study!r}", ELSEWHERE):
-        return tables.calls_frame(store.call_columns(study))
+        return tables.calls_frame(store.responses.call_columns(study, end, failed))
 
 
 def stored_rows(store: Store, version: Version, calls: pd.DataFrame) -> pd.DataFrame:

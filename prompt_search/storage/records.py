@@ -85,6 +85,9 @@ class Saved:
         }
 
 
+FailedCall = tuple[str, int, str, str, int, str]
+"""A failed call that a finished version keeps: key, number, role, split, attempts, and the failure as text."""
+
 IN_FLIGHT, LOST, TAKEN_OVER = "in flight", "lost", "taken over"
 """What a request that was sent is, as long as its answer is not stored: its study's owner waits for it; the owner's
 process has ended; or the owner was taken over while its process may go on, so that it counts against the budget."""

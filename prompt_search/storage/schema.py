@@ -55,6 +55,7 @@ versions = sql.Table(
     sql.Column("settings", sql.Text, nullable=False),
     sql.Column("owner", sql.String(32)),
     sql.Column("summary", sql.Text),
+    sql.Column("failed_calls", sql.Text),
 )
 trials = sql.Table(
     "prompt_search_trials",
@@ -239,13 +240,14 @@ def _from_3(connection: sql.Connection) -> None:
 
 
 def _from_4(connection: sql.Connection) -> None:
-    """Migrate to version 5, which knows of a lease when it ends by the clock of its machine that nobody sets, and of
-    requests that they were sent; their table was made with the others."""
-    if any(each["name"] == "expires_here" for each in sql.inspect(connection).get_columns(leases.name)):
-        return  # a storage that had no leases
+    """Migrate to version 5, which knows of a lease when it ends by the clock of its machine that nobody sets, of
+    requests that they were sent, and of a version which of its calls had failed; new tables were made before."""
     preparer = connection.dialect.identifier_preparer
-    column = sql.schema.CreateColumn(leases.c.expires_here).compile(dialect=connection.dialect)
-    connection.exec_driver_sql(f"ALTER TABLE {preparer.format_table(leases)} ADD COLUMN {column}")
+    for table, column in ((leases, leases.c.expires_here), (versions, versions.c.failed_calls)):
+        if any(each["name"] == column.name for each in sql.inspect(connection).get_columns(table.name)):
+            continue  # the table was made with the others
+        added = sql.schema.CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {added}")
 
 
 def _settings(budgets: str, summary: str | None) -> dict[str, object]:

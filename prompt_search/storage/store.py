@@ -25,7 +25,6 @@ from prompt_search.storage.ownership.leases import Leases
 from prompt_search.storage.records import (
     CacheStats,
     Call,
-    Columns,
     Found,
     SampleRecord,
     Saved,
@@ -150,9 +149,6 @@ class Store:
 
     def has_failures(self, study: str) -> bool:
         return self.study_records.has_failures(study)
-
-    def call_columns(self, study: str) -> Columns:
-        return self.responses.call_columns(study)
 
     def copy_calls(self, study: str, to: str) -> None:
         self.responses.copy_calls(study, to)

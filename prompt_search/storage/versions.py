@@ -15,7 +15,7 @@ from prompt_search.storage import schema
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
 from prompt_search.storage.faults import patient
 from prompt_search.storage.ownership.leases import taken_over
-from prompt_search.storage.records import SampleRecord, TrialRecord, Version, split_label
+from prompt_search.storage.records import FailedCall, SampleRecord, TrialRecord, Version, split_label
 from prompt_search.storage.summary import Summary
 
 
@@ -167,9 +167,8 @@ class Versions:
                 for sample in samples
             ],
         }
-        summary = {} if at_end is None else {"summary": json_text(at_end.to_dict())}
         with self._database.writing() as connection:
-            self._take(connection, version, summary)
+            self._take(connection, version, {} if at_end is None else _outcome(connection, version.study, at_end))
             for table, rows in written.items():
                 if rows:
                     connection.execute(self._database.insert_or_update(table), rows)
@@ -224,6 +223,15 @@ class Versions:
             return [read(TrialRecord, text) for text in texts]
 
     @patient
+    def failed_calls(self, version: Version) -> list[FailedCall]:
+        """The calls of a finished version that had failed when it ended."""
+        versions = schema.versions
+        query = sql.select(versions.c.failed_calls).where(_is(versions, version.study, version.number))
+        with self._database.connected() as connection:
+            text = connection.execute(query).scalar()
+        with reading(f"the failed calls of study {version.label!r}"):
+            return checked(list[FailedCall], json.loads(text or "[]"))
+
     def samples(self, version: Version) -> list[SampleRecord]:
         """The scored rows of a version, in no order."""
         samples = schema.samples
@@ -243,6 +251,16 @@ def named_version(name: str, studies: Collection[str]) -> tuple[str, int | None]
     """
     study, number = split_label(name)
     return (study, number) if name not in studies and study in studies else (name, None)
+
+
+def _outcome(connection: sql.Connection, study: str, summary: Summary) -> dict[str, Any]:
+    """What a version keeps when it ends: its outcome, and the calls that have failed, which a later one may repeat."""
+    of = schema.calls.c
+    query = sql.select(of.key, of.number, of.role, of.split, of.attempts, of.failure).where(
+        of.study == study, of.failure.is_not(None)
+    )
+    failed = [list(row) for row in connection.execute(query.order_by(of.number))]
+    return {"summary": json_text(summary.to_dict()), "failed_calls": json_text(failed) if failed else None}
 
 
 def _is(table: sql.Table, study: str, number: int) -> sql.ColumnElement[bool]:

@@ -93,12 +93,12 @@ def test_calls_come_as_columns(store: Store) -> None:
     )
     keep(store, Response(error="timeout: 1 s", latency_s=0, cost_usd=0), request("b"), number=1)
     keep(store, Response(text="other"), study="t")
-    found, expected = store.call_columns("s"), call_columns(store.calls("s").values())
+    found, expected = store.responses.call_columns("s"), call_columns(store.calls("s").values())
     assert found.keys() == expected.keys()
     assert sorted(map(repr, zip(*(found[name] for name in expected), strict=True))) == sorted(
         map(repr, zip(*expected.values(), strict=True))
     )
-    assert store.call_columns("none")["key"] == []
+    assert store.responses.call_columns("none")["key"] == []
 
 
 def test_requests_of_some_keys(store: Store) -> None:

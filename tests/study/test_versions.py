@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,7 +16,8 @@ import prompt_search as ps
 from prompt_search.errors import InputError, RequestRefused, RunError, StudyError
 from prompt_search.storage.records import Version
 from prompt_search.storage.store import Store
-from tests.conftest import InProcessExecutor
+from prompt_search.testing import failure
+from tests.conftest import InProcessExecutor, prompt_of
 from tests.profiles import examples
 from tests.storage.examples import sample, summary, trial
 from tests.study.examples import assert_equal_results, study, truth
@@ -53,7 +55,8 @@ RUNS: dict[str, Callable[[InProcessExecutor, str], ps.Result]] = {
 
 def shown(result: ps.Result) -> tuple[Any, ...]:
     """All that is shown of a result, as text."""
-    tables = (result.trials_df(), result.samples_df(), result.effects_df(), result.ranking())
+    names = ("trials_df", "samples_df", "effects_df", "ranking", "calls_df", "ledger_df")
+    tables = [getattr(result, name)() for name in names]
     return repr(result), *(table.to_csv() for table in tables)
 
 
@@ -64,6 +67,19 @@ def finished(storage: str) -> dict[int, tuple[Any, ...]]:
     found = {version.number: shown(ps.Result(store, "study", version.number)) for version in versions}
     store.close()
     return found
+
+
+def test_calls_that_failed_stay_as_they_were(fake: InProcessExecutor, storage: str) -> None:
+    """A larger budget sends requests again that had failed on the road; the first result keeps their failures."""
+    busy = failure(500, "busy", Retry_After="0")
+    fake.answer = lambda body: busy if zlib.crc32(prompt_of(body).encode()) % 9 == 0 else truth(body)
+    study(fake, storage).run(90)
+    before = finished(storage)
+    fake.answer = truth
+    study(fake, storage).run(150)
+    assert finished(storage)[1] == before[1]
+    failed, answered = (ps.open_result(storage, f"study@{number}").calls_df() for number in (1, 2))
+    assert set(failed.dropna(subset=["error"])["key"]) & set(answered[answered["error"].isna()]["key"])
 
 
 @settings(max_examples=examples(4))

@@ -55,13 +55,10 @@ class StudyRecords:
 
     @cached_property
     def _calls(self) -> pd.DataFrame:
-        return stored_calls(self._store, self._study.study)
-
-    @property
-    def _calls_until_then(self) -> pd.DataFrame:
-        """The calls of the study without those of later versions."""
+        """The calls of the study; those of a finished version as they were at its end."""
         end = None if self._summary is None else self._summary.next_call
-        return self._calls.copy() if end is None else self._calls[self._calls["call"] < end].reset_index(drop=True)
+        failed = [] if end is None else self._store.versions.failed_calls(self._study.version)
+        return stored_calls(self._store, self._study.study, end, failed)
 
     @cached_property
     def _scored(self) -> pd.DataFrame:

@@ -79,13 +79,13 @@ class StudyTables(StudyRecords):
     @with_columns_of(tables.calls_frame)
     def calls_df(self) -> pd.DataFrame:
         """One row per request that the study used, in the order in which they were answered."""
-        return self._calls_until_then
+        return self._calls.copy()
 
     @with_columns_of(tables.ledger_frame)
     def ledger_df(self) -> pd.DataFrame:
         """One row per role of requests, with the calls, tokens and US dollars that they used."""
         lost = self._store.responses.lost(self._study.study) if self._summary is None else self._summary.lost
-        return with_lost(tables.ledger_frame(self._calls_until_then), lost)
+        return with_lost(tables.ledger_frame(self._calls), lost)
 
     @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:

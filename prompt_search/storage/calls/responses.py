@@ -7,6 +7,7 @@ kept with the study, so that a resumed study pays for nothing twice.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -28,6 +29,7 @@ from prompt_search.storage.records import (
     USAGE_FIELDS,
     Call,
     Columns,
+    FailedCall,
     Found,
     Saved,
     Sent,
@@ -169,17 +171,26 @@ class Responses:
         return 0 if highest is None else int(highest) + 1
 
     @patient
-    def call_columns(self, study: str) -> Columns:
+    def call_columns(self, study: str, end: int | None = None, failed: Sequence[FailedCall] = ()) -> Columns:
         """The calls of `calls` as columns, without log-probabilities and in no order: the fields of `Call` and those of
-        its response."""
+        its response.
+
+        Args:
+            study: the study's name.
+            end: the number of the first call that is left out; None: all calls, as they are now.
+            failed: with ``end``, the calls that had failed by then, see `Versions.failed_calls`.
+        """
         c, r = schema.calls, schema.responses
         query = sql.select(c.c.key, c.c.number, c.c.role, c.c.split, c.c.attempts, c.c.failure, r.c.response)
         query = query.select_from(c.outerjoin(r, c.c.key == r.c.key))
+        if end is not None:
+            query = query.where(c.c.number < end, c.c.failure.is_(None))
+        then = [[(*call, None) for call in failed]] if failed else []
         own = ("key", "number", "role", "split", "attempts")
         columns: Columns = {name: [] for name in (*own, *RESPONSE_FIELDS, *USAGE_FIELDS)}
         what = f"a call of study {study!r}"
         with self._database.connected() as connection, without_garbage_collection(), reading(what, ELSEWHERE):
-            for rows in fetched(connection, query.where(is_of_study(connection, c, study))):
+            for rows in chain(fetched(connection, query.where(is_of_study(connection, c, study))), then):
                 *values, failures, answers = zip(*rows, strict=True)
                 for name, column in zip(own, values, strict=True):
                     columns[name] += column
