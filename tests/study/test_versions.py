@@ -70,13 +70,13 @@ def finished(storage: str) -> dict[int, tuple[Any, ...]]:
 
 
 def test_calls_that_failed_stay_as_they_were(fake: InProcessExecutor, storage: str) -> None:
-    """A larger budget sends requests again that had failed on the road; the first result keeps their failures."""
+    """A later run sends requests again that had failed; the first result keeps their failures."""
     busy = failure(500, "busy", Retry_After="0")
     fake.answer = lambda body: busy if zlib.crc32(prompt_of(body).encode()) % 9 == 0 else truth(body)
     study(fake, storage).run(90)
     before = finished(storage)
     fake.answer = truth
-    study(fake, storage).run(150)
+    study(fake, storage).run(150, retry_errors=True)
     assert finished(storage)[1] == before[1]
     failed, answered = (ps.open_result(storage, f"study@{number}").calls_df() for number in (1, 2))
     assert set(failed.dropna(subset=["error"])["key"]) & set(answered[answered["error"].isna()]["key"])
