@@ -281,16 +281,13 @@ def rescore(
     """Score the cached responses of a study again.
 
     The study file may have another metric or answer form. No request is sent, and the stored study is kept. The new one
-    is named NAME rescored, and replaces an earlier one of that name.
+    is named NAME rescored; where there is one, it gets another version: NAME rescored@2.
     """
     study = load_study(file)
     url = storage or study.storage or DEFAULT_STORAGE
-    with opened_storage(url) as store:  # an error where there is none, which rescoring would create
-        before = store.study_names()
-    rescored = study.replace(storage=url).rescore(of)
-    if rescored.name in before:
-        say(f"this replaces the earlier study {rescored.name!r}", err=True)
-    print_result(rescored, url)
+    with opened_storage(url):  # an error where there is none, which rescoring would create
+        pass
+    print_result(study.replace(storage=url).rescore(of), url)
 
 
 def _study_to_run(file: str, overrides: Overrides, prompts: Iterable[str], min_score: float | None) -> Study:

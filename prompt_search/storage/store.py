@@ -154,8 +154,15 @@ class Store:
     def call_columns(self, study: str) -> Columns:
         return self.responses.call_columns(study)
 
-    def copy_calls(self, study: str, to: str) -> None:
-        self.responses.copy_calls(study, to)
+    def open_rescored(self, name: str, of: str, identity: Mapping[str, Any]) -> None:
+        """Start the study that holds the rescored results of another one, or another version of it.
+
+        The scores of users' own metrics that were kept for it are dropped, as they are computed again.
+        """
+        if name not in self.study_names():
+            self.open_study(name, identity)
+        self.scores.drop(name)
+        self.responses.copy_calls(of, name)
 
     def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
         return self.responses.requests(study, keys)
