@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prompt_search._numbers import number
+from prompt_search._numbers import ROUNDING, number
 from prompt_search.cli.finding import opened_storage
 from prompt_search.cli.loading import load_study, watched
 from prompt_search.cli.options import (
@@ -368,7 +368,7 @@ def check_outcome(verdict: Verdict, score: float, min_score: float | None = None
     """
     if verdict.rows < 2:
         raise typer.Exit(NO_VERDICT)
-    if min_score is not None and not score >= min_score:
+    if min_score is not None and not score >= min_score - ROUNDING:
         say(f"the winner's test score {number(score)} is below --min-score {min_score:g}", err=True)
         raise typer.Exit(BELOW_MIN_SCORE)
 

@@ -802,3 +802,12 @@ def test_study_repr_says_what_it_is(fake: InProcessExecutor) -> None:
 def test_snapshot_is_a_value() -> None:
     """A progress display may keep what it was told."""
     assert dataclasses.is_dataclass(Snapshot)
+
+
+def test_single_test_row_is_named_as_the_reason_of_no_verdict(fake: InProcessExecutor) -> None:
+    """Where no budget could help, the headline does not ask for more calls."""
+    fake.answer = truth
+    result = study(fake, data=DATA.head(4)).run(60)
+    assert result.headline.splitlines()[0] == (
+        "study: There is no verdict, because the study has a single test row, which cannot show a difference; add rows."
+    )

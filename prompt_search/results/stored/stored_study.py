@@ -339,6 +339,8 @@ class StoredStudy(StudyTables):
             return reason or wording.nothing_answered(errors)
         if not self._summary.held_out_rows:
             return wording.NO_TEST_ROWS
+        if self._summary.held_out_rows == 1:
+            return wording.ONE_TEST_ROW
         return wording.no_room_to_test(self._summary.scarcest, self._summary.budget)
 
     @property
