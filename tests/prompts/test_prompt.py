@@ -287,6 +287,11 @@ def test_file_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
         ),
         (
             "a.json",
+            b'{"messages": [{"role": "user", "content": "x"}], "model": ["x"]}',
+            r"^a\.json: 'model' of a prompt file must be a name, got \['x'\]; correct it$",
+        ),
+        (
+            "a.json",
             b'{"format": "prompt_search/prompt@1", "template": "x", "choices": [1]}',
             r"'choices' of a prompt file must be an object, got \[1\]",
         ),
