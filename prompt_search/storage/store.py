@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -256,6 +257,6 @@ def open_to_read(url: str | Path, remedy: str = "run a study first, or give its 
         StorageError: there is none, or it cannot be opened.
     """
     path = sqlite_file(url)
-    if path is not None and not path.exists():
+    if path is not None and not os.path.exists(path):  # Path.exists raises where the name is too long
         raise StorageError(f"{path}: there is no such database; {remedy}")
     return Store(url, to_read=True)

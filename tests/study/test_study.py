@@ -811,3 +811,19 @@ def test_single_test_row_is_named_as_the_reason_of_no_verdict(fake: InProcessExe
     assert result.headline.splitlines()[0] == (
         "study: There is no verdict, because the study has a single test row, which cannot show a difference; add rows."
     )
+
+
+@pytest.mark.parametrize("n_trials", [0, "20", 2.5, True])
+def test_number_of_trials_is_a_whole_number(fake: InProcessExecutor, n_trials: Any) -> None:
+    """Anything else is refused in one line before a request."""
+    with pytest.raises(ps.InputError) as caught:
+        study(fake).run(30, n_trials=n_trials)
+    assert str(caught.value) == (
+        f"n_trials must be a whole number of at least 1, got {n_trials!r}; give one such as 20"
+    )
+
+
+def test_name_of_a_study_is_not_blank(fake: InProcessExecutor) -> None:
+    """White space alone could not be told apart in a list of studies."""
+    with pytest.raises(StudyError, match=r"^a study needs a name, got '  '; give a text$"):
+        study(fake, name="  ")
