@@ -827,3 +827,18 @@ def test_name_of_a_study_is_not_blank(fake: InProcessExecutor) -> None:
     """White space alone could not be told apart in a list of studies."""
     with pytest.raises(StudyError, match=r"^a study needs a name, got '  '; give a text$"):
         study(fake, name="  ")
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 100.1, 1e50])
+def test_metric_that_gives_all_answers_one_score_ends_in_a_result(fake: InProcessExecutor, value: float) -> None:
+    """What rounding leaves of the mean of equal scores is no variance between rows."""
+    fake.answer = truth
+    result = study(fake, metric=lambda answer, row: value).run(60)
+    assert (result.verdict, result.verdict.difference) == ("not shown", 0)
+
+
+def test_score_that_no_variance_can_be_computed_of_is_refused(fake: InProcessExecutor) -> None:
+    """The squares of larger numbers are infinite."""
+    with pytest.raises(ps.InputError) as caught:
+        study(fake, metric=lambda answer, row: -1e308).run(60)
+    assert str(caught.value) == ("a metric must return at most 1e+50 in size, but <lambda> returned -1e+308; scale it")
