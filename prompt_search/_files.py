@@ -72,6 +72,7 @@ def write_by_suffix(path: str | Path, writers: Mapping[str, Callable[[], bytes]]
     content = writers[file.suffix]()
     try:
         write_whole(file, [content])
-    except OSError as error:
-        raise InputError(f"{path}: cannot write the {what}: {error.strerror}; give another path") from None
+    except (OSError, ValueError) as error:  # ValueError: no file has NUL or half a character in its name
+        reason = getattr(error, "strerror", error)
+        raise InputError(f"{path}: cannot write the {what}: {reason}; give another path") from None
     return file

@@ -6,6 +6,9 @@ import math
 
 UNKNOWN = "unknown"
 
+ROUNDING = 1e-9
+"""By how much a score may be below a limit, because sums of decimals are rounded."""
+
 
 def known(value: float | None) -> bool:
     """Whether there is a number: neither None nor NaN."""

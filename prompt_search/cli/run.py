@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prompt_search._numbers import number
+from prompt_search._numbers import ROUNDING, number
 from prompt_search.cli.finding import opened_storage
 from prompt_search.cli.loading import load_study, watched
 from prompt_search.cli.options import (
@@ -281,16 +281,13 @@ def rescore(
     """Score the cached responses of a study again.
 
     The study file may have another metric or answer form. No request is sent, and the stored study is kept. The new one
-    is named NAME rescored, and replaces an earlier one of that name.
+    is named NAME rescored; where there is one, it gets another version: NAME rescored@2.
     """
     study = load_study(file)
     url = storage or study.storage or DEFAULT_STORAGE
-    with opened_storage(url) as store:  # an error where there is none, which rescoring would create
-        before = store.study_names()
-    rescored = study.replace(storage=url).rescore(of)
-    if rescored.name in before:
-        say(f"this replaces the earlier study {rescored.name!r}", err=True)
-    print_result(rescored, url)
+    with opened_storage(url):  # an error where there is none, which rescoring would create
+        pass
+    print_result(study.replace(storage=url).rescore(of), url)
 
 
 def _study_to_run(file: str, overrides: Overrides, prompts: Iterable[str], min_score: float | None) -> Study:
@@ -371,7 +368,7 @@ def check_outcome(verdict: Verdict, score: float, min_score: float | None = None
     """
     if verdict.rows < 2:
         raise typer.Exit(NO_VERDICT)
-    if min_score is not None and not score >= min_score:
+    if min_score is not None and not score >= min_score - ROUNDING:
         say(f"the winner's test score {number(score)} is below --min-score {min_score:g}", err=True)
         raise typer.Exit(BELOW_MIN_SCORE)
 

@@ -36,8 +36,9 @@ def read_bytes(path: Path) -> bytes:
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError("the file does not exist; check the path", file=str(path)) from None
-    except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror}); check the path", file=str(path)) from error
+    except (OSError, ValueError) as error:  # ValueError: no file has NUL or half a character in its name
+        reason = getattr(error, "strerror", error)
+        raise DataError(f"the file cannot be read ({reason}); check the path", file=str(path)) from error
     if not content.strip():
         raise DataError("the file is empty; it needs at least one row", file=str(path))
     return content

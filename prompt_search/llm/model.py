@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import InitVar, dataclass, field, fields
@@ -24,6 +25,8 @@ OPENAI_URL: Final = "https://api.openai.com/v1"
 
 OF_SERVERS: Final = ("base_url", "api_key_env", "headers", "query", "api_version", "organization", "project")
 """Fields of a model that say how its server is reached."""
+
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 @told_class(
@@ -73,6 +76,11 @@ class Model:
             raise InputError(
                 "a model takes no api_key, so that no file and no result holds one; set an environment variable to the "
                 "key, and give its name: api_key_env='MY_KEY'"
+            )
+        if self.api_key_env is not None and not _VARIABLE.fullmatch(str(self.api_key_env)):
+            raise InputError(
+                "api_key_env is the name of an environment variable (letters, digits and _), got something else, which "
+                "is not shown because it may be a key; set a variable to the key, and give its name"
             )
         if not isinstance(self.name, str):
             raise InputError(f"a model's name is a text, not {named(self.name)}; give one such as gpt-4o-mini")
@@ -248,7 +256,8 @@ def api_key(model: Model) -> str:
     if key:
         return key
     if model.api_key_env is not None:
-        raise InputError(f"the environment variable {model.api_key_env} is not set; set it to the key of {model.name}")
+        name = model.api_key_env if model.api_key_env.isupper() else "that api_key_env names"  # or a key, by mistake
+        raise InputError(f"the environment variable {name} is not set; set it to the key of {model.name}")
     brings_own = any(name.casefold() == "authorization" for name in model.headers or ())
     if public_url(server_url(model)) == OPENAI_URL and not brings_own:
         raise InputError(

@@ -17,6 +17,9 @@ from prompt_search.errors import InputError, PromptSearchError
 from prompt_search.metrics.ranges import SHARE, UNBOUNDED, Range, metric_range
 from prompt_search.metrics.text_answer import comparable
 
+LARGEST_SCORE = 1e50
+"""Size of a score up to which variances of scores, and their squares, can be computed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -165,5 +168,9 @@ def _finite(value: Any, name: str) -> float:
         raise InputError(
             f"a metric must return True or False, a finite number or a Score, but {name} returned {value!r}; return "
             "0 for a wrong answer"
+        )
+    if abs(plain) > LARGEST_SCORE:
+        raise InputError(
+            f"a metric must return at most {LARGEST_SCORE:g} in size, but {name} returned {value!r}; scale it"
         )
     return float(plain)

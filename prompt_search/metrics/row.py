@@ -7,7 +7,7 @@ import re
 import string
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -153,7 +153,7 @@ class TokenF1(ReferenceMetric):
     name: ClassVar[str] = "token_f1"
 
     def _compare(self, answer: Any, expected: Any) -> float:
-        given, wanted = _squad_words(answer), _squad_words(expected)
+        given, wanted = _squad_words(str(answer)), _squad_words(str(expected))
         shared = sum((Counter(given) & Counter(wanted)).values())
         if not given or not wanted:
             return float(given == wanted)
@@ -236,7 +236,12 @@ def _sacrebleu(name: str) -> Any:
 
 
 def _text(value: Any, casefold: bool) -> str:
-    text = str(value)
+    return _spaced(str(value), casefold)
+
+
+@lru_cache(maxsize=4)
+def _spaced(text: str, casefold: bool) -> str:
+    """The text as it is compared; a long answer is compared with each of many accepted ones."""
     return " ".join((folded(text) if casefold else cleaned(text)).split())
 
 
@@ -253,6 +258,7 @@ def _read_number(value: Any) -> float | None:
     return float(value) if _is_number(value) else number_in(str(value))
 
 
-def _squad_words(value: Any) -> list[str]:
-    text = "".join(character for character in folded(str(value)) if character not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", text).split()
+@lru_cache(maxsize=4)
+def _squad_words(text: str) -> Sequence[str]:
+    words = "".join(character for character in folded(text) if character not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", words).split()

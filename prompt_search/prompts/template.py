@@ -98,8 +98,8 @@ class Template:
                 source = shipped[given.stem].read_text(encoding="utf-8")
             else:
                 source = given.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        except (OSError, ValueError) as error:  # ValueError: no file has NUL or half a character in its name
+            reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
             raise TemplateError(
                 f"cannot read the template: {reason}; give a file or one of {', '.join(sorted(shipped))}",
                 template=str(path),

@@ -259,6 +259,7 @@ def nothing_answered(errors: Sequence[str]) -> str:
 
 
 NO_TEST_ROWS = "the study has no test rows"
+ONE_TEST_ROW = "the study has a single test row, which cannot show a difference; add rows"
 
 
 def no_room_to_test(limit: str, budget: Mapping[str, float]) -> str:

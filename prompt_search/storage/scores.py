@@ -35,6 +35,12 @@ class Scores:
                 for row in connection.execute(query)
             }
 
+    @patient
+    def drop(self, study: str) -> None:
+        """Delete the scores of a study, so that its metric is asked again."""
+        with self._database.writing() as connection:
+            connection.execute(schema.scores.delete().where(schema.scores.c.study == study))
+
     async def save(self, record: ScoreRecord) -> None:
         """Return once it is committed that the metric gave this score; the first score of a key stays.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -150,8 +151,15 @@ class Store:
     def has_failures(self, study: str) -> bool:
         return self.study_records.has_failures(study)
 
-    def copy_calls(self, study: str, to: str) -> None:
-        self.responses.copy_calls(study, to)
+    def open_rescored(self, name: str, of: str, identity: Mapping[str, Any]) -> None:
+        """Start the study that holds the rescored results of another one, or another version of it.
+
+        The scores of users' own metrics that were kept for it are dropped, as they are computed again.
+        """
+        if name not in self.study_names():
+            self.open_study(name, identity)
+        self.scores.drop(name)
+        self.responses.copy_calls(of, name)
 
     def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
         return self.responses.requests(study, keys)
@@ -245,6 +253,6 @@ def open_to_read(url: str | Path, remedy: str = "run a study first, or give its 
         StorageError: there is none, or it cannot be opened.
     """
     path = sqlite_file(url)
-    if path is not None and not path.exists():
+    if path is not None and not os.path.exists(path):  # Path.exists raises where the name is too long
         raise StorageError(f"{path}: there is no such database; {remedy}")
     return Store(url, to_read=True)

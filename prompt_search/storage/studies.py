@@ -162,7 +162,7 @@ class Studies:
         return StudyRecord(
             study=row.study,
             created=created,
-            identity=identity,
+            identity=checked(dict[str, Any], found.settings.get("identity", identity)) if found else identity,
             version=found.version if found else Version(study=row.study),
             summary=found.summary if found else None,
         )

@@ -199,6 +199,8 @@ def checked_request(request: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in request.items():
         if key in ("answer", "messages", "model", "stream"):
             raise StudyError(f"request[{key!r}] cannot be given here; use the template, model= or answer=")
+        if not isinstance(key, str):
+            raise StudyError(f"the name of a request parameter must be a text, not {key!r}; write it in quotes")
         check_name(key, "a request parameter", StudyError)
         try:
             json.dumps(options_of(value), allow_nan=False)

@@ -84,7 +84,7 @@ class StudySettings:
                 'mirror="live" needs a storage that optuna-dashboard can open, but this study is kept in memory; give '
                 "storage="
             )
-        if not isinstance(self.name, str) or not self.name:
+        if not isinstance(self.name, str) or not self.name.strip():
             raise StudyError(f"a study needs a name, got {self.name!r}; give a text")
         check_name(self.name, "a study", StudyError)
         if not isinstance(self.max_concurrency, int):

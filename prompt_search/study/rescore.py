@@ -47,11 +47,12 @@ def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
             stored = _stored_study(store, of)
             plan = _with_prompts_of(plan, stored.record)
             rescored = plan.changed(name=name)
-            _check_replaced(store, of, name)
-            store.open_study(name, _checked_identity(plan, stored.record), fresh=True)
-            store.copy_calls(stored.record.study, name)
+            _check_rescored(store, of, name)
+            identity = _checked_identity(plan, stored.record)
+            store.open_rescored(name, stored.record.study, identity)
             owner = lease.owner if lease else None
-            version = store.open_version(name, {"rescored": stored.record.version.label}, owner)
+            settings = {"rescored": stored.record.version.label, "identity": identity}
+            version = store.open_version(name, settings, owner)
             in_own_thread(lambda: _Rescoring(rescored, store, version, stored).main(), lambda: None)
         return Result(store, name)
     except BaseException:
@@ -121,16 +122,16 @@ def _stored_study(store: Store, name: str) -> _StoredStudy:
     )
 
 
-def _check_replaced(store: Store, of: str, name: str) -> None:
+def _check_rescored(store: Store, of: str, name: str) -> None:
     """
     Raises:
-        StudyError: the study that would be replaced was not made by rescoring.
+        StudyError: the study of that name was not made by rescoring.
     """
     for each in store.versions.of_study(name):
         if "rescored" not in each.settings and not (each.summary and each.summary.rescored):
             raise StudyError(
-                f"study {of!r} cannot be rescored, because {name!r} is a study that was run itself and would be "
-                f"replaced; run {of!r} under another name, which costs nothing, and rescore that"
+                f"study {of!r} cannot be rescored, because {name!r} is a study that was run itself; run {of!r} "
+                "under another name, which costs nothing, and rescore that"
             )
 
 

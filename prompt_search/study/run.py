@@ -45,8 +45,10 @@ class RunOptions:
     n_trials: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_trials is not None and self.n_trials < 1:
-            raise InputError(f"n_trials must be at least 1, got {self.n_trials}")
+        if self.n_trials is not None and (type(self.n_trials) is not int or self.n_trials < 1):
+            raise InputError(
+                f"n_trials must be a whole number of at least 1, got {self.n_trials!r}; give one such as 20"
+            )
 
 
 def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, Store]:

@@ -293,7 +293,7 @@ class Study(PlanAttributes, FirstTries):
             of: the stored study's name, or ``name@1`` for its first result; default: this one's name.
 
         Returns:
-            a new stored study, whose name is ``of`` with " rescored".
+            a new stored study, whose name is ``of`` with " rescored"; where there is one, another version of it.
 
         Raises:
             StudyError: there is no such study, it is unfinished, or its rows or its search space differ.

@@ -344,6 +344,15 @@ def test_key_in_place_of_its_variable_is_refused_without_showing_it() -> None:
         "a model takes no api_key, so that no file and no result holds one; set an environment variable to the key, "
         "and give its name: api_key_env='MY_KEY'"
     )
+    with pytest.raises(InputError) as caught:
+        Model("m", api_key_env="sk-secret-1")
+    assert str(caught.value) == (
+        "api_key_env is the name of an environment variable (letters, digits and _), got something else, which is not "
+        "shown because it may be a key; set a variable to the key, and give its name"
+    )
+    with pytest.raises(InputError) as caught:
+        api_key(Model("m", api_key_env="d41d8cd98f00b204"))
+    assert str(caught.value) == "the environment variable that api_key_env names is not set; set it to the key of m"
 
 
 @pytest.mark.parametrize("value", ["$GATEWAY_KEY", "Bearer $GATEWAY_KEY"])

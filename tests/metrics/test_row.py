@@ -4,6 +4,7 @@ import math
 import sys
 from collections import Counter
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -235,3 +236,13 @@ class TestMargin:
         assert metrics.margin(metrics.exact, {"yes": 0.5, "no": 0.5}, row("perhaps")) is None
         assert metrics.margin(metrics.exact, {"yes": 0.5, "no": 0.5}, row(["yes", "no"])) is None
         assert metrics.margin(metrics.includes, {"yes": 0.5, "no": 0.5}, row("yes")) is None
+
+
+@pytest.mark.parametrize("metric", [metrics.exact, metrics.includes, metrics.token_f1])
+def test_long_answer_is_prepared_once_for_all_accepted_ones(metric: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million characters beside a thousand accepted answers take no longer than beside a few."""
+    folded = Mock(side_effect=str.casefold)
+    monkeypatch.setattr("prompt_search.metrics.row.folded", folded)
+    answer = f"another {metric.name} "  # the prepared texts of the last few answers are kept
+    metric(answer, row([f"accepted {number}" for number in range(50)]))
+    assert [call.args for call in folded.call_args_list].count((answer,)) == 1

@@ -287,6 +287,11 @@ def test_file_that_cannot_be_written_or_read_is_told(tmp_path: Path) -> None:
         ),
         (
             "a.json",
+            b'{"messages": [{"role": "user", "content": "x"}], "model": ["x"]}',
+            r"^a\.json: 'model' of a prompt file must be a name, got \['x'\]; correct it$",
+        ),
+        (
+            "a.json",
             b'{"format": "prompt_search/prompt@1", "template": "x", "choices": [1]}',
             r"'choices' of a prompt file must be an object, got \[1\]",
         ),
@@ -384,3 +389,13 @@ def test_first_line_says_who_renders_a_j2_file(tmp_path: Path, source: str, alon
     else:
         with pytest.raises(jinja2.TemplateError):
             environment.from_string(text).render(row=row)
+
+
+@pytest.mark.parametrize(("shown", "kind"), [("['a'] | map('upper')", "generator"), ("row.text.format", "function")])
+def test_value_whose_text_has_an_address_is_refused(shown: str, kind: str) -> None:
+    """A prompt that differs in each process would be paid for again and again."""
+    with pytest.raises(InputError) as caught:
+        Prompt(source=f"{{{{ {shown} }}}} {{{{ row.text }}}}").messages({"text": "a"})
+    assert str(caught.value).endswith(
+        f"{{{{ … }}}} has a {kind}, whose text differs in each run; call it, or add | list or | join"
+    )

@@ -240,6 +240,14 @@ def test_slices_of_other_data_are_refused(result: ps.Result) -> None:
         result.slices_df(data(20), "label")
     with pytest.raises(ps.InputError, match="there is no column 'length' to group by; there are: text, label"):
         result.slices_df(data(), "length")
+    with pytest.raises(
+        ps.InputError, match=r"^the function that groups the rows raised ZeroDivisionError for row \d+: .*"
+    ):
+        result.slices_df(data(), lambda row: 1 / 0)
+    with pytest.raises(
+        ps.InputError, match=r"^the function .* raised TypeError for row \d+: unhashable type: 'list'; corr"
+    ):
+        result.slices_df(data(), lambda row: [row.text])
 
 
 def test_slices_by_a_column_that_the_table_has_are_refused(fake: InProcessExecutor) -> None:

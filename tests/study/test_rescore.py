@@ -46,7 +46,7 @@ def test_rescoring_sends_nothing_and_changes_the_tables(fake: InProcessExecutor,
     assert (after.test_uses, after.calls_df()["attempts"].sum()) == (1, 0)
     assert ps.open_result(storage, "study").headline == before.headline
     again = study(fake, storage, metric=opposite).rescore()
-    assert repr(again) == repr(after)
+    assert repr(again).replace("study rescored@2", "study rescored") == repr(after)
 
 
 def test_rescoring_as_before_changes_nothing(fake: InProcessExecutor, storage: str) -> None:
@@ -114,10 +114,28 @@ def test_result_that_is_rescored_can_be_named(fake: InProcessExecutor, storage: 
     with pytest.raises(StudyError) as caught:
         study(fake, storage).rescore()
     assert str(caught.value) == (
-        "study 'study' cannot be rescored, because 'study rescored' is a study that was run itself and would be "
-        "replaced; run 'study' under another name, which costs nothing, and rescore that"
+        "study 'study' cannot be rescored, because 'study rescored' is a study that was run itself; "
+        "run 'study' under another name, which costs nothing, and rescore that"
     )
     assert ps.open_result(storage, "study rescored").headline == own
+
+
+def test_rescored_result_stays_when_the_study_is_rescored_again(fake: InProcessExecutor, storage: str) -> None:
+    """Another metric, or one that fails, adds a version; what was rescored before keeps its metric and its scores."""
+    fake.answer = truth
+    study(fake, storage).run(60)
+    first = study(fake, storage, metric=ps.metrics.macro_f1).rescore()
+    tables = first.samples_df(), first.calls_df()
+    study(fake, storage).run(90)
+    second = study(fake, storage, metric=ps.metrics.kappa).rescore()
+    with pytest.raises(ps.InputError, match="raised ZeroDivisionError"):
+        study(fake, storage, metric=lambda answer, row: 1 / 0).rescore()
+    assert (first.name, second.name) == ("study rescored", "study rescored@2")
+    assert ps.open_result(storage, "study rescored").headline == second.headline
+    again = ps.open_result(storage, "study rescored@1")
+    pd.testing.assert_frame_equal(again.samples_df(), tables[0])
+    pd.testing.assert_frame_equal(again.calls_df(), tables[1])
+    assert (again.identity["metric"], second.identity["metric"]) == ("MacroF1()", "Kappa()")
 
 
 def test_one_process_at_a_time_rescores(fake: InProcessExecutor, storage: str) -> None:

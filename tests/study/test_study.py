@@ -802,3 +802,43 @@ def test_study_repr_says_what_it_is(fake: InProcessExecutor) -> None:
 def test_snapshot_is_a_value() -> None:
     """A progress display may keep what it was told."""
     assert dataclasses.is_dataclass(Snapshot)
+
+
+def test_single_test_row_is_named_as_the_reason_of_no_verdict(fake: InProcessExecutor) -> None:
+    """Where no budget could help, the headline does not ask for more calls."""
+    fake.answer = truth
+    result = study(fake, data=DATA.head(4)).run(60)
+    assert result.headline.splitlines()[0] == (
+        "study: There is no verdict, because the study has a single test row, which cannot show a difference; add rows."
+    )
+
+
+@pytest.mark.parametrize("n_trials", [0, "20", 2.5, True])
+def test_number_of_trials_is_a_whole_number(fake: InProcessExecutor, n_trials: Any) -> None:
+    """Anything else is refused in one line before a request."""
+    with pytest.raises(ps.InputError) as caught:
+        study(fake).run(30, n_trials=n_trials)
+    assert str(caught.value) == (
+        f"n_trials must be a whole number of at least 1, got {n_trials!r}; give one such as 20"
+    )
+
+
+def test_name_of_a_study_is_not_blank(fake: InProcessExecutor) -> None:
+    """White space alone could not be told apart in a list of studies."""
+    with pytest.raises(StudyError, match=r"^a study needs a name, got '  '; give a text$"):
+        study(fake, name="  ")
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 100.1, 1e50])
+def test_metric_that_gives_all_answers_one_score_ends_in_a_result(fake: InProcessExecutor, value: float) -> None:
+    """What rounding leaves of the mean of equal scores is no variance between rows."""
+    fake.answer = truth
+    result = study(fake, metric=lambda answer, row: value).run(60)
+    assert (result.verdict, result.verdict.difference) == ("not shown", 0)
+
+
+def test_score_that_no_variance_can_be_computed_of_is_refused(fake: InProcessExecutor) -> None:
+    """The squares of larger numbers are infinite."""
+    with pytest.raises(ps.InputError) as caught:
+        study(fake, metric=lambda answer, row: -1e308).run(60)
+    assert str(caught.value) == ("a metric must return at most 1e+50 in size, but <lambda> returned -1e+308; scale it")

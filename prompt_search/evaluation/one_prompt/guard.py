@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from prompt_search._numbers import counted, interval, number
+from prompt_search._numbers import ROUNDING, counted, interval, number
 from prompt_search.results.breakdowns import below_full_score
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text
@@ -15,9 +15,6 @@ SHOWN_ROWS = 3
 
 SHOWN_CHARACTERS = 100
 """Number of characters of a target, answer or response of them."""
-
-ROUNDING = 1e-9
-"""By how much a score may be below the limit, because sums of decimals are rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)

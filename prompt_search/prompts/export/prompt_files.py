@@ -161,6 +161,8 @@ def check(source: Any, settings: Mapping[str, Any], name: str) -> None:
         raise InputError(
             f"{name}: 'metric' of a prompt file must be a name or an object, got {settings['metric']!r}; correct it"
         )
+    if not isinstance(settings.get("model") or "", str):
+        raise InputError(f"{name}: 'model' of a prompt file must be a name, got {settings['model']!r}; correct it")
     if not isinstance(source, str):
         raise InputError(f"{name}: the template of a prompt file must be text, got {source!r}; correct it")
     compile_source(source, name)

@@ -9,7 +9,7 @@ every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
+from prompt_search.errors import InputError
 from prompt_search.prompts.sandbox.operations import (
     check_number,
     check_power,
@@ -139,6 +140,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
     ) -> None:
         def paid(value: Any) -> Any:
             pay(value)
+            if (callable(value) or isinstance(value, Iterator)) and not isinstance(value, jinja2.Undefined):
+                raise InputError(
+                    f"{{{{ … }}}} has a {type(value).__name__}, whose text differs in each run; call it, or add | list "
+                    "or | join"
+                )
             return finalize(value)
 
         super().__init__(finalize=paid, **options)

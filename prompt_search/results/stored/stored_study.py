@@ -335,8 +335,8 @@ class StoredStudy(StudyTables):
         errors = [error for error in self._scored["error"].dropna() if kind_of(error) != "budget"]
         if reason or (errors and len(errors) == len(self._scored)):
             return reason or wording.nothing_answered(errors)
-        if not self._summary.held_out_rows:
-            return wording.NO_TEST_ROWS
+        if self._summary.held_out_rows < 2:
+            return wording.ONE_TEST_ROW if self._summary.held_out_rows else wording.NO_TEST_ROWS
         return wording.no_room_to_test(self._summary.scarcest, self._summary.budget)
 
     @property

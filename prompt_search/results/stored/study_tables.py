@@ -11,6 +11,7 @@ import pandas as pd
 
 from prompt_search._json import reading
 from prompt_search.budget import Spending
+from prompt_search.data.rows import Row
 from prompt_search.errors import InputError, StudyError
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
@@ -170,10 +171,7 @@ class StudyTables(StudyRecords):
         if not callable(by):
             _check_groups(names, [*data.fields, data.target])
         scored = self._default_and_winner()
-        groups = {
-            row: (by(data.rows[row]),) if callable(by) else tuple(data.rows[row][name] for name in names)
-            for row in scored["row"].unique().tolist()
-        }
+        groups = {row: _group(by, names, data.rows[row], row) for row in scored["row"].unique().tolist()}
         return breakdowns.slices_frame(scored, groups, names, self.score_range)
 
     @with_columns_of(breakdowns.slices_frame)
@@ -189,6 +187,22 @@ class StudyTables(StudyRecords):
         frames = [self._reported_rows(trial) for trial in dict.fromkeys([0, self.best_trial])]
         missing = {row for frame in frames for row in frame["row"][frame["score"].isna()]}
         return pd.concat([frame.assign(score=frame["score"].mask(frame["row"].isin(missing))) for frame in frames])
+
+
+def _group(by: Any, names: Sequence[str], of: Row, row: int) -> tuple[Any, ...]:
+    """The group of a row.
+
+    Raises:
+        InputError: the user's function raised, or there is no table with such a value.
+    """
+    try:
+        group = (by(of),) if callable(by) else tuple(of[name] for name in names)
+        hash(group)
+    except Exception as error:
+        what = "the function that groups the rows" if callable(by) else f"grouping by {', '.join(names)}"
+        message = " ".join(str(error).split())
+        raise InputError(f"{what} raised {type(error).__name__} for row {row}: {message}; correct it") from error
+    return group
 
 
 def _check_groups(names: Sequence[str], columns: Sequence[str]) -> None:

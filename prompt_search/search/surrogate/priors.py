@@ -28,6 +28,9 @@ MEASURED_SPREADS = {"rows": 0.3, "noise": 0.05}
 """Standard deviations of the logarithms of these variances after they were estimated from single scores. That of rows
 is larger because there are few rows."""
 
+ROUNDING_SHARE = 1e-9
+"""Share of the scale up to which a measured variance is rounding: equal scores such as 0.3 are not all their mean."""
+
 INTERACTION_RATIO = 6.0
 """Expected variance of a pair of choices, as a multiple of the product of their two variances divided by the variance
 of a single score."""
@@ -90,14 +93,18 @@ class Prior:
         """The prior for the final estimates: the variances of choices share one scale, and the variances of rows and
         noise are those that `row_variances` estimated."""
         prior = cls.for_search(geometry, observations, REPORTING_SHARES)
-        return prior._with_shared_scale(geometry.component_count, *REPORTING_SPREADS)._with_measured(rows, noise)
+        return prior._with_shared_scale(geometry.component_count, *REPORTING_SPREADS)._with_measured(
+            rows, noise, observations.scale
+        )
 
     @classmethod
     def weak(cls, geometry: Geometry, observations: Observations, rows: float, noise: float) -> Prior:
         """As `for_reporting`, but nothing is expected of how much candidates differ, only of how that variance is
         divided among choices and the candidates' own."""
         prior = cls.for_search(geometry, observations, WEAK_SHARES)
-        return prior._with_shared_scale(geometry.component_count + 1, *WEAK_SPREADS)._with_measured(rows, noise)
+        return prior._with_shared_scale(geometry.component_count + 1, *WEAK_SPREADS)._with_measured(
+            rows, noise, observations.scale
+        )
 
     def _with_shared_scale(self, count: int, shared: float, own: float) -> Prior:
         """The same prior, in which the first ``count`` variances share one scale (a hierarchical prior).
@@ -111,11 +118,11 @@ class Prior:
         precision[:count, :count] = np.linalg.inv(shared**2 + own**2 * np.eye(count))
         return replace(self, precision=precision)
 
-    def _with_measured(self, rows: float, noise: float) -> Prior:
+    def _with_measured(self, rows: float, noise: float, scale: float) -> Prior:
         """The same prior, in which the variances of rows and noise (the last two) are known nearly; unchanged where
-        they are NaN."""
+        they are NaN, or beside the scale no more than what rounding leaves of equal scores."""
         total = rows + noise
-        if not total > 0:
+        if not total > ROUNDING_SHARE * scale:
             return self
         mean, precision = self.mean.copy(), self.precision.copy()
         mean[-2:] = np.log([max(rows, 0.02 * total), max(noise, 0.2 * total)])

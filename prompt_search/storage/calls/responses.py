@@ -205,7 +205,9 @@ class Responses:
         """Write down that another study used the same calls, which cost it nothing."""
         of = schema.calls.c
         columns = [of.key, of.number, of.split, of.failure, of.role, of.tokens, of.usd]
-        query = sql.select(sql.literal(to), *columns, sql.literal(0)).where(of.study == study)
+        there = schema.calls.alias()
+        missing = ~sql.select(there.c.key).where(there.c.study == to, there.c.key == of.key).exists()
+        query = sql.select(sql.literal(to), *columns, sql.literal(0)).where(of.study == study, missing)
         names = ["study", *(column.name for column in columns), "attempts"]
         with self._database.writing() as connection:
             connection.execute(schema.calls.insert().from_select(names, query))
