@@ -15,6 +15,7 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import Outcome
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
+from prompt_search.llm.model import address_of
 from prompt_search.report.result import Result
 from prompt_search.search.deciding.decisions import Journal
 from prompt_search.search.optuna_adapter import proposals, stops
@@ -59,6 +60,9 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
     _ = plan.prompts.space  # a template that has no space is refused before the storage is touched
     plan.check_budget(budget)  # fetches and hashes an embedded model, before anything is timed
     settings = stored_settings(budget, options)
+    if options.fresh and plan.executor is None:  # nothing is deleted for a run that cannot begin
+        for model in plan.models:
+            _ = model.is_local or address_of(model)
     with opened(plan.settings.storage, plan.name) as (store, lease):
         store.open_study(plan.name, plan.identity(), fresh=options.fresh)
         again = options.retry_errors and store.has_failures(plan.name)

@@ -226,3 +226,18 @@ def test_versions_are_deleted_with_their_study(storage: str) -> None:
     store.open_study("s", {}, fresh=True)
     assert store.open_version("s", {}) == Version(study="s")
     assert store.trials(Version(study="s")) == []
+
+
+def test_nothing_is_deleted_for_a_run_that_cannot_begin(
+    fake: InProcessExecutor, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starting over without a key leaves the finished result."""
+    fake.answer = truth
+    monkeypatch.setenv("SOME_KEY", "none")
+    model = fake.model(api_key_env="SOME_KEY")
+    study(fake, storage, model=model).run(60)
+    before = finished(storage)
+    monkeypatch.delenv("SOME_KEY")
+    with pytest.raises(InputError, match="SOME_KEY"):
+        study(fake, storage, model=model, executor=None).run(60, fresh=True)
+    assert finished(storage) == before
