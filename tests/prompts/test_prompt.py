@@ -391,7 +391,15 @@ def test_first_line_says_who_renders_a_j2_file(tmp_path: Path, source: str, alon
             environment.from_string(text).render(row=row)
 
 
-@pytest.mark.parametrize(("shown", "kind"), [("['a'] | map('upper')", "generator"), ("row.text.format", "function")])
+@pytest.mark.parametrize(
+    ("shown", "kind"),
+    [
+        ("['a'] | map('upper')", "generator"),
+        ("row.text.format", "function"),
+        ("[row.text.format]", "function"),
+        ("{'a': joiner()}", "Joiner"),
+    ],
+)
 def test_value_whose_text_has_an_address_is_refused(shown: str, kind: str) -> None:
     """A prompt that differs in each process would be paid for again and again."""
     with pytest.raises(InputError) as caught:
@@ -399,3 +407,9 @@ def test_value_whose_text_has_an_address_is_refused(shown: str, kind: str) -> No
     assert str(caught.value).endswith(
         f"{{{{ … }}}} has a {kind}, whose text differs in each run; call it, or add | list or | join"
     )
+
+
+def test_cycler_has_the_same_text_in_each_run() -> None:
+    """What is shown of a cycler or a namespace has no address."""
+    prompt = Prompt(source="{{ [cycler(1)] }} {{ namespace(a=1) }} {{ row.text }}")
+    assert prompt.messages({"text": "a"}) == [{"role": "user", "content": '["<cycler>"] <namespace> a'}]

@@ -9,14 +9,14 @@ every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
+from jinja2.utils import Cycler, Namespace
 from jinja2.visitor import NodeTransformer
 
 from prompt_search.errors import InputError
@@ -129,6 +129,18 @@ class _QuietNamespace(Namespace):
         return "<namespace>"
 
 
+class _QuietCycler(Cycler):
+    """A cycler whose text is the same in each run."""
+
+    def __repr__(self) -> str:
+        return "<cycler>"
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """What a list, a tuple or a dictionary shows when it is printed."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """The Jinja environment; ``finalize`` converts the value of ``{{ … }}`` before it is printed, and ``filters``
     replace those of Jinja."""
@@ -140,11 +152,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
     ) -> None:
         def paid(value: Any) -> Any:
             pay(value)
-            if (callable(value) or isinstance(value, Iterator)) and not isinstance(value, jinja2.Undefined):
-                raise InputError(
-                    f"{{{{ … }}}} has a {type(value).__name__}, whose text differs in each run; call it, or add | list "
-                    "or | join"
-                )
+            for each in (value, *_items(value)):
+                if (callable(each) or isinstance(each, Iterator)) and not isinstance(each, jinja2.Undefined):
+                    raise InputError(
+                        f"{{{{ … }}}} has a {type(each).__name__}, whose text differs in each run; call it, or add "
+                        "| list or | join"
+                    )
             return finalize(value)
 
         super().__init__(finalize=paid, **options)
@@ -152,7 +165,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name in _FILTERS_WITHOUT:
             del self.filters[name]
         del self.globals["lipsum"]
-        self.globals["namespace"] = _QuietNamespace
+        self.globals |= {"namespace": _QuietNamespace, "cycler": _QuietCycler}
         tables: tuple[dict[str, Any], dict[str, Any]] = (self.filters, self.tests)
         for table in tables:
             table.update({name: paying(name, function) for name, function in table.items()})
