@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 import prompt_search as ps
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Response
-from prompt_search.storage import database, faults, schema
+from prompt_search.storage import faults, schema
 from prompt_search.storage.faults import StorageFault
 from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.store import Store
@@ -213,8 +213,7 @@ def test_locked_tables_and_cut_connections_are_waited_for(
     storage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A lock on the tables delays a response and is told; connections that were cut are made again without a word."""
-    for module in (faults, database):
-        monkeypatch.setattr(module, "TOLD_AFTER_S", 0.05)
+    monkeypatch.setattr(faults, "TOLD_AFTER_S", 0.05)
     others = sql.create_engine(storage)
     with closing(Store(storage)) as store:
         holder = others.connect()
