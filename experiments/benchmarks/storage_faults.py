@@ -533,7 +533,8 @@ class Cell:
     def row(self, *names: str) -> str:
         first = f"{self.first.code}, {self.first.seconds:.0f} s"
         told = "<br>".join(self.first.lines[-3:])
-        return " | ".join(("|", *names, first, told, str(self.again.code), str(self.twice), "; ".join(self.wrong), "|"))
+        parts = *names, first, told, str(self.again.code), str(self.twice), "; ".join(self.wrong)
+        return f"| {' | '.join(parts)} |"
 
 
 def undisturbed(folder: Path, url: str) -> tuple[list[pd.DataFrame], dict[str, int | None]]:
