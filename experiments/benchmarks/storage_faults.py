@@ -395,7 +395,7 @@ def sqlite_place(folder: Path, number: int, *, small: bool) -> Iterator[Place]:
     place = Place(url="", folder=folder / f"disk{number}")
     place.folder.mkdir()
     if small:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place.folder)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place.folder)], check=True)
     place.url = f"sqlite:///{place.file}"
     try:
         yield place
