@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -69,12 +69,15 @@ def counts(url: str) -> Mapping[str, int]:
         return found
 
 
-def started(*arguments: object) -> BaseProcess:
-    """The study in a process of its own, forked from one that has imported everything: a kill should hit the study."""
+def started(work: Callable[..., None], *arguments: object) -> BaseProcess:
+    """A study in a process of its own, forked from one that has imported everything: a kill should hit the study.
+
+    Args:
+        work: what the process does, a function of a module.
+        arguments: those of the function.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["experiments.benchmarks.kills", "prompt_search.study.study", "optuna", "openai", "aiohttp"]
-    )
+    context.set_forkserver_preload([work.__module__, "prompt_search.study.study", "optuna", "openai", "aiohttp"])
     process = context.Process(target=work, args=arguments)
     process.start()
     return process
@@ -107,13 +110,13 @@ def killed(url: str, storage: str, calls: int, in_flight: int, kills: int, gener
         before = counts(url)
         again.append(before["requests"] - before["different"])
         until = before["different"] + generator.uniform(0, 1.5 * (calls - before["different"]) / (left + 1))
-        process = started(url, storage, calls, in_flight)
+        process = started(work, url, storage, calls, in_flight)
         while process.is_alive() and counts(url)["different"] < until:
             time.sleep(0.005)
         time.sleep(generator.uniform(0, 0.05))
         process.kill()
         process.join()
-    finished(started(url, storage, calls, in_flight))
+    finished(started(work, url, storage, calls, in_flight))
     return [*again, counts(url)["requests"] - counts(url)["different"]]
 
 
@@ -137,7 +140,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         storages = [f"sqlite:///{folder}/{name}.db" for name in ("whole", "killed")]
         with served(latency, strict=strict) as url:
-            finished(started(url, storages[0], calls, in_flight))
+            finished(started(work, url, storages[0], calls, in_flight))
             whole = counts(url)
         with served(latency, strict=strict) as url:
             again = killed(url, storages[1], calls, in_flight, kills, random.Random(seed))

@@ -29,6 +29,7 @@ import pandas as pd
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.llm.transport import Executor
 from prompt_search.testing import Body, FakeServer, chance, truth_model
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -63,19 +64,24 @@ def accuracy(seed: int, prompt: str) -> float:
     return min(0.95, 0.4 + sum(0.2 * (chance("line", seed, line) - 0.5) for line in lines) + 0.02 * len(lines))
 
 
-def work(url: str, storage: str, seed: int, calls: int) -> None:
-    """What runs under one kernel: a study, whose result it prints as JSON; nothing where it was interrupted."""
-    study = ps.Study(
+def study(model: ps.Model, storage: str, seed: int, executor: Executor | None = None) -> ps.Study:
+    """One of the studies, by its seed."""
+    return ps.Study(
         template=ps.Template(SOURCE),
         data=ps.Dataset(ROWS, target="label"),
-        model=ps.Model("fake", base_url=url),
+        model=model,
         context={"instructions": [f"{verb} the message{end}" for verb in VERBS for end in (".", ", please.")]},
         storage=storage,
         seed=seed,
         name="study",
+        executor=executor,
     )
+
+
+def work(url: str, storage: str, seed: int, calls: int) -> None:
+    """What runs under one kernel: a study, whose result it prints as JSON; nothing where it was interrupted."""
     try:
-        result = study.run(calls)
+        result = study(ps.Model("fake", base_url=url), storage, seed).run(calls)
     except RequestRefused:
         return
     tables = "".join(table_text(getattr(result, name)()) for name in TABLES)

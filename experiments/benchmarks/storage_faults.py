@@ -19,10 +19,7 @@ PostgreSQL's programs.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
-import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -42,7 +39,8 @@ import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.budgets import SOURCE, data
-from experiments.benchmarks.kills import counts, served, tables
+from experiments.benchmarks.kills import counts, served, started, tables
+from experiments.benchmarks.postgresql import Postgres
 from prompt_search import cli
 from prompt_search.study.snapshot import Snapshot
 
@@ -224,49 +222,6 @@ def one_dropped_in_file(place: Place) -> None:
 # PostgreSQL
 
 
-class Postgres:
-    """A server on loopback, that is gone afterwards; as root it runs as the user ``postgres``."""
-
-    def __init__(self, folder: Path) -> None:
-        found = shutil.which("initdb")
-        self._programs = Path(found).resolve().parent if found else max(Path("/usr/lib/postgresql").glob("*/bin"))
-        self._become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        self.folder = folder
-        self.full = folder / "small"
-        self.full.mkdir()
-        for path in (folder, self.full):
-            shutil.chown(path, "postgres", "postgres")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.run("initdb", "-D", f"{folder}/data", "-A", "trust", "-U", "tester", "-E", "UTF8", "--no-sync")
-
-    def run(self, program: str, *arguments: str) -> None:
-        command = [*self._become, str(self._programs / program), *arguments]
-        subprocess.run(command, check=True, cwd=self.folder, stdout=subprocess.DEVNULL)
-
-    def start(self) -> None:
-        options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder}"
-        log = f"{self.folder}/log"
-        self.run("pg_ctl", "-D", f"{self.folder}/data", "-l", log, "-w", "-o", f"{options} -c fsync=off", "start")
-
-    def stop(self) -> None:
-        self.run("pg_ctl", "-D", f"{self.folder}/data", "-m", "immediate", "stop")
-
-    def url(self, database: str) -> str:
-        return f"postgresql+psycopg://tester@127.0.0.1:{self.port}/{database}"
-
-    def execute(self, *statements: str, database: str = "postgres") -> list[str]:
-        engine = sql.create_engine(self.url(database), isolation_level="AUTOCOMMIT")
-        found: list[str] = []
-        with engine.connect() as connection:
-            for statement in statements:
-                done = connection.exec_driver_sql(statement)
-                found += [str(row[0]) for row in done] if done.returns_rows else []
-        engine.dispose()
-        return found
-
-
 def of_server(place: Place) -> Postgres:
     assert place.server is not None
     return place.server
@@ -424,14 +379,10 @@ def command(arguments: Sequence[str], settings: Mapping[str, str], said: Path) -
 
 
 def line(study: Path, place: Place, url: str, **more: str) -> BaseProcess:
-    """The command line in a process of its own, forked from one that has imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["experiments.benchmarks.storage_faults", "optuna", "openai", "aiohttp", "psycopg"])
+    """The command line in a process of its own."""
     arguments = ["run", str(study), "--calls", str(CALLS), "--display", "none"]
     settings = {"COUNTED": url, "STORED": place.url, **more}
-    process = context.Process(target=command, args=(arguments, settings, study.with_suffix(".err")))
-    process.start()
-    return process
+    return started(command, arguments, settings, study.with_suffix(".err"))
 
 
 def ended(process: BaseProcess, study: Path, url: str, began: float) -> Ran:

@@ -19,7 +19,6 @@ Prints a line for each backend; the exit code is 1 where a moment is not as it s
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import random
 import signal
@@ -29,15 +28,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.budgets import SOURCE, data
-from experiments.benchmarks.kills import counts, served, tables
-from experiments.benchmarks.storage_faults import Postgres
+from experiments.benchmarks.kills import counts, served, started, tables
+from experiments.benchmarks.postgresql import Postgres
 from prompt_search.errors import PromptSearchError
 from prompt_search.storage import faults
 from prompt_search.storage.ownership import lease
@@ -64,17 +62,6 @@ def work(url: str, storage: str, calls: int, in_flight: int, said: str) -> None:
         sys.exit(1)
 
 
-def started(*arguments: object) -> BaseProcess:
-    """The study in a process of its own, forked from one that has imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["experiments.benchmarks.takeovers", "prompt_search.study.study", "optuna", "openai", "aiohttp"]
-    )
-    process = context.Process(target=work, args=arguments)
-    process.start()
-    return process
-
-
 @dataclass
 class Moment:
     """One pause and return."""
@@ -94,14 +81,14 @@ def paused(url: str, storage: str, folder: Path, given: argparse.Namespace, gene
     moment = Moment(late=generator.random() < 0.5)
     lines = [folder / "first", folder / "second"]
     arguments = url, storage, given.calls, given.in_flight
-    first = started(*arguments, str(lines[0]))
+    first = started(work, *arguments, str(lines[0]))
     until = generator.uniform(1, 0.9 * given.calls)
     while first.is_alive() and counts(url)["requests"] < until:
         time.sleep(0.005)
     assert first.pid is not None
     os.kill(first.pid, signal.SIGSTOP)
     time.sleep(LEASE_S + 0.3)
-    second = started(*arguments, str(lines[1]))
+    second = started(work, *arguments, str(lines[1]))
     if not moment.late:
         went_on = counts(url)["requests"] + generator.uniform(1, 0.5 * (given.calls - until))
         while second.is_alive() and counts(url)["requests"] < went_on:

@@ -35,7 +35,7 @@ from prompt_search.testing import Body, FakeAnswer, FakeServer
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.budgets import brief
-from experiments.benchmarks.processors import ROWS, SOURCE, VERBS, serving
+from experiments.benchmarks.processors import serving, study
 
 KEY = "VERSIONS_KEY"
 TABLES = ("trials_df", "samples_df", "effects_df", "interactions_df", "calls_df", "ledger_df", "ranking")
@@ -66,16 +66,8 @@ class World:
     executor: Switched = field(default_factory=Switched)
 
     def study(self, storage: Path) -> ps.Study:
-        return ps.Study(
-            template=ps.Template(SOURCE),
-            data=ps.Dataset(ROWS, target="label"),
-            model=self.server.model(api_key_env=KEY),
-            context={"instructions": [f"{verb} the message{end}" for verb in VERBS for end in (".", ", please.")]},
-            storage=f"sqlite:///{storage}",
-            seed=self.seed,
-            name="study",
-            executor=self.executor,
-        )
+        model = self.server.model(api_key_env=KEY)
+        return study(model, f"sqlite:///{storage}", self.seed, self.executor)
 
     def without_key(self, storage: Path) -> None:
         key = os.environ.pop(KEY)

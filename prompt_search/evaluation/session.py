@@ -14,6 +14,7 @@ from anyio import CapacityLimiter
 from prompt_search.budget import Budget, Ledger, unpriced
 from prompt_search.errors import BudgetExceeded, InputError
 from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.own_thread import CHECK_INTERVAL_S
 from prompt_search.evaluation.responder import Completer
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
@@ -23,9 +24,6 @@ from prompt_search.llm.transport import Executor
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.records import Sent
 from prompt_search.storage.store import Store
-
-CHECK_INTERVAL_S = 0.2
-"""Seconds between two looks at whether requests may still be sent."""
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from prompt_search._names import has_half_character
 from prompt_search._printable import named
 from prompt_search.prompts.export.outline import needs_template, outline, pieces
 from prompt_search.prompts.export.python_source import python_source
@@ -72,7 +73,7 @@ def _expression(parts: list[str]) -> str:
         if field is not None:
             terms.append(f"text(row[{field[1] or field[3]!r}])")
         elif part:
-            terms.append(ascii(part) if re.search(r"[\ud800-\udfff]", part) else repr(part))
+            terms.append(ascii(part) if has_half_character(part) else repr(part))
     joined = " + ".join(terms) or '""'
     # As the prompt is rendered: without white space at its ends, which a row may have.
     return f"({joined}).strip()" if len(parts) > 1 else joined

@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ import sqlalchemy as sql
 from sqlalchemy.engine import make_url
 
 import prompt_search as ps
+from experiments.benchmarks.postgresql import Postgres, programs
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Response
 from prompt_search.storage import faults, schema
@@ -36,41 +35,21 @@ pytest.importorskip("psycopg", reason="needs the extra `postgres`")
 pytestmark = pytest.mark.system
 
 
-def programs() -> Path | None:
-    """Where PostgreSQL's programs are: Debian keeps them out of the path."""
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists()), None)
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The URL of a server that is gone after the tests; it does not run as root, so it gets a user of its own then."""
-    folder = programs()
-    if folder is None:
+    if programs() is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    root = os.geteuid() == 0
-    if root and not shutil.which("runuser"):
+    if os.geteuid() == 0 and not shutil.which("runuser"):
         pytest.skip("PostgreSQL does not run as root, and there is no runuser to start it as another user")
-    become = ["runuser", "-u", "postgres", "--"] if root else []
     place = Path(tempfile.mkdtemp(prefix="prompt_search_pg"))
-    if root:
-        shutil.chown(place, "postgres", "postgres")
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run([*become, str(folder / program), *arguments], check=True, cwd=place, stdout=subprocess.DEVNULL)
-
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={place} -c fsync=off"
     try:
-        run("initdb", "-D", f"{place}/data", "-A", "trust", "-U", "tester", "-E", "UTF8", "--no-sync")
-        run("pg_ctl", "-D", f"{place}/data", "-l", f"{place}/log", "-w", "-o", options, "start")
+        started = Postgres(place)
+        started.start()
         try:
-            yield f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
+            yield started.url("postgres")
         finally:
-            run("pg_ctl", "-D", f"{place}/data", "-m", "immediate", "stop")
+            started.stop()
     finally:
         shutil.rmtree(place)
 
