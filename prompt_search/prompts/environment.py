@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import jinja2
+from jinja2 import nodes
 from jinja2.runtime import Context
 
 from prompt_search._names import HALF_CHARACTER, has_half_character
@@ -72,10 +73,14 @@ def compile_source(source: str, name: str) -> jinja2.Template:
     Raises:
         TemplateError: the source has a syntax error, or is too large or nested too deeply for Python.
     """
-    env = environment()
     with refusing(name):
-        code = env.compile(source, name, name)
-    return env.template_class.from_code(env, code, env.globals)
+        return compile_tree(environment().parse(source, name), name)
+
+
+def compile_tree(tree: nodes.Template, name: str) -> jinja2.Template:
+    """Compile a syntax tree, which this changes, for `render_messages`; within `refusing`."""
+    env = environment()
+    return env.template_class.from_code(env, env.compile(tree, name, name), env.globals)
 
 
 def render_messages(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from jinja2 import nodes
 
 from prompt_search.errors import TemplateError
+from prompt_search.prompts.sandbox.syntax_tree import find_all
 from prompt_search.prompts.static_checks import choice_name, is_search_call
 
 _ROW = "row"
@@ -33,7 +34,7 @@ class RowDependence:
     def __init__(self, ast: nodes.Template, template: str) -> None:
         self._template = template
         self.parents: set[str] = set()
-        self._macros = {node.name: node for node in ast.find_all(nodes.Macro)}
+        self._macros = {node.name: node for node in find_all(ast, nodes.Macro)}
         self._known: dict[tuple[str, str], _Sources] = {("value", "row"): frozenset({_ROW})}
         self._add("value", "answer", frozenset({"answer"}))
         self._macro = ""
@@ -171,7 +172,7 @@ class RowDependence:
                 self._visit_all(node.iter_child_nodes(), under)
 
     def _assign(self, target: nodes.Node, sources: _Sources) -> None:
-        for node in (target, *target.find_all((nodes.Name, nodes.NSRef))):
+        for node in (target, *find_all(target, (nodes.Name, nodes.NSRef))):
             if isinstance(node, (nodes.Name, nodes.NSRef)):
                 self._add("value", node.name, sources)
 

@@ -11,6 +11,7 @@ from prompt_search._names import LONGEST_NAME
 from prompt_search.errors import TemplateError
 from prompt_search.prompts.environment import FUNCTIONS
 from prompt_search.prompts.habits import as_field, check_literal_fields, check_shows_row
+from prompt_search.prompts.sandbox.syntax_tree import find_all
 
 _COLUMNS = (
     "trial state score score_low score_high estimate rows search_rows prompt_tokens cost_usd latency_s unparsed "
@@ -35,7 +36,7 @@ def choice_lines(ast: nodes.Template, template: str) -> dict[str, int]:
     """
     lines: dict[str, int] = {}
     callees = set()
-    for call in ast.find_all(nodes.Call):
+    for call in find_all(ast, nodes.Call):
         if not is_search_call(call):
             continue
         assert isinstance(call.node, nodes.Name)
@@ -56,7 +57,7 @@ def choice_lines(ast: nodes.Template, template: str) -> dict[str, int]:
                 line=call.lineno,
             )
         lines.setdefault(name, call.lineno)
-    for node in ast.find_all(nodes.Name):
+    for node in find_all(ast, nodes.Name):
         if node.name in FUNCTIONS and id(node) not in callees:
             raise TemplateError(
                 f'{node.name!r} is a choice function; call it: {node.name}("name", …)',
@@ -68,7 +69,7 @@ def choice_lines(ast: nodes.Template, template: str) -> dict[str, int]:
 
 def refuse_other_files(ast: nodes.Template, template: str) -> None:
     """Refuse a template that reads other templates."""
-    for node in ast.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+    for node in find_all(ast, (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
         raise TemplateError(
             "a template cannot use include, import or extends; copy the text into it",
             template=template,
@@ -79,8 +80,8 @@ def refuse_other_files(ast: nodes.Template, template: str) -> None:
 def optional_variables(ast: nodes.Template) -> set[str]:
     """The variables that the template tests (``is defined``) or gives a default."""
     asking = [
-        *(node for node in ast.find_all(nodes.Test) if node.name in ("defined", "undefined")),
-        *(node for node in ast.find_all(nodes.Filter) if node.name in ("default", "d")),
+        *(node for node in find_all(ast, nodes.Test) if node.name in ("defined", "undefined")),
+        *(node for node in find_all(ast, nodes.Filter) if node.name in ("default", "d")),
     ]
     return {node.node.name for node in asking if isinstance(node.node, nodes.Name)}
 
@@ -96,12 +97,12 @@ def outside_chat(node: nodes.Node) -> Iterator[nodes.TemplateData]:
 
 def _first_line(ast: nodes.Template, name: str) -> int | None:
     """The line where a name is used first."""
-    return next((node.lineno for node in ast.find_all(nodes.Name) if node.name == name), None)
+    return next((node.lineno for node in find_all(ast, nodes.Name) if node.name == name), None)
 
 
 def row_fields_used(ast: nodes.Template) -> Iterator[tuple[int, str, bool]]:
     """The line and the field of every ``row.field`` and ``row["field"]``, and whether it is written as an attribute."""
-    for node in ast.find_all((nodes.Getattr, nodes.Getitem)):
+    for node in find_all(ast, (nodes.Getattr, nodes.Getitem)):
         match node:
             case nodes.Getattr(node=nodes.Name(name="row"), attr=name):
                 yield node.lineno, name, True
@@ -116,7 +117,7 @@ def row_field_names(ast: nodes.Template) -> list[str]:
 
 def row_fields_only(ast: nodes.Template) -> tuple[str, ...] | None:
     """The fields that the template reads from the row, or None if it may read any."""
-    reads = [node for node in ast.find_all(nodes.Name) if node.name == "row"]
+    reads = [node for node in find_all(ast, nodes.Name) if node.name == "row"]
     fields = sorted(row_field_names(ast))
     return tuple(fields) if fields and len(reads) == sum(1 for _ in row_fields_used(ast)) else None
 
@@ -131,8 +132,8 @@ def choice_name(node: nodes.Node) -> str:
 
 def stored_names(ast: nodes.Template) -> tuple[str, ...]:
     """Every name that the template assigns, once per assignment."""
-    variables = [node.name for node in ast.find_all(nodes.Name) if node.ctx != "load"]
-    return (*variables, *(macro.name for macro in ast.find_all(nodes.Macro)))
+    variables = [node.name for node in find_all(ast, nodes.Name) if node.ctx != "load"]
+    return (*variables, *(macro.name for macro in find_all(ast, nodes.Macro)))
 
 
 def check_prompt(ast: nodes.Template, name: str, fields: Sequence[str], target: str | None) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import jinja2
 from jinja2 import nodes
 
-from prompt_search.prompts.environment import compile_source, environment
+from prompt_search.prompts.environment import compile_tree, environment
 from prompt_search.prompts.row_dependence import RowDependence
 from prompt_search.prompts.sandbox.steps import refusing
+from prompt_search.prompts.sandbox.syntax_tree import copied, find_all
 from prompt_search.prompts.specialize.tokens import Tree, segments
 from prompt_search.prompts.static_checks import choice_lines, refuse_other_files, row_fields_only, stored_names
 
@@ -54,11 +55,11 @@ class ParsedTemplate:
             return cls(
                 name=name,
                 ast=ast,
+                compiled=compile_tree(copied(ast), name),  # first, as it refuses what is too large
                 lines=choice_lines(ast, name),
                 row_fields=row_fields_only(ast),
                 parents=frozenset(RowDependence(ast, name).parents),
-                compiled=compile_source(source, name),
                 tree=segments(source),
                 stored_names=stored_names(ast),
-                names_used=frozenset(node.name for node in ast.find_all(nodes.Name)),
+                names_used=frozenset(node.name for node in find_all(ast, nodes.Name)),
             )

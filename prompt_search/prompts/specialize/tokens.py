@@ -132,20 +132,28 @@ def _folded(tokens: list[Token]) -> Iterator[tuple[int, Token]]:
             yield index, tokens[index]
             index += 1
             continue
-        text = "".join(value for _, value in tokens[index:end])
-        call = environment().parse(f"{{{{ {text} }}}}").find(nodes.Call)
-        assert call is not None
-        yield index, (CALL, f"{tokens[index][1]}:{choice_name(call)}")
+        yield index, (CALL, f"{tokens[index][1]}:{_name_in(tokens[index:end])}")
         if end < len(tokens) and tokens[end][0] == "name":  # flag("x")and …
             yield index, ("whitespace", " ")
         index = end
+
+
+def _name_in(call: Sequence[Token]) -> str:
+    """The name in the tokens of a choice call."""
+    _, _, *inside = (value for kind, value in call if kind != "whitespace")
+    name = inside[0][1:-1]
+    if inside[0] in (f'"{name}"', f"'{name}'") and inside[1] in (",", ")") and "\\" not in name:  # nearly always
+        return name
+    parsed = environment().parse("{{ " + "".join(value for _, value in call) + " }}").find(nodes.Call)
+    assert parsed is not None
+    return choice_name(parsed)
 
 
 def _call_end(tokens: list[Token], start: int) -> int | None:
     """The position after the choice call that begins at ``start``; None if none begins there."""
     if tokens[start][0] != "name" or tokens[start][1] not in FUNCTIONS:
         return None
-    before = next((t for t in reversed(tokens[:start]) if t[0] != "whitespace"), ("", ""))
+    before = next((tokens[at] for at in range(start - 1, -1, -1) if tokens[at][0] != "whitespace"), ("", ""))
     index = start + 1
     while index < len(tokens) and tokens[index][0] == "whitespace":
         index += 1
