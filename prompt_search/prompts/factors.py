@@ -116,7 +116,11 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Factor:
-    """One choice of a space: its name, its options with the default first, and the conditions under which it exists."""
+    """One choice of a space: its name, its options with the default first, and the conditions under which it exists.
+
+    ``grow`` says what the options are for where a model may propose more of them; ``grown`` is the number of options,
+    at the end, that were proposed.
+    """
 
     name: str
     kind: Kind
@@ -124,6 +128,8 @@ class Factor:
     names: tuple[str, ...] | None = None
     line: int | None = None
     conditions: tuple[Condition, ...] = ()
+    grow: str = ""
+    grown: int = 0
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
