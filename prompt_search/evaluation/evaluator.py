@@ -19,7 +19,7 @@ from prompt_search.evaluation.failure_limit import UnreadLimit
 from prompt_search.evaluation.kept_scores import KeptScores
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
-from prompt_search.evaluation.responder import Answered, Completer, RefusedFeature, Responder
+from prompt_search.evaluation.responder import Answered, Completer, RefusedFeature, Responder, Use
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.llm.messages import Request, Response
@@ -49,6 +49,9 @@ class Evaluator:
         slots: bounds of how many requests to a model are in flight, where an executor's workers change them; by
             endpoint and model.
         sleep: waits for others to answer what they claimed.
+
+    Attributes:
+        responder: what gets the response to each request.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Evaluator:
         self._metric = settings.metric
         self._scores = KeptScores(settings)
         self._range = metric_range(settings.metric)
-        self._responder = Responder(settings, clients, slots, sleep)
+        self.responder = Responder(settings, clients, slots, sleep)
         self._unread_limit = UnreadLimit() if settings.ends_unread else None
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
@@ -71,7 +74,7 @@ class Evaluator:
         prices = []
         for row in rows:
             keys = {key for _, key in self._requests((prepared, row))} - seen
-            new = {key for key in keys if self._responder.is_new(key)}
+            new = {key for key in keys if self.responder.is_new(key)}
             seen |= new
             prices.append(len(new))
         return prices
@@ -100,14 +103,14 @@ class Evaluator:
             the outcome, if a request failed; None where all were answered, or the budget left no room.
         """
         requests = self._requests((prepared, row))
-        batch = await self._responder.open_batch([key for _, key in requests])
+        batch = await self.responder.open_batch([key for _, key in requests])
         try:
-            with self._responder.stopping_on_error():
+            with self.responder.stopping_on_error():
                 *_, last = await self._answered((prepared, row), requests, split, batch)
         except (BudgetExceeded, RefusedFeature):
             return None
         finally:
-            await self._responder.close_batches([batch])
+            await self.responder.close_batches([batch])
         if last.response.error is None:
             return None
         return Outcome.failed(row, last.key, last.response.error, last.cached, self._range.wrong)
@@ -131,7 +134,7 @@ class Evaluator:
             lost: their outcomes so far.
             split: what the calls are used for.
         """
-        self._responder.send_again({outcome.key for outcome in lost})
+        self.responder.send_again({outcome.key for outcome in lost})
         again = await self.evaluate(jobs, split)
         return [before if now is None else now for before, now in zip(lost, again, strict=True)]
 
@@ -149,7 +152,7 @@ class Evaluator:
 
         async def measure(index: int, job: Job, requests: Sequence[KeyedRequest], batch: RequestBatch) -> None:
             try:
-                with self._responder.stopping_on_error():
+                with self.responder.stopping_on_error():
                     await done(index, await self._outcome(job, requests, split, batch))
             except (BudgetExceeded, RefusedFeature):
                 pass
@@ -163,7 +166,7 @@ class Evaluator:
                 if failures:
                     break
                 requests = [self._requests(job) for _, job in numbered]
-                batch = await self._responder.open_batch(
+                batch = await self.responder.open_batch(
                     list(dict.fromkeys(key for keyed in requests for _, key in keyed))
                 )
                 batches = [*(earlier for earlier in batches if earlier.claimed or earlier.others), batch]
@@ -178,13 +181,13 @@ class Evaluator:
         finally:
             if pending:
                 await asyncio.wait(pending)
-            await self._responder.close_batches(batches)
+            await self.responder.close_batches(batches)
         if failures:
             raise failures[0]
 
     def _requests(self, job: Job) -> list[KeyedRequest]:
         prepared, row = job
-        requests = [self._responder.dialects.applied(request) for request in prepared.requests(self._rows[row])]
+        requests = [self.responder.dialects.applied(request) for request in prepared.requests(self._rows[row])]
         return [(request, request.key) for request in requests]
 
     async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch) -> Outcome:
@@ -200,8 +203,8 @@ class Evaluator:
         """The responses to a job's requests, in their order; one that failed is the last."""
         answered: list[Answered] = []
         for request, key in requests:
-            source = job[0].prompt.source
-            answered.append(await self._responder.respond(request, key, prompt=source, split=split, batch=batch))
+            use = Use(prompt=job[0].prompt.source, split=split)
+            answered.append(await self.responder.respond(request, key, use, batch))
             if answered[-1].response.error is not None:
                 break
         return answered
@@ -232,11 +235,11 @@ class Evaluator:
 
     def check_answered(self) -> None:
         """Raise `RequestRefused` where requests were sent and none was answered."""
-        self._responder.check_answered()
+        self.responder.check_answered()
 
     def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:
         """The prompt with its parameters as the server takes them, as far as is known."""
-        dialect = self._responder.dialects.of(prepared.endpoint, prepared.model)
+        dialect = self.responder.dialects.of(prepared.endpoint, prepared.model)
         parameters = dialect.changed(prepared.prompt.parameters)
         if parameters is prepared.prompt.parameters:
             return prepared
@@ -244,7 +247,7 @@ class Evaluator:
 
     def refusals(self) -> Callable[[PreparedPrompt, int], Refusal | None]:
         """What servers are known to refuse now: a function that tells why a prompt with a row is refused."""
-        dialects = self._responder.dialects.copy()
+        dialects = self.responder.dialects.copy()
 
         def refusal(prepared: PreparedPrompt, row: int) -> Refusal | None:
             if not dialects.refuse_anything:
@@ -257,20 +260,20 @@ class Evaluator:
     def evade(self, prepared: PreparedPrompt, row: int) -> bool:
         """Change all requests so that they do without what the server refuses in this prompt with a row, and say
         whether that is possible."""
-        dialect = self._responder.dialects.of(prepared.endpoint, prepared.model)
+        dialect = self.responder.dialects.of(prepared.endpoint, prepared.model)
         return dialect.evade(dialect.applied(prepared.request(self._rows[row].fields)))
 
     @property
     def told(self) -> list[str]:
         """What was learned of each server that takes something else than was to be sent, in words."""
-        return self._responder.dialects.told
+        return self.responder.dialects.told
 
     def calibrated(self, prepared: PreparedPrompt, outcomes: Sequence[Outcome]) -> PreparedPrompt:
         """The prepared prompt with its answer form calibrated on these outcomes, where the form learns from rows."""
         if not prepared.answer.calibrates_on_rows:
             return prepared
         answered = [outcome for outcome in outcomes if outcome.error is None]
-        responses = self._responder.responses([outcome.key for outcome in answered])
+        responses = self.responder.responses([outcome.key for outcome in answered])
         answer = prepared.answer.calibrated(
             [responses[outcome.key] for outcome in answered],
             [self._rows[outcome.row].target for outcome in answered],
@@ -329,7 +332,7 @@ class Evaluator:
             return None
         rows = [self._rows[outcome.row] for outcome in outcomes]
         keys = [[key for _, key in self._requests((prepared, outcome.row))] for outcome in outcomes]
-        responses = self._responder.responses({key for of_row in keys for key in of_row})
+        responses = self.responder.responses({key for of_row in keys for key in of_row})
         table = []
         for outcome, (*before, key) in zip(outcomes, keys, strict=True):
             baseline = responses[before[0]] if before else None

@@ -28,6 +28,21 @@ class Completer(Protocol):
     async def complete(self, request: Request) -> Response: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What a request is used for.
+
+    Attributes:
+        prompt: source of the prompt that it is made of.
+        split: ``search`` or ``test``: the part of a study that needs the response.
+        role: ``task`` for the answer to a row; other roles have lines of their own in the ledger's table.
+    """
+
+    prompt: str
+    split: str
+    role: str = "task"
+
+
 class RefusedFeature(Exception):
     """A request has a feature that the server is known to refuse, so it was not sent."""
 
@@ -132,7 +147,7 @@ class Responder:
             self._ledger.stop(str(error))
             raise
 
-    async def respond(self, request: Request, key: str, *, prompt: str, split: str, batch: RequestBatch) -> Answered:
+    async def respond(self, request: Request, key: str, use: Use, batch: RequestBatch) -> Answered:
         """The response to a request, which is changed as its server takes it.
 
         A request is sent once, however many rows and prompts need it at the same time. One with a feature that the
@@ -141,8 +156,7 @@ class Responder:
         Args:
             request: the request.
             key: its key, which takes as long to compute as the request is.
-            prompt: source of the prompt that the request is made of.
-            split: what the call is used for.
+            use: what it is used for.
             batch: the batch that has the request.
 
         Raises:
@@ -151,7 +165,7 @@ class Responder:
             RunError: nothing is answered any more.
         """
         if self._settings.on_refusal == "ignore":
-            response, cached = await self._once(request, key, prompt, split, batch)
+            response, cached = await self._once(request, key, use, batch)
             return Answered(request=request, key=key, response=response, cached=cached)
         dialect = self.dialects.of(request.endpoint, request.model)
         own: list[RequestBatch] = []
@@ -167,7 +181,7 @@ class Responder:
                     # The turn is kept until the server accepts the request: who finds out what does not depend on time.
                     holds_turn = await _change_turn(dialect, holds=holds_turn)
                     continue  # others may have learned something meanwhile
-                response, cached = await self._once(request, key, prompt, split, batch)
+                response, cached = await self._once(request, key, use, batch)
                 if not dialect.observe(request, response):
                     return Answered(request=request, key=key, response=response, cached=cached)
                 refusal = dialect.refusal(request)
@@ -197,7 +211,7 @@ class Responder:
                 raise RequestRefused(f"{refusal}; {refusal.cure}")
 
     async def _once(
-        self, request: Request, key: str, prompt: str, split: str, batch: RequestBatch
+        self, request: Request, key: str, use: Use, batch: RequestBatch
     ) -> tuple[Response, bool]:
         """The response to a request, which is sent once at most, and whether it cost nothing in this run."""
         if key in self._used:
@@ -205,20 +219,20 @@ class Responder:
             response = call.response if call else self.responses([key])[key]
             return response, self._used[key]
         if key not in self._in_flight:
-            obtaining = self._obtain(request, key, prompt, split, batch)
+            obtaining = self._obtain(request, key, use, batch)
             self._in_flight[key] = asyncio.ensure_future(obtaining)
         return await asyncio.shield(self._in_flight[key])
 
     async def _obtain(
-        self, request: Request, key: str, prompt: str, split: str, batch: RequestBatch
+        self, request: Request, key: str, use: Use, batch: RequestBatch
     ) -> tuple[Response, bool]:
         with self.stopping_on_error():  # here already: the jobs that wait for this request continue one step later
-            response = await self._stored(request, key, split, batch)
+            response = await self._stored(request, key, use, batch)
             cached = response is not None
             if response is not None:
                 self._failure_limit.saw(response, request.parameters)
             else:
-                response = await self._send(request, key, prompt, split, batch)
+                response = await self._send(request, key, use, batch)
         self._used[key] = cached
         # The response is in the store now. A request that failed for the budget stays here, and fails again.
         del self._in_flight[key]
@@ -226,7 +240,7 @@ class Responder:
             self._settings.on_response(response, cached)
         return response, cached
 
-    async def _stored(self, request: Request, key: str, split: str, batch: RequestBatch) -> Response | None:
+    async def _stored(self, request: Request, key: str, use: Use, batch: RequestBatch) -> Response | None:
         """The response to a request that need not be sent, counted as if it had been; None where it must be sent."""
         call = batch.found.calls.get(key)
         replayed = None if call is None else self._replayed(key, call)
@@ -240,7 +254,7 @@ class Responder:
             response = call.response  # an earlier budget of the study found it stored, and counted it
         if response is not None:
             spending = await self._ledger.reuse(request, response)
-            await self._save(request, key, response, spending, split, paid=False)
+            await self._save(request, key, response, spending, use, paid=False)
         return response
 
     def _replayed(self, key: str, call: Call) -> Response | None:
@@ -255,7 +269,7 @@ class Responder:
             self._ledger.replay(call.spending, reused=not call.attempts)
         return None if call.cut_short else call.response
 
-    async def _send(self, request: Request, key: str, prompt: str, split: str, batch: RequestBatch) -> Response:
+    async def _send(self, request: Request, key: str, use: Use, batch: RequestBatch) -> Response:
         """The server's response, saved."""
         async with self._slots[request.endpoint, request.model]:
             try:
@@ -268,14 +282,14 @@ class Responder:
                     self._ledger.stop(str(error))  # before others go on
                     await self._store.in_thread(self._store.responses.drop_sent, self._settings.study, key)
                 raise
-            await self._save(request, key, response, self._ledger.settle(request, response), split, paid=True)
+            await self._save(request, key, response, self._ledger.settle(request, response), use, paid=True)
         batch.claimed.discard(key)
         if response.error and response.error.startswith("budget"):
             self._failure_limit.saw(response, request.parameters)
             raise BudgetExceeded(response.error)
         is_news = self.dialects.of(request.endpoint, request.model).is_news(response)
         if not is_news and key not in self._sent_again:  # these all failed before: failures in a row say nothing
-            self._failure_limit.check(response, prompt, request.parameters)
+            self._failure_limit.check(response, use.prompt, request.parameters)
         return response
 
     async def _complete(self, request: Request) -> Response:
@@ -291,18 +305,18 @@ class Responder:
             return Response(error=error, attempts=sent, lost=1)
 
     async def _save(
-        self, request: Request, key: str, response: Response, spending: Spending, split: str, *, paid: bool
+        self, request: Request, key: str, response: Response, spending: Spending, use: Use, *, paid: bool
     ) -> None:
         saved = Saved(
             study=self._settings.study,
             key=key,
             request=request,
             response=response,
-            split=split,
+            split=use.split,
             number=self._next_number,
             paid=paid,
             spending=spending,
-            role=self._settings.role,
+            role=use.role,
             budget=self._settings.budget,
         )
         self._next_number += 1

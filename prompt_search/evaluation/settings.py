@@ -28,7 +28,6 @@ class EvaluationSettings:
         owner: owner of the lease that claims on requests belong to; None where nobody else uses the store.
         budget: number of the study's budget that calls count against.
         paid_before: keys of the requests that earlier budgets of the study paid for, and that are free now.
-        role: purpose of the calls, as the ledger's table shows it.
         tracks_price: whether `Evaluator.price` is called. If not, only the request keys of the last two batches are
             kept, so that memory does not grow with the rows.
         on_refusal: what follows where a server refuses a feature of requests.
@@ -51,7 +50,6 @@ class EvaluationSettings:
     owner: str | None = None
     budget: int = 0
     paid_before: Set[str] = frozenset()
-    role: str = "task"
     tracks_price: bool = True
     on_refusal: Literal["close", "change", "ignore"] = "change"
     retry_errors: bool = False

@@ -86,6 +86,7 @@ class ChoiceFunctions:
         lines: the line of each choice in the template.
         row_fields: the fields of the row that the template reads, or None if it may read any.
         earlier: what earlier renderings of the template offered, by name; a list of options is checked once.
+        grown: by choice the options that a model has proposed, which follow those of the template.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class ChoiceFunctions:
         lines: Mapping[str, int],
         row_fields: Sequence[str] | None,
         earlier: dict[str, Offered],
+        grown: Mapping[str, Sequence[str]],
     ) -> None:
         self._pool = pool
         self._row = row
         self._lines = lines
         self._row_fields = row_fields
         self._earlier = earlier
+        self._grown = grown
         self._factors: dict[str, Factor] = {}
         self._shown: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.trace = Trace(choices, self._factors, self._shown)
@@ -110,33 +113,43 @@ class ChoiceFunctions:
         """The functions as variables of a rendering."""
         return {name: getattr(self, name) for name in FUNCTIONS}
 
-    def _option(self, name: str, kind: Kind, options: Sequence[Any]) -> Any:
+    def _option(self, name: str, kind: Kind, options: Sequence[Any], grow: str = "") -> Any:
         """Record a factor and return its chosen option."""
         known = self._factors.get(name)
         if known is None:
-            self._factors[name] = self._factor(name, kind, options)
-        elif known.kind != kind or self._earlier[name].options is not options:
-            check_same(known, kind, tuple(options))
+            self._factors[name] = self._factor(name, kind, options, grow)
+        elif known.kind != kind or self._earlier[name].options is not options or known.grow != grow:
+            check_same(known, self._made(name, kind, options, grow))
         return self.trace.chosen(name)
 
-    def _factor(self, name: str, kind: Kind, options: Sequence[Any]) -> Factor:
+    def _factor(self, name: str, kind: Kind, options: Sequence[Any], grow: str) -> Factor:
         """That of an earlier rendering, where its options are the very same."""
         earlier = self._earlier.get(name)
         if earlier and earlier.factor.kind == kind and _same_items(earlier.options, options):
             return earlier.factor
         if kind == "choice":
             check_options(options, f"choice {name!r}")
-        line = self._lines.get(name) or self._lines.get(name.split(".")[0])
-        factor = Factor(name=name, kind=kind, options=tuple(options), line=line)
+        if grow and not all(isinstance(option, str) for option in options):
+            raise InputError(f"choice {name!r}: grow= is for options that are text, got {_shortened(tuple(options))}")
+        factor = self._made(name, kind, options, grow)
         self._earlier[name] = Offered(options, factor)
         return factor
 
-    def choice(self, name: str, options: Iterable[Any], *others: Any) -> Any:
+    def _made(self, name: str, kind: Kind, options: Sequence[Any], grow: str) -> Factor:
+        """A factor with the options of the template, and after them those that were proposed."""
+        line = self._lines.get(name) or self._lines.get(name.split(".")[0])
+        grown = tuple(self._grown.get(name, ())) if grow else ()
+        return Factor(name=name, kind=kind, options=(*options, *grown), line=line, grow=grow, grown=len(grown))
+
+    def choice(self, name: str, options: Iterable[Any], *others: Any, grow: str = "") -> Any:
+        if not isinstance(grow, str):
+            raise InputError(f"choice {name!r}: grow= says in a text what the options are for, got {grow!r}")
         if others or isinstance(options, (str, Mapping)) or not isinstance(options, Iterable):
             given = ", ".join(map(repr, (options, *others)))
             raise InputError(f"choice {name!r} takes a list of options, got {given}; write [{given}]")
         # A template cannot change a list; one that it gives again has the same options.
-        return self._option(name, "choice", options if isinstance(options, (list, tuple)) else list(options))
+        listed = options if isinstance(options, (list, tuple)) else list(options)
+        return self._option(name, "choice", listed, " ".join(grow.split()))
 
     def flag(self, name: str) -> bool:
         return bool(self._option(name, "flag", (False, True)))
@@ -208,16 +221,21 @@ def _same_items(earlier: Sequence[Any], options: Sequence[Any]) -> bool:
     return earlier is options or (len(earlier) == len(options) and all(map(operator.is_, earlier, options)))
 
 
-def check_same(known: Factor, kind: Kind, options: tuple[Any, ...]) -> None:
-    """Refuse a factor that has other options than before.
+def check_same(known: Factor, other: Factor) -> None:
+    """Refuse a factor that has other options than before, or grows for another purpose.
 
     Raises:
-        InputError: the options or the kinds differ; the message has both lists.
+        InputError: the options, the kinds or the purposes differ; the message has both.
     """
-    if known.options != options or known.kind != kind:
+    if known.options != other.options or known.kind != other.kind:
         raise InputError(
             f"each name must have one list of options, but {known.name!r} has two: {known.kind} "
-            f"{_shortened(known.options)} and {kind} {_shortened(options)}; rename one"
+            f"{_shortened(known.options)} and {other.kind} {_shortened(other.options)}; rename one"
+        )
+    if known.grow != other.grow:
+        raise InputError(
+            f"each name must have one grow=, but {known.name!r} has two: {known.grow!r} and {other.grow!r}; write the "
+            "same, or rename one"
         )
 
 

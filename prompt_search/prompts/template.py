@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -82,6 +83,7 @@ class Template:
         self._parsed = ParsedTemplate.parse(source, name)
         self._counted = counted_in(self.context)
         self._offered: dict[str, Offered] = {}
+        self.grown: Mapping[str, Sequence[str]] = {}
 
     @classmethod
     def read(cls, path: str | Path, context: Mapping[str, Any] | None = None) -> Template:
@@ -109,6 +111,13 @@ class Template:
     def with_context(self, context: Mapping[str, Any]) -> Template:
         """The same template with more context; the values that it already has stay."""
         return Template(self.source, name=self.name, context={**context, **self.context})
+
+    def with_grown(self, grown: Mapping[str, Sequence[str]]) -> Template:
+        """The same template with further options, by choice: those that were proposed to a choice that may grow
+        (``grow=``). They follow the options that are written in it."""
+        found = copy(self)
+        found.grown, found._offered = dict(grown), {}
+        return found
 
     def check(
         self,
@@ -184,7 +193,7 @@ class Template:
         self, choices: Mapping[str, Any], row: Any, pool: ExamplePool | None
     ) -> tuple[tuple[Message, ...], Trace]:
         row = AnyRow() if row is None else row
-        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields, self._offered)
+        functions = ChoiceFunctions(choices, pool, row, self.lines, self.row_fields, self._offered, self.grown)
         variables = {"answer": choices.get("answer", ""), **self.context, "row": row, **functions.by_name()}
         return render_messages(self._parsed.compiled, variables, self._line_outside, self._counted), functions.trace
 
@@ -241,7 +250,7 @@ class Template:
                 if known.setdefault(name, factor) is factor:
                     continue
                 try:
-                    check_same(known[name], factor.kind, factor.options)
+                    check_same(known[name], factor)
                 except InputError as error:
                     raise TemplateError(str(error), template=self.name, line=factor.line) from None
             return {**always, **found}
