@@ -1,0 +1,244 @@
+"""Operators: the templates of the requests that ask a model for new options of a choice.
+
+A template is Jinja in the sandbox that prompts are rendered in, and reads the variables of `VARIABLES`. Texts of rows
+are values of these variables: nothing in them is read as Jinja.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import jinja2
+from jinja2 import meta, nodes
+
+from prompt_search._first_tries import named, told_class
+from prompt_search._names import HALF_CHARACTER, check_name, has_half_character
+from prompt_search.answers.base import clipped
+from prompt_search.errors import InputError, TemplateError
+from prompt_search.llm.messages import Message
+from prompt_search.prompts.environment import compile_source, environment, render_messages
+from prompt_search.prompts.growing.asked import Asking, ShownRow
+from prompt_search.prompts.sandbox.steps import refusing
+from prompt_search.prompts.sandbox.syntax_tree import find_all
+
+Needs = Literal["rows", "failures", "parents", "parent"]
+
+SHIPPED_NEEDS: Final[Mapping[str, Needs]] = {
+    "describe": "rows",
+    "reflect": "failures",
+    "combine": "parents",
+    "shorten": "parent",
+    "vary": "parent",
+}
+"""The operators of the package, and what each needs."""
+
+VARIABLES: Final = ("choice", "purpose", "parents", "rows", "labels", "count", "prompt", "longest")
+"""What a template of an operator may read. A row has ``fields``, ``target``, ``answer`` and ``explanation``."""
+
+LONGEST_VALUE: Final = 1_500
+"""Number of characters of a row's value that are shown: an operator shows several rows in one request."""
+
+LONGEST_PROMPT: Final = 6_000
+"""Number of characters of the whole prompt that are shown."""
+
+_SAMPLES: Final = (
+    Asking(
+        choice="instruction",
+        purpose="says what to do",
+        parents=("Classify the text.", "Which label fits?"),
+        rows=(ShownRow(fields={"text": "a text"}, target="good", answer="bad", explanation="another label"),),
+        labels=("good", "bad"),
+        count=2,
+        prompt="Classify the text. a text",
+    ),
+    Asking(choice="instruction", purpose="says what to do", parents=("Classify the text.",)),
+)
+"""What a template is rendered with when an operator is made, so that a broken one costs no call."""
+
+
+@told_class("ps.Operator('NAME', SOURCE, needs='rows'), or ps.Operator.read('FILE.j2')")
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One way to ask a model for new options of a choice.
+
+    Args:
+        name: how tables call it.
+        source: its template, which reads `VARIABLES`. Without chat blocks the whole text is one user message.
+        needs: ``rows`` with their targets, ``failures`` (rows that prompts with the option got wrong), two or more
+            good options (``parents``), or one (``parent``).
+
+    Raises:
+        InputError: the name or ``needs`` is wrong.
+        TemplateError: the template cannot be compiled or rendered.
+
+    >>> operator = Operator("sharpen", "Write {{ count }} sharper texts: {{ parents[0] }}", needs="parent")
+    >>> operator.messages(Asking(choice="a", purpose="", parents=("Sort it.",), count=2))
+    (Message(role='user', content='Write 2 sharper texts: Sort it.'),)
+    """
+
+    name: str
+    source: str
+    needs: Needs
+
+    def __post_init__(self) -> None:
+        for what in ("name", "source"):
+            if not isinstance(getattr(self, what), str):
+                raise InputError(f"the {what} of an operator is a text, not {named(getattr(self, what))}; give a text")
+        if not self.name.strip():
+            raise InputError("an operator needs a name, got an empty one; give one such as sharpen")
+        check_name(self.name, "an operator")
+        if self.needs not in get_args(Needs):
+            raise InputError(
+                f"operator {self.name}: needs is one of {', '.join(get_args(Needs))}, got {self.needs!r}; give one of "
+                "them"
+            )
+        _check(self.source, self.name)
+        for sample in _SAMPLES:
+            if not self.lacks(sample):
+                self.messages(sample)
+
+    @classmethod
+    def read(cls, path: str | Path, *, needs: Needs | None = None) -> Operator:
+        """The operator of a file, or one of the package if the path is a bare name and no such file exists.
+
+        Args:
+            path: the file; its name without the suffix is that of the operator.
+            needs: as for an operator. By default that of the package's operator of this name, else what the template
+                reads: ``failures`` if it shows answers, ``rows`` if it shows rows, ``parent`` otherwise.
+
+        Raises:
+            TemplateError: there is no such file, it is not UTF-8, or the template is broken.
+        """
+        given = Path(path)
+        try:
+            bare = given.parent == Path(".") and given.suffix in ("", ".j2")
+            if bare and given.stem in SHIPPED_NEEDS and not given.exists():
+                source = _shipped_source(given.stem)
+            else:
+                source = given.read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:  # ValueError: no file has NUL or half a character in its name
+            reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
+            raise TemplateError(
+                f"cannot read the operator: {reason}; give a file or one of {', '.join(SHIPPED_NEEDS)}",
+                template=str(path),
+            ) from None
+        return cls(given.stem, source, needs or SHIPPED_NEEDS.get(given.stem) or _needs_of(source, given.stem))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the template and of what it needs, 64 hex digits."""
+        return hashlib.sha256(f"{self.needs}\n{self.source}".encode()).hexdigest()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The variables that the template reads: rows are seen by the model only if ``rows`` or ``prompt`` is here."""
+        return _reads(self.source, self.name) & set(VARIABLES)
+
+    def lacks(self, asking: Asking) -> str:
+        """What is missing for a request, or "".
+
+        >>> Operator.read("combine").lacks(Asking(choice="a", purpose="", parents=("one",)))
+        'two options'
+        """
+        if self.needs == "rows":
+            return "" if asking.rows else "rows"
+        if self.needs == "parents":
+            return "" if len(asking.parents) >= 2 else "two options"
+        if self.needs == "failures" and not any(row.answer or row.explanation for row in asking.rows):
+            return "rows that were answered wrongly"
+        return "" if asking.parents else "an option"
+
+    def messages(self, asking: Asking) -> tuple[Message, ...]:
+        """The messages of a request. Long values of rows are cut.
+
+        Raises:
+            InputError: what the operator needs is missing.
+            TemplateError: the template raised an error.
+        """
+        lacking = self.lacks(asking)
+        if lacking:
+            raise InputError(f"the operator {self.name} needs {lacking}; ask another operator")
+        variables = {
+            "choice": asking.choice,
+            "purpose": asking.purpose,
+            "parents": list(asking.parents),
+            "rows": [_shown(row) for row in asking.rows],
+            "labels": list(asking.labels),
+            "count": asking.count,
+            "prompt": clipped(asking.prompt, LONGEST_PROMPT),
+            "longest": asking.longest,
+        }
+        return render_messages(_compiled(self.source, self.name), variables)
+
+
+def _shown(row: ShownRow) -> dict[str, Any]:
+    """A row as the values that a template may read, with long texts cut."""
+    return {
+        "fields": {name: _cut(value) for name, value in row.fields.items()},
+        "target": clipped(row.target, LONGEST_VALUE),
+        "answer": clipped(row.answer, LONGEST_VALUE),
+        "explanation": clipped(row.explanation, LONGEST_VALUE),
+    }
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return clipped(value, LONGEST_VALUE)
+    if isinstance(value, Mapping):
+        return {name: _cut(member) for name, member in value.items()}
+    return [_cut(member) for member in value] if isinstance(value, (list, tuple)) else value
+
+
+def _check(source: str, name: str) -> None:
+    """Refuse a template that cannot be compiled, or that reads what no request has.
+
+    Raises:
+        TemplateError: with the line where it is known.
+    """
+    if has_half_character(source):
+        raise TemplateError(f"the source {HALF_CHARACTER}", template=name)
+    _compiled(source, name)
+    with refusing(name):
+        read = [*find_all(environment().parse(source, name), nodes.Name)]
+    lines = {each.name: each.lineno for each in reversed(read)}
+    for unknown in sorted(_reads(source, name) - set(VARIABLES), key=lambda each: lines.get(each, 0)):
+        raise TemplateError(
+            f"an operator has no variable {unknown!r}; it has {', '.join(VARIABLES)}",
+            template=name,
+            line=lines.get(unknown),
+        )
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str, name: str) -> jinja2.Template:
+    return compile_source(source, name)
+
+
+@lru_cache(maxsize=64)
+def _reads(source: str, name: str) -> frozenset[str]:
+    """The variables that a template reads and does not set."""
+    with refusing(name):
+        undeclared = meta.find_undeclared_variables(environment().parse(source, name))
+    return frozenset(undeclared - environment().globals.keys())
+
+
+def _needs_of(source: str, name: str) -> Needs:
+    """What a template of a user needs, by what it reads."""
+    with refusing(name):
+        tree = environment().parse(source, name)
+        attributes = {node.attr for node in find_all(tree, nodes.Getattr)}
+    if "rows" not in _reads(source, name):
+        return "parent"
+    return "failures" if attributes & {"answer", "explanation"} else "rows"
+
+
+@lru_cache(maxsize=len(SHIPPED_NEEDS))
+def _shipped_source(name: str) -> str:
+    folder = resources.files("prompt_search") / "_templates" / "propose"
+    return (folder / f"{name}.j2").read_text(encoding="utf-8")
