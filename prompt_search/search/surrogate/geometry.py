@@ -13,6 +13,7 @@ from scipy import sparse
 
 from prompt_search.prompts.factors import Factor
 from prompt_search.search.encoding import Levels
+from prompt_search.search.surrogate.text_similarity import text_similarity
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -20,6 +21,13 @@ Integers = NDArray[np.int64]
 MOST_TABLED = 64
 """The highest number of options whose similarities are kept in a table, which grows with the square of that number. For
 longer lists they are computed from which candidates have the same option."""
+
+MOST_TABLED_TEXTS = 300
+"""The same for a choice that has grown. Without a table nothing is expected of an option that no candidate had."""
+
+TEXT_SHARE = 0.85
+"""The part of the similarity of a grown choice's options that follows their texts; the rest is equality. Measured on
+wordings whose accuracy is known: docs/design/search.md."""
 
 MIN_POOL_OPTIONS = 8
 """Choices that have one and the same list of at least this many options share a pool, such as slots for shots."""
@@ -30,7 +38,8 @@ def similarity(factor: Factor) -> Floats:
 
     The similarity of two numbers decreases with their distance, but 0 examples are not similar to any other number of
     them. The similarity of two orders is the share of item pairs that both have in the same order (Kendall 1938; Jiao
-    and Vert 2018). Any other option is similar only to itself.
+    and Vert 2018). Where a model has proposed options, options are similar by their texts, and each has a part of its
+    own. Any other option is similar only to itself.
     """
     options = factor.options
     if factor.kind in ("integer", "examples"):
@@ -44,12 +53,15 @@ def similarity(factor: Factor) -> Floats:
         first, second = np.triu_indices(places.shape[1], 1)
         signs = np.sign(places[:, first] - places[:, second])
         return np.asarray((1 + signs @ signs.T / max(1, len(first))) / 2, dtype=np.float64)
+    if factor.grown:
+        return np.asarray(TEXT_SHARE * text_similarity(factor.texts) + (1 - TEXT_SHARE) * np.eye(len(options)))
     return np.eye(len(options))
 
 
 def is_long(factor: Factor) -> bool:
-    """Whether a choice has a long list of options that are similar only to themselves."""
-    return len(factor.options) > MOST_TABLED and factor.kind not in ("integer", "examples", "order")
+    """Whether a choice has a long list of options that count as similar only to themselves."""
+    most = MOST_TABLED_TEXTS if factor.grown else MOST_TABLED
+    return len(factor.options) > most and factor.kind not in ("integer", "examples", "order")
 
 
 @dataclass(frozen=True)
