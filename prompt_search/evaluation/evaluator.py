@@ -49,9 +49,6 @@ class Evaluator:
         slots: bounds of how many requests to a model are in flight, where an executor's workers change them; by
             endpoint and model.
         sleep: waits for others to answer what they claimed.
-
-    Attributes:
-        responder: what gets the response to each request.
     """
 
     def __init__(
@@ -66,6 +63,7 @@ class Evaluator:
         self._scores = KeptScores(settings)
         self._range = metric_range(settings.metric)
         self.responder = Responder(settings, clients, slots, sleep)
+        """Gets the response to each request."""
         self._unread_limit = UnreadLimit() if settings.ends_unread else None
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
@@ -232,10 +230,6 @@ class Evaluator:
             margin=by,
             ambiguous=not unparsed and prepared.answer.is_ambiguous(response),
         )
-
-    def check_answered(self) -> None:
-        """Raise `RequestRefused` where requests were sent and none was answered."""
-        self.responder.check_answered()
 
     def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:
         """The prompt with its parameters as the server takes them, as far as is known."""

@@ -210,9 +210,7 @@ class Responder:
             if not dialect.evade(request):
                 raise RequestRefused(f"{refusal}; {refusal.cure}")
 
-    async def _once(
-        self, request: Request, key: str, use: Use, batch: RequestBatch
-    ) -> tuple[Response, bool]:
+    async def _once(self, request: Request, key: str, use: Use, batch: RequestBatch) -> tuple[Response, bool]:
         """The response to a request, which is sent once at most, and whether it cost nothing in this run."""
         if key in self._used:
             call = batch.found.calls.get(key)
@@ -223,9 +221,7 @@ class Responder:
             self._in_flight[key] = asyncio.ensure_future(obtaining)
         return await asyncio.shield(self._in_flight[key])
 
-    async def _obtain(
-        self, request: Request, key: str, use: Use, batch: RequestBatch
-    ) -> tuple[Response, bool]:
+    async def _obtain(self, request: Request, key: str, use: Use, batch: RequestBatch) -> tuple[Response, bool]:
         with self.stopping_on_error():  # here already: the jobs that wait for this request continue one step later
             response = await self._stored(request, key, use, batch)
             cached = response is not None

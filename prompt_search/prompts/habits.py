@@ -9,7 +9,6 @@ from typing import Final
 from jinja2 import nodes
 
 from prompt_search.errors import TemplateError
-from prompt_search.prompts.sandbox.syntax_tree import find_all
 
 _SYNTAX: Final = (
     (r"\{\{\s*[\"'][^\"'{}\n]*[\"']\s*:", "write JSON with single braces, {{ opens an expression"),
@@ -74,7 +73,7 @@ def check_literal_fields(
     Raises:
         TemplateError: with the line, and how to write the field.
     """
-    for output in find_all(ast, nodes.Output):
+    for output in ast.find_all(nodes.Output):
         if any(isinstance(part, nodes.Name) and part.name == "row" for part in output.nodes):
             raise TemplateError(
                 f"{{{{ row }}}} is the whole row, not text; write {_some(fields)}",
@@ -148,7 +147,7 @@ def check_shows_row(ast: nodes.Template, template: str, fields: Collection[str])
     Raises:
         TemplateError: with how to write a field.
     """
-    if not any(node.name in ("row", "nearest") for node in find_all(ast, nodes.Name)):
+    if not any(node.name in ("row", "nearest") for node in ast.find_all(nodes.Name)):
         raise TemplateError(
             f"no field of the row is shown, so the model gets the same prompt for every row; write {_some(fields)}",
             template=template,
@@ -172,7 +171,7 @@ def _some(fields: Collection[str]) -> str:
 def _texts(ast: nodes.Template) -> Iterator[tuple[int, str, bool]]:
     """The line and the text of everything that is sent as it is written, and whether it is a literal, such as an
     option."""
-    for node in find_all(ast, (nodes.TemplateData, nodes.Const)):
+    for node in ast.find_all((nodes.TemplateData, nodes.Const)):
         if isinstance(node, nodes.TemplateData):
             yield node.lineno, node.data, False
         elif isinstance(node, nodes.Const) and isinstance(node.value, str):

@@ -40,6 +40,10 @@ class Estimates:
         self._score_count = self._refitted_at = 0
         self._refits = True
 
+    def take_space(self, geometry: Geometry) -> None:
+        """Rest on the similarities of a space that has grown."""
+        self._geometry, self._fitted = geometry, None
+
     def model(self) -> Surrogate | None:
         """The surrogate of all scores; None where there is no score."""
         count = self._trials.score_count

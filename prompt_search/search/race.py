@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate
+from prompt_search.prompts.space import SearchSpace
 from prompt_search.search import wording
 from prompt_search.search.deciding.decisions import Journal, Unkept, decided
 from prompt_search.search.deciding.finals import FINAL_SHARE, Finals
@@ -26,6 +27,8 @@ from prompt_search.search.deciding.picks import Picks
 from prompt_search.search.default_candidate import default_candidate
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
+from prompt_search.search.growth.growth import Growth
+from prompt_search.search.growth.waves import Spent
 from prompt_search.search.settings import (
     BATCH_ROWS,
     SMALL_SEARCH_BATCH_ROWS,
@@ -38,6 +41,7 @@ from prompt_search.search.surrogate.effects import Effects, effects
 from prompt_search.search.surrogate.geometry import Geometry
 from prompt_search.search.surrogate.interactions import Interaction, interactions
 from prompt_search.search.trial import DEFAULT_TRIAL, BatchResult, Trial, Trials
+from prompt_search.storage.records import ProposalRecord
 
 MAX_IDLE_ROUNDS = 2
 """Number of successive rounds without a new outcome after which a search goes on to the finals. One such round may
@@ -75,6 +79,7 @@ class Race:
         geometry = Geometry(settings.space.factors)
         self._estimates = Estimates(self._trials, geometry, settings.row_order, self._batch_rows)
         self._picks = Picks(settings, encoding, self._trials, self._estimates, budget.limit, self._batch_rows)
+        self._growth = Growth(settings, self._trials, self._estimates, self._picks, self._journal, self._batch_rows)
         self._chosen: list[Trial] = []
         """The winner and the best trial written by hand, once the race is over."""
         self.phase = "exploring"
@@ -106,6 +111,8 @@ class Race:
             if number and (idle >= MAX_IDLE_ROUNDS or self._budget.spent() >= until):
                 break
             number += 1
+            new = await self._growth.trials(Spent(calls=self._budget.spent(), limit=until))
+            picks = [*new, *(trial for trial in picks if trial not in new)]
             evaluation = asyncio.ensure_future(self._evaluate(picks, self._batch_rows, until))
             try:
                 picks = await asyncio.to_thread(self._decide, number)
@@ -131,7 +138,7 @@ class Race:
 
     def _decide(self, number: int) -> list[Trial]:
         """The trials that get an evaluation batch in a round; runs in a thread."""
-        return self._decided("round", lambda: self._picks.of_round(number))
+        return self._decided("round", lambda: self._picks.of_round(number, self._growth.batches))
 
     def _decided(self, stage: str, decide: Callable[[], list[Trial]]) -> list[Trial]:
         return decided(self._trials, self._journal, stage, decide)
@@ -224,6 +231,16 @@ class Race:
         self._trials.restore(number, candidate, prepared, outcomes, state, reason)
 
     @property
+    def space(self) -> SearchSpace:
+        """The space, with the options that were proposed and accepted so far."""
+        return self._growth.settings.space
+
+    @property
+    def proposals(self) -> Sequence[ProposalRecord]:
+        """What was proposed so far."""
+        return self._growth.proposals
+
+    @property
     def trials(self) -> list[Trial]:
         """All trials, in the order in which they entered."""
         return self._trials.all
@@ -245,12 +262,18 @@ class Race:
 
     @property
     def hand_written(self) -> Trial | None:
-        """The first of `ranked` among the enqueued ones; the default is only where nothing else was enqueued, because
-        it is compared with the winner in any case. None if none was enqueued, or none of them has a score."""
+        """The first of `ranked` among the enqueued ones, or where options were proposed among those with none of them;
+        the default is only where there is no other, because it is compared with the winner in any case. None if there
+        is none, or none of them has a score."""
         if self._chosen:
             return next(iter(self._chosen[1:]), None)
-        enqueued = set(self._settings.enqueued)
-        written = [trial for trial in self.ranked() if trial.candidate in enqueued and trial.scores]
+        enqueued, grown = set(self._settings.enqueued), self._growth.is_grown
+        any_grown = any(grown(trial) for trial in self.trials)
+        written = [
+            trial
+            for trial in self.ranked()
+            if trial.scores and (trial.candidate in enqueued or (any_grown and not grown(trial)))
+        ]
         return min(written, key=lambda trial: trial.number == DEFAULT_TRIAL, default=None)
 
     def estimates(self) -> dict[int, float]:

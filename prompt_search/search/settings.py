@@ -11,6 +11,7 @@ from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import Propose, Stop
+from prompt_search.search.proposals import GrowthSettings
 
 SEARCH_VERSION = 8
 """Version of the search algorithm. A study is resumed only by the version that began it, so every change of a
@@ -41,6 +42,7 @@ class RaceSettings:
         max_trials: the highest number of trials; None: no limit.
         earlier: the trials of an earlier search of the study, each with its choices and the rows that it was scored on,
             whose responses are free of charge: the race goes on from them.
+        growth: how choices get further options; None: they get none.
     """
 
     space: SearchSpace
@@ -52,6 +54,7 @@ class RaceSettings:
     enqueued: Sequence[Candidate] = ()
     max_trials: int | None = None
     earlier: Sequence[tuple[Mapping[str, int], Collection[int]]] = ()
+    growth: GrowthSettings | None = None
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,10 @@ class Trials:
         self.leader: Trial | None = None
         """The trial that was ranked first at the last decision."""
 
+    def take_space(self, settings: RaceSettings, encoding: Encoding) -> None:
+        """Let later candidates come from a space that has grown."""
+        self._settings, self._encoding = settings, encoding
+
     def add(self, positions: Mapping[str, int]) -> Trial | None:
         """Let a candidate enter; None if an equal prompt is in the race, its server is known to refuse it, or the
         number of trials is at its limit."""

@@ -170,6 +170,48 @@ class SampleRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRecord:
+    """A text that a proposer gave for a choice, or a request that gave none.
+
+    Attributes:
+        choice: the name of the choice.
+        operator: the name of the operator that made the request.
+        parents: positions of the options that the request started from, best first.
+        wave: number of the requests, from 0, that were made at the same time as this one.
+        trial: number of the trial whose prompt and answers the request showed; -1 for one of an earlier version.
+        rows: the rows that the request showed.
+        aside: the rows that no candidate with this option is scored on, those of its parents included.
+        text: the option; empty where the request gave none.
+        option: the position of the option in its choice; None where it was not accepted.
+        reason: why it was not accepted.
+        key: the key of the request; empty where none was sent.
+    """
+
+    choice: str
+    operator: str
+    parents: list[int]
+    wave: int
+    trial: int
+    rows: list[int]
+    aside: list[int]
+    text: str
+    option: int | None
+    reason: str
+    key: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is an option now."""
+        return self.option is not None
+
+    @property
+    def position(self) -> int:
+        """The position of an option that was accepted."""
+        assert self.option is not None
+        return self.option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRecord:
     """The score that a user's own metric gave to an answer; ``key`` says which answer to which row."""
 

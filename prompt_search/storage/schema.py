@@ -13,7 +13,7 @@ import sqlalchemy as sql
 from prompt_search.errors import StorageError
 from prompt_search.storage.faults import BEGIN_ANEW
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = sql.MetaData()
 about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
@@ -84,6 +84,14 @@ decisions = sql.Table(
     sql.Column("number", sql.Integer, primary_key=True),
     sql.Column("record", sql.Text, nullable=False),
 )
+proposals = sql.Table(
+    "prompt_search_proposals",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("version", sql.Integer, primary_key=True),
+    sql.Column("number", sql.Integer, primary_key=True),
+    sql.Column("record", sql.Text, nullable=False),
+)
 scores = sql.Table(
     "prompt_search_scores",
     metadata,
@@ -131,7 +139,7 @@ sent = sql.Table(
     sql.Column("usd", sql.Float, nullable=False),
 )
 
-STUDY_TABLES = (calls, sent, trials, samples, decisions, scores, versions, studies)
+STUDY_TABLES = (calls, sent, trials, samples, decisions, proposals, scores, versions, studies)
 """The tables that hold the rows of one study, by its name."""
 
 _EVERY_TABLE = sql.union_all(
@@ -250,6 +258,10 @@ def _from_4(connection: sql.Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {added}")
 
 
+def _from_5(connection: sql.Connection) -> None:
+    """Migrate to version 6, which keeps proposed options in a table that was made with the others."""
+
+
 def _settings(budgets: str, summary: str | None) -> dict[str, object]:
     """What a study of version 3 was run with, as far as it is known; a damaged record must not keep a storage
     closed."""
@@ -275,4 +287,10 @@ def _used(text: str | None) -> dict[str, object]:
         return {"of_tokens": 0, "of_usd": None}
 
 
-_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
+_MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {
+    1: _from_1,
+    2: _from_2,
+    3: _from_3,
+    4: _from_4,
+    5: _from_5,
+}

@@ -15,7 +15,7 @@ from prompt_search.storage import schema
 from prompt_search.storage.database import Database, fetched, is_of_study, without_garbage_collection
 from prompt_search.storage.faults import patient
 from prompt_search.storage.ownership.leases import taken_over
-from prompt_search.storage.records import FailedCall, SampleRecord, TrialRecord, Version, split_label
+from prompt_search.storage.records import FailedCall, ProposalRecord, SampleRecord, TrialRecord, Version, split_label
 from prompt_search.storage.summary import Summary
 
 
@@ -115,7 +115,7 @@ class Versions:
             if goes_on:
                 connection.execute(versions.update().where(_is(versions, study, number)).values(**values))
                 kept = keep_decisions and every[-1].has(settings)
-                for table in (schema.trials, schema.samples, *([] if kept else [schema.decisions])):
+                for table in (schema.trials, schema.samples, schema.proposals, *([] if kept else [schema.decisions])):
                     connection.execute(table.delete().where(_is(table, study, number)))
             else:
                 connection.execute(versions.insert().values(study=study, version=number, **values))
@@ -129,8 +129,36 @@ class Versions:
         of = sql.and_(_is(versions, version.study, version.number), versions.c.summary.is_(None), ~scored)
         with self._database.writing() as connection:
             if connection.execute(versions.delete().where(of)).rowcount:
-                decisions = schema.decisions
-                connection.execute(decisions.delete().where(_is(decisions, version.study, version.number)))
+                for table in (schema.decisions, schema.proposals):
+                    connection.execute(table.delete().where(_is(table, version.study, version.number)))
+
+    @patient
+    def save_proposals(self, version: Version, first: int, proposals: Collection[ProposalRecord]) -> None:
+        """Write proposed options.
+
+        Args:
+            version: whose they are.
+            first: the number of the first of them.
+            proposals: the options.
+
+        Raises:
+            RunError: another process has taken the study over.
+        """
+        of = {"study": version.study, "version": version.number}
+        rows = [{**of, "number": number, "record": json_text(asdict(p))} for number, p in enumerate(proposals, first)]
+        with self._database.writing() as connection:
+            self._take(connection, version, {})
+            connection.execute(self._database.insert_or_update(schema.proposals), rows)
+
+    @patient
+    def proposals(self, version: Version) -> list[ProposalRecord]:
+        """The proposed options of a version, in the order in which they came."""
+        proposals = schema.proposals
+        query = sql.select(proposals.c.record).where(_is(proposals, version.study, version.number))
+        with self._database.connected() as connection:
+            texts = connection.execute(query.order_by(proposals.c.number)).scalars().all()
+        with reading(f"a proposed option of study {version.label!r}"):
+            return [read(ProposalRecord, text) for text in texts]
 
     @patient
     def save_trials(

@@ -23,6 +23,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import FROM_TEMPLATE, WRITTEN, SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
+from prompt_search.storage.records import ProposalRecord
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +39,7 @@ class CandidatePrompts:
         request: request parameters, each a value or a choice.
         settings: the choices outside of the template, those with a single option included; the first is the answer's.
         written: prompts that somebody wrote as a whole, by name.
+        grown: options that a model proposed and that were accepted.
     """
 
     template: Template
@@ -49,6 +51,7 @@ class CandidatePrompts:
     request: Mapping[str, Any]
     settings: Sequence[Factor]
     written: Mapping[str, Prompt] = field(default_factory=dict)
+    grown: Sequence[ProposalRecord] = ()
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -56,6 +59,22 @@ class CandidatePrompts:
         extra = [factor for factor in self.settings if len(factor.options) > 1]
         own = self.template.space(self._any_row, pool=self.pool, extra=extra)
         return own.with_written(tuple(self.written)) if self.written else own
+
+    def with_grown(self, accepted: Sequence[ProposalRecord]) -> CandidatePrompts:
+        """The same candidates, and those with these options, in place of other ones that were proposed."""
+        texts: dict[str, list[str]] = {}
+        for each in accepted:
+            texts.setdefault(each.choice, []).append(each.text)
+        return replace(self, template=self.template.with_grown(texts), grown=tuple(accepted))
+
+    @cached_property
+    def _aside(self) -> dict[tuple[str, int], frozenset[int]]:
+        """The rows that candidates with an option are not scored on, by choice and position."""
+        return {(each.choice, each.position): frozenset(each.aside) for each in self.grown}
+
+    def is_grown(self, candidate: Candidate) -> bool:
+        """Whether a candidate has an option that was proposed."""
+        return any(pair in self._aside for pair in candidate.positions)
 
     def with_written(self, prompt: Prompt) -> CandidatePrompts:
         """The same candidates, and one more prompt that somebody wrote as a whole.
@@ -126,8 +145,15 @@ class CandidatePrompts:
         return self.prepared(candidate), self.rows_for(candidate)
 
     def rows_for(self, candidate: Candidate) -> Sequence[int]:
-        """The rows that a candidate may be scored on: the search rows that its prompt does not show as examples. A
-        prompt that was written as a whole shows the rows whose fields all stand in it."""
+        """The rows that a candidate may be scored on: the search rows that its prompt does not show as examples, and
+        that no proposer of its options saw. A prompt that was written as a whole shows the rows whose fields all stand
+        in it."""
+        aside = frozenset[int]().union(*(self._aside.get(pair, frozenset()) for pair in candidate.positions))
+        rows = self._rows_not_shown(candidate)
+        return [row for row in rows if row not in aside] if aside else rows
+
+    def _rows_not_shown(self, candidate: Candidate) -> Sequence[int]:
+        """The search rows that a candidate's prompt does not show as examples."""
         written = self.written_as(candidate)
         if written is not None:
             shown_rows = frozenset(rows_shown(written.source, self.data, self.search_rows))

@@ -28,6 +28,7 @@ from prompt_search.metrics.base import Metric
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.factors import Candidate, Options
 from prompt_search.prompts.few_shot import ExamplePool, rows_shown
+from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import WRITTEN
 from prompt_search.prompts.template import Template
@@ -35,6 +36,7 @@ from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.search.order import common_order, design
 from prompt_search.search.settings import SEARCH_VERSION
 from prompt_search.storage.ownership.lease import Lease
+from prompt_search.storage.records import ProposalRecord
 from prompt_search.storage.store import Store
 from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
 
@@ -75,6 +77,7 @@ class StudySettings:
     test: int | float | Sequence[int] = HELD_OUT_SHARE
     executor: AnyExecutor | None = None
     mirror: MirrorWhen = "end"
+    proposer: Proposer | None = None
 
     def __post_init__(self) -> None:
         if self.mirror not in get_args(MirrorWhen):
@@ -129,7 +132,8 @@ class StudyPlan:
             InputError: anything that is wrong with the settings, before any request.
         """
         data, models = settings.data, settings.models
-        executor = executor_of(settings.executor, settings.name, models)
+        asked = [*models, *([] if settings.proposer is None else [settings.proposer.model])]
+        executor = executor_of(settings.executor, settings.name, asked)
         answers: list[Answer] = options_of(settings.answer if settings.answer is not None else default_answer(data))
         request = checked_request(settings.request or {})
         metrics.check(settings.metric, [*data.fields, data.target])
@@ -228,9 +232,30 @@ class StudyPlan:
         return sha256(json.dumps([self._fingerprint, sorted(self.test_rows)]).encode()).hexdigest()
 
     @property
+    def proposer(self) -> Proposer | None:
+        """The model that proposes options, and how."""
+        return self.settings.proposer
+
+    @property
+    def asked_models(self) -> list[Model]:
+        """All models that are sent requests: those to choose from, and the proposer's."""
+        given = [] if self.proposer is None else [self.proposer.model]
+        known = [(model.endpoint, model.name) for model in self.models]
+        return [*self.models, *(model for model in given if (model.endpoint, model.name) not in known)]
+
+    @property
+    def grows(self) -> bool:
+        """Whether options may be proposed."""
+        return self.proposer is not None and any(factor.grow for factor in self.prompts.space.factors)
+
+    def with_grown(self, accepted: Sequence[ProposalRecord]) -> StudyPlan:
+        """The same plan with options that were proposed and accepted."""
+        return replace(self, prompts=self.prompts.with_grown(accepted)) if accepted else self
+
+    @property
     def max_tested(self) -> int:
         """The highest number of prompts that are tested on test rows: winner, default, the best written by hand."""
-        return 3 if {*self.enqueued_candidates} - {self.prompts.space.candidate({})} else 2
+        return 3 if self.grows or {*self.enqueued_candidates} - {self.prompts.space.candidate({})} else 2
 
     @property
     def enqueued_candidates(self) -> list[Candidate]:
@@ -269,6 +294,7 @@ class StudyPlan:
                 {**prompts.space.texts(candidate), **({PROMPT: each.to_dict()} if isinstance(each, Prompt) else {})}
                 for candidate, each in zip(self.enqueued_candidates, self.enqueued, strict=True)
             ],
+            **({} if self.proposer is None else {"proposer": self.proposer.identity()}),
         }
 
     def check_budget(self, budget: Budget) -> None:
@@ -277,7 +303,7 @@ class StudyPlan:
         Raises:
             InputError: a price is unknown, or a request does not say how long its answer may be.
         """
-        for model in self.models:
+        for model in self.asked_models:
             _ = model.endpoint
             check_priced(budget, model)
         if budget.tokens is None and budget.usd is None:
@@ -296,7 +322,7 @@ class StudyPlan:
     def price(self, request: Request, usage: Usage) -> float:
         """US dollars that a request with such usage costs; NaN where that is unknown."""
         asked = (request.endpoint, request.model)
-        return next(model.cost(usage) for model in self.models if (model.endpoint, model.name) == asked)
+        return next(model.cost(usage) for model in self.asked_models if (model.endpoint, model.name) == asked)
 
     def evaluation_settings(self, name: str, store: Store, ledger: Ledger, lease: Lease | None) -> EvaluationSettings:
         """How this study's prompts are scored, with calls stored under a name."""

@@ -107,7 +107,7 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
                 order = plan.prompts.rows_for(default.candidate)
                 layout = Layout.of(allowed_calls(allowed))
                 found = await probe(evaluator, plan.prompts.prepared(default.candidate), layout, order, others)
-                evaluator.check_answered()
+                evaluator.responder.check_answered()
                 return found
 
         store.delete_study(name)

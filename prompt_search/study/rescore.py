@@ -28,7 +28,9 @@ from prompt_search.study.run import new_race
 from prompt_search.study.snapshot import ProgressReporter
 from prompt_search.study.watching.recorder import RunRecorder
 
-MAY_CHANGE = ("data", "answers", "metric", "metric_range", "rows", "search", "enqueued", "sampler", "pruner")
+MAY_CHANGE = (
+    "data", "answers", "metric", "metric_range", "rows", "search", "enqueued", "sampler", "pruner", "proposer",
+)  # fmt: skip
 """Settings that may differ from those of the stored study that is rescored."""
 
 
@@ -163,6 +165,8 @@ class _Rescoring:
         self._version = version
         self._stored = stored
         self._ledger = Ledger(stored.budget)
+        self._proposals = store.versions.proposals(stored.record.version)
+        self._plan = plan = plan.with_grown([each for each in self._proposals if each.accepted])
         self._recorder = RunRecorder(
             plan, store, version, self._ledger, ProgressReporter(plan.name, self._ledger, None)
         )
@@ -180,6 +184,8 @@ class _Rescoring:
         race.conclude()
         self._recorder.on_round(race)
         self._store.save_trials(self._version, [], tested)
+        if self._proposals:
+            self._store.versions.save_proposals(self._version, 0, self._proposals)
         self._recorder.finish(race, self._summary(race))
 
     async def _trial(self, evaluator: Evaluator, race: Race, trial: TrialRecord) -> list[SampleRecord]:

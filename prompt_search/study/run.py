@@ -19,6 +19,7 @@ from prompt_search.llm.model import address_of
 from prompt_search.report.result import Result
 from prompt_search.search.deciding.decisions import Journal
 from prompt_search.search.optuna_adapter import proposals, stops
+from prompt_search.search.proposals import GrowthSettings
 from prompt_search.search.race import Race
 from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
@@ -26,10 +27,11 @@ from prompt_search.storage.calls.budgets import OpenedBudget
 from prompt_search.storage.faults import StorageFault
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.ownership.leases import taken_over
-from prompt_search.storage.records import Version
+from prompt_search.storage.records import ProposalRecord, Version
 from prompt_search.storage.store import Store
 from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
+from prompt_search.study.proposing import growth_settings
 from prompt_search.study.snapshot import ProgressReporter, Snapshot
 from prompt_search.study.watching.progress import in_notebook
 from prompt_search.study.watching.recorder import RunRecorder
@@ -61,7 +63,7 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
     plan.check_budget(budget)  # fetches and hashes an embedded model, before anything is timed
     settings = stored_settings(budget, options)
     if options.fresh and plan.executor is None:  # nothing is deleted for a run that cannot begin
-        for model in plan.models:
+        for model in plan.asked_models:
             _ = model.is_local or address_of(model)
     with opened(plan.settings.storage, plan.name) as (store, lease):
         store.open_study(plan.name, plan.identity(), fresh=options.fresh)
@@ -115,6 +117,7 @@ def new_race(
     max_trials: int | None = None,
     journal: Journal | None = None,
     earlier: Sequence[tuple[Mapping[str, int], Collection[int]]] = (),
+    growth: GrowthSettings | None = None,
 ) -> Race:
     """A race over a study's candidates, on rows in their common order."""
     settings, prompts = plan.settings, plan.prompts
@@ -129,12 +132,22 @@ def new_race(
             enqueued=plan.enqueued_candidates,
             max_trials=max_trials,
             earlier=earlier,
+            growth=growth,
         ),
         evaluator=evaluator,
         budget=budget,
         on_round=on_round,
         journal=journal,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Earlier:
+    """What an earlier version of a study leaves to one with a larger budget: its trials, each with its choices and the
+    rows that it was scored on, and what was proposed."""
+
+    trials: Sequence[tuple[Mapping[str, int], Collection[int]]] = ()
+    proposals: Sequence[ProposalRecord] = ()
 
 
 class _Run:
@@ -162,6 +175,7 @@ class _Run:
         )
         self._reporter = ProgressReporter(plan.name, self._ledger, options.progress or in_notebook())
         self._recorder = RunRecorder(plan, store, version, self._ledger, self._reporter)
+        self._earlier = self._earlier_version()
         self._max_tested = plan.max_tested if options.test else 0
 
     def run(self, lease: Lease | None) -> None:
@@ -180,7 +194,7 @@ class _Run:
             retry_errors=self._options.retry_errors,
             on_response=self._reporter.on_response,
         )
-        evaluator = connected_evaluator(settings, plan.models, plan.executor)
+        evaluator = connected_evaluator(settings, plan.asked_models, plan.executor)
         try:
             in_own_thread(lambda: self._main(evaluator), lambda: self._ledger.stop("interrupted"))
         finally:
@@ -194,38 +208,44 @@ class _Run:
             budget = CallBudget(
                 limit=self._search_calls, spent=lambda: self._ledger.spent, previous=self._ledger.previous_budgets.calls
             )
+            proposed = [replace(each, trial=-1) for each in self._earlier.proposals]
+            plan = self._plan.with_grown([each for each in proposed if each.accepted])
             race = new_race(
-                self._plan,
+                plan,
                 evaluator,
-                self._plan.search_rows,
+                plan.search_rows,
                 budget,
                 self._recorder.on_round,
                 self._options.n_trials,
                 self._journal(),
-                self._earlier_trials(),
+                self._earlier.trials,
+                growth_settings(plan, evaluator.responder, proposed),
             )
             winner = await race.run()
             if self._ledger.stopped is None:
-                evaluator.check_answered()
+                evaluator.responder.check_answered()
             if self._ledger.stopped is None:
                 await self._test(evaluator, race, winner)
         if self._ledger.stopped is None:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
             self._recorder.finish(race, summary)
 
-    def _earlier_trials(self) -> list[tuple[Mapping[str, int], Collection[int]]]:
+    def _earlier_version(self) -> _Earlier:
         """The trials of the last result that an earlier budget has paid for: a larger one goes on from them."""
         if not self._opened_budget.paid_before.calls or self._options.n_trials is not None:
-            return []
+            return _Earlier()
         earlier = self._store.study(self._plan.name)
         if earlier.summary is None:
-            return []
+            return _Earlier()
         rows: dict[int, set[int]] = {}
         for sample in self._store.samples(earlier.version):
             if sample.split == "search":
                 rows.setdefault(sample.trial, set()).add(sample.row)
         trials = self._store.trials(earlier.version)
-        return [(trial.positions, rows[trial.trial]) for trial in trials if trial.trial in rows]
+        return _Earlier(
+            trials=[(trial.positions, rows[trial.trial]) for trial in trials if trial.trial in rows],
+            proposals=self._store.versions.proposals(earlier.version),
+        )
 
     def _journal(self) -> Journal | None:
         """Where the decisions of the search are kept; None for a study in memory, which cannot be resumed."""

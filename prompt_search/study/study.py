@@ -19,6 +19,7 @@ from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.factors import Options
+from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
@@ -73,6 +74,8 @@ class Study(PlanAttributes, FirstTries):
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
         mirror: ``live`` writes the trials for optuna-dashboard while the study runs; ``end``, the default, when it
             ends, and only where the storage is used with Optuna.
+        proposer: a model, or a `Proposer`, that proposes further options of the choices with ``grow=``; None: the
+            search takes those that are written. Its requests are calls of the same budget.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -104,6 +107,7 @@ class Study(PlanAttributes, FirstTries):
         target: str | None = None,
         executor: AnyExecutor | None = None,
         mirror: MirrorWhen = "end",
+        proposer: Proposer | Model | str | None = None,
     ) -> None:
         rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -125,6 +129,7 @@ class Study(PlanAttributes, FirstTries):
             test=test,
             executor=executor,
             mirror=mirror,
+            proposer=Proposer.parse(proposer),
         )
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None

@@ -25,9 +25,7 @@ LONGEST_REPLY: Final = 200_000
 _TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}option(?:[_-]?\d{1,3}|\s[^<>\n]{0,60})?>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _KIND = r"(?:option|text|version|variant)"
-_NUMBER = (
-    rf"(?:#{{1,6}}[ \t]+)?(?:\*\*)?(?:{_KIND}[ \t]*)?\(?\d{{1,2}}(?:[.):]|\*\*)(?:\*\*)?:?(?:[ \t]+|$)"
-)
+_NUMBER = rf"(?:#{{1,6}}[ \t]+)?(?:\*\*)?(?:{_KIND}[ \t]*)?\(?\d{{1,2}}(?:[.):]|\*\*)(?:\*\*)?:?(?:[ \t]+|$)"
 _HEADING = rf"(?:#{{1,6}}[ \t]+|\*\*){_KIND}[ \t]*\d{{1,2}}(?:\*\*)?:?[ \t]*$"
 _NUMBERED = re.compile(rf"^[ \t]*(?:{_NUMBER}|{_HEADING})", re.IGNORECASE | re.MULTILINE)
 _BULLET = re.compile(r"^[ \t]*[-*•–][ \t]+", re.MULTILINE)

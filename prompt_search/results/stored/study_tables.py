@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,7 +16,9 @@ from prompt_search.errors import InputError, StudyError
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text, with_columns_of
+from prompt_search.results.shown import growth
 from prompt_search.results.stored.study_records import StudyRecords
+from prompt_search.storage.records import ProposalRecord
 
 if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
@@ -87,6 +89,20 @@ class StudyTables(StudyRecords):
         """One row per role of requests, with the calls, tokens and US dollars that they used."""
         lost = self._store.responses.lost(self._study.study) if self._summary is None else self._summary.lost
         return with_lost(tables.ledger_frame(self._calls), lost)
+
+    @cached_property
+    def _proposals(self) -> list[ProposalRecord]:
+        return self._store.versions.proposals(self._study.version)
+
+    @with_columns_of(growth.proposals_frame)
+    def proposals_df(self) -> pd.DataFrame:
+        """One row per text that was proposed for a choice that may grow; empty where the study has no proposer."""
+        return growth.proposals_frame(self._proposals, self._trials, self._calls)
+
+    @with_columns_of(growth.lineage_frame)
+    def lineage(self) -> pd.DataFrame:
+        """Where the winner's texts come from, back to what is written in the template; empty without proposals."""
+        return growth.lineage_frame(self._trial(self.best_trial), self._proposals, self._trials)
 
     @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:

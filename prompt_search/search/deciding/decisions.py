@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from prompt_search._json import reading
+from prompt_search.search.proposals import Ask
 from prompt_search.search.trial import Trial, Trials
 
 
@@ -20,12 +21,13 @@ class Decision:
     """What a race decided at one point.
 
     Attributes:
-        stage: what was decided: ``round``, ``finals``, ``final round`` or ``winner``.
+        stage: what was decided: ``round``, ``proposals``, ``finals``, ``final round`` or ``winner``.
         entered: the choices of each trial that entered.
         ended: for each trial that ended its number, its state and the reason.
         picked: the numbers of the trials that get rows next; at the end the winner, and the best one written by hand.
         finalists: the numbers of the trials in the finals.
         leader: the number of the trial that was ranked first.
+        asks: the requests for new options that are sent.
     """
 
     stage: str = ""
@@ -34,6 +36,7 @@ class Decision:
     picked: list[int] = field(default_factory=list)
     finalists: list[int] = field(default_factory=list)
     leader: int | None = None
+    asks: list[Ask] = field(default_factory=list)
 
 
 class Journal(Protocol):

@@ -66,11 +66,20 @@ class Picks:
         enqueued = [candidate.to_dict() for candidate in settings.enqueued]
         self._first: list[Mapping[str, int]] = enqueued + design(settings.space, settings.seed)
 
-    def of_round(self, number: int) -> list[Trial]:
-        """The trials that get an evaluation batch in a round: new ones, and open ones that deserve more rows."""
+    def take_space(self, settings: RaceSettings, encoding: Encoding) -> None:
+        """Let candidates come from a space that has grown."""
+        self._settings, self._encoding = settings, encoding
+
+    def of_round(self, number: int, least: int = MIN_BATCHES_PER_ROUND) -> list[Trial]:
+        """The trials that get an evaluation batch in a round: new ones, and open ones that deserve more rows.
+
+        Args:
+            number: the number of the round, from 1.
+            least: the lowest number of trials that our own sampler gives.
+        """
         self._trials.leader = self._estimates.ranked()[0]
         designed: list[Trial] = []
-        while self._first and len(designed) < MIN_BATCHES_PER_ROUND:
+        while self._first and len(designed) < least:
             trial = self._trials.add(self._first.pop(0))
             designed += [trial] if trial else []
         if designed:
@@ -82,7 +91,7 @@ class Picks:
             return running + self._new(propose, MIN_BATCHES_PER_ROUND - len(running), number)
         if propose is not None:
             return self._new(propose, MIN_BATCHES_PER_ROUND - 1, number) + self._most_promising()
-        return self._sampled(number)
+        return self._sampled(number, least)
 
     def _new(self, propose: Propose | None, count: int, number: int) -> list[Trial]:
         """New trials from the user's sampler, or from ours; random ones where it repeats itself."""
@@ -91,14 +100,14 @@ class Picks:
             proposed = [self._trials.add(positions) for positions in propose(self._observed(), count)]
             found = [trial for trial in proposed if trial is not None]
         elif count:
-            found = self._sampled(number, new=count)
+            found = self._sampled(number, count, new=count)
         return [*found, *self._random(count - len(found), number)]
 
-    def _sampled(self, number: int, new: int = 0) -> list[Trial]:
+    def _sampled(self, number: int, least: int, new: int = 0) -> list[Trial]:
         """Thompson sampling over open trials and new candidates; with ``new``, over that many new candidates only."""
         model = self._estimates.model()
         if model is None:
-            return self._random(MIN_BATCHES_PER_ROUND, number)
+            return self._random(least, number)
         generator = random_generator(self._settings.seed, f"round {number}")
         if not new:
             self._stop_unlikely(model)
@@ -110,7 +119,7 @@ class Picks:
         trials: list[Trial | None] = [*open_trials, *[None] * len(candidates)]
         batches = self._trials.score_count / self._batch_rows
         picks: list[Trial] = []
-        for order in thompson(model, pool, new or max(MIN_BATCHES_PER_ROUND, int(batches * ROUND_SHARE)), generator):
+        for order in thompson(model, pool, new or max(least, int(batches * ROUND_SHARE)), generator):
             for index in order:
                 trial = trials[index] or self._trials.add(self._encoding.positions(pool[index]))
                 if trial is not None and trial not in picks:

@@ -52,6 +52,8 @@ class RunRecorder:
         self._round = datetime.now()
         self._times: dict[int, tuple[datetime, datetime]] = {}
         """By trial when the round in which it entered began, and when it got its last scores."""
+        self._proposals = 0
+        """The number of proposed options that were written."""
         self._written: dict[int, tuple[PreparedPrompt, str, Mapping[int, Outcome]]] = {}
 
     def on_round(self, race: Race) -> None:
@@ -71,6 +73,7 @@ class RunRecorder:
             samples += self.sample_records(trial.number, "search", changed)
             self._written[trial.number] = trial.prepared, trial.state, {o.row: o for o in trial.outcomes}
         self._store.save_trials(self._version, trials, samples)
+        self._save_proposals(race)
         self._round = now
         self._mirror(race)
         if race.leader is not None and race.leader.scores:
@@ -80,14 +83,20 @@ class RunRecorder:
         self._reporter.unparsed = sum(outcome.unparsed for trial in race.trials for outcome in trial.outcomes)
         self._reporter.report()
 
+    def _save_proposals(self, race: Race) -> None:
+        """Write what was proposed since the last round."""
+        new = race.proposals[self._proposals :]
+        if new:
+            self._store.versions.save_proposals(self._version, self._proposals, new)
+            self._proposals += len(new)
+
     def _leader(self, leader: Trial, default: Trial) -> Leader:
         """What is shown of the leading trial."""
-        space = self._plan.prompts.space
         low, high = mean_interval(leader.scores, bounds=metric_range(self._plan.settings.metric))
         before, after = ({each.row: each.score for each in trial.scored} for trial in (default, leader))
         changes = [float(after[row] or 0) - float(before[row] or 0) for row in sorted(before.keys() & after.keys())]
         leads = bool(changes) and leader is not default
-        texts, default_texts = space.texts(leader.candidate), space.texts(default.candidate)
+        texts, default_texts = leader.prepared.prompt.choices, default.prepared.prompt.choices
         return Leader(
             trial=leader.number,
             choices="" if leader is default else changes_text(default_texts, texts, OPTION_WIDTH),
@@ -141,7 +150,7 @@ class RunRecorder:
         if self._store.optuna_mirror.is_kept(plan.name):
             note = Result(self._store, plan.name, version.number).headline
             self._store.optuna_mirror.mirror(
-                version.label, plan.prompts.space, records, note, metric=plan.metric_name, times=self._times
+                version.label, race.space, records, note, metric=plan.metric_name, times=self._times
             )
         self._reporter.phase = DONE
         self._reporter.report()
@@ -156,7 +165,7 @@ class RunRecorder:
             dialect: what was learned of the servers, in sentences.
         """
         ledger, plan = self._ledger, self._plan
-        space, lost = plan.prompts.space, self._store.responses.lost(plan.name)
+        space, lost = race.space, self._store.responses.lost(plan.name)
         return Summary(
             winner=winner.number,
             baseline=DEFAULT_TRIAL,
@@ -193,7 +202,7 @@ class RunRecorder:
             trial=trial.number,
             state="running" if stopped else trial.state,
             reason="" if stopped else trial.reason,
-            choices=self._plan.prompts.space.texts(trial.candidate),
+            choices=prompt.choices,
             positions=trial.candidate.to_dict(),
             prompt=asdict(prompt),
             text=prompt.text,

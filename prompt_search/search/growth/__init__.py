@@ -1,0 +1,1 @@
+"""Growth: options that a model proposes while the race goes on."""

@@ -1,0 +1,117 @@
+"""A race whose space grows: what is proposed becomes part of everything that chooses candidates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from prompt_search.search.deciding.decisions import Decision, Journal, decided
+from prompt_search.search.deciding.picks import MIN_BATCHES_PER_ROUND, Picks
+from prompt_search.search.encoding import Encoding
+from prompt_search.search.estimates import Estimates
+from prompt_search.search.growth.waves import Spent, Wave, Waves
+from prompt_search.search.proposals import Ask, GrownSpace, ShownTrial
+from prompt_search.search.settings import RaceSettings
+from prompt_search.search.surrogate.geometry import Geometry
+from prompt_search.search.trial import Trial, Trials
+from prompt_search.storage.records import ProposalRecord
+
+BATCHES_BESIDE_GROWTH = 2
+"""The lowest number of trials that a round gets besides new options, while these are proposed: what they win shows in
+few rounds."""
+
+
+class Growth:
+    """The growth of a race's space; none where its settings have none.
+
+    Args:
+        settings: the settings of the race.
+        trials: its trials.
+        estimates: what is known about them.
+        picks: the rules by which candidates are picked.
+        journal: keeps the decisions.
+        block_rows: number of rows in a block of the common order.
+    """
+
+    def __init__(
+        self,
+        settings: RaceSettings,
+        trials: Trials,
+        estimates: Estimates,
+        picks: Picks,
+        journal: Journal,
+        block_rows: int,
+    ) -> None:
+        self.settings = settings
+        """The settings of the race, with the space as it is now."""
+        self._trials = trials
+        self._estimates = estimates
+        self._picks = picks
+        self._journal = journal
+        growth = settings.growth
+        self._waves = None if growth is None else Waves(growth, settings.seed, settings.row_order, block_rows)
+
+    @property
+    def proposals(self) -> Sequence[ProposalRecord]:
+        """All proposals so far."""
+        return [] if self._waves is None else self._waves.proposals
+
+    def is_grown(self, trial: Trial) -> bool:
+        """Whether a trial has an option that was proposed."""
+        accepted = {(each.choice, each.option) for each in self.proposals if each.accepted}
+        return any(pair in accepted for pair in trial.candidate.positions)
+
+    @property
+    def batches(self) -> int:
+        """The lowest number of trials that a round gets besides those that growth gives it."""
+        return MIN_BATCHES_PER_ROUND if self._waves is None or self._waves.paused else BATCHES_BESIDE_GROWTH
+
+    async def trials(self, spent: Spent) -> list[Trial]:
+        """The trials that a round gets because the space grows: those of new options, each with all else from the trial
+        that its request showed; or the one that a request is about to show.
+
+        Requests that are due are sent, and waited for.
+        """
+        if self._waves is None:
+            return []
+        wave = await asyncio.to_thread(self._due, self._waves, spent)
+        kept = self._journal.settled(Decision(stage="proposals", asks=wave.asks, picked=wave.more_rows))
+        accepted = await self._proposed(self._waves, kept.asks)
+        entered = decided(self._trials, self._journal, "new options", lambda: self._enter(accepted)) if accepted else []
+        return [*entered, *(trial for trial in self._trials.all if trial.number in kept.picked)]
+
+    def _due(self, waves: Waves, spent: Spent) -> Wave:
+        if not self._trials.score_count:
+            return Wave()
+        means = self._estimates.means()
+        return waves.due(self.settings.space, self._estimates.ranked(means), means, spent)
+
+    async def _proposed(self, waves: Waves, asks: Sequence[Ask]) -> list[ProposalRecord]:
+        """The options that are proposed and accepted; they are part of the space from now on."""
+        growth = self.settings.growth
+        if not asks or growth is None:
+            return []
+        shown = {
+            trial.number: ShownTrial(candidate=trial.candidate, prepared=trial.prepared, outcomes=list(trial.outcomes))
+            for trial in self._trials.all
+        }
+        replies = await growth.propose(self.settings.space, [(ask, shown[ask.trial]) for ask in asks])
+        accepted = waves.take(replies, self.settings.space)
+        if accepted:
+            self._grow(growth.grow([each for each in waves.proposals if each.accepted]))
+        return accepted
+
+    def _grow(self, grown: GrownSpace) -> None:
+        """Search a space that has grown."""
+        self.settings = replace(self.settings, space=grown.space, prepare=grown.prepare)
+        encoding = Encoding(grown.space)
+        self._trials.take_space(self.settings, encoding)
+        self._estimates.take_space(Geometry(grown.space.factors))
+        self._picks.take_space(self.settings, encoding)
+
+    def _enter(self, accepted: Sequence[ProposalRecord]) -> list[Trial]:
+        """Let a candidate enter for each new option."""
+        shown = {trial.number: trial.positions for trial in self._trials.all}
+        entered = [self._trials.add({**shown[new.trial], new.choice: new.position}) for new in accepted]
+        return [trial for trial in entered if trial is not None]

@@ -1,0 +1,181 @@
+"""Asking a model for new options of a choice: from what a race wants to texts that are checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prompt_search.errors import InputError
+from prompt_search.evaluation.responder import Answered, Responder, Use
+from prompt_search.evaluation.single_request import respond
+from prompt_search.llm.messages import Request
+from prompt_search.prompts.factors import Factor
+from prompt_search.prompts.growing.asked import Asking, ShownRow
+from prompt_search.prompts.growing.guards import reason_against
+from prompt_search.prompts.growing.operators import Operator
+from prompt_search.prompts.growing.proposer import Proposer
+from prompt_search.prompts.growing.reading import texts_in
+from prompt_search.prompts.space import SearchSpace
+from prompt_search.search.proposals import Ask, GrownSpace, GrowthSettings, Reply, ShownTrial
+from prompt_search.storage.records import ProposalRecord
+from prompt_search.study.candidates import CandidatePrompts
+from prompt_search.study.plan import StudyPlan
+
+ROLE = "proposer"
+"""The role of the calls in the ledger."""
+
+TEMPERATURE = 0.7
+"""Sampling temperature of proposals, unless the proposer's ``request`` has another: each request should give texts
+that differ."""
+
+LONGEST_OPTION = 600
+"""Number of characters that a proposed option may have at least; one of a long option may be twice as long as that."""
+
+DESCRIBED_ROWS = 24
+"""Number of rows, from the end of the common order, that operators show which need labelled rows alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposing:
+    """Sends the requests of a race for new options, and checks what comes.
+
+    Attributes:
+        proposer: the model, and its operators.
+        prompts: the candidates of the study.
+        responder: gets the response to each request.
+    """
+
+    proposer: Proposer
+    prompts: CandidatePrompts
+    responder: Responder
+
+    async def __call__(self, space: SearchSpace, asked: Sequence[tuple[Ask, ShownTrial]]) -> list[Reply]:
+        """The replies to requests, in their order."""
+        askings = [self._asking(space.by_name[ask.choice], ask, shown) for ask, shown in asked]
+        answered = await asyncio.gather(
+            *(self._answered(ask, asking) for (ask, _), asking in zip(asked, askings, strict=True))
+        )
+        existing = {factor.name: list(factor.texts) for factor in space.factors}
+        replies = []
+        for (ask, _), asking, found in zip(asked, askings, answered, strict=True):
+            texts = [("", found)] if isinstance(found, str) else _checked(found, asking, existing[ask.choice])
+            existing[ask.choice] += [text for text, reason in texts if not reason]
+            key = "" if isinstance(found, str) else found.key
+            replies.append(Reply(ask=ask, texts=texts, key=key))
+        return replies
+
+    def _asking(self, factor: Factor, ask: Ask, shown: ShownTrial) -> Asking:
+        data = self.prompts.data
+        parents = tuple(factor.texts[position] for position in ask.parents)
+        return Asking(
+            choice=ask.choice,
+            purpose=factor.grow,
+            parents=parents,
+            rows=tuple(self._shown_row(row, shown) for row in ask.rows),
+            labels=tuple(data.labels) if data.is_categorical else (),
+            count=ask.count,
+            prompt=self._prompt_without_shots(shown),
+            longest=max(LONGEST_OPTION, 2 * max(map(len, parents), default=0)),
+        )
+
+    def _shown_row(self, row: int, shown: ShownTrial) -> ShownRow:
+        """A row with its target, and what the trial answered to it."""
+        found = self.prompts.data.rows[row]
+        outcome = next((each for each in shown.outcomes if each.row == row), None)
+        answer = ""
+        if outcome is not None:
+            answer = self.responder.responses([outcome.key])[outcome.key].text or ""
+        return ShownRow(
+            fields={name: found[name] for name in self.prompts.data.fields},
+            target=str(found.target),
+            answer=answer,
+            explanation=outcome.explanation if outcome else "",
+        )
+
+    def _prompt_without_shots(self, shown: ShownTrial) -> str:
+        """The trial's prompt as text, with placeholders for the row and without examples, which are rows; "" where its
+        choices need some."""
+        space = self.prompts.space
+        positions = shown.candidate.to_dict()
+        examples = [each for each in space.factors if each.kind == "examples" and each.name in positions]
+        if not any(factor.options[positions[factor.name]] for factor in examples):
+            return shown.prepared.prompt.text
+        positions |= {factor.name: 0 for factor in examples}
+        if any(factor.options[0] for factor in examples) or any(
+            position >= len(space.by_name[name].options) for name, position in positions.items()
+        ):
+            return ""
+        return self.prompts.prepared(space.candidate(positions)).prompt.text
+
+    async def _answered(self, ask: Ask, asking: Asking) -> Answered | str:
+        """The answer of the proposer; or why there is none."""
+        operator, model = self._operator(ask.operator), self.proposer.model
+        try:
+            messages = operator.messages(asking)
+        except InputError as error:
+            return str(error)
+        parameters = {
+            "temperature": TEMPERATURE,
+            "max_tokens": self.proposer.max_tokens,
+            **self.proposer.request,
+        }
+        request = Request(
+            endpoint=model.endpoint,
+            model=model.name,
+            messages=messages,
+            parameters={name: value for name, value in parameters.items() if value is not None},
+        )
+        found = await respond(self.responder, request, Use(prompt=operator.source, split="search", role=ROLE))
+        if found is None:
+            return "no call was left for the request, or the server refuses it"
+        return found if found.response.error is None else f"no answer: {found.response.error}"
+
+    def _operator(self, name: str) -> Operator:
+        return next(operator for operator in self.proposer.operators if operator.name == name)
+
+
+def _checked(answered: Answered, asking: Asking, existing: Sequence[str]) -> list[tuple[str, str]]:
+    """The texts of an answer, each with the reason why it is no option; "" where it is one."""
+    known = list(existing)
+    checked: list[tuple[str, str]] = []
+    for text in texts_in(answered.response.text or ""):
+        reason = reason_against(
+            text,
+            existing=known,
+            parents=asking.parents,
+            rows=asking.rows,
+            labels=asking.labels,
+            longest=asking.longest,
+        )
+        if not reason and len(known) == len(existing) + asking.count:
+            reason = f"more than the {asking.count} texts that were asked for"
+        known += [] if reason else [text]
+        checked.append((text, reason))
+    return checked or [("", "the answer holds no option")]
+
+
+def growth_settings(plan: StudyPlan, responder: Responder, earlier: Sequence[ProposalRecord]) -> GrowthSettings | None:
+    """How the choices of a study grow; None where it has no proposer, or no choice that may grow.
+
+    Args:
+        plan: the study, with the options that an earlier version of it was given.
+        responder: gets responses.
+        earlier: what was proposed to that version.
+    """
+    proposer = plan.proposer
+    if proposer is None or not any(factor.grow for factor in plan.prompts.space.factors):
+        return None
+
+    def grow(accepted: Sequence[ProposalRecord]) -> GrownSpace:
+        prompts = plan.prompts.with_grown(accepted)
+        return GrownSpace(space=prompts.space, prepare=prompts.prepared_with_rows)
+
+    return GrowthSettings(
+        operators={operator.name: operator.needs for operator in proposer.operators},
+        share=proposer.share,
+        propose=Proposing(proposer=proposer, prompts=plan.prompts, responder=responder),
+        grow=grow,
+        described=plan.search_rows[::-1][:DESCRIBED_ROWS],
+        earlier=earlier,
+    )
