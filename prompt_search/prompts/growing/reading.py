@@ -133,11 +133,13 @@ def _items(reply: str, begins: re.Pattern[str]) -> list[str]:
 
 
 def _paragraphs(reply: str) -> list[str]:
-    """The reply without talk: one text, or one for each line where every paragraph is one line."""
-    paragraphs = _untalked([each.strip() for each in reply.split("\n\n") if each.strip()])
-    if all("\n" not in each for each in paragraphs):
-        return paragraphs
-    return ["\n\n".join(paragraphs)]
+    """What is quoted as a whole paragraph, or the reply if it is one paragraph besides talk."""
+    paragraphs = [each.strip() for each in reply.split("\n\n")]
+    quoted = [each for each in paragraphs if _unquoted(each) != each]
+    if quoted:
+        return quoted
+    rest = _untalked([each for each in paragraphs if each])
+    return rest if len(rest) == 1 else []
 
 
 def _without_talk(text: str) -> str:
@@ -155,8 +157,9 @@ def _untalked(paragraphs: list[str]) -> list[str]:
 
 
 def _talks(paragraph: str) -> bool:
+    """Whether a paragraph is one line about the texts, or one that leads to something."""
     stripped = paragraph.strip()
-    return "\n" not in stripped and bool(_TALK.match(stripped))
+    return "\n" not in stripped and (bool(_TALK.match(stripped)) or (stripped.endswith(":") and " " in stripped))
 
 
 def _cleaned(text: str) -> str:

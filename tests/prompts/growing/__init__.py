@@ -1,0 +1,1 @@
+"""Tests of growth: operators, replies, guards and the proposer."""
