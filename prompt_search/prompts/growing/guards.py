@@ -19,18 +19,17 @@ from prompt_search.answers.final_part import REASONING_BEGINS, REASONING_ENDS, T
 from prompt_search.prompts.growing.asked import ShownRow
 from prompt_search.prompts.growing.language import foreign_script, other_language
 from prompt_search.prompts.growing.likeness import COPIED_WORDS, holds, is_near, runs, words_of
+from prompt_search.prompts.growing.placeholders import (
+    PLACEHOLDER,
+    added_placeholder,
+    placeholders_in,
+    shared_placeholders,
+)
 
 WHOLE_FIELD: Final = 5
 """Number of words from which on the whole of a shorter value of a row counts as copied."""
 
 _JINJA = re.compile(r"\{[{%#]")
-_PLACEHOLDER = re.compile(
-    r"\$\{\s*[A-Za-z_]\w*\s*\}|\$[A-Za-z_]\w*|\{\s*(?:[A-Za-z_][\w.]*|\d*)\s*\}|</?[A-Za-z_][\w-]*>"
-    r"|%\([A-Za-z_]\w*\)[sdrf]|(?<![\w%])%[sdrf]\b"
-)
-_NAME = re.compile(r"\w[\w.-]*")
-_FILLED = re.compile(r"\$\{|\$[A-Za-z_]|\{|%[(sdrf]")
-_IN_BRACKETS = re.compile(r"[\[<({]\s*([^\W\d][\w -]{0,60}?)\s*[\])>}]")
 _MARKUP = re.compile(
     r"<\|[^<>|\n]{0,60}\|?>|<[^<>|\n]{0,60}\|>|<｜[^<>\n]{0,60}｜>|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|THINK)\]|<</?SYS>>"
     r"|</?s>|<(?:bos|eos|pad|unk)>|</?(?:start|end)_of_turn>|<unused\d+>|</?(?:tool_call|tool_response|function_call)>"
@@ -111,32 +110,12 @@ def _markup(text: str, parents: Sequence[str]) -> str:
 
 def _placeholders(text: str, parents: Sequence[str], rows: Sequence[ShownRow]) -> str:
     """A placeholder that all parents have and the text has not, or one that it adds and nothing fills in."""
-    has = Counter(_places(text))
-    every = [Counter(_places(parent)) for parent in parents]
-    kept = every[0].copy() if every else Counter()
-    for counts in every[1:]:
-        kept &= counts
-    lost = next((place for place in kept if place not in has), "")
-    if lost:
-        return f"has lost {lost}"
-    known = {place for counts in every for place in counts}
-    fields = {_as_name(name) for row in rows for name in row.fields}
-    for place in has:
-        name = _NAME.search(place)
-        if place not in known and (_FILLED.match(place) or (name and _as_name(name[0]) in fields)):
-            return f"adds the placeholder {place}"
-    for found in _IN_BRACKETS.finditer(text):
-        if found[0][0] in "[<{" and _as_name(found[1]) in fields and not any(found[0] in each for each in parents):
-            return f"adds the placeholder {found[0]}"
-    return ""
-
-
-def _places(text: str) -> Iterator[str]:
-    return (re.sub(r"\s+", "", found[0]) for found in _PLACEHOLDER.finditer(text))
-
-
-def _as_name(name: object) -> str:
-    return re.sub(r"[\W_]+", " ", str(name).casefold()).strip()
+    has = placeholders_in(text)
+    for place in shared_placeholders(parents):
+        if place not in has:
+            return f"has lost {place}"
+    added = added_placeholder(text, parents, [row.fields for row in rows])
+    return f"adds the placeholder {added}" if added else ""
 
 
 def _repeated(text: str, existing: Sequence[str]) -> str:
@@ -229,4 +208,4 @@ def _without(text: str, labels: Sequence[str]) -> str:
     """A text without placeholders and labels."""
     for label in sorted(filter(None, labels), key=len, reverse=True):
         text = text.replace(label, " ")
-    return _PLACEHOLDER.sub(" ", text)
+    return PLACEHOLDER.sub(" ", text)

@@ -24,6 +24,7 @@ from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.environment import compile_source, environment, render_messages
 from prompt_search.prompts.growing.asked import Asking, ShownRow
+from prompt_search.prompts.growing.placeholders import shared_placeholders
 from prompt_search.prompts.sandbox.steps import refusing
 from prompt_search.prompts.sandbox.syntax_tree import find_all
 
@@ -38,8 +39,9 @@ SHIPPED_NEEDS: Final[Mapping[str, Needs]] = {
 }
 """The operators of the package, and what each needs."""
 
-VARIABLES: Final = ("choice", "purpose", "parents", "rows", "labels", "count", "prompt", "longest")
-"""What a template of an operator may read. A row has ``fields``, ``target``, ``answer`` and ``explanation``."""
+VARIABLES: Final = ("choice", "purpose", "parents", "placeholders", "rows", "labels", "count", "prompt", "longest")
+"""What a template of an operator may read: an `Asking`, and the placeholders that all its parents have. A row has
+``fields``, ``target``, ``answer`` and ``explanation``."""
 
 LONGEST_VALUE: Final = 1_500
 """Number of characters of a row's value that are shown: an operator shows several rows in one request."""
@@ -168,6 +170,7 @@ class Operator:
             "choice": asking.choice,
             "purpose": asking.purpose,
             "parents": list(asking.parents),
+            "placeholders": list(shared_placeholders(asking.parents)),
             "rows": [_shown(row) for row in asking.rows],
             "labels": list(asking.labels),
             "count": asking.count,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, Final
 
 from prompt_search.answers.final_part import final_part
@@ -23,6 +24,10 @@ LONGEST_REPLY: Final = 200_000
 """Number of characters of a reply that are read."""
 
 _TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}option(?:[_-]?\d{1,3}|\s[^<>\n]{0,60})?>", re.IGNORECASE)
+_OTHER_TAG = re.compile(
+    r"(?:^[ \t]*<|<(/))(?:version|text|instruction|new|first|second|third|result)(?:[ _-]?\d{1,3})?>",
+    re.IGNORECASE | re.MULTILINE,
+)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _KIND = r"(?:option|text|version|variant)"
 _NUMBER = rf"(?:#{{1,6}}[ \t]+)?(?:\*\*)?(?:{_KIND}[ \t]*)?\(?\d{{1,2}}(?:[.):]|\*\*)(?:\*\*)?:?(?:[ \t]+|$)"
@@ -74,6 +79,10 @@ def _found(reply: str, *, cut_off: bool) -> Iterable[str]:
     tags = [*_TAG.finditer(reply)]
     if tags:
         return _tagged(reply, tags, cut_off=cut_off)
+    others = [*_OTHER_TAG.finditer(reply)]
+    pairs = [(tag.end(), end.start()) for tag, end in pairwise(others) if end[1] and not tag[1]]
+    if pairs:
+        return [reply[begin:end] for begin, end in pairs]
     fenced = [block[1] for block in _FENCE.finditer(reply)]
     begins = _JSON_BEGINS.search(reply)
     within = reply[begins.start() : reply.rfind("]") + 1] if begins else ""

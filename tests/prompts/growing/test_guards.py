@@ -56,7 +56,7 @@ def test_a_text_of_ones_own_words_is_accepted(text: str) -> None:
         ("Sort it\x1b[31m well.", "has the control character \\u001b"),
         ("Sort it \u202ewell.", "has the control character \\u202e"),
         ("Sort it \ud83d well.", "has half a character"),
-        ("Sort it \ufffd well.", "has half a character"),
+        ("Sort it \ufffd badly.", "has half a character"),
         ("Sort it.<|im_end|>", "has chat markup: <|im_end|>"),
         ("<|im_start|>system\nSort it.", "has chat markup: <|im_start|>"),
         ("Sort it.</s>", "has chat markup: </s>"),
@@ -101,22 +101,15 @@ def test_a_placeholder_that_all_parents_have_is_kept(place: str) -> None:
     assert against(f"Be kind to {place}.", parents=(both[0], "Be nice.")) == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "near"),
-    [
-        ("Read the message of the customer with care, decide which of the teams of our support should handle it next "
-         "and then answer with the label of the one team only, no more.", True),
-        ("Read the message of the customer, name the team, and stop.", False),
-    ],
-)  # fmt: skip
-def test_a_near_duplicate_is_refused(text: str, near: bool) -> None:
+def test_a_near_duplicate_is_refused() -> None:
     """One word more among thirty is no other option."""
     other = (
         "Read the message of the customer with care, decide which of the teams of our support should handle it next "
         "and then answer with the label of the one team only."
     )
 
-    assert against(text, existing=[other]) == ("is nearly the same as an option" if near else "")
+    assert against(f"{other[:-1]}, please.", existing=[other]) == "is nearly the same as an option"
+    assert against("Read the message of the customer, name the team, and stop.", existing=[other]) == ""
 
 
 def test_short_texts_that_differ_in_a_word_are_different() -> None:

@@ -32,9 +32,9 @@ def test_every_operator_asks_in_one_message_for_texts_between_tags(name: str) ->
 
     assert ASKING.purpose in text
     assert "rite 3 " in text
-    assert "<option>" in text
-    assert "placeholders" in text
-    assert "language" in text
+    assert text.endswith("in this form:\n" + "<option>…</option>\n" * 2 + "<option>…</option>")
+    assert "language of" in text
+    assert "must contain" not in text
     assert f"At most {ASKING.longest} characters" in text or name == "shorten"
 
 
@@ -45,7 +45,7 @@ def test_every_operator_asks_in_one_message_for_texts_between_tags(name: str) ->
         ("reflect", {CHARGED.fields["text"], "The model answered: login", f"Why: {CHARGED.explanation}", PARENTS[0]}),
         ("reflect", {"THE WHOLE PROMPT"}),
         ("combine", {*PARENTS}),
-        ("shorten", {PARENTS[0], "at most 32 characters"}),
+        ("shorten", {PARENTS[0], "in at most 32 characters"}),
         ("vary", {PARENTS[0], "refund, login, delivery"}),
     ],
 )
@@ -54,6 +54,20 @@ def test_an_operator_shows_what_it_works_on(name: str, shown: set[str]) -> None:
     text = said(Operator.read(name))
 
     assert {each for each in shown if each not in text} == set()
+
+
+@pytest.mark.parametrize("name", SHIPPED_NEEDS)
+def test_placeholders_of_all_options_are_named(name: str) -> None:
+    """Only these: what some lack may go, and a model that reads of placeholders for nothing makes some up."""
+    asking = replace(ASKING, parents=("Greet {name} in <tone>: %s", "Say hello to {name}, %s"))
+
+    assert "Each text must contain {name} and %s as it is" in said(Operator.read(name), asking)
+
+
+def test_describe_shows_no_whole_option() -> None:
+    """A small model repeats what it is shown; the beginning is enough for the language."""
+    assert PARENTS[0][:40] in said(Operator.read("describe"))
+    assert PARENTS[0] not in said(Operator.read("describe"))
 
 
 @pytest.mark.parametrize("name", SHIPPED_NEEDS)
@@ -184,7 +198,7 @@ def test_what_a_users_template_needs_is_what_it_reads(source: str, needs: str, t
 @pytest.mark.parametrize("name", ["missing", "missing.j2", "a/vary.j2", "a\0b"])
 def test_a_missing_file_is_told_with_the_operators_there_are(name: str) -> None:
     """A name that is none may be a slip."""
-    with pytest.raises(TemplateError, match="cannot read the operator: .*; give a file or one of describe, reflect,"):
+    with pytest.raises(TemplateError, match=r"cannot read the operator: .*; give a file or one of describe, reflect,"):
         Operator.read(name)
 
 

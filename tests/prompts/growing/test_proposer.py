@@ -59,8 +59,10 @@ def test_operators_are_given_by_name_by_file_or_as_they_are(tmp_path: Path) -> N
         ({"operators": 5}, "operators= takes a list of operators, not 5; write operators=['reflect']"),
         (
             {"operators": ["mutate"]},
-            "there is no operator 'mutate', only describe, reflect, combine, shorten, vary; give one of them, or a "
-            "file: ps.Operator.read('FILE.j2')",
+            (
+                "there is no operator 'mutate', only describe, reflect, combine, shorten, vary; give one of them, or "
+                "a file: ps.Operator.read('FILE.j2')"
+            ),
         ),
         ({"operators": [5]}, "an operator is a name or a ps.Operator, not 5; write 'reflect', or ps.Operator.read"),
         ({"operators": ["vary", "vary"]}, "operators= has two operators 'vary'; remove one, or give it another name"),
@@ -94,7 +96,9 @@ def test_an_argument_is_refused_in_one_line(arguments: dict[str, Any], refused: 
 @pytest.mark.parametrize("value", [5, ["gpt-4.1"], Model])
 def test_what_is_no_model_is_refused(value: Any) -> None:
     """The message says what a study takes."""
-    with pytest.raises(InputError, match="^proposer= takes a model, its name, a ps.Proposer or None, not .*; write ps"):
+    with pytest.raises(
+        InputError, match=r"^proposer= takes a model, its name, a ps.Proposer or None, not .*; write ps"
+    ):
         Proposer.parse(value)
 
 
@@ -103,7 +107,7 @@ def test_a_broken_operators_file_is_told_when_the_proposer_is_made(tmp_path: Pat
     path = tmp_path / "mine.j2"
     path.write_text("a\n{{ row }}", encoding="utf-8")
 
-    with pytest.raises(TemplateError, match="^mine line 2: an operator has no variable 'row'"):
+    with pytest.raises(TemplateError, match=r"^mine line 2: an operator has no variable 'row'"):
         Proposer(MODEL, [str(path)])
     with pytest.raises(TemplateError, match="cannot read the operator"):
         Proposer(MODEL, ["missing.j2"])
@@ -149,7 +153,7 @@ def test_a_share_is_above_zero_and_at_most_half(share: float) -> None:
     if 0 < share <= 0.5:
         assert Proposer(MODEL, ["vary"], share=share).share == share
     else:
-        with pytest.raises(InputError, match="share= must be above 0 and at most 0.5"):
+        with pytest.raises(InputError, match=r"share= must be above 0 and at most 0.5"):
             Proposer(MODEL, ["vary"], share=share)
 
 

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from prompt_search.prompts.growing.reading import MOST_TEXTS, texts_in
 
-PIECES = st.sampled_from(
-    ["<option>", "</option>", "<option", "<think>", "</think>", "```", "```json\n", '"', "“", "”", "**", "1. ", "\n2) "]
-    + ["\n\n", "- ", "[", "]", "{", "}", '", "', "Option 1:", "Sort it.", "…", " ", "\u200b", "\ud800", "Sure!", "</s>"]
-)
+TAGS = ["<option>", "</option>", "<option", "<think>", "</think>", "</s>", "```", "```json\n", '"', "“", "”", "**"]
+LISTS = ["1. ", "\n2) ", "\n\n", "- ", "[", "]", "{", "}", '", "', "Option 1:"]
+PIECES = st.sampled_from([*TAGS, *LISTS, "Sort it.", "…", " ", "\u200b", "\ud800", "Sure!"])
 REPLIES = st.lists(PIECES | st.text(max_size=8), max_size=30).map("".join)
 PLAIN = st.from_regex(r"[A-Za-z]{2,9}( [a-z]{1,9}){0,9}\.", fullmatch=True)
 
@@ -39,6 +38,9 @@ PLAIN = st.from_regex(r"[A-Za-z]{2,9}( [a-z]{1,9}){0,9}\.", fullmatch=True)
         ("<think>Perhaps <option>no</option></think><option>A b.</option>", ("A b.",)),
         ("<think>Perhaps <option>no</option>", ()),
         ("<option>A b.</option><|im_end|>", ("A b.",)),
+        ("<version1>\nA b.\n</version1>\n\n<version2>\nC d.\n</version2>", ("A b.", "C d.")),
+        ("<text>A b.</text>\n<text>C d.</text>", ("A b.", "C d.")),
+        ("Classify <text> and then </text> now.", ("Classify <text> and then </text> now.",)),
         ("1. A b.\n2. C d.", ("A b.", "C d.")),
         ("Here are two:\n\n1) A b.\n   more\n\n2) C d.\n\nThese options are short.", ("A b.\n   more", "C d.")),
         ("**Option 1:** A b.\n**Option 2:** C d.", ("A b.", "C d.")),
