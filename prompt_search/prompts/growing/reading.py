@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
 
 from prompt_search.answers.final_part import final_part
@@ -134,7 +134,7 @@ def _text_of(value: Any) -> str:
 
 def _items(reply: str, begins: re.Pattern[str]) -> list[str]:
     """The items of a list of two or more, without what stands before it and without talk after it."""
-    starts = [*begins.finditer(reply)]
+    starts = [*islice(begins.finditer(reply), 2 * MOST_TEXTS)]
     ends = [*(start.start() for start in starts[1:]), len(reply)]
     if len(starts) < 2:
         return []

@@ -181,6 +181,7 @@ def test_what_a_parent_has_already_is_no_copy() -> None:
         ("Label only.", ["Ordne die Nachricht einer Kategorie zu."], ""),
         ("Scegli la categoria che è più adatta al testo.", ["Clasifica el texto en una de las categorías."],
          "is in another language: Italian"),
+        ("Name the shape that is drawn.\nOptions:\n- a\nA:", ["This draws a\nOptions:\nA: e, o"], ""),
         ("Answer with the label.", ["{name}"], "has lost {name}"),
         ("Write a word.", [":"], ""),
     ],

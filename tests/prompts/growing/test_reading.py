@@ -103,9 +103,10 @@ def test_what_is_between_tags_is_read_whatever_stands_around_it(texts: list[str]
     assert texts_in(reply) == tuple(texts)
 
 
-@pytest.mark.parametrize(
-    "piece", ["<option>", "<option>a", "1. ", '"', "```\n", "[", "\n\n", "<think>a</think>", "- a\n"]
-)
+ENDLESS = [*TAGS, *LISTS, "<option>a", "<think>a</think>", "<text>\n", "<text>a</text>", "- a\n", "[[", '[{"option":"']
+
+
+@pytest.mark.parametrize("piece", ENDLESS)
 def test_a_reply_without_end_is_read_in_time(piece: str) -> None:
     """A model that repeats itself up to the largest reply holds nothing up."""
     started = time.perf_counter()
