@@ -17,7 +17,7 @@ from prompt_search.search.surrogate.geometry import Geometry
 from prompt_search.search.trial import Trial, Trials
 from prompt_search.storage.records import ProposalRecord
 
-BATCHES_BESIDE_GROWTH = 2
+BATCHES_BESIDE_GROWTH = 1
 """The lowest number of trials that a round gets besides new options, while these are proposed: what they win shows in
 few rounds."""
 

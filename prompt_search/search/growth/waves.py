@@ -16,24 +16,31 @@ from prompt_search.storage.records import ProposalRecord
 MIN_CALLS = 100
 """Number of calls before the finals below which nothing is proposed: no call is left to look at what comes."""
 
-LAST_SHARE = 0.8
+LAST_SHARE = 0.9
 """Share of the calls before the finals after which nothing more is proposed."""
 
 FIRST_PAUSE = 0.1
 """Share of the calls before the finals that pass after proposals of which none is better than what there was. It
 doubles with each such wave, and begins anew after one that won."""
 
-ASKS_A_WAVE = 2
-"""Number of requests that are made at the same time, by different operators."""
-
 CALLS_FOR_MORE = 400
-"""Number of calls before the finals from which on a request asks for three texts instead of two."""
+"""Number of calls before the finals from which on two requests are made at the same time, by different operators,
+instead of one."""
+
+TEXTS = 2
+"""Number of texts that a request asks for."""
 
 SHOWN_ROWS = 6
 """Number of rows that a request shows at most."""
 
 MOST_ASIDE = 0.3
 """Share of the search rows that the rows of one option's proposers, and their blocks, may come to."""
+
+EXPECTED_GAIN, GAIN_WEIGHT = 0.04, 6
+"""What a proposal is expected to win before any was tried, and the number of proposals that this counts as."""
+
+EXPECTED_BY_NEEDS = {"failures": 0.08, "rows": 0.03, "parents": 0.02, "parent": 0.0}
+"""The same by what an operator needs: what was answered wrongly says most."""
 
 GAIN_SPREAD = 0.05
 """Standard deviation of what an operator's options are expected to win before any was tried, as a share of a score."""
@@ -95,22 +102,23 @@ class Waves:
         room = int(self._settings.share * spent.limit) - self._asked
         if room < 1 or spent.limit < MIN_CALLS or spent.calls > LAST_SHARE * spent.limit:
             return Wave()
-        growing = [trial for trial in trials if _growing(space, trial) and trial.state != "pruned"]
+        growing = [trial for trial in trials if trial.scores and trial.state == "running" and _growing(space, trial)]
         if not growing or (self._wave and not self._is_due(trials, means, spent)):
             return Wave()
+        growing = self._most_promising(growing, trials, means)
         leader = next((trial for trial in growing if not self._lacks_rows(trial)), growing[0])
         if self._lacks_rows(leader):
             return Wave(more_rows=[leader.number])
         factors = _growing(space, leader)
         factor = factors[self._wave % len(factors)]
         parents = _ranked_options(factor, trials, means, leader)
-        count = 2 if spent.limit < CALLS_FOR_MORE else 3
-        made = (self._ask(name, factor.name, parents, leader, count) for name in self._by_gain(trials, means))
-        asks = list(islice((ask for ask in made if ask is not None), min(ASKS_A_WAVE, room)))
+        most = 1 if spent.limit < CALLS_FOR_MORE else 2
+        made = (self._ask(name, factor.name, parents, leader) for name in self._by_gain(trials, means))
+        asks = list(islice((ask for ask in made if ask is not None), min(most, room)))
         if asks:
             self._asked += len(asks)
-            self._next_at = spent.calls + FIRST_PAUSE * spent.limit * 2.0**self._in_vain
-        return Wave(asks=asks, more_rows=[leader.number] if asks and leader.open else [])
+            self._next_at = spent.calls + FIRST_PAUSE * spent.limit * (2.0**self._in_vain - 1)
+        return Wave(asks=asks, more_rows=[])
 
     def _is_due(self, trials: Sequence[Trial], means: Mapping[int, float], spent: Spent) -> bool:
         """Whether the last wave's options were looked at, and won, or enough calls have passed since."""
@@ -123,6 +131,24 @@ class Waves:
             return False
         self._in_vain = 0 if won else self._in_vain + 1
         return True
+
+    def _most_promising(
+        self, growing: Sequence[Trial], trials: Sequence[Trial], means: Mapping[int, float]
+    ) -> list[Trial]:
+        """The trials whose choices grow, best first: by their expected scores, and what each generation of proposals is
+        expected to win beyond them, because a few rows tell little of one of them."""
+        gains = [self._gain(each, trials, means) for each in self.proposals if each.accepted]
+        known = [gain for gain in gains if gain is not None]
+        expected = (EXPECTED_GAIN * GAIN_WEIGHT + sum(known)) / (GAIN_WEIGHT + len(known))
+        return sorted(growing, key=lambda trial: -(means[trial.number] + expected * self._generation(trial)))
+
+    def _generation(self, trial: Trial) -> int:
+        """The number of proposals, one after the other, that an option of a trial comes from."""
+        return max((self._depth(*pair) for pair in trial.candidate.positions), default=0)
+
+    def _depth(self, choice: str, option: int) -> int:
+        found = next((each for each in self.proposals if each.choice == choice and each.option == option), None)
+        return 0 if found is None else 1 + max((self._depth(choice, parent) for parent in found.parents), default=0)
 
     def _gain(self, proposal: ProposalRecord, trials: Sequence[Trial], means: Mapping[int, float]) -> float | None:
         """By how much the best trial with an option is expected to be better than the trial that its request showed;
@@ -139,22 +165,24 @@ class Waves:
         generator = random_generator(self._seed, f"proposals {self._wave}")
         names = list(self._settings.operators)
         sampled = dict(zip(names, generator.standard_normal(len(names)), strict=True))
-        if not self._wave:  # in the order in which they were given
-            return names
         expected: dict[str, float] = {}
+        prior = {name: EXPECTED_BY_NEEDS[needs] for name, needs in self._settings.operators.items()}
         for name in names:
             gains = [self._gain(each, trials, means) for each in self.proposals if each.operator == name]
             known = [0.0 if gain is None else gain for gain in gains]
-            expected[name] = sum(known) / (len(known) + 1) + GAIN_SPREAD * sampled[name] / (len(known) + 1) ** 0.5
+            count = GAIN_WEIGHT + len(known)
+            expected[name] = (prior[name] * GAIN_WEIGHT + sum(known)) / count + GAIN_SPREAD * sampled[name] / count**0.5
         return sorted(names, key=lambda name: -expected[name])
 
-    def _ask(self, operator: str, choice: str, parents: list[int], leader: Trial, count: int) -> Ask | None:
+    def _ask(self, operator: str, choice: str, parents: list[int], leader: Trial) -> Ask | None:
         """A request by an operator; None where what it needs is not there."""
         needs, rows, aside = self._settings.operators[operator], list[int](), list[int]()
         if needs == "failures":
             rows, aside = self._failures(leader, self.aside(choice, parents[0]))
         elif needs == "rows":
-            rows = aside = list(self._settings.described[:SHOWN_ROWS])
+            described = self._settings.described
+            start = SHOWN_ROWS * len({each.wave for each in self.proposals if each.operator == operator})
+            rows = aside = [described[place % len(described)] for place in range(start, start + SHOWN_ROWS)]
         elif needs == "parents" and len(parents) < 2:
             return None
         if needs in ("failures", "rows") and not rows:
@@ -166,7 +194,7 @@ class Waves:
             trial=leader.number,
             rows=rows,
             aside=aside,
-            count=count,
+            count=TEXTS,
         )
 
     def aside(self, choice: str, option: int) -> frozenset[int]:
