@@ -35,7 +35,8 @@ class Asking:
         rows: the rows to show; those that were answered wrongly for an operator that needs failures.
         labels: the possible answers; empty where every text may be one.
         count: the number of texts to ask for.
-        prompt: the whole prompt of the first parent for one row, or "".
+        prompt: the whole prompt that has the first parent, or "". With a row or an example filled in, that row counts
+            as shown.
         longest: the number of characters that an option may have.
     """
 

@@ -16,29 +16,29 @@ from functools import lru_cache
 from typing import Final
 
 _FUNCTION_WORDS: Final[Mapping[str, str]] = {
-    "English": "the of and to is that it with for as are this be by not or from which you your what if each its only one "
-    "into does do how has have no an on at when without about these there than they their will would given please "
-    "should can between but",
-    "German": "der die das und ist nicht ein eine einen einem einer mit für von zu auf den dem des im sich auch als oder "
-    "aus wird nur ob wenn du sie gib aber keine welche welches jede jedes ohne bei dass bitte zur zum werden soll "
-    "nach wie kann mehr sein diese dieser",
-    "French": "le la les des un une et est dans que qui pour par sur pas ne avec ce cette ou du au aux il elle sont votre "
-    "vous en seul plus sans si dont chaque quelle quel donne être plusieurs ces leur entre",
-    "Spanish": "el la los las de que en un una es por con para no se del al lo su como más este esta si sin solo cada cuál "
-    "qué según sola responde entre sobre pero debe ser",
-    "Italian": "il lo la gli le di che un una per con non si del della dei delle al nel alla sono come questo questa se solo "
-    "ogni senza quale cosa sola rispondi questi essere tra deve più",
-    "Portuguese": "os as de que em um uma por com para não se do da dos das no na ao como este esta ou qual cada apenas sem são "
-    "só responda seu sua entre sobre mais ser deve",
-    "Dutch": "de het een en van is niet dat die in op te voor met zijn aan of door uit bij naar dit deze geen alleen elke "
-    "welke als zonder wordt geef je",
-    "Swedish": "och att det en ett som är på för av med inte den till om har eller de från vilken endast utan varje du ska "
-    "bara när",
+    "English": "the of and to is that it with for as are this be by not or from which you your what if each its "
+    "only one into does do how has have no an on at when without about these there than they their "
+    "will would given please should can between but",
+    "German": "der die das und ist nicht ein eine einen einem einer mit für von zu auf den dem des im sich auch "
+    "als oder aus wird nur ob wenn du sie gib aber keine welche welches jede jedes ohne bei dass "
+    "bitte zur zum werden soll nach wie kann mehr sein diese dieser",
+    "French": "le la les des un une et est dans que qui pour par sur pas ne avec ce cette ou du au aux il elle "
+    "sont votre vous en seul plus sans si dont chaque quelle quel donne être plusieurs ces leur entre",
+    "Spanish": "el la los las de que en un una es por con para no se del al lo su como más este esta si sin solo "
+    "cada cuál qué según sola responde entre sobre pero debe ser",
+    "Italian": "il lo la gli le di che un una per con non si del della dei delle al nel alla sono come questo "
+    "questa se solo ogni senza quale cosa sola rispondi questi essere tra deve più",
+    "Portuguese": "os as de que em um uma por com para não se do da dos das no na ao como este esta ou qual cada "
+    "apenas sem são só responda seu sua entre sobre mais ser deve",
+    "Dutch": "de het een en van is niet dat die in op te voor met zijn aan of door uit bij naar dit deze geen "
+    "alleen elke welke als zonder wordt geef je",
+    "Swedish": "och att det en ett som är på för av med inte den till om har eller de från vilken endast utan "
+    "varje du ska bara när",
     "Danish": "og at det en et som er på for af med ikke den til om har eller de fra hvilken kun uden hver du skal når",
     "Polish": "na się nie do to jest że jak po czy dla od tylko lub które który która każdy bez oraz przez jeśli",
     "Turkish": "ve bir bu için ile da de mi olarak ne veya en sadece göre her olan değil hangi yalnızca ya ise",
-    "Indonesian": "yang dan di untuk dengan ini dari pada adalah tidak itu atau ke dalam apakah satu hanya oleh setiap tanpa "
-    "jika anda",
+    "Indonesian": "yang dan di untuk dengan ini dari pada adalah tidak itu atau ke dalam apakah satu hanya oleh "
+    "setiap tanpa jika anda",
 }
 """Words of one letter are left out: they are names of answers, too, as in ``A:``."""
 

@@ -38,9 +38,11 @@ _LED = re.compile(rf"(?:{_NUMBER}|(?:\*\*)?option:(?:\*\*)?[ \t]*|[-*•–][ \t
 _JSON_BEGINS = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _TALK = re.compile(
     r"(?:sure|certainly|of course|okay|ok|here (?:is|are)|here's|i'm sorry|i am sorry|sorry|i cannot|i can't|as an ai"
-    r"|these (?:options|texts)|this (?:option|text)|note:|explanation:|let me know|i hope)\b",
+    r"|these (?:options|texts)|this (?:option|text)|note:|explanation:|let me know"
+    r"|i hope|feel free|if you (?:need|have|would)|please let|please provide a)\b",
     re.IGNORECASE,
 )
+_STEPS = re.compile(r"\b(?:steps?|guidelines?|rules?|as follows)\b", re.IGNORECASE)
 _QUOTES: Final = ('""', "''", "“”", "„“", "„”", "‘’", "«»", "»«", "「」", "``")
 _WRAPPED: Final = ("**", "__")
 _KEYS: Final = ("option", "text", "prompt", "instruction", "content", "value")
@@ -133,10 +135,13 @@ def _text_of(value: Any) -> str:
 
 
 def _items(reply: str, begins: re.Pattern[str]) -> list[str]:
-    """The items of a list of two or more, without what stands before it and without talk after it."""
+    """The items of a list of two or more, without what stands before it and without talk after it.
+
+    Steps that a text itself tells the model to take are no list of texts.
+    """
     starts = [*islice(begins.finditer(reply), 2 * MOST_TEXTS)]
     ends = [*(start.start() for start in starts[1:]), len(reply)]
-    if len(starts) < 2:
+    if len(starts) < 2 or _STEPS.search(reply[: starts[0].start()]):
         return []
     return [_without_talk(reply[start.end() : end]) for start, end in zip(starts, ends, strict=True)]
 
@@ -148,7 +153,7 @@ def _paragraphs(reply: str) -> list[str]:
     if quoted:
         return quoted
     rest = _untalked([each for each in paragraphs if each])
-    return rest if len(rest) == 1 else []
+    return rest if len(rest) == 1 else ["\n\n".join(rest)] if rest and _STEPS.search(rest[0]) else []
 
 
 def _without_talk(text: str) -> str:

@@ -41,6 +41,12 @@ PLAIN = st.from_regex(r"[A-Za-z]{2,9}( [a-z]{1,9}){0,9}\.", fullmatch=True)
         ("<version1>\nA b.\n</version1>\n\n<version2>\nC d.\n</version2>", ("A b.", "C d.")),
         ("<text>A b.</text>\n<text>C d.</text>", ("A b.", "C d.")),
         ("Classify <text> and then </text> now.", ("Classify <text> and then </text> now.",)),
+        ("Sort in steps:\n1. Read.\n2. Answer.", ("Sort in steps:\n1. Read.\n2. Answer.",)),
+        (
+            "Take these steps.\n\n1. Read.\n2. Sort.\n\nIf you need more, ask!",
+            ("Take these steps.\n\n1. Read.\n2. Sort.",),
+        ),
+        ("1. A b.\n2. C d.\n\nFeel free to ask.", ("A b.", "C d.")),
         ("1. A b.\n2. C d.", ("A b.", "C d.")),
         ("Here are two:\n\n1) A b.\n   more\n\n2) C d.\n\nThese options are short.", ("A b.\n   more", "C d.")),
         ("**Option 1:** A b.\n**Option 2:** C d.", ("A b.", "C d.")),
