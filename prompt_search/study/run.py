@@ -31,7 +31,7 @@ from prompt_search.storage.records import ProposalRecord, Version
 from prompt_search.storage.store import Store
 from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
-from prompt_search.study.proposing import growth_settings
+from prompt_search.study.growth.proposing import growth_settings
 from prompt_search.study.snapshot import ProgressReporter, Snapshot
 from prompt_search.study.watching.progress import in_notebook
 from prompt_search.study.watching.recorder import RunRecorder

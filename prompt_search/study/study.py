@@ -72,10 +72,8 @@ class Study(PlanAttributes, FirstTries):
         executor: a ``dask.distributed.Client`` or the address of a Dask scheduler, whose workers then send the
             requests, each worker up to ``max_concurrency`` at once for each model (see docs/many-machines.md); or an
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
-        mirror: ``live`` writes the trials for optuna-dashboard while the study runs; ``end``, the default, when it
-            ends, and only where the storage is used with Optuna.
-        proposer: a model, or a `Proposer`, that proposes further options of the choices with ``grow=``; None: the
-            search takes those that are written. Its requests are calls of the same budget.
+        mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
+        proposer: a model, or a `Proposer`, that proposes further options of choices with ``grow=``, from the same budget.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -133,8 +131,7 @@ class Study(PlanAttributes, FirstTries):
         )
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None
-        self._memory: Store | None = None
-        """The storage of the last run, where the study keeps everything in memory."""
+        self._memory: Store | None = None  # of the last run, where the study keeps everything in memory
 
     def enqueue(
         self,

@@ -16,7 +16,7 @@ from prompt_search.errors import InputError, StudyError
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text, with_columns_of
-from prompt_search.results.shown import growth
+from prompt_search.results.stored import growth_tables
 from prompt_search.results.stored.study_records import StudyRecords
 from prompt_search.storage.records import ProposalRecord
 
@@ -94,15 +94,15 @@ class StudyTables(StudyRecords):
     def _proposals(self) -> list[ProposalRecord]:
         return self._store.versions.proposals(self._study.version)
 
-    @with_columns_of(growth.proposals_frame)
+    @with_columns_of(growth_tables.proposals_frame)
     def proposals_df(self) -> pd.DataFrame:
         """One row per text that was proposed for a choice that may grow; empty where the study has no proposer."""
-        return growth.proposals_frame(self._proposals, self._trials, self._calls)
+        return growth_tables.proposals_frame(self._proposals, self._trials, self._calls)
 
-    @with_columns_of(growth.lineage_frame)
+    @with_columns_of(growth_tables.lineage_frame)
     def lineage(self) -> pd.DataFrame:
         """Where the winner's texts come from, back to what is written in the template; empty without proposals."""
-        return growth.lineage_frame(self._trial(self.best_trial), self._proposals, self._trials)
+        return growth_tables.lineage_frame(self._trial(self.best_trial), self._proposals, self._trials)
 
     @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:

@@ -139,7 +139,7 @@ def _checked(answered: Answered, asking: Asking, existing: Sequence[str]) -> lis
     """The texts of an answer, each with the reason why it is no option; "" where it is one."""
     known = list(existing)
     checked: list[tuple[str, str]] = []
-    for text in texts_in(answered.response.text or ""):
+    for text in texts_in(answered.response.text or "", cut_off=answered.response.finish_reason == "length"):
         reason = reason_against(
             text,
             existing=known,

@@ -1,0 +1,1 @@
+"""Growth of a study: asking a model for new options."""
