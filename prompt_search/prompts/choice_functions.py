@@ -204,7 +204,8 @@ class ChoiceFunctions:
             return []
         offered = (self._pool.pickers() if self._pool else ("random 1",)) if pickers is None else pickers
         check_options(offered, f"examples {name!r}")
-        shown = self._sets(name, self._pool, offered, max) if self._pool else ()
+        # The few sets of the default list share next to nothing.
+        shown = self._sets(name, self._pool, offered, max) if self._pool and pickers is not None else ()
         picker = self._option(f"{name}.picker", "choice", offered, shown=shown)
         order = self._option(f"{name}.order", "choice", ORDERS) if count > 1 else ORDERS[0]
         if self._pool is None:

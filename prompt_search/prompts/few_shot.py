@@ -18,7 +18,8 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.prompts.environment import literal
 
 FIXED_SETS = 3
-"""Number of different random sets, and of different balanced sets, among the default pickers."""
+"""Number of different random sets, and of different balanced sets, among the default pickers. More of them found no
+better prompts: docs/design/template.md."""
 
 SHORTEST_EXAMPLE = 12
 """Number of characters that a row's fields have together at least where their standing in a prompt is no accident."""

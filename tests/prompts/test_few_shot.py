@@ -223,6 +223,12 @@ def test_the_search_knows_which_shots_each_picker_shows() -> None:
         )
 
 
+def test_the_default_list_of_pickers_is_searched_as_names_alone() -> None:
+    """Where a template names no pickers, nothing is known of what their sets share."""
+    template = Template("{% for shot in examples('shots', max=3) %}{{ shot.text }}{% endfor %}{{ row.text }}")
+    assert template.space({"text": "cats"}, pool=pool_of(12)).by_name["shots.picker"].shown == ()
+
+
 def test_an_unknown_picker_is_refused_before_it_is_chosen() -> None:
     """A list of pickers is checked as a whole, when the template shows its first shots."""
     template = Template(
