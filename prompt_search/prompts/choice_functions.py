@@ -6,7 +6,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from prompt_search.errors import InputError
@@ -113,25 +113,35 @@ class ChoiceFunctions:
         """The functions as variables of a rendering."""
         return {name: getattr(self, name) for name in FUNCTIONS}
 
-    def _option(self, name: str, kind: Kind, options: Sequence[Any], grow: str = "") -> Any:
+    def _option(
+        self,
+        name: str,
+        kind: Kind,
+        options: Sequence[Any],
+        grow: str = "",
+        shown: tuple[frozenset[int], ...] = (),
+    ) -> Any:
         """Record a factor and return its chosen option."""
         known = self._factors.get(name)
         if known is None:
-            self._factors[name] = self._factor(name, kind, options, grow)
+            self._factors[name] = self._factor(name, kind, options, grow, shown)
         elif known.kind != kind or self._earlier[name].options is not options or known.grow != grow:
             check_same(known, self._made(name, kind, options, grow))
         return self.trace.chosen(name)
 
-    def _factor(self, name: str, kind: Kind, options: Sequence[Any], grow: str) -> Factor:
-        """That of an earlier rendering, where its options are the very same."""
+    def _factor(
+        self, name: str, kind: Kind, options: Sequence[Any], grow: str, shown: tuple[frozenset[int], ...]
+    ) -> Factor:
+        """That of an earlier rendering, where its options are the very same and show the same shots."""
         earlier = self._earlier.get(name)
-        if earlier and earlier.factor.kind == kind and _same_items(earlier.options, options):
+        same = earlier and earlier.factor.kind == kind and earlier.factor.shown == shown
+        if earlier and same and _same_items(earlier.options, options):
             return earlier.factor
         if kind == "choice":
             check_options(options, f"choice {name!r}")
         if grow and not all(isinstance(option, str) for option in options):
             raise InputError(f"choice {name!r}: grow= is for options that are text, got {_shortened(tuple(options))}")
-        factor = self._made(name, kind, options, grow)
+        factor = replace(self._made(name, kind, options, grow), shown=shown)
         self._earlier[name] = Offered(options, factor)
         return factor
 
@@ -194,7 +204,9 @@ class ChoiceFunctions:
             return []
         offered = (self._pool.pickers() if self._pool else ("random 1",)) if pickers is None else pickers
         check_options(offered, f"examples {name!r}")
-        picker = self._option(f"{name}.picker", "choice", offered)
+        # The few sets of the default list share next to nothing.
+        shown = self._sets(name, self._pool, offered, max) if self._pool and pickers is not None else ()
+        picker = self._option(f"{name}.picker", "choice", offered, shown=shown)
         order = self._option(f"{name}.order", "choice", ORDERS) if count > 1 else ORDERS[0]
         if self._pool is None:
             return [AnyExample()] * count
@@ -203,17 +215,20 @@ class ChoiceFunctions:
         self._shown[name] = shots
         return shots
 
+    def _sets(self, name: str, pool: ExamplePool, pickers: Sequence[str], count: int) -> tuple[frozenset[int], ...]:
+        try:
+            return pool.sets(pickers, count)
+        except ValueError as error:
+            raise InputError(f"examples {name!r}: {error}") from None
+
     def _pick(self, name: str, pool: ExamplePool, picker: str, count: int) -> list[Mapping[str, Any]]:
         if picker != "nearest":
-            try:
-                return pool.pick(picker, count)
-            except ValueError as error:
-                raise InputError(f"examples {name!r}: {error}") from None
+            return pool.pick(picker, count)
         if isinstance(self._row, AnyRow):
-            return list(pool.examples[:count])
+            return list(pool.shots[:count])
         # Similarity counts only the fields that the prompt shows, because an exported prompt is given no others.
         seen = self._row if self._row_fields is None else {field: self._row[field] for field in self._row_fields}
-        return nearest(pool.examples, seen, count)
+        return nearest(pool.shots, seen, count)
 
 
 def _same_items(earlier: Sequence[Any], options: Sequence[Any]) -> bool:

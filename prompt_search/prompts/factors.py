@@ -119,7 +119,8 @@ class Factor:
     """One choice of a space: its name, its options with the default first, and the conditions under which it exists.
 
     ``grow`` says what the options are for where a model may propose more of them; ``grown`` is the number of options,
-    at the end, that were proposed.
+    at the end, that were proposed. ``shown``, for ways to pick shots, has the positions in the pool that each of them
+    shows; one that picks by the row has none.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Factor:
     conditions: tuple[Condition, ...] = ()
     grow: str = ""
     grown: int = 0
+    shown: tuple[frozenset[int], ...] = ()
 
     @cached_property
     def texts(self) -> tuple[str, ...]:

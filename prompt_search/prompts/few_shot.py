@@ -2,7 +2,7 @@
 
 A picker ranks the pool, and a prompt with ``n`` shots shows the first ``n`` of the ranking. Fixed pickers (random,
 balanced, diverse) give every row the same shots, so that requests share a prefix. The picker ``nearest``
-(`prompt_runtime.nearest`) picks shots by the row.
+(`prompt_runtime.nearest`) picks shots by the row. ``solved`` and ``hard`` rank by what the model itself answered.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,8 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.prompts.environment import literal
 
 FIXED_SETS = 3
-"""Number of different random sets, and of different balanced sets, among the default pickers."""
+"""Number of different random sets, and of different balanced sets, among the default pickers. More of them found no
+better prompts: docs/design/template.md."""
 
 SHORTEST_EXAMPLE = 12
 """Number of characters that a row's fields have together at least where their standing in a prompt is no accident."""
@@ -39,17 +40,47 @@ def rows_shown(source: str, data: Dataset, rows: Iterable[int], fields: Sequence
     return [index for index in rows if stands(index)]
 
 
+REASONING = "reasoning"
+"""The field of a shot that has the model's own reasoning."""
+
+BY_OWN_ANSWERS = ("solved", "hard")
+"""The kinds of pickers that need to know what the model itself answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnAnswers:
+    """How the model itself answers the rows of a pool, by their positions; a row that was not asked is in neither.
+
+    Args:
+        right: the rows that it answers rightly, each with what it wrote before its answer, which may be empty.
+        wrong: the rows that it answers wrongly.
+    """
+
+    right: Mapping[int, str] = field(default_factory=dict)
+    wrong: frozenset[int] = frozenset()
+
+
+def needs_own_answers(pickers: Iterable[str]) -> bool:
+    """Whether one of these pickers ranks by what the model itself answers."""
+    return any(picker.partition(" ")[0] in BY_OWN_ANSWERS for picker in pickers)
+
+
 @dataclass(frozen=True)
 class ExamplePool:
     """The labelled rows that shots may come from, each a mapping with all fields and the target.
 
+    With ``own``, each shot has a field `REASONING`, unless the rows have one of that name: the model's reasoning where
+    ``solved`` picked a row that has some, else an empty text.
+
     Args:
         examples: field name to value, the target among them.
         target: the target's name.
+        own: how the model itself answers them; None where it was not asked.
     """
 
     examples: tuple[Mapping[str, Any], ...]
     target: str
+    own: OwnAnswers | None = None
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -57,7 +88,12 @@ class ExamplePool:
     @cached_property
     def source(self) -> str:
         """The pool as a Jinja list."""
-        return jinja_list(self.examples)
+        return jinja_list(self.shots)
+
+    @cached_property
+    def shots(self) -> tuple[Mapping[str, Any], ...]:
+        """The examples as shots without reasoning."""
+        return self.examples if self.own is None else tuple({REASONING: "", **each} for each in self.examples)
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
@@ -82,26 +118,75 @@ class ExamplePool:
         Raises:
             ValueError: the picker is unknown; the message names those that exist.
         """
+        shown = self.positions(picker, count)
+        if self.own is None or picker.partition(" ")[0] != "solved":
+            return [self.shots[index] for index in shown]
+        return [{**self.shots[index], **self._reasoned(index, self.own)} for index in shown]
+
+    def _reasoned(self, index: int, own: OwnAnswers) -> dict[str, str]:
+        return {} if REASONING in self.examples[index] else {REASONING: own.right.get(index, "")}
+
+    def positions(self, picker: str, count: int) -> Sequence[int]:
+        """The positions of the first ``count`` examples of a fixed picker.
+
+        Raises:
+            ValueError: as `pick`.
+        """
         kind, _, number = picker.partition(" ")
         ranking = self._farthest_first(count) if kind == "diverse" else self._ranking(kind, number or "1")
-        return [self.examples[index] for index in ranking[:count]]
+        return ranking[:count]
+
+    def sets(self, pickers: Sequence[str], count: int) -> tuple[frozenset[int], ...]:
+        """The positions that each picker shows with ``count`` shots; none for ``nearest``, which picks by the row.
+
+        Raises:
+            ValueError: as `pick`.
+        """
+        known = self._sets.get((*pickers, count))
+        if known is None:
+            shown = ([] if picker == "nearest" else self.positions(picker, count) for picker in pickers)
+            known = self._sets[(*pickers, count)] = tuple(map(frozenset, shown))
+        return known
+
+    @cached_property
+    def _sets(self) -> dict[tuple[str | int, ...], tuple[frozenset[int], ...]]:
+        return {}
 
     @cached_property
     def _rankings(self) -> dict[tuple[str, str], Sequence[int]]:
         return {}
 
     def _ranking(self, kind: str, number: str) -> Sequence[int]:
-        if kind not in ("random", "balanced") or not number.isdecimal():
+        if kind not in ("random", "balanced", *BY_OWN_ANSWERS) or not number.isdecimal():
             raise ValueError(
-                "a picker must be 'random 1', 'balanced 1' (2, 3, … for other sets), 'diverse' or 'nearest', got "
-                f"{f'{kind} {number}'!r}; correct it"
+                "a picker must be 'random 1', 'balanced 1', 'solved 1', 'hard 1' (2, 3, … for other sets), 'diverse' "
+                f"or 'nearest', got {f'{kind} {number}'!r}; correct it"
             )
         if (kind, number) not in self._rankings:
             order = list(range(len(self.examples)))
             generator = random.Random(f"examples {number}")
             generator.shuffle(order)
-            self._rankings[kind, number] = order if kind == "random" else self._balanced(order, generator)
+            if kind == "balanced":
+                order = self._balanced(order, generator)
+            elif kind in BY_OWN_ANSWERS:
+                order = self._by_own_answers(kind, order, generator)
+            self._rankings[kind, number] = order
         return self._rankings[kind, number]
+
+    def _by_own_answers(self, kind: str, order: Sequence[int], generator: random.Random) -> list[int]:
+        """First the rows that the model answers rightly (those with reasoning before others), or wrongly; then the
+        rest, so that no number of shots is too high. Each part is balanced where the target has few values."""
+        if self.own is None:
+            raise ValueError(
+                f"the picker '{kind}' needs to know what the model answers, and it was not asked; pass own="
+            )
+        right, wrong = self.own.right, self.own.wrong
+        parts: dict[int, list[int]] = {0: [], 1: [], 2: []}
+        for index in order:
+            solved = 2 if index not in right else 1 if not right[index] else 0
+            parts[solved if kind == "solved" else 0 if index in wrong else 1].append(index)
+        ranked = (self._balanced(part, generator) if self.categorical else part for part in parts.values() if part)
+        return [index for part in ranked for index in part]
 
     def _balanced(self, order: Sequence[int], generator: random.Random) -> list[int]:
         """Positions of one example of each label in turn, with the labels in a random order."""

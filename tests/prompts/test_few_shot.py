@@ -6,12 +6,16 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.errors import TemplateError
+from prompt_search.prompts.few_shot import ExamplePool, OwnAnswers, needs_own_answers
+from prompt_search.prompts.template import Template
 from tests.prompts.examples import pool_of
 
 FIXED = ["random 1", "random 2", "random 3", "balanced 1", "balanced 2", "balanced 3", "diverse"]
@@ -108,5 +112,128 @@ def test_the_pickers_offered_fit_the_target() -> None:
 @pytest.mark.parametrize("picker", ["best", "random x", "balanced -1", ""])
 def test_an_unknown_picker_is_refused(picker: str) -> None:
     """The error names the pickers there are."""
-    with pytest.raises(ValueError, match=r"a picker must be 'random 1', 'balanced 1'.*'diverse' or 'nearest', got"):
+    with pytest.raises(ValueError, match=r"a picker must be 'random 1'.*'hard 1'.*'diverse' or 'nearest', got"):
         pool_of(4).pick(picker, 1)
+
+
+OWN = OwnAnswers(right={3: "Dogs bark.", 4: "", 10: "It rains."}, wrong=frozenset({0, 1, 6, 7}))
+"""How a model answers a pool: with and without reasoning, wrongly, and the other rows were not asked."""
+
+
+def own_pool(size: int = 24, own: OwnAnswers | None = OWN) -> ExamplePool:
+    return ExamplePool(pool_of(size).examples, "label", own)
+
+
+def positions(shots: list[Mapping[str, Any]]) -> list[int]:
+    return [int(str(shot["text"]).rpartition(" ")[2]) for shot in shots]
+
+
+def test_solved_shows_rows_that_the_model_answers_rightly_with_its_reasoning() -> None:
+    """Rows with reasoning come first, then those answered alone, then others; each has the field `reasoning`."""
+    shown = own_pool().pick("solved 1", 5)
+
+    assert [set(positions(shown)[:2]), positions(shown)[2]] == [{3, 10}, 4]
+    assert {
+        index: shot["reasoning"] for index, shot in zip(positions(shown), shown, strict=True) if index in OWN.right
+    } == OWN.right
+    assert [shot["reasoning"] for shot in shown[3:]] == ["", ""]
+
+
+def test_hard_shows_rows_that_the_model_answers_wrongly_without_reasoning() -> None:
+    """Wrong rows come first, with labels in turn; no reasoning is shown with them."""
+    shown = own_pool().pick("hard 1", 6)
+
+    assert set(positions(shown)[:4]) == OWN.wrong
+    assert {shot["label"] for shot in shown[:2]} == {"a", "b"}
+    assert {shot["reasoning"] for shot in shown} == {""}
+
+
+@pytest.mark.parametrize("picker", ["solved", "hard"])
+@given(st.sets(st.integers(0, 23)), st.sets(st.integers(0, 23)), st.integers(1, 3))
+def test_pickers_by_own_answers_rank_the_whole_pool(picker: str, right: set[int], wrong: set[int], number: int) -> None:
+    """Whatever the model answered, every row is ranked once, so that any number of shots can be shown."""
+    own = OwnAnswers(right=dict.fromkeys(right - wrong, "why"), wrong=frozenset(wrong))
+    ranked = own_pool(24, own).pick(f"{picker} {number}", 24)
+
+    assert sorted(positions(ranked)) == list(range(24))
+    first = own.wrong if picker == "hard" else own.right.keys()
+    assert set(positions(ranked)[: len(first)]) == set(first)
+
+
+def test_numbers_tell_sets_of_solved_rows_apart() -> None:
+    """Another number is another order of the rows that the model solved."""
+    pool = own_pool(24, OwnAnswers(right=dict.fromkeys(range(20), "why")))
+    assert pool.pick("solved 1", 8) != pool.pick("solved 2", 8)
+    assert pool.pick("solved", 8) == pool.pick("solved 1", 8)
+
+
+def test_other_pickers_are_as_without_own_answers() -> None:
+    """Random, balanced and diverse sets have the same rows, with an empty reasoning where the model was asked."""
+    for picker in FIXED:
+        assert own_pool().pick(picker, 6) == [{"reasoning": "", **shot} for shot in pool_of(24).pick(picker, 6)]
+
+
+@pytest.mark.parametrize("picker", ["solved 1", "hard"])
+def test_pickers_by_own_answers_need_them(picker: str) -> None:
+    """Without the model's answers the picker is refused, not replaced by a random one."""
+    with pytest.raises(ValueError, match=r"needs to know what the model answers, and it was not asked"):
+        pool_of(4).pick(picker, 1)
+    assert needs_own_answers(["random 1", picker])
+    assert not needs_own_answers(["random 1", "nearest", "diverse"])
+
+
+def test_a_column_of_that_name_is_shown_as_it_is() -> None:
+    """Rows that have reasoning of their own keep it."""
+    rows = tuple({"text": f"text {i}", "reasoning": f"mine {i}", "label": i} for i in range(3))
+    shown = ExamplePool(rows, "label", OwnAnswers(right={0: "model's"})).pick("solved 1", 3)
+    assert {shot["reasoning"] for shot in shown} == {"mine 0", "mine 1", "mine 2"}
+
+
+SHOWS_REASONING = (
+    "{% for shot in examples('shots', max=2, min=2, pickers=PICKERS) %}{{ shot.text }}: "
+    "{% if shot.reasoning %}{{ shot.reasoning }} {% endif %}{{ shot.label }}\n{% endfor %}{{ row.text }}"
+)
+
+
+@pytest.mark.parametrize("picker", ["solved 1", "random 1", "nearest"])
+def test_templates_show_the_reasoning_of_a_shot(picker: str) -> None:
+    """A template shows `shot.reasoning` where a shot has some, in the prompt that ships as well."""
+    template = Template(SHOWS_REASONING.replace("PICKERS", repr([picker])))
+    row, pool = {"text": "cats"}, own_pool()
+    [message] = template.render({}, row, pool=pool)
+    [shipped] = Template(template.specialize({}, row, pool=pool)).render({}, row) if picker != "nearest" else [message]
+
+    assert shipped == message
+    assert ("Dogs bark." in message["content"]) == (picker == "solved 1")
+
+
+def test_the_search_knows_which_shots_each_picker_shows() -> None:
+    """The choice of a picker has the rows of each option with the most shots; `nearest` has none of its own."""
+    template = Template(
+        "{% for shot in examples('shots', max=3, pickers=['random 1', 'nearest', 'diverse']) %}{{ shot.text }}"
+        "{% endfor %}{{ row.text }}"
+    )
+    pools = pool_of(12), pool_of(8)
+    for pool in pools:
+        shown = template.space({"text": "cats"}, pool=pool).by_name["shots.picker"].shown
+        assert shown == (
+            frozenset(positions(pool.pick("random 1", 3))),
+            frozenset(),
+            frozenset(positions(pool.pick("diverse", 3))),
+        )
+
+
+def test_the_default_list_of_pickers_is_searched_as_names_alone() -> None:
+    """Where a template names no pickers, nothing is known of what their sets share."""
+    template = Template("{% for shot in examples('shots', max=3) %}{{ shot.text }}{% endfor %}{{ row.text }}")
+    assert template.space({"text": "cats"}, pool=pool_of(12)).by_name["shots.picker"].shown == ()
+
+
+def test_an_unknown_picker_is_refused_before_it_is_chosen() -> None:
+    """A list of pickers is checked as a whole, when the template shows its first shots."""
+    template = Template(
+        "{% for shot in examples('shots', max=1, pickers=['random 1', 'best']) %}{{ shot.text }}"
+        "{% endfor %}{{ row.text }}"
+    )
+    with pytest.raises(TemplateError, match="examples 'shots': a picker must be"):
+        template.space({"text": "cats"}, pool=pool_of(4))

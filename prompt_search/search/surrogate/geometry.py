@@ -22,8 +22,9 @@ MOST_TABLED = 64
 """The highest number of options whose similarities are kept in a table, which grows with the square of that number. For
 longer lists they are computed from which candidates have the same option."""
 
-MOST_TABLED_TEXTS = 300
-"""The same for a choice that has grown. Without a table nothing is expected of an option that no candidate had."""
+MOST_COMPARED = 300
+"""The same where options are compared by their texts or shots. Without a table nothing is expected of an option that no
+candidate had."""
 
 TEXT_SHARE = 0.85
 """The part of the similarity of a grown choice's options that follows their texts; the rest is equality. Measured on
@@ -39,7 +40,8 @@ def similarity(factor: Factor) -> Floats:
     The similarity of two numbers decreases with their distance, but 0 examples are not similar to any other number of
     them. The similarity of two orders is the share of item pairs that both have in the same order (Kendall 1938; Jiao
     and Vert 2018). Where a model has proposed options, options are similar by their texts, and each has a part of its
-    own. Any other option is similar only to itself.
+    own. The similarity of two ways to pick shots is the share of shots that both show. Any other option is similar only
+    to itself.
     """
     options = factor.options
     if factor.kind in ("integer", "examples"):
@@ -55,12 +57,25 @@ def similarity(factor: Factor) -> Floats:
         return np.asarray((1 + signs @ signs.T / max(1, len(first))) / 2, dtype=np.float64)
     if factor.grown:
         return np.asarray(TEXT_SHARE * text_similarity(factor.texts) + (1 - TEXT_SHARE) * np.eye(len(options)))
+    if any(factor.shown):
+        return _shared(factor.shown)
     return np.eye(len(options))
+
+
+def _shared(sets: Sequence[frozenset[int]]) -> Floats:
+    """The share of elements that each two sets have in common, by the geometric mean of their sizes; an empty set is
+    similar only to itself."""
+    table = np.eye(len(sets))
+    for first, one in enumerate(sets):
+        for second, other in enumerate(sets[:first]):
+            shared = len(one & other) / max(1, len(one) * len(other)) ** 0.5
+            table[first, second] = table[second, first] = shared
+    return table
 
 
 def is_long(factor: Factor) -> bool:
     """Whether a choice has a long list of options that count as similar only to themselves."""
-    most = MOST_TABLED_TEXTS if factor.grown else MOST_TABLED
+    most = MOST_COMPARED if factor.grown or any(factor.shown) else MOST_TABLED
     return len(factor.options) > most and factor.kind not in ("integer", "examples", "order")
 
 
@@ -141,7 +156,7 @@ class Geometry:
         shared: dict[tuple[Any, ...], list[int]] = {}
         for index in self.choices:
             if factors[index].kind == "choice" and len(factors[index].options) >= MIN_POOL_OPTIONS:
-                shared.setdefault(factors[index].texts, []).append(index)
+                shared.setdefault((factors[index].texts, factors[index].shown), []).append(index)
         self.pools = [columns for columns in shared.values() if len(columns) > 1]
         long = {index: len(factors[index].options) for index in self.choices if is_long(factors[index])}
         places, pools = enumerate(self.choices), enumerate(self.pools)

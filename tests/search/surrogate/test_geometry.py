@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prompt_search.prompts.factors import Factor
 from prompt_search.search.surrogate.geometry import similarity
@@ -28,6 +30,24 @@ def test_similarity_of_orders_counts_pairs_in_the_same_order() -> None:
     """An order has similarity 1 with itself, 2/3 after one swap of neighbours, and 0 with its reverse."""
     orders = Factor(name="layout", kind="order", options=(("a", "b", "c"), ("b", "a", "c"), ("c", "b", "a")))
     assert similarity(orders)[0] == pytest.approx([1, 2 / 3, 0])
+
+
+def test_similarity_of_pickers_is_the_share_of_shots_that_both_show() -> None:
+    """Sets with two of four shots in common have similarity 1/2; a picker that shows others for each row has 0."""
+    shown = tuple(map(frozenset, ([0, 1, 2, 3], [2, 3, 4, 5], [6, 7, 8, 9], [])))
+    pickers = Factor(
+        name="shots.picker", kind="choice", options=("random 1", "random 2", "diverse", "nearest"), shown=shown
+    )
+    assert similarity(pickers).tolist() == [[1, 0.5, 0, 0], [0.5, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+
+
+@given(st.lists(st.frozensets(st.integers(0, 9), max_size=5), min_size=2, max_size=9))
+def test_similarity_of_pickers_is_a_covariance(shown: list[frozenset[int]]) -> None:
+    """Whatever sets are shown, the table is symmetric, 1 on the diagonal and positive semi-definite."""
+    found = similarity(Factor(name="shots.picker", kind="choice", options=tuple(range(len(shown))), shown=tuple(shown)))
+    assert (found == found.T).all()
+    assert (found.diagonal() == 1).all()
+    assert np.linalg.eigvalsh(found).min() > -1e-12
 
 
 def test_effects_are_measured_from_the_mean_option() -> None:
