@@ -29,9 +29,9 @@ from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.ownership.leases import taken_over
 from prompt_search.storage.records import ProposalRecord, Version
 from prompt_search.storage.store import Store
+from prompt_search.study.growth.proposing import growth_settings
 from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
-from prompt_search.study.growth.proposing import growth_settings
 from prompt_search.study.snapshot import ProgressReporter, Snapshot
 from prompt_search.study.watching.progress import in_notebook
 from prompt_search.study.watching.recorder import RunRecorder

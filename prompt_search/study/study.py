@@ -73,7 +73,7 @@ class Study(PlanAttributes, FirstTries):
             requests, each worker up to ``max_concurrency`` at once for each model (see docs/many-machines.md); or an
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
         mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
-        proposer: a model, or a `Proposer`, that proposes further options of choices with ``grow=``, from the same budget.
+        proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
