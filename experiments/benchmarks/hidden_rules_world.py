@@ -305,7 +305,7 @@ SLOW_S: Final = 2.0
 DEFAULT_COUNT: Final = 3
 NUMBERS: Final = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 COUNT: Final = re.compile(
-    rf"\b(\d+|{'|'.join(NUMBERS)})(?:\s+[a-z-]+){{0,3}}\s+"
+    rf"\bwrite\s+(\d+|{'|'.join(NUMBERS)})(?:,?\s+[a-z-]+){{0,3}},?\s+"
     r"(?:options?|texts?|versions?|wordings?|instructions?|alternatives?|proposals?)\b",
     re.IGNORECASE,
 )

@@ -18,7 +18,7 @@ class Ask:
     Attributes:
         choice: the name of the choice.
         operator: the name of the operator that makes the request.
-        parents: positions of the options that it starts from, best first.
+        parents: positions of the options that it starts from, best first; none where it starts from rows alone.
         trial: number of the trial whose prompt, and whose answers to the rows, it shows.
         rows: the rows that it shows.
         aside: the rows that no candidate with an option that comes of it is scored on: those that it shows, and all

@@ -189,11 +189,11 @@ class ProposalRecord:
 
     choice: str
     operator: str
-    parents: list[int]
+    parents: tuple[int, ...]
     wave: int
     trial: int
-    rows: list[int]
-    aside: list[int]
+    rows: tuple[int, ...]
+    aside: tuple[int, ...]
     text: str
     option: int | None
     reason: str

@@ -10,7 +10,8 @@ from prompt_search.search.deciding.decisions import Decision, Journal, decided
 from prompt_search.search.deciding.picks import MIN_BATCHES_PER_ROUND, Picks
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
-from prompt_search.search.growth.waves import Spent, Wave, Waves
+from prompt_search.search.growth.history import History
+from prompt_search.search.growth.waves import Spent, Standing, Wave, Waves
 from prompt_search.search.proposals import Ask, GrownSpace, ShownTrial
 from prompt_search.search.settings import RaceSettings
 from prompt_search.search.surrogate.geometry import Geometry
@@ -50,17 +51,19 @@ class Growth:
         self._picks = picks
         self._journal = journal
         growth = settings.growth
-        self._waves = None if growth is None else Waves(growth, settings.seed, settings.row_order, block_rows)
+        self._history = History(growth.earlier if growth else ())
+        self._waves: Waves | None = None
+        if growth is not None:
+            self._waves = Waves(growth, self._history, settings.seed, settings.row_order, block_rows)
 
     @property
     def proposals(self) -> Sequence[ProposalRecord]:
         """All proposals so far."""
-        return [] if self._waves is None else self._waves.proposals
+        return self._history.proposals
 
     def is_grown(self, trial: Trial) -> bool:
         """Whether a trial has an option that was proposed."""
-        accepted = {(each.choice, each.option) for each in self.proposals if each.accepted}
-        return any(pair in accepted for pair in trial.candidate.positions)
+        return self._history.is_grown(trial.candidate)
 
     @property
     def batches(self) -> int:
@@ -77,7 +80,7 @@ class Growth:
             return []
         wave = await asyncio.to_thread(self._due, self._waves, spent)
         kept = self._journal.settled(Decision(stage="proposals", asks=wave.asks, picked=wave.more_rows))
-        accepted = await self._proposed(self._waves, kept.asks)
+        accepted = await self._proposed(kept.asks)
         entered = decided(self._trials, self._journal, "new options", lambda: self._enter(accepted)) if accepted else []
         return [*entered, *(trial for trial in self._trials.all if trial.number in kept.picked)]
 
@@ -85,9 +88,10 @@ class Growth:
         if not self._trials.score_count:
             return Wave()
         means = self._estimates.means()
-        return waves.due(self.settings.space, self._estimates.ranked(means), means, spent)
+        trials = self._estimates.ranked(means)
+        return waves.due(Standing(space=self.settings.space, trials=trials, means=means), spent)
 
-    async def _proposed(self, waves: Waves, asks: Sequence[Ask]) -> list[ProposalRecord]:
+    async def _proposed(self, asks: Sequence[Ask]) -> list[ProposalRecord]:
         """The options that are proposed and accepted; they are part of the space from now on."""
         growth = self.settings.growth
         if not asks or growth is None:
@@ -97,9 +101,9 @@ class Growth:
             for trial in self._trials.all
         }
         replies = await growth.propose(self.settings.space, [(ask, shown[ask.trial]) for ask in asks])
-        accepted = waves.take(replies, self.settings.space)
+        accepted = self._history.take(replies, self.settings.space)
         if accepted:
-            self._grow(growth.grow([each for each in waves.proposals if each.accepted]))
+            self._grow(growth.grow(self._history.accepted))
         return accepted
 
     def _grow(self, grown: GrownSpace) -> None:

@@ -67,7 +67,8 @@ class Proposing:
 
     def _asking(self, factor: Factor, ask: Ask, shown: ShownTrial) -> Asking:
         data = self.prompts.data
-        parents = tuple(factor.texts[position] for position in ask.parents)
+        own = shown.candidate.to_dict()[ask.choice]  # texts that come of rows alone are still of its form and language
+        parents = tuple(factor.texts[position] for position in ask.parents or [own])
         return Asking(
             choice=ask.choice,
             purpose=factor.grow,
