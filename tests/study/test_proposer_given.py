@@ -37,8 +37,8 @@ def test_a_study_says_who_proposes() -> None:
         (
             "gpt 4",
             (
-                "a model's name has no spaces, got 'gpt 4'; write it as its server does, such as gpt-4.1 (ps.Model takes "
-                "any name)"
+                "a model's name has no spaces, got 'gpt 4'; write it as its server does, such as gpt-4.1 (ps.Model "
+                "takes any name)"
             ),
         ),
         (
@@ -93,8 +93,8 @@ def test_a_proposer_that_would_never_be_asked_is_refused(template: str, shown: s
         (
             'choice("a", ["x"], grow=True)',
             (
-                "choice 'a': grow= says in a text what the options are for, got True; write grow=\"tells the model what to "
-                'do"'
+                "choice 'a': grow= says in a text what the options are for, got True; write grow=\"tells the "
+                'model what to do"'
             ),
         ),
         (
@@ -105,8 +105,8 @@ def test_a_proposer_that_would_never_be_asked_is_refused(template: str, shown: s
             (
                 call,
                 (
-                    f'{call.partition("(")[0]}() takes no grow=, only choice() does; remove it, or write choice("name", '
-                    '["…"], grow="…")'
+                    f"{call.partition('(')[0]}() takes no grow=, only choice() does; remove it, or write choice("
+                    '"name", ["…"], grow="…")'
                 ),
             )
             for call in (
