@@ -54,11 +54,13 @@ def space(
 ) -> None:
     """Print the choices, their options and conditions.
 
-    The last line has the number of candidates.
+    Below them are the choices that may grow. The last line has the number of candidates.
     """
     found = load_template(file).space() if file.endswith(".j2") else load_study(file).space()
     print_view(_space_view(found))
     say()
+    if found.growing:
+        say("\n".join([*found.growing, ""]))
     say(size_text(found))
 
 

@@ -124,3 +124,24 @@ def test_a_choice_that_cannot_grow_is_told_with_its_line(call: str, refused: str
         with pytest.raises(ps.TemplateError) as caught:
             study(template="{{ row.text }}\n{{ " + call + " }}", proposer=proposer).space()
         assert str(caught.value) == f"template line 2: {refused}"
+
+
+def test_a_space_says_which_choices_may_grow() -> None:
+    """In text and in notebooks, with a proposer or without one; the columns of its description stay."""
+    space = study(proposer=None).space()
+
+    assert repr(space).splitlines() == [
+        "SearchSpace: 2 choices, 4 candidates",
+        "  instruction: Judge it. | Which mood?",
+        "  cue: Mood: | (empty)",
+        "  instruction may grow: a text that tells the model what to do",
+    ]
+    assert "<div>instruction may grow: a text that tells the model what to do</div>" in space._repr_html_()
+    assert list(space.describe()[0]) == ["factor", "kind", "options", "exists_when", "line"]
+    assert "grow" not in study(template=TEXT, proposer=None).space()._repr_html_()
+
+
+def test_purposes_are_text_in_notebooks() -> None:
+    """Markup in them is shown as it is."""
+    space = ps.Template("{{ choice('a', ['x'], grow='has <b>bold</b> words') }} {{ row.text }}").space()
+    assert "a may grow: a text that has &lt;b&gt;bold&lt;/b&gt; words" in space._repr_html_()
