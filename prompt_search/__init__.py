@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from prompt_search.prompts.factors import Factor as Factor
     from prompt_search.prompts.factors import Options as Options
     from prompt_search.prompts.factors import choice as choice
+    from prompt_search.prompts.growing.operators import Operator as Operator
+    from prompt_search.prompts.growing.proposer import Proposer as Proposer
     from prompt_search.prompts.prompt import Prompt as Prompt
     from prompt_search.prompts.space import SearchSpace as SearchSpace
     from prompt_search.prompts.template import Template as Template
@@ -91,6 +93,7 @@ _HOMES = {
     "Model": "llm.model",
     "Number": "answers",
     "open_result": "report.result",
+    "Operator": "prompts.growing.operators",
     "Options": "prompts.factors",
     "plots": "",
     "Preflight": "study.preflight",
@@ -98,6 +101,7 @@ _HOMES = {
     "Price": "llm.price",
     "Prompt": "prompts.prompt",
     "PromptSearchError": "errors",
+    "Proposer": "prompts.growing.proposer",
     "Regex": "answers",
     "Request": "llm.messages",
     "Range": "metrics",

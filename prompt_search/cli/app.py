@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from prompt_search.cli import cache, demo, init, model, run, show, space
+from prompt_search.cli import cache, demo, init, model, planning, run, show
 from prompt_search.cli.exported import evaluate, predict
 from prompt_search.cli.terminal import INTERRUPTED, USAGE, complain, say
 from prompt_search.errors import PromptSearchError
@@ -27,7 +27,7 @@ app = typer.Typer(
 for commands in (
     demo.commands,
     init.commands,
-    space.commands,
+    planning.commands,
     run.commands,
     show.commands,
     predict.commands,

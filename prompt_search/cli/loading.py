@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prompt_search.cli.options import DEFAULT_STORAGE, Overrides
+from prompt_search.cli.options import DEFAULT_STORAGE, OWN_MODEL, Overrides
 from prompt_search.cli.terminal import hide_keys, say
 from prompt_search.errors import InputError, PromptSearchError, StudyError
 
 if TYPE_CHECKING:
     from prompt_search.llm.model import Model
     from prompt_search.metrics.base import Metric
+    from prompt_search.prompts.growing.proposer import Proposer
     from prompt_search.prompts.template import Template
     from prompt_search.study.study import Study
 
@@ -36,6 +37,11 @@ def load_study(spec: str, overrides: Overrides | None = None) -> Study:
     """
     path, _, name = spec.partition(".py:")
     file = Path(f"{path}.py" if name else spec)
+    if file.suffix == ".j2":
+        raise StudyError(
+            f"{file}: a template alone has no rows and no model; give the study file that reads it, or make one with: "
+            "prompt-search init DATA --target COLUMN"
+        )
     if file.suffix != ".py":
         raise StudyError(f"{file}: a study file is named FILE.py or FILE.py:name; give one")
     if not file.is_file():
@@ -45,7 +51,7 @@ def load_study(spec: str, overrides: Overrides | None = None) -> Study:
 
     studies = {key: value for key, value in defined.items() if isinstance(value, Study)}
     for study in studies.values():
-        hide_keys(study.models)
+        hide_keys(models_of(study))
     chosen = name or ("study" if "study" in studies or len(studies) != 1 else next(iter(studies)))
     if chosen in studies:
         return studies[chosen] if overrides is None else _overridden(studies[chosen], overrides)
@@ -101,8 +107,10 @@ def _located(file: Path, error: Exception) -> str:
 
 def _overridden(study: Study, given: Overrides) -> Study:
     """The study with the settings of the command line."""
+    model = _model(study, given)
     settings: dict[str, object] = {
-        "model": _model(study, given),
+        "model": model,
+        "proposer": _proposer(study, given, model),
         "max_concurrency": given.max_concurrency,
         "seed": given.seed,
         "storage": given.storage or study.storage or DEFAULT_STORAGE,
@@ -111,8 +119,8 @@ def _overridden(study: Study, given: Overrides) -> Study:
         "executor": given.scheduler,
     }
     changed = study.replace(**{name: value for name, value in settings.items() if value is not None})
-    hide_keys(changed.models)
-    if any(model.is_local and model.gguf == model.name for model in changed.models):
+    hide_keys(models_of(changed))
+    if any(model.is_local and model.gguf == model.name for model in models_of(changed)):
         fetch_embedded_model()
     return changed
 
@@ -138,6 +146,72 @@ def _model(study: Study, given: Overrides) -> Model | None:
     if given.base_url is not None:
         changed = {"gguf": None, "headers": None, "query": None, "api_version": None, **changed}
     return replace(study.models[0], **changed)
+
+
+def models_of(study: Study) -> list[Model]:
+    """All models that a study asks: those to choose from, and the proposer's."""
+    return [*study.models, *([] if study.proposer is None else [study.proposer.model])]
+
+
+def _proposer(study: Study, given: Overrides, model: Model | None) -> Proposer | None:
+    """The study's proposer with the model of the command line, or with the study's model at another address; None where
+    neither is given.
+
+    Args:
+        study: the study.
+        given: the command line.
+        model: the model that it gives the study.
+    """
+    from dataclasses import replace
+
+    from prompt_search.prompts.growing.proposer import Proposer
+
+    own = study.proposer
+    if given.propose is not None:
+        asked = _proposing_model(given.propose, study.models if model is None else [model])
+    elif own is None or model is None or given.model is not None or not _same_server(own.model, study.models[0]):
+        return None
+    else:  # the study's model was moved to another address, and the proposer is where it was
+        asked = replace(model, name=own.model.name, price=own.model.price)
+    if own is None:
+        return Proposer(asked)
+    return Proposer(asked, own.operators, own.share, own.max_tokens, own.request)
+
+
+def _proposing_model(name: str, models: Sequence[Model]) -> Model:
+    """The model that proposes: one of a study's models, or another one on their server.
+
+    Raises:
+        InputError: it is no model's name, or the study's models leave it open which one or which server is meant.
+    """
+    from dataclasses import replace
+
+    from prompt_search.prompts.growing.proposer import named_model
+
+    if name == OWN_MODEL:
+        if len(models) > 1:
+            names = ", ".join(model.name for model in models)
+            raise InputError(f"--propose needs a MODEL, because the study has several ({names}); give one of them")
+        return models[0]
+    alone = named_model(name)
+    served = [model for model in models if not model.is_local]
+    if alone.is_local or not served:
+        return alone
+    if not all(_same_server(model, served[0]) for model in served):
+        raise InputError(
+            f"--propose {name} is on no one server, because the study's models are on several; write "
+            f"proposer=ps.Model({name!r}, base_url=...) in the study file"
+        )
+    # Price and limits are those of another model.
+    other = replace(served[0], name=name, price=None, requests_per_minute=None, tokens_per_minute=None)
+    return next((model for model in served if model.name == name), other)
+
+
+def _same_server(model: Model, other: Model) -> bool:
+    """Whether two models are reached in the same way."""
+    from prompt_search.llm.model import OF_SERVERS
+
+    return all(getattr(model, name) == getattr(other, name) for name in ("gguf", *OF_SERVERS))
 
 
 def model_settings(given: Overrides) -> dict[str, Any]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
     from prompt_search.budget import Budget
 
 DEFAULT_STORAGE = "sqlite:///prompt_search.db"
 """The storage of a study that names none."""
+
+OWN_MODEL = ""
+"""The proposer's name where the study's own model proposes."""
 
 
 def storage_option(default: str) -> Any:
@@ -35,6 +42,17 @@ Seconds = Annotated[float | None, typer.Option("--seconds", help="Largest durati
 ModelName = Annotated[
     str | None,
     typer.Option("-m", "--model", help="Model to use instead of the study's: a model name, local, or local:FILE.gguf."),
+]
+ProposerName = Annotated[
+    str | None,
+    typer.Option(
+        "--propose",
+        metavar="[MODEL]",
+        help=(
+            "Ask this model, on the study's server, for new options of choices with grow=; without MODEL the study's "
+            "own model."
+        ),
+    ),
 ]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="URL of an OpenAI-compatible server.")]
 KeyVariable = Annotated[
@@ -96,12 +114,47 @@ def given_budget(
     return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
 
 
+def needed_budget(calls: int | None, tokens: int | None, usd: float | None, seconds: float | None) -> Budget:
+    """The budget of the command line.
+
+    Raises:
+        InputError: there is none.
+    """
+    budget = given_budget(calls, tokens, usd, seconds)
+    if budget is None:
+        raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
+    return budget
+
+
+class ProposingCommand(TyperCommand):
+    """A command whose option ``--propose`` may stand without a value, which is then `OWN_MODEL`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_own_model(args))
+
+
+def with_own_model(arguments: Sequence[str]) -> list[str]:
+    """Arguments of a command in which ``--propose`` has a value, also before another option or the study file.
+
+    >>> with_own_model(["study.py", "--propose", "--calls", "600"])
+    ['study.py', '--propose=', '--calls', '600']
+    >>> with_own_model(["--propose", "study.py"]), with_own_model(["--propose", "gpt-4.1"])
+    (['--propose=', 'study.py'], ['--propose', 'gpt-4.1'])
+    """
+    following = [*arguments[1:], "-"]
+    return [
+        f"--propose={OWN_MODEL}" if given == "--propose" and re.match(r"-|.*\.(py(:\w+)?|j2)$", after) else given
+        for given, after in zip(arguments, following, strict=False)
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
     """Settings that replace those of a study file; None keeps the study's own.
 
     Args:
         model: name of the model, as `Model.parse` reads it.
+        propose: name of the proposer's model, or `OWN_MODEL`.
         base_url: URL of the server.
         api_key_env: environment variable that holds the key.
         api_version: version of Azure's API.
@@ -115,6 +168,7 @@ class Overrides:
     """
 
     model: str | None = None
+    propose: str | None = None
     base_url: str | None = None
     api_key_env: str | None = None
     api_version: str | None = None

@@ -1,4 +1,4 @@
-"""Commands that run a study, or say before a run what it takes and whether it is worthwhile."""
+"""Commands that run a study, and that score what is stored again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from prompt_search._numbers import ROUNDING, number
 from prompt_search.cli.finding import opened_storage
-from prompt_search.cli.loading import load_study, watched
+from prompt_search.cli.loading import load_study, models_of, watched
 from prompt_search.cli.options import (
     DEFAULT_STORAGE,
     ApiVersion,
@@ -26,6 +26,8 @@ from prompt_search.cli.options import (
     ModelName,
     NewName,
     Overrides,
+    ProposerName,
+    ProposingCommand,
     Query,
     Scheduler,
     Seconds,
@@ -35,25 +37,21 @@ from prompt_search.cli.options import (
     Tokens,
     Usd,
     Yes,
-    given_budget,
+    needed_budget,
 )
-from prompt_search.cli.space import size_text
+from prompt_search.cli.planning import size_text
 from prompt_search.cli.terminal import (
     BELOW_MIN_SCORE,
     INTERRUPTED,
     NO_VERDICT,
     print_next_commands,
     print_result,
-    print_text,
     resumable,
     say,
-    terminal_width,
 )
-from prompt_search.errors import InputError
 
 if TYPE_CHECKING:
     from prompt_search.budget import Budget
-    from prompt_search.report.cross_fit import CrossFit
     from prompt_search.report.result import Result
     from prompt_search.results.verdict import Verdict
     from prompt_search.study.study import Study
@@ -81,7 +79,7 @@ class RunSettings:
     n_trials: int | None = None
 
 
-@commands.command()
+@commands.command(cls=ProposingCommand)
 def run(
     file: StudyFile,
     calls: Calls = None,
@@ -89,6 +87,7 @@ def run(
     usd: Usd = None,
     seconds: Seconds = None,
     model: ModelName = None,
+    propose: ProposerName = None,
     base_url: BaseUrl = None,
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
@@ -145,7 +144,7 @@ def run(
     from prompt_search.study.watching.progress import choose_display
 
     settings = RunSettings(
-        budget=_budget(calls, tokens, usd, seconds),
+        budget=needed_budget(calls, tokens, usd, seconds),
         display=choose_display(display),
         fresh=fresh,
         retry_errors=retry_errors,
@@ -153,6 +152,7 @@ def run(
     )
     overrides = Overrides(
         model=model,
+        propose=propose,
         base_url=base_url,
         api_key_env=api_key_env,
         api_version=api_version,
@@ -170,101 +170,14 @@ def run(
         say(size_text(study.space()))
         say(repr(study.estimate(settings.budget)))
         return
-    _ask(study, settings.budget, yes)
+    ask(study, settings.budget, yes)
     study = watched(study) if dashboard else study
-    url = study.storage or DEFAULT_STORAGE
-    if folds is None:
-        result = run_study(study, settings)
-        print_result(result, url)
-        check_outcome(result.verdict, result.test_score(result.best_trial).mean, min_score)
-    else:
-        cross_fit = _cross_fit(study, settings, folds)
-        say(repr(cross_fit))
-        print_next_commands(cross_fit.result, url)
-        check_outcome(cross_fit.verdict, cross_fit.test_scores[1].mean, min_score)
-
-
-@commands.command()
-def estimate(
-    file: StudyFile,
-    calls: Calls = None,
-    tokens: Tokens = None,
-    usd: Usd = None,
-    seconds: Seconds = None,
-    model: ModelName = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyVariable = None,
-    api_version: ApiVersion = None,
-    header: Headers = None,
-    query: Query = None,
-    max_concurrency: Concurrency = None,
-    seed: Seed = None,
-    storage: StudyStorage = None,
-    name: NewName = None,
-    limit: Limit = None,
-) -> None:
-    """Estimate what a run takes, without sending a request.
-
-    The estimate has the calls, tokens, US dollars and seconds of the whole run.
-    """
-    budget = _budget(calls, tokens, usd, seconds)
-    overrides = Overrides(
-        model=model,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        api_version=api_version,
-        headers=header,
-        query=query,
-        max_concurrency=max_concurrency,
-        seed=seed,
-        storage=storage,
-        name=name,
-        limit=limit,
-    )
-    say(repr(load_study(file, overrides).estimate(budget)))
-
-
-@commands.command()
-def preflight(
-    file: StudyFile,
-    calls: Calls = None,
-    tokens: Tokens = None,
-    usd: Usd = None,
-    model: ModelName = None,
-    base_url: BaseUrl = None,
-    api_key_env: KeyVariable = None,
-    api_version: ApiVersion = None,
-    header: Headers = None,
-    query: Query = None,
-    max_concurrency: Concurrency = None,
-    seed: Seed = None,
-    storage: StudyStorage = None,
-    name: NewName = None,
-    scheduler: Scheduler = None,
-    limit: Limit = None,
-) -> None:
-    """Check with a few calls whether a search is worth its cost.
-
-    The check uses at most 5% of the budget, and at most 60 calls. A later run reuses its responses.
-    """
-    planned = given_budget(calls, tokens, usd)
-    overrides = Overrides(
-        model=model,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        api_version=api_version,
-        headers=header,
-        query=query,
-        max_concurrency=max_concurrency,
-        seed=seed,
-        storage=storage,
-        name=name,
-        limit=limit,
-        scheduler=scheduler,
-    )
-    study = load_study(file, overrides)
-    with resumable():
-        print_text(study.preflight(planned).text(terminal_width()))
+    if folds is not None:
+        _run_in_folds(study, settings, folds, min_score)
+        return
+    result = run_study(study, settings)
+    print_result(result, study.storage or DEFAULT_STORAGE)
+    check_outcome(result.verdict, result.test_score(result.best_trial).mean, min_score)
 
 
 @commands.command()
@@ -340,12 +253,12 @@ def run_study(study: Study, settings: RunSettings) -> Result:
         )
 
 
-def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
-    """Run a study in folds, as `run_study`."""
+def _run_in_folds(study: Study, settings: RunSettings, folds: int, min_score: float | None) -> None:
+    """Run a study in folds, as `run_study`, and end as `check_outcome` says."""
     from prompt_search.study.watching.progress import shown
 
     with resumable() as seen, shown(settings.display) as progress:
-        return study.cross_fit(
+        cross_fit = study.cross_fit(
             settings.budget,
             folds,
             progress=seen(progress),
@@ -353,6 +266,9 @@ def _cross_fit(study: Study, settings: RunSettings, folds: int) -> CrossFit:
             retry_errors=settings.retry_errors,
             n_trials=settings.n_trials,
         )
+    say(repr(cross_fit))
+    print_next_commands(cross_fit.result, study.storage or DEFAULT_STORAGE)
+    check_outcome(cross_fit.verdict, cross_fit.test_scores[1].mean, min_score)
 
 
 def check_outcome(verdict: Verdict, score: float, min_score: float | None = None) -> None:
@@ -373,20 +289,13 @@ def check_outcome(verdict: Verdict, score: float, min_score: float | None = None
         raise typer.Exit(BELOW_MIN_SCORE)
 
 
-def _budget(calls: int | None, tokens: int | None, usd: float | None, seconds: float | None) -> Budget:
-    budget = given_budget(calls, tokens, usd, seconds)
-    if budget is None:
-        raise InputError("a run needs a budget; give --calls, --tokens, --usd or --seconds")
-    return budget
-
-
-def _ask(study: Study, budget: Budget, yes: bool) -> None:
+def ask(study: Study, budget: Budget, yes: bool) -> None:
     """Ask on a terminal whether to start a run that costs something.
 
     Raises:
         typer.Exit: the answer is no.
     """
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()) or all(model.is_local for model in study.models):
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()) or all(model.is_local for model in models_of(study)):
         return
     expected = study.estimate(budget)
     if expected.stored < expected.calls:

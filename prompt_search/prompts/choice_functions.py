@@ -140,7 +140,10 @@ class ChoiceFunctions:
         if kind == "choice":
             check_options(options, f"choice {name!r}")
         if grow and not all(isinstance(option, str) for option in options):
-            raise InputError(f"choice {name!r}: grow= is for options that are text, got {_shortened(tuple(options))}")
+            raise InputError(
+                f"choice {name!r}: grow= is for options that are text, got {_shortened(tuple(options))}; remove it, or "
+                "write the options as texts"
+            )
         factor = replace(self._made(name, kind, options, grow), shown=shown)
         self._earlier[name] = Offered(options, factor)
         return factor
@@ -153,7 +156,10 @@ class ChoiceFunctions:
 
     def choice(self, name: str, options: Iterable[Any], *others: Any, grow: str = "") -> Any:
         if not isinstance(grow, str):
-            raise InputError(f"choice {name!r}: grow= says in a text what the options are for, got {grow!r}")
+            raise InputError(
+                f'choice {name!r}: grow= says in a text what the options are for, got {grow!r}; write grow="tells the '
+                'model what to do"'
+            )
         if others or isinstance(options, (str, Mapping)) or not isinstance(options, Iterable):
             given = ", ".join(map(repr, (options, *others)))
             raise InputError(f"choice {name!r} takes a list of options, got {given}; write [{given}]")

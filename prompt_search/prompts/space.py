@@ -192,6 +192,11 @@ class SearchSpace:
         return f"{condition.factor} is {' or '.join(shown)}"
 
     @property
+    def growing(self) -> list[str]:
+        """A line for each choice whose options a proposer may add to: its name, and what its texts are for."""
+        return [f"{factor.name} may grow: a text that {factor.grow}" for factor in self.factors if factor.grow]
+
+    @property
     def _headline(self) -> str:
         count, exact = self.size()
         choices, candidates = counted(len(self.factors), "choice"), counted(count, "candidate")
@@ -208,7 +213,11 @@ class SearchSpace:
             for factor, record in zip(self.factors, self.describe(), strict=True)
         ]
         columns = ("choice", "kind", "options, the default first", "exists when")
-        return _html.block(_html.fill("<div>{}</div>", self._headline), _html.table("", columns, lines))
+        return _html.block(
+            _html.fill("<div>{}</div>", self._headline),
+            _html.table("", columns, lines),
+            _html.join(_html.fill("<div>{}</div>", line) for line in self.growing),
+        )
 
     def __repr__(self) -> str:
         lines = [self._headline]
@@ -216,7 +225,7 @@ class SearchSpace:
             when = f"  (when {record['exists_when']})" if record["exists_when"] else ""
             options = record["options"].replace("\n", "⏎")
             lines.append(f"  {record['factor']}: {options[:100]}{'…' if len(options) > 100 else ''}{when}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {line}" for line in self.growing)])
 
 
 def _listed(texts: list[str]) -> _html.Markup:

@@ -32,7 +32,8 @@ def choice_lines(ast: nodes.Template, template: str) -> dict[str, int]:
     """The first line of each choice, by name, in the order of the source.
 
     Raises:
-        TemplateError: a name is not a literal or not allowed, or a choice function is not called.
+        TemplateError: a name is not a literal or not allowed, a choice function is not called, or one has ``grow=``
+            whose options are no texts.
     """
     lines: dict[str, int] = {}
     callees = set()
@@ -41,6 +42,7 @@ def choice_lines(ast: nodes.Template, template: str) -> dict[str, int]:
             continue
         assert isinstance(call.node, nodes.Name)
         callees.add(id(call.node))
+        _check_grows(call, call.node.name, template)
         first = call.args[0] if call.args else next((k.value for k in call.kwargs if k.key == "name"), None)
         if not isinstance(first, nodes.Const) or not isinstance(first.value, str):
             raise TemplateError(
@@ -65,6 +67,20 @@ def choice_lines(ast: nodes.Template, template: str) -> dict[str, int]:
                 line=node.lineno,
             )
     return lines
+
+
+def _check_grows(call: nodes.Call, function: str, template: str) -> None:
+    """Refuse ``grow=`` of a function whose options nobody writes as texts.
+
+    Raises:
+        TemplateError: with the cure.
+    """
+    if function != "choice" and any(keyword.key == "grow" for keyword in call.kwargs):
+        raise TemplateError(
+            f'{function}() takes no grow=, only choice() does; remove it, or write choice("name", ["…"], grow="…")',
+            template=template,
+            line=call.lineno,
+        )
 
 
 def refuse_other_files(ast: nodes.Template, template: str) -> None:

@@ -22,9 +22,17 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[s
 
 def _described(key: str, before: Any, now: Any) -> str:
     """One setting that differs, in the words that fit it; values of an unknown shape as JSON."""
-    words = {"models": _models, "rows": _rows, "template": _template, "enqueued": _enqueued, "data": _data}.get(key)
+    words = {
+        "models": _models,
+        "rows": _rows,
+        "template": _template,
+        "enqueued": _enqueued,
+        "data": _data,
+        "proposer": _proposer,
+    }.get(key)
+    known = None not in (before, now) or key == "proposer"  # which a study need not have
     try:
-        told = words(before, now) if words is not None and None not in (before, now) else ""
+        told = words(before, now) if words is not None and known else ""
     except (AttributeError, KeyError, TypeError, ValueError):  # of another release
         told = ""
     return told or f"{key} {_change(before, now)}"
@@ -33,6 +41,17 @@ def _described(key: str, before: Any, now: Any) -> str:
 def _models(before: Any, now: Any) -> str:
     was, is_now = (", ".join(f"{name} at {endpoint}" for name, endpoint in models) for models in (before, now))
     return f"models was {was}, is {is_now}"
+
+
+def _proposer(before: Any, now: Any) -> str:
+    if now is None:
+        return (
+            f"proposer was {before['model']}, is none: give it again (on the command line --propose {before['model']})"
+        )
+    if before is None:
+        return f"proposer was none, is {now['model']}: leave it out"
+    was, is_now = (f"{each['model']} at {each['endpoint']}" for each in (before, now))
+    return "" if was == is_now else f"proposer was {was}, is {is_now}"
 
 
 def _rows(before: Any, now: Any) -> str:

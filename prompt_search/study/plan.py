@@ -30,7 +30,7 @@ from prompt_search.prompts.factors import Candidate, Options
 from prompt_search.prompts.few_shot import ExamplePool, rows_shown
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import WRITTEN
+from prompt_search.prompts.space import WRITTEN, SearchSpace
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.search.order import common_order, design
@@ -163,6 +163,8 @@ class StudyPlan:
         )
         check_labels(answers, settings.metric, data)
         check_target_hidden(environment().parse(template.source), data)
+        if settings.proposer is not None:
+            _check_grows(plan.prompts.space, settings.proposer)
         for each in enqueued:
             plan = plan.with_enqueued(each)
         return plan
@@ -338,6 +340,25 @@ class StudyPlan:
             max_concurrency=self.settings.max_concurrency,
             seed=self.settings.seed,
         )
+
+
+def _check_grows(space: SearchSpace, proposer: Proposer) -> None:
+    """Refuse a proposer that nothing would be asked of, and show where the template may say that a choice grows.
+
+    Raises:
+        StudyError: no choice may grow.
+    """
+    if any(factor.grow for factor in space.factors):
+        return
+    own = [each for each in space.factors if each.kind == "choice" and "." not in each.name]
+    texts = [each for each in own if all(isinstance(option, str) for option in each.options)]
+    longest = max(texts, key=lambda each: max(map(len, each.texts)), default=None)
+    name = "instruction" if longest is None else longest.name
+    raise StudyError(
+        f"no choice of the template may grow, so that {proposer.model.name} would propose nothing; write "
+        f'choice("{name}", [...], grow="...") with what its texts are for, such as grow="tells the model what to do", '
+        "or leave out the proposer"
+    )
 
 
 def _ordered(data: Dataset, rows: Sequence[int], seed: int) -> list[int]:

@@ -11,6 +11,7 @@ from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.prompts.factors import Candidate
+from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.prompts.template import Template
@@ -68,9 +69,24 @@ class PlanAttributes:
         return list(self.plan.models)
 
     @property
+    def proposer(self) -> Proposer | None:
+        """The model that proposes options, and how."""
+        return self.plan.proposer
+
+    @property
     def answers(self) -> list[Answer]:
         """The answer forms to choose from."""
         return list(self.plan.prompts.answers)
+
+    @property
+    def shown_settings(self) -> dict[str, str]:
+        """The settings that a study is shown with, each in a few words."""
+        return {
+            "rows": f"{len(self.search_rows)} search rows, {len(self.test_rows)} test rows",
+            "model": ", ".join(model.name for model in self.models),
+            "metric": self.metric_name,
+            **({} if self.proposer is None else {"proposer": self.proposer.model.name}),
+        }
 
     @property
     def search_rows(self) -> list[int]:

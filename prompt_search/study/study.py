@@ -323,20 +323,17 @@ class Study(PlanAttributes, FirstTries):
         return preflight(self.plan, None if budget is None else budget_of(budget, "preflight"))
 
     def __repr__(self) -> str:
-        models = ", ".join(model.name for model in self.models)
-        return (
-            f"Study({self.name!r}: {self.template.name}, {len(self.search_rows)} search rows, {len(self.test_rows)} "
-            f"test rows, model {models}, metric {self.plan.metric_name})"
-        )
+        about = dict(self.shown_settings)
+        rows = about.pop("rows")
+        others = ", ".join(f"{name} {value}" for name, value in about.items())
+        return f"Study({self.name!r}: {self.template.name}, {rows}, {others})"
 
     def _repr_html_(self) -> str:
         if self._result is not None:
             return self._result._repr_html_()
         settings = {
             "template": self.template.name,
-            "rows": f"{len(self.search_rows)} search rows, {len(self.test_rows)} test rows",
-            "model": ", ".join(model.name for model in self.models),
-            "metric": self.plan.metric_name,
+            **self.shown_settings,
             "storage": shown_url(self.storage) if self.storage else "in memory",
             "choices": ", ".join(factor.name for factor in self.space().factors),
             "candidates": f"{self.space().size()[0]:,}",

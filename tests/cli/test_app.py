@@ -42,9 +42,9 @@ Commands:
   demo       Run a real search on the embedded model, without a key.
   init       Write a study file and a template to start from.
   space      Print the choices, their options and conditions.
-  run        Run a study; the same command resumes it.
   estimate   Estimate what a run takes, without sending a request.
   preflight  Check with a few calls whether a search is worth its cost.
+  run        Run a study; the same command resumes it.
   rescore    Score the cached responses of a study again.
   show       Print a stored study, or one of its tables.
   report     Write a report on a stored study to one file.
@@ -76,6 +76,9 @@ Options:
   --seconds <float>               Largest duration in seconds.
   -m, --model <str>               Model to use instead of the study's: a model
                                   name, local, or local:FILE.gguf.
+  --propose [MODEL]               Ask this model, on the study's server, for
+                                  new options of choices with grow=; without
+                                  MODEL the study's own model.
   --base-url <str>                URL of an OpenAI-compatible server.
   --api-key-env <str>             Environment variable that holds the key;
                                   default: OPENAI_API_KEY.

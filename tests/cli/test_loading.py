@@ -185,7 +185,14 @@ def test_one_of_several_studies_is_chosen_by_name(command: Callable[..., Ran], p
             "gone.py",
             "gone.py: there is no such study file; make one with: prompt-search init DATA --target COLUMN",
         ),
-        ("template.j2", "template.j2: a study file is named FILE.py or FILE.py:name; give one"),
+        (
+            "template.j2",
+            (
+                "template.j2: a template alone has no rows and no model; give the study file that reads it, or make "
+                "one with: prompt-search init DATA --target COLUMN"
+            ),
+        ),
+        ("reviews.csv", "reviews.csv: a study file is named FILE.py or FILE.py:name; give one"),
     ],
 )
 def test_file_that_is_no_study_is_an_error(command: Callable[..., Ran], project: Path, file: str, message: str) -> None:

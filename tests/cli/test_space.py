@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers import Ran, unpadded
+from tests.cli.helpers import Ran, edit, unpadded
 
 SPACE = """\
 choice       kind    options                           exists when  line
@@ -27,6 +27,17 @@ def test_space_of_study_and_template(command: Callable[..., Ran], project: Path,
     ran = command("space", file)
     assert ran.code == 0, ran.err
     assert unpadded(ran.out) == SPACE
+
+
+@pytest.mark.parametrize("file", ["study.py", "template.j2"])
+def test_choices_that_may_grow_are_said(command: Callable[..., Ran], project: Path, file: str) -> None:
+    """Below the table, with what their texts are for; without such a choice there is no such line."""
+    edit(project / "template.j2", '[/] please."])', '[/] please."], grow="tells the  model what to do")')
+    edit(project / "template.j2", '"Answer:"])', '"Answer:"], grow="asks for the answer")')
+    grows = (
+        "instruction may grow: a text that tells the model what to do\ncue may grow: a text that asks for the answer\n"
+    )
+    assert unpadded(command("space", file).out) == SPACE.replace("3 choices", f"{grows}\n3 choices")
 
 
 def test_many_options_are_cut_off(command: Callable[..., Ran], tmp_path: Path) -> None:

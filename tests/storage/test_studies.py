@@ -30,6 +30,22 @@ def test_study_is_opened_again(store: Store) -> None:
         ({"a": 1, "b": 1}, {"a": 2, "b": 2}, "a was 1, is 2; b was 1, is 2"),
         ({"t": "x" * 500 + "old/path/end"}, {"t": "x" * 500 + "new/path/end"}, 'x{30}old/path/end", is …x{30}new'),
         ({"models": [["m", "u"]]}, {"models": [["n", "v"]]}, "models was m at u, is n at v"),
+        (
+            {"proposer": {"model": "m", "endpoint": "u"}},
+            {},
+            r"proposer was m, is none: give it again \(on the command line --propose m\)",
+        ),
+        ({}, {"proposer": {"model": "m", "endpoint": "u"}}, "proposer was none, is m: leave it out"),
+        (
+            {"proposer": {"model": "m", "endpoint": "u", "share": 0.1}},
+            {"proposer": {"model": "m", "endpoint": "v", "share": 0.1}},
+            "proposer was m at u, is m at v",
+        ),
+        (
+            {"proposer": {"model": "m", "endpoint": "u", "share": 0.1}},
+            {"proposer": {"model": "m", "endpoint": "u", "share": 0.2}},
+            'proposer was ….*"share": 0.1}, is ….*"share": 0.2}',
+        ),
         ({"rows": [6, 4, "a"]}, {"rows": [7, 3, "b"]}, "rows was 6 to search and 4 to test, is 7 to search and 3 to"),
         ({"rows": [6, 4, "a"]}, {"rows": [6, 4, "b"]}, "rows was another choice of 4 test rows, is this one"),
         ({"template": "a\nb\nc"}, {"template": "a\nB\nc"}, 'template line 2 was "b", is "B"'),

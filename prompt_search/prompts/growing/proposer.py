@@ -115,9 +115,27 @@ class Proposer:
         }
 
 
+def named_model(name: str) -> Model:
+    """The model of a name, as `Model.parse` takes it.
+
+    Raises:
+        InputError: it is an address or a few words: a proposer that no server knows would be asked in vain.
+    """
+    if "://" in name:
+        raise InputError(
+            f"a proposer is a model, got the address {name!r}; write ps.Proposer(ps.Model('NAME', base_url={name!r}))"
+        )
+    if len(name.split()) > 1 and not name.startswith("local:"):
+        raise InputError(
+            f"a model's name has no spaces, got {name!r}; write it as its server does, such as gpt-4.1 (ps.Model takes "
+            "any name)"
+        )
+    return Model.parse(name)
+
+
 def _model(model: object) -> Model:
     if isinstance(model, str):
-        return Model.parse(model)
+        return named_model(model)
     if not isinstance(model, Model):
         raise InputError(
             f"proposer= takes a model, its name, a ps.Proposer or None, not {named(model)}; write "
