@@ -78,4 +78,6 @@ def proposer_sentence(counts: GrowthCounts) -> str:
     used = f"{_numbers.tokens(counts.tokens)}, {_numbers.dollars(counts.usd)}"
     kept = f"of which {counts.accepted:,} became options and {counts.tried:,} got a score"
     came = f"{counted(counts.texts, 'text')}, {kept}" if counts.texts else "no text"
+    if not counts.calls:  # a rescored study reads what another one paid for
+        return f"The proposer gave {came}."
     return f"{counted(counts.calls, 'call')} of the proposer{cached} ({used}) gave {came}."
