@@ -331,7 +331,7 @@ def race(counter: Counter, seed: int, sampler: optuna.samplers.BaseSampler | Non
         prepare=counter.enter,
         row_order=range(ROWS),
         seed=seed,
-        propose=None if sampler is None else proposals(counter.space, sampler),
+        propose=None if sampler is None else proposals(sampler),
     )
     budget = CallBudget(limit=lambda: counter.calls, spent=lambda: counter.spent)
     search = Race(settings, evaluator=counter, budget=budget, on_round=lambda race: None)

@@ -31,8 +31,10 @@ TABLES = (
     "labels",
     "fields",
     "failures",
+    "proposals",
+    "lineage",
 )
-"""Names of the tables that ``show --table`` prints; each is a method of a result with the suffix ``_df``."""
+"""Names of the tables that ``show --table`` prints; each is a method of a result, most with the suffix ``_df``."""
 
 commands = typer.Typer()
 
@@ -76,15 +78,21 @@ def _show_table(result: Result, table: str, output: Path | None) -> None:
     """Print one table of a study, or write it to a file."""
     from prompt_search.results.export import markdown, write_frame
     from prompt_search.results.shown.failures import failures_view
+    from prompt_search.results.shown.growth import lineage_view, proposals_view
     from prompt_search.results.shown.labels import check_labels
     from prompt_search.results.views import frame_view
 
-    if output is None and table == "failures" and sys.stdout.isatty():
-        print_view(failures_view(result, limit=None))
+    views = {
+        "failures": lambda: failures_view(result, limit=None),
+        "proposals": lambda: proposals_view(result),
+        "lineage": lambda: lineage_view(result),
+    }
+    if output is None and table in views and sys.stdout.isatty():
+        print_view(views[table]())
         return
     if output is None and table in ("confusion", "labels"):
         check_labels(result)
-    frame = getattr(result, f"{table}_df")()
+    frame = result.lineage() if table == "lineage" else getattr(result, f"{table}_df")()
     if output is not None:
         say(f"wrote {write_frame(frame, output)}")
     elif sys.stdout.isatty():

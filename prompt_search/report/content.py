@@ -23,6 +23,7 @@ from prompt_search.report.answers import (
     failing_groups,
     fields_view,
 )
+from prompt_search.report.growth import GrowthSection
 from prompt_search.results import tables
 from prompt_search.results.breakdowns import NO_ANSWERS, below_full_score, fields_metric, shown_to_matter
 from prompt_search.results.shown.cheaper import cheaper_prompt
@@ -75,6 +76,10 @@ class Report:
         self.trials = result.ranking()
         self.answered = len(self.trials) > 0
         self.tested = result.tested if result.finished else {}
+
+        self.growth = GrowthSection.of(result)
+        left_out = () if self.growth else ("growth",)
+        self.sections = {name: title for name, title in wording.SECTIONS.items() if name not in left_out}
 
     # The outcome
 

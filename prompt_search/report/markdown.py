@@ -34,6 +34,7 @@ def markdown_report(result: StoredStudy, slices: Sequence[pd.DataFrame] = ()) ->
         *_head(report),
         f"## {SECTIONS['ranking']}",
         to_markdown(report.ranking.head(SHOWN_PROMPTS)),
+        *_growth(report),
         f"## {SECTIONS['effects']}",
         markdown_text(report.mattered),
         *map(to_markdown, report.effects),
@@ -66,6 +67,16 @@ def _head(report: Report) -> list[str]:
     parts += [part for role, content in result.best.turns for part in (f"{role}:", _fenced(content))]
     if report.winner:
         parts += [CHANGES_INTRODUCTION, _fenced(report.difference, "diff")]
+    return parts
+
+
+def _growth(report: Report) -> list[str]:
+    """What was proposed; nothing where the study has no proposer."""
+    if report.growth is None:
+        return []
+    parts = [f"## {SECTIONS['growth']}", markdown_text(report.growth.sentence)]
+    for view in report.growth.views:
+        parts += [markdown_text(f"{view.title}:"), to_markdown(_clipped(view))]
     return parts
 
 

@@ -12,10 +12,11 @@ from prompt_search._files import write_by_suffix
 from prompt_search._first_tries import FirstTries, by_names, named, told
 from prompt_search._printable import printable
 from prompt_search.errors import StudyError
+from prompt_search.report.growth import GrowthSection
 from prompt_search.report.html import html_report
 from prompt_search.report.markdown import markdown_report
 from prompt_search.results.frames import with_columns_of
-from prompt_search.results.lines import titles
+from prompt_search.results.lines import growth, titles
 from prompt_search.results.shown.failures import failures_frame, failures_view
 from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import TEXT_WIDTH, to_html, to_text
@@ -64,6 +65,9 @@ class Result(FirstTries, StoredStudy):
         if self.best_trial:
             changes = _html.diff(self.baseline.diff(self.best))
             parts.append(_html.details(titles.CHANGED_BY_WINNER, changes))
+        grown = GrowthSection.of(self)
+        if grown is not None and grown.views:
+            parts.append(_html.details(growth.PROPOSALS_TITLE, _html.join(map(to_html, grown.views))))
         failing = failures_view(self)
         if failing.rows:
             parts.append(_html.details(titles.FAILING_ROWS, to_html(failing)))

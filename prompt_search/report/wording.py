@@ -14,13 +14,14 @@ from prompt_search.results.wording import DEFAULT_PROMPT, NO_EFFECT_SHOWN, VERDI
 SECTIONS = {
     "winner": "The prompt",
     "ranking": "All prompts",
+    "growth": "What a model proposed",
     "effects": "Which choice mattered",
     "cost": "Score against cost, and what was spent",
     "answers": "How the winner answers",
     "failures": "Which rows still fail",
     "reproduce": "How to reproduce this",
 }
-"""The titles of the sections, by their anchors."""
+"""The titles of the sections, by their anchors; that about proposals is only where a study has a proposer."""
 
 UNFINISHED = "The study is unfinished: run it again to resume. What is known so far follows."
 SHIP_DEFAULT = "Ship the default prompt: no candidate was found that is expected to beat it."
@@ -52,6 +53,12 @@ CONFUSION_CAPTION = "The number of rows of each target (lines) that got each ans
 CONFUSION_TARGET = "target"
 IDENTITY_CAPTION = "The settings of the study"
 FOLDS_TITLE = "the winner of each search, scored on rows that the search did not use"
+PROPOSALS_CAPTION = "The texts that were proposed, in the order in which they came"
+PROPOSALS_NOTE = (
+    "Texts that were accepted took part in the race like those of the template; the estimate is that of the best "
+    "prompt with the text. No prompt with such a text was scored on the rows that its proposer saw."
+)
+LINEAGE_CAPTION = "Where the winner's texts come from, back to what was written by hand"
 PROGRESS_NOTE = (
     "The score of each prompt when its last row was scored (dots), and that of the prompt that led at the time, with "
     "its 95% interval (band)."

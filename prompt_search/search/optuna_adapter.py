@@ -42,22 +42,22 @@ class ObservedTrial:
     estimate: float
 
 
-Propose = Callable[[Sequence[ObservedTrial], int], list[Mapping[str, int]]]
-"""Takes all trials and a count, returns that many assignments."""
+Propose = Callable[[SearchSpace, Sequence[ObservedTrial], int], list[Mapping[str, int]]]
+"""Takes the space as it is now, all trials and a count, returns that many assignments."""
 
-Stop = Callable[[Sequence[ObservedTrial]], list[bool]]
-"""Takes all trials, returns for each of them whether it is running and should be stopped."""
+Stop = Callable[[SearchSpace, Sequence[ObservedTrial]], list[bool]]
+"""Takes the space as it is now and all trials, returns for each of them whether it is running and should be stopped."""
 
 
-def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> Propose:
+def proposals(sampler: optuna.samplers.BaseSampler) -> Propose:
     """A function that asks a copy of an Optuna sampler for assignments."""
     import optuna
 
     given = copy.deepcopy(sampler)  # a second run of the same study starts where the first one did
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = _distributions(space)
 
-    def propose(trials: Sequence[ObservedTrial], count: int) -> list[Mapping[str, int]]:
+    def propose(space: SearchSpace, trials: Sequence[ObservedTrial], count: int) -> list[Mapping[str, int]]:
+        distributions = _distributions(space)
         observed = [trial for trial in trials if not trial.positions.get(WRITTEN)]  # which have no choices to learn of
         study = _study([_frozen(space, distributions, trial, "complete") for trial in observed], given)
         return [space.suggest(study.ask(distributions)).to_dict() for _ in range(count)] if distributions else []
@@ -65,7 +65,7 @@ def proposals(space: SearchSpace, sampler: optuna.samplers.BaseSampler) -> Propo
     return propose
 
 
-def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, batch_rows: int) -> Stop:
+def stops(pruner: optuna.pruners.BasePruner, batch_rows: int) -> Stop:
     """A function that asks a copy of an Optuna pruner which trials it stops.
 
     The pruner sees the running mean after every ``batch_rows`` rows. Optuna's Wilcoxon pruner compares row by row, and
@@ -75,7 +75,6 @@ def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, batch_rows: int
 
     given = copy.deepcopy(pruner)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = _distributions(space)
     every = 1 if isinstance(pruner, optuna.pruners.WilcoxonPruner) else batch_rows
 
     def reports(scores: Sequence[float]) -> dict[int, float]:
@@ -83,7 +82,8 @@ def stops(space: SearchSpace, pruner: optuna.pruners.BasePruner, batch_rows: int
             return dict(enumerate(scores))
         return {rows: sum(scores[:rows]) / rows for rows in range(every, len(scores) + 1, every)}
 
-    def stop(trials: Sequence[ObservedTrial]) -> list[bool]:
+    def stop(space: SearchSpace, trials: Sequence[ObservedTrial]) -> list[bool]:
+        distributions = _distributions(space)
         study = _study([_frozen(space, distributions, trial, trial.state, reports(trial.scores)) for trial in trials])
         frozen = study.get_trials(deepcopy=False)
         return [

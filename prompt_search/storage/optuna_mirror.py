@@ -20,7 +20,7 @@ from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database
-from prompt_search.storage.records import TrialRecord, split_label
+from prompt_search.storage.records import ProposalRecord, TrialRecord, split_label
 
 if TYPE_CHECKING:
     import optuna
@@ -57,6 +57,13 @@ RUNNING = (
 
 NOT_TRIED = "(not tried)"
 """The text of an option of which only the position is stored."""
+
+RESERVED_OPTIONS = 100
+"""Number of names that a running study keeps for options which are proposed to a choice: Optuna refuses a choice whose
+options change. Options after these share the last name; at the end each has a name of its own."""
+
+Names: TypeAlias = Mapping[str, Sequence[str]]
+"""The names of the options of each choice."""
 
 Times: TypeAlias = Mapping[int, tuple[datetime, datetime]]
 """By trial the moments when it began and when it got its last score."""
@@ -102,7 +109,8 @@ class OptunaMirror:
         """
         with self._database.telling("written"):
             made = self._made(study, metric)
-            made.add_trials([_trial(space, trial, (times or {}).get(trial.trial)) for trial in trials])
+            names = {factor.name: option_names(factor) for factor in space.factors}
+            made.add_trials([_trial(names, trial, (times or {}).get(trial.trial)) for trial in trials])
             _set_note(made, note)
             made.set_user_attr(NOTE, note)
         if self._database.in_memory:
@@ -110,12 +118,20 @@ class OptunaMirror:
         else:
             _close(made._storage)
 
-    def live(self, study: str, space: SearchSpace, metric: str) -> LiveMirror:
-        """An Optuna study without trials in place of the one of that name, to be written while a run goes on."""
+    def live(self, study: str, space: SearchSpace, metric: str, *, grows: bool = False) -> LiveMirror:
+        """An Optuna study without trials in place of the one of that name, to be written while a run goes on.
+
+        Args:
+            study: the label of the study's version.
+            space: its options when the run begins.
+            metric: the name of the scores.
+            grows: whether further options may be proposed to its choices with ``grow=``.
+        """
         with self._database.telling("written"):
             made = self._made(study, metric)
             _set_note(made, RUNNING)
-        return LiveMirror(made, space, self._database)
+        names = {factor.name: reserved_names(factor) if grows else option_names(factor) for factor in space.factors}
+        return LiveMirror(made, names, self._database)
 
     def _made(self, study: str, metric: str) -> optuna.Study:
         """An Optuna study without trials, in place of an earlier one."""
@@ -189,14 +205,14 @@ class LiveMirror:
 
     Args:
         study: an Optuna study without trials.
-        space: the options.
+        names: the names of each choice's options, see `reserved_names`.
         database: where it is.
     """
 
-    def __init__(self, study: optuna.Study, space: SearchSpace, database: Database) -> None:
+    def __init__(self, study: optuna.Study, names: Names, database: Database) -> None:
         self._study = study
         self._database = database
-        self._space = space
+        self._names = names
         self._ids: dict[int, int] = {}
         self._ended: set[int] = set()
 
@@ -217,7 +233,7 @@ class LiveMirror:
 
         storage = self._study._storage
         if trial.trial not in self._ids:
-            running = _trial(self._space, replace(trial, state="running", estimate=None), None)
+            running = _trial(self._names, replace(trial, state="running", estimate=None), None)
             running.state, running.datetime_complete = optuna.trial.TrialState.RUNNING, None
             self._ids[trial.trial] = storage.create_new_trial(self._study._study_id, template_trial=running)
         number = self._ids[trial.trial]
@@ -235,13 +251,18 @@ class LiveMirror:
         _close(self._study._storage)
 
 
-def stored_space(trials: Sequence[TrialRecord], effects: Sequence[Mapping[str, Any]]) -> SearchSpace:
+def stored_space(
+    trials: Sequence[TrialRecord],
+    effects: Sequence[Mapping[str, Any]],
+    proposals: Sequence[ProposalRecord] = (),
+) -> SearchSpace:
     """The options of a stored study, without their conditions.
 
     Args:
         trials: they name the options that were tried.
         effects: of the study's summary; they name all options of each choice with more than one. They are missing
             where nothing was scored, and the texts of options that were not tried are not known then.
+        proposals: what was proposed; options of these are known, tried or not.
     """
     texts: dict[str, dict[int, str]] = {}
     for trial in trials:
@@ -249,6 +270,9 @@ def stored_space(trials: Sequence[TrialRecord], effects: Sequence[Mapping[str, A
             texts.setdefault(choice, {})[position] = trial.choices[choice]
     for effect in effects:
         texts.setdefault(effect["choice"], {})[effect["position"]] = effect["option"]
+    for proposal in proposals:
+        if proposal.accepted:
+            texts.setdefault(proposal.choice, {})[proposal.position] = proposal.text
     factors = [
         Factor(
             name=choice,
@@ -268,15 +292,24 @@ def option_names(factor: Factor) -> tuple[str, ...]:
     )
 
 
-def _trial(space: SearchSpace, trial: TrialRecord, times: tuple[datetime, datetime] | None) -> optuna.trial.FrozenTrial:
+def reserved_names(factor: Factor) -> tuple[str, ...]:
+    """The names of a choice's options while a study runs; one that may grow has names for options that may come."""
+    names = option_names(factor)
+    if not factor.grow:
+        return names
+    more = [f"{place} proposed" for place in range(len(names), len(names) + RESERVED_OPTIONS)]
+    return (*names, *more, f"{len(names) + RESERVED_OPTIONS} or later, proposed")
+
+
+def _trial(names: Names, trial: TrialRecord, times: tuple[datetime, datetime] | None) -> optuna.trial.FrozenTrial:
     import optuna
     from optuna.distributions import CategoricalDistribution
 
     states = {"complete": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}
-    names = {choice: option_names(space.by_name[choice]) for choice in trial.positions}
+    params = {choice: names[choice][min(place, len(names[choice]) - 1)] for choice, place in trial.positions.items()}
     made = optuna.trial.create_trial(
         state=states.get(trial.state, optuna.trial.TrialState.FAIL),
-        params={choice: names[choice][position] for choice, position in trial.positions.items()},
+        params=params,
         distributions={choice: CategoricalDistribution(names[choice]) for choice in trial.positions},
         value=None if trial.state not in states else trial.estimate,
         intermediate_values={0: trial.estimate} if trial.estimate is not None else {},

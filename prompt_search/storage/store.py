@@ -118,7 +118,7 @@ class Store:
         if found is None:
             trials = self.versions.trials(version)
             with reading(f"the trials of study {name!r}"):
-                space = stored_space(trials, summary.effects)
+                space = stored_space(trials, summary.effects, self.versions.proposals(version))
             self.optuna_mirror.mirror(name, space, trials, note(), metric=summary.metric)
             found = self.optuna_mirror.load(name)
         assert found is not None  # it was written just now

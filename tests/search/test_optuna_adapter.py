@@ -21,8 +21,8 @@ def test_proposals_of_a_sampler_are_repeatable() -> None:
         )
         for index in range(12)
     ]
-    first, second = proposals(space, sampler), proposals(space, sampler)
-    assert [first(trials, 8), first(trials, 8)] == [second(trials, 8), second(trials, 8)]
+    first, second = proposals(sampler), proposals(sampler)
+    assert [first(space, trials, 8) for _ in range(2)] == [second(space, trials, 8) for _ in range(2)]
 
 
 def test_median_pruner_stops_what_is_worse() -> None:
@@ -35,4 +35,4 @@ def test_median_pruner_stops_what_is_worse() -> None:
         ObservedTrial({"a": 3}, "running", [1.0] * 10, 0.9),
     ]
     space = SearchSpace([Factor(name="a", kind="choice", options=("w", "x", "y", "z"))], lambda values: ["a"])
-    assert stops(space, pruner, BATCH_ROWS)(trials) == [False, False, True, False]
+    assert stops(pruner, BATCH_ROWS)(space, trials) == [False, False, True, False]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from prompt_search.results import tables
+from prompt_search.results.lines.growth import GrowthCounts
 from prompt_search.storage.records import ProposalRecord, TrialRecord
 
 BY_HAND = "by hand"
@@ -124,3 +126,36 @@ def lineage_frame(
 def _text(choice: str, option: int, trials: Sequence[TrialRecord]) -> str:
     """The text of an option, as the trials that have it show it; "" where none has."""
     return next((trial.choices[choice] for trial in trials if trial.positions.get(choice) == option), "")
+
+
+def growth_counts(
+    winner: TrialRecord, proposals: Sequence[ProposalRecord], trials: Sequence[TrialRecord], ledger: pd.DataFrame
+) -> GrowthCounts:
+    """What proposals came to.
+
+    Args:
+        winner: the winner's record.
+        proposals: what was proposed.
+        trials: the trials of the study.
+        ledger: its calls by role, see `tables.ledger_frame`.
+    """
+    accepted = {(each.choice, each.option) for each in proposals if each.accepted}
+    had = {pair for trial in trials if trial.estimate is not None for pair in trial.positions.items()}
+    own = ledger[ledger["role"] == PROPOSER]
+    calls, tokens, usd = tables.spent(own)
+    reused = int(own["reused"].sum())
+    return GrowthCounts(
+        requests=len({each.key for each in proposals}),
+        calls=calls + reused,
+        reused=reused,
+        tokens=tokens,
+        usd=usd,
+        texts=sum(bool(each.text) for each in proposals),
+        accepted=len(accepted),
+        tried=len(accepted & had),
+        in_winner=[choice for choice, option in winner.positions.items() if (choice, option) in accepted],
+    )
+
+
+PROPOSER = "proposer"
+"""The role of a proposer's calls."""

@@ -184,3 +184,12 @@ class StudyRecords:
     def choices(self, trial: int) -> dict[str, str]:
         """The text of a trial's option of each choice."""
         return dict(self._trial(trial).choices)
+
+    def positions(self, trial: int) -> dict[str, int]:
+        """The position of a trial's option of each choice."""
+        return dict(self._trial(trial).positions)
+
+    def trials_of(self, rows: Collection[int]) -> list[int]:
+        """The trials that were sent some of these rows, those with the most of them first."""
+        found = self._scored[self._scored["row"].isin(list(rows))]
+        return [int(trial) for trial in found.groupby("trial")["row"].nunique().sort_values(ascending=False).index]

@@ -16,6 +16,7 @@ from prompt_search.errors import InputError, StudyError
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text, with_columns_of
+from prompt_search.results.lines.growth import GrowthCounts
 from prompt_search.results.stored import growth_tables
 from prompt_search.results.stored.study_records import StudyRecords
 from prompt_search.storage.records import ProposalRecord
@@ -93,6 +94,15 @@ class StudyTables(StudyRecords):
     @cached_property
     def _proposals(self) -> list[ProposalRecord]:
         return self._store.versions.proposals(self._study.version)
+
+    @cached_property
+    def growth(self) -> GrowthCounts | None:
+        """What proposals came to, and what they cost; None where the study has no proposer."""
+        if not self._proposals and "proposer" not in self.identity:
+            return None
+        return growth_tables.growth_counts(
+            self._trial(self.best_trial), self._proposals, self._trials, self.ledger_df()
+        )
 
     @with_columns_of(growth_tables.proposals_frame)
     def proposals_df(self) -> pd.DataFrame:

@@ -97,7 +97,9 @@ class Picks:
         """New trials from the user's sampler, or from ours; random ones where it repeats itself."""
         found: list[Trial] = []
         if propose is not None and count:
-            proposed = [self._trials.add(positions) for positions in propose(self._observed(), count)]
+            proposed = [
+                self._trials.add(positions) for positions in propose(self._settings.space, self._observed(), count)
+            ]
             found = [trial for trial in proposed if trial is not None]
         elif count:
             found = self._sampled(number, count, new=count)
@@ -177,7 +179,7 @@ class Picks:
     def _stop_by_pruner(self, stop: Stop) -> None:
         """End the trials that the user's pruner stops, and those that have enough rows."""
         enough = min(max(2 * BATCH_ROWS, int(self._limit() / PRUNER_TRIALS)), 10 * BATCH_ROWS)
-        for trial, stopped in zip(self._trials.measured, stop(self._observed()), strict=True):
+        for trial, stopped in zip(self._trials.measured, stop(self._settings.space, self._observed()), strict=True):
             rows = len(trial.outcomes)
             if stopped and trial.number != DEFAULT_TRIAL:
                 trial.end("pruned", wording.stopped_by_pruner(rows))

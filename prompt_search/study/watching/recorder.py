@@ -48,7 +48,9 @@ class RunRecorder:
         self._ledger = ledger
         self._reporter = reporter
         mirror = store.optuna_mirror
-        self._live = mirror.live(version.label, plan.prompts.space, plan.metric_name) if plan.watched else None
+        self._live = (
+            mirror.live(version.label, plan.prompts.space, plan.metric_name, grows=plan.grows) if plan.watched else None
+        )
         self._round = datetime.now()
         self._times: dict[int, tuple[datetime, datetime]] = {}
         """By trial when the round in which it entered began, and when it got its last scores."""

@@ -1,0 +1,315 @@
+"""Studies whose choices grow: what is paid, what is resumed, what is never scored, and what happens to bad proposers."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+
+import prompt_search as ps
+from prompt_search.errors import RequestRefused, RunError
+from prompt_search.evaluation import session
+from prompt_search.llm.client import Client
+from prompt_search.storage.store import Store
+from tests.conftest import Body, FakeServer, InProcessExecutor, failure, prompt_of
+from tests.growing import DATA, PROPOSER, SOURCE, answering, grown_study, proposed, to_proposer, truth
+from tests.study.examples import assert_equal_results
+
+BUDGET = 200
+
+
+def sent(bodies: list[Any]) -> Counter[str]:
+    return Counter(json.dumps(body, sort_keys=True) for body in bodies)
+
+
+def assert_same_growth(first: ps.Result, second: ps.Result) -> None:
+    for table in ("proposals_df", "lineage"):
+        one, other = (getattr(result, table)() for result in (first, second))
+        pd.testing.assert_frame_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[ps.Result, list[Any]]:
+    """A study that ran through against a server, and the requests that it sent."""
+    with FakeServer(answering) as server:
+        return grown_study(server).run(BUDGET), list(server.bodies)
+
+
+def test_small_budgets_propose_nothing(fake: InProcessExecutor) -> None:
+    """Where no calls are left to look at what comes, no proposer is asked, and the study works as any other."""
+    for calls in (60, 120):
+        result = grown_study(fake).run(calls)
+        assert result.proposals_df().empty
+        assert result.verdict.rows >= 2
+        assert "Nothing was proposed; that takes a larger budget." in result.headline
+    assert to_proposer(fake.bodies) == []
+
+
+def test_proposals_are_paid_from_the_budget(whole: tuple[ps.Result, list[Any]]) -> None:
+    """The ledger has the proposer's calls in a line of its own, and all calls together keep to the budget."""
+    result, bodies = whole
+    ledger = result.ledger_df().set_index("role")["calls"]
+    assert ledger[PROPOSER] == len(to_proposer(bodies)) == result.proposals_df()["calls"].sum() > 0
+    assert ledger.sum() == len(bodies) <= BUDGET
+    assert max(sent(bodies).values()) == 1
+
+
+def test_interrupted_study_takes_the_same_course(whole: tuple[ps.Result, list[Any]], storage: str) -> None:
+    """Interrupted again and again, right after a request to the proposer too, a study sends nothing twice but what was
+    refused, and ends in the same tables."""
+    expected, bodies = whole
+    requests = [body["model"] for body in bodies]
+    firsts = [place for place, model in enumerate(requests) if model == PROPOSER]
+    with FakeServer(answering) as server:
+        answered: list[Any] = []
+        for stop in (firsts[0], firsts[0] + 1, firsts[2] + 1, firsts[-1] + 1, len(bodies) - 5):
+            server.bodies, server.fail_after = [], stop - len(answered)
+            with pytest.raises(RequestRefused):
+                grown_study(server, storage, max_concurrency=1).run(BUDGET)
+            answered += server.bodies[: server.fail_after]
+        server.bodies, server.fail_after = [], None
+        result = grown_study(server, storage, max_concurrency=1).run(BUDGET)
+        answered += server.bodies
+    assert sent(answered) == sent(bodies)
+    assert_equal_results(result, expected)
+    assert_same_growth(result, expected)
+
+
+def test_larger_budget_keeps_what_was_proposed(fake: InProcessExecutor, storage: str) -> None:
+    """A second run goes on with the options of the first one, pays nothing again, and the first result stays as it
+    was; fresh=True forgets the options and pays nothing for the same ones."""
+    first = grown_study(fake, storage).run(200)
+    before = first.proposals_df()
+    second = grown_study(fake, storage).run(350)
+    after = second.proposals_df()
+    shared = ["choice", "option", "text", "operator", "parents", "rows", "accepted", "reason", "calls"]
+    pd.testing.assert_frame_equal(after[shared].head(len(before)), before[shared])
+    earlier = Store(storage).versions.proposals(second._study.version)[: len(before)]
+    assert {each.trial for each in earlier} == {-1}
+    assert max(sent(fake.bodies).values()) == 1
+    assert fake.count == second.ledger_df()["calls"].sum() <= 350
+    pd.testing.assert_frame_equal(ps.open_result(storage, "study@1").proposals_df(), before)
+    assert len(second.lineage()) > 0
+    asked = fake.count
+    again = grown_study(fake, storage).run(200, fresh=True)
+    pd.testing.assert_frame_equal(again.proposals_df().drop(columns="calls"), before.drop(columns="calls"))
+    assert again.proposals_df()["calls"].sum() == 0
+    assert fake.count == asked
+
+
+def test_finished_study_is_read(fake: InProcessExecutor, storage: str) -> None:
+    """The same line again gives the same tables and asks nobody."""
+    first = grown_study(fake, storage).run(BUDGET)
+    asked = fake.count
+    again = grown_study(fake, storage).run(BUDGET)
+    assert fake.count == asked
+    assert_equal_results(again, first)
+    assert_same_growth(again, first)
+
+
+def test_grown_study_is_scored_by_another_metric(fake: InProcessExecutor, storage: str) -> None:
+    """Rescoring sends nothing, keeps proposals and their texts, and the winner that was tested."""
+    first = grown_study(fake, storage).run(BUDGET)
+    asked = fake.count
+
+    @ps.metrics.metric(low=0, high=1)
+    def lenient(answer: Any, row: Any) -> float:
+        return 1.0 if answer == row.target else 0.5
+
+    again = grown_study(fake, storage, metric=lenient, proposer=None).rescore()
+    assert fake.count == asked
+    assert again.best.text == first.best.text
+    columns = ["choice", "option", "text", "operator", "parents", "rows", "accepted", "reason", "trials"]
+    pd.testing.assert_frame_equal(again.proposals_df()[columns], first.proposals_df()[columns])
+    pd.testing.assert_frame_equal(again.lineage(), first.lineage())
+    assert again.trials_df()["score"].dropna().min() >= 0.5
+    assert "of the proposer" not in again.headline
+    in_memory = grown_study(fake)
+    in_memory.run(BUDGET)
+    assert len(in_memory.replace(metric=lenient).rescore().proposals_df()) > 0
+
+
+def failing(body: Body) -> Any:
+    return failure(500, "out of order") if body["model"] == PROPOSER else truth(body)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_proposer_that_fails_costs_little(fake: InProcessExecutor) -> None:
+    """A study whose proposer never answers ends with a verdict, has each failure in its table, and keeps most of its
+    calls for the search."""
+    fake.answer = failing
+    result = grown_study(fake).run(BUDGET)
+    found = result.proposals_df()
+    assert found["reason"].str.startswith("no answer: server: ").all()
+    assert not found["accepted"].any()
+    assert found["text"].eq("").all()
+    assert 0 < len(to_proposer(fake.bodies)) <= 0.2 * BUDGET
+    assert fake.count <= BUDGET
+    assert result.verdict.rows >= 2
+    assert "gave no text" in result.headline
+
+
+async def at_once(seconds: float) -> None:
+    """No pause between attempts."""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that wait neither between attempts nor long for an answer."""
+    monkeypatch.setattr(session, "Client", functools.partial(Client, sleep=at_once, request_timeout=0.3))
+
+
+def test_a_wrong_key_of_the_proposer_ends_the_run_early(fake: InProcessExecutor) -> None:
+    """Who gave a proposer wants its options: where its server refuses the key, the run ends before most of the budget
+    is spent, and says whose address it was."""
+
+    def answer(body: Body) -> Any:
+        return failure(401, "invalid key") if body["model"] == PROPOSER else truth(body)
+
+    fake.answer = answer
+    with pytest.raises(RunError, match=r"401 for proposer.*invalid key"):
+        grown_study(fake).run(500)
+    assert fake.count < 100
+
+
+def test_answers_that_hold_no_option(fake: InProcessExecutor) -> None:
+    """A proposer that refuses in words, or says nothing, is told apart from one that fails."""
+    for said in ("I cannot help with that.", ""):
+        fake.answer = lambda body, said=said: said if body["model"] == PROPOSER else truth(body)
+        result = grown_study(fake, name=f"said {said}").run(BUDGET)
+        assert not result.proposals_df()["accepted"].any()
+        assert result.verdict.rows >= 2
+
+
+@pytest.mark.parametrize("limit", [{"tokens": 4_000}, {"calls": 200, "tokens": 5_000}])
+def test_budget_in_tokens_holds(fake: InProcessExecutor, limit: dict[str, int]) -> None:
+    """Proposals count in tokens, too: with them a study stays within its budget, and has a verdict."""
+    result = grown_study(fake, request={"max_tokens": 5}).run(ps.Budget(**limit))
+    assert result.summary["tokens"] <= limit["tokens"]
+    assert result.verdict.rows >= 2
+
+
+@pytest.mark.parametrize("more", [{}, {"sampler": optuna.samplers.RandomSampler(seed=1)}])
+def test_rows_that_a_proposer_saw_are_never_scored(fake: InProcessExecutor, more: dict[str, Any]) -> None:
+    """No candidate is scored on a row that a request showed from which one of its texts came, or a text that this came
+    from; a row is seen wherever its text stands in the request, among examples too."""
+    source = SOURCE.replace(
+        "Text: {{ row.text }}",
+        '{% for shot in examples("shots", max=2, pickers=["random 1"]) %}Text: {{ shot.text }} => {{ shot.label }}\n'
+        "{% endfor %}Text: {{ row.text }}",
+    )
+    shown: dict[str, set[int]] = {}  # by text: the rows in the request that it came from
+
+    def answer(body: Body) -> Any:
+        if body["model"] != PROPOSER:
+            return truth(body)
+        said = proposed(body)
+        request = prompt_of(body)
+        rows = {row for row in range(len(DATA)) if f"{DATA.rows[row]['text']}\n" in f"{request}\n"}
+        for text in said.replace("<option>", "").split("</option>"):
+            shown.setdefault(text.strip(), set()).update(rows)
+        return said
+
+    fake.answer = answer
+    result = grown_study(fake, template=ps.Template(source), **more).run(400)
+    found = result.proposals_df()
+    accepted = found[found["accepted"]]
+    seen: dict[str, set[int]] = {}
+    for line in accepted.to_dict("records"):
+        assert shown[line["text"]] <= {*line["rows"]}, "a request showed a row that it is not known to show"
+        seen[line["text"]] = {*line["rows"]}.union(*(seen.get(parent, set()) for parent in line["parents"]))
+    search = result.samples_df().query("split == 'search'").groupby("trial")["row"].agg(set)
+    trials = 0
+    for trial, rows in search.items():
+        text = result.choices(int(str(trial)))["instruction"]
+        assert not seen.get(text, set()) & rows
+        trials += text in seen
+    assert trials >= 3
+    tested = set(result.samples_df().query("split == 'test'")["row"])
+    assert tested
+    assert not tested & set().union(*seen.values())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"sampler": optuna.samplers.TPESampler(seed=1, n_startup_trials=4)},
+        {"pruner": optuna.pruners.MedianPruner(n_startup_trials=2)},
+        {"sampler": optuna.samplers.RandomSampler(seed=1), "pruner": optuna.pruners.PercentilePruner(40.0)},
+    ],
+)
+def test_optunas_samplers_choose_among_grown_options(fake: InProcessExecutor, more: dict[str, Any]) -> None:
+    """Samplers and pruners of Optuna see the options that were added."""
+    result = grown_study(fake, **more).run(400)
+    found = result.proposals_df()
+    assert found["accepted"].sum() >= 2
+    assert found["trials"].max() >= 1
+    assert result.verdict.rows >= 2
+
+
+def test_number_of_trials_is_kept(fake: InProcessExecutor) -> None:
+    """With n_trials no more candidates are tried, proposed ones included."""
+    result = grown_study(fake).run(300, n_trials=7)
+    assert len(result.trials_df()) <= 7
+    assert result.verdict.rows >= 2
+
+
+def test_explanation_of_the_metric_stands_in_the_request() -> None:
+    """What a metric says about a wrong answer is shown to the operator that reflects, beside answer and target."""
+
+    @ps.metrics.metric(low=0, high=1)
+    def explained(answer: Any, row: Any) -> ps.Score:
+        right = answer == row.target
+        why = "" if right else f"the mood of thing {row['text'].split('number ')[1].split()[0]} was missed"
+        return ps.Score(1.0 if right else 0.0, explanation=why)
+
+    with FakeServer(answering) as server:
+        result = grown_study(server, metric=explained, proposer=reflecting(server)).run(BUDGET)
+        requests = [prompt_of(body) for body in to_proposer(server.bodies)]
+    found = result.proposals_df()
+    assert len(requests) == found["calls"].sum() > 0
+    for line in found[found["calls"] > 0].to_dict("records"):
+        (request,) = (
+            each
+            for each in requests
+            if all(
+                f"the mood of thing {DATA.rows[row]['text'].split('number ')[1].split()[0]} was missed" in each
+                for row in line["rows"]
+            )
+            and each.count("was missed") == len(line["rows"])
+            and f"<option>\n{line['parents'][0]}\n</option>" in each
+        )
+        assert request.count("Right answer: ") == len(line["rows"])
+
+
+def reflecting(server: FakeServer) -> ps.Proposer:
+    return ps.Proposer(server.model(PROPOSER), operators=["reflect"])
+
+
+def test_slow_proposer_is_waited_for() -> None:
+    """A proposer that takes longer than the rows changes nothing but the time."""
+    results = []
+    for slow in (0.0, 0.05):
+        with FakeServer(
+            answering, latency=lambda body, slow=slow: slow if body["model"] == PROPOSER else 0.0
+        ) as server:
+            started = time.monotonic()
+            results.append(grown_study(server).run(BUDGET))
+            assert time.monotonic() - started < 60
+    assert_equal_results(*results)
+    assert_same_growth(*results)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_proposer_that_runs_into_timeouts() -> None:
+    """A proposer that never answers in time is as one that fails: the study ends with a verdict."""
+    fake = InProcessExecutor(answering, latency=lambda body: 3.0 if body["model"] == PROPOSER else 0.0)
+    result = grown_study(fake).run(BUDGET)
+    assert not result.proposals_df()["accepted"].any()
+    assert result.verdict.rows >= 2
