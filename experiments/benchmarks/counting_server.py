@@ -84,7 +84,7 @@ class Server:
             request.transport.close()
         good = "positive" if "good" in prompt else "negative"
         bad = "negative" if "good" in prompt else "positive"
-        text = good if "care" in prompt or drawn % 10 < 6 else bad
+        text = options_for(drawn) if "<option>" in prompt else good if "care" in prompt or drawn % 10 < 6 else bad
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
         return web.json_response({"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage})
 
@@ -137,6 +137,12 @@ class Server:
         await site.start()
         (address,) = runner.addresses
         self.port = address[1]
+
+
+def options_for(drawn: int) -> str:
+    """What a proposer says to a request, which is given by a hash: one text of two, of 7 and 11 kinds, is good."""
+    tone, order = ("mood", "tense", "names", "end", "start", "tone", "irony")[drawn % 7], drawn % 11
+    return f"<option>Decide with care for the {tone}.</option>\n<option>Sort it by rule {order}.</option>"
 
 
 def refusal_of(body: Mapping[str, Any]) -> str | None:

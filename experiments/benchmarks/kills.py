@@ -3,9 +3,10 @@
 The study runs in a process of its own against a server, in another process, that counts what it is asked. Every request
 that the server saw more than once was on its way when a kill came; the final tables have to be those of the study that
 nobody disturbed. What the result says was lost has to cover what was sent twice. With ``--strict`` the server refuses
-two parameters and, later, an option; none of these requests may be sent twice either. Prints one line.
+two parameters and, later, an option; none of these requests may be sent twice either. With ``--grow`` a proposer adds
+options to a choice. Prints one line.
 
-    python experiments/benchmarks/kills.py [--kills 50] [--calls 400] [--in-flight 8] [--strict]
+    python experiments/benchmarks/kills.py [--kills 50] [--calls 400] [--in-flight 8] [--strict] [--grow]
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, "-m", "experiments.benchmarks.counting_server"]
 
 
-def work(url: str, storage: str, calls: int, in_flight: int) -> None:
+def work(url: str, storage: str, calls: int, in_flight: int, grow: bool) -> None:
     """What the program that is killed does."""
+    model = ps.Model("counted", base_url=url)
     study = ps.Study(
-        template=ps.Template(SOURCE),
+        template=ps.Template(SOURCE.replace('😀😀"]', '😀😀"], grow="says how to decide"') if grow else SOURCE),
         data=data(),
-        model=ps.Model("counted", base_url=url),
+        model=model,
+        proposer=model if grow else None,
         max_concurrency=in_flight,
         storage=storage,
         request={"presence_penalty": ps.choice([0, 0.5])},
@@ -87,7 +90,7 @@ def tables(storage: str) -> list[pd.DataFrame]:
     result = ps.open_result(storage, "study")
     return [
         getattr(result, name)().drop(columns=["latency_s", "cached"], errors="ignore")
-        for name in ("trials_df", "samples_df", "effects_df")
+        for name in ("trials_df", "samples_df", "effects_df", "proposals_df", "lineage")
     ]
 
 
@@ -97,7 +100,9 @@ def lost(storage: str) -> int:
         return store.responses.lost("study").calls
 
 
-def killed(url: str, storage: str, calls: int, in_flight: int, kills: int, generator: random.Random) -> list[int]:
+def killed(
+    url: str, storage: str, calls: int, in_flight: int, kills: int, generator: random.Random, *, grow: bool
+) -> list[int]:
     """Run a study to its end and kill it so many times before.
 
     A kill comes when the server has seen some more requests than at the last one, so that each round gets somewhere.
@@ -110,13 +115,13 @@ def killed(url: str, storage: str, calls: int, in_flight: int, kills: int, gener
         before = counts(url)
         again.append(before["requests"] - before["different"])
         until = before["different"] + generator.uniform(0, 1.5 * (calls - before["different"]) / (left + 1))
-        process = started(work, url, storage, calls, in_flight)
+        process = started(work, url, storage, calls, in_flight, grow)
         while process.is_alive() and counts(url)["different"] < until:
             time.sleep(0.005)
         time.sleep(generator.uniform(0, 0.05))
         process.kill()
         process.join()
-    finished(started(work, url, storage, calls, in_flight))
+    finished(started(work, url, storage, calls, in_flight, grow))
     return [*again, counts(url)["requests"] - counts(url)["different"]]
 
 
@@ -127,7 +132,7 @@ def finished(process: BaseProcess) -> None:
 
 
 def measure(
-    kills: int, calls: int, in_flight: int, latency: float, seed: int, *, strict: bool = False
+    kills: int, calls: int, in_flight: int, latency: float, seed: int, *, strict: bool = False, grow: bool = False
 ) -> tuple[list[int], int, int, int]:
     """
     Returns:
@@ -140,13 +145,14 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         storages = [f"sqlite:///{folder}/{name}.db" for name in ("whole", "killed")]
         with served(latency, strict=strict) as url:
-            finished(started(work, url, storages[0], calls, in_flight))
+            finished(started(work, url, storages[0], calls, in_flight, grow))
             whole = counts(url)
         with served(latency, strict=strict) as url:
-            again = killed(url, storages[1], calls, in_flight, kills, random.Random(seed))
+            again = killed(url, storages[1], calls, in_flight, kills, random.Random(seed), grow=grow)
             seen = counts(url)
         for one, other in zip(*map(tables, storages), strict=True):
             pd.testing.assert_frame_equal(one, other)
+        assert ps.open_result(storages[1], "study").proposals_df().empty != grow
         told = lost(storages[1])
     assert whole["most"] == 1
     assert seen["different"] == whole["requests"]
@@ -164,6 +170,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.03)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--grow", action="store_true")
     arguments = parser.parse_args()
     again, whole, seen, told = measure(**vars(arguments))
     allowed = arguments.kills * arguments.in_flight

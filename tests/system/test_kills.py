@@ -22,3 +22,12 @@ def test_killed_study_goes_on(strict: bool) -> None:
         kills=3, calls=80, in_flight=in_flight, latency=0.02, seed=0, strict=strict
     )
     assert killed - undisturbed == again[-1] <= told <= 3 * in_flight
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGKILL nor a fork server")
+def test_killed_study_that_grows_goes_on() -> None:
+    """The same where a model proposes options meanwhile: none is asked for twice but what was on its way, and the
+    tables of proposals and lineage are those of the undisturbed study."""
+    in_flight = 4
+    again, undisturbed, killed, told = measure(kills=5, calls=200, in_flight=in_flight, latency=0.01, seed=1, grow=True)
+    assert killed - undisturbed == again[-1] <= told <= 5 * in_flight
