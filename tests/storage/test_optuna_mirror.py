@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import optuna
@@ -12,9 +13,20 @@ import prompt_search as ps
 from prompt_search.errors import StudyError
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import SearchSpace
-from prompt_search.storage.optuna_mirror import CAUTION, IMPORTANCES, NOTE, RUNNING, option_names, stored_space
+from prompt_search.storage.optuna_mirror import (
+    CAUTION,
+    IMPORTANCES,
+    NOTE,
+    RESERVED_OPTIONS,
+    RUNNING,
+    option_names,
+    reserved_names,
+    stored_space,
+)
+from prompt_search.storage.records import ProposalRecord
 from prompt_search.storage.store import Store
-from tests.conftest import InProcessExecutor
+from tests.conftest import FakeServer, InProcessExecutor
+from tests.growing import grown_study
 from tests.storage.examples import S, summary, trial
 from tests.study.examples import study, truth
 
@@ -241,3 +253,71 @@ def test_study_in_memory_cannot_be_watched(fake: InProcessExecutor) -> None:
         study(fake, None, mirror="live")
     with pytest.raises(StudyError, match='mirror must be "end" or "live", got \'always\'; give one of them'):
         study(fake, None, mirror="always")
+
+
+def test_grown_study_opens_with_all_its_options(fake: InProcessExecutor, storage: str) -> None:
+    """Options that were proposed are options of the Optuna study, tried or not, in the one that a run writes as in the
+    one that is made of the stored study."""
+    made = grown_study(fake, storage)
+    result = made.run(200)
+    lazily = result.optuna_study
+    accepted = result.proposals_df().query("accepted")
+    (choices,) = {each.distributions["instruction"].choices for each in lazily.trials}
+    assert len(choices) == 2 + len(accepted)
+    assert choices[-1].startswith(f"{len(choices) - 1} classify the text")
+    made.run(200)
+    at_the_end = optuna.load_study(study_name="study", storage=storage)
+    assert [each.params for each in at_the_end.trials] == [each.params for each in lazily.trials]
+    longer = made.run(350)
+    mirrored = optuna.load_study(study_name="study@2", storage=storage)
+    assert len(mirrored.trials) == len(longer.trials_df())
+    assert mirrored.best_trial.user_attrs["choices"] == longer.choices(mirrored.best_trial.number)
+
+
+def test_options_that_nobody_tried_are_named() -> None:
+    """An option that was proposed and never tried has its text, also where nothing was scored."""
+    proposal = ProposalRecord(
+        choice="a", operator="vary", parents=(0,), wave=0, trial=0, rows=(), aside=(), text="new", option=1, reason="",
+        key="k",
+    )  # fmt: skip
+    refused = replace(proposal, option=None, text="bad", reason="is empty")
+    space = stored_space([trial(0, choices={"a": "x"}, positions={"a": 0})], [], [proposal, refused])
+    assert space.by_name["a"].ids == ("0 x", "1 new")
+
+
+def test_growing_study_is_watched(storage: str) -> None:
+    """While a study grows, trials with proposed options appear under names that were kept for them, so that Optuna and
+    its dashboard can read them; at the end each option has its own name. That holds for a run that was interrupted."""
+    seen: list[optuna.Study] = []
+
+    def look(snapshot: ps.Snapshot) -> None:
+        if snapshot.phase != "done" and snapshot.trials > 8 and snapshot.responses % 40 == 0:
+            seen.append(optuna.load_study(study_name="study", storage=storage))
+            seen[-1].get_trials()
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+
+    with FakeServer() as server:
+        watched = grown_study(server, storage, mirror="live")
+        with pytest.raises(KeyboardInterrupt):
+            watched.run(300, progress=look)
+        result = watched.run(300, progress=look)
+        longer = watched.run(500)
+    running = [each for study in seen for each in study.get_trials(deepcopy=False)]
+    grown = [each for each in running if each.params["instruction"].endswith(" proposed")]
+    assert grown
+    assert all(each.user_attrs["choices"]["instruction"].startswith("Classify the text. ") for each in grown)
+    for name, found in (("study", result), ("study@2", longer)):
+        ended = optuna.load_study(study_name=name, storage=storage)
+        assert len(ended.trials) == len(found.trials_df())
+        assert not [each for each in ended.trials if each.params["instruction"].endswith(" proposed")]
+        assert optuna.importance.get_param_importances(ended)
+
+
+def test_more_options_than_were_kept_share_a_name() -> None:
+    """However many options are proposed, Optuna's choices stay as they are."""
+    names = reserved_names(Factor(name="a", kind="choice", options=("x", "y"), grow="says how"))
+    assert names[:4] == ("0 x", "1 y", "2 proposed", "3 proposed")
+    assert len(names) == len(set(names)) == 2 + RESERVED_OPTIONS + 1
+    assert names[-1] == f"{2 + RESERVED_OPTIONS} or later, proposed"
+    assert reserved_names(Factor(name="a", kind="choice", options=("x", "y"))) == ("0 x", "1 y")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import zlib
 from collections import Counter
 from typing import Any
 
@@ -187,6 +188,22 @@ def test_answers_that_hold_no_option(fake: InProcessExecutor) -> None:
         assert result.verdict.rows >= 2
 
 
+def test_failed_requests_are_not_shown_as_mistakes(fake: InProcessExecutor) -> None:
+    """Rows whose requests the server refused count as wrong, but a proposer is shown rows with answers alone."""
+
+    def answer(body: Body) -> Any:
+        if body["model"] == PROPOSER:
+            return proposed(body)
+        return failure(400, "no") if zlib.crc32(prompt_of(body).encode()) % 3 else truth(body)
+
+    fake.answer = answer
+    result = grown_study(fake, proposer=reflecting(fake)).run(300)
+    shown = [prompt_of(body) for body in to_proposer(fake.bodies)]
+    assert len(shown) > 1
+    assert all(each.count("The model answered: ") == each.count("Right answer: ") > 0 for each in shown)
+    assert not result.proposals_df()["reason"].str.contains("needs rows").any()
+
+
 @pytest.mark.parametrize("limit", [{"tokens": 4_000}, {"calls": 200, "tokens": 5_000}])
 def test_budget_in_tokens_holds(fake: InProcessExecutor, limit: dict[str, int]) -> None:
     """Proposals count in tokens, too: with them a study stays within its budget, and has a verdict."""
@@ -285,7 +302,7 @@ def test_explanation_of_the_metric_stands_in_the_request() -> None:
         assert request.count("Why: ") == request.count("Right answer: ") == len(line["rows"]) > 0
 
 
-def reflecting(server: FakeServer) -> Proposer:
+def reflecting(server: FakeServer | InProcessExecutor) -> Proposer:
     return Proposer(server.model(PROPOSER), operators=["reflect"])
 
 

@@ -224,14 +224,16 @@ class Waves:
         return sorted({rows[place % len(rows)] for place in range(start, start + SHOWN_ROWS)}) if rows else []
 
     def _failures(self, trial: Trial, inherited: Collection[int]) -> tuple[list[int], list[int]]:
-        """Rows that a trial got wrong, worst first, of one or two of its blocks; and all rows of these blocks."""
+        """Rows that a trial got wrong, worst first, of one or two of its blocks; and all rows of these blocks. Of a
+        request that failed there is no answer to show."""
         level = float(np.mean(trial.scores))
         room = MOST_ASIDE * len(self._row_order) - len(inherited)
         wrong: list[tuple[float, int]] = []
         aside: list[int] = []
         for block in self._showable(trial):
             whole = self._row_order[block * self._block_rows : (block + 1) * self._block_rows]
-            found = [(each.score or 0.0, each.row) for each in trial.scored if each.row in whole]
+            answered = [each for each in trial.scored if each.error is None and each.row in whole]
+            found = [(each.score or 0.0, each.row) for each in answered]
             below = [(score, row) for score, row in found if score < level or score <= 0]
             if below and len(aside) + len(whole) <= room:
                 wrong, aside = [*wrong, *below], [*aside, *whole]
