@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from prompt_search.cli.options import DEFAULT_STORAGE
 from prompt_search.cli.show import TABLES
 from prompt_search.cli.terminal import print_next_commands
 from tests.cli.helpers import CALLS, ENVIRONMENT, Prepared, Ran, on_terminal, started, unpadded
-from tests.conftest import FakeServer
+from tests.conftest import FakeServer, InProcessExecutor
+from tests.growing import grown_study
 
 SHOWN = {
     80: """\
@@ -268,6 +270,33 @@ def test_tables_are_shown_and_written(command: Callable[..., Ran], stored: Path,
     assert (stored / "x.csv").read_text().splitlines()[0].split(",") == [
         name.strip() for name in shown.splitlines()[0].strip("|").split("|")
     ]
+
+
+def test_proposals_and_lineage_are_shown_and_written(command: Callable[..., Ran], project: Path) -> None:
+    """What was proposed to a study and where its winner's texts come from, as Markdown and in files, one line each."""
+    result = grown_study(InProcessExecutor(), "sqlite:///grown.db").run(200)
+    for table, frame in (("proposals", result.proposals_df()), ("lineage", result.lineage())):
+        shown = command("show", "--storage", "grown.db", "--table", table).out
+        assert len(shown.splitlines()) == 2 + len(frame) > 3
+        for suffix in ("csv", "jsonl", "parquet", "md"):
+            written = command("show", "--storage", "grown.db", "--table", table, "-o", f"x.{suffix}")
+            assert written.out == f"wrote x.{suffix}\n"
+        rows = [json.loads(line) for line in (project / "x.jsonl").read_text().splitlines()]
+        assert [row["text"] for row in rows] == frame["text"].tolist()
+        assert [row["parents"] for row in rows] == [list(parents) for parents in frame["parents"]]
+
+
+@pytest.mark.system
+def test_proposals_and_lineage_fit_a_terminal(project: Path) -> None:
+    """On a terminal each text has lines of its own, and no line is wider than it."""
+    result = grown_study(InProcessExecutor(), f"sqlite:///{project / 'grown.db'}").run(200)
+    for table, title in (("proposals", "texts that a model proposed"), ("lineage", "where the winner's texts come")):
+        ran = on_terminal("", "show", "--storage", "grown.db", "--table", table, COLUMNS="80", cwd=project)
+        lines = unpadded(ran.out.replace("\r\n", "\n")).splitlines()
+        assert ran.code == 0
+        assert max(map(len, lines)) <= 80
+        assert title in ran.out
+        assert result.choices(result.best_trial)["instruction"] in " ".join(ran.out.split())
 
 
 def test_table_of_fields_needs_targets_with_fields(command: Callable[..., Ran], stored: Path) -> None:
