@@ -46,6 +46,16 @@ GAIN_SPREAD = 0.05
 """Standard deviation of what an operator's options are expected to win before any was tried, as a share of a score."""
 
 
+def most_requests(share: float, limit: float) -> int:
+    """The highest number of requests for new options in a search.
+
+    Args:
+        share: the highest share of the calls that go to the proposer.
+        limit: number of calls before the finals.
+    """
+    return int(share * limit) if limit >= MIN_CALLS else 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spent:
     """The number of calls that a search has spent, and the number that it may spend before its finals."""
@@ -99,8 +109,8 @@ class Waves:
             means: their expected scores, by number.
             spent: the calls so far.
         """
-        room = int(self._settings.share * spent.limit) - self._asked
-        if room < 1 or spent.limit < MIN_CALLS or spent.calls > LAST_SHARE * spent.limit:
+        room = most_requests(self._settings.share, spent.limit) - self._asked
+        if room < 1 or spent.calls > LAST_SHARE * spent.limit:
             return Wave()
         growing = [trial for trial in trials if trial.scores and trial.state == "running" and _growing(space, trial)]
         if not growing or (self._wave and not self._is_due(trials, means, spent)):
