@@ -45,9 +45,8 @@ def _models(before: Any, now: Any) -> str:
 
 def _proposer(before: Any, now: Any) -> str:
     if now is None:
-        return (
-            f"proposer was {before['model']}, is none: give it again (on the command line --propose {before['model']})"
-        )
+        name = before["model"]
+        return f"proposer was {name}, is none: give it again (on the command line --propose {name})"
     if before is None:
         return f"proposer was none, is {now['model']}: leave it out"
     was, is_now = (f"{each['model']} at {each['endpoint']}" for each in (before, now))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from prompt_search import _html
@@ -13,7 +14,10 @@ from prompt_search.results.frames import mean_of
 from prompt_search.search.settings import BATCH_ROWS
 from prompt_search.storage.database import sqlite_file
 from prompt_search.storage.store import Store
-from prompt_search.study import preflight, wording
+from prompt_search.study import preflight
+from prompt_search.study.costs import wording
+from prompt_search.study.costs.proposal_bound import BYTES_PER_TOKEN, ProposalBound, proposal_bounds, spent_on_proposals
+from prompt_search.study.growth.proposing import ROLE
 from prompt_search.study.plan import StudyPlan
 from prompt_search.study.run import RunOptions, stored_settings
 
@@ -26,8 +30,9 @@ class Estimate:
         study: the study's name.
         calls, tokens, usd, seconds: totals of the whole run, test included, at most the budget.
         stored: number of these calls whose response is cached, so that they cost nothing.
-        prompt_tokens, completion_tokens, latency_s: means per request; the latency in seconds.
+        prompt_tokens, completion_tokens, latency_s: means per request, without proposals; the latency in seconds.
         basis: the data that the means are based on, in words.
+        proposals: the most that a proposer takes of the totals; None where nothing is proposed.
     """
 
     study: str
@@ -40,6 +45,7 @@ class Estimate:
     completion_tokens: float
     latency_s: float
     basis: str
+    proposals: ProposalBound | None = None
 
     @property
     def _lines(self) -> wording.Lines:
@@ -52,6 +58,7 @@ class Estimate:
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             basis=self.basis,
+            proposals=self.proposals,
         )
 
     def __repr__(self) -> str:
@@ -77,13 +84,47 @@ class _RequestMeans:
 
 def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
     """Estimate what a run with this budget takes; see `Study.estimate`."""
-    space = plan.prompts.space
     plan.check_budget(budget)
     prepared_prompts = [plan.prompts.prepared(candidate) for candidate in plan.first_candidates]
     rows = [plan.data.rows[row] for row in plan.search_rows[:BATCH_ROWS]]
     requests = [prepared.requests(row)[-1] for prepared in prepared_prompts for row in rows]
-    requests_per_row = max(len(prepared.requests(rows[0])) for prepared in prepared_prompts)
-    jobs = space.size()[0] * len(plan.search_rows) + plan.max_tested * len(plan.test_rows)
+    stored = _stored(plan, budget)
+    means = _from_responses(stored.responses) if stored.responses else _from_prompts(requests)
+    seconds_per_call = means.latency_s / plan.settings.max_concurrency
+    each = {"calls": 1.0, "tokens": means.tokens, "usd": _usd(plan, requests[0], means), "seconds": seconds_per_call}
+    jobs = plan.prompts.space.size()[0] * len(plan.search_rows) + plan.max_tested * len(plan.test_rows)
+    most = max(len(prepared.requests(rows[0])) for prepared in prepared_prompts) * jobs
+    calls, proposals = _calls(plan, budget, each, most)
+    if stored.finished:
+        calls, proposals = min(calls, stored.spent), stored.proposals
+    total = _totals(calls, each, proposals)
+    return Estimate(
+        study=plan.name,
+        calls=calls,
+        tokens=min(total["tokens"], budget.tokens or math.inf),
+        usd=min(total["usd"], budget.usd or math.inf),
+        seconds=total["seconds"],
+        stored=min(stored.spent, calls),
+        prompt_tokens=means.prompt_tokens,
+        completion_tokens=means.completion_tokens,
+        latency_s=means.latency_s,
+        basis=means.basis,
+        proposals=proposals,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """What a storage knows of a study: whether it has ended with this budget, the calls that it has spent, those of its
+    proposer, and the responses to prompts."""
+
+    finished: bool
+    spent: int
+    proposals: ProposalBound | None
+    responses: Sequence[Response]
+
+
+def _stored(plan: StudyPlan, budget: Budget) -> _Stored:
     path = sqlite_file(plan.settings.storage) if plan.settings.storage else None
     missing = path is not None and path.parent.is_dir() and not path.exists()  # then nothing is stored
     store = Store("sqlite://" if missing else plan.settings.storage or "sqlite://")
@@ -93,26 +134,51 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
         finished = store.finished_version(plan.name, stored_settings(budget, RunOptions())) is not None
     finally:
         store.close()
-    answered = [call.response for call in known.values() if call.response.usage.prompt_tokens is not None]
-    means = _from_responses(answered) if answered else _from_prompts(requests)
-    usd_per_call = _usd(plan, requests[0], means)
-    seconds_per_call = means.latency_s / plan.settings.max_concurrency
-    rates = {"calls": 1.0, "tokens": means.tokens, "usd": usd_per_call, "seconds": seconds_per_call}
-    limits = [limit / rates[name] for name, limit in budget.limits.items() if rates[name] > 0]
-    spent = sum(call.spending.calls for call in own.values())
-    calls = int(min([requests_per_row * jobs, *limits, *([spent] if finished else [])]))
-    return Estimate(
-        study=plan.name,
-        calls=calls,
-        tokens=calls * means.tokens,
-        usd=calls * usd_per_call,
-        seconds=calls * seconds_per_call,
-        stored=min(spent, calls),
-        prompt_tokens=means.prompt_tokens,
-        completion_tokens=means.completion_tokens,
-        latency_s=means.latency_s,
-        basis=means.basis,
+    found = [call.response for call in known.values() if call.role != ROLE]
+    return _Stored(
+        finished=finished,
+        spent=sum(call.spending.calls for call in own.values()),
+        proposals=spent_on_proposals(plan, own.values()),
+        responses=[response for response in found if response.usage.prompt_tokens is not None],
     )
+
+
+def _calls(plan: StudyPlan, budget: Budget, each: Mapping[str, float], jobs: int) -> tuple[int, ProposalBound | None]:
+    """The calls that a budget allows, and the most of them that are proposals.
+
+    Args:
+        plan: the study.
+        budget: the budget.
+        each: what a call takes that is no proposal.
+        jobs: the calls that ask everything there is to ask, unless the space grows.
+    """
+    bound = proposal_bounds(plan)
+    limits = [limit / each[name] for name, limit in budget.limits.items() if each[name] > 0]
+    if bound is None:
+        return int(min([jobs, *limits])), None
+
+    def is_beyond(calls: int) -> bool:
+        total = _totals(calls, each, bound(calls))
+        return any(total[name] > limit for name, limit in budget.limits.items())
+
+    most = int(min(limits, default=jobs))
+    calls = bisect_left(range(most + 1), True, key=is_beyond) - 1  # a request of a proposer takes more than another one
+    return calls, bound(calls)
+
+
+def _totals(calls: int, each: Mapping[str, float], proposals: ProposalBound | None) -> dict[str, float]:
+    """What calls take in all, those for proposals among them."""
+    if proposals is None or not proposals.calls:
+        return {name: calls * value for name, value in each.items()}
+    others = calls - proposals.calls
+    total = {name: others * value for name, value in each.items()}
+    return {
+        **total,
+        "calls": float(calls),
+        "tokens": total["tokens"] + proposals.tokens,
+        "usd": total["usd"] + proposals.usd,
+        "seconds": calls * each["seconds"],
+    }
 
 
 def _from_responses(responses: Collection[Response]) -> _RequestMeans:
@@ -130,7 +196,7 @@ def _from_prompts(requests: Sequence[Request]) -> _RequestMeans:
     sizes = [sum(len(message.content.encode("utf-8", "surrogatepass")) for message in r.messages) for r in requests]
     bounds = [bound.completion_tokens or 0 for bound in map(most_used, requests) if bound is not None]
     return _RequestMeans(
-        prompt_tokens=mean_of(sizes) / wording.BYTES_PER_TOKEN,
+        prompt_tokens=mean_of(sizes) / BYTES_PER_TOKEN,
         completion_tokens=mean_of(bounds) if len(bounds) == len(requests) else math.nan,
         latency_s=math.nan,
         basis=wording.rendered_basis(len(requests), bounded=bool(bounds)),

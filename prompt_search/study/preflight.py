@@ -24,6 +24,7 @@ from prompt_search.storage.records import Call, messages_in
 from prompt_search.study import wording
 from prompt_search.study.advising.advice import Decision, Situation, decided
 from prompt_search.study.advising.suspicious import answered_rows
+from prompt_search.study.costs.proposal_bound import ProposalBound, proposal_bounds
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
 from prompt_search.study.probe import (
     SPLIT,
@@ -214,7 +215,14 @@ def _measured(
         latency_s=_mean([response.latency_s for response in responses]),
         cost_usd=cost,
         budget=planned,
+        proposals=_proposals(plan, planned),
     )
+
+
+def _proposals(plan: StudyPlan, planned: int | None) -> ProposalBound | None:
+    """The most that a proposer takes of the calls that are planned."""
+    bound = proposal_bounds(plan)
+    return None if bound is None or planned is None else bound(planned)
 
 
 def _remarks(

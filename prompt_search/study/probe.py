@@ -18,6 +18,7 @@ from prompt_search.evaluation.evaluator import Evaluator, Floats
 from prompt_search.evaluation.evidence import Comparison
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate
+from prompt_search.study.costs.proposal_bound import ProposalBound
 from prompt_search.study.plan import StudyPlan
 
 MAX_CALLS = 60
@@ -137,6 +138,7 @@ class Measured:
         detectable: true difference between two prompts that a test on these rows detects with 80% power.
         prompt_tokens, completion_tokens, latency_s, cost_usd: means per request (seconds, dollars); NaN where unknown.
         budget: number of calls that are planned, or None.
+        proposals: the most that a proposer takes of them; None where nothing grows.
     """
 
     study: str
@@ -164,6 +166,7 @@ class Measured:
     latency_s: float
     cost_usd: float
     budget: int | None
+    proposals: ProposalBound | None = None
 
 
 def preflight_budget(budget: Budget | None) -> Budget:

@@ -10,21 +10,15 @@ from prompt_search import _numbers
 from prompt_search._html import clipped
 from prompt_search._printable import printable
 from prompt_search.answers.base import quoted
-from prompt_search.llm.messages import ANSWER_LIMITS
+from prompt_search.study.costs.wording import Lines, proposals_text
 from prompt_search.study.snapshot import DONE, Snapshot
 
 if TYPE_CHECKING:
     from prompt_search.evaluation.evidence import Comparison
     from prompt_search.study.probe import Measured
 
-Lines = list[tuple[str, str]]
-"""A table of two columns: what it is, and its value."""
-
 CHOICES_WIDTH = 70
 """Number of characters of the leading prompt's choices that are shown."""
-
-BYTES_PER_TOKEN = 4.0
-"""Bytes of English text per token, roughly; other scripts and numbers take more tokens."""
 
 
 # Progress
@@ -130,9 +124,16 @@ def measured_lines(found: Measured) -> Lines:
     each += [_numbers.dollars(found.cost_usd, 6)] if _numbers.known(found.cost_usd) else []
     lines += [("per request", ", ".join(each))] if each else []
     if found.budget is not None:
-        whole = [f"about {found.budget * tokens:,.0f} tokens"] if _numbers.known(tokens) else []
-        whole += [_numbers.dollars(found.budget * found.cost_usd, 2)] if _numbers.known(found.cost_usd) else []
+        asked, proposals = found.budget, found.proposals
+        usd = asked * found.cost_usd
+        if proposals is not None:
+            asked -= proposals.calls
+            usd = asked * found.cost_usd + (proposals.usd if proposals.calls else 0)
+        total = asked * tokens + (0 if proposals is None else proposals.tokens)
+        whole = [f"about {total:,.0f} tokens"] if _numbers.known(tokens) else []
+        whole += [_numbers.dollars(usd, 2)] if _numbers.known(usd) else []
         lines += [(f"{found.budget} calls", f"{', '.join(whole)}; {LONGER_PROMPTS}")] if whole else []
+        lines += [] if proposals is None else [("proposals", proposals_text(proposals))]
     return lines
 
 
@@ -350,51 +351,3 @@ def changed_answers(changed: int, repeated: int) -> str:
         f"{changed} of {repeated} answers were different when the request was sent again: scores contain this "
         "noise, too."
     )
-
-
-# Estimate
-
-
-NO_PRICE = "unknown, as is the price of the model; give it as Model(..., price=Price(...))"
-NO_TIME = "unknown before a request is answered; a preflight measures it"
-"""What an estimate says in place of numbers."""
-
-
-def estimate_lines(
-    *,
-    calls: int,
-    stored: int,
-    tokens: float,
-    usd: float,
-    seconds: float,
-    prompt_tokens: float,
-    completion_tokens: float,
-    basis: str,
-) -> Lines:
-    """The table of an estimate."""
-    known = f", {stored:,} of them cached" if stored else ""
-    unpriced = _numbers.known(tokens) and not _numbers.known(usd)
-    untimed = not _numbers.known(seconds)
-    return [
-        ("calls", f"{calls:,}{known}"),
-        ("tokens", _numbers.number(tokens, ",.0f")),
-        ("US dollars", NO_PRICE if unpriced else _numbers.number(usd, ",.4f")),
-        ("seconds", NO_TIME if untimed else _numbers.number(seconds, ",.0f")),
-        ("per request", f"{prompt_tokens:,.0f} + {completion_tokens:,.0f} tokens"),
-        ("based on", basis),
-    ]
-
-
-def stored_basis(responses: int) -> str:
-    """The estimate uses stored responses."""
-    return f"{responses:,} cached responses of this study or its preflight"
-
-
-def rendered_basis(prompts: int, *, bounded: bool) -> str:
-    """The estimate uses rendered prompts, and the limit of answers where there is one."""
-    answers = (
-        ("the largest number of tokens that an answer may have")
-        if bounded
-        else f"no limit on answers ({ANSWER_LIMITS[-1]})"
-    )
-    return f"{prompts:,} rendered prompts at {BYTES_PER_TOKEN:g} bytes per token, and {answers}"

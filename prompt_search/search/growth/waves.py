@@ -58,6 +58,16 @@ GAIN_SPREAD = 0.1
 """Standard deviation of what one proposal wins, in standard deviations of a score."""
 
 
+def most_requests(share: float, limit: float) -> int:
+    """The highest number of requests for new options in a search.
+
+    Args:
+        share: the highest share of the calls that go to the proposer.
+        limit: number of calls before the finals.
+    """
+    return int(share * limit) if limit >= MIN_CALLS else 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spent:
     """The number of calls that a search has spent, and the number that it may spend before its finals."""
@@ -125,8 +135,8 @@ class Waves:
 
     def due(self, standing: Standing, spent: Spent) -> Wave:
         """The requests that are due, or the trial that gets more rows before they are made."""
-        room = int(self._settings.share * spent.limit) - self._asked
-        if room < 1 or spent.limit < MIN_CALLS or spent.calls > LAST_SHARE * spent.limit:
+        room = most_requests(self._settings.share, spent.limit) - self._asked
+        if room < 1 or spent.calls > LAST_SHARE * spent.limit:
             return Wave()
         gains = self._history.gains(standing.trials, standing.means)
         last = self._history.last_wave

@@ -1,0 +1,68 @@
+"""The words of an estimate, and of what proposals may take."""
+
+from __future__ import annotations
+
+from prompt_search import _numbers
+from prompt_search.llm.messages import ANSWER_LIMITS
+from prompt_search.study.costs.proposal_bound import BYTES_PER_TOKEN, ProposalBound
+
+Lines = list[tuple[str, str]]
+"""A table of two columns: what it is, and its value."""
+
+NO_PRICE = "unknown, as is the price of {}; give it as Model(..., price=Price(...))"
+NO_TIME = "unknown before a request is answered; a preflight measures it"
+"""What an estimate says in place of numbers."""
+
+
+def estimate_lines(
+    *,
+    calls: int,
+    stored: int,
+    tokens: float,
+    usd: float,
+    seconds: float,
+    prompt_tokens: float,
+    completion_tokens: float,
+    basis: str,
+    proposals: ProposalBound | None = None,
+) -> Lines:
+    """The table of an estimate; the totals hold the proposals."""
+    known = f", {stored:,} of them cached" if stored else ""
+    unpriced = _numbers.known(tokens) and not _numbers.known(usd)
+    # The proposer's price may be the one that is unknown, or both.
+    asked = f"the proposer {proposals.model}" if proposals is not None and proposals.is_unpriced else "the model"
+    untimed = not _numbers.known(seconds)
+    return [
+        ("calls", f"{calls:,}{known}"),
+        *([] if proposals is None else [("proposals", proposals_text(proposals))]),
+        ("tokens", _numbers.number(tokens, ",.0f")),
+        ("US dollars", NO_PRICE.format(asked) if unpriced else _numbers.number(usd, ",.4f")),
+        ("seconds", NO_TIME if untimed else _numbers.number(seconds, ",.0f")),
+        ("per request", f"{prompt_tokens:,.0f} + {completion_tokens:,.0f} tokens"),
+        ("based on", basis),
+    ]
+
+
+def stored_basis(responses: int) -> str:
+    """The estimate uses stored responses."""
+    return f"{responses:,} cached responses of this study or its preflight"
+
+
+def rendered_basis(prompts: int, *, bounded: bool) -> str:
+    """The estimate uses rendered prompts, and the limit of answers where there is one."""
+    answers = (
+        ("the largest number of tokens that an answer may have")
+        if bounded
+        else f"no limit on answers ({ANSWER_LIMITS[-1]})"
+    )
+    return f"{prompts:,} rendered prompts at {BYTES_PER_TOKEN:g} bytes per token, and {answers}"
+
+
+def proposals_text(proposals: ProposalBound) -> str:
+    """The most that a proposer takes of the totals, or why it is not asked."""
+    if not proposals.calls:
+        return f"none: {proposals.model} is asked only in runs of at least {proposals.enough:,} calls"
+    parts = [f"at most {_numbers.counted(proposals.calls, 'call')} of {proposals.model}"]
+    parts += [f"{proposals.tokens:,.0f} tokens"]
+    parts += [] if proposals.is_unpriced else [_numbers.dollars(proposals.usd, 4)]
+    return f"{', '.join(parts)}; part of the totals"
