@@ -23,7 +23,7 @@ MOST_WRAPPERS: Final = 5
 LONGEST_REPLY: Final = 200_000
 """Number of characters of a reply that are read."""
 
-_TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}option(?:[_-]?\d{1,3}|\s[^<>\n]{0,60})?>", re.IGNORECASE)
+_TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}options?(?:[_-]?\d{1,3}|\s[^<>\n]{0,60})?>", re.IGNORECASE)
 _OTHER_TAG = re.compile(
     r"(?:^[ \t]*<|<(/))(?:version|text|instruction|new|first|second|third|result)(?:[ _-]?\d{1,3})?>",
     re.IGNORECASE | re.MULTILINE,
@@ -78,13 +78,13 @@ def texts_in(reply: str, *, cut_off: bool = False) -> tuple[str, ...]:
 
 def _found(reply: str, *, cut_off: bool) -> Iterable[str]:
     """The texts in the first form that the reply has."""
-    tags = [*_TAG.finditer(reply)]
-    if tags:
-        return _tagged(reply, tags, cut_off=cut_off)
     others = [*_OTHER_TAG.finditer(reply)]
-    pairs = [(tag.end(), end.start()) for tag, end in pairwise(others) if end[1] and not tag[1]]
+    pairs = [reply[tag.end() : end.start()] for tag, end in pairwise(others) if end[1] and not tag[1]]
+    tags = [*_TAG.finditer(reply)]
+    if tags:  # a small model repeats the current option, and gives its texts other tags
+        return [*_tagged(reply, tags, cut_off=cut_off), *pairs]
     if pairs:
-        return [reply[begin:end] for begin, end in pairs]
+        return pairs
     fenced = [block[1] for block in _FENCE.finditer(reply)]
     begins = _JSON_BEGINS.search(reply)
     within = reply[begins.start() : reply.rfind("]") + 1] if begins else ""

@@ -124,7 +124,8 @@ class Waves:
         self._row_order = list(row_order)
         self._block_rows = block_rows
         self._places = {row: place for place, row in enumerate(row_order)}
-        self._asked = 0
+        self._made: list[Ask] = []
+        """The requests so far."""
         self._in_vain = 0
         self._pause_until = 0.0
 
@@ -135,7 +136,7 @@ class Waves:
 
     def due(self, standing: Standing, spent: Spent) -> Wave:
         """The requests that are due, or the trial that gets more rows before they are made."""
-        room = most_requests(self._settings.share, spent.limit) - self._asked
+        room = most_requests(self._settings.share, spent.limit) - len(self._made)
         if room < 1 or spent.calls > LAST_SHARE * spent.limit:
             return Wave()
         gains = self._history.gains(standing.trials, standing.means)
@@ -149,8 +150,8 @@ class Waves:
         most = min(1 if spent.limit < CALLS_FOR_MORE else 2, room)
         asks = list(islice(self._asks(trial, standing, gains), most))
         if asks:
-            self._in_vain = 0 if won or not self._asked else self._in_vain + 1
-            self._asked += len(asks)
+            self._in_vain = 0 if won or not self._made else self._in_vain + 1
+            self._made += asks
             self._pause_until = spent.calls + FIRST_PAUSE * spent.limit * (2.0**self._in_vain - 1)
         return Wave(asks=asks)
 
@@ -189,16 +190,18 @@ class Waves:
         generation = self._history.generation(trial.candidate)
         for operator in self._by_gain(gains, standing.score_deviation, generation):
             ask = self._ask(operator, factor.name, parents, trial)
-            if ask is not None:
+            if ask is not None and ask not in self._made:  # its reply is known
                 yield ask
 
     def _by_gain(self, gains: Mapping[ProposalRecord, float], deviation: float, generation: int) -> list[str]:
         """The operators, by one sample each of what they are expected to win (Thompson 1933). An option without a look
-        counts as one that won nothing; one that comes of rows alone lacks what earlier generations have won."""
+        counts as one that won nothing, and what is no option as a loss; a text that comes of rows alone lacks what
+        earlier generations have won."""
         generator = random_generator(self._seed, f"proposals {self._history.next_wave}")
         sampled: dict[str, float] = {}
         for name, needs in self._settings.operators.items():
-            known = [gains.get(each, 0.0) for each in self._history.proposals if each.operator == name]
+            own = [each for each in self._history.proposals if each.operator == name]
+            known = [gains.get(each, 0.0) if each.accepted else -GAIN_SPREAD * deviation for each in own]
             weight = GAIN_WEIGHT + len(known)
             prior = EXPECTED_GAINS[needs] - (EXPECTED_GAIN * generation if needs == "rows" else 0)
             expected = (prior * deviation * GAIN_WEIGHT + sum(known)) / weight
