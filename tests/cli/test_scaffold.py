@@ -15,6 +15,7 @@ import prompt_search as ps
 from prompt_search import metrics
 from prompt_search.answers import Label, Number, Text
 from prompt_search.cli.loading import load_study
+from prompt_search.cli.options import Overrides
 from prompt_search.cli.scaffold import scaffold
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import DataError, InputError
@@ -289,3 +290,34 @@ def test_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     data = table(tmp_path / "a.jsonl", ["text", "mood"], ["good", "bad"] * 6)
     with pytest.raises(InputError, match="cannot write the study: Not a directory; give another folder with --output"):
         scaffold(data, "mood", data / "search")
+
+
+@pytest.mark.parametrize(
+    ("columns", "targets", "grow"),
+    [
+        (("text", "mood"), ["good", "bad"] * 6, "tells the model what to do and how the labels are told apart"),
+        (("question", "result"), [i * 1.5 for i in range(12)], "tells the model how to find the right number"),
+        (
+            ("text", "output"),
+            [{"name": f"n{i}"} for i in range(12)],
+            "tells the model what to find in the text and what to do where the text is unclear",
+        ),
+        (
+            ("text", "summary"),
+            [f"a summary of {i} words" for i in range(40)],
+            "tells the model what to write: its content, its length and its tone",
+        ),
+        (
+            ("english", "french"),
+            [f"un mot {i} et un autre" for i in range(40)],
+            "tells the model what to translate and how, with meaning, tone and form in mind",
+        ),
+    ],
+)
+def test_the_instruction_may_grow(tmp_path: Path, columns: Sequence[str], targets: Sequence[Any], grow: str) -> None:
+    """The template says for what, and how it is asked for; without a proposer nothing is proposed."""
+    study = made(table(tmp_path / "a.jsonl", columns, targets), columns[-1], tmp_path)
+    assert {factor.name: factor.grow for factor in study.space().factors if factor.grow} == {"instruction": grow}
+    assert study.proposer is None
+    assert "A choice with grow= gets more options where a model proposes them:" in study.template.source
+    assert load_study(str(tmp_path / "study.py"), Overrides(propose="")).proposer is not None

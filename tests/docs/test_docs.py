@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import prompt_search as ps
-from tests.conftest import FakeServer, prompt_of
+from tests.conftest import Body, FakeServer, prompt_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -24,11 +24,18 @@ def snippets(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
+def answered(body: Body) -> str:
+    prompt = prompt_of(body)
+    if "</option>" in prompt:
+        return f"<option>Name the team that should answer message {len(prompt)}.</option>"
+    return INTENTS[len(prompt) % len(INTENTS)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_snippets_run(page: Path, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page's snippets run one after the other; a server that answers by the length of the prompt stands in for the
-    embedded model."""
-    server.answer = lambda body: INTENTS[len(prompt_of(body)) % len(INTENTS)]
+    """A page's snippets run one after the other; a server that answers by the length of the prompt, and proposes options
+    where it is asked for some, stands in for the embedded model."""
+    server.answer = answered
     monkeypatch.setattr(ps.Model, "local", staticmethod(lambda gguf=None: server.model()))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")

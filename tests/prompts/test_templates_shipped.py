@@ -10,7 +10,7 @@ import itertools
 import random
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -334,3 +334,30 @@ def test_solve_shows_a_solution_where_the_rows_have_one() -> None:
 
     assert re.search(r"\nSolution: (\d) \+ 1 = (\d)\nAnswer: \2\n\n", with_solution)
     assert re.search(r"\n\nQuestion: q(\d)\nAnswer: \1\n\n", without)
+
+
+def ungrown(source: str) -> str:
+    """The source of a template whose choices do not grow."""
+    without, count = re.subn(r', grow="[^"]*"', "", source)
+    assert count == 1
+    return without
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_instruction_may_grow_and_nothing_else_changes(name: str) -> None:
+    """The space, the prompts and what is written out are those without `grow=`; the comment names it."""
+    plain = Template(ungrown(template(name).source), name=f"{name}.j2", context=template(name).context)
+    fixed = plain.space(row(name), pool=pool(name), extra=[f for f in space(name).factors if f.kind == "answer"])
+
+    assert [factor.name for factor in space(name).factors if factor.grow] == ["instruction"]
+    assert re.search(r"^Grows    instruction, ", template(name).source, re.MULTILINE)
+    assert [replace(factor, grow="") for factor in space(name).factors] == list(fixed.factors)
+    assert (space(name).size(), space(name).describe()) == (fixed.size(), fixed.describe())
+    for candidate in sampled(name):
+        values = {"answer": SHIPPED[name].answers[0], **space(name).values(candidate)}
+        written_out = template(name).specialize(values, row(name), pool=pool(name))
+        messages = template(name).render(values, row(name), pool=pool(name))
+
+        assert messages == plain.render(values, row(name), pool=pool(name))
+        assert "grow" not in written_out
+        assert written_out == plain.specialize(values, row(name), pool=pool(name))

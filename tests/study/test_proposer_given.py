@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import prompt_search as ps
-from tests.study.test_arguments import DATA, TEXT
+from tests.conftest import InProcessExecutor, prompt_of
+from tests.study.test_arguments import DATA, ROWS, TEXT
 
 GROWING = """{{ choice("instruction", ["Judge it.", "Which mood?"], grow="tells the model what to do") }}
 {{ row.text }} {{ choice("cue", ["Mood:", ""]) }}"""
@@ -145,3 +146,20 @@ def test_purposes_are_text_in_notebooks() -> None:
     """Markup in them is shown as it is."""
     space = ps.Template("{{ choice('a', ['x'], grow='has <b>bold</b> words') }} {{ row.text }}").space()
     assert "a may grow: a text that has &lt;b&gt;bold&lt;/b&gt; words" in space._repr_html_()
+
+
+def test_growth_without_a_proposer_changes_nothing(fake: InProcessExecutor) -> None:
+    """A study of a template that ships sends the same requests, and has the same result, as one that cannot grow."""
+    fake.answer = lambda body: "good" if "number 1" in prompt_of(body) else "bad"
+    source = ps.Template.read("classify").source
+    data = ps.Dataset(ROWS, target="mood")
+    sent, found = [], []
+    for template in (source, re.sub(r', grow="[^"]*"', "", source)):
+        fake.bodies.clear()
+        made = ps.Study(template=template, data=data, model=fake.model(), executor=fake, max_concurrency=1)
+        result = made.run(60)
+        sent.append(list(fake.bodies))
+        found.append((result.best.source, result.headline, result.trials_df()["score"].tolist()))
+    assert sent[0] == sent[1]
+    assert str(found[0]) == str(found[1])
+    assert len(sent[0]) > 30

@@ -60,7 +60,8 @@ def template_text(data: Dataset, kind: TargetKind, shown: Sequence[str], schema:
     fields = ", ".join(" ".join(name.split()) for name in shown).replace("#}", "# }")
     return f"""{{# Fields: {fields}. Every choice(), flag() and examples() is a dimension of the search.
    The first option of each is the baseline: together they are the default prompt, which the winner is compared with.
-   Put first what you would ship without a search. #}}
+   Put first what you would ship without a search. A choice with grow= gets more options where a model proposes them:
+   run study.py --propose. #}}
 {cue}{{% chat role="user" %}}
 {task}
 {{% for shot in examples("shots", max={min(MOST_SHOTS, len(data) // 2)}) %}}
@@ -81,7 +82,8 @@ def _of_labels(data: Dataset) -> tuple[str, str, str]:
     listed = 'Labels: {{ labels | join(", ") }}'
     if any("," in label or "\n" in label for label in data.labels):
         listed = 'Labels:\n- {{ labels | join("\\n- ") }}'
-    task = f'{_choice("instruction", instructions)}\n{{% if choice("list_labels", [true, false]) %}}\n{listed}\n'
+    grow = "tells the model what to do and how the labels are told apart"
+    task = f'{_choice("instruction", instructions, grow)}\n{{% if choice("list_labels", [true, false]) %}}\n{listed}\n'
     return _cue("Label:", "Answer:", "Category:"), f"{task}{{% endif %}}\n", "cue"
 
 
@@ -95,7 +97,7 @@ def _of_numbers() -> tuple[str, str, str]:
         "Read everything carefully and find the number.",
         "Answer with a number.",
     )
-    task = f"""{_choice("instruction", instructions)}
+    task = f"""{_choice("instruction", instructions, "tells the model how to find the right number")}
 {{% if reasoning == "steps" %}}
 Reason step by step. End with the line: {{{{ final }}}} <number>
 {{% elif reasoning == "check" %}}
@@ -115,7 +117,8 @@ def _of_json(schema: Mapping[str, Any]) -> tuple[str, str, str]:
     )
     listed = "\n".join(f"- {_text(line)}" for line in _field_lines(schema))
     form = _text(json.dumps(_form(schema), ensure_ascii=False))
-    task = f"""{_choice("instruction", instructions)}
+    grow = "tells the model what to find in the text and what to do where the text is unclear"
+    task = f"""{_choice("instruction", instructions, grow)}
 {{% set fields = choice("fields", ["list", "form", "no"]) %}}
 {{% if fields == "list" %}}
 Fields:
@@ -137,7 +140,8 @@ def _of_text(data: Dataset, shown: Sequence[str]) -> tuple[str, str, str]:
             f"You are a professional translator. Write this in {named}.",
             f"Give the {named} translation that a native speaker would use.",
         )
-        return _cue(f"{named}:", "Translation:", "Output:"), f"{_choice('instruction', instructions)}\n", "cue"
+        grow = "tells the model what to translate and how, with meaning, tone and form in mind"
+        return _cue(f"{named}:", "Translation:", "Output:"), f"{_choice('instruction', instructions, grow)}\n", "cue"
     if named in _NOUNS or named in _PLAIN_TARGETS or not re.fullmatch(r"\w[\w ]*", named):
         what = named if named in _NOUNS else "answer"
         instructions = (
@@ -154,16 +158,18 @@ def _of_text(data: Dataset, shown: Sequence[str]) -> tuple[str, str, str]:
         )
         cues = dict.fromkeys((f"{named.capitalize()}:", "Rewritten:", "Output:"))
     note = "{# Say in the first instruction what a right answer is: its content, its length, its tone. #}\n"
-    return note + _cue(*cues), f"{_choice('instruction', instructions)}\n", "cue"
+    grow = "tells the model what to write: its content, its length and its tone"
+    return note + _cue(*cues), f"{_choice('instruction', instructions, grow)}\n", "cue"
 
 
 def _cue(*options: str) -> str:
     return f"{{% set cue = choice({literal('cue')}, {literal(list(options))}) %}}\n"
 
 
-def _choice(name: str, options: Sequence[str]) -> str:
+def _choice(name: str, options: Sequence[str], grow: str) -> str:
+    """A choice of texts, with what they are for where a proposer writes more of them."""
     lines = "".join(f"  {literal(option)},\n" for option in options)
-    return f"{{{{ choice({literal(name)}, [\n{lines}]) }}}}"
+    return f"{{{{ choice({literal(name)}, [\n{lines}], grow={literal(grow)}) }}}}"
 
 
 def _field_lines(schema: Mapping[str, Any], above: str = "") -> list[str]:
