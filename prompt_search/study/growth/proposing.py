@@ -110,7 +110,7 @@ class Proposing:
         return self.prompts.prepared(space.candidate(positions)).prompt.text
 
     async def _answered(self, ask: Ask, asking: Asking) -> Answered | str:
-        """The answer of the proposer; or why there is none."""
+        """The response of the proposer; or why nothing was sent."""
         operator, model = self._operator(ask.operator), self.proposer.model
         try:
             messages = operator.messages(asking)
@@ -128,16 +128,17 @@ class Proposing:
             parameters={name: value for name, value in parameters.items() if value is not None},
         )
         found = await respond(self.responder, request, Use(prompt=operator.source, split="search", role=ROLE))
-        if found is None:
-            return "no call was left for the request, or the server refuses it"
-        return found if found.response.error is None else f"no answer: {found.response.error}"
+        return found or "no call was left for the request, or the server refuses it"
 
     def _operator(self, name: str) -> Operator:
         return next(operator for operator in self.proposer.operators if operator.name == name)
 
 
 def _checked(answered: Answered, asking: Asking, existing: Sequence[str]) -> list[tuple[str, str]]:
-    """The texts of an answer, each with the reason why it is no option; "" where it is one."""
+    """The texts of an answer, each with the reason why it is no option; "" where it is one. A request that failed is
+    one without a text."""
+    if answered.response.error:
+        return [("", f"no answer: {answered.response.error}")]
     known = list(existing)
     checked: list[tuple[str, str]] = []
     for text in texts_in(answered.response.text or "", cut_off=answered.response.finish_reason == "length"):
