@@ -33,7 +33,7 @@ def answered(body: Body) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_snippets_run(page: Path, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page's snippets run one after the other; a server that answers by the length of the prompt, and proposes options
+    """A page's snippets run one after the other; a server that answers by the prompt's length, and proposes options
     where it is asked for some, stands in for the embedded model."""
     server.answer = answered
     monkeypatch.setattr(ps.Model, "local", staticmethod(lambda gguf=None: server.model()))
