@@ -42,8 +42,8 @@ _REMEDIES: Final = {
     "payment": "check the account's balance",
     "access": "check that the key in {key} may use this model",
     "model": (
-        "check the model's name (on the command line -m), and that the base URL is the one that ends before "
-        "/chat/completions"
+        "check the model's name (on the command line -m, or --propose), and that the base URL is the one that ends "
+        "before /chat/completions"
     ),
     "quota": "check the account's quota and billing",
 }

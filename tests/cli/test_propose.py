@@ -15,7 +15,7 @@ from prompt_search.cli.loading import load_study
 from prompt_search.cli.options import OWN_MODEL, Overrides, with_own_model
 from prompt_search.cli.run import ask
 from tests.cli.helpers import Ran, edit, sentiment, unpadded
-from tests.conftest import FakeServer
+from tests.conftest import FakeServer, failure
 
 CALLS = "400"
 NEW = "What is the sentiment of this film review? Answer with one word."
@@ -61,6 +61,11 @@ def test_run_asks_the_proposer(
     assert result.lineage()["operator"].tolist()[-1] == "by hand"
     assert set(result.proposals_df()["text"]) >= {NEW}
     assert len(server.bodies) <= int(CALLS)
+    shown = command("show", "study.py", "--table", "proposals")
+    assert shown.code == 0, shown.err
+    assert NEW in shown.out
+    assert command("show", "study.py", "--table", "proposals", "-o", "proposals.csv").code == 0
+    assert NEW in Path("proposals.csv").read_text()
 
 
 def test_the_flag_may_stand_before_the_file(command: Callable[..., Ran], growing: Path) -> None:
@@ -169,6 +174,15 @@ def test_several_models_leave_open_which_one_proposes(command: Callable[..., Ran
         "prompt-search: --propose large is on no one server, because the study's models are on several; write "
         "proposer=ps.Model('large', base_url=...) in the study file"
     )
+
+
+def test_a_name_that_the_server_does_not_know_is_one_line(
+    command: Callable[..., Ran], growing: Path, server: FakeServer
+) -> None:
+    """The run ends when the proposer is asked first; what was answered is stored."""
+    server.answer = lambda body: failure(404, "no such model") if body["model"] == "gpt-41" else answered(body)
+    told = command("run", "study.py", "--calls", CALLS, "--propose", "gpt-41").error_line(1)
+    assert "404 for gpt-41: no such model; check the model's name (on the command line -m, or --propose)" in told
 
 
 def test_a_template_without_grow_is_one_line(command: Callable[..., Ran], project: Path, server: FakeServer) -> None:

@@ -173,8 +173,8 @@ def test_unknown_path_has_a_cure(httpserver: HTTPServer, path: str, found: str) 
     with pytest.raises(RequestRefused) as caught:
         complete(Model("tiny", base_url=url))
     assert str(caught.value) == (
-        f"{url} answered 404 for tiny: Not Found; check the model's name (on the command line -m), and that the "
-        "base URL is the one that ends "
+        f"{url} answered 404 for tiny: Not Found; check the model's name (on the command line -m, or --propose), "
+        "and that the base URL is the one that ends "
         f"before /chat/completions{found.format(url=url)}"
     )
 
