@@ -19,7 +19,7 @@ from prompt_search.llm.client import Client
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.storage.store import Store
 from tests.conftest import Body, FakeServer, InProcessExecutor, failure, prompt_of
-from tests.growing import DATA, PROPOSER, SOURCE, answering, grown_study, proposed, to_proposer, truth
+from tests.growing import DATA, PROPOSER, RULES, SOURCE, answering, grown_study, proposed, to_proposer, truth
 from tests.study.examples import assert_equal_results
 
 BUDGET = 200
@@ -324,3 +324,47 @@ def test_proposer_that_runs_into_timeouts() -> None:
     result = grown_study(fake).run(BUDGET)
     assert not result.proposals_df()["accepted"].any()
     assert result.verdict.rows >= 2
+
+
+def test_answers_that_nobody_can_read_grow_nothing_wrong(fake: InProcessExecutor) -> None:
+    """A study without a leader to tell from the others, because no answer can be read, asks a few times and ends."""
+    fake.answer = lambda body: proposed(body) if body["model"] == PROPOSER else "hmm"
+    result = grown_study(fake).run(300)
+    assert result.verdict == "not shown"
+    assert len(to_proposer(fake.bodies)) <= 8
+    assert result.headline.startswith("study: None of ")
+
+
+def test_written_prompt_that_leads_is_not_asked_about(fake: InProcessExecutor) -> None:
+    """A prompt that was enqueued as a whole has no choice that grows: where it leads, the best of the template's
+    prompts is shown to the proposer, and the written one stays the best prompt written by hand."""
+    made = grown_study(fake)
+    made.enqueue(prompt=f"{' '.join(RULES)}\nLabels: positive, negative\n\nText: {{{{ row.text }}}}\nLabel:")
+    result = made.run(300)
+    shown = [prompt_of(body) for body in to_proposer(fake.bodies)]
+    assert shown
+    assert not any(" ".join(RULES) + "\nLabels" in each for each in shown)
+    assert result.hand_written_trial == 1
+    assert 1 in result.tested.values()
+
+
+def test_two_choices_grow(fake: InProcessExecutor) -> None:
+    """Each choice with grow= gets options of its own, and the lineage has both."""
+    source = SOURCE.replace('"Answer:", ""])', '"Answer:", ""], grow="asks for the label")')
+    result = grown_study(fake, template=ps.Template(source)).run(500)
+    found = result.proposals_df()
+    assert set(found["choice"]) == {"instruction", "cue"}
+    assert set(result.lineage()["choice"]) == {"instruction", "cue"}
+    for choice, positions in found[found["accepted"]].groupby("choice")["option"]:
+        first = {"instruction": 2, "cue": 3}[str(choice)]
+        assert positions.tolist() == list(range(first, first + len(positions)))
+
+
+def test_cross_fitting_grows_in_each_search(fake: InProcessExecutor) -> None:
+    """No search of a fold is shown the rows of its test, so each asks for options of its own."""
+    for result in grown_study(fake).cross_fit(700, folds=2).folds:
+        tested = set(result.samples_df().query("split == 'test'")["row"])
+        shown = {row for rows in result.proposals_df()["rows"] for row in rows}
+        assert tested
+        assert shown
+        assert not tested & shown
