@@ -172,8 +172,7 @@ class StudyPlan:
 
     def _asking_about_pool(self) -> StudyPlan:
         """The same plan; where an option picks shots by what the model itself answers, one that is ready to ask."""
-        template = self.prompts.template
-        said = template.source + repr(template.context)
+        said = self.prompts.template.source + repr(self.prompts.template.context)
         if not any(kind in said for kind in BY_OWN_ANSWERS):  # then none is offered, and no space has to be made
             return self
         asking = self.with_own_answers(OwnAnswers())
