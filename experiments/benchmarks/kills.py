@@ -4,9 +4,10 @@ The study runs in a process of its own against a server, in another process, tha
 that the server saw more than once was on its way when a kill came; the final tables have to be those of the study that
 nobody disturbed. What the result says was lost has to cover what was sent twice. With ``--strict`` the server refuses
 two parameters and, later, an option; none of these requests may be sent twice either. With ``--grow`` a proposer adds
-options to a choice. Prints one line.
+options to a choice, with ``--own-shots`` shots are picked by what the model itself answers. Prints one line.
 
     python experiments/benchmarks/kills.py [--kills 50] [--calls 400] [--in-flight 8] [--strict] [--grow]
+        [--own-shots]
 """
 
 from __future__ import annotations
@@ -33,15 +34,26 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.budgets import SOURCE, data
 from prompt_search.storage.store import Store
 
+GROWS = SOURCE.replace('😀😀"]', '😀😀"], grow="says how to decide"')
+"""A template with a choice that may grow."""
+OWN_SHOTS = (
+    SOURCE
+    + """
+{% for shot in examples("shots", max=2, pickers=["random 1", "solved 1", "hard 1"]) %}
+Another: {{ shot.reasoning }} {{ shot.text }} {{ shot.label }}
+{% endfor %}"""
+)
+"""A template whose shots are picked by what the model itself answers."""
+
 ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, "-m", "experiments.benchmarks.counting_server"]
 
 
-def work(url: str, storage: str, calls: int, in_flight: int, grow: bool) -> None:
+def work(url: str, storage: str, calls: int, in_flight: int, source: str, grow: bool) -> None:
     """What the program that is killed does."""
     model = ps.Model("counted", base_url=url)
     study = ps.Study(
-        template=ps.Template(SOURCE.replace('😀😀"]', '😀😀"], grow="says how to decide"') if grow else SOURCE),
+        template=ps.Template(source),
         data=data(),
         model=model,
         proposer=model if grow else None,
@@ -90,7 +102,7 @@ def tables(storage: str) -> list[pd.DataFrame]:
     result = ps.open_result(storage, "study")
     return [
         getattr(result, name)().drop(columns=["latency_s", "cached"], errors="ignore")
-        for name in ("trials_df", "samples_df", "effects_df", "proposals_df", "lineage")
+        for name in ("trials_df", "samples_df", "effects_df", "proposals_df", "lineage", "shots_df")
     ]
 
 
@@ -101,7 +113,15 @@ def lost(storage: str) -> int:
 
 
 def killed(
-    url: str, storage: str, calls: int, in_flight: int, kills: int, generator: random.Random, *, grow: bool
+    url: str,
+    storage: str,
+    calls: int,
+    in_flight: int,
+    kills: int,
+    generator: random.Random,
+    *,
+    source: str,
+    grow: bool,
 ) -> list[int]:
     """Run a study to its end and kill it so many times before.
 
@@ -115,13 +135,13 @@ def killed(
         before = counts(url)
         again.append(before["requests"] - before["different"])
         until = before["different"] + generator.uniform(0, 1.5 * (calls - before["different"]) / (left + 1))
-        process = started(work, url, storage, calls, in_flight, grow)
+        process = started(work, url, storage, calls, in_flight, source, grow)
         while process.is_alive() and counts(url)["different"] < until:
             time.sleep(0.005)
         time.sleep(generator.uniform(0, 0.05))
         process.kill()
         process.join()
-    finished(started(work, url, storage, calls, in_flight, grow))
+    finished(started(work, url, storage, calls, in_flight, source, grow))
     return [*again, counts(url)["requests"] - counts(url)["different"]]
 
 
@@ -132,7 +152,15 @@ def finished(process: BaseProcess) -> None:
 
 
 def measure(
-    kills: int, calls: int, in_flight: int, latency: float, seed: int, *, strict: bool = False, grow: bool = False
+    kills: int,
+    calls: int,
+    in_flight: int,
+    latency: float,
+    seed: int,
+    *,
+    strict: bool = False,
+    grow: bool = False,
+    own_shots: bool = False,
 ) -> tuple[list[int], int, int, int]:
     """
     Returns:
@@ -142,17 +170,19 @@ def measure(
     Raises:
         AssertionError: the final tables differ, or more was sent twice than was on its way at a kill.
     """
+    source = GROWS if grow else OWN_SHOTS if own_shots else SOURCE
     with tempfile.TemporaryDirectory() as folder:
         storages = [f"sqlite:///{folder}/{name}.db" for name in ("whole", "killed")]
         with served(latency, strict=strict) as url:
-            finished(started(work, url, storages[0], calls, in_flight, grow))
+            finished(started(work, url, storages[0], calls, in_flight, source, grow))
             whole = counts(url)
         with served(latency, strict=strict) as url:
-            again = killed(url, storages[1], calls, in_flight, kills, random.Random(seed), grow=grow)
+            again = killed(url, storages[1], calls, in_flight, kills, random.Random(seed), source=source, grow=grow)
             seen = counts(url)
         for one, other in zip(*map(tables, storages), strict=True):
             pd.testing.assert_frame_equal(one, other)
         assert ps.open_result(storages[1], "study").proposals_df().empty != grow
+        assert ps.open_result(storages[1], "study").shots_df().empty != own_shots
         told = lost(storages[1])
     assert whole["most"] == 1
     assert seen["different"] == whole["requests"]
@@ -171,6 +201,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--grow", action="store_true")
+    parser.add_argument("--own-shots", action="store_true")
     arguments = parser.parse_args()
     again, whole, seen, told = measure(**vars(arguments))
     allowed = arguments.kills * arguments.in_flight

@@ -33,6 +33,7 @@ TABLES = (
     "failures",
     "proposals",
     "lineage",
+    "shots",
 )
 """Names of the tables that ``show --table`` prints; each is a method of a result, most with the suffix ``_df``."""
 

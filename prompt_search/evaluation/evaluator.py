@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prompt_search._iteration import batched
 from prompt_search.answers import Unparsed
 from prompt_search.answers.base import read_answer
+from prompt_search.data.rows import Row
 from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.failure_limit import UnreadLimit
 from prompt_search.evaluation.kept_scores import KeptScores
@@ -77,11 +78,15 @@ class Evaluator:
             prices.append(len(new))
         return prices
 
-    async def evaluate(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
+    async def evaluate(self, jobs: Sequence[Job], split: str, role: str = "task") -> list[Outcome | None]:
         """The outcomes of jobs, in their order; None where the budget left no room, or the server is known to refuse
         such requests.
 
         Whatever happens, requests in flight are waited for and stored: they have been paid for.
+
+        Args:
+            jobs: the jobs.
+            split, role: what the calls are used for, see `Use`.
 
         Raises:
             RunError: the endpoint cannot be reached or refuses for good; what was answered is kept.
@@ -91,7 +96,7 @@ class Evaluator:
         async def done(index: int, outcome: Outcome) -> None:
             outcomes[index] = outcome
 
-        await self.each(jobs, split, done)
+        await self.each(jobs, split, done, role)
         return outcomes
 
     async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
@@ -104,7 +109,8 @@ class Evaluator:
         batch = await self.responder.open_batch([key for _, key in requests])
         try:
             with self.responder.stopping_on_error():
-                *_, last = await self._answered((prepared, row), requests, split, batch)
+                use = Use(prompt=prepared.prompt.source, split=split)
+                *_, last = await self._answered(requests, use, batch)
         except (BudgetExceeded, RefusedFeature):
             return None
         finally:
@@ -136,12 +142,14 @@ class Evaluator:
         again = await self.evaluate(jobs, split)
         return [before if now is None else now for before, now in zip(lost, again, strict=True)]
 
-    async def each(self, jobs: Iterable[Job], split: str, done: Callable[[int, Outcome], Awaitable[None]]) -> None:
+    async def each(
+        self, jobs: Iterable[Job], split: str, done: Callable[[int, Outcome], Awaitable[None]], role: str = "task"
+    ) -> None:
         """Score more jobs than should be held in memory, as `evaluate` does.
 
         Args:
             jobs: the jobs.
-            split: what the calls are used for.
+            split, role: what the calls are used for, see `Use`.
             done: called with the index of a job and its outcome as soon as it is scored.
         """
         failures: list[BaseException] = []
@@ -151,7 +159,8 @@ class Evaluator:
         async def measure(index: int, job: Job, requests: Sequence[KeyedRequest], batch: RequestBatch) -> None:
             try:
                 with self.responder.stopping_on_error():
-                    await done(index, await self._outcome(job, requests, split, batch))
+                    use = Use(prompt=job[0].prompt.source, split=split, role=role)
+                    await done(index, await self._outcome(job, requests, use, batch))
             except (BudgetExceeded, RefusedFeature):
                 pass
             except BaseException as error:  # raised when all requests in flight are done
@@ -188,20 +197,17 @@ class Evaluator:
         requests = [self.responder.dialects.applied(request) for request in prepared.requests(self._rows[row])]
         return [(request, request.key) for request in requests]
 
-    async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch) -> Outcome:
+    async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], use: Use, batch: RequestBatch) -> Outcome:
         """The outcome of one job, whose last request is the row's; one before it is the content-free request."""
-        *before, last = await self._answered(job, requests, split, batch)
+        *before, last = await self._answered(requests, use, batch)
         if last.response.error is not None:
             return Outcome.failed(job[1], last.key, last.response.error, last.cached, self._range.wrong)
         return await self._scored(job, last.key, last.response, before[0].response if before else None, last.cached)
 
-    async def _answered(
-        self, job: Job, requests: Sequence[KeyedRequest], split: str, batch: RequestBatch
-    ) -> list[Answered]:
+    async def _answered(self, requests: Sequence[KeyedRequest], use: Use, batch: RequestBatch) -> list[Answered]:
         """The responses to a job's requests, in their order; one that failed is the last."""
         answered: list[Answered] = []
         for request, key in requests:
-            use = Use(prompt=job[0].prompt.source, split=split)
             answered.append(await self.responder.respond(request, key, use, batch))
             if answered[-1].response.error is not None:
                 break
@@ -295,16 +301,9 @@ class Evaluator:
 
         A failure that is the prompt's fault counts there like an answer that could not be read.
         """
-        if not isinstance(self._metric, Corpus):
-            return list(outcomes)
-        scored = [outcome for outcome in outcomes if outcome.score is not None]
-        unread = Unparsed("there is no answer that could be parsed")
-        pairs = [
-            (unread if outcome.unparsed or outcome.error else outcome.answer, self._rows[outcome.row])
-            for outcome in scored
-        ]
-        influence = dict(zip([outcome.row for outcome in scored], self._metric.influences(pairs), strict=True))
-        return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]
+        return (
+            _corpus_scored(self._metric, self._rows, outcomes) if isinstance(self._metric, Corpus) else list(outcomes)
+        )
 
     def pairing_scores(
         self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], *, plain: bool = False
@@ -337,3 +336,12 @@ class Evaluator:
                 right = [sum(p for label, p in probabilities.items() if self._metric(label, row)) for row in rows]
                 table.append([math.log(max(probability, MIN_PROBABILITY)) for probability in right])
         return np.array(table)
+
+
+def _corpus_scored(metric: Corpus, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """One prompt's outcomes with scores that are computed over all of them."""
+    scored = [outcome for outcome in outcomes if outcome.score is not None]
+    unread = Unparsed("there is no answer that could be parsed")
+    pairs = [(unread if each.unparsed or each.error else each.answer, rows[each.row]) for each in scored]
+    influence = dict(zip([outcome.row for outcome in scored], metric.influences(pairs), strict=True))
+    return [replace(outcome, score=influence.get(outcome.row)) for outcome in outcomes]

@@ -21,6 +21,7 @@ class PreparedPrompt:
     """A prompt, the model that it is sent to, and the answer form that parses its responses.
 
     Prompts that differ only in ``sample`` send the same requests again, and their responses are stored separately.
+    ``shown`` has the rows that the prompt shows as examples, where the study keeps track of them.
     """
 
     prompt: Prompt
@@ -28,6 +29,7 @@ class PreparedPrompt:
     model: str
     endpoint: str
     sample: int = 0
+    shown: tuple[int, ...] = ()
 
     def request(self, row: Any) -> Request:
         """The request for one row's fields."""

@@ -54,14 +54,15 @@ FRONTS = {"front_tokens": "prompt_tokens", "front_cost": "usd_per_1000_rows", "f
 
 STATES = ("running", "complete", "pruned", "failed")
 SPLITS = ("search", "test", "evaluation")
-ROLES = ("task", "proposer", "judge", "audit", "lost")
+ROLES = ("task", "bootstrap", "proposer", "judge", "audit", "lost")
 
 
 def calls_frame(calls: Columns) -> pd.DataFrame:
     """One row per request that the study used, in the order in which they were answered.
 
-    Columns: ``call`` int; ``key`` of the request; ``role`` task, proposer, judge or audit; ``split``; ``attempts`` int,
-    number of times that it was sent, 0 for a response from the cache; ``response`` text; ``error`` text or None;
+    Columns: ``call`` int; ``key`` of the request; ``role`` task, bootstrap, proposer, judge or audit; ``split``;
+    ``attempts`` int, number of times that it was sent, 0 for a response from the cache; ``response`` text; ``error``
+    text or None;
     ``prompt_tokens``, ``cached_tokens`` (prompt tokens that the server had in its cache) and ``completion_tokens``
     Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it;
     ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer.
@@ -316,8 +317,8 @@ def prompt_sizes(trials: pd.DataFrame) -> tuple[pd.Series[float], str]:
 def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
     """One row per role of requests, with what was spent on them.
 
-    Columns: ``role`` task, proposer, judge or audit, or lost (see `with_lost`); ``requests`` used; ``calls`` sent,
-    retries included; ``reused`` requests that other studies had paid for; then of those that were sent:
+    Columns: ``role`` task, bootstrap, proposer, judge or audit, or lost (see `with_lost`); ``requests`` used; ``calls``
+    sent, retries included; ``reused`` requests that other studies had paid for; then of those that were sent:
     ``prompt_tokens`` and ``completion_tokens`` Int64 (``<NA>`` where a server does not count), ``cost_usd`` US dollars
     (NaN where a price is unknown), ``seconds`` sum of the latencies; ``errors`` requests that failed in the end.
 

@@ -24,7 +24,7 @@ from prompt_search.search import wording
 from prompt_search.search.deciding.decisions import Journal, Unkept, decided
 from prompt_search.search.deciding.finals import FINAL_SHARE, Finals
 from prompt_search.search.deciding.picks import Picks
-from prompt_search.search.default_candidate import default_candidate
+from prompt_search.search.default_candidate import DefaultCandidate, default_candidate
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
 from prompt_search.search.growth.growth import Growth
@@ -84,21 +84,25 @@ class Race:
         """The winner and the best trial written by hand, once the race is over."""
         self.phase = "exploring"
 
-    async def run(self) -> Trial:
-        """Search until the calls are used up, and return the winner."""
+    async def run(self, default: DefaultCandidate | None = None) -> Trial:
+        """Search until the calls are used up, and return the winner.
+
+        Args:
+            default: the default candidate, where it was found already.
+        """
         # The matrices are small: more threads are no faster, and wait for each other when cores are busy.
         with threadpool_limits(1, user_api="blas"):
-            await self._explore()
+            await self._explore(default)
             await self._hold_finals()
             self.conclude()
             self._chosen = self._decided("winner", lambda: [self.winner, *filter(None, [self.hand_written])])
             self._on_round(self)
             return self.winner
 
-    async def _explore(self) -> None:
+    async def _explore(self, known: DefaultCandidate | None) -> None:
         """Evaluate the default, then round after round what the picks decide, until the finals are due."""
         settings = self._settings
-        default = await default_candidate(settings.space, settings.prepare, self._evaluator, "search")
+        default = known or await default_candidate(settings.space, settings.prepare, self._evaluator, "search")
         self._trials.add(default.candidate.to_dict())
         picks = [] if settings.earlier else list(self.trials)
         for refused in default.refused:

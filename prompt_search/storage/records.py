@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prompt_search._json import storable
@@ -137,7 +137,8 @@ class TrialRecord:
     """One candidate: its choices as text by name, the fields of its `Prompt`, and how its trial ended.
 
     In a finished study ``estimate`` is the surrogate's expectation of the true score, and ``uncertainty`` the standard
-    deviation of the difference to the winner; both are None where the trial has no score.
+    deviation of the difference to the winner; both are None where the trial has no score. ``shown`` has the rows that
+    the prompt shows as examples, in a study that asked about its pool.
     """
 
     trial: int
@@ -149,6 +150,7 @@ class TrialRecord:
     text: str
     estimate: float | None = None
     uncertainty: float | None = None
+    shown: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +211,37 @@ class ProposalRecord:
         """The position of an option that was accepted."""
         assert self.option is not None
         return self.option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolAnswer:
+    """How the model itself answered a row of the pool of shots.
+
+    Attributes:
+        position: its position in the pool.
+        row: its position in the data.
+        right: whether it was answered rightly; None where that cannot be said: the request failed, the budget left no
+            room for it, or its score is neither high nor low.
+        reasoning: what the model wrote before the right answer.
+    """
+
+    position: int
+    row: int
+    right: bool | None
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolAnswers:
+    """How the model itself answered the pool of shots of a study.
+
+    Attributes:
+        budget: the number of the study's budget that the calls belong to.
+        answers: the rows that it was asked about.
+    """
+
+    budget: int
+    answers: list[PoolAnswer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

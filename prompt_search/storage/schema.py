@@ -13,7 +13,7 @@ import sqlalchemy as sql
 from prompt_search.errors import StorageError
 from prompt_search.storage.faults import BEGIN_ANEW
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 metadata = sql.MetaData()
 about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
@@ -92,6 +92,12 @@ proposals = sql.Table(
     sql.Column("number", sql.Integer, primary_key=True),
     sql.Column("record", sql.Text, nullable=False),
 )
+pool_answers = sql.Table(
+    "prompt_search_pool_answers",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("record", sql.Text, nullable=False),
+)
 scores = sql.Table(
     "prompt_search_scores",
     metadata,
@@ -139,7 +145,7 @@ sent = sql.Table(
     sql.Column("usd", sql.Float, nullable=False),
 )
 
-STUDY_TABLES = (calls, sent, trials, samples, decisions, proposals, scores, versions, studies)
+STUDY_TABLES = (calls, sent, trials, samples, decisions, proposals, pool_answers, scores, versions, studies)
 """The tables that hold the rows of one study, by its name."""
 
 _EVERY_TABLE = sql.union_all(
@@ -262,6 +268,11 @@ def _from_5(connection: sql.Connection) -> None:
     """Migrate to version 6, which keeps proposed options in a table that was made with the others."""
 
 
+def _from_6(connection: sql.Connection) -> None:
+    """Migrate to version 7, which keeps what a model answers to the pool of shots in a table that was made with the
+    others."""
+
+
 def _settings(budgets: str, summary: str | None) -> dict[str, object]:
     """What a study of version 3 was run with, as far as it is known; a damaged record must not keep a storage
     closed."""
@@ -293,4 +304,5 @@ _MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {
     3: _from_3,
     4: _from_4,
     5: _from_5,
+    6: _from_6,
 }

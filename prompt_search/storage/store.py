@@ -23,6 +23,7 @@ from prompt_search.storage.database import Database, shown_url, sqlite_file
 from prompt_search.storage.optuna_mirror import OptunaMirror, OptunaStudy, stored_space
 from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.ownership.leases import Leases
+from prompt_search.storage.pool_answers import StoredPoolAnswers
 from prompt_search.storage.records import (
     CacheStats,
     Call,
@@ -53,6 +54,7 @@ class Store:
         leases: who runs a study, and who may send a request.
         study_records: settings of studies, uses of test rows.
         versions: results of studies: trials, scored rows, summaries.
+        pool_answers: what models answered to pools of shots.
         cache: size, export and removal of all responses.
         optuna_mirror: studies as Optuna keeps them.
 
@@ -75,6 +77,7 @@ class Store:
         self.cache = Cache(self.database, self.leases)
         self.optuna_mirror = OptunaMirror(self.database)
         self.versions = Versions(self.database)
+        self.pool_answers = StoredPoolAnswers(self.database)
         self.study_records = Studies(self.database, self.versions, on_delete=self.optuna_mirror.delete)
 
     @property
@@ -160,6 +163,7 @@ class Store:
             self.open_study(name, identity)
         self.scores.drop(name)
         self.responses.copy_calls(of, name)
+        self.pool_answers.copy(of, name)
 
     def requests(self, study: str, keys: Collection[str] | None = None) -> dict[str, str]:
         return self.responses.requests(study, keys)

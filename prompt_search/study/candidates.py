@@ -18,7 +18,7 @@ from prompt_search.errors import InputError, StudyError, TemplateError
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.llm.model import Model
 from prompt_search.prompts.factors import Candidate, Factor, Kind, Options
-from prompt_search.prompts.few_shot import ExamplePool, rows_shown
+from prompt_search.prompts.few_shot import ExamplePool, OwnAnswers, needs_own_answers, rows_shown
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import FROM_TEMPLATE, WRITTEN, SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
@@ -66,6 +66,21 @@ class CandidatePrompts:
         for each in accepted:
             texts.setdefault(each.choice, []).append(each.text)
         return replace(self, template=self.template.with_grown(texts), grown=tuple(accepted))
+
+    def with_own_answers(self, own: OwnAnswers | None) -> CandidatePrompts:
+        """The same candidates, where it is known how the model itself answers the rows of the pool."""
+        return replace(self, pool=replace(self.pool, own=own))
+
+    @property
+    def needs_own_answers(self) -> bool:
+        """Whether an option picks shots by what the model itself answers."""
+        pickers = (factor for factor in self.space.factors if factor.name.endswith(".picker"))
+        return any(needs_own_answers(map(str, factor.options)) for factor in pickers)
+
+    @property
+    def pool_rows(self) -> Sequence[int]:
+        """The rows of the pool, in its order."""
+        return self.search_rows[len(self.search_rows) - len(self.pool) :]
 
     @cached_property
     def _aside(self) -> dict[tuple[str, int], frozenset[int]]:
@@ -124,7 +139,16 @@ class CandidatePrompts:
             model=model.name,
             name=self.template.name,
         )
-        return PreparedPrompt(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint)
+        shown = self._pool_rows_shown(candidate)
+        return PreparedPrompt(prompt=prompt, answer=answer, model=model.name, endpoint=model.endpoint, shown=shown)
+
+    def _pool_rows_shown(self, candidate: Candidate) -> tuple[int, ...]:
+        """The rows of the pool that a candidate's prompt shows to every row; none where nobody asks about the pool."""
+        if self.pool.own is None:
+            return ()
+        shots = self._fixed_shots(candidate)
+        pairs = zip(self.pool_rows, self.pool.examples, strict=True)
+        return tuple(row for row, each in pairs if any(each.items() <= shot.items() for shot in shots))
 
     def written_as(self, candidate: Candidate) -> Prompt | None:
         """The prompt of a candidate that was written as a whole; None for those of the template."""
@@ -158,17 +182,22 @@ class CandidatePrompts:
         if written is not None:
             shown_rows = frozenset(rows_shown(written.source, self.data, self.search_rows))
             return [index for index in self.search_rows if index not in shown_rows]
-        values = self._template_choices(candidate)
-        pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]
-        if not pickers or pickers == ["nearest"]:  # nearest leaves out the row itself
+        shown = [{name: shot[name] for name in self.data.fields} for shot in self._fixed_shots(candidate)]
+        if not shown:
             return self.search_rows
-        shots = self.template.shots(values, self._any_row, self.pool)
-        shown = [{name: shot[name] for name in self.data.fields} for shot in shots]
         return [
             index
             for index in self.search_rows
             if {name: self.data.rows[index][name] for name in self.data.fields} not in shown
         ]
+
+    def _fixed_shots(self, candidate: Candidate) -> Sequence[Mapping[str, Any]]:
+        """The examples that a candidate of the template shows to every row."""
+        values = self._template_choices(candidate)
+        pickers = [str(value) for name, value in values.items() if name.endswith(".picker")]
+        if not pickers or pickers == ["nearest"]:  # nearest leaves out the row itself
+            return []
+        return self.template.shots(values, self._any_row, self.pool)
 
     def _template_choices(self, candidate: Candidate) -> dict[str, Any]:
         """The values that the template sees of a candidate: its own choices, and the answer form as text."""

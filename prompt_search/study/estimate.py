@@ -20,6 +20,8 @@ from prompt_search.study.costs.proposal_bound import BYTES_PER_TOKEN, ProposalBo
 from prompt_search.study.growth.proposing import ROLE
 from prompt_search.study.plan import StudyPlan
 from prompt_search.study.run import RunOptions, stored_settings
+from prompt_search.study.shots.bootstrap import rows_asked
+from prompt_search.study.shots.wording import asked_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class Estimate:
         prompt_tokens, completion_tokens, latency_s: means per request, without proposals; the latency in seconds.
         basis: the data that the means are based on, in words.
         proposals: the most that a proposer takes of the totals; None where nothing is proposed.
+        pool_calls: number of the calls, at most, that ask about the pool of shots before the search.
     """
 
     study: str
@@ -46,10 +49,11 @@ class Estimate:
     latency_s: float
     basis: str
     proposals: ProposalBound | None = None
+    pool_calls: int = 0
 
     @property
     def _lines(self) -> wording.Lines:
-        return wording.estimate_lines(
+        calls, *others = wording.estimate_lines(
             calls=self.calls,
             stored=self.stored,
             tokens=self.tokens,
@@ -60,6 +64,7 @@ class Estimate:
             basis=self.basis,
             proposals=self.proposals,
         )
+        return [calls, *([asked_line(self.pool_calls)] if self.pool_calls else []), *others]
 
     def __repr__(self) -> str:
         return "\n".join([f"estimate for {self.study!r}:", *(f"  {name:<15}{text}" for name, text in self._lines)])
@@ -110,6 +115,7 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
         latency_s=means.latency_s,
         basis=means.basis,
         proposals=proposals,
+        pool_calls=rows_asked(plan, plan.search_calls(calls, plan.max_tested)),
     )
 
 

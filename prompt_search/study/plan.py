@@ -27,7 +27,7 @@ from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.factors import Candidate, Options
-from prompt_search.prompts.few_shot import ExamplePool, rows_shown
+from prompt_search.prompts.few_shot import BY_OWN_ANSWERS, ExamplePool, OwnAnswers, rows_shown
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import WRITTEN, SearchSpace
@@ -163,11 +163,30 @@ class StudyPlan:
         )
         check_labels(answers, settings.metric, data)
         check_target_hidden(environment().parse(template.source), data)
+        plan = plan._asking_about_pool()
         if settings.proposer is not None:
             _check_grows(plan.prompts.space, settings.proposer)
         for each in enqueued:
             plan = plan.with_enqueued(each)
         return plan
+
+    def _asking_about_pool(self) -> StudyPlan:
+        """The same plan; where an option picks shots by what the model itself answers, one that is ready to ask."""
+        said = self.prompts.template.source + repr(self.prompts.template.context)
+        if not any(kind in said for kind in BY_OWN_ANSWERS):  # then none is offered, and no space has to be made
+            return self
+        asking = self.with_own_answers(OwnAnswers())
+        return asking if asking.prompts.needs_own_answers else self
+
+    def with_own_answers(self, own: OwnAnswers | None) -> StudyPlan:
+        """The same plan, where it is known how the model itself answers the rows of the pool. Candidates stay the same,
+        and some of them show other shots."""
+        return replace(self, prompts=self.prompts.with_own_answers(own))
+
+    @property
+    def asks_about_pool(self) -> bool:
+        """Whether the model has to be asked about the rows of the pool before the search."""
+        return self.prompts.pool.own is not None
 
     def with_enqueued(self, candidate: Mapping[str, Any] | Prompt) -> StudyPlan:
         """The same plan with one more candidate that is raced in any case: choices, or a prompt written as a whole.
@@ -258,6 +277,14 @@ class StudyPlan:
     def max_tested(self) -> int:
         """The highest number of prompts that are tested on test rows: winner, default, the best written by hand."""
         return 3 if self.grows or {*self.enqueued_candidates} - {self.prompts.space.candidate({})} else 2
+
+    def rows_to_test(self, calls: float, prompts: int) -> int:
+        """The number of test rows that so many calls leave room for, if so many prompts are tested on each."""
+        return min(len(self.test_rows), int(calls * TEST_SHARE / prompts)) if prompts else 0
+
+    def search_calls(self, calls: float, prompts: int) -> float:
+        """The number of calls that the search may spend of so many, if so many prompts are tested."""
+        return calls - prompts * self.rows_to_test(calls, prompts)
 
     @property
     def enqueued_candidates(self) -> list[Candidate]:

@@ -36,6 +36,8 @@ from prompt_search.study.probe import (
     preflight_budget,
     probe,
 )
+from prompt_search.study.shots.bootstrap import rows_asked
+from prompt_search.study.shots.wording import asked_remark
 
 NAME = "(preflight) {}"
 """Name under which the calls of a study's preflight are stored; ``{}`` is the study's."""
@@ -142,6 +144,9 @@ def advised(
     bounded = metrics.metric_range(plan.settings.metric).high == 1 or set(_default_scores(found)) <= {0, 1}
     decision, advice = decided(_situation(plan, found, measured, bounded))
     advice += _remarks(measured, found, repeating, calls, plan.metric_name)
+    known = measured.budget
+    asked = rows_asked(plan, math.inf if known is None else plan.search_calls(known, plan.max_tested))
+    advice += [asked_remark(asked)] if asked else []
     advice += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
     responses = {key: call.response.text for key, call in calls.items()}
     shown = [*found.default, *(outcome for other in found.others for outcome in other)]

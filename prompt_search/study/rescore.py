@@ -25,6 +25,7 @@ from prompt_search.storage.summary import Summary
 from prompt_search.storage.versions import named_version
 from prompt_search.study.plan import PROMPT, StudyPlan
 from prompt_search.study.run import new_race
+from prompt_search.study.shots.bootstrap import with_pool_answers
 from prompt_search.study.snapshot import ProgressReporter
 from prompt_search.study.watching.recorder import RunRecorder
 
@@ -166,6 +167,7 @@ class _Rescoring:
         self._stored = stored
         self._ledger = Ledger(stored.budget)
         self._proposals = store.versions.proposals(stored.record.version)
+        plan = with_pool_answers(plan, store.pool_answers.of_study(plan.name))
         self._plan = plan = plan.with_grown([each for each in self._proposals if each.accepted])
         self._recorder = RunRecorder(
             plan, store, version, self._ledger, ProgressReporter(plan.name, self._ledger, None)
@@ -251,7 +253,8 @@ def _prepared(plan: StudyPlan, record: StudyRecord, trial: TrialRecord) -> Prepa
         answer = own or forms[trial.positions.get("answer", 0) if len(forms) > 1 else 0]
         prompt = replace(checked(Prompt, trial.prompt), answer=answer.to_dict())
         endpoint = dict(record.identity["models"])[prompt.model]
-    return PreparedPrompt(prompt=prompt, answer=answer, model=str(prompt.model), endpoint=endpoint)
+    shown, model = tuple(trial.shown), str(prompt.model)
+    return PreparedPrompt(prompt=prompt, answer=answer, model=model, endpoint=endpoint, shown=shown)
 
 
 def _check_sent(plan: StudyPlan, prepared: PreparedPrompt, sample: SampleRecord) -> None:

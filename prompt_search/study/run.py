@@ -31,7 +31,8 @@ from prompt_search.storage.records import ProposalRecord, Version
 from prompt_search.storage.store import Store
 from prompt_search.study.growth.proposing import growth_settings
 from prompt_search.study.journal import StoredJournal
-from prompt_search.study.plan import TEST_SHARE, StudyPlan
+from prompt_search.study.plan import StudyPlan
+from prompt_search.study.shots.bootstrap import Bootstrap
 from prompt_search.study.snapshot import ProgressReporter, Snapshot
 from prompt_search.study.watching.progress import in_notebook
 from prompt_search.study.watching.recorder import RunRecorder
@@ -209,7 +210,8 @@ class _Run:
                 limit=self._search_calls, spent=lambda: self._ledger.spent, previous=self._ledger.previous_budgets.calls
             )
             proposed = [replace(each, trial=-1) for each in self._earlier.proposals]
-            plan = self._plan.with_grown([each for each in proposed if each.accepted])
+            begun = await self._bootstrap.run(evaluator)
+            plan = begun.plan.with_grown([each for each in proposed if each.accepted])
             race = new_race(
                 plan,
                 evaluator,
@@ -221,7 +223,7 @@ class _Run:
                 self._earlier.trials,
                 growth_settings(plan, evaluator.responder, proposed),
             )
-            winner = await race.run()
+            winner = await race.run(begun.default)
             if self._ledger.stopped is None:
                 evaluator.responder.check_answered()
             if self._ledger.stopped is None:
@@ -229,6 +231,16 @@ class _Run:
         if self._ledger.stopped is None:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
             self._recorder.finish(race, summary)
+
+    @property
+    def _bootstrap(self) -> Bootstrap:
+        return Bootstrap(
+            plan=self._plan,
+            stored=self._store.pool_answers,
+            budget=self._opened_budget.number,
+            search_calls=self._search_calls,
+            is_stopped=lambda: self._ledger.stopped is not None,
+        )
 
     def _earlier_version(self) -> _Earlier:
         """The trials of the last result that an earlier budget has paid for: a larger one goes on from them."""
@@ -256,13 +268,7 @@ class _Run:
     def _search_calls(self) -> float:
         """The number of calls that the search may spend: those that the test does not need, as far as is known now."""
         affordable = self._ledger.affordable()
-        return affordable - self._max_tested * self._rows_to_test(affordable, self._max_tested)
-
-    def _rows_to_test(self, calls: float, prompts: int) -> int:
-        """The number of test rows that so many calls leave room for, if so many prompts are tested on each."""
-        if not self._max_tested:
-            return 0
-        return min(len(self._plan.test_rows), int(calls * TEST_SHARE / prompts))
+        return self._plan.search_calls(affordable, self._max_tested)
 
     async def _test(self, evaluator: Evaluator, race: Race, winner: Trial) -> None:
         """Score winner and baselines on the same test rows, as many as the budget has room for.
@@ -298,7 +304,7 @@ class _Run:
         # What an earlier budget tested is free, so there may be more rows than this one alone has room for.
         # Where the winner was written by hand, the share of a third prompt goes to more rows for the other two.
         prompts = min(self._max_tested, max(len(trials), 2))
-        most = self._rows_to_test(affordable + self._ledger.previous_budgets.calls, prompts)
+        most = self._plan.rows_to_test(affordable + self._ledger.previous_budgets.calls, prompts)
         rows: list[int] = []
         for row in self._plan.test_rows[:most]:
             room -= sum(evaluator.price(trial.prepared, [row])[0] for trial in trials)

@@ -24,7 +24,7 @@ from jinja2 import meta
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.environment import FUNCTIONS, compile_source, environment, render_messages
 from prompt_search.prompts.factors import Candidate, Factor
-from prompt_search.prompts.few_shot import ExamplePool
+from prompt_search.prompts.few_shot import ExamplePool, OwnAnswers
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.prompt_runtime import nearest
 from prompt_search.prompts.space import SearchSpace
@@ -361,3 +361,27 @@ def test_the_instruction_may_grow_and_nothing_else_changes(name: str) -> None:
         assert messages == plain.render(values, row(name), pool=pool(name))
         assert "grow" not in written_out
         assert written_out == plain.specialize(values, row(name), pool=pool(name))
+
+
+@pytest.mark.parametrize("style", ["inline", "turns"])
+def test_solve_shows_the_reasoning_of_the_model_before_a_solution(style: str) -> None:
+    """Where the model solved the row by itself, its own reasoning takes the place of the worked solution."""
+    own = OwnAnswers(right=dict.fromkeys(range(len(pool("solve"))), "One more than that."))
+    picker = {"pickers": ["solved 1", "random 1"]}
+    source = template("solve").source.replace("max=4)", f"max=4, pickers={picker['pickers']})")
+    solve = Template(source, context=template("solve").context)
+    choices = {"shots": 1, "shot_style": style, "start": "Solution:"}
+
+    shown, random = (
+        "\n".join(
+            message["content"]
+            for message in solve.render(
+                {**choices, "shots.picker": name}, row("solve"), pool=replace(pool("solve"), own=own)
+            )
+        )
+        for name in picker["pickers"]
+    )
+
+    assert re.search(r"\nSolution:\s+One more than that\.\nAnswer: \d\n", shown)
+    assert "One more" not in random
+    assert re.search(r"\nSolution:\s+(\d) \+ 1 = (\d)\nAnswer: \2\n", random)

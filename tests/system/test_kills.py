@@ -31,3 +31,14 @@ def test_killed_study_that_grows_goes_on() -> None:
     in_flight = 4
     again, undisturbed, killed, told = measure(kills=5, calls=200, in_flight=in_flight, latency=0.01, seed=1, grow=True)
     assert killed - undisturbed == again[-1] <= told <= 5 * in_flight
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGKILL nor a fork server")
+def test_killed_study_that_asks_about_its_shots_goes_on() -> None:
+    """The same where shots are picked by what the model itself answers: no row of the pool is asked for twice but what
+    was on its way, and the shots are those of the undisturbed study."""
+    in_flight = 4
+    again, undisturbed, killed, told = measure(
+        kills=6, calls=120, in_flight=in_flight, latency=0.02, seed=2, own_shots=True
+    )
+    assert killed - undisturbed == again[-1] <= told <= 6 * in_flight

@@ -17,7 +17,7 @@ from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text, with_columns_of
 from prompt_search.results.lines.growth import GrowthCounts
-from prompt_search.results.stored import growth_tables
+from prompt_search.results.stored import growth_tables, shot_tables
 from prompt_search.results.stored.study_records import StudyRecords
 from prompt_search.storage.records import ProposalRecord
 
@@ -113,6 +113,13 @@ class StudyTables(StudyRecords):
     def lineage(self) -> pd.DataFrame:
         """Where the winner's texts come from, back to what is written in the template; empty without proposals."""
         return growth_tables.lineage_frame(self._trial(self.best_trial), self._proposals, self._trials)
+
+    @with_columns_of(shot_tables.shots_frame)
+    def shots_df(self) -> pd.DataFrame:
+        """One row per row of the pool that the model was asked about; empty where no picker is ``solved`` or
+        ``hard``."""
+        found = self._store.pool_answers.of_study(self._study.study)
+        return shot_tables.shots_frame([] if found is None else found.answers, self._trials)
 
     @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:

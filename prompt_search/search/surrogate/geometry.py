@@ -57,7 +57,7 @@ def similarity(factor: Factor) -> Floats:
         return np.asarray((1 + signs @ signs.T / max(1, len(first))) / 2, dtype=np.float64)
     if factor.grown:
         return np.asarray(TEXT_SHARE * text_similarity(factor.texts) + (1 - TEXT_SHARE) * np.eye(len(options)))
-    if any(factor.shown):
+    if len({*factor.shown}) > 1:  # where all show the same, nothing tells them apart
         return _shared(factor.shown)
     return np.eye(len(options))
 

@@ -208,6 +208,7 @@ class RunRecorder:
             positions=trial.candidate.to_dict(),
             prompt=asdict(prompt),
             text=prompt.text,
+            shown=list(trial.prepared.shown),
         )
 
 

@@ -41,6 +41,15 @@ def test_similarity_of_pickers_is_the_share_of_shots_that_both_show() -> None:
     assert similarity(pickers).tolist() == [[1, 0.5, 0, 0], [0.5, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 
 
+def test_pickers_that_all_show_the_same_count_as_different() -> None:
+    """Where no set differs from another, as long as the model was not asked, pickers are unordered options: a table
+    of ones would leave no difference to learn."""
+    pickers = Factor(
+        name="shots.picker", kind="choice", options=("random 1", "solved 1"), shown=(frozenset({1, 2}),) * 2
+    )
+    assert similarity(pickers).tolist() == np.eye(2).tolist()
+
+
 @given(st.lists(st.frozensets(st.integers(0, 9), max_size=5), min_size=2, max_size=9))
 def test_similarity_of_pickers_is_a_covariance(shown: list[frozenset[int]]) -> None:
     """Whatever sets are shown, the table is symmetric, 1 on the diagonal and positive semi-definite."""

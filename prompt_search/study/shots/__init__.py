@@ -1,0 +1,1 @@
+"""Shots that are picked by what the model itself answers."""
