@@ -216,7 +216,12 @@ def test_a_proposer_that_is_paid_for_is_asked_about_first(growing: Path, monkeyp
     asked: list[str] = []
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(typer, "confirm", lambda text, **_: bool(asked.append(text)))
+
+    def confirm(text: str, **_: object) -> bool:
+        asked.append(text)
+        return False
+
+    monkeypatch.setattr(typer, "confirm", confirm)
     study = load_study("study.py").replace(model=ps.Model.local())
 
     ask(study, ps.Budget(calls=40), yes=False)

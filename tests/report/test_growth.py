@@ -93,7 +93,8 @@ def test_hand_written_winner_is_said_to_be_one(
 ) -> None:
     """Where no proposed text won, the headline says so, whether the winner is the default or another one."""
     fake.answer = worse
-    result = grown_study(fake, **({} if template is None else {"template": template})).run(300)
+    settings: dict[str, Any] = {} if template is None else {"template": template}
+    result = grown_study(fake, **settings).run(300)
     assert result.growth is not None
     assert not result.growth.in_winner
     accepted = result.proposals_df()["accepted"].sum()

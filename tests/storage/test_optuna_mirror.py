@@ -8,6 +8,7 @@ from datetime import datetime
 import optuna
 import pytest
 import sqlalchemy as sql
+from optuna.distributions import CategoricalDistribution
 
 import prompt_search as ps
 from prompt_search.errors import StudyError
@@ -262,8 +263,11 @@ def test_grown_study_opens_with_all_its_options(fake: InProcessExecutor, storage
     result = made.run(200)
     lazily = result.optuna_study
     accepted = result.proposals_df().query("accepted")
-    (choices,) = {each.distributions["instruction"].choices for each in lazily.trials}
+    (distribution,) = {each.distributions["instruction"] for each in lazily.trials}
+    assert isinstance(distribution, CategoricalDistribution)
+    choices = distribution.choices
     assert len(choices) == 2 + len(accepted)
+    assert isinstance(choices[-1], str)
     assert choices[-1].startswith(f"{len(choices) - 1} classify the text")
     made.run(200)
     at_the_end = optuna.load_study(study_name="study", storage=storage)

@@ -310,8 +310,11 @@ def test_slow_proposer_changes_nothing() -> None:
     """A proposer that takes longer than all rows gives the same study."""
     results = []
     for slow in (0.0, 0.05):
-        latency = {PROPOSER: slow}
-        with FakeServer(answering, latency=lambda body, of=latency: of.get(body["model"], 0.0)) as server:
+
+        def latency(body: Body, slow: float = slow) -> float:
+            return slow if body["model"] == PROPOSER else 0.0
+
+        with FakeServer(answering, latency=latency) as server:
             results.append(grown_study(server).run(BUDGET))
     assert_equal_results(*results)
     assert_same_growth(*results)

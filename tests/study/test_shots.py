@@ -74,12 +74,13 @@ def test_shots_come_from_what_the_model_answers(server: FakeServer, storage: str
     assert shots["right"].tolist() == [row % 3 != 0 for row in shots["row"]]
     assert shots["reasoning"].tolist() == [f"Thing {row} is what counts." if row % 3 else "" for row in shots["row"]]
     sources = {"solved 1": set[int](), "hard 1": set[int]()}
-    for trial in result.trials_df().itertuples():
-        if trial.shots in ("1", "2") and result.choices(trial.trial)["shots.picker"] in sources:
-            prompt = trial.prompt.partition("Text: {{ row")[0]
+    trials = result.trials_df()
+    for number, count, source in zip(*(trials[name].tolist() for name in ("trial", "shots", "prompt")), strict=True):
+        picker = result.choices(number).get("shots.picker", "")
+        if count in ("1", "2") and picker in sources:
+            prompt = source.partition("Text: {{ row")[0]
             for row in range(160):
                 if f"thing number {row}\n" in prompt:
-                    picker = result.choices(trial.trial)["shots.picker"]
                     sources[picker].add(row)
                     assert (f"Thing {row} is what counts." in prompt) == (picker == "solved 1")
     assert sources["solved 1"]
