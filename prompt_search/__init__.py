@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from prompt_search.results.comparison import Comparison as Comparison
     from prompt_search.results.comparison import compare as compare
     from prompt_search.results.evaluation import Evaluation as Evaluation
+    from prompt_search.results.lines.growth import GrowthCounts as GrowthCounts
     from prompt_search.results.verdict import AnswerCounts as AnswerCounts
     from prompt_search.results.verdict import MeanScore as MeanScore
     from prompt_search.results.verdict import Verdict as Verdict
@@ -83,6 +84,7 @@ _HOMES = {
     "evaluate": "evaluation.one_prompt.evaluate",
     "Evaluation": "results.evaluation",
     "Factor": "prompts.factors",
+    "GrowthCounts": "results.lines.growth",
     "InputError": "errors",
     "Json": "answers",
     "Label": "answers",
