@@ -28,7 +28,7 @@ class GrowthSection:
     @classmethod
     def of(cls, result: StoredStudy) -> GrowthSection | None:
         """The section of a study; None where it has no proposer."""
-        counts = result.growth
+        counts = result._growth
         if counts is None:
             return None
         lineage = replace(lineage_view(result), title=wording.LINEAGE_CAPTION)

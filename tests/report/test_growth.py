@@ -32,8 +32,8 @@ def result() -> ps.Result:
     """A finished study whose winner has a proposed text."""
     fake = InProcessExecutor(hostile)
     made = grown_study(fake, name="<b>grown</b>").run(300)
-    assert made.growth is not None
-    assert made.growth.in_winner == ["instruction"]
+    assert made._growth is not None
+    assert made._growth.in_winner == ["instruction"]
     return made
 
 
@@ -48,8 +48,8 @@ def test_headline_says_what_growth_added(result: ps.Result) -> None:
         f"Its text for instruction was proposed. {hand_written_sentence(verdict, result.test_score(written), None)}"
         in first
     )
-    assert result.growth is not None
-    assert used.endswith(f"candidates were tried. {proposer_sentence(result.growth)}")
+    assert result._growth is not None
+    assert used.endswith(f"candidates were tried. {proposer_sentence(result._growth)}")
     calls = result.ledger_df().set_index("role")["calls"][PROPOSER]
     accepted = result.proposals_df()["accepted"]
     assert f" {calls} calls of the proposer (" in used
@@ -95,8 +95,8 @@ def test_hand_written_winner_is_said_to_be_one(
     fake.answer = worse
     settings: dict[str, Any] = {} if template is None else {"template": template}
     result = grown_study(fake, **settings).run(300)
-    assert result.growth is not None
-    assert not result.growth.in_winner
+    assert result._growth is not None
+    assert not result._growth.in_winner
     accepted = result.proposals_df()["accepted"].sum()
     assert accepted > 1
     none_won = f"none of the {accepted} proposed texts won"
@@ -118,7 +118,7 @@ def test_nothing_proposed_is_said(fake: InProcessExecutor, tmp_path: Path) -> No
     page = without.report(tmp_path / "b.html").read_text("utf-8")
     assert "What a model proposed" not in page
     assert 'id="growth"' not in page
-    assert without.growth is None
+    assert without._growth is None
 
 
 def test_page_shows_hostile_proposals_as_text(result: ps.Result, tmp_path: Path) -> None:

@@ -121,9 +121,9 @@ class StoredStudy(StudyTest):
 
     def _proposer_line(self) -> list[str]:
         """What the proposer took, and what it gave; nothing where none was to be asked, and for a rescored study."""
-        if self.growth is None or (self._summary is not None and self._summary.rescored):
+        if self._growth is None or (self._summary is not None and self._summary.rescored):
             return []
-        return [growth.proposer_sentence(self.growth)]
+        return [growth.proposer_sentence(self._growth)]
 
     def _first_remarks(self) -> list[str]:
         """What people must know before they read a score: nothing was searched, or the answers tell nothing."""
@@ -145,12 +145,12 @@ class StoredStudy(StudyTest):
         baseline = self.test_score(0)
         if verdict.rows < 2:
             return wording.no_verdict(self.untested_reason())
-        none_won = [growth.none_won(self.growth.accepted)] if self.growth and self.growth.requests else []
+        none_won = [growth.none_won(self._growth.accepted)] if self._growth and self._growth.requests else []
         if self.best_trial == 0:
             return ", and ".join([wording.default_stays(baseline), *none_won])
         sentence = wording.test_sentence(verdict, self.test_score(self.best_trial), baseline, self.test_uses)
-        if self.growth and self.growth.in_winner:
-            sentence += f". {growth.in_winner(self.growth.in_winner)}"
+        if self._growth and self._growth.in_winner:
+            sentence += f". {growth.in_winner(self._growth.in_winner)}"
             none_won = []
         return ". ".join([sentence, *self._against_hand_written(none_won)])
 
@@ -166,7 +166,7 @@ class StoredStudy(StudyTest):
         if written is None:
             return []
         if written == 0:
-            return [growth.DEFAULT_IS_BEST_BY_HAND] if self.growth and self.growth.in_winner else []
+            return [growth.DEFAULT_IS_BEST_BY_HAND] if self._growth and self._growth.in_winner else []
         other = self.against(written)
         if other.rows < 2:
             return []

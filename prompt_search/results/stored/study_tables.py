@@ -96,7 +96,7 @@ class StudyTables(StudyRecords):
         return self._store.versions.proposals(self._study.version)
 
     @cached_property
-    def growth(self) -> GrowthCounts | None:
+    def _growth(self) -> GrowthCounts | None:
         """What proposals came to, and what they cost; None where the study has no proposer."""
         if not self._proposals and "proposer" not in self.identity:
             return None
