@@ -16,6 +16,7 @@ from prompt_search.storage.store import Store
 from prompt_search.study.plan import StudyPlan, StudySettings
 from prompt_search.study.shots.bootstrap import LEAST_ROWS, MOST_ROWS, rows_asked
 from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
+from tests.growing import PROPOSER, proposed
 from tests.study.examples import assert_equal_results, data, study
 
 BUDGET = 200
@@ -289,3 +290,27 @@ def test_stopped_run_keeps_nothing(fake: InProcessExecutor, storage: str) -> Non
     result = picked(fake, storage).run(BUDGET)
     assert result.finished
     assert len(result.shots_df()) == 14
+
+
+@pytest.mark.parametrize("stop", [None, 20, 90, 180])
+def test_growth_and_own_shots_work_together(fake: InProcessExecutor, storage: str, stop: int | None) -> None:
+    """Where options grow as well, each kind of call has its own role; the budget holds, and a resumed study pays
+    nothing twice."""
+
+    def answer(body: Body) -> Any:
+        return proposed(body) if body["model"] == PROPOSER else reasoned(body)
+
+    source = PICKED.replace('"Decide with care."]', '"Decide with care."], grow="says what to do"')
+    settings = {"template": ps.Template(source), "proposer": fake.model(PROPOSER), "answering": answer}
+    if stop is not None:
+        fake.fail_after = stop
+        with pytest.raises(RequestRefused):
+            picked(fake, storage, max_concurrency=1, **settings).run(2 * BUDGET)
+        del fake.bodies[stop:]
+        fake.fail_after = None
+    result = picked(fake, storage, **settings).run(2 * BUDGET)
+    roles = calls_by_role(result)
+    assert set(roles) == {"task", "bootstrap", "proposer"}
+    assert sum(roles.values()) == fake.count == result.summary["calls"] <= 2 * BUDGET
+    assert result.shots_df()["trials"].sum() > 0
+    assert result.proposals_df()["accepted"].any()
