@@ -170,6 +170,12 @@ def ours(task: Task) -> ps.Prompt:
     return task.study.run(ps.Budget(calls=task.run.limit), test=False).best
 
 
+def growing(task: Task) -> ps.Prompt:
+    """The same, with options that the model itself proposes; these requests count, too."""
+    study = task.study.replace(proposer=task.study.models[0])
+    return study.run(ps.Budget(calls=task.run.limit), test=False).best
+
+
 def hand_written(task: Task) -> ps.Prompt:
     """The instructions of the template, everything else at its default: the best mean on the same rows."""
     texts = task.study.space().by_name["instruction"].texts
@@ -196,6 +202,7 @@ def sampled(task: Task, sampler: optuna.samplers.BaseSampler) -> ps.Prompt:
 
 METHODS: dict[str, Callable[[Task], ps.Prompt]] = {
     "ours": ours,
+    "growing": growing,
     "random": lambda task: sampled(task, optuna.samplers.RandomSampler(seed=task.study.seed)),
     "hand-written": hand_written,
     "tpe": lambda task: sampled(task, optuna.samplers.TPESampler(seed=task.study.seed)),
