@@ -230,7 +230,7 @@ def test_rows_that_a_proposer_saw_are_never_scored(fake: InProcessExecutor, more
         request = prompt_of(body)
         rows = {row for row in range(len(DATA)) if f"{DATA.rows[row]['text']}\n" in f"{request}\n"}
         for text in said.replace("<option>", "").split("</option>"):
-            shown.setdefault(text.strip(), set()).update(rows)
+            shown.setdefault(text.strip(), rows)  # the same text again is no new option
         return said
 
     fake.answer = answer

@@ -40,6 +40,9 @@ SHOWN_ROWS = 6
 ENOUGH_FAILURES = 3
 """Number of rows with wrong answers in one block that make a second block unnecessary."""
 
+MOST_BLOCKS = 3
+"""Number of blocks of rows without a new mistake after which a trial is reworded without one."""
+
 MOST_ASIDE = 0.3
 """Share of the search rows that the rows of one option's proposers, and their blocks, may come to."""
 
@@ -172,9 +175,15 @@ class Waves:
         return next((each for each in ranked if not self._lacks_rows(each)), next(iter(ranked), None))
 
     def _lacks_rows(self, trial: Trial) -> bool:
-        """Whether a trial should get more rows before a request shows what it got wrong."""
-        reflects = "failures" in self._settings.operators.values()
-        return reflects and trial.open and not self._showable(trial)
+        """Whether a trial should get more rows, so that a request shows something that it got wrong and that none has
+        shown yet."""
+        if "failures" not in self._settings.operators.values() or not trial.open:
+            return False
+        blocks = self._showable(trial)
+        if len(blocks) >= MOST_BLOCKS:
+            return False
+        rows, _ = self._failures(trial, ())
+        return not rows or any(ask.trial == trial.number and ask.rows == rows for ask in self._made)
 
     def _showable(self, trial: Trial) -> list[int]:
         """The blocks of a trial whose rows a request may show, last first. All candidates without proposed options are

@@ -135,7 +135,7 @@ def test_nothing_is_proposed_where_no_call_is_left_to_look_at_it(spent: float, l
 def test_the_share_bounds_the_number_of_requests() -> None:
     """With a share of two calls the third request is never made."""
     history, asked = History(), 0
-    rules = waves(history, share=2 / 300)
+    rules = waves(history, operators={"describe": "rows"}, share=2 / 300)
     for spent in range(20, 270, 10):
         found = due(rules, trial(0, 0, TWO_BLOCKS), spent=spent)
         asked += len(found.asks)
@@ -147,7 +147,7 @@ def test_the_share_bounds_the_number_of_requests() -> None:
 def test_proposals_that_win_nothing_are_followed_by_a_pause() -> None:
     """After the second wave in vain a tenth of the calls passes, then more."""
     history = History()
-    rules = waves(history)
+    rules = waves(history, operators={"describe": "rows"})
     waited = []
     last = 0.0
     for spent in range(20, 270):
@@ -231,3 +231,16 @@ def test_a_proposal_of_an_earlier_search_is_an_option_without_a_gain() -> None:
     assert later.next_wave == 1
     assert later.gains([trial(0, 2, TWO_BLOCKS)], {0: 0.5}) == {}
     assert later.is_grown(Candidate((("instruction", 2),)))
+
+
+def test_a_trial_whose_mistakes_were_shown_gets_more_rows_before_it_is_shown_again() -> None:
+    """A request that shows the same mistakes again would tell nothing new; after three blocks another operator asks."""
+    history = History()
+    rules = waves(history, operators={"reflect": "failures", "vary": "parent"})
+    (first,) = due(rules, trial(0, 0, TWO_BLOCKS), spent=30).asks
+    assert first.operator == "reflect"
+    accepted(history, first, "Say its kind.")
+    assert due(rules, trial(0, 0, TWO_BLOCKS), spent=40) == Wave(more_rows=[0])
+    all_right = {place: 1.0 for place in range(20, 40)}
+    (second,) = due(rules, trial(0, 0, TWO_BLOCKS | all_right), spent=60).asks
+    assert second.operator == "vary"
