@@ -349,8 +349,9 @@ def answers_remark(
         ],
         index=answered.index,
     )
-    if answers.nunique() == 1 and answered["target"].map(answer_text).nunique() > 1:
-        return wording.one_answer_to_all(len(answers), answers.iloc[0])
+    read = answers.dropna()
+    if read.nunique() == 1 and answered["target"].map(answer_text).nunique() > 1:
+        return wording.one_answer_to_all(len(read), read.iloc[0], some_unread=len(read) < len(answers))
     by_row = answers.groupby(answered["row"])
     shared = answered.groupby("row")["trial"].nunique() > 1
     if shared.sum() >= LEAST_ANSWERS and (by_row.nunique()[shared] == 1).all():

@@ -219,9 +219,10 @@ def nothing_read(answers: int, response: str, *, echoed: bool) -> str:
     return f"None of {answers} answers could be read, such as {shown}: {cure}"
 
 
-def one_answer_to_all(answers: int, answer: str) -> str:
-    """All prompts answered every row alike; without its full stop."""
-    return f"All {answers} answers are “{_html.clipped(answer, 40)}”, whatever prompt and row are: read a whole prompt"
+def one_answer_to_all(answers: int, answer: str, *, some_unread: bool = False) -> str:
+    """All prompts answered every row alike, as far as answers could be read; without its full stop."""
+    which = "answers that could be read" if some_unread else "answers"
+    return f"All {answers} {which} are “{_html.clipped(answer, 40)}”, whatever prompt and row are: read a whole prompt"
 
 
 def same_answers(prompts: int, rows: int) -> str:

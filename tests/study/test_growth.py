@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import zlib
 from collections import Counter
 from typing import Any
@@ -304,6 +305,45 @@ def test_explanation_of_the_metric_stands_in_the_request() -> None:
 
 def reflecting(server: FakeServer | InProcessExecutor) -> Proposer:
     return Proposer(server.model(PROPOSER), operators=["reflect"])
+
+
+def test_an_answer_after_long_reasoning_is_shown_without_it(fake: InProcessExecutor) -> None:
+    """The operator that reflects shows what was answered, not the beginning of the thoughts before it."""
+
+    def thinking(body: Any) -> Any:
+        return answering(body) if body["model"] == PROPOSER else f"<think>{'Hm. ' * 1000}</think>{answering(body)}"
+
+    fake.answer = thinking
+    grown_study(fake, proposer=reflecting(fake)).run(BUDGET)
+    requests = [prompt_of(body) for body in to_proposer(fake.bodies)]
+    assert requests
+    for request in requests:
+        assert "Hm." not in request
+        assert "The model answered: positive\n" in request or "The model answered: negative\n" in request
+
+
+def test_targets_of_json_are_shown_and_guarded_as_json(fake: InProcessExecutor) -> None:
+    """A text with a member of a target is refused, since the target is JSON and not Python."""
+    rows = [{"text": f"thing {number}", "kind": {"name": f"zebrafish{number}", "tail": None}} for number in range(60)]
+
+    def leaking(body: Any) -> str:
+        if body["model"] != PROPOSER:
+            return "no"
+        name = re.findall(r'"name": "(zebrafish\d+)", "tail": null', prompt_of(body))[0]
+        return f"<option>Say {name} of every animal.</option>"
+
+    fake.answer = leaking
+    study = ps.Study(
+        template='{{ choice("instruction", ["Sort it.", "Name it."], grow="says how") }} {{ row.text }}',
+        data=rows,
+        target="kind",
+        answer=ps.Text(),
+        metric=lambda answer, row: len(answer) % 2,
+        model=fake.model(),
+        proposer=Proposer(fake.model(PROPOSER), operators=["describe"]),
+        executor=fake,
+    )
+    assert {*study.run(BUDGET).proposals_df()["reason"]} == {"gives away the answer to a row"}
 
 
 def test_slow_proposer_changes_nothing() -> None:

@@ -15,6 +15,11 @@ ROWS = [{"text": f"film {i} was {'good' if i % 2 else 'bad'}", "label": "pos" if
 CHOICE = "{{ choice('a', ['Judge', 'Say']) }} {{ row.text }}"
 
 
+def one_label_or_none(body: Any) -> str:
+    """The first row, and every other of its kind, gets an answer that nobody can read."""
+    return "pos" if "good" in prompt_of(body) and "Judge" in prompt_of(body) else "I am not sure."
+
+
 def right(body: Any) -> str:
     return "pos" if "good" in prompt_of(body) else "neg"
 
@@ -34,6 +39,11 @@ HEADLINES: dict[str, tuple[Any, str, str]] = {
         ("study: None of 50 answers could be read, such as “Judge film 1 was good”: this server echoes; use another. "),
     ),
     "one label": ("pos", CHOICE, "study: All 59 answers are “pos”, whatever prompt and row are: read a whole prompt. "),
+    "one label or none": (
+        one_label_or_none,
+        CHOICE,
+        "study: All 16 answers that could be read are “pos”, whatever prompt and row are: read a whole prompt. ",
+    ),
     "the same": (
         right,
         CHOICE,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prompt_search._json import json_text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownRow:
@@ -22,6 +24,15 @@ class ShownRow:
     target: str
     answer: str = ""
     explanation: str = ""
+
+
+def target_text(target: Any) -> str:
+    """A target as an operator shows it and as the guards read it: lists and dictionaries as JSON.
+
+    >>> target_text({"city": "Oslo", "rain": None}), target_text(12)
+    ('{"city": "Oslo", "rain": null}', '12')
+    """
+    return json_text(target) if isinstance(target, (Mapping, list, tuple)) else str(target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from prompt_search.budget.spending import NOTHING
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Message, Usage
 from prompt_search.prompts.factors import Factor
-from prompt_search.prompts.growing.asked import Asking, ShownRow
+from prompt_search.prompts.growing.asked import Asking, ShownRow, target_text
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.search.deciding.finals import FINAL_SHARE
 from prompt_search.search.growth.waves import SHOWN_ROWS, TEXTS, most_requests
@@ -116,9 +116,9 @@ def _messages(plan: StudyPlan, proposer: Proposer, factor: Factor) -> Iterator[t
         rows=tuple(
             ShownRow(
                 fields={name: row[name] for name in data.fields},
-                target=str(row.target),
-                answer=str(row.target),
-                explanation=str(row.target),
+                target=target_text(row.target),
+                answer=target_text(row.target),
+                explanation=target_text(row.target),
             )
             for row in shown
         ),

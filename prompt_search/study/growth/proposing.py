@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prompt_search.answers.final_part import final_part
 from prompt_search.errors import InputError
 from prompt_search.evaluation.responder import Answered, Responder, Use
 from prompt_search.evaluation.single_request import respond
 from prompt_search.llm.messages import Request
 from prompt_search.prompts.factors import Factor
-from prompt_search.prompts.growing.asked import Asking, ShownRow
+from prompt_search.prompts.growing.asked import Asking, ShownRow, target_text
 from prompt_search.prompts.growing.guards import reason_against
 from prompt_search.prompts.growing.operators import Operator
 from prompt_search.prompts.growing.proposer import Proposer
@@ -86,10 +87,11 @@ class Proposing:
         outcome = next((each for each in shown.outcomes if each.row == row), None)
         answer = ""
         if outcome is not None:
-            answer = self.responder.responses([outcome.key])[outcome.key].text or ""
+            whole = self.responder.responses([outcome.key])[outcome.key].text or ""
+            answer = final_part(whole, quotes_tags=True) or whole  # reasoning would leave no room for the answer
         return ShownRow(
             fields={name: found[name] for name in self.prompts.data.fields},
-            target=str(found.target),
+            target=target_text(found.target),
             answer=answer,
             explanation=outcome.explanation if outcome else "",
         )
