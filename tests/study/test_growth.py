@@ -195,7 +195,7 @@ def test_failed_requests_are_not_shown_as_mistakes(fake: InProcessExecutor) -> N
     def answer(body: Body) -> Any:
         if body["model"] == PROPOSER:
             return proposed(body)
-        return failure(400, "no") if zlib.crc32(prompt_of(body).encode()) % 3 else truth(body)
+        return failure(400, "no") if zlib.crc32(prompt_of(body).encode()) % 2 else truth(body)
 
     fake.answer = answer
     result = grown_study(fake, proposer=reflecting(fake)).run(300)
@@ -411,3 +411,34 @@ def test_cross_fitting_grows_in_each_search(fake: InProcessExecutor) -> None:
         assert tested
         assert shown
         assert not tested & shown
+
+
+AS_KEY = (
+    '{% set told = choice("instruction", ["Classify the text.", "Read it."], grow="tells what to do") %}'
+    '{{ {"Classify the text.": "1", "Read it.": "2"}[told] }} {{ told }}\n'
+    'Text: {{ row.text }}\n{{ choice("cue", ["Label:", "Answer:"]) }}'
+)
+COMPARED = (
+    '{% if choice("instruction", ["Classify the text.", "Read it."], grow="tells what to do") == "Read it." %}'
+    'Read it.{% endif %}\nText: {{ row.text }}\n{{ choice("cue", ["Label:", "Answer:"]) }}'
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"), [(AS_KEY, "breaks the template: "), (COMPARED, "does not change the prompt")]
+)
+def test_text_that_the_template_cannot_use_is_refused(fake: InProcessExecutor, source: str, reason: str) -> None:
+    """A text that breaks the prompt, or leaves it as it is, is no option, and the study goes on."""
+    result = grown_study(fake, template=ps.Template(source)).run(300)
+    found = result.proposals_df()
+    assert result.verdict.rows >= 2
+    assert len(found) > 0
+    assert not found["accepted"].any()
+    assert found["reason"].str.startswith(reason).any()
+
+
+def test_reflect_is_asked_where_every_answer_is_wrong(fake: InProcessExecutor) -> None:
+    """With equal scores, too, the operator that shows mistakes is expected to win most."""
+    fake.answer = lambda body: proposed(body) if body["model"] == PROPOSER else "nonsense"
+    found = grown_study(fake, metric=lambda answer, row: 0.0).run(300).proposals_df()
+    assert "reflect" in set(found["operator"])

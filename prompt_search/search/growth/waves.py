@@ -95,8 +95,8 @@ class Standing:
 
     @property
     def score_deviation(self) -> float:
-        """The standard deviation of single scores."""
-        return float(np.std([score for trial in self.trials for score in trial.scores]))
+        """The standard deviation of single scores; 1 where all are equal, as something is expected of proposals then."""
+        return float(np.std([score for trial in self.trials for score in trial.scores])) or 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from prompt_search.answers.final_part import final_part
 from prompt_search.errors import InputError
@@ -59,12 +60,27 @@ class Proposing:
         )
         existing = {factor.name: list(factor.texts) for factor in space.factors}
         replies = []
-        for (ask, _), asking, found in zip(asked, askings, answered, strict=True):
-            texts = [("", found)] if isinstance(found, str) else _checked(found, asking, existing[ask.choice])
+        for (ask, shown), asking, found in zip(asked, askings, answered, strict=True):
+            in_prompt = partial(self._reason_in_prompt, space, ask.choice, shown)
+            known = existing[ask.choice]
+            texts = [("", found)] if isinstance(found, str) else _checked(found, asking, known, in_prompt)
             existing[ask.choice] += [text for text, reason in texts if not reason]
             key = "" if isinstance(found, str) else found.key
             replies.append(Reply(ask=ask, texts=texts, key=key))
         return replies
+
+    def _reason_in_prompt(self, space: SearchSpace, choice: str, shown: ShownTrial, text: str) -> str:
+        """Why a text is no option of a trial's prompt; "" where the prompt with it can be sent, and is another one."""
+        grown = {each.name: list(each.texts[len(each.texts) - each.grown :]) for each in space.factors if each.grow}
+        grown[choice].append(text)
+        tried = replace(self.prompts, template=self.prompts.template.with_grown(grown), grown=())
+        positions = {**shown.candidate.to_dict(), choice: len(space.by_name[choice].options)}
+        try:
+            prepared = tried.prepared(tried.space.candidate(positions))
+            prepared.request(self.prompts.data.rows[self.prompts.search_rows[0]].fields)
+        except InputError as error:
+            return f"breaks the template: {error}"
+        return "" if prepared.prompt.source != shown.prepared.prompt.source else "does not change the prompt"
 
     def _asking(self, factor: Factor, ask: Ask, shown: ShownTrial) -> Asking:
         data = self.prompts.data
@@ -136,9 +152,18 @@ class Proposing:
         return next(operator for operator in self.proposer.operators if operator.name == name)
 
 
-def _checked(answered: Answered, asking: Asking, existing: Sequence[str]) -> list[tuple[str, str]]:
+def _checked(
+    answered: Answered, asking: Asking, existing: Sequence[str], in_prompt: Callable[[str], str]
+) -> list[tuple[str, str]]:
     """The texts of an answer, each with the reason why it is no option; "" where it is one. A request that failed is
-    one without a text."""
+    one without a text.
+
+    Args:
+        answered: the answer.
+        asking: what was asked for.
+        existing: the texts that the choice has.
+        in_prompt: gives the reason why a text is no option of the prompt that was shown.
+    """
     if answered.response.error:
         return [("", f"no answer: {answered.response.error}")]
     known = list(existing)
@@ -154,6 +179,7 @@ def _checked(answered: Answered, asking: Asking, existing: Sequence[str]) -> lis
         )
         if not reason and len(known) == len(existing) + asking.count:
             reason = f"more than the {asking.count} texts that were asked for"
+        reason = reason or in_prompt(text)
         known += [] if reason else [text]
         checked.append((text, reason))
     return checked or [("", "the answer holds no option")]

@@ -241,6 +241,6 @@ def test_a_trial_whose_mistakes_were_shown_gets_more_rows_before_it_is_shown_aga
     assert first.operator == "reflect"
     accepted(history, first, "Say its kind.")
     assert due(rules, trial(0, 0, TWO_BLOCKS), spent=40) == Wave(more_rows=[0])
-    all_right = {place: 1.0 for place in range(20, 40)}
+    all_right = dict.fromkeys(range(20, 40), 1.0)
     (second,) = due(rules, trial(0, 0, TWO_BLOCKS | all_right), spent=60).asks
     assert second.operator == "vary"
