@@ -95,7 +95,7 @@ class Standing:
 
     @property
     def score_deviation(self) -> float:
-        """The standard deviation of single scores; 1 where all are equal, as something is expected of proposals then."""
+        """The standard deviation of single scores; 1 where all are equal, as something is expected of proposals."""
         return float(np.std([score for trial in self.trials for score in trial.scores])) or 1.0
 
 
