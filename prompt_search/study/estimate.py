@@ -16,7 +16,8 @@ from prompt_search.storage.database import sqlite_file
 from prompt_search.storage.store import Store
 from prompt_search.study import preflight
 from prompt_search.study.costs import wording
-from prompt_search.study.costs.proposal_bound import BYTES_PER_TOKEN, ProposalBound, proposal_bounds, spent_on_proposals
+from prompt_search.study.costs.proposal_bound import ProposalBound, proposal_bounds, spent_on_proposals
+from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
 from prompt_search.study.growth.proposing import ROLE
 from prompt_search.study.plan import StudyPlan
 from prompt_search.study.run import RunOptions, stored_settings

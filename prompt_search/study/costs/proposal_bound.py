@@ -16,11 +16,9 @@ from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.search.deciding.finals import FINAL_SHARE
 from prompt_search.search.growth.waves import SHOWN_ROWS, TEXTS, most_requests
 from prompt_search.storage.records import Call
+from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
 from prompt_search.study.growth.proposing import LONGEST_OPTION, ROLE
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
-
-BYTES_PER_TOKEN = 4.0
-"""Bytes of English text per token, roughly; other scripts and numbers take more tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prompt_search import _numbers
 from prompt_search.llm.messages import ANSWER_LIMITS
-from prompt_search.study.costs.proposal_bound import BYTES_PER_TOKEN, ProposalBound
+from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
+
+if TYPE_CHECKING:
+    from prompt_search.study.costs.proposal_bound import ProposalBound
 
 Lines = list[tuple[str, str]]
 """A table of two columns: what it is, and its value."""
