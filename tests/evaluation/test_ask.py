@@ -157,6 +157,7 @@ def test_answers_are_kept_where_the_server_ends(fake: InProcessExecutor) -> None
         prompt.ask_many(rows, model=fake.model(), executor=fake)
 
 
+@pytest.mark.system
 def test_lost_requests_are_sent_again(server: FakeServer) -> None:
     """What the road loses is sent once more, on a real socket with faults."""
     server.answer = opinion

@@ -289,6 +289,7 @@ def test_options_that_nobody_tried_are_named() -> None:
     assert space.by_name["a"].ids == ("0 x", "1 new")
 
 
+@pytest.mark.system
 def test_growing_study_is_watched(storage: str) -> None:
     """While a study grows, trials with proposed options appear under names that were kept for them, so that Optuna and
     its dashboard can read them; at the end each option has its own name. That holds for a run that was interrupted."""

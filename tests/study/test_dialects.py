@@ -213,6 +213,7 @@ def test_waits_that_are_told_in_bodies_are_kept(dialect: str) -> None:
         assert result.calls_df()["attempts"].sum() == server.count
 
 
+@pytest.mark.system
 def test_failures_inside_of_answers_are_sent_again() -> None:
     """A failure that OpenRouter sends as a success is tried again, and counts as no answer."""
     with served("openrouter", faults=Faults(server_error=0.1)) as server:

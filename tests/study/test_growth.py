@@ -43,6 +43,7 @@ def whole() -> tuple[ps.Result, list[Any]]:
         return grown_study(server).run(BUDGET), list(server.bodies)
 
 
+@pytest.mark.system
 def test_small_budgets_propose_nothing(fake: InProcessExecutor) -> None:
     """Where no calls are left to look at what comes, no proposer is asked, and the study works as any other."""
     for calls in (60, 120):
@@ -62,6 +63,7 @@ def test_proposals_are_paid_from_the_budget(whole: tuple[ps.Result, list[Any]]) 
     assert max(sent(bodies).values()) == 1
 
 
+@pytest.mark.system
 def test_interrupted_study_takes_the_same_course(whole: tuple[ps.Result, list[Any]], storage: str) -> None:
     """Interrupted again and again, right after a request to the proposer too, a study sends nothing twice but what was
     refused, and ends in the same tables."""
@@ -83,6 +85,7 @@ def test_interrupted_study_takes_the_same_course(whole: tuple[ps.Result, list[An
     assert_same_growth(result, expected)
 
 
+@pytest.mark.system
 def test_larger_budget_keeps_what_was_proposed(fake: InProcessExecutor, storage: str) -> None:
     """A second run goes on with the options of the first one, pays nothing again, and the first result stays as it
     was; fresh=True forgets the options and pays nothing for the same ones."""
@@ -115,6 +118,7 @@ def test_finished_study_is_read(fake: InProcessExecutor, storage: str) -> None:
     assert_same_growth(again, first)
 
 
+@pytest.mark.system
 def test_grown_study_is_scored_by_another_metric(fake: InProcessExecutor, storage: str) -> None:
     """Rescoring sends nothing, keeps proposals and their texts, and the winner that was tested."""
     first = grown_study(fake, storage).run(BUDGET)
@@ -262,6 +266,7 @@ def test_rows_that_a_proposer_saw_are_never_scored(fake: InProcessExecutor, more
         {"sampler": optuna.samplers.RandomSampler(seed=1), "pruner": optuna.pruners.PercentilePruner(40.0)},
     ],
 )
+@pytest.mark.system
 def test_optunas_samplers_choose_among_grown_options(fake: InProcessExecutor, more: dict[str, Any]) -> None:
     """Samplers and pruners of Optuna see the options that were added."""
     result = grown_study(fake, **more).run(400)
@@ -346,6 +351,7 @@ def test_targets_of_json_are_shown_and_guarded_as_json(fake: InProcessExecutor) 
     assert {*study.run(BUDGET).proposals_df()["reason"]} == {"gives away the answer to a row"}
 
 
+@pytest.mark.system
 def test_slow_proposer_changes_nothing() -> None:
     """A proposer that takes longer than all rows gives the same study."""
     results = []
@@ -361,6 +367,7 @@ def test_slow_proposer_changes_nothing() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.system
 def test_proposer_that_runs_into_timeouts() -> None:
     """A proposer that never answers in time is as one that fails: the study ends with a verdict."""
     fake = InProcessExecutor(answering, latency=lambda body: 3.0 if body["model"] == PROPOSER else 0.0)
@@ -391,6 +398,7 @@ def test_written_prompt_that_leads_is_not_asked_about(fake: InProcessExecutor) -
     assert 1 in result.tested.values()
 
 
+@pytest.mark.system
 def test_two_choices_grow(fake: InProcessExecutor) -> None:
     """Each choice with grow= gets options of its own, and the lineage has both."""
     source = SOURCE.replace('"Answer:", ""])', '"Answer:", ""], grow="asks for the label")')
@@ -403,6 +411,7 @@ def test_two_choices_grow(fake: InProcessExecutor) -> None:
         assert positions.tolist() == list(range(first, first + len(positions)))
 
 
+@pytest.mark.system
 def test_cross_fitting_grows_in_each_search(fake: InProcessExecutor) -> None:
     """No search of a fold is shown the rows of its test, so each asks for options of its own."""
     for result in grown_study(fake).cross_fit(700, folds=2).folds:

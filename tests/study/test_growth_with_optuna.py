@@ -43,6 +43,7 @@ def run(fake: InProcessExecutor, storage: str | None = None, **given: Any) -> ps
     ],
     ids=["tpe", "random", "pruner"],
 )
+@pytest.mark.system
 def test_samplers_and_pruners_search_a_space_that_grows(proposing: InProcessExecutor, given: Any) -> None:
     """A sampler suggests options that were written by hand; those that were proposed enter beside them."""
     result = run(proposing, **given)
@@ -50,6 +51,7 @@ def test_samplers_and_pruners_search_a_space_that_grows(proposing: InProcessExec
     assert result.lineage()["operator"].tolist()[-1] == "by hand"
 
 
+@pytest.mark.system
 def test_a_dashboard_reads_a_study_that_grows(proposing: InProcessExecutor, storage: str) -> None:
     """While it runs, and in the end with all its options."""
     result = run(proposing, storage, mirror="live")

@@ -144,6 +144,7 @@ def test_other_studies_ask_nothing(fake: InProcessExecutor, source: str) -> None
 
 
 @pytest.mark.parametrize("answered", [4, 12, 15, 40, 130])
+@pytest.mark.system
 def test_interrupted_study_ends_as_the_undisturbed_one(fake: InProcessExecutor, storage: str, answered: int) -> None:
     """Interrupted while the pool is asked or later, and run again, a study sends each request once and has the same
     tables."""
@@ -195,6 +196,7 @@ def test_larger_budget_takes_the_answers_over(fake: InProcessExecutor, storage: 
     assert before <= after
 
 
+@pytest.mark.system
 def test_same_budget_with_other_settings_counts_the_same_calls(fake: InProcessExecutor, storage: str) -> None:
     """Another version under the same budget sends nothing twice, and its search has no more calls for that."""
     first = picked(fake, storage).run(BUDGET)
@@ -237,6 +239,7 @@ def leaning(body: Body) -> dict[str, Any]:
     return completion("positive", prompt_of(body), {"positive": math.log(likely), "negative": math.log(1 - likely)})
 
 
+@pytest.mark.system
 def test_calibrated_answers_decide(fake: InProcessExecutor) -> None:
     """An answer form that is calibrated on rows is calibrated before right and wrong are told apart."""
     plain, calibrated = (
@@ -293,6 +296,7 @@ def test_stopped_run_keeps_nothing(fake: InProcessExecutor, storage: str) -> Non
 
 
 @pytest.mark.parametrize("stop", [None, 20, 90, 180])
+@pytest.mark.system
 def test_growth_and_own_shots_work_together(fake: InProcessExecutor, storage: str, stop: int | None) -> None:
     """Where options grow as well, each kind of call has its own role; the budget holds, and a resumed study pays
     nothing twice."""
