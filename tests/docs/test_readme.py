@@ -119,6 +119,7 @@ def test_command_line_snippets_run(workplace: Path, server: FakeServer, monkeypa
         "preflight",
         "run",
         "run",
+        "run",
         "rescore",
         "show",
         "show",
