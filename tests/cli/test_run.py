@@ -485,6 +485,7 @@ def test_rescoring_again_adds_a_version(stored: Path, command: Callable[..., Ran
     assert "reviews rescored@2: " in command("rescore", "study.py").out
 
 
+@pytest.mark.system
 def test_interrupted_preflight_says_what_is_left(project: Path, server: FakeServer) -> None:
     """Ctrl-C ends with what is done, what is left and the line that goes on."""
     server.latency = 0.2

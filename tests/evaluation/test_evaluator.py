@@ -540,6 +540,7 @@ def test_time_ends_requests_on_their_way(fake: InProcessExecutor) -> None:
     assert "seconds were over before the answer came" in str([call.response.error for call in calls])
 
 
+@pytest.mark.system
 def test_memory_holds_a_window_of_a_long_block(fake: InProcessExecutor) -> None:
     """However many jobs there are, a bounded number is looked up and waited for at a time."""
     most = 0

@@ -117,6 +117,7 @@ SERVERS: Mapping[str, Expected] = {
 
 
 @pytest.mark.parametrize("expected", SERVERS.values(), ids=SERVERS)
+@pytest.mark.system
 def test_study_ends_with_a_verdict_on_every_server(expected: Expected, storage: str) -> None:
     """A study of all answer forms ends with a verdict, asks once for what is refused, says what it learned, and sends
     nothing a second time; the best prompt has the parameters as they are sent."""
