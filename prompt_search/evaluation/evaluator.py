@@ -106,15 +106,12 @@ class Evaluator:
             the outcome, if a request failed; None where all were answered, or the budget left no room.
         """
         requests = self._requests((prepared, row))
-        batch = await self.responder.open_batch([key for _, key in requests])
+        use = Use(prompt=prepared.prompt.source, split=split)
         try:
-            with self.responder.stopping_on_error():
-                use = Use(prompt=prepared.prompt.source, split=split)
+            async with self.responder.batch_of([key for _, key in requests]) as batch:
                 *_, last = await self._answered(requests, use, batch)
         except (BudgetExceeded, RefusedFeature):
             return None
-        finally:
-            await self.responder.close_batches([batch])
         if last.response.error is None:
             return None
         return Outcome.failed(row, last.key, last.response.error, last.cached, self._range.wrong)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -113,6 +113,16 @@ class Responder:
             # Two batches are worked on at a time; what was answered before them is found in the store.
             self._used.maps[:] = [{}, self._used.maps[0]]
         return await self._claims.open([key for key in keys if key not in self._in_flight], self._is_to_send)
+
+    @asynccontextmanager
+    async def batch_of(self, keys: Collection[str]) -> AsyncIterator[RequestBatch]:
+        """A context with a batch of requests, in which an error stops all requests that still wait for their turn."""
+        batch = await self.open_batch(keys)
+        try:
+            with self.stopping_on_error():
+                yield batch
+        finally:
+            await self.close_batches([batch])
 
     async def close_batches(self, batches: Sequence[RequestBatch]) -> None:
         """Let others send what was claimed and not sent."""

@@ -22,11 +22,9 @@ async def respond(responder: Responder, request: Request, use: Use) -> Answered 
         RunError: the endpoint cannot be reached or refuses for good.
     """
     request = responder.dialects.applied(request)
-    batch = await responder.open_batch([request.key])
+    key = request.key  # which takes as long to compute as the request
     try:
-        with responder.stopping_on_error():
-            return await responder.respond(request, request.key, use, batch)
+        async with responder.batch_of([key]) as batch:
+            return await responder.respond(request, key, use, batch)
     except (BudgetExceeded, RefusedFeature):
         return None
-    finally:
-        await responder.close_batches([batch])

@@ -117,6 +117,16 @@ class SearchSpace:
             raise InputError(f"there is no choice named {unknown[0]!r}; there are {', '.join(self.by_name)}")
         return self.candidate({name: self.by_name[name].position(value) for name, value in choices.items()})
 
+    def shows_shots(self, candidate: Candidate) -> bool:
+        """Whether a candidate's prompt shows examples."""
+        chosen = ((self.by_name[name], position) for name, position in candidate.positions)
+        return any(factor.options[position] for factor, position in chosen if factor.kind == "examples")
+
+    def without_shots(self, candidate: Candidate) -> Candidate:
+        """The candidate with no examples, where its choices can be without any."""
+        examples = [factor for factor in self.factors if factor.kind == "examples" and 0 in factor.options]
+        return self.candidate({**candidate.to_dict(), **{each.name: each.options.index(0) for each in examples}})
+
     @property
     def default(self) -> Candidate:
         """The candidate with every factor at its first option."""

@@ -18,6 +18,7 @@ from typing import Any
 from prompt_search import _html
 from prompt_search._first_tries import named
 from prompt_search._names import HALF_CHARACTER, has_half_character
+from prompt_search._template_files import read_template_file
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
 from prompt_search.prompts.choice_functions import AnyRow, ChoiceFunctions, Offered, Trace, check_same
@@ -92,21 +93,8 @@ class Template:
         Raises:
             TemplateError: there is no such file, or it is not UTF-8.
         """
-        given = Path(path)
-        shipped = _shipped()
-        try:
-            bare = given.parent == Path(".") and given.suffix in ("", ".j2")
-            if bare and not given.exists() and given.stem in shipped:
-                source = shipped[given.stem].read_text(encoding="utf-8")
-            else:
-                source = given.read_text(encoding="utf-8-sig")
-        except (OSError, ValueError) as error:  # ValueError: no file has NUL or half a character in its name
-            reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
-            raise TemplateError(
-                f"cannot read the template: {reason}; give a file or one of {', '.join(sorted(shipped))}",
-                template=str(path),
-            ) from None
-        return cls(source, name=given.name, context=context)
+        source = read_template_file(path, _shipped(), "template")
+        return cls(source, name=Path(path).name, context=context)
 
     def with_context(self, context: Mapping[str, Any]) -> Template:
         """The same template with more context; the values that it already has stay."""
@@ -316,5 +304,5 @@ def shipped_templates() -> list[Any]:
 
 @lru_cache(maxsize=1)
 def _shipped() -> dict[str, Any]:
-    """The template files inside the package, by their names without suffix."""
+    """The template files inside the package, by their names without suffix, in the order of these."""
     return {Path(entry.name).stem: entry for entry in shipped_templates()}

@@ -109,14 +109,11 @@ def _frozen(
     import optuna
     from optuna.trial import TrialState
 
-    # Optuna's choices cannot change: an option that was proposed later is none of its parameters.
-    known = {name: trial.positions[name] for name in distributions}
-    known = {name: position for name, position in known.items() if position < len(space.by_name[name].ids)}
     states = {"running": TrialState.RUNNING, "complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
     return optuna.trial.create_trial(
         state=states.get(state, TrialState.FAIL),
-        params={name: space.by_name[name].ids[position] for name, position in known.items()},
-        distributions={name: distributions[name] for name in known},
+        params={name: space.by_name[name].ids[trial.positions[name]] for name in distributions},
+        distributions=dict(distributions),
         value=trial.estimate if state in ("complete", "pruned") else None,
         intermediate_values=dict(reports or {}),
     )

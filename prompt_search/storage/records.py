@@ -23,6 +23,10 @@ RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason")
 """The fields of a response that tables show as they are."""
 
 
+PROPOSER = "proposer"
+"""The role of calls that ask for new options."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A request that a study used: paid for (``attempts`` > 0) or answered from the storage (0).

@@ -153,10 +153,7 @@ class Versions:
     @patient
     def proposals(self, version: Version) -> list[ProposalRecord]:
         """The proposed options of a version, in the order in which they came."""
-        proposals = schema.proposals
-        query = sql.select(proposals.c.record).where(_is(proposals, version.study, version.number))
-        with self._database.connected() as connection:
-            texts = connection.execute(query.order_by(proposals.c.number)).scalars().all()
+        texts = self._records(schema.proposals.c.number, version)
         with reading(f"a proposed option of study {version.label!r}"):
             return [read(ProposalRecord, text) for text in texts]
 
@@ -216,14 +213,17 @@ class Versions:
         if version.owner or values or connection.execute(sql.select(versions.c.version).where(of)).first():
             raise taken_over(version.study)
 
+    def _records(self, number: sql.Column[int], version: Version) -> list[str]:
+        """The records of a version in a table, as they were written, in the order of this column of it."""
+        table = number.table
+        with self._database.connected() as connection:
+            query = sql.select(table.c.record).where(_is(table, version.study, version.number))
+            return list(connection.execute(query.order_by(number)).scalars())
+
     @patient
     def decisions(self, version: Version) -> list[str]:
         """The decisions of the search, in their order, as they were written."""
-        decisions = schema.decisions
-        of = _is(decisions, version.study, version.number)
-        with self._database.connected() as connection:
-            query = sql.select(decisions.c.record).where(of).order_by(decisions.c.number)
-            return list(connection.execute(query).scalars())
+        return self._records(schema.decisions.c.number, version)
 
     @patient
     def save_decision(self, version: Version, number: int, record: str) -> None:
@@ -243,10 +243,7 @@ class Versions:
     @patient
     def trials(self, version: Version) -> list[TrialRecord]:
         """The trials of a version, in the order of their numbers."""
-        trials = schema.trials
-        of = _is(trials, version.study, version.number)
-        with self._database.connected() as connection:
-            texts = connection.execute(sql.select(trials.c.record).where(of).order_by(trials.c.trial)).scalars().all()
+        texts = self._records(schema.trials.c.trial, version)
         with reading(f"a trial of study {version.label!r}"):
             return [read(TrialRecord, text) for text in texts]
 

@@ -87,10 +87,6 @@ class CandidatePrompts:
         """The rows that candidates with an option are not scored on, by choice and position."""
         return {(each.choice, each.position): frozenset(each.aside) for each in self.grown}
 
-    def is_grown(self, candidate: Candidate) -> bool:
-        """Whether a candidate has an option that was proposed."""
-        return any(pair in self._aside for pair in candidate.positions)
-
     def with_written(self, prompt: Prompt) -> CandidatePrompts:
         """The same candidates, and one more prompt that somebody wrote as a whole.
 

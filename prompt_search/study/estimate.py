@@ -13,12 +13,12 @@ from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.results.frames import mean_of
 from prompt_search.search.settings import BATCH_ROWS
 from prompt_search.storage.database import sqlite_file
+from prompt_search.storage.records import PROPOSER
 from prompt_search.storage.store import Store
 from prompt_search.study import preflight
 from prompt_search.study.costs import wording
 from prompt_search.study.costs.proposal_bound import ProposalBound, proposal_bounds, spent_on_proposals
 from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
-from prompt_search.study.growth.proposing import ROLE
 from prompt_search.study.plan import StudyPlan
 from prompt_search.study.run import RunOptions, stored_settings
 from prompt_search.study.shots.bootstrap import rows_asked
@@ -141,7 +141,7 @@ def _stored(plan: StudyPlan, budget: Budget) -> _Stored:
         finished = store.finished_version(plan.name, stored_settings(budget, RunOptions())) is not None
     finally:
         store.close()
-    found = [call.response for call in known.values() if call.role != ROLE]
+    found = [call.response for call in known.values() if call.role != PROPOSER]
     return _Stored(
         finished=finished,
         spent=sum(call.spending.calls for call in own.values()),

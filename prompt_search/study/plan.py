@@ -266,8 +266,8 @@ class StudyPlan:
 
     @property
     def grows(self) -> bool:
-        """Whether options may be proposed."""
-        return self.proposer is not None and any(factor.grow for factor in self.prompts.space.factors)
+        """Whether options may be proposed: a proposer without a choice that may grow is refused."""
+        return self.proposer is not None
 
     def with_grown(self, accepted: Sequence[ProposalRecord]) -> StudyPlan:
         """The same plan with options that were proposed and accepted."""

@@ -21,7 +21,8 @@ _UNSPACED = (
 
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 _ALONE = re.compile(rf"[{_UNSPACED}]")
-_GRAM = 4
+GRAM: Final = 4
+"""The number of characters in a run that is compared. Runs see inflections, and words of languages without spaces."""
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -67,12 +68,17 @@ def is_near(text: str, other: str) -> bool:
     False
     """
     words, others = words_of(text), words_of(other)
-    return min(_shared(words, others), _shared(_grams(words), _grams(others))) >= ALIKE
+    runs_of_both = (grams(" ".join(each)) for each in (words, others))
+    return min(_shared(words, others), _shared(*runs_of_both)) >= ALIKE
 
 
-def _grams(words: tuple[str, ...]) -> Iterable[str]:
-    joined = " ".join(words)
-    return [joined[start : start + _GRAM] for start in range(max(len(joined) - _GRAM + 1, 1))]
+def grams(text: str) -> list[str]:
+    """The overlapping runs of `GRAM` characters of a text; of a shorter one the text.
+
+    >>> grams("sorted"), grams("it")
+    (['sort', 'orte', 'rted'], ['it'])
+    """
+    return [text[start : start + GRAM] for start in range(max(1, len(text) - GRAM + 1))]
 
 
 def _shared(items: Iterable[str], others: Iterable[str]) -> float:

@@ -19,6 +19,7 @@ from jinja2 import meta, nodes
 
 from prompt_search._first_tries import named, told_class
 from prompt_search._names import HALF_CHARACTER, check_name, has_half_character
+from prompt_search._template_files import read_template_file
 from prompt_search.answers.base import clipped
 from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import Message
@@ -117,20 +118,10 @@ class Operator:
         Raises:
             TemplateError: there is no such file, it is not UTF-8, or the template is broken.
         """
-        given = Path(path)
-        try:
-            bare = given.parent == Path(".") and given.suffix in ("", ".j2")
-            if bare and given.stem in SHIPPED_NEEDS and not given.exists():
-                source = _shipped_source(given.stem)
-            else:
-                source = given.read_text(encoding="utf-8-sig")
-        except (OSError, ValueError) as error:  # ValueError: no file has NUL or half a character in its name
-            reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
-            raise TemplateError(
-                f"cannot read the operator: {reason}; give a file or one of {', '.join(SHIPPED_NEEDS)}",
-                template=str(path),
-            ) from None
-        return cls(given.stem, source, needs or SHIPPED_NEEDS.get(given.stem) or _needs_of(source, given.stem))
+        folder = resources.files("prompt_search") / "_templates" / "propose"
+        source = read_template_file(path, {name: folder / f"{name}.j2" for name in SHIPPED_NEEDS}, "operator")
+        name = Path(path).stem
+        return cls(name, source, needs or SHIPPED_NEEDS.get(name) or _needs_of(source, name))
 
     @property
     def digest(self) -> str:
@@ -239,9 +230,3 @@ def _needs_of(source: str, name: str) -> Needs:
     if "rows" not in _reads(source, name):
         return "parent"
     return "failures" if attributes & {"answer", "explanation"} else "rows"
-
-
-@lru_cache(maxsize=len(SHIPPED_NEEDS))
-def _shipped_source(name: str) -> str:
-    folder = resources.files("prompt_search") / "_templates" / "propose"
-    return (folder / f"{name}.j2").read_text(encoding="utf-8")

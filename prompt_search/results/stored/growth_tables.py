@@ -8,7 +8,7 @@ import pandas as pd
 
 from prompt_search.results import tables
 from prompt_search.results.lines.growth import GrowthCounts
-from prompt_search.storage.records import ProposalRecord, TrialRecord
+from prompt_search.storage.records import PROPOSER, ProposalRecord, TrialRecord
 
 BY_HAND = "by hand"
 """The operator of an option that stands in the template."""
@@ -48,7 +48,7 @@ def proposals_frame(
                 "text": each.text,
                 "operator": each.operator,
                 "parents": tuple(texts.get((each.choice, parent), "") for parent in each.parents),
-                "rows": tuple(each.rows),
+                "rows": each.rows,
                 "wave": each.wave,
                 "accepted": each.accepted,
                 "reason": each.reason,
@@ -113,7 +113,7 @@ def lineage_frame(
             seen.update(options)
             found = [by_option.get((choice, option)) for option in options]
             for option, each in zip(options, found, strict=True):
-                parents = tuple(each.parents) if each else ()
+                parents = each.parents if each else ()
                 operator = each.operator if each else BY_HAND
                 text = each.text if each else _text(choice, option, trials)
                 lines.append((choice, generation, option, text, operator, parents))
@@ -155,7 +155,3 @@ def growth_counts(
         tried=len(accepted & had),
         in_winner=[choice for choice, option in winner.positions.items() if (choice, option) in accepted],
     )
-
-
-PROPOSER = "proposer"
-"""The role of a proposer's calls."""

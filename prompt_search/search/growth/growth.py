@@ -96,11 +96,9 @@ class Growth:
         growth = self.settings.growth
         if not asks or growth is None:
             return []
-        shown = {
-            trial.number: ShownTrial(candidate=trial.candidate, prepared=trial.prepared, outcomes=list(trial.outcomes))
-            for trial in self._trials.all
-        }
-        replies = await growth.propose(self.settings.space, [(ask, shown[ask.trial]) for ask in asks])
+        by_number = {trial.number: trial for trial in self._trials.all}
+        shown = [(ask, _shown(by_number[ask.trial])) for ask in asks]
+        replies = await growth.propose(self.settings.space, shown)
         accepted = self._history.take(replies, self.settings.space)
         if accepted:
             self._grow(growth.grow(self._history.accepted))
@@ -119,3 +117,8 @@ class Growth:
         shown = {trial.number: trial.positions for trial in self._trials.all}
         entered = [self._trials.add({**shown[new.trial], new.choice: new.position}) for new in accepted]
         return [trial for trial in entered if trial is not None]
+
+
+def _shown(trial: Trial) -> ShownTrial:
+    """A trial as it is when a request shows it."""
+    return ShownTrial(candidate=trial.candidate, prepared=trial.prepared, outcomes=list(trial.outcomes))

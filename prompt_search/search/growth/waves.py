@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -93,7 +94,7 @@ class Standing:
     trials: Sequence[Trial]
     means: Mapping[int, float]
 
-    @property
+    @cached_property
     def score_deviation(self) -> float:
         """The standard deviation of single scores; 1 where all are equal, as something is expected of proposals."""
         return float(np.std([score for trial in self.trials for score in trial.scores])) or 1.0

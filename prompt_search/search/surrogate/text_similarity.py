@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from prompt_search.prompts.growing.likeness import grams
+
 Floats = NDArray[np.float64]
 
 WORD = re.compile(r"\w+|[^\w\s]")
 """A word or a punctuation mark."""
-
-GRAM = 4
-"""The number of characters that are counted together. They see inflections, and words of languages without spaces."""
 
 STEPS = 1_000
 """Weights are multiples of 1 / STEPS. Sums of whole numbers are the same on every processor and in any order."""
@@ -36,14 +35,11 @@ def text_similarity(texts: Sequence[str]) -> Floats:
     """
     plain = [" ".join(text.casefold().split()) for text in texts]
     words = [WORD.findall(text) for text in plain]
-    tables = [_cosines(features) for features in (words, [pairwise(each) for each in words], map(_grams, plain))]
+    tables = [
+        _cosines(features)
+        for features in (words, [pairwise(each) for each in words], [grams(f" {text} ") for text in plain])
+    ]
     return np.asarray(sum(tables[1:], tables[0]) / len(tables))
-
-
-def _grams(text: str) -> list[str]:
-    """The overlapping character 4-grams of a text that is padded with a space at each end."""
-    padded = f" {text} "
-    return [padded[start : start + GRAM] for start in range(max(1, len(padded) - GRAM + 1))]
 
 
 def _cosines(features: Iterable[Iterable[object]]) -> Floats:

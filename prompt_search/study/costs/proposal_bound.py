@@ -15,9 +15,9 @@ from prompt_search.prompts.growing.asked import Asking, ShownRow, target_text
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.search.deciding.finals import FINAL_SHARE
 from prompt_search.search.growth.waves import SHOWN_ROWS, TEXTS, most_requests
-from prompt_search.storage.records import Call
+from prompt_search.storage.records import PROPOSER, Call
 from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
-from prompt_search.study.growth.proposing import LONGEST_OPTION, ROLE
+from prompt_search.study.growth.proposing import longest_option
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
 
 
@@ -51,7 +51,7 @@ def proposal_bounds(plan: StudyPlan) -> Callable[[float], ProposalBound] | None:
     as they may become, with a reply as long as it may be.
     """
     proposer = plan.proposer
-    if proposer is None or not plan.grows:
+    if proposer is None:
         return None
     prompt_tokens, answer_tokens = _largest(plan, proposer), proposer.max_tokens
     thousand = Usage(prompt_tokens=1000 * prompt_tokens, completion_tokens=1000 * answer_tokens)
@@ -78,7 +78,7 @@ def spent_on_proposals(plan: StudyPlan, calls: Iterable[Call]) -> ProposalBound 
         plan: the study.
         calls: its calls.
     """
-    found = [call.spending for call in calls if call.role == ROLE]
+    found = [call.spending for call in calls if call.role == PROPOSER]
     if plan.proposer is None or not found:
         return None
     total = sum(found, NOTHING)
@@ -103,7 +103,7 @@ def _largest(plan: StudyPlan, proposer: Proposer) -> int:
 def _messages(plan: StudyPlan, proposer: Proposer, factor: Factor) -> Iterator[tuple[Message, ...]]:
     """The messages of each operator for a choice."""
     data = plan.data
-    longest = max(LONGEST_OPTION, 2 * max(map(len, factor.texts)))
+    longest = longest_option(factor.texts)
     sizes = {row: sum(len(str(data.rows[row][name])) for name in data.fields) for row in plan.search_rows}
     shown = [data.rows[row] for row in sorted(sizes, key=lambda row: -sizes[row])[:SHOWN_ROWS]]
     asking = Asking(

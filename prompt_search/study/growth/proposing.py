@@ -20,12 +20,9 @@ from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.growing.reading import texts_in
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.proposals import Ask, GrownSpace, GrowthSettings, Reply, ShownTrial
-from prompt_search.storage.records import ProposalRecord
+from prompt_search.storage.records import PROPOSER, ProposalRecord
 from prompt_search.study.candidates import CandidatePrompts
 from prompt_search.study.plan import StudyPlan
-
-ROLE = "proposer"
-"""The role of the calls in the ledger."""
 
 TEMPERATURE = 0.7
 """Sampling temperature of proposals, unless the proposer's ``request`` has another: each request should give texts
@@ -94,7 +91,7 @@ class Proposing:
             labels=tuple(data.labels) if data.is_categorical else (),
             count=ask.count,
             prompt=self._prompt_without_shots(shown),
-            longest=max(LONGEST_OPTION, 2 * max(map(len, parents), default=0)),
+            longest=longest_option(parents),
         )
 
     def _shown_row(self, row: int, shown: ShownTrial) -> ShownRow:
@@ -115,17 +112,13 @@ class Proposing:
     def _prompt_without_shots(self, shown: ShownTrial) -> str:
         """The trial's prompt as text, with placeholders for the row and without examples, which are rows; "" where its
         choices need some."""
-        space = self.prompts.space
-        positions = shown.candidate.to_dict()
-        examples = [each for each in space.factors if each.kind == "examples" and each.name in positions]
-        if not any(factor.options[positions[factor.name]] for factor in examples):
+        space, candidate = self.prompts.space, shown.candidate
+        if not space.shows_shots(candidate):
             return shown.prepared.prompt.text
-        positions |= {factor.name: 0 for factor in examples}
-        if any(factor.options[0] for factor in examples) or any(
-            position >= len(space.by_name[name].options) for name, position in positions.items()
-        ):
+        if any(position >= len(space.by_name[name].options) for name, position in candidate.positions):
             return ""
-        return self.prompts.prepared(space.candidate(positions)).prompt.text
+        bare = space.without_shots(candidate)
+        return "" if space.shows_shots(bare) else self.prompts.prepared(bare).prompt.text
 
     async def _answered(self, ask: Ask, asking: Asking) -> Answered | str:
         """The response of the proposer; or why nothing was sent."""
@@ -145,7 +138,7 @@ class Proposing:
             messages=messages,
             parameters={name: value for name, value in parameters.items() if value is not None},
         )
-        found = await respond(self.responder, request, Use(prompt=operator.source, split="search", role=ROLE))
+        found = await respond(self.responder, request, Use(prompt=operator.source, split="search", role=PROPOSER))
         return found or "no call was left for the request, or the server refuses it"
 
     def _operator(self, name: str) -> Operator:
@@ -185,8 +178,17 @@ def _checked(
     return checked or [("", "the answer holds no option")]
 
 
+def longest_option(parents: Sequence[str]) -> int:
+    """The number of characters that an option may have that comes of these.
+
+    >>> longest_option(["Sort it."]), longest_option(["x" * 500])
+    (600, 1000)
+    """
+    return max(LONGEST_OPTION, 2 * max(map(len, parents), default=0))
+
+
 def growth_settings(plan: StudyPlan, responder: Responder, earlier: Sequence[ProposalRecord]) -> GrowthSettings | None:
-    """How the choices of a study grow; None where it has no proposer, or no choice that may grow.
+    """How the choices of a study grow; None where it has no proposer.
 
     Args:
         plan: the study, with the options that an earlier version of it was given.
@@ -194,7 +196,7 @@ def growth_settings(plan: StudyPlan, responder: Responder, earlier: Sequence[Pro
         earlier: what was proposed to that version.
     """
     proposer = plan.proposer
-    if proposer is None or not any(factor.grow for factor in plan.prompts.space.factors):
+    if proposer is None:
         return None
 
     def grow(accepted: Sequence[ProposalRecord]) -> GrownSpace:

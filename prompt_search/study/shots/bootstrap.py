@@ -13,7 +13,6 @@ from prompt_search.prompts.few_shot import OwnAnswers
 from prompt_search.search.default_candidate import DefaultCandidate, default_candidate
 from prompt_search.storage.pool_answers import StoredPoolAnswers
 from prompt_search.storage.records import PoolAnswer, PoolAnswers
-from prompt_search.study.candidates import CandidatePrompts
 from prompt_search.study.plan import StudyPlan
 
 ROLE = "bootstrap"
@@ -76,7 +75,7 @@ class Bootstrap:
             return Bootstrapped(plan=with_pool_answers(self.plan, stored))
         prompts = self.plan.prompts
         default = await default_candidate(prompts.space, prompts.prepared_with_rows, evaluator, "search")
-        candidate = _without_shots(prompts, default.candidate)
+        candidate = prompts.space.without_shots(default.candidate)  # as far as it can be without any
         if stored is None:
             places = _places(self.plan, candidate)[: rows_asked(self.plan, self.search_calls())]
         else:
@@ -126,16 +125,6 @@ def with_pool_answers(plan: StudyPlan, answers: PoolAnswers | None) -> StudyPlan
     right = {each.position: each.reasoning for each in answers.answers if each.right}
     wrong = frozenset(each.position for each in answers.answers if each.right is False)
     return plan.with_own_answers(OwnAnswers(right=right, wrong=wrong))
-
-
-def _without_shots(prompts: CandidatePrompts, default: Candidate) -> Candidate:
-    """The candidate that is asked: the default without shots, as far as it can be without any."""
-    without = {
-        factor.name: factor.options.index(0)
-        for factor in prompts.space.factors
-        if factor.kind == "examples" and 0 in factor.options
-    }
-    return prompts.space.candidate({**default.to_dict(), **without})
 
 
 def _places(plan: StudyPlan, candidate: Candidate) -> list[tuple[int, int]]:
