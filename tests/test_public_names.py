@@ -58,6 +58,19 @@ def test_import_is_light(line: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_scipy_stats_stays_out() -> None:
+    """No module of the package imports scipy.stats, which alone takes half a second and 50 MB with what it loads."""
+    modules = [
+        module.name
+        for module in pkgutil.walk_packages(prompt_search.__path__, "prompt_search.")
+        if not module.name.endswith("__main__") and "local" not in module.name
+    ]
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "scipy.special" in loaded and "scipy.stats" not in loaded
+
+
 def classes_of_the_package() -> dict[str, type]:
     """Every class that a module of the package defines, by name."""
     found: dict[str, type] = {}

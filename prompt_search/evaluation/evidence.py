@@ -157,12 +157,12 @@ def are_alike(differences: Sequence[float]) -> bool:
     >>> are_alike([0.0] * 24), are_alike([0.0] * 12), are_alike([0.0] * 20 + [1.0] * 4)
     (True, False, False)
     """
-    from scipy import stats
+    from scipy import special
 
     differing, count = int(np.count_nonzero(differences)), len(differences)
     if not count or differing == count:
         return False
-    return bool(stats.beta.ppf(0.95, differing + 1, count - differing) < ALIKE_SHARE)
+    return bool(special.betaincinv(differing + 1, count - differing, 0.95) < ALIKE_SHARE)
 
 
 def rows_to_detect(differences: Sequence[float], wanted: float) -> int | None:

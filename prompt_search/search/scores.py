@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from prompt_search.evaluation.outcome import Outcome
 from prompt_search.search.encoding import Levels
@@ -98,12 +98,12 @@ def smoothed(outcomes: Sequence[Outcome], width: float) -> list[float]:
         return scores
     own = (margins.var() * len(margins) + width**2 * BATCH_ROWS) / (len(margins) + BATCH_ROWS)
     bandwidth = KERNEL_WIDTH * (BATCH_ROWS / len(margins)) ** (1 / 3)
-    near = stats.norm.cdf(margins / (bandwidth * own**0.5))
+    near = special.ndtr(margins / (bandwidth * own**0.5))
     mean = float(np.clip(near.mean(), 0.01, 0.99))
     wide = (1 + bandwidth**2) ** 0.5
     stretch = wide
     if abs(mean - 0.5) > 1e-3:
-        stretch = float((stats.norm.cdf(wide * stats.norm.ppf(mean)) - 0.5) / (mean - 0.5))
+        stretch = float((special.ndtr(wide * special.ndtri(mean)) - 0.5) / (mean - 0.5))
     stretched = iter(0.5 + (near - 0.5) * stretch)
     return [
         score if outcome.margin is None else float(next(stretched))

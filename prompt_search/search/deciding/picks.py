@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from prompt_search.search import wording
 from prompt_search.search.encoding import Encoding
@@ -162,7 +162,7 @@ class Picks:
             return
         mean, covariance = model.posterior(self._trials.levels(trials))
         leader = int(np.argmax(mean))
-        better = stats.norm.sf((mean[leader] - mean) / difference_spread(covariance, leader))
+        better = special.ndtr((mean - mean[leader]) / difference_spread(covariance, leader))
         for trial, probability in zip(trials, better, strict=True):
             if probability < STOP_BELOW_PROBABILITY and trial.number != DEFAULT_TRIAL:
                 reason = wording.stopped_early(len(trial.outcomes), trials[leader].number, probability)

@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 from experiments.benchmarks.null_effects import KINDS, study
 from prompt_search.prompts.factors import Factor
 from prompt_search.search.encoding import Levels
-from prompt_search.search.surrogate.effects import effects, fixed_effect
+from prompt_search.search.surrogate.effects import _false_discovery, effects, fixed_effect
 from prompt_search.search.surrogate.geometry import Floats, Geometry
 from prompt_search.search.surrogate.model import Surrogate
 from prompt_search.search.surrogate.priors import Prior
@@ -170,3 +173,9 @@ def test_one_candidate_alone_shows_nothing() -> None:
     ).all()
     assert np.abs(instruction.mean[:2]).max() < 0.05
     assert instruction.p[:2].min() > 0.05
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_corrected_p_values_are_those_of_scipy(p: list[float]) -> None:
+    """The correction for the number of effects gives what scipy's own, which takes long to import, gives."""
+    np.testing.assert_allclose(_false_discovery(np.array(p)), stats.false_discovery_control(p), rtol=1e-12)
