@@ -33,9 +33,16 @@ class Encoding:
 
     def encode(self, candidates: Sequence[Candidate]) -> Levels:
         """Levels, of shape (candidates, factors)."""
-        chosen = [candidate.to_dict() for candidate in candidates]
+        return self.levels([candidate.to_dict() for candidate in candidates])
+
+    def levels(self, chosen: Sequence[Mapping[str, int]]) -> Levels:
+        """Levels of candidates that are given as assignments, of shape (candidates, factors)."""
         levels = [[positions.get(name, -1) for name in self._names] for positions in chosen]
-        return np.array(levels, dtype=np.int64).reshape(len(candidates), len(self._names))
+        return np.array(levels, dtype=np.int64).reshape(len(chosen), len(self._names))
+
+    def column(self, name: str) -> int:
+        """The column of a factor."""
+        return self._names.index(name)
 
     def positions(self, levels: Levels) -> Mapping[str, int]:
         """The assignment of one row of levels, without inactive factors."""

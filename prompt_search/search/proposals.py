@@ -20,7 +20,8 @@ class Ask:
         operator: the name of the operator that makes the request.
         parents: positions of the options that it starts from, best first; none where it starts from rows alone.
         trial: number of the trial whose prompt, and whose answers to the rows, it shows.
-        rows: the rows that it shows.
+        rows: the rows that it shows; where these are rows with wrong answers, the trial's own come first, and then
+            those that requests before it showed for the option.
         aside: the rows that no candidate with an option that comes of it is scored on: those that it shows, and all
             others of their blocks, because which of a block's rows are shown depends on how they were answered.
         count: the number of texts that it asks for.
@@ -52,11 +53,13 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownTrial:
-    """The trial that a request shows: its choices, its prompt, and its outcomes so far."""
+    """The trial that a request shows: its choices, its prompt, its outcomes so far, and those of earlier trials on the
+    rows that were shown when its option was proposed."""
 
     candidate: Candidate
     prepared: PreparedPrompt
     outcomes: Sequence[Outcome]
+    earlier: Sequence[Outcome] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

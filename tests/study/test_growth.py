@@ -258,6 +258,23 @@ def test_rows_that_a_proposer_saw_are_never_scored(fake: InProcessExecutor, more
     assert not tested & set().union(*seen.values())
 
 
+def test_a_request_shows_mistakes_that_led_to_the_text(fake: InProcessExecutor) -> None:
+    """After the mistakes of a proposed text come those that were shown when it was proposed, with what was answered."""
+    grown_study(fake, proposer=reflecting(fake)).run(400)
+    requests = [prompt_of(body) for body in to_proposer(fake.bodies)]
+    mistake = re.compile(r"^Mistake \d+(, of an earlier version)?\n((?:.+\n)+)", re.MULTILINE)
+    shown = set[str]()
+    again = 0
+    for request in requests:
+        found = mistake.findall(request)
+        assert [bool(earlier) for earlier, _ in found] == sorted(bool(earlier) for earlier, _ in found)
+        assert {text for earlier, text in found if earlier} <= shown
+        assert ("or an earlier version of it, the model" in request) == any(earlier for earlier, _ in found)
+        again += sum(bool(earlier) for earlier, _ in found)
+        shown |= {text for _, text in found}
+    assert again
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -18,12 +18,14 @@ class ShownRow:
         target: the right answer.
         answer: what a prompt with the option answered; "" where none was asked.
         explanation: what the metric said about that answer; "" where it said nothing.
+        earlier: whether a prompt answered it that the option comes from, and not one with the option.
     """
 
     fields: Mapping[str, Any]
     target: str
     answer: str = ""
     explanation: str = ""
+    earlier: bool = False
 
 
 def target_text(target: Any) -> str:

@@ -42,7 +42,7 @@ SHIPPED_NEEDS: Final[Mapping[str, Needs]] = {
 
 VARIABLES: Final = ("choice", "purpose", "parents", "placeholders", "rows", "labels", "count", "prompt", "longest")
 """What a template of an operator may read: an `Asking`, and the placeholders that all its parents have. A row has
-``fields``, ``target``, ``answer`` and ``explanation``."""
+``fields``, ``target``, ``answer``, ``explanation`` and ``earlier``."""
 
 LONGEST_VALUE: Final = 1_500
 """Number of characters of a row's value that are shown: an operator shows several rows in one request."""
@@ -50,19 +50,31 @@ LONGEST_VALUE: Final = 1_500
 LONGEST_PROMPT: Final = 6_000
 """Number of characters of the whole prompt that are shown."""
 
+
+class _AnyField(dict[str, Any]):
+    """The fields of a row that has each field that a template names."""
+
+    def __missing__(self, name: str) -> str:
+        return "a text"
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name]
+
+
 _SAMPLES: Final = (
     Asking(
         choice="instruction",
         purpose="says what to do",
         parents=("Classify the text.", "Which label fits?"),
-        rows=(ShownRow(fields={"text": "a text"}, target="good", answer="bad", explanation="another label"),),
+        rows=(ShownRow(fields=_AnyField(text="a text"), target="good", answer="bad", explanation="another label"),),
         labels=("good", "bad"),
         count=2,
         prompt="Classify the text. a text",
     ),
     Asking(choice="instruction", purpose="says what to do", parents=("Classify the text.",)),
 )
-"""What a template is rendered with when an operator is made, so that a broken one costs no call."""
+"""What a template is rendered with when an operator is made, so that a broken one costs no call. Which fields the rows
+will have is not known then."""
 
 
 @told_class("ps.Operator('NAME', SOURCE, needs='rows'), or ps.Operator.read('FILE.j2')")
@@ -174,11 +186,16 @@ class Operator:
 def _shown(row: ShownRow) -> dict[str, Any]:
     """A row as the values that a template may read, with long texts cut."""
     return {
-        "fields": {name: _cut(value) for name, value in row.fields.items()},
+        "fields": _fields(row.fields),
         "target": clipped(row.target, LONGEST_VALUE),
         "answer": clipped(row.answer, LONGEST_VALUE),
         "explanation": clipped(row.explanation, LONGEST_VALUE),
+        "earlier": row.earlier,
     }
+
+
+def _fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    return fields if isinstance(fields, _AnyField) else {name: _cut(value) for name, value in fields.items()}
 
 
 def _cut(value: Any) -> Any:
@@ -227,6 +244,7 @@ def _needs_of(source: str, name: str) -> Needs:
     with refusing(name):
         tree = environment().parse(source, name)
         attributes = {node.attr for node in find_all(tree, nodes.Getattr)}
+        items = {node.arg.value for node in find_all(tree, nodes.Getitem) if isinstance(node.arg, nodes.Const)}
     if "rows" not in _reads(source, name):
         return "parent"
-    return "failures" if attributes & {"answer", "explanation"} else "rows"
+    return "failures" if (attributes | items) & {"answer", "explanation", "earlier"} else "rows"

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from prompt_search.evaluation.outcome import Outcome
 from prompt_search.search.deciding.decisions import Decision, Journal, decided
 from prompt_search.search.deciding.picks import MIN_BATCHES_PER_ROUND, Picks
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
 from prompt_search.search.growth.history import History
 from prompt_search.search.growth.waves import Spent, Standing, Wave, Waves
+from prompt_search.search.order import random_generator
 from prompt_search.search.proposals import Ask, GrownSpace, ShownTrial
 from prompt_search.search.settings import RaceSettings
+from prompt_search.search.surrogate.acquisition import varied
 from prompt_search.search.surrogate.geometry import Geometry
 from prompt_search.search.trial import Trial, Trials
 from prompt_search.storage.records import ProposalRecord
 
 BATCHES_BESIDE_GROWTH = 1
 """The lowest number of trials that a round gets besides new options, while these are proposed: what they win shows in
-few rounds."""
+few rounds. It is none once prompts with proposed options are reworded, because one rewording after the other then wins
+more than anything else."""
 
 
 class Growth:
@@ -68,7 +72,15 @@ class Growth:
     @property
     def batches(self) -> int:
         """The lowest number of trials that a round gets besides those that growth gives it."""
-        return MIN_BATCHES_PER_ROUND if self._waves is None or self._waves.paused else BATCHES_BESIDE_GROWTH
+        if self._waves is None or self._waves.paused:
+            return MIN_BATCHES_PER_ROUND
+        return 0 if self._proposals_lead else BATCHES_BESIDE_GROWTH
+
+    @property
+    def _proposals_lead(self) -> bool:
+        """Whether the last requests showed a prompt that has a proposed option itself."""
+        shown = {each.trial for each in self._history.last_wave}
+        return any(trial.number in shown and self.is_grown(trial) for trial in self._trials.all)
 
     async def trials(self, spent: Spent) -> list[Trial]:
         """The trials that a round gets because the space grows: those of new options, each with all else from the trial
@@ -97,7 +109,7 @@ class Growth:
         if not asks or growth is None:
             return []
         by_number = {trial.number: trial for trial in self._trials.all}
-        shown = [(ask, _shown(by_number[ask.trial])) for ask in asks]
+        shown = [(ask, self._shown(ask, by_number)) for ask in asks]
         replies = await growth.propose(self.settings.space, shown)
         accepted = self._history.take(replies, self.settings.space)
         if accepted:
@@ -113,12 +125,31 @@ class Growth:
         self._picks.take_space(self.settings, encoding)
 
     def _enter(self, accepted: Sequence[ProposalRecord]) -> list[Trial]:
-        """Let a candidate enter for each new option."""
+        """Let a candidate enter for each new option, with all else from the trial that its request showed. Once that
+        is a prompt with a proposed option, other choices may vary with it, which tries them at no call more."""
         shown = {trial.number: trial.positions for trial in self._trials.all}
-        entered = [self._trials.add({**shown[new.trial], new.choice: new.position}) for new in accepted]
+        model = self._estimates.model() if self._proposals_lead else None
+        encoding = Encoding(self.settings.space)
+        entered = []
+        for new in accepted:
+            positions: Mapping[str, int] = {**shown[new.trial], new.choice: new.position}
+            if model is not None:
+                generator = random_generator(self.settings.seed, f"new option {new.choice} {new.position}")
+                positions = varied(model, encoding, positions, new.choice, generator)
+            entered.append(self._trials.add(positions))
         return [trial for trial in entered if trial is not None]
 
-
-def _shown(trial: Trial) -> ShownTrial:
-    """A trial as it is when a request shows it."""
-    return ShownTrial(candidate=trial.candidate, prepared=trial.prepared, outcomes=list(trial.outcomes))
+    def _shown(self, ask: Ask, trials: Mapping[int, Trial]) -> ShownTrial:
+        """The trial of a request as it is when the request shows it."""
+        trial = trials[ask.trial]
+        wanted = set(ask.rows) - {outcome.row for outcome in trial.outcomes}
+        earlier: dict[int, Outcome] = {}
+        for each in self._history.ancestry(ask.choice, ask.parents[0]) if ask.parents else ():
+            found = trials[each.trial].outcomes if each.trial in trials else ()
+            earlier |= {outcome.row: outcome for outcome in found if outcome.row in wanted - earlier.keys()}
+        return ShownTrial(
+            candidate=trial.candidate,
+            prepared=trial.prepared,
+            outcomes=list(trial.outcomes),
+            earlier=list(earlier.values()),
+        )

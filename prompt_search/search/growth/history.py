@@ -53,6 +53,14 @@ class History:
         found = self._options.get((choice, option))
         return frozenset(found.aside) if found else frozenset()
 
+    def ancestry(self, choice: str, option: int) -> list[ProposalRecord]:
+        """The proposals that an option comes from, latest first, its own included; none for one written by hand."""
+        found = self._options.get((choice, option))
+        if found is None:
+            return []
+        earlier = [each for parent in found.parents for each in self.ancestry(choice, parent)]
+        return list(dict.fromkeys([found, *earlier]))
+
     def generation(self, candidate: Candidate) -> int:
         """The number of proposals, one after the other, that an option of a candidate comes from."""
         return max((self._depth(*pair) for pair in candidate.positions), default=0)

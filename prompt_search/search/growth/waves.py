@@ -25,7 +25,8 @@ LAST_SHARE = 0.9
 
 FIRST_PAUSE = 0.1
 """Share of the calls before the finals that pass after a second wave in a row that won nothing. The pause grows with
-each further one; none is made after a wave that won."""
+each further one; none is made after a wave that won, as long as all proposals together have won: of some looks that
+say nothing, one always says that something was won."""
 
 CALLS_FOR_MORE = 400
 """Number of calls before the finals from which on two requests are made at the same time, by different operators,
@@ -37,6 +38,10 @@ more of them at once."""
 
 SHOWN_ROWS = 6
 """Number of rows that a request shows at most."""
+
+WITH_EARLIER_ROWS = 8
+"""Number of rows up to which a request also shows those that the requests before it showed. A text seldom mends all
+mistakes that led to it, and candidates that come of it are not scored on these rows in any case."""
 
 ENOUGH_FAILURES = 3
 """Number of rows with wrong answers in one block that make a second block unnecessary."""
@@ -145,7 +150,7 @@ class Waves:
             return Wave()
         gains = self._history.gains(standing.trials, standing.means)
         last = self._history.last_wave
-        won = any(gains.get(each, 0.0) > 0 for each in last)
+        won = sum(gains.values()) > 0 and any(gains.get(each, 0.0) > 0 for each in last)
         if spent.calls < self._pause_until and not (won and all(each in gains for each in last)):
             return Wave()
         trial = self._shown_trial(standing, gains.values())
@@ -184,7 +189,7 @@ class Waves:
         if len(blocks) >= MOST_BLOCKS:
             return False
         rows, _ = self._failures(trial, ())
-        return not rows or any(ask.trial == trial.number and ask.rows == rows for ask in self._made)
+        return not rows or any(ask.trial == trial.number and ask.rows[: len(rows)] == rows for ask in self._made)
 
     def _showable(self, trial: Trial) -> list[int]:
         """The blocks of a trial whose rows a request may show, last first. All candidates without proposed options are
@@ -225,6 +230,7 @@ class Waves:
         aside: list[int] = []
         if needs == "failures":
             rows, aside = self._failures(trial, self._history.aside(choice, parents[0]))
+            rows = self._with_earlier(rows, choice, parents[0]) if rows else []
         elif needs == "rows":
             rows = aside = self._described(operator)
         if (needs in ("failures", "rows") and not rows) or (needs == "parents" and len(parents) < 2):
@@ -245,6 +251,12 @@ class Waves:
         waves = {each.wave for each in self._history.proposals if each.operator == operator}
         start = SHOWN_ROWS * len(waves)
         return sorted({rows[place % len(rows)] for place in range(start, start + SHOWN_ROWS)}) if rows else []
+
+    def _with_earlier(self, rows: Sequence[int], choice: str, option: int) -> list[int]:
+        """Rows, and those with wrong answers that requests before showed for an option and for what it comes from."""
+        needs = self._settings.operators
+        asked = (each for each in self._history.ancestry(choice, option) if needs.get(each.operator) == "failures")
+        return list(dict.fromkeys([*rows, *(row for each in asked for row in each.rows)]))[:WITH_EARLIER_ROWS]
 
     def _failures(self, trial: Trial, inherited: Collection[int]) -> tuple[list[int], list[int]]:
         """Rows that a trial got wrong, worst first, of one or two of its blocks; and all rows of these blocks. Of a

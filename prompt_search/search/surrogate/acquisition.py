@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from prompt_search.search.encoding import Encoding, Levels
@@ -21,6 +23,9 @@ GENERATIONS = 3
 
 GENERATION_SIZE = 250
 """Number of candidates that the pool keeps from one generation to the next, and number of children of each."""
+
+VARIATIONS = 100
+"""Number of variations of a candidate that has a new option."""
 
 MAX_SAMPLED = 800
 """The highest number of candidates in a joint posterior sample: those with the highest posterior means."""
@@ -56,3 +61,17 @@ def thompson(model: Surrogate, pool: Levels, count: int, generator: np.random.Ge
     likely = np.argsort(-model.mean(pool), kind="stable")[:MAX_SAMPLED]
     samples = model.sample(pool[likely], count, SAMPLE_SPREAD, generator)
     return [likely[np.argsort(-sample, kind="stable")].tolist() for sample in samples]
+
+
+def varied(
+    model: Surrogate, encoding: Encoding, positions: Mapping[str, int], kept: str, generator: np.random.Generator
+) -> Mapping[str, int]:
+    """A candidate, or one with another option or two in other choices than ``kept``, whichever a posterior sample puts
+    first."""
+    levels = encoding.levels([positions])
+    variations = encoding.children(levels, VARIATIONS, generator)
+    column = encoding.column(kept)
+    variations = variations[variations[:, column] >= 0]
+    variations[:, column] = positions[kept]
+    pool = np.unique(np.vstack([levels, variations]), axis=0)
+    return encoding.positions(pool[thompson(model, pool, 1, generator)[0][0]])

@@ -14,7 +14,7 @@ from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.growing.asked import Asking, ShownRow, target_text
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.search.deciding.finals import FINAL_SHARE
-from prompt_search.search.growth.waves import SHOWN_ROWS, TEXTS, most_requests
+from prompt_search.search.growth.waves import TEXTS, WITH_EARLIER_ROWS, most_requests
 from prompt_search.storage.records import PROPOSER, Call
 from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
 from prompt_search.study.growth.proposing import longest_option
@@ -105,7 +105,7 @@ def _messages(plan: StudyPlan, proposer: Proposer, factor: Factor) -> Iterator[t
     data = plan.data
     longest = longest_option(factor.texts)
     sizes = {row: sum(len(str(data.rows[row][name])) for name in data.fields) for row in plan.search_rows}
-    shown = [data.rows[row] for row in sorted(sizes, key=lambda row: -sizes[row])[:SHOWN_ROWS]]
+    shown = [data.rows[row] for row in sorted(sizes, key=lambda row: -sizes[row])[:WITH_EARLIER_ROWS]]
     asking = Asking(
         choice=factor.name,
         purpose=factor.grow,
@@ -117,6 +117,7 @@ def _messages(plan: StudyPlan, proposer: Proposer, factor: Factor) -> Iterator[t
                 target=target_text(row.target),
                 answer=target_text(row.target),
                 explanation=target_text(row.target),
+                earlier=True,
             )
             for row in shown
         ),

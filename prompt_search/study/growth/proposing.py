@@ -95,9 +95,9 @@ class Proposing:
         )
 
     def _shown_row(self, row: int, shown: ShownTrial) -> ShownRow:
-        """A row with its target, and what the trial answered to it."""
+        """A row with its target, and what the trial answered to it, or the one before it that the row was shown of."""
         found = self.prompts.data.rows[row]
-        outcome = next((each for each in shown.outcomes if each.row == row), None)
+        outcome = next((each for each in [*shown.outcomes, *shown.earlier] if each.row == row), None)
         answer = ""
         if outcome is not None:
             whole = self.responder.responses([outcome.key])[outcome.key].text or ""
@@ -107,6 +107,7 @@ class Proposing:
             target=target_text(found.target),
             answer=answer,
             explanation=outcome.explanation if outcome else "",
+            earlier=outcome in shown.earlier,
         )
 
     def _prompt_without_shots(self, shown: ShownTrial) -> str:

@@ -183,6 +183,8 @@ def test_a_users_file_replaces_an_operator(tmp_path: Path, monkeypatch: pytest.M
     [
         ("{% for row in rows %}{{ row.target }}{% endfor %}", "rows"),
         ("{% for row in rows %}{{ row.answer }}{% endfor %}x", "failures"),
+        ("{% for row in rows %}{{ row['answer'] }}{% endfor %}x", "failures"),
+        ("{% for row in rows %}{{ row.fields.title }} {{ row.fields['body'] | upper }}{% endfor %}", "rows"),
         ("{{ parents[0] }}", "parent"),
     ],
 )

@@ -244,3 +244,39 @@ def test_a_trial_whose_mistakes_were_shown_gets_more_rows_before_it_is_shown_aga
     all_right = dict.fromkeys(range(20, 40), 1.0)
     (second,) = due(rules, trial(0, 0, TWO_BLOCKS | all_right), spent=60).asks
     assert second.operator == "vary"
+
+
+def test_mistakes_that_led_to_an_option_are_shown_again_after_its_own() -> None:
+    """A text seldom mends all mistakes that led to it; up to eight rows are shown, the trial's own first."""
+    history = History()
+    rules = waves(history, operators={"reflect": "failures"})
+    (first,) = due(rules, trial(0, 0, TWO_BLOCKS), spent=30).asks
+    assert first.rows == [110, 112, 114, 116, 118]
+    accepted(history, first, "Say its kind.")
+    wrong = {20: 1.0, 21: 0.0, 22: 1.0, 23: 0.0, 24: 0.0, 25: 0.0}
+    (second,) = due(rules, trial(0, 0, TWO_BLOCKS), trial(1, 2, wrong), spent=60, grown=["Say its kind."]).asks
+    assert (second.trial, second.rows) == (1, [121, 123, 124, 125, 110, 112, 114, 116])
+    assert second.aside == ROWS[20:30]
+
+
+def test_rows_of_operators_that_show_no_mistakes_are_not_shown_again() -> None:
+    """What *describe* showed are rows, not mistakes."""
+    history = History()
+    accepted(
+        history, Ask(choice="instruction", operator="describe", rows=[190, 191], aside=[190, 191]), "Say its kind."
+    )
+    grown = trial(1, 2, dict.fromkeys(range(10), 0.0))
+    (ask,) = due(waves(history, operators={"reflect": "failures"}), grown, grown=["Say its kind."]).asks
+    assert ask.rows == ROWS[:6]
+
+
+@pytest.mark.parametrize(("scores", "paused"), [((0.6, 0.6), False), ((0.6, 0.0), True), ((0.4, 0.4), True)])
+def test_calls_pass_unless_all_proposals_together_have_won(scores: tuple[float, float], paused: bool) -> None:
+    """Of some looks that say nothing, one always says that something was won."""
+    history = History()
+    rules = waves(history, operators={"vary": "parent", "shorten": "parent"})
+    (ask,) = due(rules, trial(0, 0, TWO_BLOCKS), spent=30).asks
+    accepted(history, ask, "A text.", "B text.")
+    looked = [trial(number, 1 + number, {0: score}) for number, score in enumerate(scores, start=1)]
+    due(rules, trial(0, 0, TWO_BLOCKS), *looked, spent=60, grown=["A text.", "B text."])
+    assert rules.paused == paused
