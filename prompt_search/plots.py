@@ -109,7 +109,7 @@ def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     names = frame["choice"] + "=" + frame["option"].map(lambda option: clipped(option, 40))
     cut = "" if len(frame) == len(effects) else f" ({len(frame)} of {len(effects)} options)"
     figure = _intervals(frame, names, "effect", "effect on the true score", f"What each option changes{cut}")
-    shown = frame.index.isin(shown_to_matter(frame).index).tolist()
+    shown = frame.index.isin(shown_to_matter(frame).index)
     figure.update_traces(marker={"color": GREY}, error_x={"color": GREY}, name="not shown", opacity=0.8)
     coloured = _points(frame[shown], [each for each, is_shown in zip(figure.data[0].y, shown, strict=True) if is_shown])
     return figure.add_trace(coloured.update(name="shown to matter", marker={"size": 9}, showlegend=True))

@@ -107,3 +107,14 @@ def test_missing_plotly_names_the_extra(result: ps.Result, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
     with pytest.raises(ps.InputError, match=r"a figure needs the package 'plotly'.*prompt_search\[report\]"):
         plots.plot_effects(result)
+
+
+def test_effects_of_a_study_without_any_are_an_empty_figure() -> None:
+    """A study in which no option was seen in several trials has no effects, and nothing to mark."""
+
+    class Without:
+        def effects_df(self) -> pd.DataFrame:
+            return pd.DataFrame(columns=["choice", "option", "effect", "effect_low", "effect_high", "p", "trials"])
+
+    figure = plots.plot_effects(Without())  # type: ignore[arg-type]
+    assert [len(trace.y) for trace in figure.data] == [0, 0]
