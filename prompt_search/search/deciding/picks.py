@@ -14,7 +14,7 @@ from prompt_search.search.estimates import Estimates, difference_spread
 from prompt_search.search.optuna_adapter import ObservedTrial, Propose, Stop
 from prompt_search.search.order import design, random_generator
 from prompt_search.search.settings import BATCH_ROWS, RaceSettings
-from prompt_search.search.surrogate.acquisition import thompson, unseen
+from prompt_search.search.surrogate.acquisition import thompson, unseen, varied
 from prompt_search.search.surrogate.model import Surrogate
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial, Trials
 
@@ -92,6 +92,14 @@ class Picks:
         if propose is not None:
             return self._new(propose, MIN_BATCHES_PER_ROUND - 1, number) + self._most_promising()
         return self._sampled(number, least)
+
+    def varied(self, positions: Mapping[str, int], kept: str) -> Mapping[str, int]:
+        """A candidate with a new option in the choice ``kept``, or with it and other options in other choices."""
+        model = self._estimates.model()
+        if model is None:
+            return positions
+        generator = random_generator(self._settings.seed, f"new option {kept} {positions[kept]}")
+        return varied(model, self._encoding, positions, kept, generator)
 
     def _new(self, propose: Propose | None, count: int, number: int) -> list[Trial]:
         """New trials from the user's sampler, or from ours; random ones where it repeats itself."""

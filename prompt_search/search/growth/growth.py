@@ -13,10 +13,8 @@ from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
 from prompt_search.search.growth.history import History
 from prompt_search.search.growth.waves import Spent, Standing, Wave, Waves
-from prompt_search.search.order import random_generator
 from prompt_search.search.proposals import Ask, GrownSpace, ShownTrial
 from prompt_search.search.settings import RaceSettings
-from prompt_search.search.surrogate.acquisition import varied
 from prompt_search.search.surrogate.geometry import Geometry
 from prompt_search.search.trial import Trial, Trials
 from prompt_search.storage.records import ProposalRecord
@@ -83,8 +81,8 @@ class Growth:
         return any(trial.number in shown and self.is_grown(trial) for trial in self._trials.all)
 
     async def trials(self, spent: Spent) -> list[Trial]:
-        """The trials that a round gets because the space grows: those of new options, each with all else from the trial
-        that its request showed; or the one that a request is about to show.
+        """The trials that a round gets because the space grows: those of new options; or the one that a request is
+        about to show.
 
         Requests that are due are sent, and waited for.
         """
@@ -128,15 +126,11 @@ class Growth:
         """Let a candidate enter for each new option, with all else from the trial that its request showed. Once that
         is a prompt with a proposed option, other choices may vary with it, which tries them at no call more."""
         shown = {trial.number: trial.positions for trial in self._trials.all}
-        model = self._estimates.model() if self._proposals_lead else None
-        encoding = Encoding(self.settings.space)
+        lead = self._proposals_lead
         entered = []
         for new in accepted:
-            positions: Mapping[str, int] = {**shown[new.trial], new.choice: new.position}
-            if model is not None:
-                generator = random_generator(self.settings.seed, f"new option {new.choice} {new.position}")
-                positions = varied(model, encoding, positions, new.choice, generator)
-            entered.append(self._trials.add(positions))
+            positions = {**shown[new.trial], new.choice: new.position}
+            entered.append(self._trials.add(self._picks.varied(positions, new.choice) if lead else positions))
         return [trial for trial in entered if trial is not None]
 
     def _shown(self, ask: Ask, trials: Mapping[int, Trial]) -> ShownTrial:

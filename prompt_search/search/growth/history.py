@@ -22,11 +22,17 @@ class History:
         self.proposals: list[ProposalRecord] = []
         """All proposals, in the order in which they came."""
         self._options: dict[tuple[str, int], ProposalRecord] = {}
+        self._generations: dict[tuple[str, int], int] = {}
+        """The number of proposals, one after the other, that an accepted one comes from, its own included."""
         self._add(earlier)
 
     def _add(self, proposals: Sequence[ProposalRecord]) -> None:
         self.proposals += proposals
-        self._options |= {(each.choice, each.position): each for each in proposals if each.accepted}
+        for each in proposals:
+            if each.accepted:
+                before = max((self._generation(each.choice, parent) for parent in each.parents), default=0)
+                self._options[each.choice, each.position] = each
+                self._generations[each.choice, each.position] = 1 + before
 
     @property
     def accepted(self) -> list[ProposalRecord]:
@@ -54,20 +60,23 @@ class History:
         return frozenset(found.aside) if found else frozenset()
 
     def ancestry(self, choice: str, option: int) -> list[ProposalRecord]:
-        """The proposals that an option comes from, latest first, its own included; none for one written by hand."""
-        found = self._options.get((choice, option))
-        if found is None:
-            return []
-        earlier = [each for parent in found.parents for each in self.ancestry(choice, parent)]
-        return list(dict.fromkeys([found, *earlier]))
+        """The proposals that an option comes from, its own first; none for one written by hand."""
+        found: dict[int, ProposalRecord] = {}
+        open_options = [option]
+        while open_options:
+            position = open_options.pop()
+            record = self._options.get((choice, position))
+            if record is not None and position not in found:  # combined options share what they come from
+                found[position] = record
+                open_options += reversed(record.parents)
+        return list(found.values())
 
     def generation(self, candidate: Candidate) -> int:
         """The number of proposals, one after the other, that an option of a candidate comes from."""
-        return max((self._depth(*pair) for pair in candidate.positions), default=0)
+        return max((self._generation(*pair) for pair in candidate.positions), default=0)
 
-    def _depth(self, choice: str, option: int) -> int:
-        found = self._options.get((choice, option))
-        return 0 if found is None else 1 + max((self._depth(choice, parent) for parent in found.parents), default=0)
+    def _generation(self, choice: str, option: int) -> int:
+        return self._generations.get((choice, option), 0)
 
     def gains(self, trials: Sequence[Trial], means: Mapping[int, float]) -> dict[ProposalRecord, float]:
         """By how much the best trial with an option is expected to be better than the trial that its request showed.

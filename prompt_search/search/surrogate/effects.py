@@ -141,8 +141,8 @@ def _corrected_p(estimates: Sequence[tuple[Floats, Floats]], freedom: Sequence[i
 def _false_discovery(p: Floats) -> Floats:
     """P-values, corrected as Benjamini and Hochberg (1995) do.
 
-    It is scipy.stats' `false_discovery_control`; that module alone takes half a second and 25 MB to import, and nothing
-    else here needs it.
+    It is scipy.stats' `false_discovery_control`; to import that module takes half a second and 53 MB, and nothing else
+    here needs it.
     """
     order = np.argsort(p)
     corrected = np.empty(len(p))

@@ -280,3 +280,14 @@ def test_calls_pass_unless_all_proposals_together_have_won(scores: tuple[float, 
     looked = [trial(number, 1 + number, {0: score}) for number, score in enumerate(scores, start=1)]
     due(rules, trial(0, 0, TWO_BLOCKS), *looked, spent=60, grown=["A text.", "B text."])
     assert rules.paused == paused
+
+
+def test_options_that_share_what_they_come_from_are_counted_once() -> None:
+    """Sixty options, each combined from the two before it, have sixty proposals behind them, not Fibonacci's number."""
+    history, grown = History(), list[str]()
+    for number in range(60):
+        ask = Ask(choice="instruction", operator="combine", parents=[number + 1, number])
+        accepted(history, ask, f"Text {number}.", grown=grown)
+        grown.append(f"Text {number}.")
+    assert [each.option for each in history.ancestry("instruction", 61)] == list(range(61, 1, -1))
+    assert history.generation(Candidate((("instruction", 61),))) == 60
