@@ -55,13 +55,17 @@ class Estimates:
             if self._fitted is None or (self._refits and count >= self._refitted_at * REFIT_GROWTH):
                 self._refitted_at = count
                 start = self._fitted.log_variances if self._fitted else None
-                self._fitted = Surrogate.fit(self._geometry, observations, start=start)
+                self._fitted = Surrogate.fit(self._geometry, observations, self._prior(observations), start)
             else:
                 self._fitted = self._fitted.updated(observations)
         return self._fitted
 
     def keep_variances(self) -> None:
-        """Refit no more: in the finals, requests would wait for it."""
+        """Refit no more: in the finals, requests would wait for it. The last fit expects more of grown choices."""
+        observations = self._observations()
+        if self._geometry.grown and observations is not None:
+            self._fitted = Surrogate.fit(self._geometry, observations, self._prior(observations, in_finals=True))
+            self._score_count = self._trials.score_count
         self._refits = False
 
     def prepare_for(self, rows: int) -> None:
@@ -74,9 +78,7 @@ class Estimates:
         """Refit the variances to all scores by the prior for reported estimates; all later estimates rest on them."""
         observations = self._observations()
         if observations is not None:
-            scores = placed_scores(self._trials.measured, self._places)
-            table = score_table(scores, min(len(observations.levels), MAX_FITTED), len(self._places))
-            prior = Prior.for_reporting(self._geometry, observations, *row_variances(table))
+            prior = Prior.for_reporting(self._geometry, observations, *self._row_variances(observations))
             self._fitted = Surrogate.fit(self._geometry, observations, prior)
             self._score_count = self._trials.score_count
 
@@ -114,6 +116,18 @@ class Estimates:
             return trial not in self._trials.finalists, ended, not trial.scores, -known[trial.number], trial.number
 
         return sorted(self._trials.all, key=key)
+
+    def _prior(self, observations: Observations, *, in_finals: bool = False) -> Prior:
+        """The prior of the variances during the search."""
+        if not self._geometry.grown:
+            return Prior.for_search(self._geometry, observations)
+        variances = self._row_variances(observations)
+        return Prior.for_grown(self._geometry, observations, *variances, in_finals=in_finals)
+
+    def _row_variances(self, observations: Observations) -> tuple[float, float]:
+        """What single scores say of the variances of rows and of all else, see `row_variances`."""
+        scores = placed_scores(self._trials.measured, self._places)
+        return row_variances(score_table(scores, min(len(observations.levels), MAX_FITTED), len(self._places)))
 
     def _observations(self, expected_rows: int = 0) -> Observations | None:
         """All scores by trial and block; with ``expected_rows``, NaN for so many next rows of the finalists."""

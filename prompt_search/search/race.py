@@ -150,7 +150,7 @@ class Race:
     async def _hold_finals(self) -> None:
         """Let the finalists compete, stage by stage, for the calls that are left."""
         self.phase = "finalists"
-        finals = Finals(self._trials, self._estimates)
+        finals = Finals(self._trials, self._estimates, self._growth.is_grown)
         self._trials.drop_empty()
         self._decided("finals", finals.begin)
         while finals.undecided:

@@ -13,7 +13,7 @@ from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import Propose, Stop
 from prompt_search.search.proposals import GrowthSettings
 
-SEARCH_VERSION = 10
+SEARCH_VERSION = 11
 """Version of the search algorithm. A study is resumed only by the version that began it, so every change of a
 decision of the search increases it."""
 

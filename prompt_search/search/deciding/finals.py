@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 
 from prompt_search.search import wording
 from prompt_search.search.estimates import Estimates
@@ -14,20 +14,27 @@ FINALIST_COUNT = 10
 FINAL_SHARE = 0.25
 """Share of a search's calls that is kept for the finals."""
 
+LEAST_LEAD = 0.5
+"""By how much a prompt with a proposed option has to be expected to be better than the best one without, in standard
+deviations of that difference. Of many proposals that are worth nothing, some have luck in their rows."""
+
 
 class Finals:
     """Sequential halving (Karnin, Koren and Somekh 2013) among the best trials, on rows that each has not seen yet.
 
-    A trial that has left does not come back, even if those that stayed fall below it: the winner has the most rows.
+    A trial that has left does not come back, even if those that stayed fall below it: the winner has the most rows. The
+    best trial without a proposed option stays to the last stage, and wins unless another one is better by `LEAST_LEAD`.
 
     Args:
         trials: the trials of the race; the rules end them.
         estimates: what is known about the trials.
+        is_grown: whether a trial has an option that was proposed.
     """
 
-    def __init__(self, trials: Trials, estimates: Estimates) -> None:
+    def __init__(self, trials: Trials, estimates: Estimates, is_grown: Callable[[Trial], bool]) -> None:
         self._trials = trials
         self._estimates = estimates
+        self._is_grown = is_grown
 
     def begin(self) -> list[Trial]:
         """Choose the finalists."""
@@ -68,12 +75,9 @@ class Finals:
     def _keep(self, count: int) -> list[Trial]:
         """Keep the best trials as finalists, and end all others."""
         means = self._estimates.means()
-        able = (
-            trial
-            for trial in self._estimates.ranked(means)
-            if trial.answered and trial.state in ("running", "complete")
-        )
-        finalists = list(islice(able, count))
+        ranked = self._estimates.ranked(means)
+        able = [trial for trial in ranked if trial.answered and trial.state in ("running", "complete")]
+        finalists = self._with_hand_written(able, count, means)
         for trial in self._trials.all:
             if trial.state != "running" or trial in finalists:
                 continue
@@ -86,3 +90,14 @@ class Finals:
                 trial.end("pruned", wording.not_a_finalist(mean, rows))
         self._trials.finalists = finalists
         return finalists
+
+    def _with_hand_written(self, able: Sequence[Trial], count: int, means: Mapping[int, float]) -> list[Trial]:
+        """The first trials, the best one without a proposed option among them; of one place, it or a better one."""
+        best = list(able[:count])
+        written = next((trial for trial in able if not self._is_grown(trial)), None)
+        if written is None or written in best:
+            return best
+        if count > 1:
+            return [*best[:-1], written]
+        lead = means[best[0].number] - means[written.number]
+        return best if lead > LEAST_LEAD * self._estimates.spreads(written)[best[0].number] else [written]

@@ -28,6 +28,10 @@ FIRST_PAUSE = 0.1
 each further one; none is made after a wave that won, as long as all proposals together have won: of some looks that
 say nothing, one always says that something was won."""
 
+TOLERATED_LOSS = 0.02
+"""What proposals may lose on average, in standard deviations of a score, and still count as winning: a first look at a
+rewording says little, and a pause costs the rewordings of it."""
+
 CALLS_FOR_MORE = 400
 """Number of calls before the finals from which on two requests are made at the same time, by different operators,
 instead of one."""
@@ -150,7 +154,8 @@ class Waves:
             return Wave()
         gains = self._history.gains(standing.trials, standing.means)
         last = self._history.last_wave
-        won = sum(gains.values()) > 0 and any(gains.get(each, 0.0) > 0 for each in last)
+        least = -TOLERATED_LOSS * standing.score_deviation
+        won = sum(gains.values()) > least * len(gains) and any(gains[each] > least for each in last if each in gains)
         if spent.calls < self._pause_until and not (won and all(each in gains for each in last)):
             return Wave()
         trial = self._shown_trial(standing, gains.values())

@@ -26,9 +26,13 @@ MOST_COMPARED = 300
 """The same where options are compared by their texts or shots. Without a table nothing is expected of an option that no
 candidate had."""
 
+ORIGIN_SHARE = 0.3
+"""The part of the similarity of a grown choice's options that follows where they come from: from the same person or the
+same model. What a model's first texts were worth is expected of its next ones."""
+
 TEXT_SHARE = 0.85
-"""The part of the similarity of a grown choice's options that follows their texts; the rest is equality. Measured on
-wordings whose accuracy is known: docs/design/search.md."""
+"""The part of the rest that follows the options' texts; what is left is equality. Measured on wordings whose accuracy
+is known: docs/design/search.md."""
 
 MIN_POOL_OPTIONS = 8
 """Choices that have one and the same list of at least this many options share a pool, such as slots for shots."""
@@ -39,9 +43,9 @@ def similarity(factor: Factor) -> Floats:
 
     The similarity of two numbers decreases with their distance, but 0 examples are not similar to any other number of
     them. The similarity of two orders is the share of item pairs that both have in the same order (Kendall 1938; Jiao
-    and Vert 2018). Where a model has proposed options, options are similar by their texts, and each has a part of its
-    own. The similarity of two ways to pick shots is the share of shots that both show. Any other option is similar only
-    to itself.
+    and Vert 2018). Where a model has proposed options, options are similar by their texts and by whether a model wrote
+    them, and each has a part of its own. The similarity of two ways to pick shots is the share of shots that both show.
+    Any other option is similar only to itself.
     """
     options = factor.options
     if factor.kind in ("integer", "examples"):
@@ -56,7 +60,9 @@ def similarity(factor: Factor) -> Floats:
         signs = np.sign(places[:, first] - places[:, second])
         return np.asarray((1 + signs @ signs.T / max(1, len(first))) / 2, dtype=np.float64)
     if factor.grown:
-        return np.asarray(TEXT_SHARE * text_similarity(factor.texts) + (1 - TEXT_SHARE) * np.eye(len(options)))
+        proposed = np.arange(len(options)) >= len(options) - factor.grown
+        one_by_one = TEXT_SHARE * text_similarity(factor.texts) + (1 - TEXT_SHARE) * np.eye(len(options))
+        return np.asarray(ORIGIN_SHARE * np.equal.outer(proposed, proposed) + (1 - ORIGIN_SHARE) * one_by_one)
     if len({*factor.shown}) > 1:  # where all show the same, nothing tells them apart
         return _shared(factor.shown)
     return np.eye(len(options))
@@ -147,12 +153,14 @@ class Geometry:
     Attributes:
         choices: positions of the choices among the factors.
         pools: positions of the choices of each pool.
+        grown: the choices with proposed options, by their place in ``choices``.
         long_choices: the choices of long lists, by their place in ``choices``.
         long_pools: the pools of long lists, by their place in ``pools``.
     """
 
     def __init__(self, factors: Sequence[Factor]) -> None:
         self.choices = [index for index, factor in enumerate(factors) if len(factor.options) > 1]
+        self.grown = [place for place, index in enumerate(self.choices) if factors[index].grown]
         shared: dict[tuple[Any, ...], list[int]] = {}
         for index in self.choices:
             if factors[index].kind == "choice" and len(factors[index].options) >= MIN_POOL_OPTIONS:

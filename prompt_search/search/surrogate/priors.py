@@ -24,6 +24,11 @@ WEAK_SHARES, WEAK_SPREADS = SEARCH_SHARES | {"choice": 0.003, "own": 0.04}, (10.
 candidates' own variance shares the scale of the choices, and that scale can have any value. More is expected of
 it than of ten choices: with less, choices take a part of it, and options seem to matter where single candidates do."""
 
+GROWN_SHARE = 0.02
+"""Prior in the finals: the expected share of a single score's variance that a choice with proposed options explains.
+Wordings whose accuracy is known differ that much or more (docs/design/search.md). With such a prior from the start, the
+search explores too much."""
+
 MEASURED_SPREADS = {"rows": 0.3, "noise": 0.05}
 """Standard deviations of the logarithms of these variances after they were estimated from single scores. That of rows
 is larger because there are few rows."""
@@ -87,6 +92,20 @@ class Prior:
         shares = {**shares, "interaction": INTERACTION_RATIO / observations.scale**2}
         mean = np.log([shares[kind] * observations.scale for kind in kinds])
         return cls(mean, np.diag([SEARCH_SPREADS[kind] ** -2 for kind in kinds]))
+
+    @classmethod
+    def for_grown(
+        cls, geometry: Geometry, observations: Observations, rows: float, noise: float, *, in_finals: bool
+    ) -> Prior:
+        """The prior during a search in which options were proposed.
+
+        These are not scored on rows that led to them, but candidates before them are. How much rows differ in
+        difficulty decides how the two compare, so it is what `row_variances` estimated.
+        """
+        prior = cls.for_search(geometry, observations)
+        if in_finals:
+            prior.mean[geometry.grown] = np.log(GROWN_SHARE * observations.scale)
+        return prior._with_measured(rows, noise, observations.scale)
 
     @classmethod
     def for_reporting(cls, geometry: Geometry, observations: Observations, rows: float, noise: float) -> Prior:
