@@ -32,6 +32,15 @@ def test_similarity_of_orders_counts_pairs_in_the_same_order() -> None:
     assert similarity(orders)[0] == pytest.approx([1, 2 / 3, 0])
 
 
+def test_proposed_options_are_alike_by_who_wrote_them() -> None:
+    """Texts without a word in common share what a person, or a model, was found to write well; each has a part of its
+    own."""
+    options = ("Sort it.", "Choose!", "lamp river", "marble tuna")
+    found = similarity(Factor(name="instruction", kind="choice", options=options, grow="tells what to do", grown=2))
+    assert found[0] == pytest.approx([1, 0.3, 0, 0])
+    assert found[3] == pytest.approx([0, 0, 0.3, 1])
+
+
 def test_similarity_of_pickers_is_the_share_of_shots_that_both_show() -> None:
     """Sets with two of four shots in common have similarity 1/2; a picker that shows others for each row has 0."""
     shown = tuple(map(frozenset, ([0, 1, 2, 3], [2, 3, 4, 5], [6, 7, 8, 9], [])))
