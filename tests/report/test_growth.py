@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,25 @@ def test_nothing_proposed_is_said(fake: InProcessExecutor, tmp_path: Path) -> No
     assert "What a model proposed" not in page
     assert 'id="growth"' not in page
     assert without._growth is None
+
+
+@pytest.mark.parametrize(
+    ("unmet", "sentence"),
+    [
+        (None, "Nothing was proposed so far."),
+        ({}, "Nothing was proposed; that takes a larger budget."),
+        ({"reflect": "failures"}, "Nothing was proposed: reflect needs wrong answers that it may show."),
+        (
+            {"reflect": "failures", "vary": "parent"},
+            "Nothing was proposed: the search ended before it had a score of a prompt whose text may be reworded.",
+        ),
+    ],
+)
+def test_reason_why_nothing_was_proposed(result: ps.Result, unmet: dict[str, str] | None, sentence: str) -> None:
+    """An unfinished study proposed nothing yet; of one that has ended the budget, the operators or the search are
+    why."""
+    assert result._growth is not None
+    assert proposer_sentence(replace(result._growth, requests=0, unmet=unmet)) == sentence
 
 
 def test_page_shows_hostile_proposals_as_text(result: ps.Result, tmp_path: Path) -> None:
