@@ -97,6 +97,25 @@ def report_of(result: ps.Result) -> str:
     return section.sentence
 
 
+def test_a_proposed_text_is_enqueued_once_it_is_an_option(whole: tuple[ps.Result, list[Any]]) -> None:
+    """It belongs to the result that it was proposed in: another study takes it where its template has it, or takes the
+    whole prompt, and says so."""
+    result, _ = whole
+    text = result.choices(result.best_trial)["instruction"]
+    later = grown_study(InProcessExecutor(), name="later")
+    with pytest.raises(ps.InputError) as raised:
+        later.enqueue({"instruction": text})
+    assert str(raised.value) == (
+        f"'instruction' has no option {text!r}; its options are 'Classify the text.', 'Read the text, then decide.': "
+        "give one of them, or write yours into the choice, as for a text that a model proposed"
+    )
+    kept = later.replace(template=ps.Template(SOURCE.replace('"Read the', f'"{text}", "Read the')))
+    kept.enqueue({"instruction": text})
+    later.enqueue(prompt=result.best)
+    assert [each.to_dict()["instruction"] for each in kept.plan.enqueued_candidates] == [1]
+    assert [later.prepared(each).prompt.text for each in later.plan.enqueued_candidates] == [result.best.text]
+
+
 def test_proposals_are_paid_from_the_budget(whole: tuple[ps.Result, list[Any]]) -> None:
     """The ledger has the proposer's calls in a line of its own, and all calls together keep to the budget."""
     result, bodies = whole
