@@ -108,6 +108,24 @@ def test_hand_written_winner_is_said_to_be_one(
     assert lineage_view(result).rows == () or {row[4] for row in lineage_view(result).rows} == {"by hand"}
 
 
+@pytest.mark.parametrize("wins", [True, False])
+def test_proposed_texts_are_named_without_a_test(fake: InProcessExecutor, wins: bool) -> None:
+    """A study that tests nothing says, too, which of its winner's texts were proposed, or that none won."""
+    study = grown_study(fake)
+    if not wins:
+        fake.answer = lambda body: proposed(body) if body["model"] == PROPOSER else "positive"
+    result = study.run(300, test=False)
+    accepted = result.proposals_df()["accepted"].sum()
+    told = (
+        "The winner's text for instruction was proposed"
+        if wins
+        else f"The winner was written by hand: none of the {accepted} proposed texts won"
+    )
+    assert accepted > 1
+    first = result.headline.splitlines()[0]
+    assert first.endswith(f"There is no verdict, because the study ran without a test (test=False). {told}.")
+
+
 def test_nothing_proposed_is_said(fake: InProcessExecutor, tmp_path: Path) -> None:
     """A study with a proposer that was never asked says so; one without a proposer says nothing about it."""
     asked = grown_study(fake).run(60)

@@ -55,15 +55,15 @@ PROPOSALS_TITLE = "texts that a model proposed"
 LINEAGE_TITLE = "where the winner's texts come from, back to what was written by hand"
 
 
-def in_winner(choices: Sequence[str]) -> str:
-    """The choices of the winner whose text was proposed, without its full stop.
+def in_winner(choices: Sequence[str], whose: str = "Its") -> str:
+    """The choices of the winner, which ``whose`` names, whose text was proposed; without its full stop.
 
     >>> in_winner(["instruction"]), in_winner(["cue", "instruction"])
     ('Its text for instruction was proposed', 'Its texts for cue and instruction were proposed')
     """
     if len(choices) == 1:
-        return f"Its text for {choices[0]} was proposed"
-    return f"Its texts for {', '.join(choices[:-1])} and {choices[-1]} were proposed"
+        return f"{whose} text for {choices[0]} was proposed"
+    return f"{whose} texts for {', '.join(choices[:-1])} and {choices[-1]} were proposed"
 
 
 def none_won(accepted: int) -> str:
