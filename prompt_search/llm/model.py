@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import InitVar, dataclass, field, fields
@@ -159,9 +160,19 @@ class Model:
     @property
     def endpoint(self) -> str:
         """Identity of the server in request keys: ``local:<sha256 of the weights>``, or the base URL without
-        user, password and query. May fetch the weights of a model from Hugging Face."""
+        user, password and query. May fetch the weights of a model from Hugging Face.
+
+        Raises:
+            InputError: ``OPENAI_BASE_URL`` is not a URL, or the name is that of a file, which OpenAI does not serve.
+        """
         if self.gguf is None:
-            return public_url(server_url(self))
+            url = public_url(server_url(self))
+            if url == OPENAI_URL and self.name.casefold().endswith(".gguf"):
+                raise InputError(
+                    f"{OPENAI_URL} serves no files, got the model {self.name}; write local:{self.name}, or serve it "
+                    f"with prompt-search model serve {shlex.quote(self.name)} and give its base URL"
+                )
+            return url
         from prompt_search.llm import local_weights
 
         if self.gguf == local_weights.BUILT_IN:

@@ -165,7 +165,11 @@ class Factor:
         for index, option in enumerate(self.options):
             if option == value or self.texts[index] == value:
                 return index
-        raise InputError(f"{self.name!r} has no option {value!r}; its options are {', '.join(map(repr, self.texts))}")
+        proposed = ", as for a text that a model proposed" if self.grow else ""
+        raise InputError(
+            f"{self.name!r} has no option {value!r}; its options are {', '.join(map(repr, self.texts))}: give one of "
+            f"them, or write yours into the choice{proposed}"
+        )
 
     @cached_property
     def _positions(self) -> dict[tuple[type, Any], int]:

@@ -60,6 +60,33 @@ class OwnAnswers:
     wrong: frozenset[int] = frozenset()
 
 
+NUMBERED = ("random", "balanced", *BY_OWN_ANSWERS)
+"""The kinds of pickers that have a set for each number."""
+
+
+def check_numbered(picker: str) -> None:
+    """Refuse what is no picker with a number, and other ways to write one: the same shots would be searched twice.
+
+    Raises:
+        ValueError: with the picker that is meant, as far as that shows.
+
+    >>> check_numbered("solved 01")
+    Traceback (most recent call last):
+    ...
+    ValueError: a picker must be ..., got 'solved 01'; write 'solved 1'
+    """
+    kind, _, number = str(picker).partition(" ")  # a template may list anything
+    if kind in NUMBERED and re.fullmatch("[1-9][0-9]*", number):
+        return
+    digits = re.fullmatch("0*([1-9][0-9]*)", number)
+    meant = f"{kind} {digits[1] if digits else 1}" if kind in NUMBERED else kind
+    cure = repr(meant) if kind in (*NUMBERED, "diverse", "nearest") else "one of them"
+    raise ValueError(
+        "a picker must be 'random 1', 'balanced 1', 'solved 1', 'hard 1' (2, 3, … for other sets), 'diverse' or "
+        f"'nearest', got {picker!r}; write {cure}"
+    )
+
+
 def needs_own_answers(pickers: Iterable[str]) -> bool:
     """Whether one of these pickers ranks by what the model itself answers."""
     return any(picker.partition(" ")[0] in BY_OWN_ANSWERS for picker in pickers)
@@ -132,9 +159,11 @@ class ExamplePool:
         Raises:
             ValueError: as `pick`.
         """
+        if picker == "diverse":
+            return self._farthest_first(count)[:count]
+        check_numbered(picker)
         kind, _, number = picker.partition(" ")
-        ranking = self._farthest_first(count) if kind == "diverse" else self._ranking(kind, number or "1")
-        return ranking[:count]
+        return self._ranking(kind, number)[:count]
 
     def sets(self, pickers: Sequence[str], count: int) -> tuple[frozenset[int], ...]:
         """The positions that each picker shows with ``count`` shots; none for ``nearest``, which picks by the row.
@@ -157,11 +186,6 @@ class ExamplePool:
         return {}
 
     def _ranking(self, kind: str, number: str) -> Sequence[int]:
-        if kind not in ("random", "balanced", *BY_OWN_ANSWERS) or not number.isdecimal():
-            raise ValueError(
-                "a picker must be 'random 1', 'balanced 1', 'solved 1', 'hard 1' (2, 3, … for other sets), 'diverse' "
-                f"or 'nearest', got {f'{kind} {number}'!r}; correct it"
-            )
         if (kind, number) not in self._rankings:
             order = list(range(len(self.examples)))
             generator = random.Random(f"examples {number}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -23,7 +24,8 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write a table as ``.csv``, ``.json`` (a list of objects), ``.jsonl`` (an object a line), ``.parquet`` or ``.md``.
 
     Answers and targets that are not text are written as JSON in csv, parquet and Markdown. An index without a name is
-    left out.
+    left out. Texts stand in Markdown as people read them, with control characters as visible escapes; in the other
+    files, which programs read, they are what came.
 
     Raises:
         InputError: another suffix, or the file cannot be written.
@@ -66,7 +68,13 @@ def _markdown(frame: pd.DataFrame) -> bytes:
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    return _flat(frame).to_csv(index=False).encode("utf-8", "backslashreplace")
+    """The table as csv. Where a text has a carriage return, all texts are quoted: readers take one outside of quotes as
+    the end of a row, and Python before 3.13 does not quote it by itself."""
+    flat = _flat(frame)
+    content = flat.to_csv(index=False, lineterminator="\n")
+    if "\r" in content:
+        content = flat.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return content.encode("utf-8", "backslashreplace")
 
 
 def _json(frame: pd.DataFrame) -> bytes:

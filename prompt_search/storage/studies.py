@@ -107,6 +107,11 @@ class Studies:
             with self._database.writing() as connection:
                 connection.execute(schema.studies.update().where(schema.studies.c.study == name).values(identity=text))
 
+    def has_settings(self, name: str, identity: Mapping[str, Any]) -> bool:
+        """Whether a study is stored that was started with these settings, so that `open_study` goes on with it."""
+        stored = self._find(name)
+        return stored is not None and not changes(stored.identity, identity, but=SHOWN_ALONE)
+
     @patient
     def has_answers(self, study: str) -> bool:
         """Whether any of a study's calls was answered."""

@@ -19,8 +19,9 @@ class Summary:
     the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences,
     ``next_call`` the number that the study's next call would have got (None where it was not kept), ``lost_calls``,
     ``lost_tokens`` and ``lost_usd`` the most that was sent besides by processes that ended before the answers were
-    stored, and ``effects`` and ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`.
-    ``usd`` is None where a price is unknown.
+    stored, ``unmet`` what each operator of a proposer needs, by its name, where the budget had room for proposals and
+    none was asked for, and ``effects`` and ``interactions`` the lines of `tables.effects_frame` and
+    `tables.interactions_frame`. ``usd`` is None where a price is unknown.
     """
 
     winner: int
@@ -50,6 +51,7 @@ class Summary:
     lost_calls: int = 0
     lost_tokens: int = 0
     lost_usd: float = 0.0
+    unmet: dict[str, str] = field(default_factory=dict)
 
     @property
     def lost(self) -> Spending:
@@ -65,7 +67,8 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """The fields as they are stored; those that may be missing only where they say something."""
         found = {each.name: getattr(self, each.name) for each in fields(self)} | {"candidates": list(self.candidates)}
-        for name in ("rescored", "dialect", "test_uses", "next_call", "lost_calls", "lost_tokens", "lost_usd"):
+        lost = ("lost_calls", "lost_tokens", "lost_usd")
+        for name in ("rescored", "dialect", "test_uses", "next_call", *lost, "unmet"):
             if not found[name]:
                 del found[name]
         return found

@@ -122,8 +122,8 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class _Stored:
-    """What a storage knows of a study: whether it has ended with this budget, the calls that it has spent, those of its
-    proposer, and the responses to prompts."""
+    """What a storage knows of a study: whether it has ended with these settings and this budget, the calls that it has
+    spent, those of its proposer, and the responses to prompts."""
 
     finished: bool
     spent: int
@@ -138,9 +138,12 @@ def _stored(plan: StudyPlan, budget: Budget) -> _Stored:
     try:
         own = store.calls(plan.name)
         known = own or store.calls(preflight.NAME.format(plan.name))
-        finished = store.finished_version(plan.name, stored_settings(budget, RunOptions())) is not None
+        same = bool(own) and store.study_records.has_settings(plan.name, plan.identity())
+        finished = same and store.finished_version(plan.name, stored_settings(budget, RunOptions())) is not None
     finally:
         store.close()
+    if not same:  # another proposer, or one that is shown other prompts, sends other requests
+        own = {key: call for key, call in own.items() if call.role != PROPOSER}
     found = [call.response for call in known.values() if call.role != PROPOSER]
     return _Stored(
         finished=finished,

@@ -222,6 +222,7 @@ class _Rescoring:
             test_uses=before.test_uses,
             hand_written=before.hand_written,
             dialect=before.dialect,
+            unmet=before.unmet,
             model=before.model,
             order=sorted(estimates, key=lambda trial: (-estimates[trial], trial)),
             rescored={

@@ -29,7 +29,7 @@ from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.ownership.leases import taken_over
 from prompt_search.storage.records import ProposalRecord, Version
 from prompt_search.storage.store import Store
-from prompt_search.study.growth.proposing import growth_settings
+from prompt_search.study.growth.proposing import growth_settings, unmet_needs
 from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import StudyPlan
 from prompt_search.study.shots.bootstrap import Bootstrap
@@ -229,7 +229,13 @@ class _Run:
             if self._ledger.stopped is None:
                 await self._test(evaluator, race, winner)
         if self._ledger.stopped is None:
-            summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
+            summary = self._recorder.summary(
+                race,
+                winner,
+                tested=self._max_tested > 0,
+                dialect=evaluator.told,
+                unmet={} if race.proposals else unmet_needs(self._plan.proposer, self._search_calls()),
+            )
             self._recorder.finish(race, summary)
 
     @property

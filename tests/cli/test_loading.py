@@ -28,6 +28,24 @@ def raised(kind: type[Exception]) -> str:
     return " ".join(text.split())
 
 
+@pytest.mark.parametrize("key", [{}, {"OPENAI_API_KEY": "sk-1"}])
+@pytest.mark.parametrize("name", ["run", "estimate", "preflight"])
+@pytest.mark.usefixtures("project")
+def test_file_of_weights_as_a_model_s_name_is_told(
+    command: Callable[..., Ran], server: FakeServer, monkeypatch: pytest.MonkeyPatch, name: str, key: dict[str, str]
+) -> None:
+    """What -m takes for a file on this machine is said, and how to serve it; with and without a key nothing is sent."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for variable, value in key.items():
+        monkeypatch.setenv(variable, value)
+    assert command(name, "study.py", "--calls", "30", "-m", "./model.gguf").error_line(2) == (
+        "prompt-search: https://api.openai.com/v1 serves no files, got the model ./model.gguf; write "
+        "local:./model.gguf, or serve it with prompt-search model serve ./model.gguf and give its base URL"
+    )
+    assert server.count == 0
+
+
 @pytest.mark.parametrize(
     ("content", "line", "begin"),
     [

@@ -11,8 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from pytest_httpserver import HTTPServer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 import prompt_search as ps
+from prompt_search.cli.app import app
+from prompt_search.cli.loading import model_settings
+from prompt_search.cli.options import Overrides
 from prompt_search.llm.model import OPENAI_URL, server_url
 from prompt_search.testing import completion
 from tests.llm.examples import complete
@@ -111,6 +116,18 @@ def test_base_url_of_a_company_may_be_short_or_long(section: str) -> None:
         parts = urlsplit(url)
         for given in (f"{parts.scheme}://{parts.netloc}", url, f"{url}/", f"{url.removesuffix('/chat/completions')}/"):
             assert f"{replace(model, base_url=given).endpoint}/chat/completions" == url
+
+
+def test_page_names_every_option_of_the_command_line_for_a_server() -> None:
+    """Each option that replaces the server of the study file, or what is sent to it, stands on the page."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    options = {option for each in group.commands["run"].params for option in each.opts}
+    sent = {f"--{name.replace('_', '-')}" for name in model_settings(Overrides())}
+    named = {option for option in options if {option, f"{option}s"} & sent}
+    assert len(named) == len(sent)
+    told = PAGE.read_text("utf-8")
+    assert [option for option in sorted(named) if option not in told] == []
 
 
 def test_every_section_of_a_provider_is_tested() -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import pickle
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -918,6 +919,21 @@ def test_parse_errors() -> None:
         Model.parse(" ")
     with pytest.raises(InputError, match="an embedded model takes no base_url"):
         Model("m", gguf="m.gguf", base_url="http://h/v1")
+
+
+@pytest.mark.parametrize("name", ["./model.gguf", "my models/M.GGUF"])
+def test_a_file_is_no_model_of_openai(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of weights as a model's name is refused where it would be sent to OpenAI; other servers may know it."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(InputError) as raised:
+        _ = Model.parse(name).endpoint
+    assert str(raised.value) == (
+        f"https://api.openai.com/v1 serves no files, got the model {name}; write local:{name}, or serve it with "
+        f"prompt-search model serve {shlex.quote(name)} and give its base URL"
+    )
+    assert Model(name, base_url="http://h/v1").endpoint == "http://h/v1"
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://h/v1")
+    assert Model.parse(name).endpoint == "http://h/v1"
 
 
 def test_local_endpoint_is_the_hash() -> None:

@@ -247,6 +247,14 @@ FAILING = {
         "{{ examples('s', max=1, min=1, pickers=['best']) }}",
         ("examples 's': a picker must be 'random 1'"),
     ),
+    "same set of shots twice": (
+        "{{ examples('s', max=1, min=1, pickers=['random 1', 'random 01']) }}",
+        "examples 's': a picker must be .*, got 'random 01'; write 'random 1'",
+    ),
+    "picker is no text": (
+        "{{ examples('s', max=1, min=1, pickers=[1]) }}",
+        "examples 's': a picker must be .*, got 1; write one of them",
+    ),
     "pickers are text": (
         "{{ examples('s', max=1, pickers='random') }}",
         "pickers must be a list of names, got 'random'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,24 @@ def test_hand_written_winner_is_said_to_be_one(
     assert lineage_view(result).rows == () or {row[4] for row in lineage_view(result).rows} == {"by hand"}
 
 
+@pytest.mark.parametrize("wins", [True, False])
+def test_proposed_texts_are_named_without_a_test(fake: InProcessExecutor, wins: bool) -> None:
+    """A study that tests nothing says, too, which of its winner's texts were proposed, or that none won."""
+    study = grown_study(fake)
+    if not wins:
+        fake.answer = lambda body: proposed(body) if body["model"] == PROPOSER else "positive"
+    result = study.run(300, test=False)
+    accepted = result.proposals_df()["accepted"].sum()
+    told = (
+        "The winner's text for instruction was proposed"
+        if wins
+        else f"The winner was written by hand: none of the {accepted} proposed texts won"
+    )
+    assert accepted > 1
+    first = result.headline.splitlines()[0]
+    assert first.endswith(f"There is no verdict, because the study ran without a test (test=False). {told}.")
+
+
 def test_nothing_proposed_is_said(fake: InProcessExecutor, tmp_path: Path) -> None:
     """A study with a proposer that was never asked says so; one without a proposer says nothing about it."""
     asked = grown_study(fake).run(60)
@@ -119,6 +138,25 @@ def test_nothing_proposed_is_said(fake: InProcessExecutor, tmp_path: Path) -> No
     assert "What a model proposed" not in page
     assert 'id="growth"' not in page
     assert without._growth is None
+
+
+@pytest.mark.parametrize(
+    ("unmet", "sentence"),
+    [
+        (None, "Nothing was proposed so far."),
+        ({}, "Nothing was proposed; that takes a larger budget."),
+        ({"reflect": "failures"}, "Nothing was proposed: reflect needs wrong answers that it may show."),
+        (
+            {"reflect": "failures", "vary": "parent"},
+            "Nothing was proposed: the search ended before it had a score of a prompt whose text may be reworded.",
+        ),
+    ],
+)
+def test_reason_why_nothing_was_proposed(result: ps.Result, unmet: dict[str, str] | None, sentence: str) -> None:
+    """An unfinished study proposed nothing yet; of one that has ended the budget, the operators or the search are
+    why."""
+    assert result._growth is not None
+    assert proposer_sentence(replace(result._growth, requests=0, unmet=unmet)) == sentence
 
 
 def test_page_shows_hostile_proposals_as_text(result: ps.Result, tmp_path: Path) -> None:

@@ -392,6 +392,22 @@ def test_table_comes_back_from_parquet(hostile: pd.DataFrame, tmp_path: Path) ->
     assert {name: str(back[name].dtype) for name in types} == types
 
 
+@pytest.mark.parametrize("text", ["\x1b[2Ja\x9b\x07", "a\rb", "\r", "a\r\nb", "a\x00b", "\u202ea\u2028b", 'a"\r,'])
+def test_files_for_programs_hold_texts_as_they_came(text: str, tmp_path: Path) -> None:
+    """Control characters come back from every file but Markdown, which is for reading and shows them as escapes."""
+    frame = pd.DataFrame({"text": [text, "x"], "reason": ["has the control character", None], "trials": [0, 1]})
+    back = [
+        pd.read_csv(write_frame(frame, tmp_path / "x.csv")),
+        pd.read_parquet(write_frame(frame, tmp_path / "x.parquet")),
+        pd.DataFrame(json.loads(write_frame(frame, tmp_path / "x.json").read_text("utf-8"))),
+    ]
+    assert [each["text"].tolist() for each in back] == [[text, "x"]] * 3
+    assert [each["trials"].tolist() for each in back] == [[0, 1]] * 3
+    assert [each["reason"].isna().tolist() for each in back] == [[False, True]] * 3
+    shown = write_frame(frame, tmp_path / "x.md").read_text("utf-8")
+    assert shown.replace("\n", "").isprintable()
+
+
 def test_table_in_markdown_holds_hostile_text(hostile: pd.DataFrame, tmp_path: Path) -> None:
     """Each row is one line with as many cells as the head, and no tag or link."""
     lines = write_frame(hostile, tmp_path / "x.md").read_text("utf-8").splitlines()

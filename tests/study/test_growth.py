@@ -18,6 +18,7 @@ from prompt_search.errors import RequestRefused, RunError
 from prompt_search.evaluation import session
 from prompt_search.llm.client import Client
 from prompt_search.prompts.growing.proposer import Proposer
+from prompt_search.report.growth import GrowthSection
 from prompt_search.storage.store import Store
 from tests.conftest import Body, FakeServer, InProcessExecutor, failure, prompt_of
 from tests.growing import DATA, PROPOSER, RULES, SOURCE, answering, grown_study, proposed, to_proposer, truth
@@ -52,6 +53,67 @@ def test_small_budgets_propose_nothing(fake: InProcessExecutor) -> None:
         assert result.verdict.rows >= 2
         assert "Nothing was proposed; that takes a larger budget." in result.headline
     assert to_proposer(fake.bodies) == []
+
+
+def knowing(body: Body) -> Any:
+    """A model that is always right, and a proposer."""
+    return proposed(body) if body["model"] == PROPOSER else "positive" if "good <b>" in last_row(body) else "negative"
+
+
+def last_row(body: Body) -> str:
+    return prompt_of(body).rpartition("Text:")[2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "operators", "reason"),
+    [
+        (knowing, 2, ["reflect"], "reflect needs wrong answers that it may show"),
+        (answering, 1, ["combine"], "combine needs two options with a score"),
+        (
+            knowing,
+            1,
+            ["combine", "reflect"],
+            "combine needs two options with a score, and reflect needs wrong answers that it may show",
+        ),
+    ],
+)
+def test_operators_without_anything_to_work_with_are_told(
+    fake: InProcessExecutor, answer: Any, options: int, operators: list[str], reason: str
+) -> None:
+    """A budget that has room for proposals is not said to be too small: the result says what the operators lacked."""
+    fake.answer = answer
+    template = ps.Template(SOURCE if options == 2 else SOURCE.replace(', "Read the text, then decide."', ""))
+    study = grown_study(fake, template=template, proposer=Proposer(fake.model(PROPOSER), operators))
+    assert study.run(BUDGET).headline.endswith(f" Nothing was proposed: {reason}.")
+    assert to_proposer(fake.bodies) == []
+    assert study.replace(name="small").run(60).headline.endswith(" Nothing was proposed; that takes a larger budget.")
+    rescored = study.replace(metric=ps.metrics.exact).rescore()
+    assert f"Nothing was proposed: {reason}." in report_of(rescored)
+
+
+def report_of(result: ps.Result) -> str:
+    section = GrowthSection.of(result)
+    assert section is not None
+    return section.sentence
+
+
+def test_a_proposed_text_is_enqueued_once_it_is_an_option(whole: tuple[ps.Result, list[Any]]) -> None:
+    """It belongs to the result that it was proposed in: another study takes it where its template has it, or takes the
+    whole prompt, and says so."""
+    result, _ = whole
+    text = result.choices(result.best_trial)["instruction"]
+    later = grown_study(InProcessExecutor(), name="later")
+    with pytest.raises(ps.InputError) as raised:
+        later.enqueue({"instruction": text})
+    assert str(raised.value) == (
+        f"'instruction' has no option {text!r}; its options are 'Classify the text.', 'Read the text, then decide.': "
+        "give one of them, or write yours into the choice, as for a text that a model proposed"
+    )
+    kept = later.replace(template=ps.Template(SOURCE.replace('"Read the', f'"{text}", "Read the')))
+    kept.enqueue({"instruction": text})
+    later.enqueue(prompt=result.best)
+    assert [each.to_dict()["instruction"] for each in kept.plan.enqueued_candidates] == [1]
+    assert [later.prepared(each).prompt.text for each in later.plan.enqueued_candidates] == [result.best.text]
 
 
 def test_proposals_are_paid_from_the_budget(whole: tuple[ps.Result, list[Any]]) -> None:

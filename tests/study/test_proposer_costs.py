@@ -128,6 +128,34 @@ def test_what_has_ended_counts_what_was_spent(counted: InProcessExecutor, storag
     assert again.proposals.tokens == spent["tokens"]
 
 
+def test_another_proposer_is_estimated_anew(counted: InProcessExecutor, storage: str) -> None:
+    """What a stored study spent on its proposer says nothing of another one, nor of other settings of the same."""
+    made = growing(counted, storage)
+    spent = made.run(300).ledger_df().set_index("role")["calls"]
+    own = made.proposer
+    assert own is not None
+    for changed in (
+        ps.Proposer(own.model, share=0.5),
+        ps.Proposer(own.model, ["vary"], max_tokens=5000),
+        ps.Proposer(counted.model("another"), request={"top_p": 0.5}),
+    ):
+        found = made.replace(proposer=changed).estimate(300)
+        alone = made.replace(proposer=changed, storage=None).estimate(300)
+        assert repr(found.proposals) == repr(alone.proposals) != repr(made.estimate(300).proposals)
+        assert found.stored == spent.sum() - spent["proposer"] < found.calls == 300
+    without = made.replace(proposer=None).estimate(300)
+    assert (without.proposals, without.stored) == (None, spent.sum() - spent["proposer"])
+
+
+def test_a_share_of_next_to_nothing_is_estimated_at_once(counted: InProcessExecutor) -> None:
+    """However small the share is, the number of calls that proposals take is found in some steps."""
+    for share, enough in ((0.001, 1_000), (1e-6, 1_000_000), (1e-300, 10**12)):
+        found = growing(counted, proposer=ps.Proposer(counted.model("large"), share=share)).estimate(400)
+        assert found.proposals is not None
+        assert found.proposals.calls == 0
+        assert enough <= found.proposals.enough <= 1.5 * enough
+
+
 def test_preflight_says_it_in_one_line(counted: InProcessExecutor, storage: str) -> None:
     """Of the planned calls; nothing is proposed in a preflight, and its advice is that without a proposer."""
     found = growing(counted, storage).preflight(600)

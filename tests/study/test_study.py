@@ -98,8 +98,9 @@ def test_enqueued_candidates_are_raced_and_part_of_the_study(fake: InProcessExec
     """What is enqueued is raced right after the default, kept by ``replace``, and refused where it names no option."""
     fake.answer = truth
     made = study(fake)
-    with pytest.raises(ps.InputError, match="no option 'Reply:'"):
+    with pytest.raises(ps.InputError, match="no option 'Reply:'") as no:
         made.enqueue({"cue": "Reply:"})
+    assert str(no.value).endswith(" or write yours into the choice")
     made.enqueue({"cue": "Answer:"})
     again = made.replace(seed=1)
     assert again.identity()["enqueued"] == [made.prompt({"cue": "Answer:"}).choices]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -129,7 +129,11 @@ def _text(choice: str, option: int, trials: Sequence[TrialRecord]) -> str:
 
 
 def growth_counts(
-    winner: TrialRecord, proposals: Sequence[ProposalRecord], trials: Sequence[TrialRecord], ledger: pd.DataFrame
+    winner: TrialRecord,
+    proposals: Sequence[ProposalRecord],
+    trials: Sequence[TrialRecord],
+    ledger: pd.DataFrame,
+    unmet: Mapping[str, str] | None,
 ) -> GrowthCounts:
     """What proposals came to.
 
@@ -138,6 +142,7 @@ def growth_counts(
         proposals: what was proposed.
         trials: the trials of the study.
         ledger: its calls by role, see `tables.ledger_frame`.
+        unmet: what the operators need, see `GrowthCounts`.
     """
     accepted = {(each.choice, each.option) for each in proposals if each.accepted}
     had = {pair for trial in trials if trial.estimate is not None for pair in trial.positions.items()}
@@ -154,4 +159,5 @@ def growth_counts(
         accepted=len(accepted),
         tried=len(accepted & had),
         in_winner=[choice for choice, option in winner.positions.items() if (choice, option) in accepted],
+        unmet=unmet,
     )

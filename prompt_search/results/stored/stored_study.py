@@ -144,7 +144,7 @@ class StoredStudy(StudyTest):
         verdict = self.verdict
         baseline = self.test_score(0)
         if verdict.rows < 2:
-            return wording.no_verdict(self.untested_reason())
+            return ". ".join([wording.no_verdict(self.untested_reason()), *self._untested_growth()])
         none_won = [growth.none_won(self._growth.accepted)] if self._growth and self._growth.requests else []
         if self.best_trial == 0:
             return ", and ".join([wording.default_stays(baseline), *none_won])
@@ -153,6 +153,14 @@ class StoredStudy(StudyTest):
             sentence += f". {growth.in_winner(self._growth.in_winner)}"
             none_won = []
         return ". ".join([sentence, *self._against_hand_written(none_won)])
+
+    def _untested_growth(self) -> list[str]:
+        """Which texts of a winner that was not tested were proposed; nothing where none were."""
+        if not self._growth or not self._growth.requests:
+            return []
+        if self._growth.in_winner:
+            return [growth.in_winner(self._growth.in_winner, "The winner's")]
+        return [": ".join([wording.WINNER_IS_HAND_WRITTEN, growth.none_won(self._growth.accepted)])]
 
     def _against_hand_written(self, none_won: Sequence[str]) -> list[str]:
         """The comparison of the winner with the best prompt written by hand; with the default there is one already.

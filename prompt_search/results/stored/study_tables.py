@@ -100,8 +100,9 @@ class StudyTables(StudyRecords):
         """What proposals came to, and what they cost; None where the study has no proposer."""
         if not self._proposals and "proposer" not in self.identity:
             return None
+        unmet = None if self._summary is None else self._summary.unmet
         return growth_tables.growth_counts(
-            self._trial(self.best_trial), self._proposals, self._trials, self.ledger_df()
+            self._trial(self.best_trial), self._proposals, self._trials, self.ledger_df(), unmet
         )
 
     @with_columns_of(growth_tables.proposals_frame)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
 
+from prompt_search.budget.limits import MOST
 from prompt_search.budget.spending import NOTHING
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import Message, Usage
@@ -29,7 +30,7 @@ class ProposalBound:
         model: name of the proposer's model.
         calls: number of requests.
         tokens, usd: of all of them; ``usd`` is NaN where the price is unknown.
-        enough: number of calls of a run from which on something is proposed.
+        enough: number of calls of a run from which on something is proposed, at most that of the largest budget.
     """
 
     model: str
@@ -56,7 +57,7 @@ def proposal_bounds(plan: StudyPlan) -> Callable[[float], ProposalBound] | None:
     prompt_tokens, answer_tokens = _largest(plan, proposer), proposer.max_tokens
     thousand = Usage(prompt_tokens=1000 * prompt_tokens, completion_tokens=1000 * answer_tokens)
     usd = proposer.model.cost(thousand) / 1000
-    enough = next(some for some in count(10, 10) if _requests(plan, proposer.share, some))
+    enough = 10 * bisect_left(range(MOST // 10), True, key=lambda tens: _requests(plan, proposer.share, 10 * tens) > 0)
 
     def bound(calls: float) -> ProposalBound:
         requests = _requests(plan, proposer.share, calls)

@@ -19,6 +19,8 @@ from prompt_search.prompts.growing.operators import Operator
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.growing.reading import texts_in
 from prompt_search.prompts.space import SearchSpace
+from prompt_search.search.deciding.finals import FINAL_SHARE
+from prompt_search.search.growth.waves import most_requests
 from prompt_search.search.proposals import Ask, GrownSpace, GrowthSettings, Reply, ShownTrial
 from prompt_search.storage.records import PROPOSER, ProposalRecord
 from prompt_search.study.candidates import CandidatePrompts
@@ -212,3 +214,16 @@ def growth_settings(plan: StudyPlan, responder: Responder, earlier: Sequence[Pro
         described=plan.search_rows[::-1][:DESCRIBED_ROWS],
         earlier=earlier,
     )
+
+
+def unmet_needs(proposer: Proposer | None, search_calls: float) -> dict[str, str]:
+    """What each operator needs, by its name, where a search that has asked for nothing had the calls to ask; else
+    nothing.
+
+    Args:
+        proposer: the proposer of the study.
+        search_calls: number of calls that the search had.
+    """
+    if proposer is None or not most_requests(proposer.share, search_calls * (1 - FINAL_SHARE)):
+        return {}
+    return {operator.name: operator.needs for operator in proposer.operators}
