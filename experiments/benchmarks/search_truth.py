@@ -39,6 +39,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,11 @@ import optuna
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from experiments.benchmarks.search_truth_landscapes import Landscape, LandscapeError, families
+from experiments.benchmarks.search_truth_landscapes import Landscape, families
 from experiments.benchmarks.search_truth_strategies import STRATEGIES, Counter, without_missing
 from experiments.benchmarks.search_truth_world import SETTINGS, Truth
 from prompt_search._numbers import counted
+from prompt_search.errors import InputError
 
 OURS = "ours"
 KEY = ["family", "strategy", "calls", "seed"]
@@ -144,11 +146,13 @@ def replay_table(lines: pd.DataFrame, family: str) -> str:
     return "\n".join(written)
 
 
-def replay_all(jobs: Sequence[Replay], output: Path, processes: int | None) -> pd.DataFrame:
+def replay_all(jobs: Sequence[Replay], output: Path, processes: int) -> pd.DataFrame:
     """Run what is not in the output yet, write each line as soon as it is there, and give the lines of all jobs."""
     done = set(pd.read_csv(output)[KEY].itertuples(index=False, name=None)) if output.exists() else set()
-    with ProcessPoolExecutor(processes) as pool:
-        for line in pool.map(replay, [job for job in jobs if job[1:] not in done]):
+    missing = [job for job in jobs if job[1:] not in done]
+    with ExitStack() as stack:
+        apply = map if processes == 1 else stack.enter_context(ProcessPoolExecutor(processes)).map
+        for line in apply(replay, missing):
             pd.DataFrame([line]).to_csv(output, mode="a", header=not output.exists(), index=False)
     lines = pd.read_csv(output).set_index(KEY)
     return lines.loc[[job[1:] for job in jobs]].reset_index()
@@ -158,12 +162,12 @@ def on_landscapes(given: argparse.Namespace) -> None:
     """The tables of all families.
 
     Raises:
-        LandscapeError: the folder has none, or not those of ``--studies``.
+        InputError: the folder has none, or not those of ``--studies``.
     """
     known = landscapes_of(given.landscapes)
     unknown = [name for name in given.studies or () if name not in known]
     if unknown:
-        raise LandscapeError(f"there are no landscapes {unknown[0]!r}; there are {', '.join(known)}")
+        raise InputError(f"there are no landscapes {unknown[0]!r}; there are {', '.join(known)}")
     jobs = [
         (given.landscapes, family, strategy, calls, seed)
         for seed in range(given.seeds)
@@ -201,7 +205,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
     parser.add_argument("--calls", nargs="+", type=int)
     parser.add_argument("--seeds", type=int, default=40)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", type=Path)
     given = parser.parse_args(None if arguments is None else list(arguments))
     given.strategies = without_missing(given.strategies)
@@ -213,7 +217,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
         return 0
     try:
         on_landscapes(given)
-    except LandscapeError as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

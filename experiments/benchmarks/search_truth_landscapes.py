@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from experiments.benchmarks.search_truth_world import ROWS, Floats, Levels, Setting
+from prompt_search.errors import InputError
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import SearchSpace
 
@@ -37,10 +38,6 @@ OF_ROWS = ("candidate", "row", "score", "margin")
 WORDING = ["benchmark", "task", "paraphrase"]
 """The columns that name a wording."""
 ABILITIES = np.linspace(-16, 16, 1601)
-
-
-class LandscapeError(Exception):
-    """A folder or file of landscapes cannot be used; the message is one line."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,14 +72,14 @@ class Landscape:
         """The one candidate that has the options of an assignment in all choices that it has.
 
         Raises:
-            LandscapeError: there is none.
+            InputError: there is none.
         """
         if levels in self.accuracies:
             return levels
         for found in self.accuracies:
             if all(own in (-1, level) for own, level in zip(found, levels, strict=True)):
                 return found
-        raise LandscapeError(f"{self.name} has no candidate {levels}; measure all candidates of the template")
+        raise InputError(f"{self.name} has no candidate {levels}; measure all candidates of the template")
 
     def world(self, seed: int) -> LandscapeWorld:
         """The landscape with rows."""
@@ -147,10 +144,10 @@ def families(folder: Path) -> dict[str, list[Landscape]]:
     measured table. Those of a family are in an order of their own, so that the first are like the others.
 
     Raises:
-        LandscapeError: the folder is missing or has no landscape, or a file cannot be used.
+        InputError: the folder is missing or has no landscape, or a file cannot be used.
     """
     if not folder.is_dir():
-        raise LandscapeError(f"there is no folder {folder}; give one with landscapes")
+        raise InputError(f"there is no folder {folder}; give one with landscapes")
     found: dict[str, list[Landscape]] = {}
     if (folder / GRID).exists():
         found["gsm8k"] = [_grid(_read(folder / GRID, ["instruction", "examples", "accuracy"]))]
@@ -159,7 +156,7 @@ def families(folder: Path) -> dict[str, list[Landscape]]:
     for file in sorted((folder / MEASURED).glob("*.csv")):
         found[file.stem] = [measured(file)]
     if not found:
-        raise LandscapeError(f"{folder} has no landscapes: no {GRID}, {PARAPHRASES} or {MEASURED}/*.csv")
+        raise InputError(f"{folder} has no landscapes: no {GRID}, {PARAPHRASES} or {MEASURED}/*.csv")
     return found
 
 
@@ -167,14 +164,14 @@ def _read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A table with these columns; texts stay as they are, empty ones too.
 
     Raises:
-        LandscapeError: the file or a column is missing.
+        InputError: the file or a column is missing.
     """
     if not file.exists():
-        raise LandscapeError(f"there is no file {file}")
+        raise InputError(f"there is no file {file}")
     frame = pd.read_csv(file, dtype=str, keep_default_na=False)
     missing = [name for name in columns if name not in frame]
     if missing:
-        raise LandscapeError(f"{file} has no column {missing[0]!r}; it needs {', '.join(columns)}")
+        raise InputError(f"{file} has no column {missing[0]!r}; it needs {', '.join(columns)}")
     return frame
 
 
@@ -201,7 +198,7 @@ def _texts(folder: Path) -> pd.Series[str]:
 def _paraphrases(frame: pd.DataFrame, texts: pd.Series[str]) -> dict[str, list[Landscape]]:
     frame = frame.join(texts, on=WORDING)
     if frame["text"].isna().any():
-        raise LandscapeError(f"{TEXTS} lacks a wording that {PARAPHRASES} has")
+        raise InputError(f"{TEXTS} lacks a wording that {PARAPHRASES} has")
     found: dict[str, list[Landscape]] = {}
     for (benchmark, task, model), lines in frame.groupby(["benchmark", "task", "model"]):
         name = f"{benchmark} {task} {model}"
@@ -216,7 +213,7 @@ def measured(file: Path) -> Landscape:
     """The landscape of a table of `landscape.py`.
 
     Raises:
-        LandscapeError: a column is missing, or a candidate lacks a row.
+        InputError: a column is missing, or a candidate lacks a row.
     """
     frame = _read(file, OF_ROWS)
     names = [str(name) for name in frame if name not in OF_ROWS]
@@ -236,7 +233,7 @@ def measured(file: Path) -> Landscape:
         cells=dict(zip(levels, zip(scores, margins, strict=True), strict=True)),
     )
     if found.space.size()[0] != len(levels):
-        raise LandscapeError(f"{file} lacks candidates; run landscape.py again, which asks for them")
+        raise InputError(f"{file} lacks candidates; run landscape.py again, which asks for them")
     return found
 
 
@@ -244,9 +241,9 @@ def _cells(frame: pd.DataFrame, value: str, file: Path) -> Floats:
     """A column of a measured table as (candidates, rows); NaN where it is empty.
 
     Raises:
-        LandscapeError: a candidate lacks a row that another one has.
+        InputError: a candidate lacks a row that another one has.
     """
     table = frame.assign(**{value: pd.to_numeric(frame[value])}).pivot(index="candidate", columns="row", values=value)
     if table.size != len(frame):
-        raise LandscapeError(f"{file} lacks rows of some candidates; run landscape.py again, which asks for them")
+        raise InputError(f"{file} lacks rows of some candidates; run landscape.py again, which asks for them")
     return table.loc[frame["candidate"].unique()].to_numpy()

@@ -120,7 +120,7 @@ def sampled(counter: Counter, sampler: optuna.samplers.BaseSampler, rows: int, f
     """Ask an Optuna sampler, score on the same first rows, take the best mean; or let the best 8 go on."""
     study = optuna.create_study(direction="maximize", sampler=sampler)
     seen: dict[Levels, Floats] = {}
-    seconds = 0.0
+    seconds, rows = 0.0, min(rows, counter.truth.rows)
     while counter.calls * (1 - final) - counter.spent >= rows:
         started = time.perf_counter()
         trial = study.ask()
@@ -128,7 +128,7 @@ def sampled(counter: Counter, sampler: optuna.samplers.BaseSampler, rows: int, f
         seconds += time.perf_counter() - started
         if levels not in seen:
             seen[levels] = counter.scores(levels, 0, rows)
-        elif len(study.trials) > counter.calls:
+        elif trial.number >= counter.calls:  # a small space has nothing left to ask
             break
         started = time.perf_counter()
         study.tell(trial, seen[levels].mean())
@@ -171,7 +171,9 @@ def tpe_halving(counter: Counter, seed: int) -> Found:
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=10, reduction_factor=2),
     )
     seen: dict[Levels, Floats] = {}
-    while counter.spent < counter.calls and len(study.trials) < counter.calls:
+    for _ in range(counter.calls):
+        if counter.spent >= counter.calls:
+            break
         trial = study.ask()
         levels = counter.levels(counter.space.suggest(trial))
         scores = seen.get(levels, np.array([]))
