@@ -46,7 +46,8 @@ from prompt_search.search.trial import DEFAULT_TRIAL
 from prompt_search.study.plan import TEST_SHARE
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from experiments.benchmarks.search_truth import QUADRATURE, ROWS, SETTINGS, Counter, Levels, Setting, Truth
+from experiments.benchmarks.search_truth_strategies import Counter
+from experiments.benchmarks.search_truth_world import QUADRATURE, ROWS, SETTINGS, Levels, Setting, Truth
 
 Floats = NDArray[np.float64]
 

@@ -33,8 +33,9 @@ from prompt_search.llm.transport import Executor
 from prompt_search.testing import Body, FakeServer, chance, truth_model
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from experiments.benchmarks.search_truth import SETTINGS, Truth, race
-from experiments.benchmarks.search_truth import Counter as Rows
+from experiments.benchmarks.search_truth_strategies import Counter as Rows
+from experiments.benchmarks.search_truth_strategies import race
+from experiments.benchmarks.search_truth_world import SETTINGS, Truth
 
 FIRST = "SkylakeX"
 KERNELS = (FIRST, "Haswell", "Zen", "Sandybridge", "Nehalem")

@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.benchmarks.search_truth import ROWS, Counter, Floats, Setting, Truth, race
+from experiments.benchmarks.search_truth_strategies import Counter, race
+from experiments.benchmarks.search_truth_world import ROWS, Floats, Setting, Truth
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.few_shot import ExamplePool
 from prompt_search.prompts.space import SearchSpace
