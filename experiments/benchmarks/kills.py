@@ -31,19 +31,8 @@ import pandas as pd
 import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from experiments.benchmarks.budgets import SOURCE, data
+from experiments.benchmarks.budgets import GROWS, OWN_SHOTS, SOURCE, data
 from prompt_search.storage.store import Store
-
-GROWS = SOURCE.replace('😀😀"]', '😀😀"], grow="says how to decide"')
-"""A template with a choice that may grow."""
-OWN_SHOTS = (
-    SOURCE
-    + """
-{% for shot in examples("shots", max=2, pickers=["random 1", "solved 1", "hard 1"]) %}
-Another: {{ shot.reasoning }} {{ shot.text }} {{ shot.label }}
-{% endfor %}"""
-)
-"""A template whose shots are picked by what the model itself answers."""
 
 ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, "-m", "experiments.benchmarks.counting_server"]
@@ -170,7 +159,7 @@ def measure(
     Raises:
         AssertionError: the final tables differ, or more was sent twice than was on its way at a kill.
     """
-    source = GROWS if grow else OWN_SHOTS if own_shots else SOURCE
+    source = GROWS if grow else SOURCE + OWN_SHOTS if own_shots else SOURCE
     with tempfile.TemporaryDirectory() as folder:
         storages = [f"sqlite:///{folder}/{name}.db" for name in ("whole", "killed")]
         with served(latency, strict=strict) as url:
