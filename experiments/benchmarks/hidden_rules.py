@@ -15,6 +15,9 @@ another language, or errors; ``slow`` is good and takes two seconds; with ``none
 - rules: how many of the six rules the winner states;
 - calls: those of the role "proposer"; accepted, rejected: the texts that were proposed.
 
+A second table has, for winners with a proposed text and for those without, the mean of their score in the search,
+of their estimate, and of their score in the test, each minus their expected accuracy.
+
 Numbers in brackets are standard errors. A study whose line is in the output already is not run again.
 """
 
@@ -77,6 +80,7 @@ def line(kind: str, seed: int, calls: int, transport: str) -> dict[str, Any]:
     prompt = result.best.text
     ledger = result.ledger_df()
     accepted = [] if kind == NONE else result.proposals_df()["accepted"].astype(bool).tolist()
+    winner = result.trials_df().set_index("trial").loc[result.best_trial]
     return {
         "proposer": kind,
         "calls": calls,
@@ -84,6 +88,10 @@ def line(kind: str, seed: int, calls: int, transport: str) -> dict[str, Any]:
         "winner": world.truth(prompt),
         "hand_written": world.best_hand_written,
         "possible": world.best_possible,
+        "proposed": winner["instruction"] not in world.instructions,
+        "score": winner["score"],
+        "estimate": winner["estimate"],
+        "test": result.test_score(result.best_trial).mean,
         "rules": len(stated(prompt)),
         "used": int(ledger["calls"].sum()),
         "proposer_calls": int(ledger.loc[ledger["role"] == PROPOSER, "calls"].sum()),
@@ -120,6 +128,16 @@ def table(lines: pd.DataFrame, kinds: Sequence[str]) -> str:
     return "\n".join(written)
 
 
+def optimism(lines: pd.DataFrame) -> str:
+    """By how much scores and estimates of winners are too high, as a table in Markdown."""
+    written = ["| winner's instruction | studies | score | estimate | test |", "|---|---:|---:|---:|---:|"]
+    for proposed, name in ((True, "proposed"), (False, "written by hand")):
+        own = lines[lines["proposed"].astype(bool) == proposed]
+        cells = [shown(own[column] - own["winner"]) for column in ("score", "estimate", "test")] if len(own) else []
+        written.append(f"| {' | '.join([name, str(len(own)), *cells])} |")
+    return "\n".join(written)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="What growth adds, on studies whose truth is known.")
     parser.add_argument("--proposer", nargs="+", choices=[*KINDS, NONE], default=SHOWN)
@@ -143,6 +161,8 @@ def main() -> None:
     lines = pd.read_csv(given.output)
     lines = lines[(lines["calls"] == given.calls) & lines["seed"].isin(seeds)]
     print(table(lines, given.proposer))
+    print()
+    print(optimism(lines[lines["proposer"].isin(given.proposer)]))
 
 
 if __name__ == "__main__":
