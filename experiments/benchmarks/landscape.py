@@ -155,6 +155,7 @@ def measure(study: ps.Study, candidates: Sequence[ps.Candidate], rows: Sequence[
         own = {"candidate": number, **choices.loc[number].to_dict()}
         lines = [{**own, "row": row, "score": found[row].score, "margin": found[row].margin} for row in rows]
         table = pd.concat([table, pd.DataFrame(lines, columns=table.columns, dtype=object)], ignore_index=True)
+        table = table.sort_values("candidate", key=lambda column: column.astype(int), kind="stable")
         write_whole(output, [table.to_csv(index=False).encode()])
         mean = sum(line["score"] for line in lines) / len(rows)
         print(f"{number + 1} of {len(candidates)}: {mean:.3f}", file=sys.stderr, flush=True)
@@ -186,7 +187,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     if lacking:
-        print(f"{lacking} of {len(candidates)} candidates lack answers; run the command again", file=sys.stderr)
+        print(f"candidates without all answers: {lacking} of {len(candidates)}; run the command again", file=sys.stderr)
         return 1
     means = pd.read_csv(given.output).groupby("candidate")["score"].mean()
     print(f"{len(means)} candidates: mean {means.mean():.3f}, highest {means.max():.3f}, lowest {means.min():.3f}")

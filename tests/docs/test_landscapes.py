@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
 
+import prompt_search as ps
 from experiments.benchmarks import landscape, search_truth
 from experiments.benchmarks import search_truth_strategies as strategies
 from experiments.benchmarks.search_truth_landscapes import Landscape, Simulated, families, measured
 from experiments.benchmarks.search_truth_world import Levels
 from prompt_search.errors import InputError
-from prompt_search.testing import FakeAnswer, FakeResponse, FakeServer, truth_model
+from prompt_search.evaluation.outcome import Outcome
+from prompt_search.testing import FakeServer, truth_model
 
 SHARED = os.environ.get("PROMPT_SEARCH_LANDSCAPES")
 """The folder of the real landscapes, which are no part of the repository."""
@@ -254,25 +256,31 @@ def test_landscape_goes_on_where_it_stopped(words: list[str], capsys: pytest.Cap
     with FakeServer(truth_model(TEXTS), fail_after=20) as server:
         assert landscape.main([*words, server.url]) == 1
         assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
-        assert pd.read_csv("out.csv")["candidate"].unique().tolist() == [0, 1]
+        assert pd.read_csv("out.csv")["candidate"].unique().tolist() == [0, 1, 2]
         server.fail_after = None
         assert landscape.main([*words, server.url]) == 0
         assert server.answered == 4 * 8
 
 
-def test_candidate_without_all_answers_is_left_out(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A row that is lost on the road leaves out its candidate, and the same command asks for it again."""
-    truth, lost = truth_model(TEXTS), ["Which label?"]
+def test_candidate_without_all_answers_is_left_out(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row that is lost on the road leaves out its candidate, and the same command adds it later."""
+    asked = landscape.asked
 
-    def answer(body: Mapping[str, Any]) -> FakeAnswer:
-        text = str(body["messages"])
-        return FakeResponse(status=500) if any(each in text for each in lost) else truth(dict(body))
+    def losing(study: ps.Study, candidate: ps.Candidate, rows: Sequence[int]) -> list[Outcome]:
+        found = asked(study, candidate, rows)
+        return [replace(each, score=None) for each in found] if candidate == study.space().default else found
 
-    with FakeServer(answer) as server:
-        assert landscape.main([*words, server.url, "--max-concurrency", "1"]) == 1
-        assert capsys.readouterr().err.splitlines()[-1] == "3 of 6 candidates lack answers; run the command again"
-        lost.clear()
+    with FakeServer(truth_model(TEXTS)) as server:
+        monkeypatch.setattr(landscape, "asked", losing)
+        assert landscape.main([*words, server.url]) == 1
+        assert (
+            capsys.readouterr().err.splitlines()[-1] == "candidates without all answers: 1 of 6; run the command again"
+        )
+        monkeypatch.setattr(landscape, "asked", asked)
         assert landscape.main([*words, server.url]) == 0
+    assert measured(Path("out.csv")).accuracies.keys() == {(a, *b) for a in (0, 1) for b in ((0, -1), (1, 0), (1, 1))}
 
 
 @pytest.mark.parametrize(
