@@ -22,7 +22,8 @@ from prompt_search.errors import InputError
 from prompt_search.evaluation.outcome import Outcome
 from prompt_search.testing import FakeServer, truth_model
 
-SHARED = os.environ.get("PROMPT_SEARCH_LANDSCAPES")
+PUBLIC_SETS = Path(os.environ.get("PROMPT_SEARCH_DATA_DIR", Path(__file__).parents[2].parent / "shared" / "data"))
+SHARED = PUBLIC_SETS / "landscapes"
 """The folder of the real landscapes, which are no part of the repository."""
 
 GRID = "instruction,examples,accuracy\n" + "".join(f"{a},{b},{(a + b) / 10}\n" for a in range(3) for b in range(4))
@@ -313,10 +314,10 @@ def test_choice_with_a_name_of_the_table(words: list[str], capsys: pytest.Captur
     assert "the choice 'margin' has the name of a column of the table; give it another name" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(SHARED is None, reason="PROMPT_SEARCH_LANDSCAPES names no folder with the real landscapes")
+@pytest.mark.skipif(not SHARED.exists(), reason=f"{SHARED} is missing; set PROMPT_SEARCH_DATA_DIR to the public sets")
 def test_real_landscapes_are_read() -> None:
     """The grid has 25 by 25 candidates, and the paraphrases 60 to 250 wordings for each task and model."""
-    found = families(Path(SHARED or ""))
+    found = families(SHARED)
 
     assert len(found["gsm8k"][0].accuracies) == 625
     assert {name: len(found[name]) for name in ("BBH", "LMentry")} == {"BBH": 165, "LMentry": 160}
