@@ -195,7 +195,7 @@ def main() -> None:
     again, whole, seen, told = measure(**vars(arguments))
     allowed = arguments.kills * arguments.in_flight
     print(
-        "| kills | in flight | requests undisturbed | killed | sent twice | told as lost | on their way at kills, "
+        "| kills | in flight | requests without kills | with kills | sent twice | counted as lost | in flight at the kills, "
         "at most | tables |"
     )
     print("|---|---|---|---|---|---|---|---|")
