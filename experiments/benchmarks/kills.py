@@ -192,15 +192,15 @@ def main() -> None:
     parser.add_argument("--grow", action="store_true")
     parser.add_argument("--own-shots", action="store_true")
     arguments = parser.parse_args()
-    again, whole, seen, told = measure(**vars(arguments))
+    again, whole, seen, lost = measure(**vars(arguments))
     allowed = arguments.kills * arguments.in_flight
     print(
-        "| kills | in flight | requests without kills | with kills | sent twice | counted as lost | in flight at the kills, "
-        "at most | tables |"
+        "| kills | in flight | requests without kills | with kills | sent twice | counted as lost "
+        "| in flight at the kills, at most | tables |"
     )
     print("|---|---|---|---|---|---|---|---|")
     print(
-        f"| {arguments.kills} | {arguments.in_flight} | {whole} | {seen} | {again[-1]} | {told} | {allowed} | equal |"
+        f"| {arguments.kills} | {arguments.in_flight} | {whole} | {seen} | {again[-1]} | {lost} | {allowed} | equal |"
     )
 
 
