@@ -172,13 +172,13 @@ def measure(
             pd.testing.assert_frame_equal(one, other)
         assert ps.open_result(storages[1], "study").proposals_df().empty != grow
         assert ps.open_result(storages[1], "study").shots_df().empty != own_shots
-        told = lost(storages[1])
+        most = lost(storages[1])
     assert whole["most"] == 1
     assert seen["different"] == whole["requests"]
     assert bool(whole["refused"]) == strict
     assert all(twice <= in_flight * kill for kill, twice in enumerate(again))
-    assert again[-1] <= told <= in_flight * kills
-    return again, whole["requests"], seen["requests"], told
+    assert again[-1] <= most <= in_flight * kills
+    return again, whole["requests"], seen["requests"], most
 
 
 def main() -> None:
