@@ -26,6 +26,31 @@ def lost_text(lost: Spending) -> str:
     return f", and at most {lost.calls:,} more whose answers were lost with a process that ended{most}"
 
 
+TOLD_UNUSED = 0.02
+"""Share of a budget above which it is told why calls were not used. Below it are those that did not suffice for a row
+of each finalist, or for a test row of each prompt."""
+
+UNUSED = {
+    "search": "calls of the search were left, because its finalists had been scored on all search rows",
+    "test": "calls that were kept for the test were not needed, because its prompts were tested before, or were fewer "
+    "than there might have been",
+}
+"""Why calls were not used, by what they were for."""
+
+
+def unused_text(unused: Mapping[str, int], calls: float) -> str:
+    """Why calls of a budget were not used, in a sentence for each reason; empty where few were left.
+
+    >>> unused_text({"test": 30}, 700)
+    ' 30 calls that were kept for the test were not needed, because its prompts were tested before, or were fewer than \
+there might have been.'
+    >>> unused_text({"search": 3}, 700)
+    ''
+    """
+    told = [f" {unused[name]:,} {why}." for name, why in UNUSED.items() if unused.get(name, 0) > TOLD_UNUSED * calls]
+    return "".join(told)
+
+
 def budget_text(budget: Mapping[str, float]) -> str:
     """The limits of a budget.
 
@@ -49,6 +74,7 @@ def spent_sentence(
     candidates: int,
     unscored: int = 0,
     lost: Spending = NOTHING,
+    unused: Mapping[str, int] | None = None,
 ) -> str:
     """What a finished study used, and how much of the space it tried.
 
@@ -64,11 +90,13 @@ def spent_sentence(
         candidates: number of candidates in the space.
         unscored: number of the trials that got no score.
         lost: what was sent besides by processes that ended before the answers were stored.
+        unused: the calls that nothing was left to use for, see `unused_text`.
     """
+    left = unused_text(unused or {}, budget.get("calls", 0))
     without = f", {unscored:,} of them without a score" if unscored else ""
     from_cache = f", {cached:,} of them answered from the cache" if cached else ""
     return (
         f"{calls:,} calls of {model}{from_cache} ({_numbers.tokens(tokens or None)}, {_numbers.dollars(usd)}, "
         f"{_numbers.seconds(seconds, 0)}) were used of a budget of {budget_text(budget)}{lost_text(lost)}; "
-        f"{tried:,} of {candidates:,} candidates were tried{without}."
+        f"{tried:,} of {candidates:,} candidates were tried{without}.{left}"
     )

@@ -20,7 +20,8 @@ class Summary:
     ``next_call`` the number that the study's next call would have got (None where it was not kept), ``lost_calls``,
     ``lost_tokens`` and ``lost_usd`` the most that was sent besides by processes that ended before the answers were
     stored, ``unmet`` what each operator of a proposer needs, by its name, where the budget had room for proposals and
-    none was asked for, and ``effects`` and ``interactions`` the lines of `tables.effects_frame` and
+    none was asked for, ``unused`` the calls that nothing was left to use for, by their part (``search``, whose winner
+    was scored on all rows, and ``test``), and ``effects`` and ``interactions`` the lines of `tables.effects_frame` and
     `tables.interactions_frame`. ``usd`` is None where a price is unknown.
     """
 
@@ -52,6 +53,7 @@ class Summary:
     lost_tokens: int = 0
     lost_usd: float = 0.0
     unmet: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, int] = field(default_factory=dict)
 
     @property
     def lost(self) -> Spending:
@@ -68,7 +70,7 @@ class Summary:
         """The fields as they are stored; those that may be missing only where they say something."""
         found = {each.name: getattr(self, each.name) for each in fields(self)} | {"candidates": list(self.candidates)}
         lost = ("lost_calls", "lost_tokens", "lost_usd")
-        for name in ("rescored", "dialect", "test_uses", "next_call", *lost, "unmet"):
+        for name in ("rescored", "dialect", "test_uses", "next_call", *lost, "unmet", "unused"):
             if not found[name]:
                 del found[name]
         return found

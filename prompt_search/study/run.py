@@ -226,6 +226,7 @@ class _Run:
             winner = await race.run(begun.default)
             if self._ledger.stopped is None:
                 evaluator.responder.check_answered()
+            searched = self._ledger.spent
             if self._ledger.stopped is None:
                 await self._test(evaluator, race, winner)
         if self._ledger.stopped is None:
@@ -236,7 +237,22 @@ class _Run:
                 dialect=evaluator.told,
                 unmet={} if race.proposals else unmet_needs(self._plan.proposer, self._search_calls()),
             )
-            self._recorder.finish(race, summary)
+            self._recorder.finish(race, replace(summary, unused=self._unused(winner, searched)))
+
+    def _unused(self, winner: Trial, searched: int) -> dict[str, int]:
+        """The calls of the budget that nothing was left to use for, by what they were for.
+
+        Args:
+            winner: the winner of the search.
+            searched: number of calls that the search spent.
+        """
+        if [*self._ledger.budget.limits] != ["calls"]:  # how many calls another limit allows is an estimate
+            return {}
+        kept = self._ledger.affordable() - self._search_calls()
+        left = {"test": kept - (self._ledger.spent - searched)}
+        if not winner.unseen:
+            left["search"] = self._search_calls() - searched
+        return {name: int(calls) for name, calls in left.items() if calls > 0}
 
     @property
     def _bootstrap(self) -> Bootstrap:

@@ -23,6 +23,25 @@ from tests.storage.examples import sample, summary, trial
 from tests.study.examples import assert_equal_results, study, truth
 
 
+def test_calls_that_were_not_used_have_a_reason(fake: InProcessExecutor, storage: str) -> None:
+    """A larger budget that ends with calls left says what they were for; few that are left are not told."""
+    fake.answer = truth
+    first, second, third = (study(fake, storage).run(calls) for calls in (60, 200, 1000))
+    told = [result.spent.partition("candidates were tried.")[2] for result in (first, second, third)]
+    assert told == [
+        "",
+        (
+            f" {second.summary['unused']['test']} calls that were kept for the test were not needed, because its "
+            "prompts were tested before, or were fewer than there might have been."
+        ),
+        (
+            f" {third.summary['unused']['search']} calls of the search were left, because its finalists had been "
+            "scored on all search rows."
+        ),
+    ]
+    assert third.summary["calls"] + sum(third.summary["unused"].values()) == 1000
+
+
 def refused(fake: InProcessExecutor, storage: str) -> ps.Result:
     """A run with a larger budget whose server answers nothing any more."""
     fake.fail_after = 0

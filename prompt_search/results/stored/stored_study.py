@@ -237,4 +237,5 @@ class StoredStudy(StudyTest):
             candidates=summary.candidates[0],
             unscored=int(self._table["score"].isna().sum()),
             lost=summary.lost,
+            unused=summary.unused,
         )
