@@ -26,9 +26,9 @@ def lost_text(lost: Spending) -> str:
     return f", and at most {lost.calls:,} more whose answers were lost with a process that ended{most}"
 
 
-TOLD_UNUSED = 0.02
-"""Share of a budget above which it is told why calls were not used. Below it are those that did not suffice for a row
-of each finalist, or for a test row of each prompt."""
+MOST_UNEXPLAINED = 0.02
+"""Share of a budget up to which the result does not say why calls were not used: they did not suffice for a row of each
+finalist, or for a test row of each prompt."""
 
 UNUSED = {
     "search": "calls of the search were left, because its finalists had been scored on all search rows",
@@ -47,8 +47,8 @@ there might have been.'
     >>> unused_text({"search": 3}, 700)
     ''
     """
-    told = [f" {unused[name]:,} {why}." for name, why in UNUSED.items() if unused.get(name, 0) > TOLD_UNUSED * calls]
-    return "".join(told)
+    most = MOST_UNEXPLAINED * calls
+    return "".join(f" {unused[name]:,} {why}." for name, why in UNUSED.items() if unused.get(name, 0) > most)
 
 
 def budget_text(budget: Mapping[str, float]) -> str:
