@@ -103,10 +103,19 @@ class Standing:
     trials: Sequence[Trial]
     means: Mapping[int, float]
 
-    @cached_property
+    @property
+    def tolerated_loss(self) -> float:
+        """What proposals may lose on average; nothing where all scores are equal, so that nothing was won either."""
+        return TOLERATED_LOSS * self._deviation
+
+    @property
     def score_deviation(self) -> float:
         """The standard deviation of single scores; 1 where all are equal, as something is expected of proposals."""
-        return float(np.std([score for trial in self.trials for score in trial.scores])) or 1.0
+        return self._deviation or 1.0
+
+    @cached_property
+    def _deviation(self) -> float:
+        return float(np.std([score for trial in self.trials for score in trial.scores]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +163,7 @@ class Waves:
             return Wave()
         gains = self._history.gains(standing.trials, standing.means)
         last = self._history.last_wave
-        least = -TOLERATED_LOSS * standing.score_deviation
+        least = -standing.tolerated_loss
         won = sum(gains.values()) > least * len(gains) and any(gains[each] > least for each in last if each in gains)
         if spent.calls < self._pause_until and not (won and all(each in gains for each in last)):
             return Wave()

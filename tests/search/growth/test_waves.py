@@ -286,6 +286,17 @@ def test_calls_pass_unless_all_proposals_together_have_won(scores: tuple[float, 
     assert rules.paused == paused
 
 
+def test_scores_that_are_all_equal_win_nothing() -> None:
+    """Where no answer can be read, a proposal loses nothing and wins nothing, and calls pass before the next."""
+    history = History()
+    rules = waves(history, operators={"vary": "parent", "shorten": "parent"})
+    nothing = dict.fromkeys(range(20), 0.0)
+    (ask,) = due(rules, trial(0, 0, nothing), spent=30).asks
+    accepted(history, ask, "A text.")
+    due(rules, trial(0, 0, nothing), trial(1, 2, {0: 0.0}), spent=60, grown=["A text."])
+    assert rules.paused
+
+
 def test_options_that_share_what_they_come_from_are_counted_once() -> None:
     """Sixty options, each combined from the two before it, have sixty proposals behind them, not Fibonacci's number."""
     history, grown = History(), list[str]()
