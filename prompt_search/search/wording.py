@@ -38,6 +38,14 @@ def left_finals(estimate: float, rows: int) -> str:
     return f"left the finals: {_estimated(estimate, rows)}"
 
 
+def no_clear_lead(estimate: float, rows: int, winner: int) -> str:
+    """The reason of a finalist with a proposed option that is hardly better than the best trial without."""
+    return (
+        f"left the finals: {_estimated(estimate, rows)}, no clear lead over trial {winner}, the best one without a "
+        "proposed option"
+    )
+
+
 def finished_finals(rows: int) -> str:
     """The reason of the last finalist."""
     return f"reached the end of the finals after {rows} rows"

@@ -63,3 +63,14 @@ def test_a_proposed_option_wins_by_a_lead_only(lead: float, winner: int) -> None
     of.begin()
     assert numbers(of.end_stage()) == [winner]
     assert trials.leader.number == winner
+
+
+def test_a_lead_that_is_not_clear_is_the_reason() -> None:
+    """The trial that was expected to be better, and did not win, says why."""
+    of, trials = finals({0: 0.61, 1: 0.6}, {0})
+    of.begin()
+    of.end_stage()
+    assert trials.all[0].reason == (
+        "left the finals: estimated score 0.610 after 1 rows, no clear lead over trial 1, the best one without a "
+        "proposed option"
+    )

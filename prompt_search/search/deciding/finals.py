@@ -82,7 +82,9 @@ class Finals:
             if trial.state != "running" or trial in finalists:
                 continue
             mean, rows = means[trial.number], len(trial.outcomes)
-            if trial in self._trials.finalists:
+            if trial in self._trials.finalists and count == 1 and mean > means[finalists[0].number]:
+                trial.end("complete", wording.no_clear_lead(mean, rows, finalists[0].number))
+            elif trial in self._trials.finalists:
                 trial.end("complete", wording.left_finals(mean, rows))
             elif trial.outcomes and not trial.answered:
                 trial.end("failed", wording.failed(rows, trial.outcomes[0].error))
