@@ -159,7 +159,7 @@ class HttpTransport:
             return HttpReply(failure=_failure_of(error), why=why, latency_s=time.monotonic() - start)
         content, headers = in_utf8(content), dict[str, str]()
         if 300 <= answer.status < 400:
-            content = public_url(urljoin(self._url, answer.headers.get("Location", ""))).encode()
+            content = _address(self._url, answer.headers.get("Location", "")).encode()
         if answer.status >= 300 or b'"choices"' not in content:
             content = error_without_secrets(content, self._secrets)
             headers = {name.lower(): value for name, value in answer.headers.items() if is_kept(name.lower())}
@@ -174,6 +174,18 @@ class HttpTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _address(url: str, location: str) -> str:
+    """Where a server sends a request on to, without secrets; in words where it is no URL.
+
+    >>> _address("http://models.example/v1", "http://[")
+    'an address that is no URL'
+    """
+    try:
+        return public_url(urljoin(url, location))
+    except ValueError:  # such as a broken IPv6 address
+        return "an address that is no URL"
 
 
 class _TooLong(Exception):

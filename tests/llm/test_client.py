@@ -197,6 +197,17 @@ def test_redirect_is_not_followed(httpserver: HTTPServer, where: str) -> None:
     assert httpserver.log == []
 
 
+def test_redirect_to_what_is_no_url() -> None:
+    """A server that sends a request on to a broken address is refused in one line, as with any other address."""
+    with FakeServer(FakeResponse(status=301, headers={"Location": "http://["})) as server:
+        with pytest.raises(RequestRefused) as caught:
+            complete(Model("tiny", base_url=server.url))
+        assert str(caught.value) == (
+            f"{server.url} answered 301, which sends requests on to an address that is no URL; they are not sent "
+            "there, because no budget would count them: give that address as the base URL if it is right"
+        )
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_reply_without_end_is_cut(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
     """A reply that is longer than any answer, packed or not, is read so far and no further, and is a typed error."""
