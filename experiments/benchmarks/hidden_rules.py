@@ -43,6 +43,7 @@ import prompt_search as ps
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.budgets import brief
 from experiments.benchmarks.hidden_rules_world import KINDS, PROPOSER, SOURCE, World, answering, latency, stated
+from experiments.benchmarks.result_lines import measure_missing, shown
 from prompt_search.evaluation import session
 from prompt_search.llm.client import Client
 from prompt_search.testing import FakeServer, InProcessExecutor
@@ -66,8 +67,9 @@ def study(world: World, kind: str, models: InProcessExecutor | FakeServer) -> ps
     )
 
 
-def line(kind: str, seed: int, calls: int, transport: str) -> dict[str, Any]:
-    """What one study came to."""
+def line(transport: str, job: tuple[str, int, int]) -> dict[str, Any]:
+    """What one study came to, which `KEY` names."""
+    kind, calls, seed = job
     world = World(seed)
     with ExitStack() as stack:
         answer = answering(world, kind)
@@ -100,13 +102,6 @@ def line(kind: str, seed: int, calls: int, transport: str) -> dict[str, Any]:
         "verdict": result.verdict,
         "seconds": round(seconds, 2),
     }
-
-
-def shown(values: pd.Series[float]) -> str:
-    """A mean with its standard error."""
-    found = values.to_numpy(dtype=float)
-    error = f" ({found.std(ddof=1) / len(found) ** 0.5:.3f})" if len(found) > 1 else ""
-    return f"{found.mean():.3f}{error}"
 
 
 def table(lines: pd.DataFrame, kinds: Sequence[str]) -> str:
@@ -150,15 +145,11 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     vars(session)["Client"] = functools.partial(Client, sleep=brief)
     seeds = range(given.first, given.first + given.studies)
-    earlier = pd.read_csv(given.output) if given.output.exists() else pd.DataFrame(columns=KEY)
-    done = set(earlier[KEY].itertuples(index=False, name=None))
     for kind in given.proposer:
-        for seed in seeds:
-            if (kind, given.calls, seed) not in done:
-                made = pd.DataFrame([line(kind, seed, given.calls, given.transport)])
-                made.to_csv(given.output, mode="a", header=not given.output.exists(), index=False)
+        jobs = [(kind, given.calls, seed) for seed in seeds]
+        measure_missing(jobs, functools.partial(line, given.transport), KEY, given.output)
         print(f"{kind} done", file=sys.stderr, flush=True)
-    lines = pd.read_csv(given.output)
+    lines = pd.read_csv(given.output)  # of proposers that were measured before, too
     lines = lines[(lines["calls"] == given.calls) & lines["seed"].isin(seeds)]
     print(table(lines, given.proposer))
     print()

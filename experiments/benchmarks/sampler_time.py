@@ -13,18 +13,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import resource
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.benchmarks.made_up_evaluator import MadeUpEvaluator, scored
 from prompt_search.answers import Text
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate, Factor
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.race import Race
-from prompt_search.search.settings import CallBudget, RaceSettings, RefusalOf
+from prompt_search.search.settings import CallBudget, RaceSettings
 from prompt_search.search.trial import Trial
 
 ROWS = 1000
@@ -43,7 +47,7 @@ class Timed(Race):
             self.deciding += time.thread_time() - started
 
 
-class Endpoint:
+class Endpoint(MadeUpEvaluator):
     """A fake endpoint: it answers after the latency, correctly with a probability that the choices decide."""
 
     def __init__(self, latency: float, in_flight: int, options: Sequence[int]) -> None:
@@ -62,23 +66,6 @@ class Endpoint:
         prompt = Prompt(source=f"{rate} {chosen}")
         return PreparedPrompt(prompt=prompt, answer=Text(), model="timed", endpoint="timed"), range(ROWS)
 
-    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
-        return [1] * len(rows)
-
-    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
-        return None
-
-    def refusals(self) -> RefusalOf:
-        return lambda prepared, row: None
-
-    def evade(self, prepared: PreparedPrompt, row: int) -> bool:
-        return False
-
-    async def reparse(
-        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
-    ) -> tuple[PreparedPrompt, list[Outcome]]:
-        return prepared, list(outcomes)
-
     async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
         return list(await asyncio.gather(*(self._answer(prepared, row) for prepared, row in jobs)))
 
@@ -94,16 +81,7 @@ class Endpoint:
                 self._idle_since = time.perf_counter()
         rate = float(prepared.prompt.source.split()[0])
         right = np.random.default_rng([row, abs(hash(prepared.prompt.source))]).random() < rate
-        return Outcome(
-            row=row,
-            key="",
-            answer=None,
-            score=float(right),
-            explanation="",
-            unparsed=False,
-            error=None,
-            cached=False,
-        )
+        return scored(row, float(right))
 
 
 async def measure(calls: int, latency: float, in_flight: int) -> None:

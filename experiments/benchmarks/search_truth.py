@@ -37,10 +37,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +49,7 @@ import optuna
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.benchmarks.result_lines import measure_missing, shown
 from experiments.benchmarks.search_truth_landscapes import Landscape, families
 from experiments.benchmarks.search_truth_strategies import STRATEGIES, Counter, without_missing
 from experiments.benchmarks.search_truth_world import SETTINGS, Truth
@@ -59,8 +59,8 @@ from prompt_search.errors import InputError
 OURS = "ours"
 KEY = ["family", "strategy", "calls", "seed"]
 
-Replay = tuple[Path, str, str, int, int]
-"""The folder, and what `KEY` names."""
+Replay = tuple[str, str, int, int]
+"""What `KEY` names."""
 
 
 def measure(job: tuple[str, str, int, int]) -> dict[str, Any]:
@@ -95,16 +95,16 @@ def landscapes_of(folder: Path) -> dict[str, list[Landscape]]:
     return families(folder)
 
 
-def replay(job: Replay) -> dict[str, Any]:
-    """One strategy on one landscape."""
+def replay(folder: Path, job: Replay) -> dict[str, Any]:
+    """One strategy on one landscape of a folder."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    folder, family, strategy, calls, seed = job
+    family, strategy, calls, seed = job
     of_family = landscapes_of(folder)[family]
     landscape = of_family[seed % len(of_family)]
     accuracies = list(landscape.accuracies.values())
     found = STRATEGIES[strategy](Counter(landscape.world(seed), calls), seed)
     return {
-        **dict(zip(KEY, job[1:], strict=True)),
+        **dict(zip(KEY, job, strict=True)),
         "landscape": landscape.name,
         "accuracy": landscape.accuracies[found.levels],
         "best": max(accuracies),
@@ -112,15 +112,6 @@ def replay(job: Replay) -> dict[str, Any]:
         "candidates": found.candidates,
         "seconds": round(found.seconds, 3),
     }
-
-
-def shown(values: pd.Series[float], sign: str = "") -> str:
-    """A mean with its standard error; empty without values."""
-    if values.empty:
-        return ""
-    found = values.to_numpy(dtype=float)
-    error = f" ({found.std(ddof=1) / len(found) ** 0.5:.3f})" if len(found) > 1 else ""
-    return f"{found.mean():{sign}.3f}{error}"
 
 
 def replay_table(lines: pd.DataFrame, family: str) -> str:
@@ -146,18 +137,6 @@ def replay_table(lines: pd.DataFrame, family: str) -> str:
     return "\n".join(written)
 
 
-def replay_all(jobs: Sequence[Replay], output: Path, processes: int) -> pd.DataFrame:
-    """Run what is not in the output yet, write each line as soon as it is there, and give the lines of all jobs."""
-    done = set(pd.read_csv(output)[KEY].itertuples(index=False, name=None)) if output.exists() else set()
-    missing = [job for job in jobs if job[1:] not in done]
-    with ExitStack() as stack:
-        apply = map if processes == 1 else stack.enter_context(ProcessPoolExecutor(processes)).map
-        for line in apply(replay, missing):
-            pd.DataFrame([line]).to_csv(output, mode="a", header=not output.exists(), index=False)
-    lines = pd.read_csv(output).set_index(KEY)
-    return lines.loc[[job[1:] for job in jobs]].reset_index()
-
-
 def on_landscapes(given: argparse.Namespace) -> None:
     """The tables of all families.
 
@@ -169,13 +148,14 @@ def on_landscapes(given: argparse.Namespace) -> None:
     if unknown:
         raise InputError(f"there are no landscapes {unknown[0]!r}; there are {', '.join(known)}")
     jobs = [
-        (given.landscapes, family, strategy, calls, seed)
+        (family, strategy, calls, seed)
         for seed in range(given.seeds)
         for family in given.studies or known
         for calls in given.calls or [250, 500, 1500]
         for strategy in given.strategies
     ]
-    lines = replay_all(jobs, given.output or Path("search_truth_landscapes.csv"), given.processes)
+    output = given.output or Path("search_truth_landscapes.csv")
+    lines = measure_missing(jobs, partial(replay, given.landscapes), KEY, output, given.processes)
     print("\n\n".join(replay_table(lines, family) for family in given.studies or known))
 
 

@@ -18,6 +18,7 @@ import optuna
 from numpy.typing import NDArray
 from scipy import stats
 
+from experiments.benchmarks.made_up_evaluator import MadeUpEvaluator, scored
 from experiments.benchmarks.search_truth_world import Floats, Levels, World
 from prompt_search.answers import Text
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
@@ -25,10 +26,10 @@ from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.search.optuna_adapter import proposals
 from prompt_search.search.race import Race
-from prompt_search.search.settings import CallBudget, RaceSettings, RefusalOf
+from prompt_search.search.settings import CallBudget, RaceSettings
 
 
-class Counter:
+class Counter(MadeUpEvaluator):
     """A study's rows, with a count of the calls: an evaluator for `Race`, and scores for simple strategies."""
 
     def __init__(self, truth: World, calls: int, soft: bool = False) -> None:
@@ -55,23 +56,6 @@ class Counter:
         prompt = Prompt(source=repr(self.levels(candidate)))
         return PreparedPrompt(prompt=prompt, answer=Text(), model="truth", endpoint="truth"), range(self.truth.rows)
 
-    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
-        return [1] * len(rows)
-
-    async def ask(self, prepared: PreparedPrompt, row: int, split: str) -> Outcome | None:
-        return None
-
-    def refusals(self) -> RefusalOf:
-        return lambda prepared, row: None
-
-    def evade(self, prepared: PreparedPrompt, row: int) -> bool:
-        return False
-
-    async def reparse(
-        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], split: str
-    ) -> tuple[PreparedPrompt, list[Outcome]]:
-        return prepared, list(outcomes)
-
     async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:
         self.spent += len(jobs)
         return [self._outcome(prepared, row) for prepared, row in jobs]
@@ -79,17 +63,7 @@ class Counter:
     def _outcome(self, prepared: PreparedPrompt, row: int) -> Outcome:
         levels = tuple(int(level) for level in prepared.prompt.source.strip("(,)").split(","))
         margin = float(self.margins(levels)[row]) if self.soft else math.nan
-        return Outcome(
-            row=row,
-            key="",
-            answer=None,
-            score=float(self.answers(levels)[row]),
-            explanation="",
-            unparsed=False,
-            error=None,
-            cached=False,
-            margin=None if math.isnan(margin) else margin,
-        )
+        return scored(row, float(self.answers(levels)[row]), None if math.isnan(margin) else margin)
 
 
 @dataclass(frozen=True)

@@ -51,12 +51,11 @@ class Estimates:
             observations = self._observations()
             if observations is None:
                 return None
-            self._score_count = count
             if self._fitted is None or (self._refits and count >= self._refitted_at * REFIT_GROWTH):
                 self._refitted_at = count
-                start = self._fitted.log_variances if self._fitted else None
-                self._fitted = Surrogate.fit(self._geometry, observations, self._prior(observations), start)
+                self._fit(observations, self._prior(observations), self._fitted.log_variances if self._fitted else None)
             else:
+                self._score_count = count
                 self._fitted = self._fitted.updated(observations)
         return self._fitted
 
@@ -64,8 +63,7 @@ class Estimates:
         """Refit no more: in the finals, requests would wait for it. The last fit expects more of grown choices."""
         observations = self._observations()
         if self._geometry.grown and observations is not None:
-            self._fitted = Surrogate.fit(self._geometry, observations, self._prior(observations, in_finals=True))
-            self._score_count = self._trials.score_count
+            self._fit(observations, self._prior(observations, in_finals=True))
         self._refits = False
 
     def prepare_for(self, rows: int) -> None:
@@ -78,9 +76,8 @@ class Estimates:
         """Refit the variances to all scores by the prior for reported estimates; all later estimates rest on them."""
         observations = self._observations()
         if observations is not None:
-            prior = Prior.for_reporting(self._geometry, observations, *self._row_variances(observations))
-            self._fitted = Surrogate.fit(self._geometry, observations, prior)
-            self._score_count = self._trials.score_count
+            variances = self._row_variances(observations)
+            self._fit(observations, Prior.for_reporting(self._geometry, observations, *variances))
 
     def means(self) -> dict[int, float]:
         """The posterior mean of every trial's true score, by trial number; 0 where no trial has a score."""
@@ -116,6 +113,11 @@ class Estimates:
             return trial not in self._trials.finalists, ended, not trial.scores, -known[trial.number], trial.number
 
         return sorted(self._trials.all, key=key)
+
+    def _fit(self, observations: Observations, prior: Prior, start: Floats | None = None) -> None:
+        """Fit the variances to all scores."""
+        self._fitted = Surrogate.fit(self._geometry, observations, prior, start)
+        self._score_count = self._trials.score_count
 
     def _prior(self, observations: Observations, *, in_finals: bool = False) -> Prior:
         """The prior of the variances during the search."""

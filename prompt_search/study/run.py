@@ -230,14 +230,9 @@ class _Run:
             if self._ledger.stopped is None:
                 await self._test(evaluator, race, winner)
         if self._ledger.stopped is None:
-            summary = self._recorder.summary(
-                race,
-                winner,
-                tested=self._max_tested > 0,
-                dialect=evaluator.told,
-                unmet={} if race.proposals else unmet_needs(self._plan.proposer, self._search_calls()),
-            )
-            self._recorder.finish(race, replace(summary, unused=self._unused(winner, searched)))
+            summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
+            unmet = {} if race.proposals else unmet_needs(self._plan.proposer, self._search_calls())
+            self._recorder.finish(race, replace(summary, unmet=unmet, unused=self._unused(winner, searched)))
 
     def _unused(self, winner: Trial, searched: int) -> dict[str, int]:
         """The calls of the budget that nothing was left to use for, by what they were for.

@@ -157,15 +157,7 @@ class RunRecorder:
         self._reporter.phase = DONE
         self._reporter.report()
 
-    def summary(
-        self,
-        race: Race,
-        winner: Trial,
-        *,
-        tested: bool,
-        dialect: Sequence[str] = (),
-        unmet: Mapping[str, str] | None = None,
-    ) -> Summary:
+    def summary(self, race: Race, winner: Trial, *, tested: bool, dialect: Sequence[str] = ()) -> Summary:
         """The outcome of a race, with what the ledger counts.
 
         Args:
@@ -173,7 +165,6 @@ class RunRecorder:
             winner: its winner.
             tested: whether test rows were to be scored.
             dialect: what was learned of the servers, in sentences.
-            unmet: what operators need that were asked for nothing, by their names.
         """
         ledger, plan = self._ledger, self._plan
         space, lost = race.space, self._store.responses.lost(plan.name)
@@ -204,7 +195,6 @@ class RunRecorder:
             lost_calls=lost.calls,
             lost_tokens=lost.tokens,
             lost_usd=lost.usd,
-            unmet=dict(unmet or {}),
         )
 
     def _trial_record(self, trial: Trial) -> TrialRecord:
