@@ -222,8 +222,7 @@ def work(kind: str, number: int, url: str, sent: Sent, calls: int, outcomes: Cou
         trial.show(result)
         trial.commands()
         assert sent.value == before, "showing a study sent requests"
-        errors = result.calls_df()["error"].dropna().str.partition(":")[0]
-        outcomes.update(f"error: {kind}" for kind in errors)
+        outcomes.update(f"error: {error.partition(':')[0]}" for error in result.calls_df()["error"].dropna())
         outcomes["an answer"] += int(result.calls_df()["error"].isna().sum())
 
 

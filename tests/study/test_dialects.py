@@ -60,7 +60,7 @@ def forms_tried(result: ps.Result) -> set[str]:
 
 def errors(result: ps.Result) -> set[str]:
     """The kinds of errors of calls."""
-    return set(result.calls_df()["error"].dropna().str.partition(":")[0])
+    return {error.partition(":")[0] for error in result.calls_df()["error"].dropna()}
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def test_roles_that_do_not_alternate_are_closed(engine: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["groq", "gemini"])
-def test_waits_that_are_told_in_bodies_are_kept(dialect: str) -> None:
+def test_waits_given_in_response_bodies_are_kept(dialect: str) -> None:
     """A server that says in its error when to come again gets every request, and no request fails."""
     with served(dialect, requests_per_minute=20, minute_s=0.2) as server:
         result = study(server, answer=FORMS["words"]).run(CALLS)

@@ -6,13 +6,16 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 import prompt_search as ps
+from prompt_search.budget.ledger import Ledger
 from prompt_search.evaluation import kept_scores
 from prompt_search.metrics import Score
+from prompt_search.study import run as study_run
 from prompt_search.testing import InProcessExecutor
 from tests.study.examples import assert_equal_results, study, truth
 
@@ -113,9 +116,12 @@ def test_metric_that_never_ends_is_ended_by_the_time(
     """A metric that waits for ever ends with the seconds of the budget; what was answered is stored and paid once."""
     fake.answer = truth
     monkeypatch.setattr(kept_scores, "METRIC_S", 0.1)
+    seconds_passed = [0.0]  # only the metric lets time pass, however busy the machine is
+    monkeypatch.setattr(study_run, "Ledger", partial(Ledger, clock=lambda: seconds_passed[-1]))
 
     async def waiting(answer: Any, row: Any) -> float:
         if row["text"].endswith("7"):
+            seconds_passed.append(1.0)
             await asyncio.sleep(3600)
         return float(answer == row.target)
 
