@@ -119,6 +119,16 @@ class StudyRecords:
         return self._study.identity
 
     @property
+    def opened(self) -> Store:
+        """The storage that it is read from."""
+        return self._store
+
+    @property
+    def record(self) -> StudyRecord:
+        """The settings and the outcome as they are stored."""
+        return self._study
+
+    @property
     def created(self) -> float:
         """The time when the study was started, in seconds since 1970."""
         return self._study.created
