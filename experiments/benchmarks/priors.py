@@ -177,7 +177,6 @@ def main() -> None:
                     f"  {part[cell].mean():.3f} {shown(part[cell] - part['none'], '+') if cell != 'none' else '':15}"
                 )
             sel = lines[(lines.setting == setting) & (lines.cell == cell)]
-            line += f" like {sel.likeness.mean():.2f} ease {sel.ease.mean():.2f} sec {sel.seconds.mean():.2f} bias {sel.bias.mean():+.3f}"
             print(line)
 
 

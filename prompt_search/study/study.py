@@ -74,7 +74,7 @@ class Study(PlanAttributes, FirstTries):
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
         mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
         proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
-        prior: earlier studies to start from: ``storage`` for all of it, the name of one, or a `Result` (docs/priors.md).
+        prior: earlier studies to start from: ``storage`` for all in it, one's name, or a `Result`; see docs/priors.md.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.

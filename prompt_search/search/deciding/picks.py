@@ -107,8 +107,10 @@ class Picks:
         generator = random_generator(self._settings.seed, "prior")
         known = self._encoding.filled(knowledge.known_levels, generator)
         pool = np.vstack([known, unseen(model, self._encoding, known, generator)])
-        best = [order[0] for order in thompson(model, pool, EXPECTED_CANDIDATES, generator)]
-        found = [self._encoding.positions(pool[index]) for index in dict.fromkeys(best)]
+        best: list[int] = []
+        for order in thompson(model, pool, min(EXPECTED_CANDIDATES, len(pool)), generator):
+            best.append(next(index for index in order if index not in best))
+        found = [self._encoding.positions(pool[index]) for index in best]
         enqueued, designed = self._first[: self._enqueued], self._first[self._enqueued :]
         self._first = [*enqueued, *found, *designed[: len(designed) - len(found)]]
 

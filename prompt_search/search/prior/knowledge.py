@@ -71,6 +71,7 @@ class PriorKnowledge:
     def __init__(self, factors: Sequence[Factor], prior: PriorStudies) -> None:
         self.studies = len(prior.studies)
         self._own_factors = len(factors)
+        self._own_options = [factor.proposed for factor in factors]
         trials = [trial for study in prior.studies for trial in study.trials]
         self.factors = joined_factors(factors, trials)
         self.levels = encoded(self.factors, trials)
@@ -90,8 +91,7 @@ class PriorKnowledge:
         """The candidates of earlier studies in the factors of the space, best first by their scores; -1 where they have
         none of its options."""
         own = self.levels[:, : self._own_factors]
-        unknown = own >= [factor.proposed for factor in self.factors[: self._own_factors]]
-        return np.where(unknown, -1, own)[np.argsort(-self._score, kind="stable")]
+        return np.where(own >= self._own_options, -1, own)[np.argsort(-self._score, kind="stable")]
 
     def alone(self, weights: Weights) -> Observations:
         """The observations of earlier studies, in standard deviations of a single score."""
