@@ -47,7 +47,7 @@ class Estimates:
         self.weights = Weights.expected(0 if knowledge is None else knowledge.studies)
         """How far what earlier studies know holds, as it is known now."""
         self._joint: Surrogate | None = None
-        """The last surrogate that was fitted to this study and earlier ones together."""
+        """The last surrogate that was fitted to this study and earlier ones, as if they had nothing in common."""
         self._places = {row: index for index, row in enumerate(row_order)}
         ease = knowledge.ease if knowledge else {}
         self._ease = {self._places[row]: value for row, value in ease.items() if row in self._places}
@@ -76,7 +76,6 @@ class Estimates:
                 return None
             if self._fitted is None or (self._refits and count >= self._refitted_at * REFIT_GROWTH):
                 self._refitted_at = count
-                self._learn_weights(observations)
                 self._fit(observations)
             else:
                 self._score_count = count
@@ -144,30 +143,32 @@ class Estimates:
         return sorted(self._trials.all, key=key)
 
     def _fit(self, own: Observations, *, in_finals: bool = False) -> None:
-        """Fit the variances to all scores, those of earlier studies included."""
-        observations = self._joined(own)
-        geometry = self._geometry
-        if self.knowledge is not None and observations.relation is not None:
-            geometry = self.knowledge.geometry
-        start = self._fitted.log_variances if self._fitted and self._fitted.geometry is geometry else None
-        self._fitted = Surrogate.fit(geometry, observations, self._prior(geometry, own, in_finals=in_finals), start)
+        """Fit the variances to all scores, those of earlier studies included, and learn how far these hold."""
         self._score_count = self._trials.score_count
-        if observations.relation is not None:
-            self._joint = self._fitted
+        if self.knowledge is not None:
+            self._learn_weights(own, self.knowledge, in_finals=in_finals)
+        observations = self._joined(own)
+        if self._joint is not None and observations.relation is not None:
+            self._fitted = self._joint.updated(observations)
+            return
+        start = self._fitted.log_variances if self._fitted and self._fitted.geometry is self._geometry else None
+        prior = self._prior(self._geometry, own, in_finals=in_finals)
+        self._fitted = Surrogate.fit(self._geometry, observations, prior, start)
 
     def _joined(self, own: Observations) -> Observations:
         """The observations of this study, and those of earlier ones as far as they hold."""
         return own if self.knowledge is None else self.knowledge.joined(own, self.weights)
 
-    def _learn_weights(self, own: Observations) -> None:
-        """Learn from the scores of this study how far what earlier ones know holds."""
-        if self.knowledge is None:
-            return
-        if self._joint is None:
-            self._fit(own)
-        fitted = self._joint or self._fitted
-        assert fitted is not None  # it was fitted just now
-        self.weights = self.knowledge.learned(own, self.weights, fitted)
+    def _learn_weights(self, own: Observations, knowledge: PriorKnowledge, *, in_finals: bool) -> None:
+        """Learn from the scores of this study how far what earlier ones know holds.
+
+        The variances are fitted as if the studies had nothing in common: where they contradict each other, that must not
+        be taken for deviations of single candidates.
+        """
+        prior = self._prior(knowledge.geometry, own, in_finals=in_finals)
+        start = self._joint.log_variances if self._joint else None
+        self._joint = Surrogate.fit(knowledge.geometry, knowledge.apart(own, self.weights), prior, start)
+        self.weights = knowledge.learned(own, self.weights, self._joint)
 
     def _prior(self, geometry: Geometry, own: Observations, *, in_finals: bool) -> Prior:
         """The prior of the variances during the search."""

@@ -15,7 +15,7 @@ from prompt_search.study.prior.taking import row_digest
 from tests.conftest import Body, InProcessExecutor
 from tests.study.examples import DATA, SOURCE, assert_equal_results, data, study, truth
 
-BUDGET = 150
+BUDGET = 100
 
 OTHER_TEMPLATE = """{{ choice("opening", ["Hello.", "Hi.", "Good day."]) }}
 {{ choice("question", ["Which label?", "What label?"]) }}

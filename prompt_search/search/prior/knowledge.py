@@ -19,7 +19,7 @@ from prompt_search.search.settings import RaceSettings
 from prompt_search.search.surrogate.covariance import between_candidates
 from prompt_search.search.surrogate.geometry import Floats, Geometry
 from prompt_search.search.surrogate.likelihood import log_density
-from prompt_search.search.surrogate.model import Surrogate
+from prompt_search.search.surrogate.model import MAX_FITTED, Surrogate
 from prompt_search.search.surrogate.observations import Observations, Relation
 from prompt_search.storage.prior_studies import PriorStudies, PriorTrial
 
@@ -110,6 +110,11 @@ class PriorKnowledge:
         own = own.without_ease(weights.ease)
         return self._joined(own, self._scores_beside(own), weights) if any(weights.likeness) else own
 
+    def apart(self, own: Observations, weights: Weights) -> Observations:
+        """As `joined`, with all earlier studies, of which none is like this one."""
+        own = own.without_ease(weights.ease)
+        return self._joined(own, self._scores_beside(own), Weights((0.0,) * self.studies, weights.ease))
+
     def _scores_beside(self, own: Observations) -> Floats:
         """The scores of earlier candidates in the units of this study."""
         return np.asarray(own.centre + own.scale**0.5 * self._score)
@@ -131,14 +136,15 @@ class PriorKnowledge:
         )
 
     def learned(self, own: Observations, weights: Weights, fitted: Surrogate) -> Weights:
-        """The weights that are expected after the scores of this study, each given the others.
+        """The weights that are expected after the scores of this study, each given the others, by at most `MAX_FITTED` of
+        its observations.
 
         Args:
             own: the observations of this study.
             weights: those known until now.
-            fitted: a surrogate of such observations, for its variances.
+            fitted: a surrogate of `apart`, for its variances.
         """
-        likeness = list(weights.likeness)
+        likeness, own = list(weights.likeness), own.thinned(MAX_FITTED)
         seen = fitted.geometry.embed(self._joined(own, self._score, weights).levels)
         between = between_candidates(fitted.geometry, seen, seen, fitted.variances)
 

@@ -69,7 +69,7 @@ def observed(count: int = 30, ease: Floats | None = None, sign: float = 1.0) -> 
 
 def learned(knowledge: PriorKnowledge, own: Observations) -> Weights:
     expected = Weights.expected(knowledge.studies)
-    fitted = Surrogate.fit(knowledge.geometry, knowledge.joined(own, expected))
+    fitted = Surrogate.fit(knowledge.geometry, knowledge.apart(own, expected))
     return knowledge.learned(own, expected, fitted)
 
 
