@@ -162,8 +162,8 @@ class Estimates:
     def _learn_weights(self, own: Observations, knowledge: PriorKnowledge, *, in_finals: bool) -> None:
         """Learn from the scores of this study how far what earlier ones know holds.
 
-        The variances are fitted as if the studies had nothing in common: where they contradict each other, that must not
-        be taken for deviations of single candidates.
+        The variances are fitted as if the studies had nothing in common: where they contradict each other, that must
+        not be taken for deviations of single candidates.
         """
         prior = self._prior(knowledge.geometry, own, in_finals=in_finals)
         start = self._joint.log_variances if self._joint else None

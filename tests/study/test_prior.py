@@ -220,22 +220,19 @@ def test_rescored_studies_and_folds_are_no_earlier_ones(fake: InProcessExecutor,
         assert [each.study for each in taken(result).studies] == ["first"]
 
 
-@pytest.mark.parametrize(
-    ("prior", "message"),
-    [
-        ("nobody", "there is no study 'nobody' in .*; stored: 'first'"),
-        ("second", "study 'second' cannot be its own prior; give another study, or another name"),
-        ("", 'prior= takes "storage", the name of a study in the same storage or a Result, not an empty text'),
-        (3, 'prior= takes "storage", the name of a study in the same storage or a Result, not '),
-    ],
-)
-def test_wrong_priors_are_refused(
-    fake: InProcessExecutor, storage: str, first: ps.Result, prior: Any, message: str
-) -> None:
+def test_wrong_priors_are_refused(fake: InProcessExecutor, storage: str, first: ps.Result) -> None:
     """What is no earlier study is an error in one line, before any request; nothing is stored."""
+    takes = 'prior= takes "storage", the name of a study in the same storage or a Result, not '
+    wrong: dict[Any, str] = {
+        "nobody": "there is no study 'nobody' in .*; stored: 'first'",
+        "second": "study 'second' cannot be its own prior; give another study, or another name",
+        "": f"{takes}an empty text; give one of them",
+        3: takes,
+    }
     sent = fake.count
-    with pytest.raises(StudyError, match=message):
-        study(fake, storage, name="second", prior=prior).run(BUDGET)
+    for prior, message in wrong.items():
+        with pytest.raises(StudyError, match=message):
+            study(fake, storage, name="second", prior=prior).run(BUDGET)
     assert fake.count == sent
     assert first.opened.study_names() == ["first"]
 

@@ -136,8 +136,9 @@ class PriorKnowledge:
         )
 
     def learned(self, own: Observations, weights: Weights, fitted: Surrogate) -> Weights:
-        """The weights that are expected after the scores of this study, each given the others, by at most `MAX_FITTED` of
-        its observations.
+        """The weights that are expected after the scores of this study, each given the others.
+
+        At most `MAX_FITTED` observations are looked at.
 
         Args:
             own: the observations of this study.
