@@ -29,8 +29,7 @@ STOP_BELOW_PROBABILITY = 0.005
 """A trial is stopped when the probability that it is better than the leader is below this."""
 
 EXPECTED_CANDIDATES = 4
-"""Number of candidates of which earlier studies expect most that are tried first. Half of the design follows; then a
-little is known of how far these studies hold, and the surrogate decides."""
+"""Number of candidates of which earlier studies expect most that are tried first, in place of the last of the design."""
 
 PRUNER_TRIALS = 12
 """Number of trials that the calls of a search with a pruner suffice for, if none is stopped. A trial ends after that
@@ -101,7 +100,7 @@ class Picks:
         return self._sampled(number, least)
 
     def _expect(self) -> None:
-        """Let candidates of which earlier studies expect much take the place of half of the design."""
+        """Let candidates of which earlier studies expect much take the place of the last of the design."""
         model, knowledge = self._estimates.expected(), self._estimates.knowledge
         if model is None or knowledge is None or self._settings.propose is not None:
             return
@@ -113,7 +112,7 @@ class Picks:
             best.append(next(index for index in order if index not in best))
         found = [self._encoding.positions(pool[index]) for index in best]
         enqueued, designed = self._first[: self._enqueued], self._first[self._enqueued :]
-        self._first = [*enqueued, *found, *designed[: len(designed) // 2]]
+        self._first = [*enqueued, *found, *designed[: len(designed) - len(found)]]
 
     def varied(self, positions: Mapping[str, int], kept: str) -> Mapping[str, int]:
         """A candidate with a new option in the choice ``kept``, or with it and other options in other choices."""

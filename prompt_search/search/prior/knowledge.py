@@ -23,7 +23,7 @@ from prompt_search.search.surrogate.model import MAX_FITTED, Surrogate
 from prompt_search.search.surrogate.observations import Observations, Relation
 from prompt_search.storage.prior_studies import PriorStudies, PriorTrial
 
-LIKENESSES = (0.0, 0.6, 0.8, 0.95)
+LIKENESSES = (0.0, 0.25, 0.5, 0.75, 0.95)
 """How alike an earlier study may be; before any score all are equally probable."""
 
 EASE_WEIGHTS = (0.0, 0.5, 1.0)
