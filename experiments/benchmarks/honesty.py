@@ -48,7 +48,7 @@ from prompt_search.search.trial import DEFAULT_TRIAL
 from prompt_search.study.plan import TEST_SHARE
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from experiments.benchmarks.priors import CELLS, MADE_UP, prior_of
+from experiments.benchmarks.priors import CELLS, prior_of
 from experiments.benchmarks.search_truth_strategies import Counter
 from experiments.benchmarks.search_truth_world import QUADRATURE, ROWS, SETTINGS, Levels, Setting, Truth
 
@@ -134,7 +134,7 @@ def true_effects(truth: Truth) -> list[Floats]:
 def study(job: tuple[str, int, int]) -> dict[str, Any]:
     """One study, and what is true of what it says."""
     setting, calls, seed = job
-    truth = Truth(CHOSEN[MADE_UP if setting in CELLS else setting], seed)
+    truth = Truth(CHOSEN["main" if setting in CELLS else setting], seed)
     rows = int(calls * TEST_SHARE / 2)
     counter = Counter(truth, calls - 2 * rows)
     settings = RaceSettings(
@@ -142,7 +142,7 @@ def study(job: tuple[str, int, int]) -> dict[str, Any]:
         prepare=counter.enter,
         row_order=range(ROWS),
         seed=seed,
-        prior=prior_of(None, MADE_UP, setting, seed) if setting in CELLS else None,
+        prior=prior_of(None, "main", setting, seed) if setting in CELLS else None,
     )
     budget = CallBudget(limit=lambda: counter.calls, spent=lambda: counter.spent)
     race = Race(settings, evaluator=counter, budget=budget, on_round=lambda race: None)

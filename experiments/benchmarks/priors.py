@@ -1,7 +1,8 @@
 """What a study gains that starts from an earlier one, on made-up studies and real landscapes whose truth is known.
 
-    python experiments/benchmarks/priors.py [--cells "other data" ...] [--calls 100 175 250 350 500] [--seeds 40]
-        [--odd] [--landscapes DIR] [--families gsm8k BBH ...] [--processes 2] [--output priors.csv]
+    python experiments/benchmarks/priors.py [--families main gates ...] [--cells "other data" ...]
+        [--calls 100 250 350 500] [--seeds 40] [--odd] [--processes 2] [--output priors.csv]
+    python experiments/benchmarks/priors.py --landscapes DIR [--families gsm8k BBH ...] ...
 
 Every study is run twice with the same seed: without a prior, and with that of an earlier study of 500 search calls. The
 table has the true accuracy of the returned prompt and its difference to the study without a prior, paired by seed, each
@@ -9,7 +10,7 @@ with its standard error; the weight at the end of the earlier study and of the e
 estimate of the winner is too high; and after how many calls the mean with a prior reaches the mean that studies without
 one have at 500 calls (by interpolation). Settings were tuned on even seeds; ``--odd`` takes odd ones.
 
-Made-up studies are those of ``search_truth.py`` ("main"). The earlier study of a cell:
+Made-up studies are those of ``search_truth.py``, by default "main". The earlier study of a cell:
 
 - other data: the same template; all effects correlate by 0.8 with those of the new one, the rows are others;
 - other template: no choice in common; the rows are the same;
@@ -19,10 +20,13 @@ Made-up studies are those of ``search_truth.py`` ("main"). The earlier study of 
   ones;
 - reversed: all effects and difficulties have the other sign.
 
+The gates of "gates" are the same ones, except in the last two cells, where they are others.
+
 Of a folder of landscapes (see `search_truth_landscapes.py`), by family:
 
 - gsm8k: an earlier study of the same grid on other rows;
 - BBH, LMentry: an earlier study of the same wordings, of the same task, on another model;
+- all three: "reversed", an earlier study in which the best candidates are the worst;
 - a measured table: an earlier study of the same template on the other half of the rows; and for each other table one of
   that template and those rows, which share what options their texts share.
 """
@@ -34,7 +38,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +52,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from experiments.benchmarks.result_lines import measure_missing, shown
 from experiments.benchmarks.search_truth_landscapes import Landscape, LookedUp, families
 from experiments.benchmarks.search_truth_strategies import Counter
-from experiments.benchmarks.search_truth_world import ROWS, SETTINGS, Floats, Levels, Truth, World
+from experiments.benchmarks.search_truth_world import LEFT, ROWS, SETTINGS, Floats, Levels, Setting, Truth, World
 from prompt_search.search.prior.scores import prior_trials
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget, RaceSettings
@@ -59,7 +63,7 @@ EARLIER_CALLS, EARLIER_SEED = 500, 10_000
 """Search calls of an earlier study, and what is added to the seed for it."""
 REACHED = 500
 """The number of calls whose result without a prior is to be reached."""
-NONE, MADE_UP = "none", "main"
+NONE, REVERSED = "none", "reversed"
 KEY = ["family", "prior", "calls", "seed"]
 
 Job = tuple[str, str, int, int]
@@ -89,15 +93,15 @@ CELLS = {
     "other model": Cell(effects=0.6, rows=0.7),
     "again": Cell(effects=1.0, rows=1.0, answers=True),
     "unrelated": Cell(effects=0.0, rows=0.0),
-    "reversed": Cell(effects=-1.0, rows=-1.0),
+    REVERSED: Cell(effects=-1.0, rows=-1.0),
 }
 
 
 class EarlierTruth(Truth):
     """A made-up study that is related to the one of the same seed."""
 
-    def __init__(self, cell: Cell, seed: int) -> None:
-        super().__init__(SETTINGS[MADE_UP], seed)
+    def __init__(self, setting: Setting, cell: Cell, seed: int) -> None:
+        super().__init__(setting, seed)
         self._cell, self._rest = cell, (1 - cell.effects**2) ** 0.5
         generator = np.random.default_rng([seed, 15])
 
@@ -110,6 +114,8 @@ class EarlierTruth(Truth):
 
         self.effects = [related(effect) for effect in self.effects]
         self.pairs = [(a, b, related(table)) for a, b, table in self.pairs]
+        if cell.effects <= 0:
+            self.gates = [(index, generator.permutation(ways)) for index, ways in self.gates]
         share = cell.rows or 0.0
         other = generator.normal(0, self.setting.difficulty, ROWS)
         self.difficulty = share * self.difficulty + (1 - share**2) ** 0.5 * other
@@ -117,7 +123,7 @@ class EarlierTruth(Truth):
     def _logits(self, levels: Levels, generator: np.random.Generator) -> tuple[float, float]:
         own = generator.normal()
         other = np.random.default_rng([self.seed, 16, *(level + 1 for level in levels)]).normal()
-        spread = self.setting.own**0.5 * self.setting.spread
+        spread = self.setting.own**0.5 * self.setting.spread * (1 if self.open(np.array([levels]))[0] else LEFT)
         logit = float(self.structured(np.array([levels]))[0]) + spread * (self._cell.effects * own + self._rest * other)
         return logit, logit
 
@@ -145,11 +151,11 @@ class Pair:
     rows: Mapping[int, int]
 
 
-def made_up(name: str, seed: int) -> Pair:
+def made_up(family: str, name: str, seed: int) -> Pair:
     """The studies of a cell."""
     cell = CELLS[name]
     same = {} if cell.rows is None else {row: row for row in range(ROWS)}
-    new, earlier = Truth(SETTINGS[MADE_UP], seed), EarlierTruth(cell, seed)
+    new, earlier = Truth(SETTINGS[family], seed), EarlierTruth(SETTINGS[family], cell, seed)
     return Pair(new=new, earlier=earlier, has_options=cell.template, rows=same)
 
 
@@ -179,6 +185,9 @@ def on_landscape(folder: Path, family: str, prior: str, seed: int) -> Pair:
     task = landscape.name.rpartition(" ")[0]
     others = [each for each in every[family] if task and each.name.rpartition(" ")[0] == task and each is not landscape]
     before = others[seed % len(others)] if others else landscape
+    if prior == REVERSED:
+        ends = min(landscape.accuracies.values()) + max(landscape.accuracies.values())
+        before = replace(landscape, accuracies={each: ends - value for each, value in landscape.accuracies.items()})
     return Pair(new=landscape.world(seed), earlier=before.world(seed + EARLIER_SEED), rows={})
 
 
@@ -186,7 +195,7 @@ def priors_of(folder: Path, family: str) -> list[str]:
     """The names of the priors that a family of landscapes has."""
     every = landscapes_of(folder)
     if not every[family][0].cells:
-        return ["other data" if len(every[family]) == 1 else "other model"]
+        return ["other data" if len(every[family]) == 1 else "other model", REVERSED]
     return ["other data", *(name for name in every if name != family and every[name][0].cells)]
 
 
@@ -218,8 +227,8 @@ def taken(pair: Pair, seed: int) -> PriorStudies:
 @cache
 def pair_of(folder: Path | None, family: str, prior: str, seed: int) -> Pair:
     """The two studies; without a prior those of the first one that the family has."""
-    if folder is None or family == MADE_UP:
-        return made_up(next(iter(CELLS)) if prior == NONE else prior, seed)
+    if folder is None:
+        return made_up(family, next(iter(CELLS)) if prior == NONE else prior, seed)
     return on_landscape(folder, family, priors_of(folder, family)[0] if prior == NONE else prior, seed)
 
 
@@ -286,16 +295,16 @@ def main(arguments: Iterable[str] | None = None) -> int:
     """Measure what is missing, and print a table for each family."""
     parser = argparse.ArgumentParser(description="What a study gains that starts from an earlier one.")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS))
-    parser.add_argument("--calls", nargs="+", type=int, default=[100, 175, 250, 350, REACHED])
+    parser.add_argument("--calls", nargs="+", type=int, default=[100, 250, 350, REACHED])
     parser.add_argument("--seeds", type=int, default=40)
     parser.add_argument("--odd", action="store_true", help="odd seeds instead of even ones")
     parser.add_argument("--landscapes", type=Path, help="a folder of real landscapes, instead of made-up studies")
-    parser.add_argument("--families", nargs="+", help="families of landscapes; default: all")
+    parser.add_argument("--families", nargs="+", help=f"{', '.join(SETTINGS)}; with --landscapes, families of them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", type=Path, default=Path("priors.csv"))
     given = parser.parse_args(None if arguments is None else list(arguments))
     folder: Path | None = given.landscapes
-    chosen = [MADE_UP] if folder is None else given.families or list(landscapes_of(folder))
+    chosen = given.families or (["main"] if folder is None else list(landscapes_of(folder)))
     jobs = [
         (family, prior, calls, 2 * seed + given.odd)
         for family in chosen

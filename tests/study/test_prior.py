@@ -13,6 +13,7 @@ from prompt_search.errors import RequestRefused, StudyError
 from prompt_search.storage.prior_studies import PriorStudies
 from prompt_search.study.prior.taking import row_digest
 from tests.conftest import Body, InProcessExecutor
+from tests.growing import answering, grown_study
 from tests.study.examples import DATA, SOURCE, assert_equal_results, data, study, truth
 
 BUDGET = 100
@@ -193,7 +194,7 @@ def test_storage_without_other_studies_gives_a_line(fake: InProcessExecutor) -> 
     alone, told = study(fake).run(BUDGET), study(fake, prior="storage").run(BUDGET)
     assert prior_line(told) == "The prior knew nothing: no earlier study has options or rows of this one."
     assert alone.trials_df().to_csv() == told.trials_df().to_csv()
-    assert alone.headline == told.headline.replace("\n" + prior_line(told), "")
+    assert alone.headline.count("\n") == told.headline.count("\n") - 1
 
 
 def test_reported_estimates_rest_on_the_study_alone(fake: InProcessExecutor, storage: str, first: ps.Result) -> None:
@@ -256,3 +257,13 @@ def test_digest_is_of_the_fields() -> None:
     moved = ps.Dataset([{"b": 1, "label": "no", "a": "x"}], target="label").rows[0]
     other = ps.Dataset([{"a": "x", "b": 2, "label": "yes"}], target="label").rows[0]
     assert row_digest(row) == row_digest(moved) != row_digest(other)
+
+
+def test_choices_that_grow(fake: InProcessExecutor, storage: str) -> None:
+    """A study whose choices grow starts from an earlier one, too."""
+    fake.answer = answering
+    first = grown_study(fake, storage, name="first").run(200)
+    second = grown_study(fake, storage, name="second", seed=1, prior="first").run(200)
+    assert first.lineage().shape[0] > 0
+    assert prior_line(second).startswith("The prior knew 5 options from first (weight at the end ")
+    assert second.verdict.rows > 2

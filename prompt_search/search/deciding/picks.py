@@ -29,7 +29,7 @@ STOP_BELOW_PROBABILITY = 0.005
 """A trial is stopped when the probability that it is better than the leader is below this."""
 
 EXPECTED_CANDIDATES = 4
-"""Number of candidates of which earlier studies expect most that are tried first, in place of the last of the design."""
+"""Number of candidates of which earlier studies expect most. They are tried first, in place of the design's last."""
 
 PRUNER_TRIALS = 12
 """Number of trials that the calls of a search with a pruner suffice for, if none is stopped. A trial ends after that

@@ -50,15 +50,15 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What one earlier study knows of this one.
+    """What one earlier study knows.
 
     Attributes:
         study: its candidates.
-        ease: the ease of rows of this study, by position.
+        ease: the ease of its rows, by their digests.
     """
 
     study: PriorStudy
-    ease: Mapping[int, float]
+    ease: Mapping[str, float]
 
 
 def row_digest(row: Row) -> str:
@@ -119,49 +119,45 @@ def save_rows(plan: StudyPlan, store: Store, rows: Collection[int]) -> None:
 def _taken(plan: StudyPlan, found: Sequence[Source]) -> PriorStudies:
     """What earlier studies know of this one now."""
     unfinished = [each.record.version.label for each in found if each.record.summary is None]
-    every = [_known(plan, each) for each in found if each.record.summary is not None]
+    rows = {row: row_digest(plan.data.rows[row]) for row in (*plan.search_rows, *plan.test_rows)} if found else {}
+    every = [_known(plan, each, rows) for each in found if each.record.summary is not None]
     alike = sorted((each.study for each in every if each.study.options), key=lambda each: -each.options)[:MOST_STUDIES]
     studies = [_with_most_rows(each, MOST_TRIALS // len(alike)) for each in alike]
-    ease = {
-        row: round(float(np.mean([each.ease[row] for each in every if row in each.ease])), 4)
-        for row in sorted({row for each in every for row in each.ease})
-    }
-    return PriorStudies(studies=studies, ease=list(ease.items()), unfinished="".join(unfinished[:1]))
-
-
-def _known(plan: StudyPlan, source: Source) -> Known:
-    """What a finished study knows of this one."""
-    digests = _digests(plan, source)
-    sealed = {row_digest(plan.data.rows[row]) for row in plan.test_rows}
-    stored = source.store.trials(source.record.version)
-    trials = {trial.trial: trial for trial in stored if not trial.positions.get(WRITTEN)}  # which have no choices
-    samples = [
-        sample
-        for sample in source.store.samples(source.record.version)
-        if sample.split == "search"
-        and sample.score is not None
-        and sample.trial in trials
-        and digests.get(sample.row, "") not in sealed | {""}
+    ease = [
+        (row, round(float(np.mean(known)), 4))
+        for row in sorted(plan.search_rows)
+        if (known := [each.ease[rows[row]] for each in every if rows[row] in each.ease])
     ]
-    places = {row: place for place, row in enumerate(sorted({sample.row for sample in samples}))}
+    return PriorStudies(studies=studies, ease=ease, unfinished="".join(unfinished[:1]))
+
+
+def _known(plan: StudyPlan, source: Source, rows: Mapping[int, str]) -> Known:
+    """What a finished study knows of this one.
+
+    Args:
+        plan: this one.
+        source: the finished one.
+        rows: the digests of the rows of this one, by position.
+    """
+    digests = source.store.prior_studies.row_digests(source.record.study)
+    if not digests and source.record.identity.get("data") == plan.identity()["data"]:
+        digests = dict(rows)  # an earlier release kept none
+    sealed = {rows[row] for row in plan.test_rows}
+    stored = source.store.trials(source.record.version)
+    trials = [trial for trial in stored if not trial.positions.get(WRITTEN)]  # a whole prompt has no choices
+    places = {digest: place for place, digest in enumerate(dict.fromkeys(digests.values()))}
+    indices = {trial.trial: index for index, trial in enumerate(trials)}
     scores = np.full((len(trials), len(places)), np.nan)
-    indices = {number: index for index, number in enumerate(trials)}
-    for sample in samples:
-        scores[indices[sample.trial], places[sample.row]] = sample.score
-    known_trials, ease = prior_trials([trial.choices for trial in trials.values()], scores)
-    own = {row_digest(plan.data.rows[row]): row for row in plan.search_rows}
-    known = {own[digests[row]]: float(ease[place]) for row, place in places.items() if digests[row] in own}
-    options = shared_options(plan.prompts.space.factors, known_trials)
-    study = PriorStudy(study=source.record.version.label, options=options, trials=known_trials)
-    return Known(study=study, ease=known)
-
-
-def _digests(plan: StudyPlan, source: Source) -> Mapping[int, str]:
-    """The digests of an earlier study's rows by position; none where they cannot be known."""
-    stored = source.store.prior_studies.row_digests(source.record.study)
-    if stored or source.record.identity.get("data") != plan.identity()["data"]:
-        return stored
-    return {position: row_digest(row) for position, row in enumerate(plan.data.rows)}
+    for sample in source.store.samples(source.record.version):
+        digest = digests.get(sample.row)
+        if digest and digest not in sealed and sample.split == "search" and sample.trial in indices:
+            scores[indices[sample.trial], places[digest]] = np.nan if sample.score is None else sample.score
+    known, ease = prior_trials([trial.choices for trial in trials], scores)
+    options = shared_options(plan.prompts.space.factors, known)
+    return Known(
+        study=PriorStudy(study=source.record.version.label, options=options, trials=known),
+        ease={digest: float(ease[place]) for digest, place in places.items() if not np.isnan(ease[place])},
+    )
 
 
 def shared_options(factors: Sequence[Factor], trials: Sequence[PriorTrial]) -> int:
