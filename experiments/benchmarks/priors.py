@@ -1,7 +1,7 @@
 """What a study gains that starts from an earlier one, on made-up studies and real landscapes whose truth is known.
 
     python experiments/benchmarks/priors.py [--families main gates ...] [--cells "other data" ...]
-        [--calls 100 250 350 500] [--seeds 40] [--odd] [--processes 2] [--output priors.csv]
+        [--calls 100 250 350 500] [--seeds 40] [--skip 0] [--odd] [--processes 2] [--output priors.csv]
     python experiments/benchmarks/priors.py --landscapes DIR [--families gsm8k BBH ...] ...
 
 Every study is run twice with the same seed: without a prior, and with that of an earlier study of 500 search calls. The
@@ -298,6 +298,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--calls", nargs="+", type=int, default=[100, 250, 350, REACHED])
     parser.add_argument("--seeds", type=int, default=40)
     parser.add_argument("--odd", action="store_true", help="odd seeds instead of even ones")
+    parser.add_argument("--skip", type=int, default=0, help="number of seeds that are left out before the first")
     parser.add_argument("--landscapes", type=Path, help="a folder of real landscapes, instead of made-up studies")
     parser.add_argument("--families", nargs="+", help=f"{', '.join(SETTINGS)}; with --landscapes, families of them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -306,7 +307,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     folder: Path | None = given.landscapes
     chosen = given.families or (["main"] if folder is None else list(landscapes_of(folder)))
     jobs = [
-        (family, prior, calls, 2 * seed + given.odd)
+        (family, prior, calls, 2 * (given.skip + seed) + given.odd)
         for family in chosen
         for seed in range(given.seeds)
         for prior in [NONE, *(given.cells if folder is None else priors_of(folder, family))]

@@ -28,7 +28,7 @@ single batch changes."""
 STOP_BELOW_PROBABILITY = 0.005
 """A trial is stopped when the probability that it is better than the leader is below this."""
 
-EXPECTED_CANDIDATES = 4
+EXPECTED_CANDIDATES = 3
 """Number of candidates of which earlier studies expect most. They are tried first, in place of the design's last."""
 
 PRUNER_TRIALS = 12

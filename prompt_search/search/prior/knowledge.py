@@ -7,7 +7,7 @@ the same. What does not fit comes to weigh nothing; the surrogate is then that o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,11 +23,11 @@ from prompt_search.search.surrogate.model import MAX_FITTED, Surrogate
 from prompt_search.search.surrogate.observations import Observations, Relation
 from prompt_search.storage.prior_studies import PriorStudies, PriorTrial
 
-LIKENESSES = (0.0, 0.25, 0.5, 0.75, 0.95)
-"""How alike an earlier study may be; before any score all are equally probable."""
+LIKENESSES = {0.0: 0.5, 0.25: 0.125, 0.5: 0.125, 0.75: 0.125, 0.95: 0.125}
+"""How alike an earlier study may be, and how probable that is before any score: it is as probable that it is not."""
 
-EASE_WEIGHTS = (0.0, 0.5, 1.0)
-"""How far the ease of rows in earlier studies may hold; before any score all are equally probable."""
+EASE_WEIGHTS = {0.0: 0.5, 0.5: 0.25, 1.0: 0.25}
+"""How far the ease of rows in earlier studies may hold, and how probable that is before any score."""
 
 LEAST_WEIGHT = 0.1
 """A weight below this is 0."""
@@ -51,7 +51,7 @@ class Weights:
     @classmethod
     def expected(cls, studies: int) -> Weights:
         """The weights before any score."""
-        return cls((float(np.mean(LIKENESSES)),) * studies, float(np.mean(EASE_WEIGHTS)))
+        return cls((_expected(LIKENESSES),) * studies, _expected(EASE_WEIGHTS))
 
 
 class PriorKnowledge:
@@ -169,10 +169,11 @@ def knowledge_of(settings: RaceSettings) -> PriorKnowledge | None:
     return PriorKnowledge(settings.space.factors, prior) if prior and (prior.studies or prior.ease) else None
 
 
-def _expected(values: Sequence[float], log_densities: Sequence[float]) -> float:
-    """The mean of values whose probabilities are in proportion to densities; 0 where it is small."""
-    densities = np.exp(np.array(log_densities) - max(log_densities))
-    mean = round(float(densities @ np.array(values) / densities.sum()), 2)
+def _expected(probabilities: Mapping[float, float], log_densities: Sequence[float] = (0.0,)) -> float:
+    """The mean of values with these prior probabilities, given the densities of the scores under each; 0 where it is
+    small."""
+    posterior = np.array([*probabilities.values()]) * np.exp(np.array(log_densities) - max(log_densities))
+    mean = round(float(posterior @ np.array([*probabilities]) / posterior.sum()), 2)
     return mean if mean >= LEAST_WEIGHT else 0.0
 
 
