@@ -28,4 +28,5 @@ def test_run_starts_from_an_earlier_study(command: Callable[..., Ran], project: 
         *second
     ).error_line(2)
     missing = command("run", "study.py", "--calls", CALLS, "--name", "third", "--prior", "nobody")
-    assert "there is no study 'nobody'" in missing.error_line(2)
+    assert missing.code == 2
+    assert "there is no study 'nobody' in sqlite:///prompt_search.db; stored: 'reviews', 'second'" in missing.err

@@ -30,7 +30,7 @@ def other_data(rows: int = 60, word: str = "item") -> ps.Dataset:
 
 
 def taken(result: ps.Result) -> PriorStudies:
-    found = result.opened.prior_studies.of_study(result.study)
+    found = result._store.prior_studies.of_study(result.study)
     assert found is not None
     return found
 
@@ -52,7 +52,7 @@ def test_without_a_prior_nothing_is_taken(fake: InProcessExecutor, storage: str,
     alone = study(fake, name="second", data=other_data()).run(BUDGET)
     beside = study(fake, storage, name="second", data=other_data()).run(BUDGET)
     assert_equal_results(alone, beside)
-    assert beside.opened.prior_studies.of_study("second") is None
+    assert beside._store.prior_studies.of_study("second") is None
     assert "prior" not in beside.summary
     assert "prior" not in beside.identity
 
@@ -235,7 +235,7 @@ def test_wrong_priors_are_refused(fake: InProcessExecutor, storage: str, first: 
         with pytest.raises(StudyError, match=message):
             study(fake, storage, name="second", prior=prior).run(BUDGET)
     assert fake.count == sent
-    assert first.opened.study_names() == ["first"]
+    assert first._store.study_names() == ["first"]
 
 
 def test_studies_of_earlier_releases_are_known_by_their_data(
@@ -243,7 +243,7 @@ def test_studies_of_earlier_releases_are_known_by_their_data(
 ) -> None:
     """Without stored digests, rows are known where the whole data are the same; on other data nothing is taken, because
     they might have the test rows."""
-    with first.opened.database.writing() as connection:
+    with first._store.database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM prompt_search_row_digests")
     same = study(fake, storage, name="same", template=ps.Template(OTHER_TEMPLATE), prior="first").run(BUDGET)
     assert len(taken(same).ease) > 0

@@ -119,16 +119,6 @@ class StudyRecords:
         return self._study.identity
 
     @property
-    def opened(self) -> Store:
-        """The storage that it is read from."""
-        return self._store
-
-    @property
-    def record(self) -> StudyRecord:
-        """The settings and the outcome as they are stored."""
-        return self._study
-
-    @property
     def created(self) -> float:
         """The time when the study was started, in seconds since 1970."""
         return self._study.created
@@ -203,3 +193,8 @@ class StudyRecords:
         """The trials that were sent some of these rows, those with the most of them first."""
         found = self._scored[self._scored["row"].isin(list(rows))]
         return [int(trial) for trial in found.groupby("trial")["row"].nunique().sort_values(ascending=False).index]
+
+
+def stored_as(study: StudyRecords) -> tuple[Store, StudyRecord]:
+    """The storage that a study is read from, and its record there."""
+    return study._store, study._study

@@ -18,6 +18,7 @@ from prompt_search.errors import StudyError
 from prompt_search.prompts.factors import Factor
 from prompt_search.prompts.space import WRITTEN
 from prompt_search.report.result import Result
+from prompt_search.results.stored.study_records import stored_as
 from prompt_search.search.prior.scores import prior_trials
 from prompt_search.storage.prior_studies import PriorStudies, PriorStudy, PriorTrial
 from prompt_search.storage.records import StudyRecord
@@ -87,7 +88,8 @@ def sources(plan: StudyPlan, store: Store, apart: Collection[str]) -> list[Sourc
     if prior is None:
         return []
     if isinstance(prior, Result):
-        return [Source(store=prior.opened, record=prior.record)]
+        opened, record = stored_as(prior)
+        return [Source(store=opened, record=record)]
     names = store.study_names()
     if prior != ALL_STUDIES:
         name, version = named_version(prior, names)
