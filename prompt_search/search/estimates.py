@@ -47,7 +47,7 @@ class Estimates:
         self.weights = Weights.expected(0 if knowledge is None else knowledge.studies)
         """How far what earlier studies know holds, as it is known now."""
         self._joint: Surrogate | None = None
-        """The last surrogate that was fitted to this study and earlier ones, as if they had nothing in common."""
+        """The surrogate of this study among all candidates that it or an earlier one has, as it was fitted last."""
         self._places = {row: index for index, row in enumerate(row_order)}
         ease = knowledge.ease if knowledge else {}
         self._ease = {self._places[row]: value for row, value in ease.items() if row in self._places}
@@ -143,7 +143,7 @@ class Estimates:
         return sorted(self._trials.all, key=key)
 
     def _fit(self, own: Observations, *, in_finals: bool = False) -> None:
-        """Fit the variances to all scores, those of earlier studies included, and learn how far these hold."""
+        """Fit the variances to all scores of this study, and learn how far those of earlier ones hold."""
         self._score_count = self._trials.score_count
         if self.knowledge is not None:
             self._learn_weights(own, self.knowledge, in_finals=in_finals)
@@ -162,12 +162,13 @@ class Estimates:
     def _learn_weights(self, own: Observations, knowledge: PriorKnowledge, *, in_finals: bool) -> None:
         """Learn from the scores of this study how far what earlier ones know holds.
 
-        The variances are fitted as if the studies had nothing in common: where they contradict each other, that must
-        not be taken for deviations of single candidates.
+        The variances are those of this study alone: an earlier one may differ in how far its candidates are apart, and
+        where the two contradict each other, that must not be taken for deviations of single candidates.
         """
         prior = self._prior(knowledge.geometry, own, in_finals=in_finals)
         start = self._joint.log_variances if self._joint else None
-        self._joint = Surrogate.fit(knowledge.geometry, knowledge.apart(own, self.weights), prior, start)
+        corrected = own.without_ease(self.weights.ease)
+        self._joint = Surrogate.fit(knowledge.geometry, corrected, prior, start)
         self.weights = knowledge.learned(own, self.weights, self._joint)
 
     def _prior(self, geometry: Geometry, own: Observations, *, in_finals: bool) -> Prior:

@@ -110,11 +110,6 @@ class PriorKnowledge:
         own = own.without_ease(weights.ease)
         return self._joined(own, self._scores_beside(own), weights) if any(weights.likeness) else own
 
-    def apart(self, own: Observations, weights: Weights) -> Observations:
-        """As `joined`, with all earlier studies, of which none is like this one."""
-        own = own.without_ease(weights.ease)
-        return self._joined(own, self._scores_beside(own), Weights((0.0,) * self.studies, weights.ease))
-
     def _scores_beside(self, own: Observations) -> Floats:
         """The scores of earlier candidates in the units of this study."""
         return np.asarray(own.centre + own.scale**0.5 * self._score)
@@ -143,7 +138,7 @@ class PriorKnowledge:
         Args:
             own: the observations of this study.
             weights: those known until now.
-            fitted: a surrogate of `apart`, for its variances.
+            fitted: a surrogate with `geometry`, for its variances.
         """
         likeness, own = list(weights.likeness), own.thinned(MAX_FITTED)
         seen = fitted.geometry.embed(self._joined(own, self._score, weights).levels)
