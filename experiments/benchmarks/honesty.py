@@ -1,7 +1,7 @@
 """Whether what a result says is true, on made-up studies whose truth is known.
 
     python experiments/benchmarks/honesty.py [--studies 1000] [--settings main weak ...] [--calls 500]
-        [--output honesty.csv]
+        [--prior "other data" ...] [--output honesty.csv]
 
 The first table is of the intervals alone: how often the 95% interval of the mean of some scores holds the true mean,
 over 20,000 draws. The second runs whole studies, those of ``search_truth.py``: a search, then winner and default on
@@ -16,6 +16,8 @@ test rows that are drawn afresh, as many as a study of so many calls has (15% fo
   choices that are no slots for shots, and of the slots; by means: the same for the interval of the mean over the trials
   that had the option, minus the mean of all;
 - simplest: how often it is another prompt than the winner, and how often that one is truly within the margin.
+
+With ``--prior`` the lines are those of "main" for cells of ``priors.py``: each study starts from an earlier one.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from prompt_search.search.trial import DEFAULT_TRIAL
 from prompt_search.study.plan import TEST_SHARE
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from experiments.benchmarks.priors import CELLS, prior_of
 from experiments.benchmarks.search_truth_strategies import Counter
 from experiments.benchmarks.search_truth_world import QUADRATURE, ROWS, SETTINGS, Levels, Setting, Truth
 
@@ -131,10 +134,16 @@ def true_effects(truth: Truth) -> list[Floats]:
 def study(job: tuple[str, int, int]) -> dict[str, Any]:
     """One study, and what is true of what it says."""
     setting, calls, seed = job
-    truth = Truth(CHOSEN[setting], seed)
+    truth = Truth(CHOSEN["main" if setting in CELLS else setting], seed)
     rows = int(calls * TEST_SHARE / 2)
     counter = Counter(truth, calls - 2 * rows)
-    settings = RaceSettings(space=counter.space, prepare=counter.enter, row_order=range(ROWS), seed=seed)
+    settings = RaceSettings(
+        space=counter.space,
+        prepare=counter.enter,
+        row_order=range(ROWS),
+        seed=seed,
+        prior=prior_of(None, "main", setting, seed) if setting in CELLS else None,
+    )
     budget = CallBudget(limit=lambda: counter.calls, spent=lambda: counter.spent)
     race = Race(settings, evaluator=counter, budget=budget, on_round=lambda race: None)
     best = asyncio.run(race.run())
@@ -214,6 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Whether what a result says is true, with the truth known.")
     parser.add_argument("--studies", type=int, default=1_000)
     parser.add_argument("--settings", nargs="+", choices=list(CHOSEN), default=list(CHOSEN))
+    parser.add_argument("--prior", nargs="+", choices=list(CELLS), default=[])
     parser.add_argument("--calls", type=int, default=500)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--output", default="honesty.csv")
@@ -221,7 +231,11 @@ def main() -> None:
     print("how often the 95% interval of a mean holds the truth:")
     print(intervals().map("{:.3f}".format).to_string())
     print()
-    jobs = [(name, arguments.calls, seed) for name in arguments.settings for seed in range(arguments.studies)]
+    jobs = [
+        (name, arguments.calls, seed)
+        for name in arguments.prior or arguments.settings
+        for seed in range(arguments.studies)
+    ]
     with ProcessPoolExecutor(arguments.processes) as pool:
         frame = pd.DataFrame(pool.map(study, jobs, chunksize=10))
     frame.to_csv(arguments.output, index=False)

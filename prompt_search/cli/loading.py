@@ -111,6 +111,7 @@ def _overridden(study: Study, given: Overrides) -> Study:
     settings: dict[str, object] = {
         "model": model,
         "proposer": _proposer(study, given, model),
+        "prior": given.prior,
         "max_concurrency": given.max_concurrency,
         "seed": given.seed,
         "storage": given.storage or study.storage or DEFAULT_STORAGE,

@@ -54,6 +54,14 @@ ProposerName = Annotated[
         ),
     ),
 ]
+PriorName = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        metavar="STUDY",
+        help="Start from what an earlier study in the storage knows: its name, or storage for all of them.",
+    ),
+]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="URL of an OpenAI-compatible server.")]
 KeyVariable = Annotated[
     str | None, typer.Option("--api-key-env", help="Environment variable that holds the key; default: OPENAI_API_KEY.")
@@ -155,6 +163,7 @@ class Overrides:
     Args:
         model: name of the model, as `Model.parse` reads it.
         propose: name of the proposer's model, or `OWN_MODEL`.
+        prior: name of an earlier study, or ``storage`` for all of them.
         base_url: URL of the server.
         api_key_env: environment variable that holds the key.
         api_version: version of Azure's API.
@@ -169,6 +178,7 @@ class Overrides:
 
     model: str | None = None
     propose: str | None = None
+    prior: str | None = None
     base_url: str | None = None
     api_key_env: str | None = None
     api_version: str | None = None

@@ -26,6 +26,7 @@ from prompt_search.cli.options import (
     ModelName,
     NewName,
     Overrides,
+    PriorName,
     ProposerName,
     ProposingCommand,
     Query,
@@ -88,6 +89,7 @@ def run(
     seconds: Seconds = None,
     model: ModelName = None,
     propose: ProposerName = None,
+    prior: PriorName = None,
     base_url: BaseUrl = None,
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
@@ -153,6 +155,7 @@ def run(
     overrides = Overrides(
         model=model,
         propose=propose,
+        prior=prior,
         base_url=base_url,
         api_key_env=api_key_env,
         api_version=api_version,

@@ -86,6 +86,11 @@ class Encoding:
         mutated = shuffled < np.where(generator.random(count) < 1 / 3, 2, 1)[:, None]
         return self._canonical(np.where(mutated | (levels < 0), sampled, levels))
 
+    def filled(self, levels: Levels, generator: np.random.Generator) -> Levels:
+        """Candidates of which not all options are known, with random ones in their place; each candidate once."""
+        filled = self._canonical(np.where(levels < 0, self._sampled(len(levels), generator), levels))
+        return np.unique(filled, axis=0)
+
     def _sampled(self, count: int, generator: np.random.Generator) -> Levels:
         columns = [options[generator.integers(0, len(options), count)] for options in self._sampling_options]
         return np.column_stack([np.zeros((count, 0), dtype=np.int64), *columns])

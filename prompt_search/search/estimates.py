@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from prompt_search.search.prior.knowledge import PriorKnowledge, Weights
 from prompt_search.search.scores import observations_of, placed_scores, score_table
 from prompt_search.search.surrogate.geometry import Floats, Geometry
 from prompt_search.search.surrogate.model import MAX_FITTED, Surrogate
@@ -29,20 +30,42 @@ class Estimates:
         geometry: the similarities of the space.
         row_order: all rows in the common order.
         block_rows: number of rows in a block of the common order.
+        knowledge: what earlier studies know; None: nothing.
     """
 
-    def __init__(self, trials: Trials, geometry: Geometry, row_order: Sequence[int], block_rows: int) -> None:
+    def __init__(
+        self,
+        trials: Trials,
+        geometry: Geometry,
+        row_order: Sequence[int],
+        block_rows: int,
+        knowledge: PriorKnowledge | None = None,
+    ) -> None:
         self._trials = trials
         self._geometry = geometry
+        self.knowledge = knowledge
+        self.weights = Weights.expected(0 if knowledge is None else knowledge.studies)
+        """How far what earlier studies know holds, as it is known now."""
+        self._joint: Surrogate | None = None
+        """The surrogate of this study among all candidates that it or an earlier one has, as it was fitted last."""
         self._places = {row: index for index, row in enumerate(row_order)}
+        ease = knowledge.ease if knowledge else {}
+        self._ease = {self._places[row]: value for row, value in ease.items() if row in self._places}
         self._block_rows = block_rows
         self._fitted: Surrogate | None = None
         self._score_count = self._refitted_at = 0
         self._refits = True
 
-    def take_space(self, geometry: Geometry) -> None:
-        """Rest on the similarities of a space that has grown."""
+    def take_space(self, geometry: Geometry, knowledge: PriorKnowledge | None) -> None:
+        """Rest on the similarities of a space that has grown, and on what earlier studies know of it."""
         self._geometry, self._fitted = geometry, None
+        self.knowledge, self._joint = (None if self.knowledge is None else knowledge), None
+
+    def expected(self) -> Surrogate | None:
+        """What is expected before any score, from earlier studies alone; None where they know no candidate."""
+        if self.knowledge is None or not len(self.knowledge.levels):
+            return None
+        return Surrogate.fit(self.knowledge.geometry, self.knowledge.alone(self.weights))
 
     def model(self) -> Surrogate | None:
         """The surrogate of all scores; None where there is no score."""
@@ -53,31 +76,36 @@ class Estimates:
                 return None
             if self._fitted is None or (self._refits and count >= self._refitted_at * REFIT_GROWTH):
                 self._refitted_at = count
-                self._fit(observations, self._prior(observations), self._fitted.log_variances if self._fitted else None)
+                self._fit(observations)
             else:
                 self._score_count = count
-                self._fitted = self._fitted.updated(observations)
+                self._fitted = self._fitted.updated(self._joined(observations))
         return self._fitted
 
     def keep_variances(self) -> None:
         """Refit no more: in the finals, requests would wait for it. The last fit expects more of grown choices."""
         observations = self._observations()
-        if self._geometry.grown and observations is not None:
-            self._fit(observations, self._prior(observations, in_finals=True))
+        if observations is not None and self._geometry.grown:
+            self._fitted = None
+            self._fit(observations, in_finals=True)
         self._refits = False
 
     def prepare_for(self, rows: int) -> None:
         """Compute in advance what does not depend on the scores of the finalists' next rows."""
         model, expected = self.model(), self._observations(expected_rows=rows)
         if model is not None and expected is not None:
-            self._fitted, self._score_count = model.prepared_for(expected), -1
+            self._fitted, self._score_count = model.prepared_for(self._joined(expected)), -1
 
     def refit_for_reporting(self) -> None:
-        """Refit the variances to all scores by the prior for reported estimates; all later estimates rest on them."""
+        """Refit the variances to all scores by the prior for reported estimates; all later estimates rest on them, and
+        on scores of this study alone."""
+        self.knowledge = None
         observations = self._observations()
         if observations is not None:
             variances = self._row_variances(observations)
-            self._fit(observations, Prior.for_reporting(self._geometry, observations, *variances))
+            prior = Prior.for_reporting(self._geometry, observations, *variances)
+            self._fitted = Surrogate.fit(self._geometry, observations, prior)
+            self._score_count = self._trials.score_count
 
     def means(self) -> dict[int, float]:
         """The posterior mean of every trial's true score, by trial number; 0 where no trial has a score."""
@@ -114,17 +142,40 @@ class Estimates:
 
         return sorted(self._trials.all, key=key)
 
-    def _fit(self, observations: Observations, prior: Prior, start: Floats | None = None) -> None:
-        """Fit the variances to all scores."""
-        self._fitted = Surrogate.fit(self._geometry, observations, prior, start)
+    def _fit(self, own: Observations, *, in_finals: bool = False) -> None:
+        """Fit the variances to all scores of this study, and learn how far those of earlier ones hold."""
         self._score_count = self._trials.score_count
+        if self.knowledge is not None:
+            self._learn_weights(own, self.knowledge, in_finals=in_finals)
+        observations = self._joined(own)
+        if self._joint is not None and observations.relation is not None:
+            self._fitted = self._joint.updated(observations)
+            return
+        start = self._fitted.log_variances if self._fitted and self._fitted.geometry is self._geometry else None
+        prior = self._prior(self._geometry, own, in_finals=in_finals)
+        self._fitted = Surrogate.fit(self._geometry, observations, prior, start)
 
-    def _prior(self, observations: Observations, *, in_finals: bool = False) -> Prior:
+    def _joined(self, own: Observations) -> Observations:
+        """The observations of this study, and those of earlier ones as far as they hold."""
+        return own if self.knowledge is None else self.knowledge.joined(own, self.weights)
+
+    def _learn_weights(self, own: Observations, knowledge: PriorKnowledge, *, in_finals: bool) -> None:
+        """Learn from the scores of this study how far what earlier ones know holds.
+
+        The variances are those of this study alone: an earlier one may differ in how far its candidates are apart, and
+        where the two contradict each other, that must not be taken for deviations of single candidates.
+        """
+        prior = self._prior(knowledge.geometry, own, in_finals=in_finals)
+        start = self._joint.log_variances if self._joint else None
+        corrected = own.without_ease(self.weights.ease)
+        self._joint = Surrogate.fit(knowledge.geometry, corrected, prior, start)
+        self.weights = knowledge.learned(own, self.weights, self._joint)
+
+    def _prior(self, geometry: Geometry, own: Observations, *, in_finals: bool) -> Prior:
         """The prior of the variances during the search."""
-        if not self._geometry.grown:
-            return Prior.for_search(self._geometry, observations)
-        variances = self._row_variances(observations)
-        return Prior.for_grown(self._geometry, observations, *variances, in_finals=in_finals)
+        if not geometry.grown:
+            return Prior.for_search(geometry, own)
+        return Prior.for_grown(geometry, own, *self._row_variances(own), in_finals=in_finals)
 
     def _row_variances(self, observations: Observations) -> tuple[float, float]:
         """What single scores say of the variances of rows and of all else, see `row_variances`."""
@@ -135,7 +186,7 @@ class Estimates:
         """All scores by trial and block; with ``expected_rows``, NaN for so many next rows of the finalists."""
         measured = self._trials.measured
         scores = placed_scores(measured, self._places, self._trials.finalists, expected_rows)
-        return observations_of(scores, self._trials.levels(measured), self._block_rows)
+        return observations_of(scores, self._trials.levels(measured), self._block_rows, self._ease)
 
 
 def difference_spread(covariance: Floats, reference: int) -> Floats:

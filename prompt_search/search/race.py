@@ -29,6 +29,7 @@ from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
 from prompt_search.search.growth.growth import Growth
 from prompt_search.search.growth.waves import Spent
+from prompt_search.search.prior.knowledge import Weights, knowledge_of
 from prompt_search.search.settings import (
     BATCH_ROWS,
     SMALL_SEARCH_BATCH_ROWS,
@@ -77,7 +78,8 @@ class Race:
         encoding = Encoding(settings.space)
         self._trials = Trials(settings, encoding)
         geometry = Geometry(settings.space.factors)
-        self._estimates = Estimates(self._trials, geometry, settings.row_order, self._batch_rows)
+        knowledge = knowledge_of(settings)
+        self._estimates = Estimates(self._trials, geometry, settings.row_order, self._batch_rows, knowledge)
         self._picks = Picks(settings, encoding, self._trials, self._estimates, budget.limit, self._batch_rows)
         self._growth = Growth(settings, self._trials, self._estimates, self._picks, self._journal, self._batch_rows)
         self._chosen: list[Trial] = []
@@ -243,6 +245,11 @@ class Race:
     def proposals(self) -> Sequence[ProposalRecord]:
         """What was proposed so far."""
         return self._growth.proposals
+
+    @property
+    def prior_weights(self) -> Weights:
+        """How far what earlier studies know holds."""
+        return self._estimates.weights
 
     @property
     def trials(self) -> list[Trial]:

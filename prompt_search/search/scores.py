@@ -41,17 +41,23 @@ def placed_scores(
             yield from ((index, places[row], math.nan) for row in trial.unseen[:rows])
 
 
-def observations_of(scores: Iterable[PlacedScore], levels: Levels, block_rows: int) -> Observations | None:
+def observations_of(
+    scores: Iterable[PlacedScore], levels: Levels, block_rows: int, ease: Mapping[int, float] | None = None
+) -> Observations | None:
     """The mean score of each trial on each block of the common order; None where there is no score.
 
     Args:
         scores: all scores.
         levels: the candidates of the trials, of shape (trials, factors).
         block_rows: the number of rows in a block.
+        ease: the ease of rows as earlier studies know it, by place; 0 where it is missing.
     """
     cells: dict[tuple[int, int], list[float]] = {}
+    eases: dict[tuple[int, int], list[float]] = {}
     for index, place, score in scores:
         cells.setdefault((index, place // block_rows), []).append(score)
+        if ease:
+            eases.setdefault((index, place // block_rows), []).append(ease.get(place, 0.0))
     if not cells:
         return None
     return Observations(
@@ -61,6 +67,7 @@ def observations_of(scores: Iterable[PlacedScore], levels: Levels, block_rows: i
         mean=np.array([sum(scores) / len(scores) for scores in cells.values()]),
         rows=np.array([len(scores) for scores in cells.values()], dtype=float),
         score_variance=float(np.concatenate(list(cells.values())).var()),
+        ease=np.array([sum(each) / len(each) for each in eases.values()]) if ease else None,
     )
 
 

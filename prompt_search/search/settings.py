@@ -12,6 +12,7 @@ from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import Propose, Stop
 from prompt_search.search.proposals import GrowthSettings
+from prompt_search.storage.prior_studies import PriorStudies
 
 SEARCH_VERSION = 11
 """Version of the search algorithm. A study is resumed only by the version that began it, so every change of a
@@ -43,6 +44,7 @@ class RaceSettings:
         earlier: the trials of an earlier search of the study, each with its choices and the rows that it was scored on,
             whose responses are free of charge: the race goes on from them.
         growth: how choices get further options; None: they get none.
+        prior: what earlier studies know; None: nothing is taken from them.
     """
 
     space: SearchSpace
@@ -55,6 +57,7 @@ class RaceSettings:
     max_trials: int | None = None
     earlier: Sequence[tuple[Mapping[str, int], Collection[int]]] = ()
     growth: GrowthSettings | None = None
+    prior: PriorStudies | None = None
 
 
 @dataclass(frozen=True)

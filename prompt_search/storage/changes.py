@@ -29,8 +29,9 @@ def _described(key: str, before: Any, now: Any) -> str:
         "enqueued": _enqueued,
         "data": _data,
         "proposer": _proposer,
+        "prior": _prior,
     }.get(key)
-    known = None not in (before, now) or key == "proposer"  # which a study need not have
+    known = None not in (before, now) or key in ("proposer", "prior")  # which a study need not have
     try:
         told = words(before, now) if words is not None and known else ""
     except (AttributeError, KeyError, TypeError, ValueError):  # of another release
@@ -51,6 +52,15 @@ def _proposer(before: Any, now: Any) -> str:
         return f"proposer was none, is {now['model']}: leave it out"
     was, is_now = (f"{each['model']} at {each['endpoint']}" for each in (before, now))
     return "" if was == is_now else f"proposer was {was}, is {is_now}"
+
+
+def _prior(before: Any, now: Any) -> str:
+    was, is_now = (each["study"] if isinstance(each, Mapping) else each or "none" for each in (before, now))
+    if now is None:
+        return f"prior was {was}, is none: give it again (on the command line --prior {was})"
+    if before is None:
+        return f"prior was none, is {is_now}: leave it out"
+    return "" if was == is_now else f"prior was {was}, is {is_now}"
 
 
 def _rows(before: Any, now: Any) -> str:

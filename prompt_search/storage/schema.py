@@ -13,7 +13,7 @@ import sqlalchemy as sql
 from prompt_search.errors import StorageError
 from prompt_search.storage.faults import BEGIN_ANEW
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 metadata = sql.MetaData()
 about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
@@ -98,6 +98,18 @@ pool_answers = sql.Table(
     sql.Column("study", sql.String(200), primary_key=True),
     sql.Column("record", sql.Text, nullable=False),
 )
+prior_studies = sql.Table(
+    "prompt_search_prior_studies",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("record", sql.Text, nullable=False),
+)
+row_digests = sql.Table(
+    "prompt_search_row_digests",
+    metadata,
+    sql.Column("study", sql.String(200), primary_key=True),
+    sql.Column("record", sql.Text, nullable=False),
+)
 scores = sql.Table(
     "prompt_search_scores",
     metadata,
@@ -145,7 +157,20 @@ sent = sql.Table(
     sql.Column("usd", sql.Float, nullable=False),
 )
 
-STUDY_TABLES = (calls, sent, trials, samples, decisions, proposals, pool_answers, scores, versions, studies)
+STUDY_TABLES = (
+    calls,
+    sent,
+    trials,
+    samples,
+    decisions,
+    proposals,
+    pool_answers,
+    prior_studies,
+    row_digests,
+    scores,
+    versions,
+    studies,
+)
 """The tables that hold the rows of one study, by its name."""
 
 _EVERY_TABLE = sql.union_all(
@@ -273,6 +298,11 @@ def _from_6(connection: sql.Connection) -> None:
     others."""
 
 
+def _from_7(connection: sql.Connection) -> None:
+    """Migrate to version 8, which keeps what a study takes from earlier ones, and digests of a study's rows by which
+    later ones know them, in tables that were made with the others."""
+
+
 def _settings(budgets: str, summary: str | None) -> dict[str, object]:
     """What a study of version 3 was run with, as far as it is known; a damaged record must not keep a storage
     closed."""
@@ -305,4 +335,5 @@ _MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {
     4: _from_4,
     5: _from_5,
     6: _from_6,
+    7: _from_7,
 }

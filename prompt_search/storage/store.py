@@ -24,6 +24,7 @@ from prompt_search.storage.optuna_mirror import OptunaMirror, OptunaStudy, store
 from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.ownership.leases import Leases
 from prompt_search.storage.pool_answers import StoredPoolAnswers
+from prompt_search.storage.prior_studies import StoredPriorStudies
 from prompt_search.storage.records import (
     CacheStats,
     Call,
@@ -55,6 +56,7 @@ class Store:
         study_records: settings of studies, uses of test rows.
         versions: results of studies: trials, scored rows, summaries.
         pool_answers: what models answered to pools of shots.
+        prior_studies: what studies took from earlier ones.
         cache: size, export and removal of all responses.
         optuna_mirror: studies as Optuna keeps them.
 
@@ -78,6 +80,7 @@ class Store:
         self.optuna_mirror = OptunaMirror(self.database)
         self.versions = Versions(self.database)
         self.pool_answers = StoredPoolAnswers(self.database)
+        self.prior_studies = StoredPriorStudies(self.database)
         self.study_records = Studies(self.database, self.versions, on_delete=self.optuna_mirror.delete)
 
     @property

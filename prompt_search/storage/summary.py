@@ -21,7 +21,8 @@ class Summary:
     ``lost_tokens`` and ``lost_usd`` the most that was sent besides by processes that ended before the answers were
     stored, ``unmet`` what each operator of a proposer needs, by its name, where the budget had room for proposals and
     none was asked for, ``unused`` the calls that nothing was left to use for, by their part (``search``, whose winner
-    was scored on all rows, and ``test``), and ``effects`` and ``interactions`` the lines of `tables.effects_frame` and
+    was scored on all rows, and ``test``), ``prior`` what earlier studies knew and how far it held, in a
+    sentence, and ``effects`` and ``interactions`` the lines of `tables.effects_frame` and
     `tables.interactions_frame`. ``usd`` is None where a price is unknown.
     """
 
@@ -54,6 +55,7 @@ class Summary:
     lost_usd: float = 0.0
     unmet: dict[str, str] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
+    prior: str = ""
 
     @property
     def lost(self) -> Spending:
@@ -70,7 +72,7 @@ class Summary:
         """The fields as they are stored; those that may be missing only where they say something."""
         found = {each.name: getattr(self, each.name) for each in fields(self)} | {"candidates": list(self.candidates)}
         lost = ("lost_calls", "lost_tokens", "lost_usd")
-        for name in ("rescored", "dialect", "test_uses", "next_call", *lost, "unmet", "unused"):
+        for name in ("rescored", "dialect", "test_uses", "next_call", *lost, "unmet", "unused", "prior"):
             if not found[name]:
                 del found[name]
         return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import product
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from prompt_search import metrics
 from prompt_search._names import check_name
@@ -30,7 +30,7 @@ from prompt_search.prompts.factors import Candidate, Options
 from prompt_search.prompts.few_shot import BY_OWN_ANSWERS, ExamplePool, OwnAnswers, rows_shown
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import WRITTEN, SearchSpace
+from prompt_search.prompts.space import WRITTEN
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.search.order import common_order, design
@@ -38,7 +38,12 @@ from prompt_search.search.settings import SEARCH_VERSION
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.records import ProposalRecord
 from prompt_search.storage.store import Store
+from prompt_search.study.arguments.growth import check_grows
+from prompt_search.study.arguments.prior import prior_identity
 from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
+
+if TYPE_CHECKING:
+    from prompt_search.report.result import Result
 
 TEST_SHARE = 0.3
 """Share of a budget that winner and baselines together may use on the test rows, at most."""
@@ -78,6 +83,7 @@ class StudySettings:
     executor: AnyExecutor | None = None
     mirror: MirrorWhen = "end"
     proposer: Proposer | None = None
+    prior: Result | str | None = None
 
     def __post_init__(self) -> None:
         if self.mirror not in get_args(MirrorWhen):
@@ -165,7 +171,7 @@ class StudyPlan:
         check_target_hidden(environment().parse(template.source), data)
         plan = plan._asking_about_pool()
         if settings.proposer is not None:
-            _check_grows(plan.prompts.space, settings.proposer)
+            check_grows(plan.prompts.space, settings.proposer)
         for each in enqueued:
             plan = plan.with_enqueued(each)
         return plan
@@ -324,6 +330,7 @@ class StudyPlan:
                 for candidate, each in zip(self.enqueued_candidates, self.enqueued, strict=True)
             ],
             **({} if self.proposer is None else {"proposer": self.proposer.identity()}),
+            **({} if settings.prior is None else {"prior": prior_identity(settings.prior)}),
         }
 
     def check_budget(self, budget: Budget) -> None:
@@ -367,25 +374,6 @@ class StudyPlan:
             max_concurrency=self.settings.max_concurrency,
             seed=self.settings.seed,
         )
-
-
-def _check_grows(space: SearchSpace, proposer: Proposer) -> None:
-    """Refuse a proposer that nothing would be asked of, and show where the template may say that a choice grows.
-
-    Raises:
-        StudyError: no choice may grow.
-    """
-    if any(factor.grow for factor in space.factors):
-        return
-    own = [each for each in space.factors if each.kind == "choice" and "." not in each.name]
-    texts = [each for each in own if all(isinstance(option, str) for option in each.options)]
-    longest = max(texts, key=lambda each: max(map(len, each.texts)), default=None)
-    name = "instruction" if longest is None else longest.name
-    raise StudyError(
-        f"no choice of the template may grow, so that {proposer.model.name} would propose nothing; write "
-        f'choice("{name}", [...], grow="...") with what its texts are for, such as grow="tells the model what to do", '
-        "or leave out the proposer"
-    )
 
 
 def _ordered(data: Dataset, rows: Sequence[int], seed: int) -> list[int]:

@@ -27,11 +27,14 @@ from prompt_search.storage.calls.budgets import OpenedBudget
 from prompt_search.storage.faults import StorageFault
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.ownership.leases import taken_over
+from prompt_search.storage.prior_studies import PriorStudies
 from prompt_search.storage.records import ProposalRecord, Version
 from prompt_search.storage.store import Store
 from prompt_search.study.growth.proposing import growth_settings, unmet_needs
 from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import StudyPlan
+from prompt_search.study.prior.taking import settled_prior, sources
+from prompt_search.study.prior.wording import prior_sentence
 from prompt_search.study.shots.bootstrap import Bootstrap
 from prompt_search.study.snapshot import ProgressReporter, Snapshot
 from prompt_search.study.watching.progress import in_notebook
@@ -40,13 +43,15 @@ from prompt_search.study.watching.recorder import RunRecorder
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """The arguments of `Study.run` besides the budget, which it documents."""
+    """The arguments of `Study.run` besides the budget, which it documents; and ``apart``, the names of studies that no
+    prior is taken from."""
 
     progress: Callable[[Snapshot], None] | None = None
     fresh: bool = False
     retry_errors: bool = False
     test: bool = True
     n_trials: int | None = None
+    apart: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if self.n_trials is not None and (type(self.n_trials) is not int or self.n_trials < 1):
@@ -67,6 +72,7 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
         for model in plan.asked_models:
             _ = model.is_local or address_of(model)
     with opened(plan.settings.storage, plan.name) as (store, lease):
+        earlier = sources(plan, store, options.apart)
         store.open_study(plan.name, plan.identity(), fresh=options.fresh)
         again = options.retry_errors and store.has_failures(plan.name)
         version = None if again else store.finished_version(plan.name, settings)
@@ -75,7 +81,8 @@ def run(plan: StudyPlan, budget: Budget, options: RunOptions) -> tuple[Result, S
             owner = lease.owner if lease else None
             version = store.open_version(plan.name, settings, owner, keep_decisions=not options.retry_errors)
             try:
-                _Run(plan, store, version, budget, opened_budget, options).run(lease)
+                known = settled_prior(plan, store, earlier)
+                _Run(plan, store, version, budget, opened_budget, options, known).run(lease)
             except BaseException as error:
                 if not isinstance(error, StorageFault):
                     store.drop_empty_version(version)
@@ -119,6 +126,7 @@ def new_race(
     journal: Journal | None = None,
     earlier: Sequence[tuple[Mapping[str, int], Collection[int]]] = (),
     growth: GrowthSettings | None = None,
+    prior: PriorStudies | None = None,
 ) -> Race:
     """A race over a study's candidates, on rows in their common order."""
     settings, prompts = plan.settings, plan.prompts
@@ -134,6 +142,7 @@ def new_race(
             max_trials=max_trials,
             earlier=earlier,
             growth=growth,
+            prior=prior,
         ),
         evaluator=evaluator,
         budget=budget,
@@ -162,8 +171,10 @@ class _Run:
         budget: Budget,
         opened_budget: OpenedBudget,
         options: RunOptions,
+        prior: PriorStudies | None,
     ) -> None:
         self._plan = plan
+        self._prior = prior
         self._store = store
         self._version = version
         self._opened_budget = opened_budget
@@ -222,6 +233,7 @@ class _Run:
                 self._journal(),
                 self._earlier.trials,
                 growth_settings(plan, evaluator.responder, proposed),
+                self._prior,
             )
             winner = await race.run(begun.default)
             if self._ledger.stopped is None:
@@ -231,8 +243,15 @@ class _Run:
                 await self._test(evaluator, race, winner)
         if self._ledger.stopped is None:
             summary = self._recorder.summary(race, winner, tested=self._max_tested > 0, dialect=evaluator.told)
+            said = (
+                ""
+                if self._prior is None
+                else prior_sentence(self._prior, race.prior_weights, len(self._plan.search_rows))
+            )
             unmet = {} if race.proposals else unmet_needs(self._plan.proposer, self._search_calls())
-            self._recorder.finish(race, replace(summary, unmet=unmet, unused=self._unused(winner, searched)))
+            self._recorder.finish(
+                race, replace(summary, unmet=unmet, unused=self._unused(winner, searched), prior=said)
+            )
 
     def _unused(self, winner: Trial, searched: int) -> dict[str, int]:
         """The calls of the budget that nothing was left to use for, by what they were for.

@@ -74,6 +74,7 @@ class Study(PlanAttributes, FirstTries):
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
         mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
         proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
+        prior: earlier studies to start from: ``storage`` for all in it, one's name, or a `Result`; see docs/priors.md.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -106,6 +107,7 @@ class Study(PlanAttributes, FirstTries):
         executor: AnyExecutor | None = None,
         mirror: MirrorWhen = "end",
         proposer: Proposer | Model | str | None = None,
+        prior: Result | str | None = None,
     ) -> None:
         rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -128,6 +130,7 @@ class Study(PlanAttributes, FirstTries):
             executor=executor,
             mirror=mirror,
             proposer=Proposer.parse(proposer),
+            prior=arguments.prior_of(prior),
         )
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None

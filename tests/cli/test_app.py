@@ -79,6 +79,9 @@ Options:
   --propose [MODEL]               Ask this model, on the study's server, for
                                   new options of choices with grow=; without
                                   MODEL the study's own model.
+  --prior STUDY                   Start from what an earlier study in the
+                                  storage knows: its name, or storage for all
+                                  of them.
   --base-url <str>                URL of an OpenAI-compatible server.
   --api-key-env <str>             Environment variable that holds the key;
                                   default: OPENAI_API_KEY.

@@ -117,7 +117,8 @@ class StoredStudy(StudyTest):
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
         sentences = ". ".join([*self._first_remarks(), self._test_sentences(), *self._remarks()])
         used = " ".join([self.spent, *self._proposer_line()])
-        return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), used, *self._summary.dialect])
+        prior = [self._summary.prior] if self._summary.prior else []
+        return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), used, *prior, *self._summary.dialect])
 
     def _proposer_line(self) -> list[str]:
         """What the proposer took, and what it gave; nothing where none was to be asked, and for a rescored study."""

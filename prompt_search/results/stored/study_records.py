@@ -193,3 +193,8 @@ class StudyRecords:
         """The trials that were sent some of these rows, those with the most of them first."""
         found = self._scored[self._scored["row"].isin(list(rows))]
         return [int(trial) for trial in found.groupby("trial")["row"].nunique().sort_values(ascending=False).index]
+
+
+def stored_as(study: StudyRecords) -> tuple[Store, StudyRecord]:
+    """The storage that a study is read from, and its record there."""
+    return study._store, study._study

@@ -28,6 +28,9 @@ single batch changes."""
 STOP_BELOW_PROBABILITY = 0.005
 """A trial is stopped when the probability that it is better than the leader is below this."""
 
+EXPECTED_CANDIDATES = 3
+"""Number of candidates of which earlier studies expect most. They are tried first, in place of the design's last."""
+
 PRUNER_TRIALS = 12
 """Number of trials that the calls of a search with a pruner suffice for, if none is stopped. A trial ends after that
 part of the calls, but has at least 20 rows and needs no more than 100."""
@@ -65,6 +68,7 @@ class Picks:
         self._batch_rows = batch_rows
         enqueued = [candidate.to_dict() for candidate in settings.enqueued]
         self._first: list[Mapping[str, int]] = enqueued + design(settings.space, settings.seed)
+        self._enqueued = len(enqueued)
 
     def take_space(self, settings: RaceSettings, encoding: Encoding) -> None:
         """Let candidates come from a space that has grown."""
@@ -78,6 +82,8 @@ class Picks:
             least: the lowest number of trials that our own sampler gives.
         """
         self._trials.leader = self._estimates.ranked()[0]
+        if number == 1:
+            self._expect()
         designed: list[Trial] = []
         while self._first and len(designed) < least:
             trial = self._trials.add(self._first.pop(0))
@@ -92,6 +98,21 @@ class Picks:
         if propose is not None:
             return self._new(propose, MIN_BATCHES_PER_ROUND - 1, number) + self._most_promising()
         return self._sampled(number, least)
+
+    def _expect(self) -> None:
+        """Let candidates of which earlier studies expect much take the place of the last of the design."""
+        model, knowledge = self._estimates.expected(), self._estimates.knowledge
+        if model is None or knowledge is None or self._settings.propose is not None:
+            return
+        generator = random_generator(self._settings.seed, "prior")
+        known = self._encoding.filled(knowledge.known_levels, generator)
+        pool = np.vstack([known, unseen(model, self._encoding, known, generator)])
+        best: list[int] = []
+        for order in thompson(model, pool, min(EXPECTED_CANDIDATES, len(pool)), generator):
+            best.append(next(index for index in order if index not in best))
+        found = [self._encoding.positions(pool[index]) for index in best]
+        enqueued, designed = self._first[: self._enqueued], self._first[self._enqueued :]
+        self._first = [*enqueued, *found, *designed[: len(designed) - len(found)]]
 
     def varied(self, positions: Mapping[str, int], kept: str) -> Mapping[str, int]:
         """A candidate with a new option in the choice ``kept``, or with it and other options in other choices."""

@@ -13,6 +13,7 @@ from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates
 from prompt_search.search.growth.history import History
 from prompt_search.search.growth.waves import Spent, Standing, Wave, Waves
+from prompt_search.search.prior.knowledge import knowledge_of
 from prompt_search.search.proposals import Ask, GrownSpace, ShownTrial
 from prompt_search.search.settings import RaceSettings
 from prompt_search.search.surrogate.geometry import Geometry
@@ -119,7 +120,7 @@ class Growth:
         self.settings = replace(self.settings, space=grown.space, prepare=grown.prepare)
         encoding = Encoding(grown.space)
         self._trials.take_space(self.settings, encoding)
-        self._estimates.take_space(Geometry(grown.space.factors))
+        self._estimates.take_space(Geometry(grown.space.factors), knowledge_of(self.settings))
         self._picks.take_space(self.settings, encoding)
 
     def _enter(self, accepted: Sequence[ProposalRecord]) -> list[Trial]:

@@ -65,18 +65,23 @@ def between_candidates(geometry: Geometry, first: Embedding, second: Embedding, 
     return found
 
 
+def between_observed(between: Floats, observations: Observations) -> Floats:
+    """The covariance between observed candidates, given that of the same candidates in one study."""
+    return between if observations.relation is None else between * observations.relation.between
+
+
 def between_means(between: Floats, observations: Observations, variances: Variances, level_variance: float) -> Floats:
     """The covariance between observed means: of their candidates, the common level, the rows' difficulty and noise.
 
     Args:
-        between: the covariance between the candidates of the observations, see `between_candidates`.
+        between: the covariance between the candidates of the observations, see `between_observed`.
         observations: the observed means.
         variances: of rows and noise.
         level_variance: the variance of the level that all candidates have in common.
     """
-    which = observations.candidate
+    which, relation = observations.candidate, observations.relation
     covariance = between[np.ix_(which, which)]
-    covariance += level_variance
+    covariance += level_variance if relation is None else level_variance * relation.same[np.ix_(which, which)]
     for group, shared in observations.blocks:
         covariance[np.ix_(group, group)] += variances.rows * shared
     covariance[np.diag_indices_from(covariance)] += variances.noise / observations.rows

@@ -199,7 +199,9 @@ class Geometry:
         return self._choice_features[place][levels[:, self.choices[place]]]
 
     def embed(self, levels: Levels) -> Embedding:
-        """Candidates in the coordinates of all similarities."""
+        """Candidates in the coordinates of all similarities; the last factors, if left out, are inactive."""
+        if levels.shape[1] < len(self._identifiers):
+            levels = np.pad(levels, ((0, 0), (0, len(self._identifiers) - levels.shape[1])), constant_values=-1)
 
         def joined(parts: list[Floats]) -> Floats:
             return np.hstack([np.zeros((len(levels), 0)), *parts])

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg, optimize
 
-from prompt_search.search.surrogate.covariance import Components, between_means
+from prompt_search.search.surrogate.covariance import Components, between_means, between_observed
 from prompt_search.search.surrogate.geometry import Embedding, Floats, Geometry, Integers
 from prompt_search.search.surrogate.observations import Observations
 from prompt_search.search.surrogate.priors import Prior, Variances
@@ -66,7 +66,8 @@ class Likelihood:
         observations, seen = self.observations, self._embedding
         variances = Variances.of(log_variances, self.geometry)
         components = Components.of(self.geometry, seen, seen, variances)
-        covariance = between_means(components.total(variances), observations, variances, self.level_variance)
+        between = between_observed(components.total(variances), observations)
+        covariance = between_means(between, observations, variances, self.level_variance)
         factor = linalg.cho_factor(covariance, lower=True)
         target = observations.mean - observations.centre
         solved = linalg.cho_solve(factor, target)
@@ -85,7 +86,7 @@ class Likelihood:
             inner: the gradient by the covariance of the observed means.
         """
         observations, geometry, seen = self.observations, self.geometry, self._embedding
-        by_candidate = self._summed_by_candidate(inner)
+        by_candidate = between_observed(self._summed_by_candidate(inner), observations)
         with_pairs = by_candidate * (1 + variances.interaction * components.choices)
         count = len(geometry.choices)
         single = _inner_products(with_pairs, seen.choices, geometry.choice_groups, count)
@@ -118,6 +119,21 @@ class Likelihood:
         by_candidate = np.zeros((len(observations.levels), len(observations.levels)))
         np.add.at(by_candidate.T, observations.candidate, sums.T)
         return by_candidate
+
+
+def log_density(between: Floats, observations: Observations, variances: Variances, level_variance: float) -> float:
+    """The logarithm of the density of observations, without its constant.
+
+    Args:
+        between: the covariance between their candidates, as if all were of one study.
+        observations: the observed means.
+        variances: the variances of all components.
+        level_variance: the variance of the level that all candidates of a study have in common.
+    """
+    covariance = between_means(between_observed(between, observations), observations, variances, level_variance)
+    factor = linalg.cholesky(covariance, lower=True, overwrite_a=True)
+    white = linalg.solve_triangular(factor, observations.mean - observations.centre, lower=True)
+    return float(-0.5 * white @ white - np.log(np.diag(factor)).sum())
 
 
 def _inner_products(matrix: Floats, features: Floats, groups: Integers, count: int) -> Floats:

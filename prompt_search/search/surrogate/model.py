@@ -16,7 +16,7 @@ import numpy as np
 from scipy import linalg
 
 from prompt_search.search.encoding import Levels
-from prompt_search.search.surrogate.covariance import between_candidates, between_means
+from prompt_search.search.surrogate.covariance import between_candidates, between_means, between_observed
 from prompt_search.search.surrogate.geometry import Embedding, Floats, Geometry, Integers
 from prompt_search.search.surrogate.likelihood import Likelihood
 from prompt_search.search.surrogate.observations import Observations
@@ -71,7 +71,7 @@ class Surrogate:
         most of the memory of a search.
         """
         found = replace(self, observations=observations)
-        same_levels = np.array_equal(observations.levels, self.observations.levels)
+        same_levels = observations.has_levels_of(self.observations)
         for name, same in (
             ("_between_observed", same_levels),
             ("cholesky", same_levels and observations.has_rows_of(self.observations)),
@@ -104,14 +104,19 @@ class Surrogate:
     def _observed(self) -> Embedding:
         return self.geometry.embed(self.observations.levels)
 
-    def _covariance(self, first: Embedding, second: Embedding) -> Floats:
-        covariance = between_candidates(self.geometry, first, second, self.variances)
-        covariance += self.level_variance
-        return covariance
+    def _with_observed(self, other: Embedding) -> Floats:
+        """The covariance of the observed candidates with others of this study."""
+        covariance = between_candidates(self.geometry, self._observed, other, self.variances)
+        relation = self.observations.relation
+        if relation is None:
+            covariance += self.level_variance
+            return covariance
+        return np.asarray(relation.with_new[:, None] * covariance + self.level_variance * relation.is_own[:, None])
 
     @cached_property
     def _between_observed(self) -> Floats:
-        return between_candidates(self.geometry, self._observed, self._observed, self.variances)
+        between = between_candidates(self.geometry, self._observed, self._observed, self.variances)
+        return between_observed(between, self.observations)
 
     @cached_property
     def cholesky(self) -> tuple[Floats, bool]:
@@ -129,12 +134,16 @@ class Surrogate:
 
     @cached_property
     def mean_of_observed(self) -> Floats:
-        """The expected true mean scores of the observed candidates, of shape (candidates,)."""
-        return self._rounded(self._mean(self._between_observed) + self.level_variance * self.weights.sum())
+        """The expected true mean scores of the candidates that were observed in this study, of shape (candidates,)."""
+        between, relation = self._between_observed, self.observations.relation
+        if relation is None:
+            return self._rounded(self._mean(between) + self.level_variance * self.weights.sum())
+        own = relation.is_own
+        return self._rounded(self._mean(between[:, own]) + self.level_variance * self.weights[own].sum())
 
     def mean(self, levels: Levels) -> Floats:
         """The expected true mean scores of candidates, of shape (n,)."""
-        return self._rounded(self._mean(self._covariance(self._observed, self.geometry.embed(levels))))
+        return self._rounded(self._mean(self._with_observed(self.geometry.embed(levels))))
 
     def _mean(self, covariance: Floats) -> Floats:
         return np.asarray(self.observations.centre + covariance.T @ self.weights)
@@ -145,9 +154,11 @@ class Surrogate:
     def posterior(self, levels: Levels) -> tuple[Floats, Floats]:
         """Mean, of shape (n,), and covariance, of shape (n, n), of candidates' true mean scores."""
         embedded = self.geometry.embed(levels)
-        cross = self._covariance(self._observed, embedded)
+        cross = self._with_observed(embedded)
         half = linalg.solve_triangular(self.cholesky[0], cross[self.observations.candidate], lower=True)
-        covariance = self._covariance(embedded, embedded) - half.T @ half
+        covariance = between_candidates(self.geometry, embedded, embedded, self.variances)
+        covariance += self.level_variance
+        covariance -= half.T @ half
         return self._rounded(self._mean(cross)), np.asarray(covariance)
 
     def posterior_of(self, covariance: Floats, variance: Floats) -> tuple[Floats, Floats]:

@@ -6,9 +6,54 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prompt_search.search.encoding import Levels
 from prompt_search.search.surrogate.geometry import Floats, Integers
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Which candidates were observed in earlier studies, and how much of what sets these apart holds in this one.
+
+    What sets candidates apart has the correlation ``likeness`` between this study and an earlier one (Bonilla et al.
+    2007); two earlier studies have in common what each has in common with this one. Each study has its own level.
+
+    Args:
+        study: the study of each observed candidate, of shape (candidates,); 0 is this one, whose candidates come first.
+        likeness: of each study with this one, of shape (studies,); the first is 1.
+    """
+
+    study: Integers
+    likeness: Floats
+
+    @cached_property
+    def with_new(self) -> Floats:
+        """The correlation of each observed candidate with candidates of this study, of shape (candidates,)."""
+        return self.likeness[self.study]
+
+    @cached_property
+    def is_own(self) -> NDArray[np.bool_]:
+        """Whether each candidate was observed in this study."""
+        return np.asarray(self.study == 0)
+
+    @cached_property
+    def same(self) -> NDArray[np.bool_]:
+        """Whether each two candidates were observed in the same study, of shape (candidates, candidates)."""
+        return np.equal.outer(self.study, self.study)
+
+    @cached_property
+    def between(self) -> Floats:
+        """The correlation between the studies of each two candidates, of shape (candidates, candidates)."""
+        return np.where(self.same, 1.0, np.outer(self.with_new, self.with_new))
+
+    def equals(self, other: Relation | None) -> bool:
+        """Whether both say the same of the same candidates."""
+        return (
+            other is not None
+            and np.array_equal(self.study, other.study)
+            and np.array_equal(self.likeness, other.likeness)
+        )
 
 
 @dataclass(frozen=True)
@@ -22,6 +67,9 @@ class Observations:
         mean: the mean score.
         rows: the number of rows that the mean is taken over.
         score_variance: the variance of single scores.
+        relation: which candidates are those of earlier studies; None: all are of this one.
+        ease: for each entry the mean ease of its rows, in standard deviations of a single score, as earlier studies
+            know it; None where they do not.
     """
 
     levels: Levels
@@ -30,6 +78,8 @@ class Observations:
     mean: Floats
     rows: Floats
     score_variance: float
+    relation: Relation | None = None
+    ease: Floats | None = None
 
     def thinned(self, most: int) -> Observations:
         """At most this many entries, taken evenly from first to last."""
@@ -44,6 +94,8 @@ class Observations:
             block=self.block[kept],
             mean=self.mean[kept],
             rows=self.rows[kept],
+            relation=None if self.relation is None else replace(self.relation, study=self.relation.study[which]),
+            ease=None if self.ease is None else self.ease[kept],
         )
 
     @cached_property
@@ -56,10 +108,21 @@ class Observations:
         """The variance of single scores, above 0 also where all scores are equal."""
         return max(self.score_variance, 1e-6 * max(1.0, self.centre**2))
 
+    def without_ease(self, weight: float) -> Observations:
+        """The same observations, whose means are corrected for a part of the ease of their rows."""
+        if self.ease is None or not weight:
+            return self
+        return replace(self, mean=self.mean - weight * self.scale**0.5 * self.ease)
+
     def has_rows_of(self, other: Observations) -> bool:
         """Whether both have the same entries: candidates (by their positions), blocks, and numbers of rows."""
         names = ("candidate", "block", "rows")
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+
+    def has_levels_of(self, other: Observations) -> bool:
+        """Whether both have the same candidates, in the same studies."""
+        same = other.relation is None if self.relation is None else self.relation.equals(other.relation)
+        return same and np.array_equal(self.levels, other.levels)
 
     @cached_property
     def blocks(self) -> list[tuple[Integers, Floats]]:

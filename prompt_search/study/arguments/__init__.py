@@ -9,6 +9,7 @@ from prompt_search.study.arguments.inputs import (
     model_of,
     template_of,
 )
+from prompt_search.study.arguments.prior import prior_of
 
 __all__ = [
     "OF_OTHERS",
@@ -19,5 +20,6 @@ __all__ = [
     "check_callable",
     "check_others",
     "model_of",
+    "prior_of",
     "template_of",
 ]

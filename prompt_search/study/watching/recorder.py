@@ -22,6 +22,7 @@ from prompt_search.storage.records import SampleRecord, TrialRecord, Version, no
 from prompt_search.storage.store import Store
 from prompt_search.storage.summary import Summary
 from prompt_search.study.plan import StudyPlan
+from prompt_search.study.prior.taking import save_rows
 from prompt_search.study.snapshot import DONE, Leader, ProgressReporter
 
 OPTION_WIDTH = 24
@@ -147,6 +148,8 @@ class RunRecorder:
             else self._trial_record(trial)
             for trial in race.trials
         ]
+        rows = {outcome.row for trial in race.trials for outcome in trial.outcomes}
+        save_rows(self._plan, self._store, rows)
         self._store.save_trials(self._version, records, [], at_end=summary)
         plan, version = self._plan, self._version
         if self._store.optuna_mirror.is_kept(plan.name):

@@ -1,0 +1,1 @@
+"""What earlier studies know, and how far it holds."""
