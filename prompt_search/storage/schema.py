@@ -13,7 +13,7 @@ import sqlalchemy as sql
 from prompt_search.errors import StorageError
 from prompt_search.storage.faults import BEGIN_ANEW
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 metadata = sql.MetaData()
 about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
@@ -145,6 +145,19 @@ sent = sql.Table(
     sql.Column("usd", sql.Float, nullable=False),
 )
 
+batches = sql.Table(
+    "prompt_search_batches",
+    metadata,
+    sql.Column("name", sql.String(32), primary_key=True),
+    sql.Column("study", sql.String(200), nullable=False),
+    sql.Column("endpoint", sql.Text, nullable=False),
+    sql.Column("model", sql.Text, nullable=False),
+    sql.Column("created", sql.Float, nullable=False),
+    sql.Column("keys", sql.Text, nullable=False),
+    sql.Column("file", sql.Text),
+    sql.Column("batch", sql.Text),
+)
+
 STUDY_TABLES = (calls, sent, trials, samples, decisions, proposals, pool_answers, scores, versions, studies)
 """The tables that hold the rows of one study, by its name."""
 
@@ -273,6 +286,11 @@ def _from_6(connection: sql.Connection) -> None:
     others."""
 
 
+def _from_7(connection: sql.Connection) -> None:
+    """Migrate to version 8, which keeps the batches that are open at a server in a table that was made with the
+    others."""
+
+
 def _settings(budgets: str, summary: str | None) -> dict[str, object]:
     """What a study of version 3 was run with, as far as it is known; a damaged record must not keep a storage
     closed."""
@@ -305,4 +323,5 @@ _MIGRATIONS: Mapping[int, Callable[[sql.Connection], None]] = {
     4: _from_4,
     5: _from_5,
     6: _from_6,
+    7: _from_7,
 }
