@@ -23,7 +23,7 @@ from prompt_search.storage.records import USAGE_FIELDS, Columns, SampleRecord, T
 
 CALL_COLUMNS = (
     "call", "key", "role", "split", "attempts", "response", "error", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "latency_s", "cost_usd", "finish_reason", "reasoning_tokens",
+    "completion_tokens", "latency_s", "cost_usd", "finish_reason", "reasoning_tokens", "batched",
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
@@ -39,6 +39,7 @@ PARETO_COLUMNS = (
 )  # fmt: skip
 LEDGER_COLUMNS = (
     "role", "requests", "calls", "reused", "prompt_tokens", "completion_tokens", "cost_usd", "seconds", "errors",
+    "batched",
 )  # fmt: skip
 ANSWER_COLUMNS = (
     "answer", "response", "unparsed", "error", "prompt_tokens", "completion_tokens", "cost_usd", "latency_s", "cached",
@@ -65,7 +66,8 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
     text or None;
     ``prompt_tokens``, ``cached_tokens`` (prompt tokens that the server had in its cache) and ``completion_tokens``
     Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it;
-    ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer.
+    ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer; ``batched`` bool, whether the
+    response came by a batch, at its price and without a latency.
     """
     frame = pd.DataFrame(
         {
@@ -79,6 +81,7 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
             **{name: series(calls[name], "Int64") for name in USAGE_FIELDS},
             **{name: series(calls[name], "float64") for name in ("latency_s", "cost_usd")},
             "finish_reason": series(calls["finish_reason"]),
+            "batched": series(calls["batched"], "bool"),
         }
     )
     return frame[list(CALL_COLUMNS)].sort_values("call", kind="stable", ignore_index=True)
@@ -320,7 +323,8 @@ def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
     Columns: ``role`` task, bootstrap, proposer, judge or audit, or lost (see `with_lost`); ``requests`` used; ``calls``
     sent, retries included; ``reused`` requests that other studies had paid for; then of those that were sent:
     ``prompt_tokens`` and ``completion_tokens`` Int64 (``<NA>`` where a server does not count), ``cost_usd`` US dollars
-    (NaN where a price is unknown), ``seconds`` sum of the latencies; ``errors`` requests that failed in the end.
+    (NaN where a price is unknown), ``seconds`` sum of the latencies; ``errors`` requests that failed in the end;
+    ``batched`` requests whose response came by a batch.
 
     Args:
         calls: the study's requests, see `calls_frame`.
@@ -340,27 +344,15 @@ def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
                 "cost_usd": answered["cost_usd"].sum(skipna=False),
                 "seconds": sent["latency_s"].sum(),
                 "errors": of_role["error"].notna().sum(),
+                "batched": sent["batched"].sum(),
             }
         )
-    whole = dict.fromkeys(("requests", "calls", "reused", "errors"), "int64")
+    whole = dict.fromkeys(("requests", "calls", "reused", "errors", "batched"), "int64")
     tokens_whole = dict.fromkeys(("prompt_tokens", "completion_tokens"), "Int64")
     frame = frame_of(records, LEDGER_COLUMNS).astype(
         {**whole, **tokens_whole, "cost_usd": "float64", "seconds": "float64"}
     )
     return frame.assign(role=categorical(frame["role"].tolist(), ROLES))
-
-
-def spent(ledger: pd.DataFrame) -> tuple[int, float | None, float | None]:
-    """The calls, tokens and US dollars of a `ledger_frame` in all, but those lost; None where they are unknown."""
-    ledger = ledger[ledger["role"] != "lost"]
-    tokens = [ledger[name].sum(skipna=False) for name in ("prompt_tokens", "completion_tokens")]
-    calls, usd = int(ledger["calls"].sum()), ledger["cost_usd"].sum(skipna=False)
-    known = len(ledger) > 0
-    return (
-        calls,
-        float(sum(tokens)) if known and not any(map(pd.isna, tokens)) else None,
-        float(usd) if known and not pd.isna(usd) else None,
-    )
 
 
 def progress_frame(scored: pd.DataFrame, bounds: Range = UNBOUNDED) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from prompt_search._names import MetricName
 from prompt_search.budget import Budget
 from prompt_search.data.dataset import AnyData, Dataset
 from prompt_search.errors import StudyError
+from prompt_search.llm.batches.api import check_batches
 from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
@@ -74,6 +75,7 @@ class Study(PlanAttributes, FirstTries):
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
         mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
         proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
+        batch: whether the requests of a round are sent as one batch, cheaper and within a day (see docs/batch.md).
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -106,6 +108,7 @@ class Study(PlanAttributes, FirstTries):
         executor: AnyExecutor | None = None,
         mirror: MirrorWhen = "end",
         proposer: Proposer | Model | str | None = None,
+        batch: bool = False,
     ) -> None:
         rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -128,7 +131,9 @@ class Study(PlanAttributes, FirstTries):
             executor=executor,
             mirror=mirror,
             proposer=Proposer.parse(proposer),
+            batch=batch,
         )
+        check_batches(batch, settings.models)
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None
         self._memory: Store | None = None  # of the last run, where the study keeps everything in memory
@@ -205,8 +210,7 @@ class Study(PlanAttributes, FirstTries):
     ) -> Result:
         """Search, then score winner and baselines on the test rows; the same call resumes an interrupted run.
 
-        It works with or without a running event loop. Every response is stored before it counts, so nothing is paid
-        twice.
+        It works with or without a running event loop. A response is stored before it counts: none is paid twice.
 
         Args:
             budget: limits of what may be spent; a number counts calls. Without one nothing is sent.
