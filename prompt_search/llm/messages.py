@@ -119,7 +119,8 @@ class Response:
     request asks for them. ``cost_usd`` is NaN when the price is unknown. ``attempts`` is the number of requests that
     were sent, retries included; ``lost`` is the number of those on which the server may have worked without reporting
     what it used: timeouts, cut connections, unreadable answers. ``lesson`` is what the response says about the server,
-    where it says something. ``batched`` says whether the answer came by a batch, at the price of batches.
+    where it says something. ``batch_discount`` is the share of the price that a
+    batch took off; None where the request was sent alone.
     """
 
     text: str = ""
@@ -132,7 +133,12 @@ class Response:
     lost: int = 0
     error: str | None = None
     lesson: Lesson | None = None
-    batched: bool = False
+    batch_discount: float | None = None
+
+    @property
+    def usd_alone(self) -> float:
+        """US dollars that the response costs where the request is sent alone."""
+        return self.cost_usd / (1 - (self.batch_discount or 0.0))
 
     def to_json(self) -> str:
         """The stored form; NaN becomes null, so that every JSON reader accepts it."""
@@ -142,8 +148,8 @@ class Response:
             del body["lesson"]
         else:
             body["lesson"] = asdict(self.lesson)
-        if not self.batched:
-            del body["batched"]
+        if self.batch_discount is None:
+            del body["batch_discount"]
         for name in ("latency_s", "cost_usd"):
             if math.isnan(body[name]):
                 body[name] = None
@@ -169,7 +175,7 @@ class Shown(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     latency_s: float | None
     cost_usd: float | None
     error: str | None
-    batched: bool = False
+    batch_discount: float | None = None
 
 
 class _Stored(Shown, gc=False, frozen=True, kw_only=True):

@@ -190,16 +190,13 @@ class Model:
             return f"local:{local_weights.BUILT_IN_SHA256}"
         return f"local:{local_weights.sha256(local_weights.resolve(self.gguf))}"
 
-    def cost(self, usage: Usage, *, batched: bool = False) -> float:
-        """US dollars for ``usage``, at the price of batches where it was ``batched``; NaN when the price or the number
-        of tokens is unknown."""
+    def cost(self, usage: Usage) -> float:
+        """US dollars for ``usage``; NaN when the price or the number of tokens is unknown."""
         if self.is_local:
             return 0.0
         if self.price is not None:
-            cost = self.price.cost(usage)
-        else:
-            cost = published_cost(self.name, public_url(server_url(self)), usage)
-        return cost * (1 - self.batch_discount) if batched else cost
+            return self.price.cost(usage)
+        return published_cost(self.name, public_url(server_url(self)), usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -23,7 +23,7 @@ from prompt_search.storage.records import USAGE_FIELDS, Columns, SampleRecord, T
 
 CALL_COLUMNS = (
     "call", "key", "role", "split", "attempts", "response", "error", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "latency_s", "cost_usd", "finish_reason", "reasoning_tokens", "batched",
+    "completion_tokens", "latency_s", "cost_usd", "finish_reason", "reasoning_tokens", "batch_discount",
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
@@ -66,8 +66,8 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
     text or None;
     ``prompt_tokens``, ``cached_tokens`` (prompt tokens that the server had in its cache) and ``completion_tokens``
     Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it;
-    ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer; ``batched`` bool, whether the
-    response came by a batch, at its price and without a latency.
+    ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer; ``batch_discount`` float,
+    the share of the price that a batch took off, NaN for a request that was sent alone.
     """
     frame = pd.DataFrame(
         {
@@ -81,7 +81,7 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
             **{name: series(calls[name], "Int64") for name in USAGE_FIELDS},
             **{name: series(calls[name], "float64") for name in ("latency_s", "cost_usd")},
             "finish_reason": series(calls["finish_reason"]),
-            "batched": series(calls["batched"], "bool"),
+            "batch_discount": series(calls["batch_discount"], "float64"),
         }
     )
     return frame[list(CALL_COLUMNS)].sort_values("call", kind="stable", ignore_index=True)
@@ -91,7 +91,8 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
     """One row per (trial, row, split) with everything that is known of it. The other tables are made of this one.
 
     Columns: those of `samples_frame`; ``unparsed`` bool; ``explanation`` of the metric; ``key`` of the request;
-    ``call`` int, the request's place among those of the study; ``cost_usd`` float US dollars.
+    ``call`` int, the request's place among those of the study; ``cost_usd`` float US dollars of the request when it is
+    sent alone, so that prompts can be compared.
 
     Args:
         samples: the stored rows, in any order.
@@ -118,7 +119,8 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
             "ambiguous": series(fields["ambiguous"], "bool"),
             "unparsed": series(fields["unparsed"], "bool"),
             **{name: series(fields[name]) for name in ("explanation", "key")},
-            **{name: answered[name] for name in ("call", "cost_usd")},
+            "call": answered["call"],
+            "cost_usd": answered["cost_usd"] / (1 - answered["batch_discount"].fillna(0.0)),
         }
     )
     return frame.sort_values(["trial", "split", "row"], kind="stable", ignore_index=True)
@@ -191,7 +193,8 @@ def trials_frame(
     ``score_high``; ``estimate``, the selection-corrected score that is expected on new rows, NaN until the study is
     finished; ``rows`` number of evaluated rows, failed requests and test rows included; ``search_rows`` number of
     search rows that ``score`` is the mean of; ``prompt_tokens`` and ``latency_s`` means per request; ``cost_usd`` US
-    dollars for all its requests, of which refused ones cost nothing, NaN when a price is unknown; ``unparsed``,
+    dollars for all its requests if they were sent alone, of which refused ones cost nothing, NaN when a price is
+    unknown; ``unparsed``,
     ``errors`` and ``ambiguous`` counts over the search rows, as ``score``; ``reason`` why it ended; then one column per
     choice (text of the option, None when the choice is inactive) and ``prompt``, the whole text with fields in braces.
 
@@ -344,7 +347,7 @@ def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
                 "cost_usd": answered["cost_usd"].sum(skipna=False),
                 "seconds": sent["latency_s"].sum(),
                 "errors": of_role["error"].notna().sum(),
-                "batched": sent["batched"].sum(),
+                "batched": sent["batch_discount"].notna().sum(),
             }
         )
     whole = dict.fromkeys(("requests", "calls", "reused", "errors", "batched"), "int64")

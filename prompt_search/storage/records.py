@@ -19,7 +19,7 @@ Columns = dict[str, list[Any]]
 USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 """The fields of a response's usage that tables show as they are."""
 
-RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason", "batched")
+RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason", "batch_discount")
 """The fields of a response that tables show as they are."""
 
 

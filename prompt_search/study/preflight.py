@@ -188,7 +188,7 @@ def _measured(
     answer_tokens = [response.usage.completion_tokens for response in responses]
     reasoning = [response.usage.reasoning_tokens for response in responses]
     prompt_tokens = _mean([response.usage.prompt_tokens for response in responses])
-    completion_tokens, cost = _mean(answer_tokens), _mean([response.cost_usd for response in responses])
+    completion_tokens, cost = _mean(answer_tokens), _mean([response.usd_alone for response in responses])
     planned = _planned_calls(budget, prompt_tokens + completion_tokens, cost * (1 - (discount_of(plan) or 0.0)))
     sealed = len(plan.test_rows)
     test_rows = sealed if planned is None else min(sealed, int(planned * TEST_SHARE / plan.max_tested))

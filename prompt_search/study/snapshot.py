@@ -117,7 +117,7 @@ class ProgressReporter:
         self._responses += 1
         self._cached += cached
         self._errors += response.error is not None
-        self.batched += response.batched
+        self.batched += response.batch_discount is not None
         self.report()
 
     def on_batches(self, batches: Sequence[str]) -> None:

@@ -190,8 +190,8 @@ class BatchSender:
             except BudgetExceeded as exceeded:
                 return self._parser.error(f"budget: {exceeded}; the last attempt: {error}")
             return replace(response, attempts=response.attempts + 1)
-        cost = self._model.cost(response.usage, batched=True)
-        return replace(response, cost_usd=cost, batched=True)
+        discount = self._model.batch_discount
+        return replace(response, cost_usd=response.cost_usd * (1 - discount), batch_discount=discount)
 
     async def _sent_alone(self, request: Request) -> Response:
         self._alone += 1
