@@ -242,7 +242,7 @@ class BatchDesk:
         done = len(batch.rows) if batch.end == "completed" else int(self._settings.answered * len(batch.rows))
         files: tuple[list[str], list[str]] = ([], [])
         for place, row in enumerate(batch.rows):
-            if chance("missing", self._seed, row["custom_id"]) < self._settings.missing:
+            if chance("missing", self._seed, row["body"]) < self._settings.missing:
                 continue
             line = self._line(batch, row) if place < done else _unbegun(batch, row)
             is_error = (line["response"] or {}).get("status_code") != 200

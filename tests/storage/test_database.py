@@ -116,7 +116,7 @@ def test_other_schema_version_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE prompt_search_about SET schema_version = 99")
     connection.close()
-    with pytest.raises(StorageError, match="has schema version 99, this release reads up to 7; use another file or"):
+    with pytest.raises(StorageError, match="has schema version 99, this release reads up to 8; use another file or"):
         Store(f"sqlite:///{path}")
 
 

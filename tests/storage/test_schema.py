@@ -70,7 +70,7 @@ def version(path: Path) -> int:
 def test_version_1_is_migrated_in_place(old: Path) -> None:
     """Calls come with what they counted, as the responses tell; studies go on, and new rows stand beside old ones."""
     store = Store(f"sqlite:///{old}")
-    assert version(old) == schema.SCHEMA_VERSION == 7
+    assert version(old) == schema.SCHEMA_VERSION == 8
     calls = store.calls("old")
     assert [(c.key, c.attempts, c.tokens, c.usd, c.role, c.budget) for c in calls.values()] == [
         ("a", 2, 32, 0.5, "task", 0),
@@ -169,8 +169,8 @@ def test_broken_response_does_not_keep_an_old_storage_closed(old: Path, text: st
 def test_later_version_is_refused_and_left_alone(old: Path) -> None:
     """A file of a later release is neither read nor changed."""
     with closing(sqlite3.connect(old)) as connection, connection:
-        connection.execute("UPDATE prompt_search_about SET schema_version = 8")
-    with pytest.raises(StorageError, match="has schema version 8, this release reads up to 7; use another file or"):
+        connection.execute("UPDATE prompt_search_about SET schema_version = 9")
+    with pytest.raises(StorageError, match="has schema version 9, this release reads up to 8; use another file or"):
         Store(f"sqlite:///{old}")
     assert version(old) == 8
     with closing(sqlite3.connect(old)) as connection:

@@ -130,16 +130,23 @@ class BatchApi:
 
         address = address_of(self._model)
         self._secrets = address.secrets
-        given = {**basic_auth(address.url), **address.headers}
-        headers: Any = {name: value or openai.Omit() for name, value in given.items()}  # an empty one stands for none
+        headers = {**basic_auth(address.url), **address.headers}
+        absent = [name for name, value in headers.items() if not value]
+
+        async def without_absent(request: httpx2.Request) -> None:
+            for name in absent:  # the openai package sends a key in any case
+                request.headers.pop(name, None)
+
         self._client = openai.AsyncOpenAI(
             base_url=public_url(address.url),
             api_key=address.key,
-            default_headers=headers,
+            default_headers={name: value for name, value in headers.items() if value},
             default_query={**dict(parse_qsl(urlsplit(address.url).query)), **address.query},
             max_retries=0,
             timeout=TIMEOUT_S,
-            http_client=httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False),
+            http_client=httpx2.AsyncClient(
+                timeout=TIMEOUT_S, follow_redirects=False, event_hooks={"request": [without_absent]}
+            ),
         )
         return self
 
