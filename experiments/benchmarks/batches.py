@@ -29,7 +29,7 @@ import pandas as pd
 import prompt_search as ps
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from experiments.benchmarks.budgets import SOURCE, data
+from experiments.benchmarks.budgets import SOURCE
 from experiments.benchmarks.kills import finished, lost, started
 from prompt_search.evaluation.batches import open_batch
 from prompt_search.llm.batches.api import BatchApi
@@ -56,6 +56,13 @@ def answer(body: Body) -> str:
     prompt = prompt_of(body)
     right, wrong = ("positive", "negative") if "good" in prompt else ("negative", "positive")
     return right if "care" in prompt or zlib.crc32(prompt.encode()) % 10 < 6 else wrong
+
+
+def data() -> ps.Dataset:
+    """As many rows as a search of 600 calls has use for."""
+    texts = [f"{('bad', 'good')[row % 2]} thing {row} {'né ' * (row % 7)}" for row in range(160)]
+    labels = [("negative", "positive")[row % 2] for row in range(160)]
+    return ps.Dataset(pd.DataFrame({"text": texts, "label": labels}), target="label")
 
 
 def study(url: str, storage: str, batch: bool) -> ps.Study:

@@ -127,8 +127,8 @@ def test_server_that_refuses_batch_after_batch_ends_the_run(storage: str) -> Non
 
         assert str(raised.value) == (
             f"{server.url} refused 2 batches in a row, the last (batch batch_1 of 20 requests (failed, 0 answered)) "
-            "with: Enqueued token limit reached; fix the cause, or leave out batch=True (--batch), which sends requests "
-            "one by one at the full price"
+            "with: Enqueued token limit reached; fix the cause, or leave out batch=True (--batch), which sends "
+            "requests one by one at the full price"
         )
         assert len(server.batches_made) == 2
 

@@ -169,7 +169,7 @@ class BatchSender:
             self._gather()
             return await self._answered(request, await waiting.row)
         except asyncio.CancelledError:
-            if self._ledger.remaining_s == 0 and self._ledger.stopped is None:
+            if self._ledger.remaining_s == 0:  # the request would count as one whose answer was lost
                 raise self._left(waiting) from None
             raise
         finally:
