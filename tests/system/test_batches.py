@@ -1,4 +1,4 @@
-"""Studies in batches, killed with SIGKILL: the tables of the study that sends each request alone, nothing paid twice."""
+"""Studies in batches, killed with SIGKILL: the tables of one that sends each request alone, and nothing paid twice."""
 
 from __future__ import annotations
 

@@ -28,6 +28,9 @@ QUIET_S: Final = 0.1
 FEWEST_ROWS: Final = 4
 """Number of requests below which they are not worth the wait for a batch, and are sent alone."""
 
+EARLY_S: Final = 0.05
+"""Seconds by which a timer may be early."""
+
 MOST_REFUSED: Final = 2
 """Number of batches in a row of which the server takes nothing, after which the run ends: it would go on at the full
 price."""
@@ -143,13 +146,19 @@ class BatchSender:
 
     def _left(self, waiting: _Waiting) -> PromptSearchError:
         """The error of a request whose answer will not be waited for."""
-        try:
-            self._ledger.check()
-        except BudgetExceeded as error:
-            if waiting.batch is None or self._ledger.stopped is not None:
-                return error
-            return RunError(f"{error}, and {waiting.batch.told} is open; the next run collects its answers")
-        return BudgetExceeded("the run has ended")
+        seconds, stopped = self._ledger.budget.seconds, self._ledger.stopped
+        if stopped is not None or waiting.batch is None or seconds is None:
+            return BudgetExceeded(f"the run was stopped: {stopped or 'it has ended'}")
+        return RunError(
+            f"the budget of {seconds:g} seconds is used up, and {waiting.batch.told} is open; the next run collects "
+            "its answers"
+        )
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the time of the budget has ended."""
+        left = self._ledger.remaining_s
+        return left is not None and left < EARLY_S
 
     async def complete(self, request: Request) -> Response:
         """The response to a request, by a batch or alone.
@@ -169,7 +178,7 @@ class BatchSender:
             self._gather()
             return await self._answered(request, await waiting.row)
         except asyncio.CancelledError:
-            if self._ledger.remaining_s == 0:  # the request would count as one whose answer was lost
+            if self._is_over:  # the request would count as one whose answer was lost
                 raise self._left(waiting) from None
             raise
         finally:
