@@ -175,8 +175,8 @@ def test_time_that_ends_leaves_the_batch_to_the_next_run(storage: str, patience:
         with pytest.raises(RunError) as raised:
             evaluated(server, storage, budget=ps.Budget(calls=100, seconds=4))
         assert str(raised.value) == (
-            "the budget of 4 seconds is used up, and batch batch_0 of 59 requests (validating, 0 answered) is open; the "
-            "next run collects its answers"
+            "the budget of 4 seconds is used up, and batch batch_0 of 59 requests (validating, 0 answered) is open; "
+            "the next run collects its answers"
         )
         patience.seconds = 0.0
         evaluated(server, storage)
