@@ -109,12 +109,13 @@ class BatchDesk:
         self._settings = settings
         self._answer = answer
         self._seed = seed
-        self._folder = tempfile.TemporaryDirectory(prefix="fake_server_", ignore_cleanup_errors=True)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._files: dict[str, Path] = {}
 
     def close(self) -> None:
         """Delete all files."""
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     async def handle(self, request: web.BaseRequest, path: str) -> FakeResponse | None:
         """The response to a request for a path below the base URL; None where there is no such path."""
@@ -153,6 +154,8 @@ class BatchDesk:
 
     def _stored(self, content: bytes) -> str:
         """The identifier of a new file."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="fake_server_", ignore_cleanup_errors=True)
         name = f"file-{len(self._files)}"
         self._files[name] = Path(self._folder.name) / f"{name}.jsonl"
         self._files[name].write_bytes(content)

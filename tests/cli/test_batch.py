@@ -60,8 +60,8 @@ def test_server_without_batches_is_one_line(folder: Path, server: FakeServer, co
 
     assert line == (
         f"prompt-search: {server.url} takes no batches of fake (POST /files answered 404: Not Found: /v1/files); leave "
-        "out batch=True (--batch), which sends requests one by one at the full price; all responses are stored, and the "
-        "same command resumes the run"
+        "out batch=True (--batch), which sends requests one by one at the full price; all responses are stored, and "
+        "the same command resumes the run"
     )
 
 

@@ -95,6 +95,8 @@ class BatchSender:
         """Keys of the requests in batches of earlier runs, as far as they are known."""
         self._told: set[str] = set()
         """Keys of the requests of which a batch has said what came of them."""
+        self._asked: set[_Waiting] = set()
+        """All requests that wait for a batch, or to be sent."""
         self._queue: list[_Waiting] = []
         self._alone = 0
         """Number of requests that are on their way alone."""
@@ -116,7 +118,7 @@ class BatchSender:
     ) -> None:
         self.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if kind is not asyncio.CancelledError:  # after which an answer may not be stored
+        if kind is None:  # else an answer may not be stored
             await self._forget_stored()
         await self._api.__aexit__()
 
@@ -140,8 +142,7 @@ class BatchSender:
         """Leave what is open to the next run."""
         for task in self._tasks:
             task.cancel()
-        waiting = [*self._queue, *(each for of_batch in self._waiting.values() for each in of_batch)]
-        for each in waiting:
+        for each in self._asked:
             _set(each, self._left(each))
 
     def _left(self, waiting: _Waiting) -> PromptSearchError:
@@ -173,6 +174,7 @@ class BatchSender:
             return await self._client.complete(request)
         await self._reservations.keep(request)
         waiting = _Waiting(request, key)
+        self._asked.add(waiting)
         try:
             self._queue.append(waiting)
             self._gather()
@@ -182,6 +184,7 @@ class BatchSender:
                 raise self._left(waiting) from None
             raise
         finally:
+            self._asked.discard(waiting)
             self._reservations.attempted(request)
 
     async def _answered(self, request: Request, row: Row) -> Response:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from prompt_search.llm.messages import Request
+from prompt_search.llm.redaction import redacted_line
 from prompt_search.llm.replies.bodies import mapping
 from prompt_search.llm.replies.without_secrets import answer_without_secrets, error_without_secrets
 from prompt_search.llm.transport import HttpReply
@@ -96,4 +97,4 @@ def _row(fields: Mapping[str, Any], secrets: Sequence[str]) -> Row:
         return Row(reply=HttpReply(status=status if isinstance(status, int) else 0, content=content))
     if not error or error.get("code") in NOT_BEGUN:
         return MISSING
-    return Row(failed_with=str(error.get("message") or error.get("code") or "no explanation"))
+    return Row(failed_with=redacted_line(str(error.get("message") or error.get("code") or "no explanation"), secrets))
