@@ -83,7 +83,7 @@ def test_unexpected_path_is_raised() -> None:
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             return response.status
 
-    told = "answers POST /v1/chat/completions only, and was asked for GET /v1/x"
+    told = "answers POST /v1/chat/completions, files and batches only, and was asked for GET /v1/x"
     with pytest.raises(AssertionError, match=told), FakeServer() as server:
         assert asyncio.run(get(f"{server.url}/x")) == 404
 

@@ -118,6 +118,7 @@ def _overridden(study: Study, given: Overrides) -> Study:
         "name": given.name,
         "data": None if given.limit is None else study.data.head(given.limit),
         "executor": given.scheduler,
+        "batch": given.batch or None,
     }
     changed = study.replace(**{name: value for name, value in settings.items() if value is not None})
     hide_keys(models_of(changed))

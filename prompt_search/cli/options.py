@@ -91,6 +91,9 @@ Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://HOST:PORT; its workers send the requests."),
 ]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="Send requests in batches: at half the price with most servers, within a day.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", help="Number of rows to use, from the start of the data.", min=1)]
 DisplayName = Annotated[
     str | None,
@@ -174,6 +177,7 @@ class Overrides:
         name: study name.
         limit: number of rows.
         scheduler: address of a Dask scheduler.
+        batch: whether requests are sent in batches.
     """
 
     model: str | None = None
@@ -190,3 +194,4 @@ class Overrides:
     name: str | None = None
     limit: int | None = None
     scheduler: str | None = None
+    batch: bool = False

@@ -11,6 +11,7 @@ from prompt_search.cli.loading import load_study, load_template
 from prompt_search.cli.options import (
     ApiVersion,
     BaseUrl,
+    Batch,
     Calls,
     Concurrency,
     Headers,
@@ -83,6 +84,7 @@ def estimate(
     storage: StudyStorage = None,
     name: NewName = None,
     limit: Limit = None,
+    batch: Batch = False,
 ) -> None:
     """Estimate what a run takes, without sending a request.
 
@@ -102,6 +104,7 @@ def estimate(
         storage=storage,
         name=name,
         limit=limit,
+        batch=batch,
     )
     say(repr(load_study(file, overrides).estimate(budget)))
 
@@ -125,6 +128,7 @@ def preflight(
     name: NewName = None,
     scheduler: Scheduler = None,
     limit: Limit = None,
+    batch: Batch = False,
 ) -> None:
     """Check with a few calls whether a search is worth its cost.
 
@@ -145,6 +149,7 @@ def preflight(
         name=name,
         limit=limit,
         scheduler=scheduler,
+        batch=batch,
     )
     study = load_study(file, overrides)
     with resumable():

@@ -17,6 +17,7 @@ from prompt_search.cli.options import (
     DEFAULT_STORAGE,
     ApiVersion,
     BaseUrl,
+    Batch,
     Calls,
     Concurrency,
     DisplayName,
@@ -101,6 +102,7 @@ def run(
     name: NewName = None,
     scheduler: Scheduler = None,
     limit: Limit = None,
+    batch: Batch = False,
     n_trials: Annotated[
         int | None, typer.Option("-n", "--n-trials", help="Largest number of candidates to try.", min=1)
     ] = None,
@@ -167,6 +169,7 @@ def run(
         name=name,
         limit=limit,
         scheduler=scheduler,
+        batch=batch,
     )
     study = _study_to_run(file, overrides, prompt or (), min_score)
     if dry_run:

@@ -184,7 +184,8 @@ def resumable() -> Iterator[Callable[[Callable[[Snapshot], None] | None], Rememb
         yield seen
     except KeyboardInterrupt as stopped:
         last = displays[-1].last if displays else None
-        done = f"{stopped}; " if stopped.args else "" if last is None else f"{interrupted(last)}; "
+        told = [*([] if last is None else [interrupted(last)]), *map(str, stopped.args)]
+        done = "".join(f"{each}; " for each in told)
         complain(f"interrupted: {done}all responses are stored; resume with: {_resume_command(sys.argv[1:])}")
         raise typer.Exit(INTERRUPTED) from None
     except StorageFault:  # which says what is stored, and what to do

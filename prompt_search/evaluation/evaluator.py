@@ -22,7 +22,7 @@ from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
 from prompt_search.evaluation.responder import Answered, Completer, RefusedFeature, Responder, Use
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.dialect.dialect import Refusal
+from prompt_search.llm.dialect.dialect import Dialects, Refusal
 from prompt_search.llm.messages import Request, Response
 from prompt_search.metrics import Corpus, ReferenceMetric, margin, metric_range
 
@@ -50,6 +50,7 @@ class Evaluator:
         slots: bounds of how many requests to a model are in flight, where an executor's workers change them; by
             endpoint and model.
         sleep: waits for others to answer what they claimed.
+        dialects: what is known of the servers already.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class Evaluator:
         clients: Mapping[tuple[str, str], Completer],
         slots: Mapping[tuple[str, str], CapacityLimiter] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        dialects: Dialects | None = None,
     ) -> None:
         self._rows = settings.rows
         self._metric = settings.metric
         self._scores = KeptScores(settings)
         self._range = metric_range(settings.metric)
-        self.responder = Responder(settings, clients, slots, sleep)
+        self.responder = Responder(settings, clients, slots, sleep, dialects)
         """Gets the response to each request."""
         self._unread_limit = UnreadLimit() if settings.ends_unread else None
 

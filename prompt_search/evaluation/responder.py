@@ -71,6 +71,7 @@ class Responder:
         slots: bounds of how many requests to a model are in flight, by endpoint and model; default:
             ``settings.max_concurrency`` for each.
         sleep: waits for others to answer what they claimed.
+        dialects: what is known of the servers already.
 
     Attributes:
         dialects: what is known of the servers.
@@ -82,6 +83,7 @@ class Responder:
         clients: Mapping[tuple[str, str], Completer],
         slots: Mapping[tuple[str, str], CapacityLimiter] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        dialects: Dialects | None = None,
     ) -> None:
         self._settings = settings
         self._store = settings.store
@@ -98,7 +100,7 @@ class Responder:
         """Keys of the requests whose response this run has used, each with whether the response cost nothing; without
         ``tracks_price`` those of the last two batches alone."""
         self._in_flight: dict[str, asyncio.Future[tuple[Response, bool]]] = {}
-        self.dialects = Dialects()
+        self.dialects = dialects or Dialects()
         self._sent_again: set[str] = set()
         """Keys of the requests that are sent again although this run has sent them."""
 

@@ -12,17 +12,19 @@ from functools import partial
 from anyio import CapacityLimiter
 
 from prompt_search.budget import Budget, Ledger, unpriced
-from prompt_search.errors import BudgetExceeded, InputError
+from prompt_search.errors import InputError
+from prompt_search.evaluation.batches.reservations import Reservations
+from prompt_search.evaluation.batches.sender import BatchSender
 from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.own_thread import CHECK_INTERVAL_S
 from prompt_search.evaluation.responder import Completer
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
-from prompt_search.llm.messages import Request, Usage
+from prompt_search.llm.dialect.dialect import Dialects
+from prompt_search.llm.messages import Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.storage.ownership.lease import Lease
-from prompt_search.storage.records import Sent
 from prompt_search.storage.store import Store
 
 
@@ -69,59 +71,58 @@ async def connected_evaluator(
 ) -> AsyncIterator[Evaluator]:
     """An evaluator with an open client for each model."""
     async with AsyncExitStack() as stack:
-        opened: list[Client] = []
         clients: dict[tuple[str, str], Completer] = {}
         slots: dict[tuple[str, str], CapacityLimiter] = {}
+        dialects = Dialects()
+        senders: list[BatchSender] = []
+        opened: list[Client] = []
         for model in models:
-            of_model = slots[model.endpoint, model.name] = CapacityLimiter(settings.max_concurrency)
+            batched = await _is_batched(settings, model)
+            # Requests that wait for a batch are in flight together, however many they are.
+            of_model = CapacityLimiter(math.inf if batched else settings.max_concurrency)
+            reservations = Reservations(settings)
             client = Client(
                 model,
                 max_concurrency=settings.max_concurrency,
-                on_attempt=partial(_reserved, settings),
+                on_attempt=reservations.attempt,
                 seed=settings.seed,
                 executor=executor,
-                on_capacity=partial(setattr, of_model, "total_tokens") if executor else None,
+                on_capacity=partial(setattr, of_model, "total_tokens") if executor and not batched else None,
             )
-            clients[model.endpoint, model.name] = await stack.enter_async_context(client)
-            opened.append(client)
-        if executor is not None:
-            gate = asyncio.create_task(_open_at_end(settings.ledger, opened))
+            opened.append(await stack.enter_async_context(client))
+            if batched:
+                sender = BatchSender(client, reservations, settings, dialects, partial(_tell, settings, senders))
+                senders.append(await stack.enter_async_context(sender))
+            slots[model.endpoint, model.name] = of_model
+            clients[model.endpoint, model.name] = sender if batched else client
+        if executor is not None or senders:
+            gate = asyncio.create_task(_end_with(settings.ledger, opened, senders))
             stack.callback(gate.cancel)
-        yield Evaluator(settings, clients, slots)
+        yield Evaluator(settings, clients, slots, dialects=dialects)
 
 
-async def _open_at_end(ledger: Ledger, clients: Collection[Client]) -> None:
-    """Let requests that wait for a worker go on once nothing may be sent any more, to be refused: otherwise a run
-    without workers would wait for one after it was interrupted, or when its time is over."""
+async def _is_batched(settings: EvaluationSettings, model: Model) -> bool:
+    """Whether requests to a model are sent in batches, or batches of an earlier run are open that have some of them."""
+    if settings.batch or model.is_local:
+        return settings.batch and not model.is_local
+    return bool(await settings.store.in_thread(settings.store.batches.open, model.endpoint, model.name))
+
+
+def _tell(settings: EvaluationSettings, senders: Collection[BatchSender]) -> None:
+    settings.on_batches([told for sender in senders for told in sender.told])
+
+
+async def _end_with(ledger: Ledger, clients: Collection[Client], senders: Collection[BatchSender]) -> None:
+    """Once nothing may be sent any more, let requests that wait for a worker go on, to be refused, and leave batches to
+    the next run: otherwise a run would wait for a worker or a batch after it was interrupted, or when its time is
+    over."""
     while True:
         await asyncio.sleep(CHECK_INTERVAL_S)
         if ledger.stopped is not None or ledger.remaining_s == 0:
             for client in clients:
                 client.resize(sys.maxsize)
-
-
-async def _reserved(settings: EvaluationSettings, request: Request) -> None:
-    """Take from the budget what an attempt can use, and write down that it is sent: whoever resumes the study after a
-    crash counts it.
-
-    Raises:
-        BudgetExceeded: it may not be sent.
-        RunError: another process has taken the study over.
-    """
-    ledger, store, key = settings.ledger, settings.store, request.key
-    await ledger.reserve(request)
-    if settings.owner is None:
-        return
-    most = ledger.most(request)
-    await store.responses.save_sent(
-        Sent(study=settings.study, key=key, owner=settings.owner, budget=settings.budget, most=most)
-    )
-    try:
-        ledger.check_again(request)
-    except BudgetExceeded:
-        if not ledger.attempts(request):
-            await store.in_thread(store.responses.drop_sent, settings.study, key)
-        raise
+            for sender in senders:
+                sender.end()
 
 
 def check_priced(budget: Budget, model: Model) -> None:

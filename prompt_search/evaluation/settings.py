@@ -37,6 +37,8 @@ class EvaluationSettings:
             - ``ignore``: nothing, because nothing is sent.
         keeps_scores: whether the scores of a user's own metric are stored, and read back.
         ends_unread: whether the run ends when no answer can be read (`UnreadLimit`).
+        batch: whether requests are sent in batches, see `prompt_search.evaluation.batches.sender`.
+        on_batches: called with the batches that are open, each in a few words, when something is new of them.
         on_response: called after every response, with whether it cost nothing in this run.
         seed: for the random part of the waits between attempts.
     """
@@ -55,5 +57,7 @@ class EvaluationSettings:
     retry_errors: bool = False
     keeps_scores: bool = False
     ends_unread: bool = True
+    batch: bool = False
+    on_batches: Callable[[Sequence[str]], None] = lambda batches: None
     on_response: Callable[[Response, bool], None] | None = None
     seed: int = 0

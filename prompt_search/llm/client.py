@@ -82,7 +82,7 @@ async def open_connections(address: Address, request_timeout: float, *, trust_en
     async with openai.AsyncOpenAI(
         base_url=public_url(address.url),
         api_key=address.key,
-        default_headers=_basic_auth(address.url),
+        default_headers=basic_auth(address.url),
         http_client=httpx2.AsyncClient(verify=False, trust_env=False),
     ) as api:  # knows the key, and what OPENAI_ORG_ID and the like add
         headers = {**api.auth_headers, **api.default_headers}
@@ -112,7 +112,7 @@ def import_http_packages() -> None:
     _ = aiohttp.ClientSession, openai.AsyncOpenAI
 
 
-def _basic_auth(url: str) -> dict[str, str]:
+def basic_auth(url: str) -> dict[str, str]:
     """The header for user and password in a URL, which aiohttp does not take from there."""
     parts = urlsplit(url)
     if parts.username is None:
@@ -279,7 +279,6 @@ class Client:
         import tenacity
 
         transport, parser = self._opened(request)
-        body = {**request.parameters, "model": request.model, "messages": [m.to_dict() for m in request.messages]}
         attempts = _Attempts()
         retrying = tenacity.AsyncRetrying(
             sleep=self._sleep,
@@ -291,7 +290,7 @@ class Client:
         async with self._slots:
             start = self._clock()
             try:
-                response: Response = await retrying(self._attempt, transport, parser, request, body, attempts)
+                response: Response = await retrying(self._attempt, transport, parser, request, request.body, attempts)
             except (BudgetExceeded, AttemptError) as error:
                 response = parser.error(_outcome(error, attempts), self._clock() - start)
         if attempts.sent == 1 and not attempts.lost:
@@ -351,8 +350,13 @@ class Client:
         error = _last_error(state)
         if error.retry_after_s is not None:
             return error.retry_after_s * self._random.uniform(1.0, 1.1)
-        exponential = FIRST_WAIT_S * 2.0 ** min(state.attempt_number - 1, 30)
-        return min(exponential, LONGEST_WAIT_S) * self._random.uniform(0.5, 1.0)
+        return growing_wait_s(state.attempt_number, self._random)
+
+
+def growing_wait_s(attempt: int, generator: random.Random) -> float:
+    """Seconds to wait after so many attempts, where the server does not say how long."""
+    exponential = FIRST_WAIT_S * 2.0 ** min(attempt - 1, 30)
+    return min(exponential, LONGEST_WAIT_S) * generator.uniform(0.5, 1.0)
 
 
 def _last_error(state: tenacity.RetryCallState) -> AttemptError:

@@ -61,6 +61,15 @@ class Request:
         return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
     @property
+    def body(self) -> dict[str, Any]:
+        """The body of the HTTP request."""
+        return {
+            **self.parameters,
+            "model": self.model,
+            "messages": [message.to_dict() for message in self.messages],
+        }
+
+    @property
     def key(self) -> str:
         """SHA-256 of the canonical text, 64 hex digits.
 
@@ -110,7 +119,8 @@ class Response:
     request asks for them. ``cost_usd`` is NaN when the price is unknown. ``attempts`` is the number of requests that
     were sent, retries included; ``lost`` is the number of those on which the server may have worked without reporting
     what it used: timeouts, cut connections, unreadable answers. ``lesson`` is what the response says about the server,
-    where it says something.
+    where it says something. ``batch_discount`` is the share of the price that a
+    batch took off; None where the request was sent alone.
     """
 
     text: str = ""
@@ -123,6 +133,12 @@ class Response:
     lost: int = 0
     error: str | None = None
     lesson: Lesson | None = None
+    batch_discount: float | None = None
+
+    @property
+    def usd_alone(self) -> float:
+        """US dollars that the response costs where the request is sent alone."""
+        return self.cost_usd / (1 - (self.batch_discount or 0.0))
 
     def to_json(self) -> str:
         """The stored form; NaN becomes null, so that every JSON reader accepts it."""
@@ -132,6 +148,8 @@ class Response:
             del body["lesson"]
         else:
             body["lesson"] = asdict(self.lesson)
+        if self.batch_discount is None:
+            del body["batch_discount"]
         for name in ("latency_s", "cost_usd"):
             if math.isnan(body[name]):
                 body[name] = None
@@ -148,7 +166,7 @@ class Response:
         return cls(**body)
 
 
-class Shown(msgspec.Struct, gc=False, frozen=True):
+class Shown(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     """A stored response as tables show it, without the log-probabilities, which are most of it."""
 
     text: str
@@ -157,9 +175,10 @@ class Shown(msgspec.Struct, gc=False, frozen=True):
     latency_s: float | None
     cost_usd: float | None
     error: str | None
+    batch_discount: float | None = None
 
 
-class _Stored(Shown, gc=False, frozen=True):
+class _Stored(Shown, gc=False, frozen=True, kw_only=True):
     """A stored response with everything in it."""
 
     logprobs: tuple[TopLogprobs, ...]

@@ -22,6 +22,9 @@ from prompt_search.llm.price import Price, published_cost
 from prompt_search.llm.rate_limit import check_limits
 from prompt_search.llm.redaction import NO_KEY, public_url, secrets_in
 
+BATCH_DISCOUNT: Final = 0.5
+"""Share of the price that most servers take off for requests in batches."""
+
 OPENAI_URL: Final = "https://api.openai.com/v1"
 
 OF_SERVERS: Final = ("base_url", "api_key_env", "headers", "query", "api_version", "organization", "project")
@@ -47,12 +50,13 @@ class Model:
     providers the path, too.
     ``api_key_env`` names the environment variable that holds the key (default ``OPENAI_API_KEY``): the key
     itself is never kept here. ``gguf`` is set for the embedded model: see ``Model.local``. ``price``
-    replaces the published price. ``requests_per_minute`` and ``tokens_per_minute`` are the limits of your account,
-    which are kept over any 60 seconds; they do not belong to the settings of a study, so they may change between its
-    runs. ``headers`` and ``query`` are sent with every request, are treated like keys and shown nowhere; ``${NAME}`` in
-    them stands for an environment variable. ``organization`` and ``project`` are OpenAI's. ``api_version`` is for
-    Azure: the model's name is then that of the deployment, ``base_url`` the address of the resource, and the key is
-    sent as Azure wants it. See docs/endpoints.md.
+    replaces the published price; ``batch_discount`` is the share of the price that batches take off (docs/batch.md).
+    ``requests_per_minute`` and ``tokens_per_minute`` are the limits of your account, which are kept over any 60
+    seconds; they do not belong to the settings of a study, so they may change between its runs. ``headers`` and
+    ``query`` are sent with every request, are treated like keys and shown nowhere; ``${NAME}`` in them stands for an
+    environment variable. ``organization`` and ``project`` are OpenAI's. ``api_version`` is for Azure: the model's name
+    is then that of the deployment, ``base_url`` the address of the resource, and the key is sent as Azure wants it. See
+    docs/endpoints.md.
 
     >>> Model("gpt-4o-mini", base_url="https://user:secret@example.org/v1/?key=secret").endpoint
     'https://example.org/v1'
@@ -70,6 +74,7 @@ class Model:
     api_version: str | None = field(default=None, kw_only=True)
     organization: str | None = field(default=None, kw_only=True)
     project: str | None = field(default=None, kw_only=True)
+    batch_discount: float = field(default=BATCH_DISCOUNT, kw_only=True)
     api_key: InitVar[str | None] = field(default=None, kw_only=True)
 
     def __post_init__(self, api_key: str | None) -> None:
@@ -105,10 +110,16 @@ class Model:
             if given is not None:
                 object.__setattr__(self, what, HiddenValues(given, what) if given else None)
         check_limits(self.requests_per_minute, self.tokens_per_minute)
+        discount = self.batch_discount
+        if isinstance(discount, bool) or not isinstance(discount, int | float) or not 0 <= discount < 1:
+            raise InputError(
+                f"batch_discount is a share of the price from 0 to below 1, got {discount!r}; give one such as 0.5"
+            )
 
     def __repr__(self) -> str:
         shown: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)[1:]}
         shown["base_url"] = None if self.base_url is None else public_url(self.base_url)
+        shown["batch_discount"] = None if self.batch_discount == BATCH_DISCOUNT else self.batch_discount
         parts = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
         return f"Model({', '.join([repr(self.name), *parts])})"
 

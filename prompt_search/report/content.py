@@ -24,10 +24,10 @@ from prompt_search.report.answers import (
     fields_view,
 )
 from prompt_search.report.growth import GrowthSection
-from prompt_search.results import tables
 from prompt_search.results.breakdowns import NO_ANSWERS, below_full_score, fields_metric, shown_to_matter
 from prompt_search.results.shown.cheaper import cheaper_prompt
 from prompt_search.results.shown.labels import MOST_TARGETS, labelled
+from prompt_search.results.spent import totals
 from prompt_search.results.statistics import NON_INFERIORITY_MARGIN
 from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Column, View
@@ -143,7 +143,7 @@ class Report:
     def spent(self) -> tuple[str, str]:
         """The calls of the study, and what they cost."""
         ledger = self.result.ledger_df()
-        calls, tokens, usd = tables.spent(ledger)
+        calls, tokens, usd = totals(ledger)
         lost = int(ledger["calls"].sum()) - calls
         note = f"; at most {lost:,} more lost with a process that ended" if lost else ""
         return f"{calls:,} calls", f"{_numbers.tokens(tokens)}, {_numbers.dollars(usd)}{note}"

@@ -1,11 +1,26 @@
-"""Sentences on what a study used of its budget, made from values alone."""
+"""What a study used of its budget: sums, and sentences made from values alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
+
 from prompt_search import _numbers
 from prompt_search.budget.spending import NOTHING, Spending
+
+
+def totals(ledger: pd.DataFrame) -> tuple[int, float | None, float | None]:
+    """The calls, tokens and US dollars of a `tables.ledger_frame` in all, but those lost; None where unknown."""
+    ledger = ledger[ledger["role"] != "lost"]
+    tokens = [ledger[name].sum(skipna=False) for name in ("prompt_tokens", "completion_tokens")]
+    calls, usd = int(ledger["calls"].sum()), ledger["cost_usd"].sum(skipna=False)
+    known = len(ledger) > 0
+    return (
+        calls,
+        float(sum(tokens)) if known and not any(map(pd.isna, tokens)) else None,
+        float(usd) if known and not pd.isna(usd) else None,
+    )
 
 
 def spent_so_far(calls: int, tokens: float | None, usd: float | None, lost: Spending = NOTHING) -> str:
@@ -73,6 +88,7 @@ def spent_sentence(
     tried: int,
     candidates: int,
     unscored: int = 0,
+    batched: int = 0,
     lost: Spending = NOTHING,
     unused: Mapping[str, int] | None = None,
 ) -> str:
@@ -82,6 +98,7 @@ def spent_sentence(
         calls: number of calls that count against the budget.
         model: its name.
         cached: number of these calls whose response came from the cache.
+        batched: number of these calls whose response came by a batch.
         tokens: sent and received; 0 where the server counted none, so that their number is unknown.
         usd: US dollars, None where a price is unknown.
         seconds: duration.
@@ -94,9 +111,11 @@ def spent_sentence(
     """
     left = unused_text(unused or {}, budget.get("calls", 0))
     without = f", {unscored:,} of them without a score" if unscored else ""
+    by_batch = f", {batched:,} of them in batches" if batched else ""
     from_cache = f", {cached:,} of them answered from the cache" if cached else ""
     return (
-        f"{calls:,} calls of {model}{from_cache} ({_numbers.tokens(tokens or None)}, {_numbers.dollars(usd)}, "
+        f"{calls:,} calls of {model}{from_cache}{by_batch} "
+        f"({_numbers.tokens(tokens or None)}, {_numbers.dollars(usd)}, "
         f"{_numbers.seconds(seconds, 0)}) were used of a budget of {budget_text(budget)}{lost_text(lost)}; "
         f"{tried:,} of {candidates:,} candidates were tried{without}.{left}"
     )

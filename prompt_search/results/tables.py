@@ -23,7 +23,7 @@ from prompt_search.storage.records import USAGE_FIELDS, Columns, SampleRecord, T
 
 CALL_COLUMNS = (
     "call", "key", "role", "split", "attempts", "response", "error", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "latency_s", "cost_usd", "finish_reason", "reasoning_tokens",
+    "completion_tokens", "latency_s", "cost_usd", "finish_reason", "reasoning_tokens", "batch_discount",
 )  # fmt: skip
 SAMPLE_COLUMNS = (
     "trial", "row", "split", "answer", "target", "score", "error", "response", "prompt_tokens",
@@ -39,6 +39,7 @@ PARETO_COLUMNS = (
 )  # fmt: skip
 LEDGER_COLUMNS = (
     "role", "requests", "calls", "reused", "prompt_tokens", "completion_tokens", "cost_usd", "seconds", "errors",
+    "batched",
 )  # fmt: skip
 ANSWER_COLUMNS = (
     "answer", "response", "unparsed", "error", "prompt_tokens", "completion_tokens", "cost_usd", "latency_s", "cached",
@@ -65,7 +66,8 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
     text or None;
     ``prompt_tokens``, ``cached_tokens`` (prompt tokens that the server had in its cache) and ``completion_tokens``
     Int64; ``latency_s`` float seconds; ``cost_usd`` float US dollars; ``finish_reason`` as the server gave it;
-    ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer.
+    ``reasoning_tokens`` Int64, the part of ``completion_tokens`` that is no answer; ``batch_discount`` float,
+    the share of the price that a batch took off, NaN for a request that was sent alone.
     """
     frame = pd.DataFrame(
         {
@@ -79,6 +81,7 @@ def calls_frame(calls: Columns) -> pd.DataFrame:
             **{name: series(calls[name], "Int64") for name in USAGE_FIELDS},
             **{name: series(calls[name], "float64") for name in ("latency_s", "cost_usd")},
             "finish_reason": series(calls["finish_reason"]),
+            "batch_discount": series(calls["batch_discount"], "float64"),
         }
     )
     return frame[list(CALL_COLUMNS)].sort_values("call", kind="stable", ignore_index=True)
@@ -88,7 +91,8 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
     """One row per (trial, row, split) with everything that is known of it. The other tables are made of this one.
 
     Columns: those of `samples_frame`; ``unparsed`` bool; ``explanation`` of the metric; ``key`` of the request;
-    ``call`` int, the request's place among those of the study; ``cost_usd`` float US dollars.
+    ``call`` int, the request's place among those of the study; ``cost_usd`` float US dollars of the request when it is
+    sent alone, so that prompts can be compared.
 
     Args:
         samples: the stored rows, in any order.
@@ -115,7 +119,8 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
             "ambiguous": series(fields["ambiguous"], "bool"),
             "unparsed": series(fields["unparsed"], "bool"),
             **{name: series(fields[name]) for name in ("explanation", "key")},
-            **{name: answered[name] for name in ("call", "cost_usd")},
+            "call": answered["call"],
+            "cost_usd": answered["cost_usd"] / (1 - answered["batch_discount"].fillna(0.0)),
         }
     )
     return frame.sort_values(["trial", "split", "row"], kind="stable", ignore_index=True)
@@ -188,7 +193,8 @@ def trials_frame(
     ``score_high``; ``estimate``, the selection-corrected score that is expected on new rows, NaN until the study is
     finished; ``rows`` number of evaluated rows, failed requests and test rows included; ``search_rows`` number of
     search rows that ``score`` is the mean of; ``prompt_tokens`` and ``latency_s`` means per request; ``cost_usd`` US
-    dollars for all its requests, of which refused ones cost nothing, NaN when a price is unknown; ``unparsed``,
+    dollars for all its requests if they were sent alone, of which refused ones cost nothing, NaN when a price is
+    unknown; ``unparsed``,
     ``errors`` and ``ambiguous`` counts over the search rows, as ``score``; ``reason`` why it ended; then one column per
     choice (text of the option, None when the choice is inactive) and ``prompt``, the whole text with fields in braces.
 
@@ -320,7 +326,8 @@ def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
     Columns: ``role`` task, bootstrap, proposer, judge or audit, or lost (see `with_lost`); ``requests`` used; ``calls``
     sent, retries included; ``reused`` requests that other studies had paid for; then of those that were sent:
     ``prompt_tokens`` and ``completion_tokens`` Int64 (``<NA>`` where a server does not count), ``cost_usd`` US dollars
-    (NaN where a price is unknown), ``seconds`` sum of the latencies; ``errors`` requests that failed in the end.
+    (NaN where a price is unknown), ``seconds`` sum of the latencies; ``errors`` requests that failed in the end;
+    ``batched`` requests whose response came by a batch.
 
     Args:
         calls: the study's requests, see `calls_frame`.
@@ -340,27 +347,15 @@ def ledger_frame(calls: pd.DataFrame) -> pd.DataFrame:
                 "cost_usd": answered["cost_usd"].sum(skipna=False),
                 "seconds": sent["latency_s"].sum(),
                 "errors": of_role["error"].notna().sum(),
+                "batched": sent["batch_discount"].notna().sum(),
             }
         )
-    whole = dict.fromkeys(("requests", "calls", "reused", "errors"), "int64")
+    whole = dict.fromkeys(("requests", "calls", "reused", "errors", "batched"), "int64")
     tokens_whole = dict.fromkeys(("prompt_tokens", "completion_tokens"), "Int64")
     frame = frame_of(records, LEDGER_COLUMNS).astype(
         {**whole, **tokens_whole, "cost_usd": "float64", "seconds": "float64"}
     )
     return frame.assign(role=categorical(frame["role"].tolist(), ROLES))
-
-
-def spent(ledger: pd.DataFrame) -> tuple[int, float | None, float | None]:
-    """The calls, tokens and US dollars of a `ledger_frame` in all, but those lost; None where they are unknown."""
-    ledger = ledger[ledger["role"] != "lost"]
-    tokens = [ledger[name].sum(skipna=False) for name in ("prompt_tokens", "completion_tokens")]
-    calls, usd = int(ledger["calls"].sum()), ledger["cost_usd"].sum(skipna=False)
-    known = len(ledger) > 0
-    return (
-        calls,
-        float(sum(tokens)) if known and not any(map(pd.isna, tokens)) else None,
-        float(usd) if known and not pd.isna(usd) else None,
-    )
 
 
 def progress_frame(scored: pd.DataFrame, bounds: Range = UNBOUNDED) -> pd.DataFrame:

@@ -214,6 +214,7 @@ def ledger_view(result: StoredStudy) -> View:
             (Column("USD", "number", ",.4f"), frame["cost_usd"]),
             (Column("seconds", "number", ",.0f"), frame["seconds"]),
             (Column("errors", "number"), frame["errors"]),
+            *([(Column("in batches", "number", ",.0f"), frame["batched"])] if frame["batched"].any() else []),
         ],
     )
 

@@ -19,7 +19,7 @@ Columns = dict[str, list[Any]]
 USAGE_FIELDS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 """The fields of a response's usage that tables show as they are."""
 
-RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason")
+RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason", "batch_discount")
 """The fields of a response that tables show as they are."""
 
 
@@ -114,6 +114,30 @@ class Sent:
     def row(self) -> dict[str, Any]:
         of = {"study": self.study, "key": self.key, "budget": self.budget, "state": IN_FLIGHT}
         return {**of, "attempts": self.most.calls, "tokens": self.most.tokens, "usd": self.most.usd}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """A batch of requests that a server may be working on; it is written before anything is sent.
+
+    Attributes:
+        name: a name that no other batch has.
+        study: name of the study that it is sent for.
+        endpoint, model: what answers it.
+        created: seconds since 1970 when it was written.
+        keys: the keys of its requests.
+        file: the server's identifier of its input file; None before the upload.
+        batch: the server's identifier of the batch; None until that is known.
+    """
+
+    name: str
+    study: str
+    endpoint: str
+    model: str
+    created: float
+    keys: tuple[str, ...]
+    file: str | None = None
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,6 +157,19 @@ sent = sql.Table(
     sql.Column("usd", sql.Float, nullable=False),
 )
 
+batches = sql.Table(
+    "prompt_search_batches",
+    metadata,
+    sql.Column("name", sql.String(32), primary_key=True),
+    sql.Column("study", sql.String(200), nullable=False),
+    sql.Column("endpoint", sql.Text, nullable=False),
+    sql.Column("model", sql.Text, nullable=False),
+    sql.Column("created", sql.Float, nullable=False),
+    sql.Column("keys", sql.Text, nullable=False),
+    sql.Column("file", sql.Text),
+    sql.Column("batch", sql.Text),
+)
+
 STUDY_TABLES = (
     calls,
     sent,
@@ -299,8 +312,8 @@ def _from_6(connection: sql.Connection) -> None:
 
 
 def _from_7(connection: sql.Connection) -> None:
-    """Migrate to version 8, which keeps what a study takes from earlier ones, and digests of a study's rows by which
-    later ones know them, in tables that were made with the others."""
+    """Migrate to version 8, which keeps what a study takes from earlier ones, digests of a study's rows by which later
+    ones know them, and the batches that are open at a server, in tables that were made with the others."""
 
 
 def _settings(budgets: str, summary: str | None) -> dict[str, object]:

@@ -15,6 +15,7 @@ from prompt_search.budget import Budget
 from prompt_search.errors import StorageError, StudyError
 from prompt_search.llm.messages import Response
 from prompt_search.prompts.space import SearchSpace
+from prompt_search.storage.calls.batches import Batches
 from prompt_search.storage.calls.budgets import Budgets, OpenedBudget
 from prompt_search.storage.calls.cache import Cache
 from prompt_search.storage.calls.responses import Responses
@@ -50,6 +51,7 @@ class Store:
 
     Attributes:
         responses: stored responses and the calls of each study.
+        batches: batches of requests that are open at a server.
         budgets: the budgets of a study, and what was paid under each.
         scores: scores that users' own metrics gave.
         leases: who runs a study, and who may send a request.
@@ -73,6 +75,7 @@ class Store:
     def __init__(self, url: str | Path, *, clock: Callable[[], float] = time.time, to_read: bool = False) -> None:
         self.database = Database(url, clock=clock, to_read=to_read)
         self.responses = Responses(self.database)
+        self.batches = Batches(self.database)
         self.budgets = Budgets(self.database)
         self.scores = Scores(self.database)
         self.leases = Leases(self.database)

@@ -17,6 +17,7 @@ from prompt_search.storage.records import PROPOSER
 from prompt_search.storage.store import Store
 from prompt_search.study import preflight
 from prompt_search.study.costs import wording
+from prompt_search.study.costs.batches import discount_of
 from prompt_search.study.costs.proposal_bound import ProposalBound, proposal_bounds, spent_on_proposals
 from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
 from prompt_search.study.plan import StudyPlan
@@ -37,6 +38,7 @@ class Estimate:
         basis: the data that the means are based on, in words.
         proposals: the most that a proposer takes of the totals; None where nothing is proposed.
         pool_calls: number of the calls, at most, that ask about the pool of shots before the search.
+        discount: share of the price that batches take off, already taken off ``usd``; None without batches.
     """
 
     study: str
@@ -51,6 +53,7 @@ class Estimate:
     basis: str
     proposals: ProposalBound | None = None
     pool_calls: int = 0
+    discount: float | None = None
 
     @property
     def _lines(self) -> wording.Lines:
@@ -64,6 +67,7 @@ class Estimate:
             completion_tokens=self.completion_tokens,
             basis=self.basis,
             proposals=self.proposals,
+            discount=self.discount,
         )
         return [calls, *([asked_line(self.pool_calls)] if self.pool_calls else []), *others]
 
@@ -96,7 +100,7 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
     requests = [prepared.requests(row)[-1] for prepared in prepared_prompts for row in rows]
     stored = _stored(plan, budget)
     means = _from_responses(stored.responses) if stored.responses else _from_prompts(requests)
-    seconds_per_call = means.latency_s / plan.settings.max_concurrency
+    seconds_per_call = math.nan if plan.settings.batch else means.latency_s / plan.settings.max_concurrency
     each = {"calls": 1.0, "tokens": means.tokens, "usd": _usd(plan, requests[0], means), "seconds": seconds_per_call}
     jobs = plan.prompts.space.size()[0] * len(plan.search_rows) + plan.max_tested * len(plan.test_rows)
     most = max(len(prepared.requests(rows[0])) for prepared in prepared_prompts) * jobs
@@ -117,6 +121,7 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
         basis=means.basis,
         proposals=proposals,
         pool_calls=rows_asked(plan, plan.search_calls(calls, plan.max_tested)),
+        discount=discount_of(plan),
     )
 
 
@@ -220,4 +225,4 @@ def _usd(plan: StudyPlan, request: Request, means: _RequestMeans) -> float:
     usage = Usage(
         prompt_tokens=round(1000 * means.prompt_tokens), completion_tokens=round(1000 * means.completion_tokens)
     )
-    return plan.price(request, usage) / 1000
+    return plan.price(request, usage) / 1000 * (1 - (discount_of(plan) or 0.0))

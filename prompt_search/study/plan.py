@@ -57,7 +57,6 @@ PROMPT = "prompt"
 HELD_OUT_SHARE = 0.3
 """Share of the rows that are test rows, unless the settings or the data say otherwise."""
 
-
 MirrorWhen = Literal["end", "live"]
 """When a study is written for Optuna: at its end, in a storage that has Optuna's tables, or while it runs."""
 
@@ -84,6 +83,7 @@ class StudySettings:
     mirror: MirrorWhen = "end"
     proposer: Proposer | None = None
     prior: Result | str | None = None
+    batch: bool = False
 
     def __post_init__(self) -> None:
         if self.mirror not in get_args(MirrorWhen):
@@ -356,7 +356,7 @@ class StudyPlan:
                 raise InputError(unbounded(budget, str(prompt.model)))
 
     def price(self, request: Request, usage: Usage) -> float:
-        """US dollars that a request with such usage costs; NaN where that is unknown."""
+        """US dollars that a request with such usage costs when it is sent alone; NaN where that is unknown."""
         asked = (request.endpoint, request.model)
         return next(model.cost(usage) for model in self.asked_models if (model.endpoint, model.name) == asked)
 
@@ -373,6 +373,7 @@ class StudyPlan:
             owner=lease.owner if lease else None,
             max_concurrency=self.settings.max_concurrency,
             seed=self.settings.seed,
+            batch=self.settings.batch,
         )
 
 
@@ -383,6 +384,5 @@ def _ordered(data: Dataset, rows: Sequence[int], seed: int) -> list[int]:
 
 def _example_pool(data: Dataset, search_rows: Sequence[int]) -> ExamplePool:
     """The rows that examples come from: those at the end of the common order, on which few candidates are scored."""
-    return ExamplePool(
-        tuple({name: data.rows[row][name] for name in data.rows[row]} for row in search_rows[-POOL_ROWS:]), data.target
-    )
+    rows = (data.rows[row] for row in search_rows[-POOL_ROWS:])
+    return ExamplePool(tuple({name: row[name] for name in row} for row in rows), data.target)

@@ -86,6 +86,7 @@ class PlanAttributes:
             "model": ", ".join(model.name for model in self.models),
             "metric": self.metric_name,
             **({} if self.proposer is None else {"proposer": self.proposer.model.name}),
+            **({"requests": "in batches"} if self.plan.settings.batch else {}),
         }
 
     @property

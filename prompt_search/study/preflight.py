@@ -24,6 +24,7 @@ from prompt_search.storage.records import Call, messages_in
 from prompt_search.study import wording
 from prompt_search.study.advising.advice import Decision, Situation, decided
 from prompt_search.study.advising.suspicious import answered_rows
+from prompt_search.study.costs.batches import discount_of
 from prompt_search.study.costs.proposal_bound import ProposalBound, proposal_bounds
 from prompt_search.study.plan import TEST_SHARE, StudyPlan
 from prompt_search.study.probe import (
@@ -102,7 +103,8 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
     ledger = Ledger(allowed, price=plan.price)
     with opened(plan.settings.storage, name) as (store, lease):
         # How many answers cannot be read is what a preflight reports.
-        settings = replace(plan.evaluation_settings(name, store, ledger, lease), ends_unread=False, on_refusal="close")
+        settings = plan.evaluation_settings(name, store, ledger, lease)
+        settings = replace(settings, ends_unread=False, on_refusal="close", batch=False)  # nobody waits a day for it
 
         async def work() -> Probe:
             async with connected_evaluator(settings, plan.models, plan.executor) as evaluator:
@@ -183,12 +185,11 @@ def _measured(
     plan: StudyPlan, found: Probe, calls: Mapping[str, Call], budget: Budget | None, *, repeating: int
 ) -> Measured:
     responses = [call.response for call in calls.values()]
-    prompt_tokens = _mean([response.usage.prompt_tokens for response in responses])
     answer_tokens = [response.usage.completion_tokens for response in responses]
     reasoning = [response.usage.reasoning_tokens for response in responses]
-    completion_tokens = _mean([response.usage.completion_tokens for response in responses])
-    cost = _mean([response.cost_usd for response in responses])
-    planned = _planned_calls(budget, prompt_tokens + completion_tokens, cost)
+    prompt_tokens = _mean([response.usage.prompt_tokens for response in responses])
+    completion_tokens, cost = _mean(answer_tokens), _mean([response.usd_alone for response in responses])
+    planned = _planned_calls(budget, prompt_tokens + completion_tokens, cost * (1 - (discount_of(plan) or 0.0)))
     sealed = len(plan.test_rows)
     test_rows = sealed if planned is None else min(sealed, int(planned * TEST_SHARE / plan.max_tested))
     scores, bounds = _default_scores(found), metrics.metric_range(plan.settings.metric)
@@ -221,6 +222,7 @@ def _measured(
         cost_usd=cost,
         budget=planned,
         proposals=_proposals(plan, planned),
+        discount=discount_of(plan),
     )
 
 

@@ -139,6 +139,8 @@ class Measured:
         prompt_tokens, completion_tokens, latency_s, cost_usd: means per request (seconds, dollars); NaN where unknown.
         budget: number of calls that are planned, or None.
         proposals: the most that a proposer takes of them; None where nothing grows.
+        discount: share of the price that the study's batches take off; None where it sends none. A preflight itself
+            sends its requests alone.
     """
 
     study: str
@@ -167,6 +169,7 @@ class Measured:
     cost_usd: float
     budget: int | None
     proposals: ProposalBound | None = None
+    discount: float | None = None
 
 
 def preflight_budget(budget: Budget | None) -> Budget:

@@ -30,6 +30,7 @@ from prompt_search.storage.ownership.leases import taken_over
 from prompt_search.storage.prior_studies import PriorStudies
 from prompt_search.storage.records import ProposalRecord, Version
 from prompt_search.storage.store import Store
+from prompt_search.study import wording
 from prompt_search.study.growth.proposing import growth_settings, unmet_needs
 from prompt_search.study.journal import StoredJournal
 from prompt_search.study.plan import StudyPlan
@@ -205,10 +206,14 @@ class _Run:
             keeps_scores=True,
             retry_errors=self._options.retry_errors,
             on_response=self._reporter.on_response,
+            on_batches=self._reporter.on_batches,
         )
         evaluator = connected_evaluator(settings, plan.asked_models, plan.executor)
         try:
             in_own_thread(lambda: self._main(evaluator), lambda: self._ledger.stop("interrupted"))
+        except KeyboardInterrupt:
+            open_batches = self._reporter.batches
+            raise KeyboardInterrupt(*([wording.left_open(open_batches)] if open_batches else [])) from None
         finally:
             self._recorder.close()
         if lease is not None and lease.lost:

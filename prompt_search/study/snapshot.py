@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prompt_search.budget import Ledger
@@ -36,6 +36,7 @@ class Snapshot:
         cached, responses: number of cached responses, which cost nothing in this run, and of all responses.
         usd: US dollars that are used; NaN where a price is unknown.
         seconds: seconds since the run began.
+        batches: the batches that are open at a server, in a few words; empty without any.
     """
 
     study: str
@@ -57,6 +58,7 @@ class Snapshot:
     rows: int = 0
     lead: float | None = None
     shared: int = 0
+    batches: str = ""
 
     @property
     def rate(self) -> float:
@@ -101,6 +103,10 @@ class ProgressReporter:
         self._ledger = ledger
         self._show = show
         self._cached = self._responses = self._errors = 0
+        self.batched = 0
+        """The number of responses that came by batches."""
+        self.batches = ""
+        """The batches that are open, in a few words."""
         self.phase = "starting"
         self.trials = self.unparsed = 0
         self.leader: Leader | None = None
@@ -111,7 +117,15 @@ class ProgressReporter:
         self._responses += 1
         self._cached += cached
         self._errors += response.error is not None
+        self.batched += response.batch_discount is not None
         self.report()
+
+    def on_batches(self, batches: Sequence[str]) -> None:
+        """Take note of the batches that are open, and report."""
+        told = ", ".join(batches)
+        if told != self.batches:
+            self.batches = told
+            self.report()
 
     def report(self) -> None:
         """Report where the run stands."""
@@ -139,5 +153,6 @@ class ProgressReporter:
                 rows=leader.rows if leader else 0,
                 lead=leader.lead if leader else None,
                 shared=leader.shared if leader else 0,
+                batches=self.batches,
             )
         )

@@ -14,6 +14,7 @@ from prompt_search._names import MetricName
 from prompt_search.budget import Budget
 from prompt_search.data.dataset import AnyData, Dataset
 from prompt_search.errors import StudyError
+from prompt_search.llm.batches.api import check_batches
 from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
@@ -75,6 +76,7 @@ class Study(PlanAttributes, FirstTries):
         mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
         proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
         prior: earlier studies to start from: ``storage`` for all in it, one's name, or a `Result`; see docs/priors.md.
+        batch: whether the requests of a round are sent as one batch, cheaper and within a day (see docs/batch.md).
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -108,6 +110,7 @@ class Study(PlanAttributes, FirstTries):
         mirror: MirrorWhen = "end",
         proposer: Proposer | Model | str | None = None,
         prior: Result | str | None = None,
+        batch: bool = False,
     ) -> None:
         rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -131,7 +134,9 @@ class Study(PlanAttributes, FirstTries):
             mirror=mirror,
             proposer=Proposer.parse(proposer),
             prior=arguments.prior_of(prior),
+            batch=batch,
         )
+        check_batches(batch, settings.models)
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None
         self._memory: Store | None = None  # of the last run, where the study keeps everything in memory
@@ -208,8 +213,7 @@ class Study(PlanAttributes, FirstTries):
     ) -> Result:
         """Search, then score winner and baselines on the test rows; the same call resumes an interrupted run.
 
-        It works with or without a running event loop. Every response is stored before it counts, so nothing is paid
-        twice.
+        It works with or without a running event loop. A response is stored before it counts: none is paid twice.
 
         Args:
             budget: limits of what may be spent; a number counts calls. Without one nothing is sent.

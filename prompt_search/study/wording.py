@@ -41,9 +41,11 @@ def progress_parts(snapshot: Snapshot) -> list[str]:
     if snapshot.cached:
         parts.append(f"{snapshot.cached / snapshot.responses:.0%} cached")
     parts.append("cost unknown" if math.isnan(snapshot.usd) else _numbers.dollars(snapshot.usd, 4))
-    if rate := snapshot.rate:
+    if snapshot.batches:
+        parts.append(f"waiting for {snapshot.batches}")
+    elif rate := snapshot.rate:
         parts.append(f"{rate:.{0 if rate >= 10 else 1 if rate >= 1 else 2}f} requests/s")
-    if (left := snapshot.seconds_left) is not None:
+    if not snapshot.batches and (left := snapshot.seconds_left) is not None:
         parts.append(f"{seconds_text(left)} left")
     return [printable(part) for part in parts]
 
@@ -72,6 +74,11 @@ def interrupted(snapshot: Snapshot) -> str:
     if snapshot.phase == "test":
         return f"{done}, the search is done and the test had begun; left: {left}the rest of the test"
     return f"{done}; left: {left}the rest of the search and the test, which was not begun"
+
+
+def left_open(batches: str) -> str:
+    """The batches that an interrupted run leaves to the next one."""
+    return f"{batches} is left open at the server, and the next run collects its answers"
 
 
 def seconds_text(seconds: float) -> str:
@@ -125,13 +132,14 @@ def measured_lines(found: Measured) -> Lines:
     lines += [("per request", ", ".join(each))] if each else []
     if found.budget is not None:
         asked, proposals = found.budget, found.proposals
-        usd = asked * found.cost_usd
         if proposals is not None:
             asked -= proposals.calls
-            usd = asked * found.cost_usd + (proposals.usd if proposals.calls else 0)
+        usd = asked * found.cost_usd * (1 - (found.discount or 0.0))
+        usd += proposals.usd if proposals is not None and proposals.calls else 0.0
         total = asked * tokens + (0 if proposals is None else proposals.tokens)
         whole = [f"about {total:,.0f} tokens"] if _numbers.known(tokens) else []
-        whole += [_numbers.dollars(usd, 2)] if _numbers.known(usd) else []
+        by_batch = "" if found.discount is None else f" in batches ({found.discount:.0%} off)"
+        whole += [_numbers.dollars(usd, 2) + by_batch] if _numbers.known(usd) else []
         lines += [(f"{found.budget} calls", f"{', '.join(whole)}; {LONGER_PROMPTS}")] if whole else []
         lines += [] if proposals is None else [("proposals", proposals_text(proposals))]
     return lines

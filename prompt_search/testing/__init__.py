@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from prompt_search.testing.batches import FakeBatch, FakeBatches
 from prompt_search.testing.dialects import (
     DIALECTS,
     Rule,
@@ -34,6 +35,8 @@ __all__ = [
     "PATH",
     "Body",
     "FakeAnswer",
+    "FakeBatch",
+    "FakeBatches",
     "FakeResponse",
     "FakeServer",
     "Faults",

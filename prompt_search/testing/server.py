@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from prompt_search.llm.model import Model
+from prompt_search.testing.batches import BatchDesk, FakeBatch, FakeBatches
 from prompt_search.testing.dialects import ServerDialect, dialect_named
 from prompt_search.testing.dialects.description import BASE
 from prompt_search.testing.faults import SPOILED, Faults, chance
@@ -26,13 +27,16 @@ from prompt_search.testing.responses import Answering, Body, FakeResponse, failu
 
 PATH: Final = f"{BASE}/chat/completions"
 
+AT_ONCE: Final = FakeBatches()
+"""Batches that complete at once."""
+
 
 class FakeServer:
     """An OpenAI-compatible server on a free port of 127.0.0.1, in a thread of its own.
 
-    The end of the ``with`` block raises an exception that ``answer`` raised, and an error for a request that was not
-    for chat completions. Once ``answer`` has raised one, every request is refused with the status 403, so that a run
-    ends.
+    It takes batches, too: files in and out, whose requests are counted like others. The end of the ``with`` block
+    raises an exception that ``answer`` raised, and an error for a request for anything else. Once ``answer`` has raised
+    one, every request is refused with the status 403, so that a run ends.
 
     Args:
         answer: the answer to every request, or a function of the request's body; see `FakeAnswer` and `truth_model`.
@@ -45,6 +49,7 @@ class FakeServer:
             with Retry-After.
         most_at_a_time: number of requests that it answers at a time; further ones get a 429 without Retry-After.
         fail_after: number of requests after which every further one is refused with the status 401.
+        batches: how its batches go, see `FakeBatches`; None: it has none, and says so with the status 404.
         seed: decides which attempts fail.
         minute_s: length of a minute, in seconds.
 
@@ -57,6 +62,7 @@ class FakeServer:
         answered: number of requests that got a whole answer.
         tokens: number of tokens of these answers, prompts included.
         most_in_flight: highest number of requests that were being answered at a time.
+        batches_made: the batches that were made, oldest first.
 
     >>> import pandas as pd
     >>> import prompt_search as ps
@@ -81,6 +87,7 @@ class FakeServer:
         tokens_per_minute: int | None = None,
         most_at_a_time: int | None = None,
         fail_after: int | None = None,
+        batches: FakeBatches | None = AT_ONCE,
         seed: int = 0,
         minute_s: float = 60.0,
     ) -> None:
@@ -92,6 +99,7 @@ class FakeServer:
         self.tokens_per_minute = tokens_per_minute
         self.most_at_a_time = most_at_a_time
         self.fail_after = fail_after
+        self.batches = batches
         self.seed = seed
         self.minute_s = minute_s
         self.bodies: list[dict[str, Any]] = []
@@ -106,6 +114,8 @@ class FakeServer:
         self._times: Counter[bytes] = Counter()
         self._taken: deque[tuple[float, int]] = deque()
         self._in_flight = 0
+        self._desk = BatchDesk(batches or AT_ONCE, self._answer_in_batch, seed)
+        self.batches_made: list[FakeBatch] = self._desk.made
         self._problems: list[BaseException] = []
         self._raised = ""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -138,12 +148,13 @@ class FakeServer:
         """Close the socket; requests in flight are cut.
 
         Raises:
-            AssertionError: a request came for anything but chat completions.
+            AssertionError: a request came for anything but chat completions, files and batches.
             BaseException: what ``answer`` raised.
         """
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        self._desk.close()
         self.check()
 
     def check(self) -> None:
@@ -184,32 +195,67 @@ class FakeServer:
         await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        text = await request.read()
         if request.method != "POST" or request.path != self.dialect.path:
-            wanted = f"the fake server answers POST {self.dialect.path} only"
-            problem = f"{wanted}, and was asked for {request.method} {request.path}"
-            self._problems.append(AssertionError(problem))
-            return self._sent(failure(404, problem))
-        body = json.loads(text)
-        self.bodies.append(body)
-        self.arrivals.append(time.monotonic())
-        attempt, self._times[text] = self._times[text], self._times[text] + 1
+            return self._sent(await self._other(request))
+        text = await request.read()
+        body, drawn = self._arrived(text)
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
-            refused = self.fail_after is not None and self.count > self.fail_after
-            answer = failure(401, "this key has been revoked") if refused else self._answer(body, request.query)
+            answer = self._answer(body, request.query)
             if not isinstance(answer, FakeResponse):
-                return await self._respond(request, body, answer, chance(self.seed, text, attempt))
+                return await self._respond(request, body, answer, drawn)
             await asyncio.sleep(self._latency(body))
             return self._sent(answer)
         finally:
             self._in_flight -= 1
 
+    async def _other(self, request: web.BaseRequest) -> FakeResponse:
+        """The response to what is no request for a chat completion."""
+        path = request.path.removeprefix(self.dialect.base)
+        found = await self._desk.handle(request, path) if path != request.path else None
+        if found is not None:
+            return found if self.batches is not None else failure(404, f"Not Found: {request.path}")
+        wanted = f"the fake server answers POST {self.dialect.path}, files and batches only"
+        problem = f"{wanted}, and was asked for {request.method} {request.path}"
+        self._problems.append(AssertionError(problem))
+        return failure(404, problem)
+
+    def _arrived(self, text: bytes) -> tuple[dict[str, Any], float]:
+        """The body of a request, which is counted, and the number that decides whether this attempt fails."""
+        body = json.loads(text)
+        self.bodies.append(body)
+        self.arrivals.append(time.monotonic())
+        attempt, self._times[text] = self._times[text], self._times[text] + 1
+        return body, chance(self.seed, text, attempt)
+
+    def _answer_in_batch(self, text: bytes) -> FakeResponse | None:
+        """The response to a request of a batch; None where the server fails without one."""
+        body, drawn = self._arrived(text)
+        answer = self._answer(body, self.dialect.query)
+        if isinstance(answer, FakeResponse):
+            return answer
+        fault = self.faults.drawn(drawn)
+        if fault is None:
+            self._count(answer)
+            return FakeResponse(body=answer)
+        self.faults_made[fault] += 1
+        if fault in ("rate_limited", "retry_after", "server_error"):
+            return self._error(fault)
+        spoiled = SPOILED[fault](answer, b"") if fault in SPOILED else b""
+        return FakeResponse(body=spoiled) if isinstance(spoiled, Mapping) else None
+
+    def _count(self, answer: Mapping[str, Any]) -> None:
+        """Count an answer that is sent whole."""
+        self.answered += 1
+        self.tokens += _tokens(answer)
+
     def _latency(self, body: Body) -> float:
         return self.latency(body) if callable(self.latency) else self.latency
 
     def _answer(self, body: Body, query: Mapping[str, str]) -> Mapping[str, Any] | FakeResponse:
+        if self.fail_after is not None and self.count > self.fail_after:
+            return failure(401, "this key has been revoked")
         refused = self.dialect.refusal(body, query)
         if refused is not None:
             self.refusals[refused.what] += 1
@@ -225,11 +271,9 @@ class FakeServer:
     async def _respond(
         self, request: web.BaseRequest, body: Body, answer: Mapping[str, Any], drawn: float
     ) -> web.StreamResponse:
-        usage = answer.get("usage") or {}
-        tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         if self.most_at_a_time is not None and self._in_flight > self.most_at_a_time:
             return self._sent(failure(429, "too many requests at a time"))
-        wait_s = self._full_for(tokens)
+        wait_s = self._full_for(_tokens(answer))
         if wait_s > 0:
             return self._sent(self.dialect.too_many(wait_s))
         fault = self.faults.drawn(drawn)
@@ -241,8 +285,7 @@ class FakeServer:
         if latency > 0:
             await asyncio.sleep(latency)
         if fault in (None, "hang"):
-            self.answered += 1
-            self.tokens += tokens
+            self._count(answer)
             return self._sent(FakeResponse(body=answer))
         whole = json.dumps(answer).encode()
         if fault == "cut":
@@ -288,3 +331,9 @@ class FakeServer:
             body=reply.content,
             headers={"Content-Type": "application/json", **reply.headers},
         )
+
+
+def _tokens(answer: Mapping[str, Any]) -> int:
+    """Number of tokens of an answer, prompt included."""
+    usage = answer.get("usage") or {}
+    return int(usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0))

@@ -37,6 +37,7 @@ def test_snippets_run(page: Path, server: FakeServer, tmp_path: Path, monkeypatc
     where it is asked for some, stands in for the embedded model."""
     server.answer = answered
     monkeypatch.setattr(ps.Model, "local", staticmethod(lambda gguf=None: server.model()))
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     names: dict[str, object] = {}

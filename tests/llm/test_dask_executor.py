@@ -504,3 +504,18 @@ def test_unexpected_failure_here(server: FakeServer, cluster: Cluster, monkeypat
 
     with pytest.raises(InputError, match="sending through Dask failed with ValueError: not foreseen"):
         ask(server.model(), cluster.address)
+
+
+def test_batches_are_sent_by_the_process_that_runs_the_study(
+    server: FakeServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a cluster the study's own process sends the batches, and workers what is sent alone; the tables are those of
+    a run that sends each request alone."""
+    expected = tables(make(server).run(1000))
+    requests = server.count
+    monkeypatch.setenv("WORKER_KEY", KEY)
+    result = make(server, cluster.address, batch=True).run(1000)
+    assert tables(result) == expected
+    assert server.count == 2 * requests
+    assert len(server.batches_made) > 1
+    assert result.ledger_df()["batched"].sum() > requests / 2

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from sqlalchemy.engine import make_url
 
 import prompt_search as ps
 from experiments.benchmarks.postgresql import Postgres, programs
-from prompt_search.errors import StorageError, StudyError
+from prompt_search.errors import RunError, StorageError, StudyError
 from prompt_search.llm.messages import Response
 from prompt_search.storage import faults, schema
 from prompt_search.storage.faults import StorageFault
 from prompt_search.storage.ownership.lease import Owner
+from prompt_search.storage.records import BatchRecord
 from prompt_search.storage.store import Store
-from tests.conftest import InProcessExecutor
+from tests.conftest import FakeServer, InProcessExecutor
 from tests.storage.examples import ELSEWHERE, LONE, S, keep, request, sample, trial
 from tests.study.examples import assert_equal_results, study, truth
 
@@ -237,3 +239,25 @@ def test_owner_on_another_machine_holds_its_lease(storage: str) -> None:
             store.take_lease("s", "b", Owner.here(), 60)
         store.end_lease("far")
         store.take_lease("s", "b", Owner.here(), 60)
+
+
+def test_batch_that_is_open_is_found_by_the_next_process(storage: str) -> None:
+    """A batch is written down for its study's owner alone, is found by its model until it ends, and its names are kept;
+    a study in batches comes out as one that sends each request alone."""
+    record = BatchRecord(name="n", study="s", endpoint="e", model="m", created=1.0, keys=("a", "b"))
+    with closing(Store(storage)) as store:
+        with pytest.raises(RunError, match="another process"):
+            store.batches.begin(record, "nobody")
+        store.batches.begin(record, None)
+        store.batches.sent("n", file="file-1")
+        store.batches.sent("n", batch="batch_1")
+        assert store.batches.open("e", "m") == [replace(record, file="file-1", batch="batch_1")]
+        assert store.batches.open("e", "other") == []
+        store.batches.end("n")
+        assert store.batches.open("e", "m") == []
+    with FakeServer(truth) as server:
+        alone = study(server, name="alone").run(60)
+    with FakeServer(truth) as server:
+        found = study(server, storage, name="alone", batch=True).run(60)
+        assert server.repeated == []
+    assert found.trials_df().drop(columns="latency_s").equals(alone.trials_df().drop(columns="latency_s"))

@@ -21,6 +21,7 @@ from prompt_search.cli.loading import load_metric
 from prompt_search.cli.options import (
     ApiVersion,
     BaseUrl,
+    Batch,
     Calls,
     Concurrency,
     Headers,
@@ -84,6 +85,7 @@ def evaluate(
     storage: CachingStorage = None,
     scheduler: Scheduler = None,
     limit: Limit = None,
+    batch: Batch = False,
 ) -> None:
     """Score an exported prompt on labelled rows; a guard for CI.
 
@@ -116,6 +118,7 @@ def evaluate(
             storage=storage or asked_storage(),
             max_concurrency=max_concurrency or MAX_CONCURRENCY,
             executor=scheduler,
+            batch=batch,
         )
     _show(found, len(rows), min_score, output)
 

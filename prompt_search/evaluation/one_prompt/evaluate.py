@@ -56,6 +56,7 @@ def evaluate(
     budget: Budget | int | None = None,
     executor: AnyExecutor | None = None,
     target: str | None = None,
+    batch: bool = False,
 ) -> Evaluation:
     """Score one prompt on labelled rows, without a search.
 
@@ -74,6 +75,7 @@ def evaluate(
         budget: limits of what may be spent, a number counts calls; rows beyond them are left out.
         executor: as for `Study`.
         target: name of the column with the correct answers, where ``data`` is no `Dataset`.
+        batch: as for `Study`: all rows in one batch, or in several where they are many.
 
     Raises:
         InputError: an argument is wrong; raised before any request.
@@ -101,6 +103,7 @@ def evaluate(
         storage=storage,
         max_concurrency=max_concurrency,
         executor=executor,
+        batch=batch,
     ) as run:
         scored = _ScoredRows(run.store, run.name, data, len(chosen))
 

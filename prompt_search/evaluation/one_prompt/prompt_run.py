@@ -18,6 +18,7 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
 from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.llm.batches.api import check_batches
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.given_model import check_model
 from prompt_search.llm.local_weights import BUILT_IN
@@ -78,6 +79,7 @@ def prompt_run(
     storage: str | Path | None,
     max_concurrency: int,
     executor: AnyExecutor | None,
+    batch: bool = False,
     ends_unread: bool = True,
 ) -> Iterator[PromptRun]:
     """A run of requests of one prompt, as the arguments of `evaluate` say; ``count`` is the number of rows that are
@@ -88,6 +90,7 @@ def prompt_run(
         InputError: the budget cannot be kept, or the storage cannot be opened.
     """
     sender = executor_of(executor, EXECUTOR_LABEL, [model])
+    check_batches(batch, [model])
     limits = Budget(calls=budget) if isinstance(budget, int) else budget or Budget(calls=10 * count + 100)
     if not isinstance(limits, Budget):
         raise InputError(f"budget= takes a number of calls or a Budget, not {named(budget)}; give one such as 600")
@@ -106,6 +109,7 @@ def prompt_run(
             max_concurrency=max_concurrency,
             tracks_price=False,
             ends_unread=ends_unread,
+            batch=batch,
         )
         yield PromptRun(store=store, name=name, ledger=ledger, settings=settings, model=model, sender=sender)
 

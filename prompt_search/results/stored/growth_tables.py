@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from prompt_search.results import tables
 from prompt_search.results.lines.growth import GrowthCounts
+from prompt_search.results.spent import totals
 from prompt_search.storage.records import PROPOSER, ProposalRecord, TrialRecord
 
 BY_HAND = "by hand"
@@ -147,7 +147,7 @@ def growth_counts(
     accepted = {(each.choice, each.option) for each in proposals if each.accepted}
     had = {pair for trial in trials if trial.estimate is not None for pair in trial.positions.items()}
     own = ledger[ledger["role"] == PROPOSER]
-    calls, tokens, usd = tables.spent(own)
+    calls, tokens, usd = totals(own)
     reused = int(own["reused"].sum())
     return GrowthCounts(
         requests=len({each.key for each in proposals}),

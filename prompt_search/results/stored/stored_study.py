@@ -14,7 +14,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import answers_remark, one_answer
 from prompt_search.results.lines import growth
-from prompt_search.results.spent import spent_sentence, spent_so_far
+from prompt_search.results.spent import spent_sentence, spent_so_far, totals
 from prompt_search.results.statistics import (
     NON_INFERIORITY_MARGIN,
     not_worse,
@@ -223,7 +223,7 @@ class StoredStudy(StudyTest):
         """What the study used, in one sentence."""
         summary = self._summary
         if summary is None:
-            return spent_so_far(*tables.spent(self.ledger_df()), self._store.responses.lost(self._study.study))
+            return spent_so_far(*totals(self.ledger_df()), self._store.responses.lost(self._study.study))
         if summary.rescored:
             return wording.rescored(summary.rescored["of"], summary.metric, summary.rescored["metric"])
         return spent_sentence(
@@ -237,6 +237,7 @@ class StoredStudy(StudyTest):
             tried=len(self._trials),
             candidates=summary.candidates[0],
             unscored=int(self._table["score"].isna().sum()),
+            batched=summary.batched,
             lost=summary.lost,
             unused=summary.unused,
         )

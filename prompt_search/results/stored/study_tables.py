@@ -260,6 +260,7 @@ def with_lost(ledger: pd.DataFrame, lost: Spending) -> pd.DataFrame:
     """A `tables.ledger_frame` with a row ``lost`` for what was sent and never stored: a count of ``calls``, at most."""
     if not lost.calls:
         return ledger
-    row = pd.DataFrame({"role": ["lost"], "requests": 0, "calls": lost.calls, "reused": 0, "seconds": 0.0, "errors": 0})
+    nothing = {"requests": 0, "reused": 0, "seconds": 0.0, "errors": 0, "batched": 0}
+    row = pd.DataFrame({"role": ["lost"], "calls": lost.calls, **nothing})
     row = row.reindex(columns=ledger.columns).astype(ledger.dtypes)
     return pd.concat([ledger, row], ignore_index=True)

@@ -60,7 +60,7 @@ class Cache:
             for study in self._leases.held_studies(connection):
                 raise StudyError(f"study {study!r} is being run; clear the storage when it has ended")
             if everything:
-                for table in schema.STUDY_TABLES:
+                for table in (*schema.STUDY_TABLES, schema.batches):
                     connection.execute(table.delete())
             for table in (calls, schema.sent, schema.samples):
                 connection.execute(table.delete().where(table.c.study.not_in(kept)))

@@ -121,7 +121,7 @@ class Responses:
         sent = [item for item in items if isinstance(item, Sent)]
         saved = [item for item in items if isinstance(item, Saved)]
         with self._database.writing() as connection:
-            lost_studies = _taken_from(connection, {(each.study, each.owner) for each in sent})
+            lost_studies = taken_from(connection, {(each.study, each.owner) for each in sent})
             if sent and not lost_studies:
                 connection.execute(self._database.insert_or_update(schema.sent), [each.row for each in sent])
             if saved:  # what was paid for is stored in any case
@@ -227,7 +227,7 @@ class Responses:
             return {row.key: row.request for each in queries for row in connection.execute(each)}
 
 
-def _taken_from(connection: sql.Connection, owners: Collection[tuple[str, str]]) -> list[str]:
+def taken_from(connection: sql.Connection, owners: Collection[tuple[str, str]]) -> list[str]:
     """The studies that are not their owners' any more; the others stay so until the transaction ends."""
     lease = schema.leases
     query = sql.select(lease.c.study, lease.c.owner).where(lease.c.study.in_({study for study, _ in owners}))

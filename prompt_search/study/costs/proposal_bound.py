@@ -56,7 +56,7 @@ def proposal_bounds(plan: StudyPlan) -> Callable[[float], ProposalBound] | None:
         return None
     prompt_tokens, answer_tokens = _largest(plan, proposer), proposer.max_tokens
     thousand = Usage(prompt_tokens=1000 * prompt_tokens, completion_tokens=1000 * answer_tokens)
-    usd = proposer.model.cost(thousand) / 1000
+    usd = proposer.model.cost(thousand) / 1000  # few requests at a time, which are sent alone
     enough = 10 * bisect_left(range(MOST // 10), True, key=lambda tens: _requests(plan, proposer.share, 10 * tens) > 0)
 
     def bound(calls: float) -> ProposalBound:

@@ -16,7 +16,11 @@ Lines = list[tuple[str, str]]
 
 NO_PRICE = "unknown, as is the price of {}; give it as Model(..., price=Price(...))"
 NO_TIME = "unknown before a request is answered; a preflight measures it"
+BATCH_TIME = "unknown: each round waits for a batch, which its server may take a day for"
 """What an estimate says in place of numbers."""
+
+BATCHES = "{:.0%} off for each request in a batch; a few are sent alone at the full price"
+"""What an estimate says of batches."""
 
 
 def estimate_lines(
@@ -30,19 +34,21 @@ def estimate_lines(
     completion_tokens: float,
     basis: str,
     proposals: ProposalBound | None = None,
+    discount: float | None = None,
 ) -> Lines:
-    """The table of an estimate; the totals hold the proposals."""
+    """The table of an estimate; the totals hold the proposals, and have the discount of batches."""
     known = f", {stored:,} of them cached" if stored else ""
     unpriced = _numbers.known(tokens) and not _numbers.known(usd)
     # The proposer's price may be the one that is unknown, or both.
     asked = f"the proposer {proposals.model}" if proposals is not None and proposals.is_unpriced else "the model"
-    untimed = not _numbers.known(seconds)
+    untimed = NO_TIME if discount is None else BATCH_TIME
     return [
         ("calls", f"{calls:,}{known}"),
         *([] if proposals is None else [("proposals", proposals_text(proposals))]),
         ("tokens", _numbers.number(tokens, ",.0f")),
         ("US dollars", NO_PRICE.format(asked) if unpriced else _numbers.number(usd, ",.4f")),
-        ("seconds", NO_TIME if untimed else _numbers.number(seconds, ",.0f")),
+        ("seconds", _numbers.number(seconds, ",.0f") if _numbers.known(seconds) else untimed),
+        *([] if discount is None else [("batches", BATCHES.format(discount))]),
         ("per request", f"{prompt_tokens:,.0f} + {completion_tokens:,.0f} tokens"),
         ("based on", basis),
     ]

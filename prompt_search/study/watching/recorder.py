@@ -195,6 +195,7 @@ class RunRecorder:
             interactions=interaction_lines(race.interactions(), space.factors),
             dialect=list(dialect),
             next_call=self._store.next_call_number(plan.name),
+            batched=self._reporter.batched,
             lost_calls=lost.calls,
             lost_tokens=lost.tokens,
             lost_usd=lost.usd,
