@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from prompt_search.errors import StorageError as StorageError
     from prompt_search.errors import StudyError as StudyError
     from prompt_search.errors import TemplateError as TemplateError
+    from prompt_search.evaluation.judging.judge import Judge as Judge
     from prompt_search.evaluation.one_prompt.evaluate import evaluate as evaluate
     from prompt_search.evaluation.outcome import PreparedPrompt as PreparedPrompt
     from prompt_search.llm.client import Client as Client
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from prompt_search.results.comparison import compare as compare
     from prompt_search.results.evaluation import Evaluation as Evaluation
     from prompt_search.results.lines.growth import GrowthCounts as GrowthCounts
+    from prompt_search.results.people import PeopleVerdict as PeopleVerdict
     from prompt_search.results.verdict import AnswerCounts as AnswerCounts
     from prompt_search.results.verdict import MeanScore as MeanScore
     from prompt_search.results.verdict import Verdict as Verdict
@@ -87,6 +89,7 @@ _HOMES = {
     "GrowthCounts": "results.lines.growth",
     "InputError": "errors",
     "Json": "answers",
+    "Judge": "evaluation.judging.judge",
     "Label": "answers",
     "MeanScore": "results.verdict",
     "Message": "llm.messages",
@@ -97,6 +100,7 @@ _HOMES = {
     "open_result": "report.result",
     "Operator": "prompts.growing.operators",
     "Options": "prompts.factors",
+    "PeopleVerdict": "results.people",
     "plots": "",
     "Preflight": "study.preflight",
     "PreparedPrompt": "evaluation.outcome",

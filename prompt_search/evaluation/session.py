@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
@@ -122,6 +122,20 @@ async def _reserved(settings: EvaluationSettings, request: Request) -> None:
         if not ledger.attempts(request):
             await store.in_thread(store.responses.drop_sent, settings.study, key)
         raise
+
+
+def distinct(models: Iterable[Model]) -> list[Model]:
+    """Models, the first of each server and name."""
+    found: dict[tuple[str, str], Model] = {}
+    for model in models:
+        found.setdefault((model.endpoint, model.name), model)
+    return list(found.values())
+
+
+def cost_of(models: Sequence[Model], request: Request, usage: Usage) -> float:
+    """US dollars that a request to one of these models costs with such usage; NaN where that is unknown."""
+    asked = (request.endpoint, request.model)
+    return next(model.cost(usage) for model in models if (model.endpoint, model.name) == asked)
 
 
 def check_priced(budget: Budget, model: Model) -> None:

@@ -17,8 +17,10 @@ from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError, StudyError
+from prompt_search.evaluation.judging.judge import Judge
+from prompt_search.evaluation.judging.judge_check import check_judge
 from prompt_search.evaluation.label_check import check_labels, check_target_hidden
-from prompt_search.evaluation.session import check_priced
+from prompt_search.evaluation.session import check_priced, cost_of, distinct
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
@@ -102,6 +104,16 @@ class StudySettings:
         """The models to choose from."""
         return [Model.parse(model) if isinstance(model, str) else model for model in options_of(self.model)]
 
+    @property
+    def scoring_models(self) -> list[Model]:
+        """All models that are asked to score a prompt: those to choose from, and the judge's; one may be repeated."""
+        return [*self.models, *([self.metric.model] if isinstance(self.metric, Judge) else [])]
+
+    @property
+    def asked_models(self) -> list[Model]:
+        """All models that are sent requests: those that score prompts, and the proposer's."""
+        return [*self.scoring_models, *([] if self.proposer is None else [self.proposer.model])]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StudyPlan:
@@ -132,11 +144,11 @@ class StudyPlan:
             InputError: anything that is wrong with the settings, before any request.
         """
         data, models = settings.data, settings.models
-        asked = [*models, *([] if settings.proposer is None else [settings.proposer.model])]
-        executor = executor_of(settings.executor, settings.name, asked)
+        executor = executor_of(settings.executor, settings.name, settings.asked_models)
         answers: list[Answer] = options_of(settings.answer if settings.answer is not None else default_answer(data))
         request = checked_request(settings.request or {})
         metrics.check(settings.metric, [*data.fields, data.target])
+        check_judge(settings.metric, answers, [*data.fields, data.target])
         splits = data.splits(settings.test, settings.seed)
         known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
         template = settings.template.with_context({**known, **(settings.context or {})})
@@ -259,10 +271,18 @@ class StudyPlan:
 
     @property
     def asked_models(self) -> list[Model]:
-        """All models that are sent requests: those to choose from, and the proposer's."""
-        given = [] if self.proposer is None else [self.proposer.model]
-        known = [(model.endpoint, model.name) for model in self.models]
-        return [*self.models, *(model for model in given if (model.endpoint, model.name) not in known)]
+        """All models that are sent requests, each once: those that score prompts, and the proposer's."""
+        return distinct(self.settings.asked_models)
+
+    @property
+    def judge(self) -> Judge | None:
+        """The judge, where the metric is one."""
+        return self.settings.metric if isinstance(self.settings.metric, Judge) else None
+
+    @property
+    def calls_per_row(self) -> int:
+        """The number of calls that a row of a prompt takes: its own, and those of the judge."""
+        return 1 if self.judge is None else 1 + self.judge.calls
 
     @property
     def grows(self) -> bool:
@@ -280,11 +300,11 @@ class StudyPlan:
 
     def rows_to_test(self, calls: float, prompts: int) -> int:
         """The number of test rows that so many calls leave room for, if so many prompts are tested on each."""
-        return min(len(self.test_rows), int(calls * TEST_SHARE / prompts)) if prompts else 0
+        return min(len(self.test_rows), int(calls * TEST_SHARE / (prompts * self.calls_per_row))) if prompts else 0
 
     def search_calls(self, calls: float, prompts: int) -> float:
         """The number of calls that the search may spend of so many, if so many prompts are tested."""
-        return calls - prompts * self.rows_to_test(calls, prompts)
+        return calls - prompts * self.calls_per_row * self.rows_to_test(calls, prompts)
 
     @property
     def enqueued_candidates(self) -> list[Candidate]:
@@ -312,7 +332,7 @@ class StudyPlan:
             "rows": [len(self.search_rows), len(self.test_rows), self.sealed[:12]],
             "models": [[model.name, model.endpoint] for model in self.models],
             "answers": [answer.to_dict() for answer in prompts.answers],
-            "metric": repr(settings.metric) if is_dataclass(settings.metric) else self.metric_name,
+            "metric": self.metric_name if self.judge or not is_dataclass(settings.metric) else repr(settings.metric),
             "metric_range": metrics.metric_range(settings.metric).to_json(),
             "request": {key: [str(option) for option in options_of(value)] for key, value in prompts.request.items()},
             "seed": settings.seed,
@@ -324,6 +344,7 @@ class StudyPlan:
                 for candidate, each in zip(self.enqueued_candidates, self.enqueued, strict=True)
             ],
             **({} if self.proposer is None else {"proposer": self.proposer.identity()}),
+            **({} if self.judge is None else {"judge": self.judge.identity()}),
         }
 
     def check_budget(self, budget: Budget) -> None:
@@ -350,8 +371,7 @@ class StudyPlan:
 
     def price(self, request: Request, usage: Usage) -> float:
         """US dollars that a request with such usage costs; NaN where that is unknown."""
-        asked = (request.endpoint, request.model)
-        return next(model.cost(usage) for model in self.asked_models if (model.endpoint, model.name) == asked)
+        return cost_of(self.asked_models, request, usage)
 
     def evaluation_settings(self, name: str, store: Store, ledger: Ledger, lease: Lease | None) -> EvaluationSettings:
         """How this study's prompts are scored, with calls stored under a name."""

@@ -13,7 +13,7 @@ from prompt_search import _html, metrics
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.evaluation.own_thread import in_own_thread
-from prompt_search.evaluation.session import connected_evaluator, opened
+from prompt_search.evaluation.session import connected_evaluator, distinct, opened
 from prompt_search.report.row_answers import AnsweredRow, AnsweredRows, rows_view
 from prompt_search.results.cut_prompts import suspected_cut
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
@@ -105,10 +105,12 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
         settings = replace(plan.evaluation_settings(name, store, ledger, lease), ends_unread=False, on_refusal="close")
 
         async def work() -> Probe:
-            async with connected_evaluator(settings, plan.models, plan.executor) as evaluator:
+            async with connected_evaluator(
+                settings, distinct(plan.settings.scoring_models), plan.executor
+            ) as evaluator:
                 default = await default_candidate(plan.prompts.space, plan.prompts.prepared_with_rows, evaluator, SPLIT)
                 order = plan.prompts.rows_for(default.candidate)
-                layout = Layout.of(allowed_calls(allowed))
+                layout = Layout.of(allowed_calls(allowed) // plan.calls_per_row)
                 found = await probe(evaluator, plan.prompts.prepared(default.candidate), layout, order, others)
                 evaluator.responder.check_answered()
                 return found
@@ -175,7 +177,7 @@ def _situation(plan: StudyPlan, found: Probe, measured: Measured, bounded: bool)
         chance=sum(share**2 for share in shares) if plan.data.is_categorical else 0.5,
         targets=targets,
         sealed=len(plan.test_rows),
-        test_calls=plan.max_tested / TEST_SHARE,
+        test_calls=plan.max_tested * plan.calls_per_row / TEST_SHARE,
     )
 
 
@@ -190,7 +192,7 @@ def _measured(
     cost = _mean([response.cost_usd for response in responses])
     planned = _planned_calls(budget, prompt_tokens + completion_tokens, cost)
     sealed = len(plan.test_rows)
-    test_rows = sealed if planned is None else min(sealed, int(planned * TEST_SHARE / plan.max_tested))
+    test_rows = sealed if planned is None else plan.rows_to_test(planned, plan.max_tested)
     scores, bounds = _default_scores(found), metrics.metric_range(plan.settings.metric)
     low, high = mean_interval(scores, bounds=bounds)
     differences = found.differences

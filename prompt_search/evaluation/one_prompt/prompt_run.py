@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from prompt_search._first_tries import named
@@ -15,8 +16,9 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.judging.judge import Judge
 from prompt_search.evaluation.outcome import PreparedPrompt
-from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
+from prompt_search.evaluation.session import check_priced, connected_evaluator, cost_of, distinct, opened
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.given_model import check_model
@@ -47,7 +49,7 @@ class PromptRun:
         name: name under which the calls are stored.
         ledger: what is spent.
         settings: of the evaluator.
-        model: the model.
+        models: all models that are asked: the prompt's, and the judge's where the metric is one.
         sender: what sends the requests; None: this process.
     """
 
@@ -55,12 +57,12 @@ class PromptRun:
     name: str
     ledger: Ledger
     settings: EvaluationSettings
-    model: Model
+    models: Sequence[Model]
     sender: Executor | None
 
     def connected(self) -> AbstractAsyncContextManager[Evaluator]:
         """An evaluator with an open client."""
-        return connected_evaluator(self.settings, [self.model], self.sender)
+        return connected_evaluator(self.settings, self.models, self.sender)
 
     def stop(self) -> None:
         """Send nothing any more, because the user interrupted."""
@@ -87,12 +89,16 @@ def prompt_run(
     Raises:
         InputError: the budget cannot be kept, or the storage cannot be opened.
     """
-    sender = executor_of(executor, EXECUTOR_LABEL, [model])
-    limits = Budget(calls=budget) if isinstance(budget, int) else budget or Budget(calls=10 * count + 100)
+    judge = metric if isinstance(metric, Judge) else None
+    models = [model] if judge is None else distinct([model, judge.model])
+    sender = executor_of(executor, EXECUTOR_LABEL, models)
+    most = 10 * count * (1 if judge is None else 1 + judge.calls) + 100
+    limits = Budget(calls=budget) if isinstance(budget, int) else budget or Budget(calls=most)
     if not isinstance(limits, Budget):
         raise InputError(f"budget= takes a number of calls or a Budget, not {named(budget)}; give one such as 600")
-    check_priced(limits, model)
-    ledger = Ledger(limits, price=lambda request, usage: model.cost(usage))
+    for each in models:
+        check_priced(limits, each)
+    ledger = Ledger(limits, price=partial(cost_of, models))
     name = f"{NAME_PREFIX} {uuid.uuid4().hex}"
     url = None if storage is None else storage_url(storage)
     with opened(url, name) as (store, lease):
@@ -104,10 +110,10 @@ def prompt_run(
             ledger=ledger,
             owner=lease.owner if lease else None,
             max_concurrency=max_concurrency,
-            tracks_price=False,
+            tracks_price=judge is not None,  # which looks its requests up one by one
             ends_unread=ends_unread,
         )
-        yield PromptRun(store=store, name=name, ledger=ledger, settings=settings, model=model, sender=sender)
+        yield PromptRun(store=store, name=name, ledger=ledger, settings=settings, models=models, sender=sender)
 
 
 def model_of(prompt: Prompt, given: Model | str | None) -> Model:
