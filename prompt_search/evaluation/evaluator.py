@@ -196,8 +196,8 @@ class Evaluator:
 
     def _requests(self, job: Job) -> list[KeyedRequest]:
         prepared, row = job
-        requests = [self.responder.dialects.applied(request) for request in prepared.requests(self._rows[row])]
-        return [(request, request.key) for request in requests]
+        applied = self.responder.dialects.applied
+        return [(request, request.key) for request in map(applied, prepared.requests(self._rows[row]))]
 
     async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], use: Use, batch: RequestBatch) -> Outcome:
         """The outcome of one job, whose last request is the row's; one before it is the content-free request."""
@@ -207,8 +207,7 @@ class Evaluator:
         baseline = before[0].response if before else None
         answer = read_answer(job[0].answer, last.response, baseline)
         if self._unread_limit is not None:
-            prompt = job[0].prompt
-            self._unread_limit.check(answer, last.response, prompt.source, prompt.parameters)
+            self._unread_limit.check(answer, last.response, job[0].prompt.source, job[0].prompt.parameters)
         if self._judging is not None and not isinstance(answer, Unparsed):
             judged = await self._judging.judged(answer, self._rows[job[1]], use.split, last.key)
             return _of_judgement(job, last, answer, judged, self._range.wrong)

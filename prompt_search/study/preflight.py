@@ -149,6 +149,7 @@ def advised(
     known = measured.budget
     asked = rows_asked(plan, math.inf if known is None else plan.search_calls(known, plan.max_tested))
     advice += [asked_remark(asked)] if asked else []
+    advice += [] if plan.judge is None else [wording.judge_remark(plan.judge.model.name, plan.judge.calls)]
     advice += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
     responses = {key: call.response.text for key, call in calls.items()}
     shown = [*found.default, *(outcome for other in found.others for outcome in other)]

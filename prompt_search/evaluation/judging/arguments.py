@@ -15,9 +15,9 @@ from prompt_search.errors import InputError, TemplateError
 from prompt_search.llm.messages import ANSWER_LIMITS
 from prompt_search.metrics.scale import FIRST, SECOND, TIE, AnyScale, Scale
 from prompt_search.prompts.environment import FUNCTIONS
-from prompt_search.prompts.own_parameters import own_parameters
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.request_template import check_variables, compiled, members_read, variables_of
+from prompt_search.prompts.requests.own_parameters import own_parameters
+from prompt_search.prompts.requests.request_template import check_variables, compiled, members_read, variables_of
 from prompt_search.prompts.template import Template
 
 READS: Final = ("row", "answer", "target")
@@ -38,6 +38,9 @@ SHIPPED: Final[Mapping[str, Any]] = {
 
 PAIR_SCALE: Final = Scale(scores={SECOND: 0.0, TIE: 0.5, FIRST: 1.0}, numbers=False)
 """The scale of a judge of two answers: how good it is for the first."""
+
+FIRST_BETTER: Final = {1: FIRST, 0: TIE, -1: SECOND}
+"""Which of two answers is better, by the sign of how much the first one is."""
 
 PAIR_SAID: Final = f"{FIRST} or {SECOND} for the better answer, or {TIE}"
 """It in words."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from prompt_search._first_tries import told_class
 from prompt_search.answers.base import check_max_tokens
@@ -28,6 +28,7 @@ from prompt_search.evaluation.judging.arguments import (
     scale_of,
     template_of,
 )
+from prompt_search.evaluation.judging.given_answers import JudgesAnswers
 from prompt_search.llm.given_model import check_model
 from prompt_search.llm.messages import Message, Request
 from prompt_search.llm.model import Model
@@ -35,15 +36,12 @@ from prompt_search.metrics.ranges import Range
 from prompt_search.metrics.scale import AnyScale, Scale
 from prompt_search.prompts.environment import render_messages
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.request_template import compiled, variables_of
+from prompt_search.prompts.requests.request_template import compiled, variables_of
 from prompt_search.prompts.template import Template
 from prompt_search.results.frames import answer_text
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from prompt_search.budget import Budget
-    from prompt_search.llm.dask_executor import AnyExecutor
+LOGPROBS: Final[Mapping[str, Any]] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+"""The parameters that ask for log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +74,7 @@ class _Fields(dict[str, Any]):
     samples="write repeats=",
 )
 @dataclass(frozen=True, init=False, repr=False)
-class Judge:
+class Judge(JudgesAnswers):
     """A metric: a model that rates answers. Its calls have the role ``judge`` in budget, ledger and tables.
 
     A template reads ``row`` (the fields of the row, without its target), ``answer``, ``target``, ``scale`` (in words),
@@ -193,6 +191,11 @@ class Judge:
         return bool(self._variables & {"scale", "levels"})
 
     @property
+    def reads_target(self) -> bool:
+        """Whether rows need a target."""
+        return "target" in self._variables or (self.is_pairwise and self.against is None)
+
+    @property
     def _variables(self) -> frozenset[str]:
         return variables_of(self.source, self.name)
 
@@ -200,7 +203,7 @@ class Judge:
     def parameters(self) -> dict[str, Any]:
         """The parameters of its requests."""
         weights = self.weighted is not False and self.scale.weighable
-        asked = {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if weights else {}
+        asked = LOGPROBS if weights else {}
         return {"max_tokens": self.max_tokens, **asked, **self.request}
 
     def identity(self) -> dict[str, Any]:
@@ -270,7 +273,7 @@ class Judge:
         target = None if row.fields is row else row.target
         values: dict[str, Any] = {"row": _Fields(fields, judged), "answer": judged, "target": target}
         if self.is_pairwise:
-            other = answer_text(target if self.against is None else row[self.against])
+            other = self.other_answer(row)
             pair = (other, judged) if swapped else (judged, other)
             values = {"row": _Fields(fields, judged), **dict(zip(PAIR, pair, strict=True))}
         about = {
@@ -280,6 +283,10 @@ class Judge:
             "mark": _mark(fields, judged, target),
         }
         return render_messages(compiled(self.source, self.name), {**values, **about, **self.context})
+
+    def other_answer(self, row: Row) -> str:
+        """The answer that the one to a row is compared with."""
+        return answer_text(row.target if self.against is None else row[self.against])
 
     def __call__(self, answer: Any, row: Row) -> NoReturn:
         """A judge is asked by those who keep a budget.
@@ -291,66 +298,6 @@ class Judge:
             f"a judge sends requests, so it cannot be called as a function; give metric={self!r} to ps.Study or "
             "ps.evaluate, or score answers that you have with judge.scores_df(data)"
         )
-
-    def scores_df(
-        self,
-        data: Any,
-        answer: str = "answer",
-        *,
-        budget: Budget | int | None = None,
-        storage: str | Path | None = None,
-        max_concurrency: int = 16,
-        executor: AnyExecutor | None = None,
-        target: str | None = None,
-    ) -> pd.DataFrame:
-        """Judge answers that are there already: one row per row of the data, see `agreement.scores_frame`.
-
-        Args:
-            data: the rows, a `Dataset`, a table or the path of a file; with ``target`` where the judge reads one.
-            answer: the column with the answers, which the judge does not see as a field of the row.
-            budget: limits of what may be spent, a number counts calls; rows beyond them have an error.
-            storage: the storage that caches responses; None keeps everything in memory.
-            max_concurrency: number of requests in flight.
-            executor: as for `Study`.
-            target: name of the column with right answers, where ``data`` is no `Dataset`; default: none.
-
-        Raises:
-            InputError: there is no such column, or the budget cannot be kept.
-            RunError: the judge's server cannot be reached or refuses all requests.
-        """
-        from prompt_search.evaluation.judging.judged_answers import JudgedAnswers, RunSettings
-
-        run = RunSettings(budget=budget, storage=storage, max_concurrency=max_concurrency, executor=executor)
-        return JudgedAnswers.of(self, data, answer, target).scores_frame(run)
-
-    def agreement_df(
-        self,
-        data: Any,
-        answer: str = "answer",
-        human: str = "human",
-        *,
-        budget: Budget | int | None = None,
-        storage: str | Path | None = None,
-        max_concurrency: int = 16,
-        executor: AnyExecutor | None = None,
-        target: str | None = None,
-    ) -> pd.DataFrame:
-        """How well the judge agrees with people, see `agreement.agreement_frame`.
-
-        Args:
-            data: rows with answers and the ratings that people gave them.
-            human: the column with the ratings: numbers on the judge's scale, or its labels; for a judge of two answers
-                1 where the answer is better than the other, 0 where it is worse, 0.5 for neither.
-            answer, budget, storage, max_concurrency, executor, target: as for `scores_df`.
-
-        Raises:
-            InputError: as `scores_df`; or a rating is not on the scale.
-            RunError: as `scores_df`.
-        """
-        from prompt_search.evaluation.judging.judged_answers import JudgedAnswers, RunSettings
-
-        run = RunSettings(budget=budget, storage=storage, max_concurrency=max_concurrency, executor=executor)
-        return JudgedAnswers.of(self, data, answer, target, human).agreement_frame(run)
 
     def __repr__(self) -> str:
         return f"Judge({self.template or 'template'!r}, model={self.model.name!r})"

@@ -9,10 +9,11 @@ from typing import Any
 from prompt_search.data.rows import Row
 from prompt_search.errors import RequestRefused
 from prompt_search.evaluation.failure_limit import UnratedLimit
-from prompt_search.evaluation.judging.judge import Judge, Question
+from prompt_search.evaluation.judging.judge import LOGPROBS, Judge, Question
 from prompt_search.evaluation.judging.reading import Rating, Unrated, read_rating
 from prompt_search.evaluation.responder import Answered, RefusedFeature, Responder, Use
 from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.llm.dialect.dialect import Dialect, Refusal
 from prompt_search.llm.failures import fault_of, kind_of
 from prompt_search.llm.messages import Request
 from prompt_search.results.frames import mean_of
@@ -88,7 +89,7 @@ class Judging:
         self._seen.add(key)
         judgements: list[Judgement] = []
         reasons: list[str] = []
-        use = Use(prompt=self.judge.source, split=split, role=JUDGE)
+        use = Use(prompt=self.judge.source, split=split, role=JUDGE, evades=True)
         for question in self.judge.questions(answer, row):
             found = await self._answered(question.request, use)
             error = found.response.error
@@ -135,21 +136,33 @@ class Judging:
         dialect = self._responder.dialects.of(request.endpoint, request.model)
         while True:
             sent = dialect.applied(request)
+            refusal = dialect.refusal(sent)
+            if refusal is not None:
+                request = self._evaded(request, dialect, refusal)
+                continue
+            key = sent.key  # which takes as long to compute as the request
             try:
-                key = sent.key
                 async with self._responder.batch_of([key]) as batch:
                     found = await self._responder.respond(sent, key, use, batch)
-                if found.response.error is None or fault_of(found.response.error) != "option":
-                    return found
             except RefusedFeature:
-                pass
-            refusal = dialect.refusal(dialect.applied(request))
-            if refusal is None:
-                continue  # others have learned meanwhile what to leave out
-            needed = self.judge.weighted and "logprobs" in refusal.feature
-            if needed or not dialect.evade(dialect.applied(request)):
-                cure = "leave out weighted=True" if needed else refusal.cure
-                raise RequestRefused(f"the judge {self.judge.model.name}: {refusal}; {cure}")
+                continue
+            if found.response.error is None or fault_of(found.response.error) != "option":
+                return found
+
+    def _evaded(self, request: Request, dialect: Dialect, refusal: Refusal) -> Request:
+        """The request without what the server refuses of it.
+
+        Raises:
+            RequestRefused: it cannot do without.
+        """
+        plain = {name: value for name, value in request.parameters.items() if name not in LOGPROBS}
+        if "logprobs" in refusal.feature and len(plain) < len(request.parameters):
+            if not self.judge.weighted:
+                return replace(request, parameters=plain)
+        elif dialect.evade(dialect.applied(request)):
+            return request
+        cure = "leave out weighted=True" if "logprobs" in refusal.feature else refusal.cure
+        raise RequestRefused(f"the judge {self.judge.model.name}: {refusal}; {cure}")
 
 
 def judging_of(settings: EvaluationSettings, responder: Responder) -> Judging | None:

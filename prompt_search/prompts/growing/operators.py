@@ -22,7 +22,7 @@ from prompt_search.llm.messages import Message
 from prompt_search.prompts.environment import render_messages
 from prompt_search.prompts.growing.asked import Asking, ShownRow
 from prompt_search.prompts.growing.placeholders import shared_placeholders
-from prompt_search.prompts.request_template import check_variables, compiled, members_read, variables_of
+from prompt_search.prompts.requests.request_template import check_variables, compiled, members_read, variables_of
 
 Needs = Literal["rows", "failures", "parents", "parent"]
 

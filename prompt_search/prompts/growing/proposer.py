@@ -13,7 +13,7 @@ from prompt_search.errors import InputError
 from prompt_search.llm.messages import ANSWER_LIMITS
 from prompt_search.llm.model import Model
 from prompt_search.prompts.growing.operators import SHIPPED_NEEDS, Operator
-from prompt_search.prompts.own_parameters import own_parameters
+from prompt_search.prompts.requests.own_parameters import own_parameters
 
 OPERATORS: Final = tuple(SHIPPED_NEEDS)
 """The names of the package's operators."""

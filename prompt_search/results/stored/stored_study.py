@@ -14,9 +14,9 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import answers_remark, one_answer
 from prompt_search.results.frames import with_columns_of
+from prompt_search.results.judged.people import PeopleVerdict, people_sheet, people_verdict
 from prompt_search.results.lines import growth
 from prompt_search.results.lines.judge import judge_sentence, whose_scores
-from prompt_search.results.people import PeopleVerdict, people_sheet, people_verdict
 from prompt_search.results.spent import spent_sentence, spent_so_far
 from prompt_search.results.statistics import (
     NON_INFERIORITY_MARGIN,

@@ -16,8 +16,9 @@ from prompt_search.errors import InputError, StudyError
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text, with_columns_of
+from prompt_search.results.judged import judge_tables
 from prompt_search.results.lines.growth import GrowthCounts
-from prompt_search.results.stored import growth_tables, judge_tables, shot_tables
+from prompt_search.results.stored import growth_tables, shot_tables
 from prompt_search.results.stored.study_records import StudyRecords
 from prompt_search.storage.records import ProposalRecord, SampleRecord
 

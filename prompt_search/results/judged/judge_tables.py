@@ -34,7 +34,7 @@ def judgements_frame(samples: Iterable[SampleRecord], calls: pd.DataFrame) -> pd
         for sample in ordered
         for place, each in enumerate(sample.judgements)
     ]
-    frame = pd.DataFrame(lines, columns=list(JUDGEMENT_COLUMNS))
+    frame = pd.DataFrame(lines, columns=list(JUDGEMENT_COLUMNS), dtype=object)
     return frame.astype({name: kind for name, kind in JUDGEMENT_COLUMNS.items() if kind})
 
 
