@@ -234,8 +234,8 @@ def _per_call(plan: StudyPlan, request: Request, means: _RequestMeans) -> dict[s
 
 
 def _judge_call(plan: StudyPlan, row: Row, stored: _Stored) -> dict[str, float] | None:
-    """What a call of the judge takes on average; None without one. Before it was asked, an answer is taken to be as long
-    as the right one."""
+    """What a call of the judge takes on average; None without one. Before it was asked, an answer is taken to be as
+    long as the right one."""
     if plan.judge is None:
         return None
     requests = [question.request for question in plan.judge.questions(row.target, row)]

@@ -179,6 +179,7 @@ def _situation(plan: StudyPlan, found: Probe, measured: Measured, bounded: bool)
         targets=targets,
         sealed=len(plan.test_rows),
         test_calls=plan.max_tested * plan.calls_per_row / TEST_SHARE,
+        calls_per_row=plan.calls_per_row,
     )
 
 

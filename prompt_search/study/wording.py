@@ -341,8 +341,8 @@ def judge_remark(model: str, calls: int) -> str:
     """What a judge takes of a run, and whose opinion the scores are.
 
     >>> judge_remark("gpt-4.1", 1)
-    'Scores are those of the judge gpt-4.1, which takes 1 of 2 calls for each answer; judge.agreement_df(data) compares \
-it with people.'
+    'Scores are those of the judge gpt-4.1, which takes 1 of 2 calls for each answer; judge.agreement_df(data) \
+compares it with people.'
     """
     return (
         f"Scores are those of the judge {model}, which takes {calls} of {calls + 1} calls for each answer; "

@@ -111,8 +111,8 @@ def _number(scale: Scale, text: str) -> Rating | Unrated:
     another_scale = found["of"] is not None and int(found["of"]) != scale.highest
     if another_scale or not scale.lowest <= value <= scale.highest:
         return Unrated(f"judge_scale: {quoted(found.group().strip())} is not {scale.said()}")
-    reason = text[found.end() :] if not marked else text[: found.start()] + text[found.end() :]
-    return Rating(score=scale.score(value), level=f"{value:g}", reason=_LEADING.sub("", reason).strip())
+    before, after = text[: found.start()].strip(), _LEADING.sub("", text[found.end() :]).strip()
+    return Rating(score=scale.score(value), level=f"{value:g}", reason=after or (before if " " in before else ""))
 
 
 def _label(scale: Scale, text: str) -> Rating | Unrated:

@@ -108,7 +108,8 @@ def evaluate(
 
         async def work() -> PreparedPrompt:
             async with run.connected() as evaluator:
-                return await _score_rows(evaluator, prepared, chosen, metric, scored)
+                paid = chosen[: int(min(run.most_rows, len(chosen)))]
+                return await _score_rows(evaluator, prepared, paid, metric, scored)
 
         sent = in_own_thread(work, run.stop)
     found = _evaluation_of(sent.prompt, metric, scored, None if storage is None else storage_url(storage))

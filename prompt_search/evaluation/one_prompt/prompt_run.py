@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -63,6 +64,13 @@ class PromptRun:
     def connected(self) -> AbstractAsyncContextManager[Evaluator]:
         """An evaluator with an open client."""
         return connected_evaluator(self.settings, self.models, self.sender)
+
+    @property
+    def most_rows(self) -> float:
+        """The number of rows that the budget's calls suffice for, where a judge takes calls of its own for each answer:
+        an answer that cannot be judged would be paid for in vain."""
+        metric, calls = self.settings.metric, self.ledger.budget.calls
+        return math.inf if calls is None or not isinstance(metric, Judge) else calls // (1 + metric.calls)
 
     def stop(self) -> None:
         """Send nothing any more, because the user interrupted."""
