@@ -106,14 +106,13 @@ def test_shipped_templates_show_what_they_say() -> None:
 
 def test_repeats_ask_in_other_orders() -> None:
     """A second judgement shows the scale from best to worst; two answers are asked in both orders at any repeat."""
-    asked = [*judge("quality", repeats=2).questions("yes", ROW)]
-    assert [question.swapped for question in asked] == [False, True]
-    assert "from 5 (best) to 1 (worst)" in asked[1].request.messages[-1].content
-    assert len({question.request.key for question in asked}) == 2
+    asked = [*judge("quality", repeats=2).requests("yes", ROW)]
+    assert [swapped for _, swapped in asked] == [False, True]
+    assert "from 5 (best) to 1 (worst)" in asked[1][0].messages[-1].content
     several = judge("quality", repeats=4, request={"temperature": 1})
-    assert len({question.request.key for question in several.questions("yes", ROW)}) == several.calls == 4
     pairs = judge("pairwise", repeats=2, request={"temperature": 1})
-    assert len({question.request.key for question in pairs.questions("yes", ROW)}) == pairs.calls == 4
+    for each in (several, pairs):
+        assert len({request.key for request, _ in each.requests("yes", ROW)}) == each.calls == 4
 
 
 def test_a_prompt_of_a_study_is_a_judge() -> None:
