@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, cast
 
 from prompt_search._first_tries import by_names
+from prompt_search.evaluation.judging import given_answers
 from prompt_search.prompts import asking
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from prompt_search.errors import StorageError as StorageError
     from prompt_search.errors import StudyError as StudyError
     from prompt_search.errors import TemplateError as TemplateError
+    from prompt_search.evaluation.judging.judge import Judge as Judge
     from prompt_search.evaluation.one_prompt.evaluate import evaluate as evaluate
     from prompt_search.evaluation.outcome import PreparedPrompt as PreparedPrompt
     from prompt_search.llm.client import Client as Client
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from prompt_search.results.comparison import Comparison as Comparison
     from prompt_search.results.comparison import compare as compare
     from prompt_search.results.evaluation import Evaluation as Evaluation
+    from prompt_search.results.judged.people import PeopleVerdict as PeopleVerdict
     from prompt_search.results.lines.growth import GrowthCounts as GrowthCounts
     from prompt_search.results.verdict import AnswerCounts as AnswerCounts
     from prompt_search.results.verdict import MeanScore as MeanScore
@@ -87,6 +90,7 @@ _HOMES = {
     "GrowthCounts": "results.lines.growth",
     "InputError": "errors",
     "Json": "answers",
+    "Judge": "evaluation.judging.judge",
     "Label": "answers",
     "MeanScore": "results.verdict",
     "Message": "llm.messages",
@@ -97,6 +101,7 @@ _HOMES = {
     "open_result": "report.result",
     "Operator": "prompts.growing.operators",
     "Options": "prompts.factors",
+    "PeopleVerdict": "results.judged.people",
     "plots": "",
     "Preflight": "study.preflight",
     "PreparedPrompt": "evaluation.outcome",
@@ -141,6 +146,11 @@ _INSTEAD = by_names(
 """What to write instead of names that people try."""
 
 asking.provide(lambda: cast("asking.Asker", importlib.import_module("prompt_search.evaluation.one_prompt.ask")))
+given_answers.provide(
+    lambda: cast(
+        "given_answers.AnswerJudging", importlib.import_module("prompt_search.evaluation.one_prompt.judged_answers")
+    )
+)
 
 __all__ = sorted(_HOMES, key=lambda name: (name[0].islower(), name.casefold()))
 

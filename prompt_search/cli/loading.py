@@ -151,8 +151,8 @@ def _model(study: Study, given: Overrides) -> Model | None:
 
 
 def models_of(study: Study) -> list[Model]:
-    """All models that a study asks: those to choose from, and the proposer's."""
-    return [*study.models, *([] if study.proposer is None else [study.proposer.model])]
+    """All models that a study asks: those to choose from, the judge's and the proposer's."""
+    return study.plan.settings.asked_models
 
 
 def _proposer(study: Study, given: Overrides, model: Model | None) -> Proposer | None:

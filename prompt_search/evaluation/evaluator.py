@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from anyio import CapacityLimiter
@@ -17,6 +18,7 @@ from prompt_search.answers.base import read_answer
 from prompt_search.data.rows import Row
 from prompt_search.errors import BudgetExceeded
 from prompt_search.evaluation.failure_limit import UnreadLimit
+from prompt_search.evaluation.judging.judging import Judged, judging_of
 from prompt_search.evaluation.kept_scores import KeptScores
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
@@ -68,16 +70,19 @@ class Evaluator:
         self.responder = Responder(settings, clients, slots, sleep, dialects)
         """Gets the response to each request."""
         self._unread_limit = UnreadLimit() if settings.ends_unread else None
+        self._judging = judging_of(settings, self.responder)
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
-        """The number of calls that each row would add to what is spent, if the rows were scored in this order."""
+        """The number of calls that each row would add to what is spent, if the rows were scored in this order; at most
+        so many, where a judge scores equal answers once."""
         seen: set[str] = set()
         prices = []
         for row in rows:
-            keys = {key for _, key in self._requests((prepared, row))} - seen
-            new = {key for key in keys if self.responder.is_new(key)}
-            seen |= new
-            prices.append(len(new))
+            keys = [key for _, key in self._requests((prepared, row))]
+            due = 0 if self._judging is None or keys[-1] in seen else self._judging.calls_due(keys[-1])
+            new = {key for key in {*keys} - seen if self.responder.is_new(key)}
+            seen |= {*keys}
+            prices.append(len(new) + due)
         return prices
 
     async def evaluate(self, jobs: Sequence[Job], split: str, role: str = "task") -> list[Outcome | None]:
@@ -193,15 +198,22 @@ class Evaluator:
 
     def _requests(self, job: Job) -> list[KeyedRequest]:
         prepared, row = job
-        requests = [self.responder.dialects.applied(request) for request in prepared.requests(self._rows[row])]
-        return [(request, request.key) for request in requests]
+        applied = self.responder.dialects.applied
+        return [(request, request.key) for request in map(applied, prepared.requests(self._rows[row]))]
 
     async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], use: Use, batch: RequestBatch) -> Outcome:
         """The outcome of one job, whose last request is the row's; one before it is the content-free request."""
         *before, last = await self._answered(requests, use, batch)
         if last.response.error is not None:
             return Outcome.failed(job[1], last.key, last.response.error, last.cached, self._range.wrong)
-        return await self._scored(job, last.key, last.response, before[0].response if before else None, last.cached)
+        baseline = before[0].response if before else None
+        answer = read_answer(job[0].answer, last.response, baseline)
+        if self._unread_limit is not None:
+            self._unread_limit.check(answer, last.response, job[0].prompt.source, job[0].prompt.parameters)
+        if self._judging is not None and not isinstance(answer, Unparsed):
+            judged = await self._judging.judged(answer, self._rows[job[1]], use.split, last.key)
+            return _of_judgement(job, last, answer, judged, self._range.wrong)
+        return await self._scored(job, last, answer, baseline)
 
     async def _answered(self, requests: Sequence[KeyedRequest], use: Use, batch: RequestBatch) -> list[Answered]:
         """The responses to a job's requests, in their order; one that failed is the last."""
@@ -212,26 +224,24 @@ class Evaluator:
                 break
         return answered
 
-    async def _scored(self, job: Job, key: str, response: Response, baseline: Response | None, cached: bool) -> Outcome:
-        """The outcome of a response that is no error."""
+    async def _scored(self, job: Job, answered: Answered, answer: Any, baseline: Response | None) -> Outcome:
+        """The outcome of an answer that no judge scores."""
         prepared, row = job
-        answer = read_answer(prepared.answer, response, baseline)
+        response = answered.response
         result = await self._scores.score(answer, self._rows[row], row)
         unparsed = isinstance(answer, Unparsed)
-        if self._unread_limit is not None:
-            self._unread_limit.check(answer, response, prepared.prompt.source, prepared.prompt.parameters)
         by = result.margin
         if by is None and not unparsed:
             by = margin(self._metric, prepared.answer.probabilities(response, baseline), self._rows[row])
         return Outcome(
             row=row,
-            key=key,
+            key=answered.key,
             answer=None if unparsed else answer,
             score=float(result.value),
             explanation=result.explanation,
             unparsed=unparsed,
             error=None,
-            cached=cached,
+            cached=answered.cached,
             margin=by,
             ambiguous=not unparsed and prepared.answer.is_ambiguous(response),
         )
@@ -335,6 +345,28 @@ class Evaluator:
                 right = [sum(p for label, p in probabilities.items() if self._metric(label, row)) for row in rows]
                 table.append([math.log(max(probability, MIN_PROBABILITY)) for probability in right])
         return np.array(table)
+
+
+def _of_judgement(job: Job, answered: Answered, answer: Any, judged: Judged, wrong: float) -> Outcome:
+    """The outcome of an answer that a judge was asked about."""
+    prepared, row = job
+    key = answered.key if judged.lost is None else judged.lost[0]
+    found = Outcome(
+        row=row,
+        key=key,
+        answer=answer,
+        score=judged.score,
+        explanation=judged.reason,
+        unparsed=False,
+        error=judged.error,
+        cached=answered.cached,
+        ambiguous=prepared.answer.is_ambiguous(answered.response),
+        judgements=judged.judgements,
+    )
+    if judged.error is None:
+        return found
+    failed = Outcome.failed(row, key, judged.error, answered.cached, wrong)
+    return replace(found, score=failed.score)
 
 
 def _corpus_scored(metric: Corpus, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> list[Outcome]:

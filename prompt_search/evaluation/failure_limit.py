@@ -158,6 +158,33 @@ class UnreadLimit:
             )
 
 
+class UnratedLimit:
+    """Ends a run in which a judge has rated nothing: it pays for answers that say nothing.
+
+    Args:
+        model: the name of the judge's model.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._rated = False
+        self._unrated = 0
+
+    def check(self, error: str | None) -> None:
+        """Count an answer of the judge; ``error`` says why it has no rating.
+
+        Raises:
+            RequestRefused: none of the first answers has one.
+        """
+        self._rated |= error is None
+        self._unrated += error is not None
+        if not self._rated and self._unrated >= MAX_CONSECUTIVE_UNREAD:
+            raise RequestRefused(
+                f"none of the first {self._unrated} answers of the judge {self._model} has a rating, the last with "
+                f"{error}; state in its template what it is to answer, or give another judge"
+            )
+
+
 def _described(response: Response) -> str:
     """What came, in a few words."""
     came = quoted(response.text) if response.text.strip() else "an empty text"

@@ -10,7 +10,7 @@ from prompt_search.data.rows import Row
 from prompt_search.llm.failures import fault_of
 from prompt_search.llm.messages import Request
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.storage.records import SampleRecord
+from prompt_search.storage.records import Judgement, SampleRecord
 
 CONTENT_FREE = "N/A"
 """Text in every field of the content-free row, whose response calibrates the others (Zhao et al. 2021)."""
@@ -64,7 +64,8 @@ class Outcome:
     like a wrong answer; after any other the ``score`` is None, and the row is missing. An answer that could not be read
     scores 0 and is ``unparsed``; one that was the first of several in its response is ``ambiguous``. ``cached`` says
     whether the response cost nothing in this run. ``margin`` is by how much the answer is right (above 0) or wrong
-    (below 0), where the response has probabilities.
+    (below 0), where the response has probabilities. ``judgements`` has what a judge answered; where a request to it
+    failed on the road, ``key`` is that of this request.
     """
 
     row: int
@@ -77,6 +78,7 @@ class Outcome:
     cached: bool
     margin: float | None = None
     ambiguous: bool = False
+    judgements: tuple[Judgement, ...] = ()
 
     @property
     def is_lost(self) -> bool:
@@ -104,13 +106,14 @@ class Outcome:
             error=self.error,
             cached=self.cached,
             ambiguous=self.ambiguous,
+            judgements=list(self.judgements),
         )
 
     @classmethod
     def failed(cls, row: int, key: str, error: str, cached: bool, wrong: float = 0.0) -> Outcome:
         """The outcome of a request that failed: a wrong answer, with the score ``wrong``, where that is the prompt's
-        fault."""
-        score = wrong if fault_of(error) == "prompt" else None
+        fault, or a judge gave no rating."""
+        score = wrong if fault_of(error) in ("prompt", "judge") else None
         return cls(
             row=row, key=key, answer=None, score=score, explanation="", unparsed=False, error=error, cached=cached
         )

@@ -36,11 +36,14 @@ class Use:
         prompt: source of the prompt that it is made of.
         split: ``search`` or ``test``: the part of a study that needs the response.
         role: ``task`` for the answer to a row; other roles have lines of their own in the ledger's table.
+        evades: whether whoever asks does without what a server refuses: the request is then not changed, and does not
+            end the run.
     """
 
     prompt: str
     split: str
     role: str = "task"
+    evades: bool = False
 
 
 class RefusedFeature(Exception):
@@ -176,15 +179,17 @@ class Responder:
             RefusedFeature: the server is known to refuse such a request.
             RunError: nothing is answered any more.
         """
-        if self._settings.on_refusal == "ignore":
+        on_refusal = self._settings.on_refusal
+        if on_refusal == "ignore":
             response, cached = await self._once(request, key, use, batch)
             return Answered(request=request, key=key, response=response, cached=cached)
+        closes = use.evades or on_refusal == "close"
         dialect = self.dialects.of(request.endpoint, request.model)
         own: list[RequestBatch] = []
         holds_turn = False
         try:
             while True:
-                sent = self._taken(dialect, request)
+                sent = self._taken(dialect, request, closes=closes)
                 if sent is not request:  # something was learned since the batch was opened
                     request, key = sent, sent.key
                     own.append(await self._claims.open([key], self._is_to_send))
@@ -197,7 +202,7 @@ class Responder:
                 if not dialect.observe(request, response):
                     return Answered(request=request, key=key, response=response, cached=cached)
                 refusal = dialect.refusal(request)
-                if refusal is not None and self._settings.on_refusal == "close":
+                if refusal is not None and closes:
                     refused = replace(response, error=f"unsupported: {refusal}")
                     return Answered(request=request, key=key, response=refused, cached=cached)
         finally:
@@ -205,7 +210,7 @@ class Responder:
                 dialect.alone.release()
             await self._claims.close(own)
 
-    def _taken(self, dialect: Dialect, request: Request) -> Request:
+    def _taken(self, dialect: Dialect, request: Request, *, closes: bool) -> Request:
         """A request as the server takes it, as far as is known.
 
         Raises:
@@ -217,7 +222,7 @@ class Responder:
             refusal = dialect.refusal(request)
             if refusal is None:
                 return request
-            if self._settings.on_refusal == "close":
+            if closes:
                 raise RefusedFeature(refusal)
             if not dialect.evade(request):
                 raise RequestRefused(f"{refusal}; {refusal.cure}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
@@ -21,7 +21,7 @@ from prompt_search.evaluation.responder import Completer
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.client import Client
 from prompt_search.llm.dialect.dialect import Dialects
-from prompt_search.llm.messages import Usage
+from prompt_search.llm.messages import Request, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.storage.ownership.lease import Lease
@@ -123,6 +123,20 @@ async def _end_with(ledger: Ledger, clients: Collection[Client], senders: Collec
                 client.resize(sys.maxsize)
             for sender in senders:
                 sender.end()
+
+
+def distinct(models: Iterable[Model]) -> list[Model]:
+    """Models, the first of each server and name."""
+    found: dict[tuple[str, str], Model] = {}
+    for model in models:
+        found.setdefault((model.endpoint, model.name), model)
+    return list(found.values())
+
+
+def cost_of(models: Sequence[Model], request: Request, usage: Usage) -> float:
+    """US dollars that a request to one of these models costs with such usage; NaN where that is unknown."""
+    asked = (request.endpoint, request.model)
+    return next(model.cost(usage) for model in models if (model.endpoint, model.name) == asked)
 
 
 def check_priced(budget: Budget, model: Model) -> None:

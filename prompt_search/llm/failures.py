@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Fault = Literal["prompt", "road", "option"]
+Fault = Literal["prompt", "road", "option", "judge"]
 """Whose fault a failure is.
 
 - ``prompt``: the prompt with this row. Whoever ships the prompt gets the same failure, so it is a wrong answer.
 - ``road``: the server, the connection or the budget. The row has no score; it is sent again before a verdict.
 - ``option``: the server does not take an option of the candidate at all. The candidate is out of the race.
+- ``judge``: the judge gave the answer no rating. It counts as the lowest score: an answer may have been written so that
+  it gets none, and rows that were left out would hide that.
 """
 
 FAULTS: Final[dict[str, Fault]] = {
@@ -22,8 +24,17 @@ FAULTS: Final[dict[str, Fault]] = {
     "timeout": "road",
     "malformed": "road",
     "budget": "road",
+    "judge_scale": "judge",
+    "judge_unreadable": "judge",
+    "judge_empty": "judge",
+    "judge_cut": "judge",
+    "judge_refused": "judge",
+    "judge_logprobs": "judge",
 }
-"""The fault of each kind of error; see `prompt_search.llm.messages.Response` for the kinds."""
+"""The fault of each kind of error; see `prompt_search.llm.messages.Response` for the kinds of requests.
+
+Those of judges: a rating that is not on the scale, no rating in the text, no text, a text that was cut off before the
+rating, a request that was refused or withheld, a response without the log-probabilities that are required."""
 
 RATE_CURE: Final = (
     "the server limits how often it is asked: set requests_per_minute of ps.Model below its limit, or wait"

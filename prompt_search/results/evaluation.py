@@ -113,7 +113,7 @@ class Evaluation:
     @property
     def counts(self) -> AnswerCounts:
         """What came of the requests."""
-        missing = sum(count for kind, count in self.failures.items() if fault_of(kind) != "prompt")
+        missing = sum(count for kind, count in self.failures.items() if fault_of(kind) not in ("prompt", "judge"))
         return AnswerCounts(
             requests=len(self.scores) + missing,
             failures=self.failures,

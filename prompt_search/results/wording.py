@@ -122,6 +122,9 @@ def answer_remarks(whose: str, counts: AnswerCounts) -> list[str]:
         if kinds:
             share = share_text(sum(kinds.values()), counts.requests)
             remarks.append(f"{share} of {whose} requests failed ({', '.join(kinds)}) and {counted_as}")
+    if unrated := counts.failed("judge"):
+        share = share_text(sum(unrated.values()), counts.requests)
+        remarks.append(f"{share} of {whose} answers got no rating ({', '.join(unrated)}) and count as the lowest score")
     if counts.unparsed > TOLD_SHARE * counts.answers:
         remarks.append(f"{share_text(counts.unparsed, counts.answers)} of {whose} answers could not be read")
     if counts.ambiguous > TOLD_SHARE * counts.answers:
@@ -372,7 +375,11 @@ def evaluation_text(score: MeanScore, counts: AnswerCounts) -> str:
         text += f", {counts.ambiguous} ambiguous"
     kinds = [
         f"{count} {kind} {counted_as}"
-        for counted_as, failed in (("wrong", counts.failed("prompt")), ("missing", counts.failed("road", "option")))
+        for counted_as, failed in (
+            ("wrong", counts.failed("prompt")),
+            ("lowest score", counts.failed("judge")),
+            ("missing", counts.failed("road", "option")),
+        )
         for kind, count in failed.items()
     ]
     return f"{text}, {counts.errors} errors" + (f" ({', '.join(kinds)})" if kinds else "")

@@ -73,14 +73,14 @@ class Race:
         self._evaluator = evaluator
         self._budget = budget
         self._on_round = on_round
-        small = budget.previous + budget.limit() < SMALL_SEARCH_CALLS
+        small = budget.previous / budget.per_row + budget.rows < SMALL_SEARCH_CALLS
         self._batch_rows = SMALL_SEARCH_BATCH_ROWS if small else BATCH_ROWS
         encoding = Encoding(settings.space)
         self._trials = Trials(settings, encoding)
         geometry = Geometry(settings.space.factors)
         knowledge = knowledge_of(settings)
         self._estimates = Estimates(self._trials, geometry, settings.row_order, self._batch_rows, knowledge)
-        self._picks = Picks(settings, encoding, self._trials, self._estimates, budget.limit, self._batch_rows)
+        self._picks = Picks(settings, encoding, self._trials, self._estimates, lambda: budget.rows, self._batch_rows)
         self._growth = Growth(settings, self._trials, self._estimates, self._picks, self._journal, self._batch_rows)
         self._chosen: list[Trial] = []
         """The winner and the best trial written by hand, once the race is over."""
@@ -157,7 +157,7 @@ class Race:
         self._decided("finals", finals.begin)
         while finals.undecided:
             limit = self._budget.limit()
-            rows = finals.rows(limit - self._budget.spent())
+            rows = finals.rows((limit - self._budget.spent()) / self._budget.per_row)
             if rows:
                 results, _ = await asyncio.gather(
                     self._evaluate(self._trials.finalists, rows, limit),

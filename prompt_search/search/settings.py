@@ -68,11 +68,18 @@ class CallBudget:
         limit: gives the number of calls that the search may spend, as far as it is known at the moment.
         spent: gives the number of calls that it has spent so far.
         previous: number of calls under earlier budgets of the same study; their responses are free of charge now.
+        per_row: number of calls that a row of a prompt takes, those of a judge included.
     """
 
     limit: Callable[[], float]
     spent: Callable[[], float]
     previous: int = 0
+    per_row: int = 1
+
+    @property
+    def rows(self) -> float:
+        """The number of rows that the search may score, as far as it is known at the moment."""
+        return self.limit() / self.per_row
 
 
 RefusalOf = Callable[[PreparedPrompt, int], Refusal | None]

@@ -26,6 +26,9 @@ RESPONSE_FIELDS = ("text", "error", "latency_s", "cost_usd", "finish_reason", "b
 PROPOSER = "proposer"
 """The role of calls that ask for new options."""
 
+JUDGE = "judge"
+"""The role of calls that ask a judge about an answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -182,8 +185,30 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a judge answered to one request about an answer.
+
+    Attributes:
+        key: the key of the request.
+        swapped: whether the scale, or the two answers, were shown in the other order.
+        score: the score of the rating; for two answers, of the judged one. None without a rating.
+        level: the rating in the judge's words.
+        weighted: whether the score is the expected one by the probabilities of the levels.
+        error: why there is no rating.
+    """
+
+    key: str
+    swapped: bool
+    score: float | None
+    level: str = ""
+    weighted: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRecord:
-    """One candidate on one row; ``score`` is None where the request failed and that is not the prompt's fault."""
+    """One candidate on one row; ``score`` is None where the request failed and that is not the prompt's fault.
+    ``judgements`` has what a judge answered, where one scored the answer."""
 
     trial: int
     row: int
@@ -197,6 +222,7 @@ class SampleRecord:
     error: str | None
     cached: bool
     ambiguous: bool = False
+    judgements: list[Judgement] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

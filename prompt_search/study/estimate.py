@@ -9,15 +9,18 @@ from dataclasses import dataclass
 
 from prompt_search import _html
 from prompt_search.budget import Budget, most_used
+from prompt_search.budget.bounds import is_known
+from prompt_search.data.rows import Row
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.results.frames import mean_of
 from prompt_search.search.settings import BATCH_ROWS
 from prompt_search.storage.database import sqlite_file
-from prompt_search.storage.records import PROPOSER
+from prompt_search.storage.records import JUDGE, PROPOSER
 from prompt_search.storage.store import Store
 from prompt_search.study import preflight
 from prompt_search.study.costs import wording
 from prompt_search.study.costs.batches import discount_of
+from prompt_search.study.costs.judge_share import JudgeShare
 from prompt_search.study.costs.proposal_bound import ProposalBound, proposal_bounds, spent_on_proposals
 from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
 from prompt_search.study.plan import StudyPlan
@@ -39,6 +42,7 @@ class Estimate:
         proposals: the most that a proposer takes of the totals; None where nothing is proposed.
         pool_calls: number of the calls, at most, that ask about the pool of shots before the search.
         discount: share of the price that batches take off, already taken off ``usd``; None without batches.
+        judge: what a judge takes of the totals; None where the metric is none.
     """
 
     study: str
@@ -54,6 +58,7 @@ class Estimate:
     proposals: ProposalBound | None = None
     pool_calls: int = 0
     discount: float | None = None
+    judge: JudgeShare | None = None
 
     @property
     def _lines(self) -> wording.Lines:
@@ -69,7 +74,8 @@ class Estimate:
             proposals=self.proposals,
             discount=self.discount,
         )
-        return [calls, *([asked_line(self.pool_calls)] if self.pool_calls else []), *others]
+        judged = [] if self.judge is None else [("judge", wording.judge_text(self.judge))]
+        return [calls, *judged, *([asked_line(self.pool_calls)] if self.pool_calls else []), *others]
 
     def __repr__(self) -> str:
         return "\n".join([f"estimate for {self.study!r}:", *(f"  {name:<15}{text}" for name, text in self._lines)])
@@ -100,14 +106,16 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
     requests = [prepared.requests(row)[-1] for prepared in prepared_prompts for row in rows]
     stored = _stored(plan, budget)
     means = _from_responses(stored.responses) if stored.responses else _from_prompts(requests)
-    seconds_per_call = math.nan if plan.settings.batch else means.latency_s / plan.settings.max_concurrency
-    each = {"calls": 1.0, "tokens": means.tokens, "usd": _usd(plan, requests[0], means), "seconds": seconds_per_call}
+    task = _per_call(plan, requests[0], means)
+    judged = _judge_call(plan, rows[0], stored)
+    each = _mixed(task, judged, plan.calls_per_row)
     jobs = plan.prompts.space.size()[0] * len(plan.search_rows) + plan.max_tested * len(plan.test_rows)
-    most = max(len(prepared.requests(rows[0])) for prepared in prepared_prompts) * jobs
+    most = (max(len(prepared.requests(rows[0])) for prepared in prepared_prompts) + plan.calls_per_row - 1) * jobs
     calls, proposals = _calls(plan, budget, each, most)
     if stored.finished:
         calls, proposals = min(calls, stored.spent), stored.proposals
     total = _totals(calls, each, proposals)
+    own = calls - (0 if proposals is None else proposals.calls)
     return Estimate(
         study=plan.name,
         calls=calls,
@@ -122,18 +130,20 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
         proposals=proposals,
         pool_calls=rows_asked(plan, plan.search_calls(calls, plan.max_tested)),
         discount=discount_of(plan),
+        judge=None if plan.judge is None or judged is None else JudgeShare.of(plan.judge, own, judged),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Stored:
     """What a storage knows of a study: whether it has ended with these settings and this budget, the calls that it has
-    spent, those of its proposer, and the responses to prompts."""
+    spent, those of its proposer, the responses to prompts, and those of its judge."""
 
     finished: bool
     spent: int
     proposals: ProposalBound | None
     responses: Sequence[Response]
+    judged: Sequence[Response]
 
 
 def _stored(plan: StudyPlan, budget: Budget) -> _Stored:
@@ -149,12 +159,16 @@ def _stored(plan: StudyPlan, budget: Budget) -> _Stored:
         store.close()
     if not same:  # another proposer, or one that is shown other prompts, sends other requests
         own = {key: call for key, call in own.items() if call.role != PROPOSER}
-    found = [call.response for call in known.values() if call.role != PROPOSER]
+    counted = {
+        role: [call.response for call in known.values() if call.role == role and is_known(call.response.usage)]
+        for role in {call.role for call in known.values()}
+    }
     return _Stored(
         finished=finished,
         spent=sum(call.spending.calls for call in own.values()),
         proposals=spent_on_proposals(plan, own.values()),
-        responses=[response for response in found if response.usage.prompt_tokens is not None],
+        responses=[each for role, found in counted.items() if role not in (PROPOSER, JUDGE) for each in found],
+        judged=counted.get(JUDGE, []),
     )
 
 
@@ -216,6 +230,28 @@ def _from_prompts(requests: Sequence[Request]) -> _RequestMeans:
         latency_s=math.nan,
         basis=wording.rendered_basis(len(requests), bounded=bool(bounds)),
     )
+
+
+def _per_call(plan: StudyPlan, request: Request, means: _RequestMeans) -> dict[str, float]:
+    """What a call such as this one takes on average."""
+    seconds = math.nan if plan.settings.batch else means.latency_s / plan.settings.max_concurrency
+    return {"calls": 1.0, "tokens": means.tokens, "usd": _usd(plan, request, means), "seconds": seconds}
+
+
+def _judge_call(plan: StudyPlan, row: Row, stored: _Stored) -> dict[str, float] | None:
+    """What a call of the judge takes on average; None without one. Before it was asked, an answer is taken to be as
+    long as the right one."""
+    if plan.judge is None:
+        return None
+    requests = [request for request, _ in plan.judge.requests(row.target, row)]
+    return _per_call(plan, requests[0], _from_responses(stored.judged) if stored.judged else _from_prompts(requests))
+
+
+def _mixed(task: Mapping[str, float], judged: Mapping[str, float] | None, per_row: int) -> dict[str, float]:
+    """What a call takes on average, of a row's calls to the model and to the judge."""
+    if judged is None:
+        return dict(task)
+    return {name: (task[name] + (per_row - 1) * judged[name]) / per_row for name in task}
 
 
 def _usd(plan: StudyPlan, request: Request, means: _RequestMeans) -> float:

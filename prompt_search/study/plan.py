@@ -8,31 +8,29 @@ from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any
 
 from prompt_search import metrics
-from prompt_search._names import check_name
 from prompt_search.answers.base import Answer
 from prompt_search.answers.forms import default_answer
 from prompt_search.budget import Budget, Ledger, unbounded
 from prompt_search.data.dataset import Dataset
 from prompt_search.errors import InputError, StudyError
+from prompt_search.evaluation.judging.judge import Judge
+from prompt_search.evaluation.judging.judge_check import check_judge
 from prompt_search.evaluation.label_check import check_labels, check_target_hidden
-from prompt_search.evaluation.session import check_priced
+from prompt_search.evaluation.session import check_priced, cost_of, distinct
 from prompt_search.evaluation.settings import EvaluationSettings
-from prompt_search.llm.dask_executor import AnyExecutor, executor_of
+from prompt_search.llm.dask_executor import executor_of
 from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
-from prompt_search.metrics.base import Metric
 from prompt_search.prompts.environment import environment
-from prompt_search.prompts.factors import Candidate, Options
+from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.few_shot import BY_OWN_ANSWERS, ExamplePool, OwnAnswers, rows_shown
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import WRITTEN
-from prompt_search.prompts.template import Template
-from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.search.order import common_order, design
 from prompt_search.search.settings import SEARCH_VERSION
 from prompt_search.storage.ownership.lease import Lease
@@ -40,10 +38,8 @@ from prompt_search.storage.records import ProposalRecord
 from prompt_search.storage.store import Store
 from prompt_search.study.arguments.growth import check_grows
 from prompt_search.study.arguments.prior import prior_identity
+from prompt_search.study.arguments.settings import StudySettings
 from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
-
-if TYPE_CHECKING:
-    from prompt_search.report.result import Result
 
 TEST_SHARE = 0.3
 """Share of a budget that winner and baselines together may use on the test rows, at most."""
@@ -53,60 +49,6 @@ POOL_ROWS = 100
 
 PROMPT = "prompt"
 """The key of a prompt that was enqueued as a whole, in the identity of a study."""
-
-HELD_OUT_SHARE = 0.3
-"""Share of the rows that are test rows, unless the settings or the data say otherwise."""
-
-MirrorWhen = Literal["end", "live"]
-"""When a study is written for Optuna: at its end, in a storage that has Optuna's tables, or while it runs."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StudySettings:
-    """The arguments of `prompt_search.study.study.Study`, which documents them."""
-
-    template: Template
-    data: Dataset
-    model: Model | str | Options
-    answer: Answer | Options | None = None
-    metric: Metric = metrics.exact
-    context: Mapping[str, Any] | None = None
-    request: Mapping[str, Any] | None = None
-    name: str = "study"
-    storage: str | None = None
-    seed: int = 0
-    max_concurrency: int = 16
-    sampler: OptunaSampler | None = None
-    pruner: OptunaPruner | None = None
-    test: int | float | Sequence[int] = HELD_OUT_SHARE
-    executor: AnyExecutor | None = None
-    mirror: MirrorWhen = "end"
-    proposer: Proposer | None = None
-    prior: Result | str | None = None
-    batch: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mirror not in get_args(MirrorWhen):
-            raise StudyError(f'mirror must be "end" or "live", got {self.mirror!r}; give one of them')
-        if self.mirror == "live" and self.storage is None:
-            raise StudyError(
-                'mirror="live" needs a storage that optuna-dashboard can open, but this study is kept in memory; give '
-                "storage="
-            )
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise StudyError(f"a study needs a name, got {self.name!r}; give a text")
-        check_name(self.name, "a study", StudyError)
-        if not isinstance(self.max_concurrency, int):
-            raise StudyError(
-                f"max_concurrency must be a whole number, got {self.max_concurrency!r}; give one such as 16"
-            )
-        if self.max_concurrency < 1:
-            raise StudyError(f"max_concurrency must be at least 1, got {self.max_concurrency}")
-
-    @property
-    def models(self) -> list[Model]:
-        """The models to choose from."""
-        return [Model.parse(model) if isinstance(model, str) else model for model in options_of(self.model)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,11 +80,11 @@ class StudyPlan:
             InputError: anything that is wrong with the settings, before any request.
         """
         data, models = settings.data, settings.models
-        asked = [*models, *([] if settings.proposer is None else [settings.proposer.model])]
-        executor = executor_of(settings.executor, settings.name, asked)
+        executor = executor_of(settings.executor, settings.name, settings.asked_models)
         answers: list[Answer] = options_of(settings.answer if settings.answer is not None else default_answer(data))
         request = checked_request(settings.request or {})
         metrics.check(settings.metric, [*data.fields, data.target])
+        check_judge(settings.metric, answers, [*data.fields, data.target])
         splits = data.splits(settings.test, settings.seed)
         known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
         template = settings.template.with_context({**known, **(settings.context or {})})
@@ -265,10 +207,18 @@ class StudyPlan:
 
     @property
     def asked_models(self) -> list[Model]:
-        """All models that are sent requests: those to choose from, and the proposer's."""
-        given = [] if self.proposer is None else [self.proposer.model]
-        known = [(model.endpoint, model.name) for model in self.models]
-        return [*self.models, *(model for model in given if (model.endpoint, model.name) not in known)]
+        """All models that are sent requests, each once: those that score prompts, and the proposer's."""
+        return distinct(self.settings.asked_models)
+
+    @property
+    def judge(self) -> Judge | None:
+        """The judge, where the metric is one."""
+        return self.settings.metric if isinstance(self.settings.metric, Judge) else None
+
+    @property
+    def calls_per_row(self) -> int:
+        """The number of calls that a row of a prompt takes: its own, and those of the judge."""
+        return 1 if self.judge is None else 1 + self.judge.calls
 
     @property
     def grows(self) -> bool:
@@ -286,11 +236,11 @@ class StudyPlan:
 
     def rows_to_test(self, calls: float, prompts: int) -> int:
         """The number of test rows that so many calls leave room for, if so many prompts are tested on each."""
-        return min(len(self.test_rows), int(calls * TEST_SHARE / prompts)) if prompts else 0
+        return min(len(self.test_rows), int(calls * TEST_SHARE / (prompts * self.calls_per_row))) if prompts else 0
 
     def search_calls(self, calls: float, prompts: int) -> float:
         """The number of calls that the search may spend of so many, if so many prompts are tested."""
-        return calls - prompts * self.rows_to_test(calls, prompts)
+        return calls - prompts * self.calls_per_row * self.rows_to_test(calls, prompts)
 
     @property
     def enqueued_candidates(self) -> list[Candidate]:
@@ -318,7 +268,7 @@ class StudyPlan:
             "rows": [len(self.search_rows), len(self.test_rows), self.sealed[:12]],
             "models": [[model.name, model.endpoint] for model in self.models],
             "answers": [answer.to_dict() for answer in prompts.answers],
-            "metric": repr(settings.metric) if is_dataclass(settings.metric) else self.metric_name,
+            "metric": self.metric_name if self.judge or not is_dataclass(settings.metric) else repr(settings.metric),
             "metric_range": metrics.metric_range(settings.metric).to_json(),
             "request": {key: [str(option) for option in options_of(value)] for key, value in prompts.request.items()},
             "seed": settings.seed,
@@ -331,6 +281,7 @@ class StudyPlan:
             ],
             **({} if self.proposer is None else {"proposer": self.proposer.identity()}),
             **({} if settings.prior is None else {"prior": prior_identity(settings.prior)}),
+            **({} if self.judge is None else {"judge": self.judge.identity()}),
         }
 
     def check_budget(self, budget: Budget) -> None:
@@ -357,8 +308,7 @@ class StudyPlan:
 
     def price(self, request: Request, usage: Usage) -> float:
         """US dollars that a request with such usage costs when it is sent alone; NaN where that is unknown."""
-        asked = (request.endpoint, request.model)
-        return next(model.cost(usage) for model in self.asked_models if (model.endpoint, model.name) == asked)
+        return cost_of(self.asked_models, request, usage)
 
     def evaluation_settings(self, name: str, store: Store, ledger: Ledger, lease: Lease | None) -> EvaluationSettings:
         """How this study's prompts are scored, with calls stored under a name."""

@@ -85,6 +85,7 @@ class PlanAttributes:
             "rows": f"{len(self.search_rows)} search rows, {len(self.test_rows)} test rows",
             "model": ", ".join(model.name for model in self.models),
             "metric": self.metric_name,
+            **({} if self.plan.judge is None else {"judge": self.plan.judge.model.name}),
             **({} if self.proposer is None else {"proposer": self.proposer.model.name}),
             **({"requests": "in batches"} if self.plan.settings.batch else {}),
         }

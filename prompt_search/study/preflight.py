@@ -13,7 +13,7 @@ from prompt_search import _html, metrics
 from prompt_search.budget import Budget, Ledger
 from prompt_search.data.duplicates import near_duplicates
 from prompt_search.evaluation.own_thread import in_own_thread
-from prompt_search.evaluation.session import connected_evaluator, opened
+from prompt_search.evaluation.session import connected_evaluator, distinct, opened
 from prompt_search.report.row_answers import AnsweredRow, AnsweredRows, rows_view
 from prompt_search.results.cut_prompts import suspected_cut
 from prompt_search.results.statistics import detectable_difference, mean_interval, own_row_test
@@ -107,10 +107,12 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
         settings = replace(settings, ends_unread=False, on_refusal="close", batch=False)  # nobody waits a day for it
 
         async def work() -> Probe:
-            async with connected_evaluator(settings, plan.models, plan.executor) as evaluator:
+            async with connected_evaluator(
+                settings, distinct(plan.settings.scoring_models), plan.executor
+            ) as evaluator:
                 default = await default_candidate(plan.prompts.space, plan.prompts.prepared_with_rows, evaluator, SPLIT)
                 order = plan.prompts.rows_for(default.candidate)
-                layout = Layout.of(allowed_calls(allowed))
+                layout = Layout.of(allowed_calls(allowed) // plan.calls_per_row)
                 found = await probe(evaluator, plan.prompts.prepared(default.candidate), layout, order, others)
                 evaluator.responder.check_answered()
                 return found
@@ -149,6 +151,7 @@ def advised(
     known = measured.budget
     asked = rows_asked(plan, math.inf if known is None else plan.search_calls(known, plan.max_tested))
     advice += [asked_remark(asked)] if asked else []
+    advice += [] if plan.judge is None else [wording.judge_remark(plan.judge.model.name, plan.judge.calls)]
     advice += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
     responses = {key: call.response.text for key, call in calls.items()}
     shown = [*found.default, *(outcome for other in found.others for outcome in other)]
@@ -177,7 +180,8 @@ def _situation(plan: StudyPlan, found: Probe, measured: Measured, bounded: bool)
         chance=sum(share**2 for share in shares) if plan.data.is_categorical else 0.5,
         targets=targets,
         sealed=len(plan.test_rows),
-        test_calls=plan.max_tested / TEST_SHARE,
+        test_calls=plan.max_tested * plan.calls_per_row / TEST_SHARE,
+        calls_per_row=plan.calls_per_row,
     )
 
 
@@ -191,7 +195,7 @@ def _measured(
     completion_tokens, cost = _mean(answer_tokens), _mean([response.usd_alone for response in responses])
     planned = _planned_calls(budget, prompt_tokens + completion_tokens, cost * (1 - (discount_of(plan) or 0.0)))
     sealed = len(plan.test_rows)
-    test_rows = sealed if planned is None else min(sealed, int(planned * TEST_SHARE / plan.max_tested))
+    test_rows = sealed if planned is None else plan.rows_to_test(planned, plan.max_tested)
     scores, bounds = _default_scores(found), metrics.metric_range(plan.settings.metric)
     low, high = mean_interval(scores, bounds=bounds)
     differences = found.differences

@@ -30,7 +30,7 @@ from prompt_search.study.snapshot import ProgressReporter
 from prompt_search.study.watching.recorder import RunRecorder
 
 MAY_CHANGE = (
-    "data", "answers", "metric", "metric_range", "rows", "search", "enqueued", "sampler", "pruner", "proposer",
+    "data", "answers", "metric", "metric_range", "rows", "search", "enqueued", "sampler", "pruner", "proposer", "judge",
     "prior",
 )  # fmt: skip
 """Settings that may differ from those of the stored study that is rescored."""
@@ -44,6 +44,11 @@ def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
         of: name of the stored study.
         memory: the storage in memory of the study's last run, for a study without a storage.
     """
+    if plan.judge is not None:
+        raise StudyError(
+            f"rescore sends nothing, and the judge {plan.judge.model.name} would have to be asked; run the study under "
+            "another name, which pays for the judge alone"
+        )
     store = _opened(plan, memory)
     name = f"{of} rescored"
     try:

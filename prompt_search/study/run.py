@@ -223,7 +223,10 @@ class _Run:
         """Search, test and write the outcome, as far as the run is not stopped."""
         async with connecting as evaluator:
             budget = CallBudget(
-                limit=self._search_calls, spent=lambda: self._ledger.spent, previous=self._ledger.previous_budgets.calls
+                limit=self._search_calls,
+                spent=lambda: self._ledger.spent,
+                previous=self._ledger.previous_budgets.calls,
+                per_row=self._plan.calls_per_row,
             )
             proposed = [replace(each, trial=-1) for each in self._earlier.proposals]
             begun = await self._bootstrap.run(evaluator)
@@ -265,7 +268,8 @@ class _Run:
             winner: the winner of the search.
             searched: number of calls that the search spent.
         """
-        if [*self._ledger.budget.limits] != ["calls"]:  # how many calls another limit allows is an estimate
+        # How many calls another limit allows is an estimate, and so is how many a judge of equal answers takes.
+        if [*self._ledger.budget.limits] != ["calls"] or self._plan.judge is not None:
             return {}
         kept = self._ledger.affordable() - self._search_calls()
         left = {"test": kept - (self._ledger.spent - searched)}

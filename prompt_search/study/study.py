@@ -28,8 +28,9 @@ from prompt_search.storage.database import shown_url, storage_url
 from prompt_search.storage.optuna_mirror import OptunaStudy
 from prompt_search.study import arguments
 from prompt_search.study.arguments import budget_of
+from prompt_search.study.arguments.settings import HELD_OUT_SHARE, MirrorWhen, StudySettings
 from prompt_search.study.candidates import options_of
-from prompt_search.study.plan import HELD_OUT_SHARE, MirrorWhen, StudyPlan, StudySettings
+from prompt_search.study.plan import StudyPlan
 from prompt_search.study.plan_attributes import PlanAttributes
 
 if TYPE_CHECKING:

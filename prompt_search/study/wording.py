@@ -345,6 +345,19 @@ def reasoning(tokens: float, longest: int) -> str:
     )
 
 
+def judge_remark(model: str, calls: int) -> str:
+    """What a judge takes of a run, and whose opinion the scores are.
+
+    >>> judge_remark("gpt-4.1", 1)
+    'Scores are those of the judge gpt-4.1, which takes 1 of 2 calls for each answer; judge.agreement_df(data) \
+compares it with people.'
+    """
+    return (
+        f"Scores are those of the judge {model}, which takes {calls} of {calls + 1} calls for each answer; "
+        "judge.agreement_df(data) compares it with people."
+    )
+
+
 def repeating_rows(count: int, row: int, other: int, similarity: float) -> str:
     """Test rows nearly repeat search rows; ``row`` and ``other`` are the most similar two."""
     return (

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import prompt_search as ps
 from prompt_search.errors import RequestRefused
 from prompt_search.storage.store import Store
-from prompt_search.study.plan import StudyPlan, StudySettings
+from prompt_search.study.arguments.settings import StudySettings
+from prompt_search.study.plan import StudyPlan
 from prompt_search.study.shots.bootstrap import LEAST_ROWS, MOST_ROWS, rows_asked
 from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
 from tests.growing import PROPOSER, proposed

@@ -20,6 +20,7 @@ from prompt_search.budget import Budget
 from prompt_search.data.dataset import AnyData, Dataset
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.judging.judge_check import check_judge
 from prompt_search.evaluation.label_check import check_labels, check_target_hidden
 from prompt_search.evaluation.one_prompt.prompt_run import SPLIT, model_of, prepared_prompt, prompt_run
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
@@ -88,6 +89,7 @@ def evaluate(
     given = metrics.recorded_metric(prompt.metric) if metric is None else metric
     metric = metric_of(given, [prepared.answer], data)
     metrics.check(metric, [*data.fields, data.target])
+    check_judge(metric, [prepared.answer], [*data.fields, data.target])
     check_labels([prepared.answer], metric, data)
     ast = environment().parse(prompt.source)
     check_prompt(ast, prompt.name, data.fields, data.target)
@@ -109,7 +111,8 @@ def evaluate(
 
         async def work() -> PreparedPrompt:
             async with run.connected() as evaluator:
-                return await _score_rows(evaluator, prepared, chosen, metric, scored)
+                paid = chosen[: int(min(run.most_rows, len(chosen)))]
+                return await _score_rows(evaluator, prepared, paid, metric, scored)
 
         sent = in_own_thread(work, run.stop)
     found = _evaluation_of(sent.prompt, metric, scored, None if storage is None else storage_url(storage))

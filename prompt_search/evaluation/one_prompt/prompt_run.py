@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from prompt_search._first_tries import named
@@ -15,8 +17,9 @@ from prompt_search.budget import Budget, Ledger
 from prompt_search.data.rows import Row
 from prompt_search.errors import InputError
 from prompt_search.evaluation.evaluator import Evaluator
+from prompt_search.evaluation.judging.judge import Judge
 from prompt_search.evaluation.outcome import PreparedPrompt
-from prompt_search.evaluation.session import check_priced, connected_evaluator, opened
+from prompt_search.evaluation.session import check_priced, connected_evaluator, cost_of, distinct, opened
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.batches.api import check_batches
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
@@ -48,7 +51,7 @@ class PromptRun:
         name: name under which the calls are stored.
         ledger: what is spent.
         settings: of the evaluator.
-        model: the model.
+        models: all models that are asked: the prompt's, and the judge's where the metric is one.
         sender: what sends the requests; None: this process.
     """
 
@@ -56,12 +59,19 @@ class PromptRun:
     name: str
     ledger: Ledger
     settings: EvaluationSettings
-    model: Model
+    models: Sequence[Model]
     sender: Executor | None
 
     def connected(self) -> AbstractAsyncContextManager[Evaluator]:
         """An evaluator with an open client."""
-        return connected_evaluator(self.settings, [self.model], self.sender)
+        return connected_evaluator(self.settings, self.models, self.sender)
+
+    @property
+    def most_rows(self) -> float:
+        """The number of rows that the budget's calls suffice for, where a judge takes calls of its own for each answer:
+        an answer that cannot be judged would be paid for in vain."""
+        metric, calls = self.settings.metric, self.ledger.budget.calls
+        return math.inf if calls is None or not isinstance(metric, Judge) else calls // (1 + metric.calls)
 
     def stop(self) -> None:
         """Send nothing any more, because the user interrupted."""
@@ -89,13 +99,17 @@ def prompt_run(
     Raises:
         InputError: the budget cannot be kept, or the storage cannot be opened.
     """
-    sender = executor_of(executor, EXECUTOR_LABEL, [model])
+    judge = metric if isinstance(metric, Judge) else None
+    models = [model] if judge is None else distinct([model, judge.model])
+    sender = executor_of(executor, EXECUTOR_LABEL, models)
     check_batches(batch, [model])
-    limits = Budget(calls=budget) if isinstance(budget, int) else budget or Budget(calls=10 * count + 100)
+    most = 10 * count * (1 if judge is None else 1 + judge.calls) + 100
+    limits = Budget(calls=budget) if isinstance(budget, int) else budget or Budget(calls=most)
     if not isinstance(limits, Budget):
         raise InputError(f"budget= takes a number of calls or a Budget, not {named(budget)}; give one such as 600")
-    check_priced(limits, model)
-    ledger = Ledger(limits, price=lambda request, usage: model.cost(usage))
+    for each in models:
+        check_priced(limits, each)
+    ledger = Ledger(limits, price=partial(cost_of, models))
     name = f"{NAME_PREFIX} {uuid.uuid4().hex}"
     url = None if storage is None else storage_url(storage)
     with opened(url, name) as (store, lease):
@@ -107,11 +121,11 @@ def prompt_run(
             ledger=ledger,
             owner=lease.owner if lease else None,
             max_concurrency=max_concurrency,
-            tracks_price=False,
+            tracks_price=judge is not None,  # which looks its requests up one by one
             ends_unread=ends_unread,
             batch=batch,
         )
-        yield PromptRun(store=store, name=name, ledger=ledger, settings=settings, model=model, sender=sender)
+        yield PromptRun(store=store, name=name, ledger=ledger, settings=settings, models=models, sender=sender)
 
 
 def model_of(prompt: Prompt, given: Model | str | None) -> Model:

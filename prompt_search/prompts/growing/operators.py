@@ -9,25 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-import jinja2
-from jinja2 import meta, nodes
-
 from prompt_search._first_tries import named, told_class
-from prompt_search._names import HALF_CHARACTER, check_name, has_half_character
+from prompt_search._names import check_name
 from prompt_search._template_files import read_template_file
 from prompt_search.answers.base import clipped
-from prompt_search.errors import InputError, TemplateError
+from prompt_search.errors import InputError
 from prompt_search.llm.messages import Message
-from prompt_search.prompts.environment import compile_source, environment, render_messages
+from prompt_search.prompts.environment import render_messages
 from prompt_search.prompts.growing.asked import Asking, ShownRow
 from prompt_search.prompts.growing.placeholders import shared_placeholders
-from prompt_search.prompts.sandbox.steps import refusing
-from prompt_search.prompts.sandbox.syntax_tree import find_all
+from prompt_search.prompts.requests.request_template import check_variables, compiled, members_read, variables_of
 
 Needs = Literal["rows", "failures", "parents", "parent"]
 
@@ -113,7 +108,7 @@ class Operator:
                 f"operator {self.name}: needs is one of {', '.join(get_args(Needs))}, got {self.needs!r}; give one of "
                 "them"
             )
-        _check(self.source, self.name)
+        check_variables(self.source, self.name, VARIABLES, "an operator")
         for sample in _SAMPLES:
             if not self.lacks(sample):
                 self.messages(sample)
@@ -143,7 +138,7 @@ class Operator:
     @property
     def reads(self) -> frozenset[str]:
         """The variables that the template reads: rows are seen by the model only if ``rows`` or ``prompt`` is here."""
-        return _reads(self.source, self.name) & set(VARIABLES)
+        return variables_of(self.source, self.name) & set(VARIABLES)
 
     def lacks(self, asking: Asking) -> str:
         """What is missing for a request, or "".
@@ -180,7 +175,7 @@ class Operator:
             "prompt": clipped(asking.prompt, LONGEST_PROMPT),
             "longest": asking.longest,
         }
-        return render_messages(_compiled(self.source, self.name), variables)
+        return render_messages(compiled(self.source, self.name), variables)
 
 
 def _shown(row: ShownRow) -> dict[str, Any]:
@@ -206,45 +201,8 @@ def _cut(value: Any) -> Any:
     return [_cut(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
-def _check(source: str, name: str) -> None:
-    """Refuse a template that cannot be compiled, or that reads what no request has.
-
-    Raises:
-        TemplateError: with the line where it is known.
-    """
-    if has_half_character(source):
-        raise TemplateError(f"the source {HALF_CHARACTER}", template=name)
-    _compiled(source, name)
-    with refusing(name):
-        read = [*find_all(environment().parse(source, name), nodes.Name)]
-    lines = {each.name: each.lineno for each in reversed(read)}
-    for unknown in sorted(_reads(source, name) - set(VARIABLES), key=lambda each: lines.get(each, 0)):
-        raise TemplateError(
-            f"an operator has no variable {unknown!r}; it has {', '.join(VARIABLES)}",
-            template=name,
-            line=lines.get(unknown),
-        )
-
-
-@lru_cache(maxsize=64)
-def _compiled(source: str, name: str) -> jinja2.Template:
-    return compile_source(source, name)
-
-
-@lru_cache(maxsize=64)
-def _reads(source: str, name: str) -> frozenset[str]:
-    """The variables that a template reads and does not set."""
-    with refusing(name):
-        undeclared = meta.find_undeclared_variables(environment().parse(source, name))
-    return frozenset(undeclared - environment().globals.keys())
-
-
 def _needs_of(source: str, name: str) -> Needs:
     """What a template of a user needs, by what it reads."""
-    with refusing(name):
-        tree = environment().parse(source, name)
-        attributes = {node.attr for node in find_all(tree, nodes.Getattr)}
-        items = {node.arg.value for node in find_all(tree, nodes.Getitem) if isinstance(node.arg, nodes.Const)}
-    if "rows" not in _reads(source, name):
+    if "rows" not in variables_of(source, name):
         return "parent"
-    return "failures" if (attributes | items) & {"answer", "explanation", "earlier"} else "rows"
+    return "failures" if members_read(source, name) & {"answer", "explanation", "earlier"} else "rows"

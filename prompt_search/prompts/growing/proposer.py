@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from prompt_search._first_tries import named, told_class
-from prompt_search._names import check_name
 from prompt_search.answers.base import check_max_tokens
 from prompt_search.errors import InputError
 from prompt_search.llm.messages import ANSWER_LIMITS
 from prompt_search.llm.model import Model
 from prompt_search.prompts.growing.operators import SHIPPED_NEEDS, Operator
+from prompt_search.prompts.requests.own_parameters import own_parameters
 
 OPERATORS: Final = tuple(SHIPPED_NEEDS)
 """The names of the package's operators."""
@@ -83,7 +82,7 @@ class Proposer:
             "operators": _operators(operators),
             "share": _share(share),
             "max_tokens": max_tokens,
-            "request": _request(request),
+            "request": own_parameters(request, "a proposer", _SET_ELSEWHERE),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -181,23 +180,3 @@ def _share(share: object) -> float:
             f"share= must be above 0 and at most {MOST_SHARE}, got {share}; give a share of the budget such as {SHARE}"
         )
     return float(share)
-
-
-def _request(request: object) -> dict[str, Any]:
-    """The request parameters as values of their own, which nobody else can change."""
-    if request is None:
-        return {}
-    if not isinstance(request, Mapping):
-        raise InputError(f"request= takes a dict of values by name, not {named(request)}; write {{'NAME': value}}")
-    for name, value in request.items():
-        if not isinstance(name, str):
-            raise InputError(f"the name of a request parameter must be a text, not {name!r}; write it in quotes")
-        check_name(name, "a request parameter")
-        if name in _SET_ELSEWHERE:
-            raise InputError(f"request[{name!r}] of a proposer cannot be given here; {_SET_ELSEWHERE[name]}")
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(f"request[{name!r}] must be JSON: {error}; got {named(value)}") from None
-    copied: dict[str, Any] = json.loads(json.dumps(dict(request)))
-    return copied

@@ -13,7 +13,10 @@ from prompt_search.llm.failures import kind_of
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import answers_remark, one_answer
+from prompt_search.results.frames import with_columns_of
+from prompt_search.results.judged.people import PeopleVerdict, people_sheet, people_verdict
 from prompt_search.results.lines import growth
+from prompt_search.results.lines.judge import judge_sentence, whose_scores
 from prompt_search.results.spent import spent_sentence, spent_so_far, totals
 from prompt_search.results.statistics import (
     NON_INFERIORITY_MARGIN,
@@ -21,6 +24,7 @@ from prompt_search.results.statistics import (
 )
 from prompt_search.results.stored.study_test import StudyTest
 from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
+from prompt_search.storage.records import JUDGE
 
 if TYPE_CHECKING:
     from prompt_search.storage.optuna_mirror import OptunaStudy
@@ -116,7 +120,7 @@ class StoredStudy(StudyTest):
         if self._summary is None:
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
         sentences = ". ".join([*self._first_remarks(), self._test_sentences(), *self._remarks()])
-        used = " ".join([self.spent, *self._proposer_line()])
+        used = " ".join([self.spent, *self._judge_line(), *self._proposer_line()])
         prior = [self._summary.prior] if self._summary.prior else []
         return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), used, *prior, *self._summary.dialect])
 
@@ -125,6 +129,36 @@ class StoredStudy(StudyTest):
         if self._growth is None or (self._summary is not None and self._summary.rescored):
             return []
         return [growth.proposer_sentence(self._growth)]
+
+    def _judge_line(self) -> list[str]:
+        """What the judge took; nothing without one, and for a rescored study."""
+        judge = self.identity.get("judge")
+        if judge is None or (self._summary is not None and self._summary.rescored):
+            return []
+        asked = self.ledger_df()
+        asked = asked[asked["role"] == JUDGE]
+        _, tokens, usd = totals(asked)
+        calls, reused = int(asked["requests"].sum()), int(asked["reused"].sum())
+        return [judge_sentence(judge["model"], calls=calls, reused=reused, tokens=tokens, usd=usd)]
+
+    @with_columns_of(people_sheet)
+    def people_sheet(self, rows: int = 30, seed: int = 0) -> pd.DataFrame:
+        """The answers of default and winner to some test rows, for people to rate as the judge did."""
+        return people_sheet(self, rows, seed)
+
+    def people_verdict(self, sheet: pd.DataFrame) -> PeopleVerdict:
+        """The verdict that people's ratings of some test rows and the judge's of all give, see `corrected_mean`.
+
+        Args:
+            sheet: `people_sheet` with the column ``human`` filled in: numbers on the judge's scale, or its labels. A
+                line may be there several times, for several people; one without a rating is left out.
+
+        Raises:
+            StudyError: the study has no judge that rates single answers or no comparison on test rows, or the sheet
+                has too few ratings.
+            InputError: a rating is not on the scale.
+        """
+        return people_verdict(self, sheet)
 
     def _first_remarks(self) -> list[str]:
         """What people must know before they read a score: nothing was searched, or the answers tell nothing."""
@@ -135,10 +169,11 @@ class StoredStudy(StudyTest):
 
     def _remarks(self) -> list[str]:
         """What people must know about the answers that the test scores come from."""
-        remarks = []
+        judge = self.identity.get("judge")
+        remarks = [] if judge is None else [whose_scores(judge["model"], judge["template"])]
         if self.verdict.rows > 1:
             scores = [self.test_score(trial) for trial in dict.fromkeys([0, self.best_trial])]
-            remarks = test_remarks(self.verdict, scores, self._rows_of(0, "test"), self._tested_counts())
+            remarks += test_remarks(self.verdict, scores, self._rows_of(0, "test"), self._tested_counts())
         return remarks if self.suspected_cut is None else [*remarks, wording.cut_prompts(self.suspected_cut)]
 
     def _test_sentences(self) -> str:

@@ -16,10 +16,11 @@ from prompt_search.errors import InputError, StudyError
 from prompt_search.results import breakdowns, tables
 from prompt_search.results.evaluation import Evaluation
 from prompt_search.results.frames import answer_text, with_columns_of
+from prompt_search.results.judged import judge_tables
 from prompt_search.results.lines.growth import GrowthCounts
 from prompt_search.results.stored import growth_tables, shot_tables
 from prompt_search.results.stored.study_records import StudyRecords
-from prompt_search.storage.records import ProposalRecord
+from prompt_search.storage.records import ProposalRecord, SampleRecord
 
 if TYPE_CHECKING:
     from prompt_search.data.dataset import Dataset
@@ -121,6 +122,20 @@ class StudyTables(StudyRecords):
         ``hard``."""
         found = self._store.pool_answers.of_study(self._study.study)
         return shot_tables.shots_frame([] if found is None else found.answers, self._trials)
+
+    @with_columns_of(judge_tables.judgements_frame)
+    def judgements_df(self) -> pd.DataFrame:
+        """One row per request to a judge about an answer; empty where the metric is no judge."""
+        return judge_tables.judgements_frame(self._judged_samples, self._calls)
+
+    @with_columns_of(judge_tables.noise_frame)
+    def judge_noise_df(self) -> pd.DataFrame:
+        """One row per split: how much a judge's ratings of one answer vary; empty where the metric is no judge."""
+        return judge_tables.noise_frame(self._judged_samples)
+
+    @property
+    def _judged_samples(self) -> list[SampleRecord]:
+        return self._store.samples(self._study.version) if "judge" in self.identity else []
 
     @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:

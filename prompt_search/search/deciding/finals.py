@@ -52,13 +52,13 @@ class Finals:
         """The number of stages that are left."""
         return len(self._trials.finalists).bit_length() - 1
 
-    def rows(self, calls: float) -> int:
+    def rows(self, left: float) -> int:
         """The number of rows that each finalist gets in this stage; 0 where the calls do not suffice for all.
 
         Args:
-            calls: the number of calls that are left.
+            left: the number of rows that the calls that are left suffice for.
         """
-        return int(calls / self._stages / len(self._trials.finalists))
+        return int(left / self._stages / len(self._trials.finalists))
 
     def end_stage(self) -> list[Trial]:
         """Keep the better half of the finalists; after the last stage, the best one."""

@@ -47,7 +47,7 @@ class Picks:
         encoding: translates candidates to levels.
         trials: the trials of the race; the rules add to them and end them.
         estimates: what is known about the trials.
-        limit: gives the number of calls that the search may spend.
+        limit: gives the number of rows that the search may score.
         batch_rows: number of rows in one evaluation batch.
     """
 

@@ -48,6 +48,7 @@ class Situation:
         targets: the targets of all rows, as texts.
         sealed: number of test rows.
         test_calls: number of calls of a study for each test row that it tests on.
+        calls_per_row: number of calls for each row of a prompt, those of a judge included.
     """
 
     measured: Measured
@@ -57,6 +58,7 @@ class Situation:
     targets: Sequence[str]
     sealed: int
     test_calls: float
+    calls_per_row: int = 1
 
     @property
     def answered(self) -> list[Outcome]:
@@ -122,11 +124,12 @@ def _all_the_same(situation: Situation) -> bool:
 def _too_few_answers(situation: Situation, answers: int, needed: int) -> str:
     """What to do where it is not known whether answers match their rows, or there are hardly any."""
     measured = situation.measured
-    most = Layout.of(MAX_CALLS).answers
-    calls = next(
-        calls for calls in range(1, MAX_CALLS + 1) if Layout.of(calls).answers >= min(max(needed, MIN_ANSWERS), most)
+    largest = MAX_CALLS // situation.calls_per_row
+    most = Layout.of(largest).answers
+    rows = next(
+        rows for rows in range(1, largest + 1) if Layout.of(rows).answers >= min(max(needed, MIN_ANSWERS), most)
     )
-    budget = max(round_up(calls / MAX_BUDGET_SHARE), _calls_to_show(situation) or 0)
+    budget = max(round_up(rows * situation.calls_per_row / MAX_BUDGET_SHARE), _calls_to_show(situation) or 0)
     if measured.budget is None or measured.budget >= budget:
         return wording.too_few_rows_answered(answers, measured.p, min(4 * needed, len(situation.targets)))
     return wording.too_few_answers(answers, measured.p, budget)

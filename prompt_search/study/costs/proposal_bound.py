@@ -19,7 +19,7 @@ from prompt_search.search.growth.waves import TEXTS, WITH_EARLIER_ROWS, most_req
 from prompt_search.storage.records import PROPOSER, Call
 from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
 from prompt_search.study.growth.proposing import longest_option
-from prompt_search.study.plan import TEST_SHARE, StudyPlan
+from prompt_search.study.plan import StudyPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +89,7 @@ def spent_on_proposals(plan: StudyPlan, calls: Iterable[Call]) -> ProposalBound 
 
 
 def _requests(plan: StudyPlan, share: float, calls: float) -> int:
-    tested = plan.max_tested * min(len(plan.test_rows), int(calls * TEST_SHARE / plan.max_tested))
-    return most_requests(share, (calls - tested) * (1 - FINAL_SHARE))
+    return most_requests(share, plan.search_calls(calls, plan.max_tested) * (1 - FINAL_SHARE))
 
 
 def _largest(plan: StudyPlan, proposer: Proposer) -> int:

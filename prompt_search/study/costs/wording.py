@@ -9,6 +9,7 @@ from prompt_search.llm.messages import ANSWER_LIMITS
 from prompt_search.study.costs.tokens import BYTES_PER_TOKEN
 
 if TYPE_CHECKING:
+    from prompt_search.study.costs.judge_share import JudgeShare
     from prompt_search.study.costs.proposal_bound import ProposalBound
 
 Lines = list[tuple[str, str]]
@@ -67,6 +68,14 @@ def rendered_basis(prompts: int, *, bounded: bool) -> str:
         else f"no limit on answers ({ANSWER_LIMITS[-1]})"
     )
     return f"{prompts:,} rendered prompts at {BYTES_PER_TOKEN:g} bytes per token, and {answers}"
+
+
+def judge_text(judge: JudgeShare) -> str:
+    """What a judge takes of the totals."""
+    known = [] if not _numbers.known(judge.tokens) else [f"{judge.tokens:,.0f} tokens"]
+    known += [] if not _numbers.known(judge.usd) else [_numbers.dollars(judge.usd, 4)]
+    asked = f"at most {_numbers.counted(judge.calls, 'call')} of {judge.model}, {judge.per_row} for each answer"
+    return f"{', '.join([asked, *known])}; part of the totals"
 
 
 def proposals_text(proposals: ProposalBound) -> str:

@@ -1,0 +1,1 @@
+"""What a judge said of answers, and how that goes with what people say."""
