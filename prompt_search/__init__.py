@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from prompt_search.llm.model import Model as Model
     from prompt_search.llm.price import Price as Price
     from prompt_search.metrics import Score as Score
+    from prompt_search.metrics.objective import Objective as Objective
     from prompt_search.prompts.factors import Candidate as Candidate
     from prompt_search.prompts.factors import Factor as Factor
     from prompt_search.prompts.factors import Options as Options
@@ -94,6 +95,7 @@ _HOMES = {
     "MissingExtra": "errors",
     "Model": "llm.model",
     "Number": "answers",
+    "Objective": "metrics.objective",
     "open_result": "report.result",
     "Operator": "prompts.growing.operators",
     "Options": "prompts.factors",

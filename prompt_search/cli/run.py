@@ -23,8 +23,12 @@ from prompt_search.cli.options import (
     Headers,
     KeyVariable,
     Limit,
+    MaxLatency,
+    MaxPromptTokens,
+    MaxUsdPer1000,
     ModelName,
     NewName,
+    ObjectiveWeights,
     Overrides,
     ProposerName,
     ProposingCommand,
@@ -37,6 +41,7 @@ from prompt_search.cli.options import (
     Tokens,
     Usd,
     Yes,
+    given_objective,
     needed_budget,
 )
 from prompt_search.cli.planning import size_text
@@ -88,6 +93,10 @@ def run(
     seconds: Seconds = None,
     model: ModelName = None,
     propose: ProposerName = None,
+    objective: ObjectiveWeights = None,
+    max_prompt_tokens: MaxPromptTokens = None,
+    max_usd_per_1000: MaxUsdPer1000 = None,
+    max_latency_s: MaxLatency = None,
     base_url: BaseUrl = None,
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
@@ -164,6 +173,12 @@ def run(
         name=name,
         limit=limit,
         scheduler=scheduler,
+        objective=given_objective(
+            objective,
+            max_prompt_tokens=max_prompt_tokens,
+            max_usd_per_1000=max_usd_per_1000,
+            max_latency_s=max_latency_s,
+        ),
     )
     study = _study_to_run(file, overrides, prompt or (), min_score)
     if dry_run:

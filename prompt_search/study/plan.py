@@ -25,20 +25,22 @@ from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
 from prompt_search.llm.model import Model
 from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric
+from prompt_search.metrics.objective import Objective
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.factors import Candidate, Options
 from prompt_search.prompts.few_shot import BY_OWN_ANSWERS, ExamplePool, OwnAnswers, rows_shown
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.prompts.space import WRITTEN, SearchSpace
+from prompt_search.prompts.space import WRITTEN
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.search.order import common_order, design
-from prompt_search.search.settings import SEARCH_VERSION
+from prompt_search.search.settings import SEARCH_VERSION, Goal
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.records import ProposalRecord
 from prompt_search.storage.store import Store
 from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
+from prompt_search.study.growth.needs import check_grows
 
 TEST_SHARE = 0.3
 """Share of a budget that winner and baselines together may use on the test rows, at most."""
@@ -78,6 +80,7 @@ class StudySettings:
     executor: AnyExecutor | None = None
     mirror: MirrorWhen = "end"
     proposer: Proposer | None = None
+    objective: Objective | None = None
 
     def __post_init__(self) -> None:
         if self.mirror not in get_args(MirrorWhen):
@@ -165,7 +168,7 @@ class StudyPlan:
         check_target_hidden(environment().parse(template.source), data)
         plan = plan._asking_about_pool()
         if settings.proposer is not None:
-            _check_grows(plan.prompts.space, settings.proposer)
+            check_grows(plan.prompts.space, settings.proposer)
         for each in enqueued:
             plan = plan.with_enqueued(each)
         return plan
@@ -324,10 +327,11 @@ class StudyPlan:
                 for candidate, each in zip(self.enqueued_candidates, self.enqueued, strict=True)
             ],
             **({} if self.proposer is None else {"proposer": self.proposer.identity()}),
+            **({} if settings.objective is None else {"objective": settings.objective.to_dict()}),
         }
 
     def check_budget(self, budget: Budget) -> None:
-        """Refuse a budget that cannot be kept; fetches and hashes the weights of an embedded model.
+        """Refuse a budget that cannot be kept, or an objective without prices; fetches and hashes the weights of an embedded model.
 
         Raises:
             InputError: a price is unknown, or a request does not say how long its answer may be.
@@ -335,6 +339,8 @@ class StudyPlan:
         for model in self.asked_models:
             _ = model.endpoint
             check_priced(budget, model)
+        if self.settings.objective is not None:
+            self.settings.objective.check_priced(self.models)
         if budget.tokens is None and budget.usd is None:
             return
         request = self.prompts.request
@@ -353,6 +359,12 @@ class StudyPlan:
         asked = (request.endpoint, request.model)
         return next(model.cost(usage) for model in self.asked_models if (model.endpoint, model.name) == asked)
 
+    @property
+    def goal(self) -> Goal | None:
+        """What a race maximizes; None for the score."""
+        given = self.settings.objective
+        return None if given is None else Goal(objective=given, size=self.prompts.size)
+
     def evaluation_settings(self, name: str, store: Store, ledger: Ledger, lease: Lease | None) -> EvaluationSettings:
         """How this study's prompts are scored, with calls stored under a name."""
         if lease is not None:
@@ -367,25 +379,6 @@ class StudyPlan:
             max_concurrency=self.settings.max_concurrency,
             seed=self.settings.seed,
         )
-
-
-def _check_grows(space: SearchSpace, proposer: Proposer) -> None:
-    """Refuse a proposer that nothing would be asked of, and show where the template may say that a choice grows.
-
-    Raises:
-        StudyError: no choice may grow.
-    """
-    if any(factor.grow for factor in space.factors):
-        return
-    own = [each for each in space.factors if each.kind == "choice" and "." not in each.name]
-    texts = [each for each in own if all(isinstance(option, str) for option in each.options)]
-    longest = max(texts, key=lambda each: max(map(len, each.texts)), default=None)
-    name = "instruction" if longest is None else longest.name
-    raise StudyError(
-        f"no choice of the template may grow, so that {proposer.model.name} would propose nothing; write "
-        f'choice("{name}", [...], grow="...") with what its texts are for, such as grow="tells the model what to do", '
-        "or leave out the proposer"
-    )
 
 
 def _ordered(data: Dataset, rows: Sequence[int], seed: int) -> list[int]:

@@ -10,6 +10,7 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
+from prompt_search.metrics.objective import Objective, objective_text
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
@@ -74,6 +75,11 @@ class PlanAttributes:
         return self.plan.proposer
 
     @property
+    def objective(self) -> Objective | None:
+        """What is maximized; None for the score alone."""
+        return self.plan.settings.objective
+
+    @property
     def answers(self) -> list[Answer]:
         """The answer forms to choose from."""
         return list(self.plan.prompts.answers)
@@ -86,6 +92,7 @@ class PlanAttributes:
             "model": ", ".join(model.name for model in self.models),
             "metric": self.metric_name,
             **({} if self.proposer is None else {"proposer": self.proposer.model.name}),
+            **({} if self.objective is None else {"objective": objective_text(self.objective)}),
         }
 
     @property

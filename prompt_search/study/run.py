@@ -134,6 +134,7 @@ def new_race(
             max_trials=max_trials,
             earlier=earlier,
             growth=growth,
+            goal=plan.goal,
         ),
         evaluator=evaluator,
         budget=budget,

@@ -18,6 +18,7 @@ from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.default import metric_of
+from prompt_search.metrics.objective import Objective, objective_of
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
@@ -74,6 +75,7 @@ class Study(PlanAttributes, FirstTries):
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
         mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
         proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
+        objective: what costs are worth in score, and caps on them; default: the score alone counts.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -106,6 +108,7 @@ class Study(PlanAttributes, FirstTries):
         executor: AnyExecutor | None = None,
         mirror: MirrorWhen = "end",
         proposer: Proposer | Model | str | None = None,
+        objective: Objective | None = None,
     ) -> None:
         rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -128,6 +131,7 @@ class Study(PlanAttributes, FirstTries):
             executor=executor,
             mirror=mirror,
             proposer=Proposer.parse(proposer),
+            objective=objective_of(objective),
         )
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None
