@@ -60,8 +60,8 @@ ObjectiveWeights = Annotated[
         "--objective",
         metavar="NAME=WEIGHT",
         help=(
-            "What is worth how much in score: cost (a US dollar per 1,000 rows), latency (a second a row), tokens (1,000 "
-            "tokens a row), score. Repeatable."
+            "What is worth how much in score: cost (a US dollar per 1,000 rows), latency (a second a row), tokens "
+            "(1,000 tokens a row), score. Repeatable."
         ),
     ),
 ]
@@ -151,8 +151,8 @@ def given_objective(weights: Sequence[str] | None, **caps: float | None) -> Mapp
             given[name] = float(number)
         except ValueError:
             raise InputError(
-                f"--objective must be NAME=WEIGHT such as cost=0.1, got {text!r}; give a number for one of score, cost, "
-                "latency and tokens"
+                f"--objective must be NAME=WEIGHT such as cost=0.1, got {text!r}; give a number for score, cost, "
+                "latency or tokens"
             ) from None
     return given | found
 

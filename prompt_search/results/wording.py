@@ -143,9 +143,9 @@ def test_uses_text(uses: int) -> str:
     return "test set used once" if uses == 1 else f"test set used {uses} times: p and interval are optimistic"
 
 
-def test_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, uses: int, by: str = "") -> str:
+def test_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, uses: int, by: str) -> str:
     """The comparison of winner and default, with their scores, on test rows that so many winners were tested on,
-    without its full stop; ``by``: what they are compared by where that is not the score."""
+    without its full stop; ``by``: what they are compared by, empty for the score."""
     return (
         f"{verdict_sentence(verdict, 'The winner', DEFAULT_PROMPT)}{by}: {score_text(winner)} against "
         f"{score_text(baseline)} on {verdict.rows} test rows that the search never saw ({test_uses_text(uses)}), "

@@ -33,7 +33,7 @@ def refused(reason: str) -> str:
 def over_cap(cap: Cap, mean: float, rows: int, is_default: bool) -> str:
     """The reason of a trial whose responses show that it is over a cap."""
     stays = "; it stays the baseline" if is_default else ""
-    return f"over the cap: {amount(cap.quantity, mean)} {_capped(cap)} after {rows} rows{stays}"
+    return f"over the cap after {rows} rows: {amount(cap.quantity, mean)} {_capped(cap)}{stays}"
 
 
 def expected_over(cap: Cap, expected: float) -> str:

@@ -331,7 +331,8 @@ class StudyPlan:
         }
 
     def check_budget(self, budget: Budget) -> None:
-        """Refuse a budget that cannot be kept, or an objective without prices; fetches and hashes the weights of an embedded model.
+        """Refuse a budget that cannot be kept, or an objective without prices; fetches and hashes the weights of an
+        embedded model.
 
         Raises:
             InputError: a price is unknown, or a request does not say how long its answer may be.

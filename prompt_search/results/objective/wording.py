@@ -46,10 +46,10 @@ def _standing(cost: MeanCost, cap: Cap) -> str:
 
 def winner_breaks_caps(objective: Objective, standing: Standing, trial: int) -> str:
     """The winner does not keep the caps, as far as is known; without the full stop."""
-    caps = " and ".join(f"at most {cap}" for cap in objective.caps)
-    best = f"the best prompt found, trial {trial},"
+    caps = " and ".join(f"the cap of {cap}" for cap in objective.caps)
+    best = f"the best one found, trial {trial},"
     if standing == "over":
-        return f"No prompt that was tried meets {caps}: {best} is over"
+        return f"No prompt that was tried meets {caps}: {best} is over it"
     return f"No prompt that was tried is shown to meet {caps}: whether {best} does is not known"
 
 
@@ -57,8 +57,8 @@ def advice(objective: Objective, winner: Standing, baseline: Standing, trial: in
     """What to do where the caps decide that; None where the verdict decides."""
     if winner != "under":
         return (
-            f"{winner_breaks_caps(objective, winner, trial)}. Raise the cap, or give the template shorter options; with "
-            "more calls more prompts are tried."
+            f"{winner_breaks_caps(objective, winner, trial)}. Raise the cap, or give the template shorter options; "
+            "with more calls more prompts are tried."
         )
     if baseline == "over" and trial:
         return f"Ship the winner, trial {trial}: it is under the cap, which the default prompt is not."

@@ -125,8 +125,8 @@ class StoredStudy(StudyTest):
 
     @property
     def cap(self) -> Standing | None:
-        """Whether the winner keeps the caps of the objective, by all its rows: ``under``, ``over`` or ``not known``; None
-        without caps."""
+        """Whether the winner keeps the caps of the objective, by all its rows: ``under``, ``over`` or ``not known``;
+        None without caps."""
         return self.cap_of(self.best_trial)
 
     def cap_of(self, trial: int) -> Standing | None:
@@ -261,6 +261,7 @@ class StoredStudy(StudyTest):
             return spent_so_far(*tables.spent(self.ledger_df()), self._store.responses.lost(self._study.study))
         if summary.rescored:
             return wording.rescored(summary.rescored["of"], summary.metric, summary.rescored["metric"])
+        unsent = int((self._table["state"].eq("pruned") & self._table["rows"].eq(0)).sum())  # expected over a cap
         return spent_sentence(
             calls=summary.calls,
             model=summary.model,
@@ -269,9 +270,9 @@ class StoredStudy(StudyTest):
             usd=summary.usd,
             seconds=summary.seconds,
             budget=summary.budget,
-            tried=len(self._trials),
+            tried=len(self._trials) - unsent,
             candidates=summary.candidates[0],
-            unscored=int(self._table["score"].isna().sum()),
+            unscored=int(self._table["score"].isna().sum()) - unsent,
             lost=summary.lost,
             unused=summary.unused,
         )

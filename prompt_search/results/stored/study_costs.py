@@ -17,8 +17,8 @@ class StudyCosts(StudyRecords):
 
     @cached_property
     def cap_standings(self) -> dict[int, Standing]:
-        """How each trial with an answer stands to the caps, by all its rows: ``under``, ``over`` or ``not known``; empty
-        without caps."""
+        """How each trial with an answer stands to the caps, by all its rows: ``under``, ``over`` or ``not known``;
+        empty without caps."""
         return {} if self.objective is None else standings(self._mean_costs, self.objective.caps)
 
     @cached_property

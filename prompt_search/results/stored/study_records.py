@@ -152,7 +152,7 @@ class StudyRecords:
         known = metrics.stored_metric(str(self.identity.get("metric", "")))  # stored before ranges were
         return metrics.UNBOUNDED if known is None else metrics.metric_range(known)
 
-@cached_property
+    @cached_property
     def objective(self) -> Objective | None:
         """What was maximized; None where that was the score alone."""
         stored = self.identity.get("objective")

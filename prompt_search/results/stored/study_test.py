@@ -59,7 +59,7 @@ class StudyTest(StudyTables):
         return dict(zip(tested["row"].tolist(), tested["score"].tolist(), strict=True))
 
     def test_values_by_row(self, trial: int) -> dict[int, float]:
-        """What a trial is worth on the test rows by what was maximized: `test_scores_by_row` unless costs are weighed."""
+        """What a trial is worth on the test rows by what was maximized; that is its score unless costs are weighed."""
         scores = self.test_scores_by_row(trial)
         if self.objective is None or not scores:
             return scores
