@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from prompt_search.metrics.objective import Cap, Quantity
+
 Standing = Literal["under", "over", "not known"]
 """How a prompt stands to the caps. ``over``: it is shown to be over one. ``under``: what was observed is under all of
 them, and shown to be."""
@@ -123,7 +125,7 @@ def _rounded(value: float) -> float:
     return float(f"{value:.9g}")
 
 
-def standings(costs: Mapping[str, Mapping[int, MeanCost]], caps: Iterable[tuple[str, float]]) -> dict[int, Standing]:
+def standings(costs: Mapping[Quantity, Mapping[int, MeanCost]], caps: Iterable[Cap]) -> dict[int, Standing]:
     """How prompts stand to all caps; a prompt of which some quantity was not observed is not known.
 
     Args:
