@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from prompt_search.llm.model import Model as Model
     from prompt_search.llm.price import Price as Price
     from prompt_search.metrics import Score as Score
+    from prompt_search.metrics.objective import Cap as Cap
     from prompt_search.metrics.objective import Objective as Objective
     from prompt_search.prompts.factors import Candidate as Candidate
     from prompt_search.prompts.factors import Factor as Factor
@@ -74,6 +75,7 @@ _HOMES = {
     "Budget": "budget",
     "BudgetExceeded": "errors",
     "Candidate": "prompts.factors",
+    "Cap": "metrics.objective",
     "choice": "prompts.factors",
     "Client": "llm.client",
     "compare": "results.comparison",

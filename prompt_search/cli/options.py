@@ -134,16 +134,26 @@ def given_budget(
     return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
 
 
-def given_objective(weights: Sequence[str] | None, **caps: float | None) -> Mapping[str, float]:
+def given_objective(
+    weights: Sequence[str] | None,
+    max_prompt_tokens: float | None = None,
+    max_usd_per_1000: float | None = None,
+    max_latency_s: float | None = None,
+) -> Mapping[str, float]:
     """The weights and caps of the command line, by name.
 
     Raises:
         InputError: a weight is no ``NAME=WEIGHT``.
 
-    >>> given_objective(["cost=0.1"], max_prompt_tokens=400, max_usd_per_1000=None)
+    >>> given_objective(["cost=0.1"], max_prompt_tokens=400)
     {'cost': 0.1, 'max_prompt_tokens': 400}
     """
-    found: dict[str, float] = {name: cap for name, cap in caps.items() if cap is not None}
+    caps = {
+        "max_prompt_tokens": max_prompt_tokens,
+        "max_usd_per_1000": max_usd_per_1000,
+        "max_latency_s": max_latency_s,
+    }
+    found = {name: cap for name, cap in caps.items() if cap is not None}
     given: dict[str, float] = {}
     for text in weights or ():
         name, _, number = (part.strip() for part in text.partition("="))

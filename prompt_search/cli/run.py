@@ -173,12 +173,7 @@ def run(
         name=name,
         limit=limit,
         scheduler=scheduler,
-        objective=given_objective(
-            objective,
-            max_prompt_tokens=max_prompt_tokens,
-            max_usd_per_1000=max_usd_per_1000,
-            max_latency_s=max_latency_s,
-        ),
+        objective=given_objective(objective, max_prompt_tokens, max_usd_per_1000, max_latency_s),
     )
     study = _study_to_run(file, overrides, prompt or (), min_score)
     if dry_run:

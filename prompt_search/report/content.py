@@ -99,21 +99,13 @@ class Report:
     def advice(self) -> str:
         """What to do with the outcome."""
         result = self.result
-        sentence = self._capped_advice or wording.advice(result.finished, result.verdict, self.winner)
+        sentence = capped_advice(result) or wording.advice(result.finished, result.verdict, self.winner)
         if not result.finished or self.winner == 0 or result.verdict.rows < 2:
             return sentence
         tokens = self.trials.set_index("trial")["prompt_tokens"]
         if math.isnan(tokens[self.winner]) or not tokens[0] > 0:
             return sentence
         return f"{sentence} {wording.tokens_per_row(tokens[self.winner], tokens[0])}"
-
-    @property
-    def _capped_advice(self) -> str | None:
-        """What to do where the caps of the objective decide that; None where the verdict decides."""
-        result = self.result
-        if result.objective is None or result.cap is None or not (result.finished and self.answered):
-            return None
-        return advice(result.objective, result.cap, result.cap_of(0) or "under", self.winner)
 
     @property
     def facts(self) -> list[Fact]:
@@ -186,7 +178,7 @@ class Report:
         """The prompt that costs less than the one to ship and is nearly as good; nothing where there is none, and where
         it is open whether to ship the winner."""
         decided = self.answered and self.result.finished and (not self.winner or self.verdict_word == "better")
-        decided = decided and not self.result.weighs_costs  # then the costs have decided already
+        decided = decided and not self.result.weighs_costs  # where costs are weighed they have decided already
         found = cheaper_prompt(self.result) if decided else None
         return "" if found is None else wording.cheaper_prompt(found, NON_INFERIORITY_MARGIN)
 
@@ -366,6 +358,13 @@ class Report:
             columns=(Column("setting"), Column("value")),
             rows=tuple((name, value) for name, value in facts.items() if value),
         )
+
+
+def capped_advice(result: StoredStudy) -> str | None:
+    """What to do where the caps of the objective decide that; None where the verdict decides."""
+    if result.objective is None or result.cap is None or not (result.finished and len(result.trials_df())):
+        return None
+    return advice(result.objective, result.cap, result.cap_of(0) or "under", result.best_trial)
 
 
 def _release() -> str:

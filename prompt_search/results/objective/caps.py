@@ -11,7 +11,7 @@ import numpy as np
 
 from prompt_search.metrics.objective import Cap, Quantity
 
-Standing = Literal["under", "over", "not known"]
+CapStanding = Literal["under", "over", "not known"]
 """How a prompt stands to the caps. ``over``: it is shown to be over one. ``under``: what was observed is under all of
 them, and shown to be."""
 
@@ -42,14 +42,14 @@ class MeanCost:
     high: float
     rows: int
 
-    def standing(self, most: float) -> Standing:
+    def standing(self, most: float) -> CapStanding:
         """How the prompt stands to a cap."""
         if self.low > most:
             return "over"
         return "under" if max(self.observed, self.high) <= most else "not known"
 
 
-def joint_standing(standings: Iterable[Standing]) -> Standing:
+def joint_standing(standings: Iterable[CapStanding]) -> CapStanding:
     """How a prompt stands to several caps.
 
     >>> joint_standing(["under", "not known"]), joint_standing(["over", "not known"]), joint_standing([])
@@ -125,7 +125,7 @@ def _rounded(value: float) -> float:
     return float(f"{value:.9g}")
 
 
-def standings(costs: Mapping[Quantity, Mapping[int, MeanCost]], caps: Iterable[Cap]) -> dict[int, Standing]:
+def standings(costs: Mapping[Quantity, Mapping[int, MeanCost]], caps: Iterable[Cap]) -> dict[int, CapStanding]:
     """How prompts stand to all caps; a prompt of which some quantity was not observed is not known.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prompt_search.metrics.objective import NAMES, Cap, Objective, Quantity, amount
-from prompt_search.results.objective.caps import MeanCost, Standing
+from prompt_search.results.objective.caps import MeanCost, CapStanding
 
 CAP_COLUMN = "cap"
 """The title of the column that says how a prompt stands to the caps."""
@@ -44,7 +44,7 @@ def _standing(cost: MeanCost, cap: Cap) -> str:
     return f"not known to be under the cap of {most}, 99% interval {ends}"
 
 
-def winner_breaks_caps(objective: Objective, standing: Standing, trial: int) -> str:
+def winner_breaks_caps(objective: Objective, standing: CapStanding, trial: int) -> str:
     """The winner does not keep the caps, as far as is known; without the full stop."""
     caps = " and ".join(f"the cap of {cap}" for cap in objective.caps)
     best = f"the best one found, trial {trial},"
@@ -53,7 +53,7 @@ def winner_breaks_caps(objective: Objective, standing: Standing, trial: int) -> 
     return f"No prompt that was tried is shown to meet {caps}: whether {best} does is not known"
 
 
-def advice(objective: Objective, winner: Standing, baseline: Standing, trial: int) -> str | None:
+def advice(objective: Objective, winner: CapStanding, baseline: CapStanding, trial: int) -> str | None:
     """What to do where the caps decide that; None where the verdict decides."""
     if winner != "under":
         return (

@@ -14,7 +14,7 @@ from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
 from prompt_search.results.breakdowns import answers_remark, one_answer
 from prompt_search.results.lines import growth
-from prompt_search.results.objective.caps import Standing
+from prompt_search.results.objective.caps import CapStanding
 from prompt_search.results.objective.wording import by_the_objective, cost_sentence, scores_alone, winner_breaks_caps
 from prompt_search.results.spent import spent_sentence, spent_so_far
 from prompt_search.results.statistics import (
@@ -124,12 +124,12 @@ class StoredStudy(StudyTest):
         return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), used, *self._summary.dialect])
 
     @property
-    def cap(self) -> Standing | None:
+    def cap(self) -> CapStanding | None:
         """Whether the winner keeps the caps of the objective, by all its rows: ``under``, ``over`` or ``not known``;
         None without caps."""
         return self.cap_of(self.best_trial)
 
-    def cap_of(self, trial: int) -> Standing | None:
+    def cap_of(self, trial: int) -> CapStanding | None:
         """`cap` of another trial."""
         return self.cap_standings.get(trial, "not known") if self.objective and self.objective.caps else None
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from prompt_search.metrics.objective import Quantity
-from prompt_search.results.objective.caps import MeanCost, Standing, mean_costs, standings
+from prompt_search.results.objective.caps import MeanCost, CapStanding, mean_costs, standings
 from prompt_search.results.stored.study_records import StudyRecords
 
 
@@ -16,7 +16,7 @@ class StudyCosts(StudyRecords):
     """Costs and values of the prompts of a stored study; the arguments are those of `StudyRecords`."""
 
     @cached_property
-    def cap_standings(self) -> dict[int, Standing]:
+    def cap_standings(self) -> dict[int, CapStanding]:
         """How each trial with an answer stands to the caps, by all its rows: ``under``, ``over`` or ``not known``;
         empty without caps."""
         return {} if self.objective is None else standings(self._mean_costs, self.objective.caps)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.metrics.objective import Cap, Quantity
-from prompt_search.results.objective.caps import MeanCost, Standing, joint_standing, mean_costs
+from prompt_search.results.objective.caps import MeanCost, CapStanding, joint_standing, mean_costs
 from prompt_search.search import wording
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.order import random_generator
@@ -77,7 +77,7 @@ class Caps:
         """Look at candidates of a space that has grown."""
         self._settings = settings
 
-    def standing(self, trial: Trial) -> Standing:
+    def standing(self, trial: Trial) -> CapStanding:
         """How a trial stands to the caps, by its outcomes so far."""
         if trial.over_cap:
             return "over"
