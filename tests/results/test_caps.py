@@ -15,7 +15,7 @@ def test_rows_are_paired() -> None:
     rows = {row: 10 * row for row in range(40)}
     observed = [(0, row, 100 + size) for row, size in rows.items()]
     observed += [(1, row, 90 + rows[row]) for row in range(30, 40)]
-    found = mean_costs(*map(list, zip(*observed, strict=True)))  # type: ignore[arg-type]
+    found = mean_costs(*map(list, zip(*observed, strict=True)))
     assert found[0].expected == pytest.approx(295)
     assert found[1].expected == pytest.approx(285)
     assert found[1].observed == 435

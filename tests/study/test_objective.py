@@ -68,7 +68,7 @@ def test_weights_trade_score_for_cost() -> None:
     result = study(InProcessExecutor(truth), ps.Objective(tokens=10)).run(240)
     frame = result.trials_df().set_index("trial")
     assert frame.loc[result.best_trial, "instruction"] == "Classify."
-    assert frame.loc[result.best_trial, "estimate"] < frame.loc[result.best_trial, "score"] - 0.05
+    assert float(frame["estimate"][result.best_trial]) < float(frame["score"][result.best_trial]) - 0.05
     effects = result.effects_df().set_index("option")["estimate"]
     assert effects[LONG] < effects["Classify."]
     cheap = study(InProcessExecutor(truth), ps.Objective(tokens=0.01)).run(240)

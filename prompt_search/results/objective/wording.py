@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prompt_search.metrics.objective import NAMES, Cap, Objective, Quantity, amount
-from prompt_search.results.objective.caps import MeanCost, CapStanding
+from prompt_search.results.objective.caps import CapStanding, MeanCost
 
 CAP_COLUMN = "cap"
 """The title of the column that says how a prompt stands to the caps."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from prompt_search.metrics.objective import Quantity
-from prompt_search.results.objective.caps import MeanCost, CapStanding, mean_costs, standings
+from prompt_search.results.objective.caps import CapStanding, MeanCost, mean_costs, standings
 from prompt_search.results.stored.study_records import StudyRecords
 
 

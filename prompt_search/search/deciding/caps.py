@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.metrics.objective import Cap, Quantity
-from prompt_search.results.objective.caps import MeanCost, CapStanding, joint_standing, mean_costs
+from prompt_search.results.objective.caps import CapStanding, MeanCost, joint_standing, mean_costs
 from prompt_search.search import wording
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.order import random_generator
