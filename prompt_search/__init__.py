@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from prompt_search.llm.model import Model as Model
     from prompt_search.llm.price import Price as Price
     from prompt_search.metrics import Score as Score
+    from prompt_search.metrics.objective import Cap as Cap
+    from prompt_search.metrics.objective import Objective as Objective
     from prompt_search.prompts.factors import Candidate as Candidate
     from prompt_search.prompts.factors import Factor as Factor
     from prompt_search.prompts.factors import Options as Options
@@ -76,6 +78,7 @@ _HOMES = {
     "Budget": "budget",
     "BudgetExceeded": "errors",
     "Candidate": "prompts.factors",
+    "Cap": "metrics.objective",
     "choice": "prompts.factors",
     "Client": "llm.client",
     "compare": "results.comparison",
@@ -98,6 +101,7 @@ _HOMES = {
     "MissingExtra": "errors",
     "Model": "llm.model",
     "Number": "answers",
+    "Objective": "metrics.objective",
     "open_result": "report.result",
     "Operator": "prompts.growing.operators",
     "Options": "prompts.factors",

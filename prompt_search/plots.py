@@ -21,6 +21,7 @@ from prompt_search.errors import InputError, MissingExtra
 from prompt_search.results import tables
 from prompt_search.results.breakdowns import SLICE_COLUMNS, shown_to_matter
 from prompt_search.results.frames import answer_text
+from prompt_search.results.objective.wording import EFFECTS_OF
 from prompt_search.results.shown.labels import check_labels
 from prompt_search.results.wording import COST_LABELS
 
@@ -108,7 +109,8 @@ def plot_effects(result: StoredStudy, most: int = 30) -> Any:
     frame = effects.head(most).iloc[::-1]
     names = frame["choice"] + "=" + frame["option"].map(lambda option: clipped(option, 40))
     cut = "" if len(frame) == len(effects) else f" ({len(frame)} of {len(effects)} options)"
-    figure = _intervals(frame, names, "effect", "effect on the true score", f"What each option changes{cut}")
+    of = EFFECTS_OF if result.weighs_costs else "the true score"
+    figure = _intervals(frame, names, "effect", f"effect on {of}", f"What each option changes{cut}")
     shown = frame.index.isin(shown_to_matter(frame).index)
     figure.update_traces(marker={"color": GREY}, error_x={"color": GREY}, name="not shown", opacity=0.8)
     coloured = _points(frame[shown], [each for each, is_shown in zip(figure.data[0].y, shown, strict=True) if is_shown])
@@ -140,7 +142,8 @@ def plot_slices(
 
 
 def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
-    """Score (corrected where known) against a cost; the trials that no other beats in both are joined.
+    """Score (corrected where known) against a cost; the trials that no other beats in both are joined. A cap of the
+    objective on this cost is a dashed line.
 
     Args:
         result: the study.
@@ -152,7 +155,7 @@ def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
     """
     if against not in COSTS:
         raise InputError(f"scores are plotted against {', '.join(COSTS)}, got {against!r}; give one of them")
-    trials = tables.with_fronts(result.trials_df())
+    trials = tables.with_fronts(result.score_table())
     best = trials[trials[COSTS[against]]].sort_values(against)
     winner = trials[trials["trial"] == result.best_trial]
     go = _plotly()
@@ -162,7 +165,7 @@ def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
         return go.Scatter(x=frame[against], y=frame["value"], name=name, hovertext=texts, **style)
 
     ring = {"symbol": "circle-open", "size": 16, "color": GREEN, "line": {"width": 3}}
-    return _figure(
+    figure = _figure(
         [
             points(trials, "trials", mode="markers", marker={"color": GREY}),
             points(best, "nothing better for less", mode="lines+markers", marker={"color": BLUE}),
@@ -172,6 +175,10 @@ def plot_pareto(result: StoredStudy, against: Cost = "prompt_tokens") -> Any:
         COST_LABELS[against],
         "score",
     )
+    for cap in [] if result.objective is None else result.objective.caps:
+        if cap.quantity == against:
+            figure.add_vline(cap.most, line={"dash": "dash", "color": TEXT}, annotation_text="cap")
+    return figure
 
 
 def plot_confusion(result: StoredStudy, trial: int | None = None) -> Any:

@@ -113,6 +113,8 @@ def test_effects_of_a_study_without_any_are_an_empty_figure() -> None:
     """A study in which no option was seen in several trials has no effects, and nothing to mark."""
 
     class Without:
+        weighs_costs = False
+
         def effects_df(self) -> pd.DataFrame:
             return pd.DataFrame(columns=["choice", "option", "effect", "effect_low", "effect_high", "p", "trials"])
 

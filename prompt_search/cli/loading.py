@@ -18,6 +18,7 @@ from prompt_search.errors import InputError, PromptSearchError, StudyError
 if TYPE_CHECKING:
     from prompt_search.llm.model import Model
     from prompt_search.metrics.base import Metric
+    from prompt_search.metrics.objective import Objective
     from prompt_search.prompts.growing.proposer import Proposer
     from prompt_search.prompts.template import Template
     from prompt_search.study.study import Study
@@ -119,12 +120,25 @@ def _overridden(study: Study, given: Overrides) -> Study:
         "data": None if given.limit is None else study.data.head(given.limit),
         "executor": given.scheduler,
         "batch": given.batch or None,
+        "objective": _objective(study, given),
     }
     changed = study.replace(**{name: value for name, value in settings.items() if value is not None})
     hide_keys(models_of(changed))
     if any(model.is_local and model.gguf == model.name for model in models_of(changed)):
         fetch_embedded_model()
     return changed
+
+
+def _objective(study: Study, given: Overrides) -> Objective | None:
+    """The study's objective with the weights and caps of the command line; None without any there.
+
+    Raises:
+        InputError: there is no such weight, or it is a wrong number.
+    """
+    from prompt_search.metrics.objective import Objective
+
+    own = {} if study.objective is None else study.objective.to_dict()
+    return Objective.from_dict({**own, **given.objective}) if given.objective else None
 
 
 def _model(study: Study, given: Overrides) -> Model | None:

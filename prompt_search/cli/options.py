@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,6 +61,26 @@ PriorName = Annotated[
         metavar="STUDY",
         help="Start from what an earlier study in the storage knows: its name, or storage for all of them.",
     ),
+]
+ObjectiveWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objective",
+        metavar="NAME=WEIGHT",
+        help=(
+            "What is worth how much in score: cost (a US dollar per 1,000 rows), latency (a second a row), tokens "
+            "(1,000 tokens a row), score. Repeatable."
+        ),
+    ),
+]
+MaxPromptTokens = Annotated[
+    float | None, typer.Option("--max-prompt-tokens", help="The most prompt tokens a row that the winner may take.")
+]
+MaxUsdPer1000 = Annotated[
+    float | None, typer.Option("--max-usd-per-1000", help="The most US dollars that 1,000 rows may cost.")
+]
+MaxLatency = Annotated[
+    float | None, typer.Option("--max-latency-s", help="The most seconds that a row may take on average.")
 ]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="URL of an OpenAI-compatible server.")]
 KeyVariable = Annotated[
@@ -125,6 +145,39 @@ def given_budget(
     return Budget(calls=calls, tokens=tokens, usd=usd, seconds=seconds)
 
 
+def given_objective(
+    weights: Sequence[str] | None,
+    max_prompt_tokens: float | None = None,
+    max_usd_per_1000: float | None = None,
+    max_latency_s: float | None = None,
+) -> Mapping[str, float]:
+    """The weights and caps of the command line, by name.
+
+    Raises:
+        InputError: a weight is no ``NAME=WEIGHT``.
+
+    >>> given_objective(["cost=0.1"], max_prompt_tokens=400)
+    {'cost': 0.1, 'max_prompt_tokens': 400}
+    """
+    caps = {
+        "max_prompt_tokens": max_prompt_tokens,
+        "max_usd_per_1000": max_usd_per_1000,
+        "max_latency_s": max_latency_s,
+    }
+    found = {name: cap for name, cap in caps.items() if cap is not None}
+    given: dict[str, float] = {}
+    for text in weights or ():
+        name, _, number = (part.strip() for part in text.partition("="))
+        try:
+            given[name] = float(number)
+        except ValueError:
+            raise InputError(
+                f"--objective must be NAME=WEIGHT such as cost=0.1, got {text!r}; give a number for score, cost, "
+                "latency or tokens"
+            ) from None
+    return given | found
+
+
 def needed_budget(calls: int | None, tokens: int | None, usd: float | None, seconds: float | None) -> Budget:
     """The budget of the command line.
 
@@ -178,6 +231,7 @@ class Overrides:
         limit: number of rows.
         scheduler: address of a Dask scheduler.
         batch: whether requests are sent in batches.
+        objective: weights and caps of the objective, by name; others stay those of the study.
     """
 
     model: str | None = None
@@ -195,3 +249,4 @@ class Overrides:
     limit: int | None = None
     scheduler: str | None = None
     batch: bool = False
+    objective: Mapping[str, float] = field(default_factory=dict)

@@ -24,8 +24,12 @@ from prompt_search.cli.options import (
     Headers,
     KeyVariable,
     Limit,
+    MaxLatency,
+    MaxPromptTokens,
+    MaxUsdPer1000,
     ModelName,
     NewName,
+    ObjectiveWeights,
     Overrides,
     PriorName,
     ProposerName,
@@ -39,6 +43,7 @@ from prompt_search.cli.options import (
     Tokens,
     Usd,
     Yes,
+    given_objective,
     needed_budget,
 )
 from prompt_search.cli.planning import size_text
@@ -91,6 +96,10 @@ def run(
     model: ModelName = None,
     propose: ProposerName = None,
     prior: PriorName = None,
+    objective: ObjectiveWeights = None,
+    max_prompt_tokens: MaxPromptTokens = None,
+    max_usd_per_1000: MaxUsdPer1000 = None,
+    max_latency_s: MaxLatency = None,
     base_url: BaseUrl = None,
     api_key_env: KeyVariable = None,
     api_version: ApiVersion = None,
@@ -170,6 +179,7 @@ def run(
         limit=limit,
         scheduler=scheduler,
         batch=batch,
+        objective=given_objective(objective, max_prompt_tokens, max_usd_per_1000, max_latency_s),
     )
     study = _study_to_run(file, overrides, prompt or (), min_score)
     if dry_run:

@@ -156,7 +156,8 @@ def print_next_commands(result: Result, storage: str, *, reported: bool = False)
         if not reported:
             say(f"write a report: prompt-search report {shlex.quote(result_name)}{option} -o report.html")
         prompts = {"the winner": result_name}
-        if result.best_trial != 0 and result.verdict.rows > 1 and result.verdict != "better":
+        may_stay = result.cap_of(0) != "over"  # a default prompt that is over a cap is not to be shipped
+        if may_stay and result.best_trial != 0 and result.verdict.rows > 1 and result.verdict != "better":
             prompts["the default prompt"] = f"{result_name}:0"
         if len(prompts) > 1 and result.verdict == "worse":
             del prompts["the winner"]

@@ -27,6 +27,7 @@ from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dialect.dialect import Dialects, Refusal
 from prompt_search.llm.messages import Request, Response
 from prompt_search.metrics import Corpus, ReferenceMetric, margin, metric_range
+from prompt_search.metrics.objective import RowCost
 
 Floats = NDArray[np.float64]
 
@@ -244,6 +245,7 @@ class Evaluator:
             cached=answered.cached,
             margin=by,
             ambiguous=not unparsed and prepared.answer.is_ambiguous(response),
+            cost=RowCost.of(response),
         )
 
     def sent(self, prepared: PreparedPrompt) -> PreparedPrompt:

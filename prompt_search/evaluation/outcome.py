@@ -9,6 +9,7 @@ from prompt_search.answers.base import Answer
 from prompt_search.data.rows import Row
 from prompt_search.llm.failures import fault_of
 from prompt_search.llm.messages import Request
+from prompt_search.metrics.objective import UNKNOWN_COST, RowCost
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.storage.records import Judgement, SampleRecord
 
@@ -65,7 +66,8 @@ class Outcome:
     scores 0 and is ``unparsed``; one that was the first of several in its response is ``ambiguous``. ``cached`` says
     whether the response cost nothing in this run. ``margin`` is by how much the answer is right (above 0) or wrong
     (below 0), where the response has probabilities. ``judgements`` has what a judge answered; where a request to it
-    failed on the road, ``key`` is that of this request.
+    failed on the road, ``key`` is that of this request. ``cost`` is what the response took; nothing is known of a
+    failure.
     """
 
     row: int
@@ -79,6 +81,7 @@ class Outcome:
     margin: float | None = None
     ambiguous: bool = False
     judgements: tuple[Judgement, ...] = ()
+    cost: RowCost = UNKNOWN_COST
 
     @property
     def is_lost(self) -> bool:

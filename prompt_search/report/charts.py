@@ -32,7 +32,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
-def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int) -> Markup:
+def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int, cap: float | None = None) -> Markup:
     """A chart of score against a cost, one point per trial; trials on the front are blue and joined, the winner has a
     ring.
 
@@ -42,9 +42,11 @@ def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int
         label: the text at the axis of the cost.
         front: the column that says whether a trial is on the front of this cost.
         winner: the winner's trial.
+        cap: the highest cost that a prompt may have; it is a dashed line.
     """
     points = points.dropna(subset=[x, "value"])
-    place, axes = _axes(points[x], points["value"], label, "score")
+    across = points[x] if cap is None else pd.concat([points[x], pd.Series([cap])])
+    place, axes = _axes(across, points["value"], label, "score")
     best = points[points[front]].sort_values(x)
     line = " ".join("{:.1f},{:.1f}".format(*place(*pair)) for pair in zip(best[x], best["value"], strict=True))
     dots = [
@@ -61,8 +63,11 @@ def scatter(points: pd.DataFrame, x: str, *, label: str, front: str, winner: int
         fill('<circle class="ring" cx="{}" cy="{}" r="8"/>', *(f"{each:.1f}" for each in place(cost, value)))
         for cost, value in points.loc[points["trial"] == winner, [x, "value"]].itertuples(index=False)
     ]
+    at = None if cap is None else f"{place(cap, points['value'].iloc[0])[0]:.1f}"
+    limit = '<line class="cap" x1="{x}" x2="{x}" y1="{}" y2="{}" stroke="currentColor" stroke-dasharray="5 4"/>'
+    line_of_cap = Markup() if at is None else fill(limit, TOP, HEIGHT - BOTTOM, x=at)
     title = wording.cost_chart_title(label, len(points), len(best))
-    return _svg(title, axes, fill('<polyline class="line" points="{}"/>', line), *dots, *rings)
+    return _svg(title, axes, line_of_cap, fill('<polyline class="line" points="{}"/>', line), *dots, *rings)
 
 
 def progress(frame: pd.DataFrame) -> Markup:

@@ -15,6 +15,7 @@ from importlib import metadata
 import pandas as pd
 
 from prompt_search import _numbers
+from prompt_search.metrics.objective import objective_text
 from prompt_search.report import wording
 from prompt_search.report.answers import (
     Group,
@@ -25,6 +26,7 @@ from prompt_search.report.answers import (
 )
 from prompt_search.report.growth import GrowthSection
 from prompt_search.results.breakdowns import NO_ANSWERS, below_full_score, fields_metric, shown_to_matter
+from prompt_search.results.objective.wording import advice
 from prompt_search.results.shown.cheaper import cheaper_prompt
 from prompt_search.results.shown.labels import MOST_TARGETS, labelled
 from prompt_search.results.spent import totals
@@ -97,7 +99,7 @@ class Report:
     def advice(self) -> str:
         """What to do with the outcome."""
         result = self.result
-        sentence = wording.advice(result.finished, result.verdict, self.winner)
+        sentence = capped_advice(result) or wording.advice(result.finished, result.verdict, self.winner)
         if not result.finished or self.winner == 0 or result.verdict.rows < 2:
             return sentence
         tokens = self.trials.set_index("trial")["prompt_tokens"]
@@ -111,6 +113,8 @@ class Report:
         if not self.answered:
             return []
         facts: list[Fact] = []
+        if self.result.objective is not None:
+            facts.append((wording.OBJECTIVE_FACT, objective_text(self.result.objective), self.result.cap or ""))
         for name, trial in reversed(self.tested.items()):
             score = self.result.test_score(trial)
             facts.append((name, _numbers.number(score.mean), wording.test_note(score)))
@@ -174,6 +178,7 @@ class Report:
         """The prompt that costs less than the one to ship and is nearly as good; nothing where there is none, and where
         it is open whether to ship the winner."""
         decided = self.answered and self.result.finished and (not self.winner or self.verdict_word == "better")
+        decided = decided and not self.result.weighs_costs  # where costs are weighed they have decided already
         found = cheaper_prompt(self.result) if decided else None
         return "" if found is None else wording.cheaper_prompt(found, NON_INFERIORITY_MARGIN)
 
@@ -191,7 +196,10 @@ class Report:
         first = list(dict.fromkeys(row[0] for row in view.rows))[:IMPORTANT_CHOICES]
         parts = [
             replace(view, title=title, rows=tuple(row for row in view.rows if (row[0] in first) is important))
-            for title, important in ((wording.EFFECTS_CAPTION, True), (wording.OTHER_EFFECTS_CAPTION, False))
+            for title, important in (
+                (wording.effects_caption(self.result.weighs_costs), True),
+                (wording.OTHER_EFFECTS_CAPTION, False),
+            )
         ]
         return [part for part in parts if part]
 
@@ -313,6 +321,7 @@ class Report:
         """Commands and code that give the study, this report and the prompt again."""
         budget = self.result.summary.get("budget", {})
         flags = " ".join(f"--{name} {limit:g}" for name, limit in budget.items()) or "--calls …"
+        flags += wording.objective_flags(self.result.objective)
         seed = self.result.identity.get("seed", 0)
         study, name = self.result.study, self.result.reference
         storage = shlex.quote(self.result.storage)
@@ -339,6 +348,7 @@ class Report:
             "model": "; ".join(f"{name} at {endpoint}" for name, endpoint in identity.get("models", ())),
             "answer": json.dumps(identity.get("answers", []), ensure_ascii=False),
             "metric": identity.get("metric", ""),
+            "objective": "" if self.result.objective is None else objective_text(self.result.objective),
             "seed": str(identity.get("seed", "")),
             "sampler": identity.get("sampler", ""),
             "prompt_search": _release(),
@@ -348,6 +358,13 @@ class Report:
             columns=(Column("setting"), Column("value")),
             rows=tuple((name, value) for name, value in facts.items() if value),
         )
+
+
+def capped_advice(result: StoredStudy) -> str | None:
+    """What to do where the caps of the objective decide that; None where the verdict decides."""
+    if result.objective is None or result.cap is None or not (result.finished and len(result.trials_df())):
+        return None
+    return advice(result.objective, result.cap, result.cap_of(0) or "under", result.best_trial)
 
 
 def _release() -> str:

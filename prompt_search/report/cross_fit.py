@@ -15,6 +15,7 @@ from prompt_search.report.result import Result
 from prompt_search.report.wording import FOLDS_TITLE, PROMPT_TO_SHIP
 from prompt_search.results import breakdowns, wording
 from prompt_search.results.breakdowns import majority_of
+from prompt_search.results.objective.wording import by_the_objective, scores_alone
 from prompt_search.results.statistics import paired_difference
 from prompt_search.results.stored.stored_study import test_remarks
 from prompt_search.results.verdict import AnswerCounts, MeanScore, Verdict
@@ -41,20 +42,20 @@ class CrossFit:
     @cached_property
     def verdict(self) -> Verdict:
         """Whether winners beat the default prompt on rows that their searches never saw, over all folds."""
-        before, after, requests = self._scores
+        before, after, requests = self._scored(valued=True)
         rows = pd.concat([fold.compared_rows() for fold in self.folds])
         majority = majority_of(rows, self.result.identity)
-        found = paired_difference(before, after, bounds=self.result.score_range, requests=requests)
+        found = paired_difference(before, after, bounds=self.result.value_range, requests=requests)
         return Verdict.of(found, majority)
 
-    @cached_property
-    def _scores(self) -> tuple[list[float], list[float], list[tuple[str, str]]]:
+    def _scored(self, *, valued: bool) -> tuple[list[float], list[float], list[tuple[str, str]]]:
         """The scores of default and winners on the rows where both were tested, NaN where a row is missing, and the
-        keys of their requests."""
+        keys of their requests; ``valued``: their values by what was maximized."""
         found = [
             (before[row], after[row], sent[row])
             for fold in self.folds
-            for before, after in [(fold.test_scores_by_row(0), fold.test_scores_by_row(fold.best_trial))]
+            for by_row in [fold.test_values_by_row if valued else fold.test_scores_by_row]
+            for before, after in [(by_row(0), by_row(fold.best_trial))]
             for sent in [fold.test_requests(0)]
             for row in sorted(before.keys() & after.keys())
         ]
@@ -64,8 +65,12 @@ class CrossFit:
     def test_scores(self) -> tuple[MeanScore, MeanScore]:
         """The mean scores of default and winners on the rows that their searches did not use: (mean, low, high, rows)
         each."""
-        found = [each for each in zip(*self._scores, strict=True) if not math.isnan(each[0] + each[1])]
-        bounds = self.result.score_range
+        return self._means(valued=False)
+
+    def _means(self, *, valued: bool) -> tuple[MeanScore, MeanScore]:
+        """The mean scores or values of default and winners."""
+        found = [each for each in zip(*self._scored(valued=valued), strict=True) if not math.isnan(each[0] + each[1])]
+        bounds = self.result.value_range if valued else self.result.score_range
         return (
             MeanScore.of([before for before, _, _ in found], bounds, [sent[0] for _, _, sent in found]),
             MeanScore.of([after for _, after, _ in found], bounds, [sent[1] for _, _, sent in found]),
@@ -110,8 +115,13 @@ class CrossFit:
         if self.verdict.rows < 2:
             sentence = wording.no_verdict(self.folds[0].untested_reason())
         else:
-            baseline, winner = self.test_scores
-            sentence = wording.cross_fit_sentence(self.verdict, winner, baseline, len(self.folds))
+            baseline, winner = self._means(valued=True)
+            objective = self.result.objective
+            by = by_the_objective(objective) if objective is not None and objective.weighs else ""
+            sentence = wording.cross_fit_sentence(self.verdict, winner, baseline, len(self.folds), by)
+            if by:
+                scores = [wording.score_text(score) for score in reversed(self.test_scores)]
+                sentence += f". {scores_alone(*scores)}"
         return f"{self.result.name}: {'. '.join([sentence, *self._remarks()])}.\n{ships}"
 
     def __repr__(self) -> str:

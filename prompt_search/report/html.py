@@ -171,13 +171,16 @@ def winner(report: Report) -> dict[str, Any]:
 
 def chart_pieces(report: Report) -> list[tuple[_html.Markup, str]]:
     """The charts of score against each cost that varies, and of progress, with their captions."""
-    points = tables.with_fronts(report.trials)
+    points = tables.with_fronts(report.result.score_table())
+    objective = report.result.objective
+    caps = {} if objective is None else {str(cap.quantity): cap.most for cap in objective.caps}
     pieces = []
     for front, cost in tables.FRONTS.items():
         label = COST_LABELS[cost]
         if points[cost].nunique() > 1:
-            chart = charts.scatter(points, cost, label=label, front=front, winner=report.winner)
-            pieces.append((chart, wording.front_note(label)))
+            cap = caps.get(cost)
+            chart = charts.scatter(points, cost, label=label, front=front, winner=report.winner, cap=cap)
+            pieces.append((chart, wording.front_note(label, cap is not None)))
     progress = report.result.progress_df()
     if len(progress):
         pieces.append((charts.progress(progress), wording.PROGRESS_NOTE))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from prompt_search import _html, _numbers
+from prompt_search.metrics.objective import CAPPED, Objective
+from prompt_search.results.objective.wording import EFFECTS_OF
 from prompt_search.results.shown.cheaper import Cheaper
 from prompt_search.results.verdict import MeanScore, Verdict
 from prompt_search.results.wording import DEFAULT_PROMPT, NO_EFFECT_SHOWN, VERDICT_WORDS, p_text, verdict_sentence
@@ -29,7 +31,7 @@ NOTHING_ANSWERED = "Nothing was answered yet."
 EFFECTS_UNKNOWN = "The effects of the choices are not known before the study is finished."
 
 EFFECTS_CAPTION = (
-    "The effect of each option on the true score, averaged over all other choices: as observed, with its interval, and "
+    "The effect of each option on {of}, averaged over all other choices: as observed, with its interval, and "
     "as expected, which is nearer to 0; unknown where fewer than two prompts had the option"
 )
 RANKING_NOTE = (
@@ -82,6 +84,7 @@ NOT_ANSWERED = "(not answered)"
 
 # The numbers at the top of the report
 DIFFERENCE_FACT = "winner minus default"
+OBJECTIVE_FACT = "objective"
 SPENT_FACT = "sent by the study"
 COST_FACTS = {"winner": "1,000 rows with the winner", "default": "1,000 rows with the default"}
 
@@ -91,6 +94,23 @@ CONFUSION_LABEL = "Confusion"
 FAILURES_LABEL = "Failing rows"
 EXAMPLES_CAPTION = "Examples of the winner's answers: the best, a middling one and the worst"
 FIELDS_CAPTION = "The winner's answers by field, as the metric Fields compares them"
+
+
+def effects_caption(weighs_costs: bool) -> str:
+    """The caption of the effects; with an objective that weighs costs they are effects on its value."""
+    return EFFECTS_CAPTION.format(of=EFFECTS_OF if weighs_costs else "the true score")
+
+
+def objective_flags(objective: Objective | None) -> str:
+    """The options of the command line that give an objective, each after a space.
+
+    >>> objective_flags(Objective(cost=0.1, max_prompt_tokens=400))
+    ' --objective cost=0.1 --max-prompt-tokens 400'
+    """
+    given = {} if objective is None else objective.to_dict()
+    caps = {name: value for name, value in given.items() if name in CAPPED}
+    weights = [f" --objective {name}={value:g}" for name, value in given.items() if name not in caps]
+    return "".join([*weights, *(f" --{name.replace('_', '-')} {value:g}" for name, value in caps.items())])
 
 
 def page_title(study: str) -> str:
@@ -141,11 +161,11 @@ def progress_chart_title(trials: int) -> str:
     return f"Score against calls: {trials} trials, and the leading prompt's with its 95% interval"
 
 
-def front_note(cost: str) -> str:
-    """The caption of a chart of score against a cost."""
+def front_note(cost: str, capped: bool = False) -> str:
+    """The caption of a chart of score against a cost; ``capped``: whether the cost has a cap."""
     return (
         f"Selection-corrected estimate against {cost}. Blue: no other prompt scores as high for less. Ringed: the "
-        "winner."
+        f"winner.{' The dashed line is the cap.' if capped else ''}"
     )
 
 

@@ -15,6 +15,7 @@ from prompt_search.results import breakdowns, tables, wording
 from prompt_search.results.export import with_index
 from prompt_search.results.frames import answer_text
 from prompt_search.results.lines import titles
+from prompt_search.results.objective.wording import CAP_COLUMN, EFFECTS_OF
 from prompt_search.results.stored.stored_study import StoredStudy
 from prompt_search.results.view import Bar, Cell, Column, Pieces, View
 
@@ -70,6 +71,8 @@ def ranking_view(
     shown += [(Column(name, "number"), frame[name]) for name in ("unparsed", "errors") if frame[name].any()]
     if frame["cost_usd"].gt(0).any():
         shown.append((Column("USD per 1,000 rows", "number", ",.4f"), frame["usd_per_1000_rows"]))
+    if result.cap_standings:
+        shown.append((Column(CAP_COLUMN), frame["trial"].map(result.cap_standings).fillna("not known")))
     if detailed:
         shown.append((Column("state"), frame["state"]))
     shown.append((Column(titles.DIFFERS, lines=2), [_differences(result, trial, width) for trial in frame["trial"]]))
@@ -164,6 +167,8 @@ def effects_view(result: StoredStudy, limit: int | None = SHOWN_EFFECTS, *, show
     if not shown_only:
         shown.append((Column("importance", "number", ".0%"), frame["importance"]))
     title = titles.SHOWN_EFFECTS_TITLE if shown_only else titles.EFFECTS_TITLE
+    if result.weighs_costs:
+        title = title.replace(titles.TRUE_SCORE, EFFECTS_OF)
     return _view(title, shown)
 
 
@@ -196,6 +201,7 @@ def pareto_view(result: StoredStudy, limit: int | None = None) -> View:
             (Column("prompt tokens", "number", ",.0f"), frame["prompt_tokens"]),
             (Column("USD per 1,000 rows", "number", ",.4f"), frame["usd_per_1000_rows"]),
             (Column("seconds", "number", ".2f"), frame["latency_s"]),
+            *([(Column(CAP_COLUMN), frame["cap"])] if "cap" in frame else []),
             (Column("on the front by"), fronts),
         ],
     )

@@ -146,11 +146,11 @@ def test_uses_text(uses: int) -> str:
     return "test set used once" if uses == 1 else f"test set used {uses} times: p and interval are optimistic"
 
 
-def test_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, uses: int) -> str:
+def test_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, uses: int, by: str) -> str:
     """The comparison of winner and default, with their scores, on test rows that so many winners were tested on,
-    without its full stop."""
+    without its full stop; ``by``: what they are compared by, empty for the score."""
     return (
-        f"{verdict_sentence(verdict, 'The winner', DEFAULT_PROMPT)}: {score_text(winner)} against "
+        f"{verdict_sentence(verdict, 'The winner', DEFAULT_PROMPT)}{by}: {score_text(winner)} against "
         f"{score_text(baseline)} on {verdict.rows} test rows that the search never saw ({test_uses_text(uses)}), "
         f"{difference_text(verdict, 'test rows')}"
     )
@@ -334,10 +334,10 @@ def changes_text(default: Mapping[str, str], chosen: Mapping[str, str], width: i
     return ", ".join(changed) or DEFAULT_CHOICES
 
 
-def cross_fit_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, folds: int) -> str:
-    """The test over all folds of a cross-fitted study, without its full stop."""
+def cross_fit_sentence(verdict: Verdict, winner: MeanScore, baseline: MeanScore, folds: int, by: str = "") -> str:
+    """The test over all folds of a cross-fitted study, without its full stop; ``by`` as for `test_sentence`."""
     return (
-        f"{verdict_sentence(verdict, 'The winner of such a search', DEFAULT_PROMPT)}: {score_text(winner)} against "
+        f"{verdict_sentence(verdict, 'The winner of such a search', DEFAULT_PROMPT)}{by}: {score_text(winner)} against "
         f"{score_text(baseline)} on {verdict.rows} rows, each scored by one of {folds} searches that did not use "
         f"it, {difference_text(verdict)}"
     )

@@ -129,16 +129,18 @@ class Estimates:
     def ranked(self, means: Mapping[int, float] | None = None) -> list[Trial]:
         """All trials by posterior mean, best first, and of two equal ones the earlier first.
 
-        Finalists come before all others. Trials that were stopped, failed, or have no score come last.
+        Finalists come before all others. Trials that were stopped, failed, or have no score come last, and after them
+        those that are over a cap.
 
         Args:
             means: the posterior means, where they are known already.
         """
         known = self.means() if means is None else means
 
-        def key(trial: Trial) -> tuple[bool, bool, bool, float, int]:
+        def key(trial: Trial) -> tuple[bool, bool, bool, bool, float, int]:
             ended = trial.state in ("pruned", "failed")
-            return trial not in self._trials.finalists, ended, not trial.scores, -known[trial.number], trial.number
+            left = trial.over_cap, trial not in self._trials.finalists, ended, not trial.scores
+            return *left, -known[trial.number], trial.number
 
         return sorted(self._trials.all, key=key)
 

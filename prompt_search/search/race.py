@@ -21,6 +21,7 @@ from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search import wording
+from prompt_search.search.deciding.caps import Caps
 from prompt_search.search.deciding.decisions import Journal, Unkept, decided
 from prompt_search.search.deciding.finals import FINAL_SHARE, Finals
 from prompt_search.search.deciding.picks import Picks
@@ -80,7 +81,9 @@ class Race:
         geometry = Geometry(settings.space.factors)
         knowledge = knowledge_of(settings)
         self._estimates = Estimates(self._trials, geometry, settings.row_order, self._batch_rows, knowledge)
-        self._picks = Picks(settings, encoding, self._trials, self._estimates, lambda: budget.rows, self._batch_rows)
+        self._caps = Caps(settings, self._trials)
+        limit, rows = lambda: budget.rows, self._batch_rows
+        self._picks = Picks(settings, encoding, self._trials, self._estimates, limit, rows, self._caps)
         self._growth = Growth(settings, self._trials, self._estimates, self._picks, self._journal, self._batch_rows)
         self._chosen: list[Trial] = []
         """The winner and the best trial written by hand, once the race is over."""
@@ -152,7 +155,7 @@ class Race:
     async def _hold_finals(self) -> None:
         """Let the finalists compete, stage by stage, for the calls that are left."""
         self.phase = "finalists"
-        finals = Finals(self._trials, self._estimates, self._growth.is_grown)
+        finals = Finals(self._trials, self._estimates, self._growth.is_grown, self._caps)
         self._trials.drop_empty()
         self._decided("finals", finals.begin)
         while finals.undecided:
@@ -203,8 +206,19 @@ class Race:
         before = sum(len(result.trial.outcomes) for result in results)
         for result in results:
             result.trial.prepared, result.trial.outcomes = result.prepared, result.outcomes
+        self._check_costs()
         self._on_round(self)
         return sum(len(result.outcomes) for result in results) - before
+
+    def _check_costs(self) -> None:
+        """Refuse to go on where the server does not say what the objective is about.
+
+        Raises:
+            RunError: of all answers.
+        """
+        if self._settings.goal is not None:
+            answered = (each.cost for trial in self.trials for each in trial.outcomes if each.error is None)
+            self._settings.goal.objective.check_known(answered)
 
     def _close_refused(self) -> None:
         """End the trials that their server refuses, and let no more of their kind enter."""
@@ -283,12 +297,13 @@ class Race:
         written = [
             trial
             for trial in self.ranked()
-            if trial.scores and (trial.candidate in enqueued or (any_grown and not grown(trial)))
+            if trial.scores and not trial.over_cap and (trial.candidate in enqueued or (any_grown and not grown(trial)))
         ]
         return min(written, key=lambda trial: trial.number == DEFAULT_TRIAL, default=None)
 
     def estimates(self) -> dict[int, float]:
-        """The posterior mean of every trial's true score, by trial number."""
+        """The posterior mean of what every trial is truly worth, by trial number: of its score, or of the objective's
+        value."""
         return self._estimates.means()
 
     def uncertainties(self) -> dict[int, float]:

@@ -25,7 +25,7 @@ PlacedScore = tuple[int, int, float]
 def placed_scores(
     measured: Sequence[Trial], places: Mapping[int, int], expecting: Collection[Trial] = (), rows: int = 0
 ) -> Iterator[PlacedScore]:
-    """All smoothed scores of some trials.
+    """All smoothed scores of some trials, or what they are worth where something else is maximized.
 
     Args:
         measured: the trials; each has at least one score.
@@ -35,8 +35,9 @@ def placed_scores(
     """
     width = pooled_width([[o.margin for o in trial.outcomes if o.margin is not None] for trial in measured])
     for index, trial in enumerate(measured):
-        for outcome, score in zip(trial.scored, smoothed(trial.scored, width), strict=True):
-            yield index, places[outcome.row], score
+        values = trial.valued(smoothed(trial.scored, width))
+        for outcome, value in zip(trial.scored, values, strict=True):
+            yield index, places[outcome.row], value
         if rows and trial in expecting:
             yield from ((index, places[row], math.nan) for row in trial.unseen[:rows])
 

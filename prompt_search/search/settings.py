@@ -8,6 +8,7 @@ from typing import Protocol
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.llm.dialect.dialect import Refusal
+from prompt_search.metrics.objective import Objective
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import Propose, Stop
@@ -29,6 +30,19 @@ SMALL_SEARCH_CALLS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What a race maximizes where that is not the score alone.
+
+    Args:
+        objective: weights and caps.
+        size: gives the mean number of bytes of a prompt's messages, over the same few rows for all prompts.
+    """
+
+    objective: Objective
+    size: Callable[[PreparedPrompt], float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RaceSettings:
     """The settings of a race.
 
@@ -45,6 +59,7 @@ class RaceSettings:
             whose responses are free of charge: the race goes on from them.
         growth: how choices get further options; None: they get none.
         prior: what earlier studies know; None: nothing is taken from them.
+        goal: what is maximized; None: the score.
     """
 
     space: SearchSpace
@@ -58,6 +73,7 @@ class RaceSettings:
     earlier: Sequence[tuple[Mapping[str, int], Collection[int]]] = ()
     growth: GrowthSettings | None = None
     prior: PriorStudies | None = None
+    goal: Goal | None = None
 
 
 @dataclass(frozen=True)

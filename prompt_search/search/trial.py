@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.metrics.objective import Objective
 from prompt_search.prompts.factors import Candidate
 from prompt_search.search import wording
 from prompt_search.search.default_candidate import RefusedCandidate
@@ -33,6 +34,8 @@ class Trial:
         outcomes: one for each row that was evaluated, errors included.
         state: "running", "complete", "pruned" or "failed".
         reason: why the trial ended.
+        objective: what is maximized; None: the score.
+        over_cap: whether it is shown, or before any call expected, to be over a cap.
     """
 
     number: int
@@ -44,6 +47,8 @@ class Trial:
     outcomes: list[Outcome] = field(default_factory=list)
     state: str = "running"
     reason: str = ""
+    objective: Objective | None = None
+    over_cap: bool = False
 
     @property
     def scored(self) -> list[Outcome]:
@@ -54,6 +59,26 @@ class Trial:
     def scores(self) -> list[float]:
         """The scores of all outcomes that have one."""
         return [outcome.score for outcome in self.outcomes if outcome.score is not None]
+
+    @property
+    def values(self) -> list[float]:
+        """What the race maximizes, for all outcomes that have a score."""
+        return self.valued(self.scores)
+
+    def valued(self, scores: Sequence[float]) -> list[float]:
+        """The values of the outcomes that have a score, where their scores are these."""
+        if self.objective is None or not self.objective.weighs:
+            return list(scores)
+        costs = [outcome.cost for outcome in self.scored]
+        penalties = self.objective.penalties(
+            {name: [getattr(cost, name) for cost in costs] for name in self.objective.weights}
+        )
+        return [float(value) for value in self.objective.score * np.asarray(scores, dtype=float) - penalties]
+
+    @property
+    def maximized(self) -> str:
+        """What the race maximizes, in a word."""
+        return "value" if self.objective is not None and self.objective.weighs else "score"
 
     @property
     def answered(self) -> bool:
@@ -70,6 +95,11 @@ class Trial:
     def open(self) -> bool:
         """Whether the trial may get another evaluation batch."""
         return self.state == "running" and self.answered and len(self.outcomes) < len(self.rows)
+
+    @property
+    def never_began(self) -> bool:
+        """Whether the trial ended before it got a row."""
+        return not self.outcomes and self.state == "pruned"
 
     def end(self, state: str, reason: str) -> None:
         """Set the final state and the reason for it."""
@@ -107,6 +137,8 @@ class Trials:
         """The candidates that have asked to enter, and the identities of the prompts that are in the race."""
         self.refusal: RefusalOf = lambda prepared, row: None
         """What servers were known to refuse after the last round."""
+        self.expected_over: Callable[[PreparedPrompt], str | None] = lambda prepared: None
+        """Why a prompt is expected to be over a cap, after the last round; None where it is not."""
         self.all: list[Trial] = []
         self.finalists: Sequence[Trial] = ()
         """The trials that are still in the finals; none before the finals begin."""
@@ -117,12 +149,17 @@ class Trials:
         """Let later candidates come from a space that has grown."""
         self._settings, self._encoding = settings, encoding
 
-    def add(self, positions: Mapping[str, int]) -> Trial | None:
-        """Let a candidate enter; None if an equal prompt is in the race, its server is known to refuse it, or the
-        number of trials is at its limit."""
+    def add(self, positions: Mapping[str, int], *, keep_over: bool = False) -> Trial | None:
+        """Let a candidate enter; None if an equal prompt is in the race, its server is known to refuse it, it is
+        expected to be over a cap, or the number of trials is at its limit.
+
+        Args:
+            positions: its options.
+            keep_over: whether one that is expected to be over a cap is listed, as a trial that has ended.
+        """
         space = self._settings.space
         candidate = space.candidate(positions)
-        if candidate in self.entered or len(self.all) >= self._max:
+        if candidate in self.entered or sum(not trial.never_began for trial in self.all) >= self._max:
             return None
         prepared, rows = self._settings.prepare(candidate)
         self.entered.add(candidate)
@@ -130,7 +167,14 @@ class Trials:
             return None
         self.entered.add(prepared.identity)
         number = self.all[-1].number + 1 if self.all else DEFAULT_TRIAL
+        over = self.expected_over(prepared) if self.all else None  # the first one is the baseline in any case
+        if over is not None and not keep_over:
+            return None
         self.all.append(self._trial(number, candidate, prepared, rows, positions))
+        if over is not None:
+            self.all[-1].over_cap = True
+            self.all[-1].end("pruned", over)
+            return None
         return self.all[-1]
 
     def restore(
@@ -157,8 +201,10 @@ class Trials:
         self.all.append(trial)
 
     def drop_empty(self) -> None:
-        """Remove the trials without outcomes, for which no call was left; the default stays, as it is the baseline."""
-        self.all = [trial for trial in self.all if trial.outcomes or trial.number == DEFAULT_TRIAL]
+        """Remove the trials without outcomes, for which no call was left; the default stays, as it is the baseline, and
+        so do those that were not to get any."""
+        kept = (trial for trial in self.all if trial.outcomes or trial.number == DEFAULT_TRIAL or trial.never_began)
+        self.all = list(kept)
 
     @property
     def open(self) -> list[Trial]:
@@ -196,4 +242,5 @@ class Trials:
             levels=levels,
             prepared=prepared,
             rows=rows,
+            objective=self._settings.goal.objective if self._settings.goal else None,
         )

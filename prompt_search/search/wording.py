@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from prompt_search.metrics.objective import NAMES, Cap, amount
+
 
 def stopped_early(rows: int, leader: int, probability: float) -> str:
     """The reason of a trial that is almost certainly not better than the leader."""
@@ -28,20 +30,35 @@ def refused(reason: str) -> str:
     return f"closed: {reason}"
 
 
-def not_a_finalist(estimate: float, rows: int) -> str:
-    """The reason of a trial that did not reach the finals."""
-    return f"not among the finalists: {_estimated(estimate, rows)}"
+def over_cap(cap: Cap, mean: float, rows: int, is_default: bool) -> str:
+    """The reason of a trial whose responses show that it is over a cap."""
+    stays = "; it stays the baseline" if is_default else ""
+    return f"over the cap after {rows} rows: {amount(cap.quantity, mean)} {_capped(cap)}{stays}"
 
 
-def left_finals(estimate: float, rows: int) -> str:
+def expected_over(cap: Cap, expected: float) -> str:
+    """The reason of a candidate that is expected to be over a cap, so that nothing was sent."""
+    return f"over the cap: about {amount(cap.quantity, expected)} {_capped(cap)}, by its length; it was not sent"
+
+
+def _capped(cap: Cap) -> str:
+    return f"{NAMES[cap.quantity]}, at most {amount(*cap)}"
+
+
+def not_a_finalist(estimate: float, rows: int, of: str) -> str:
+    """The reason of a trial that did not reach the finals; ``of`` is what is estimated, "score" or "value"."""
+    return f"not among the finalists: {_estimated(estimate, rows, of)}"
+
+
+def left_finals(estimate: float, rows: int, of: str) -> str:
     """The reason of a finalist that others were better than."""
-    return f"left the finals: {_estimated(estimate, rows)}"
+    return f"left the finals: {_estimated(estimate, rows, of)}"
 
 
-def no_clear_lead(estimate: float, rows: int, winner: int) -> str:
+def no_clear_lead(estimate: float, rows: int, of: str, winner: int) -> str:
     """The reason of a finalist with a proposed option that is hardly better than the best trial without."""
     return (
-        f"left the finals: {_estimated(estimate, rows)}, no clear lead over trial {winner}, the best one without a "
+        f"left the finals: {_estimated(estimate, rows, of)}, no clear lead over trial {winner}, the best one without a "
         "proposed option"
     )
 
@@ -51,5 +68,5 @@ def finished_finals(rows: int) -> str:
     return f"reached the end of the finals after {rows} rows"
 
 
-def _estimated(estimate: float, rows: int) -> str:
-    return f"estimated score {estimate:.3f} after {rows} rows"
+def _estimated(estimate: float, rows: int, of: str) -> str:
+    return f"estimated {of} {estimate:.3f} after {rows} rows"

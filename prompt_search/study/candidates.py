@@ -25,6 +25,9 @@ from prompt_search.prompts.static_checks import RESERVED
 from prompt_search.prompts.template import Template
 from prompt_search.storage.records import ProposalRecord
 
+SIZED_ROWS = 5
+"""Number of search rows over which the sizes of prompts are compared."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CandidatePrompts:
@@ -163,6 +166,12 @@ class CandidatePrompts:
     def prepared_with_rows(self, candidate: Candidate) -> tuple[PreparedPrompt, Sequence[int]]:
         """The prompt of a candidate, and the rows that it may be scored on."""
         return self.prepared(candidate), self.rows_for(candidate)
+
+    def size(self, prepared: PreparedPrompt) -> float:
+        """The number of bytes of a prompt's messages: the mean over the first search rows."""
+        rows = [self.data.rows[row].fields for row in self.search_rows[:SIZED_ROWS]]
+        messages = [message for row in rows for message in prepared.request(row).messages]
+        return sum(len(each.content.encode("utf-8", "surrogatepass")) for each in messages) / len(rows)
 
     def rows_for(self, candidate: Candidate) -> Sequence[int]:
         """The rows that a candidate may be scored on: the search rows that its prompt does not show as examples, and

@@ -32,14 +32,14 @@ from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import WRITTEN
 from prompt_search.search.order import common_order, design
-from prompt_search.search.settings import SEARCH_VERSION
+from prompt_search.search.settings import SEARCH_VERSION, Goal
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.records import ProposalRecord
 from prompt_search.storage.store import Store
-from prompt_search.study.arguments.growth import check_grows
 from prompt_search.study.arguments.prior import prior_identity
 from prompt_search.study.arguments.settings import StudySettings
 from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
+from prompt_search.study.growth.needs import check_grows
 
 TEST_SHARE = 0.3
 """Share of a budget that winner and baselines together may use on the test rows, at most."""
@@ -282,10 +282,12 @@ class StudyPlan:
             **({} if self.proposer is None else {"proposer": self.proposer.identity()}),
             **({} if settings.prior is None else {"prior": prior_identity(settings.prior)}),
             **({} if self.judge is None else {"judge": self.judge.identity()}),
+            **({} if settings.objective is None else {"objective": settings.objective.to_dict()}),
         }
 
     def check_budget(self, budget: Budget) -> None:
-        """Refuse a budget that cannot be kept; fetches and hashes the weights of an embedded model.
+        """Refuse a budget that cannot be kept, or an objective without prices; fetches and hashes the weights of an
+        embedded model.
 
         Raises:
             InputError: a price is unknown, or a request does not say how long its answer may be.
@@ -293,6 +295,8 @@ class StudyPlan:
         for model in self.asked_models:
             _ = model.endpoint
             check_priced(budget, model)
+        if self.settings.objective is not None:
+            self.settings.objective.check_priced(self.models)
         if budget.tokens is None and budget.usd is None:
             return
         request = self.prompts.request
@@ -309,6 +313,12 @@ class StudyPlan:
     def price(self, request: Request, usage: Usage) -> float:
         """US dollars that a request with such usage costs when it is sent alone; NaN where that is unknown."""
         return cost_of(self.asked_models, request, usage)
+
+    @property
+    def goal(self) -> Goal | None:
+        """What a race maximizes; None for the score."""
+        given = self.settings.objective
+        return None if given is None else Goal(objective=given, size=self.prompts.size)
 
     def evaluation_settings(self, name: str, store: Store, ledger: Ledger, lease: Lease | None) -> EvaluationSettings:
         """How this study's prompts are scored, with calls stored under a name."""

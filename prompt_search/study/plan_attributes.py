@@ -10,6 +10,7 @@ from prompt_search.data.dataset import Dataset
 from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
+from prompt_search.metrics.objective import Objective, objective_text
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
@@ -74,6 +75,11 @@ class PlanAttributes:
         return self.plan.proposer
 
     @property
+    def objective(self) -> Objective | None:
+        """What is maximized; None for the score alone."""
+        return self.plan.settings.objective
+
+    @property
     def answers(self) -> list[Answer]:
         """The answer forms to choose from."""
         return list(self.plan.prompts.answers)
@@ -88,6 +94,7 @@ class PlanAttributes:
             **({} if self.plan.judge is None else {"judge": self.plan.judge.model.name}),
             **({} if self.proposer is None else {"proposer": self.proposer.model.name}),
             **({"requests": "in batches"} if self.plan.settings.batch else {}),
+            **({} if self.objective is None else {"objective": objective_text(self.objective)}),
         }
 
     @property

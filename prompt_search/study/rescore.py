@@ -31,7 +31,7 @@ from prompt_search.study.watching.recorder import RunRecorder
 
 MAY_CHANGE = (
     "data", "answers", "metric", "metric_range", "rows", "search", "enqueued", "sampler", "pruner", "proposer", "judge",
-    "prior",
+    "prior", "objective",
 )  # fmt: skip
 """Settings that may differ from those of the stored study that is rescored."""
 

@@ -144,6 +144,7 @@ def new_race(
             earlier=earlier,
             growth=growth,
             prior=prior,
+            goal=plan.goal,
         ),
         evaluator=evaluator,
         budget=budget,

@@ -19,6 +19,7 @@ from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.metrics.default import metric_of
+from prompt_search.metrics.objective import Objective, objective_of
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
@@ -78,6 +79,7 @@ class Study(PlanAttributes, FirstTries):
         proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
         prior: earlier studies to start from: ``storage`` for all in it, one's name, or a `Result`; see docs/priors.md.
         batch: whether the requests of a round are sent as one batch, cheaper and within a day (see docs/batch.md).
+        objective: what costs are worth in score, and caps on them; default: the score alone counts.
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -112,6 +114,7 @@ class Study(PlanAttributes, FirstTries):
         proposer: Proposer | Model | str | None = None,
         prior: Result | str | None = None,
         batch: bool = False,
+        objective: Objective | None = None,
     ) -> None:
         rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -136,6 +139,7 @@ class Study(PlanAttributes, FirstTries):
             proposer=Proposer.parse(proposer),
             prior=arguments.prior_of(prior),
             batch=batch,
+            objective=objective_of(objective),
         )
         check_batches(batch, settings.models)
         self.plan = StudyPlan.of(settings)

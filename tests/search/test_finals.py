@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from prompt_search.search.deciding.caps import Caps
 from prompt_search.search.deciding.finals import FINALIST_COUNT, LEAST_LEAD, Finals
 from prompt_search.search.trial import Trial
 from tests.search.growth.test_waves import trial
@@ -26,7 +27,8 @@ def finals(means: Mapping[int, float], grown: set[int]) -> tuple[Finals, Any]:
         ),
         keep_variances=lambda: None,
     )
-    return Finals(cast(Any, trials), cast(Any, estimates), lambda each: each.number in grown), trials
+    caps = Caps(cast(Any, SimpleNamespace(goal=None)), cast(Any, trials))
+    return Finals(cast(Any, trials), cast(Any, estimates), lambda each: each.number in grown, caps), trials
 
 
 def numbers(found: list[Trial]) -> list[int]:

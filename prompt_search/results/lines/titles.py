@@ -38,8 +38,9 @@ def failing_title(failing: int, shown: int) -> str:
     return f"the worst {shown} of {failing} rows with less than full score"
 
 
-EFFECTS_TITLE = "effects of options on the true score"
-SHOWN_EFFECTS_TITLE = "options that are shown to affect the true score"
+TRUE_SCORE = "the true score"
+EFFECTS_TITLE = f"effects of options on {TRUE_SCORE}"
+SHOWN_EFFECTS_TITLE = f"options that are shown to affect {TRUE_SCORE}"
 INTERACTIONS_TITLE = "pairs of options with an effect beyond what each adds by itself"
 FRONT_TITLE = "prompts that no other beats both in score and in tokens, cost or latency"
 LEDGER_TITLE = "the study's own calls, by role"

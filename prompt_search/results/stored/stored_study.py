@@ -17,6 +17,8 @@ from prompt_search.results.frames import with_columns_of
 from prompt_search.results.judged.people import PeopleVerdict, people_sheet, people_verdict
 from prompt_search.results.lines import growth
 from prompt_search.results.lines.judge import judge_sentence, whose_scores
+from prompt_search.results.objective.caps import CapStanding
+from prompt_search.results.objective.wording import by_the_objective, cost_sentence, scores_alone, winner_breaks_caps
 from prompt_search.results.spent import spent_sentence, spent_so_far, totals
 from prompt_search.results.statistics import (
     NON_INFERIORITY_MARGIN,
@@ -119,10 +121,35 @@ class StoredStudy(StudyTest):
         server that takes other requests than were to be sent."""
         if self._summary is None:
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
-        sentences = ". ".join([*self._first_remarks(), self._test_sentences(), *self._remarks()])
+        sentences = ". ".join(
+            [*self._first_remarks(), self._test_sentences(), *self._cost_sentences(), *self._remarks()]
+        )
         used = " ".join([self.spent, *self._judge_line(), *self._proposer_line()])
         prior = [self._summary.prior] if self._summary.prior else []
         return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), used, *prior, *self._summary.dialect])
+
+    @property
+    def cap(self) -> CapStanding | None:
+        """Whether the winner keeps the caps of the objective, by all its rows: ``under``, ``over`` or ``not known``;
+        None without caps."""
+        return self.cap_of(self.best_trial)
+
+    def cap_of(self, trial: int) -> CapStanding | None:
+        """`cap` of another trial."""
+        return self.cap_standings.get(trial, "not known") if self.objective and self.objective.caps else None
+
+    def _cost_sentences(self) -> list[str]:
+        """What winner and default cost, in the quantities that the objective is about."""
+        if self.objective is None:
+            return []
+        caps = {cap.quantity: cap for cap in self.objective.caps}
+        trials = {"the winner": self.best_trial} if self.best_trial else {}
+        trials[wording.DEFAULT_PROMPT] = 0
+        found = {
+            quantity: {who: costs[trial] for who, trial in trials.items() if trial in costs}
+            for quantity, costs in self._mean_costs.items()
+        }
+        return [cost_sentence(quantity, caps.get(quantity), costs) for quantity, costs in found.items() if costs]
 
     def _proposer_line(self) -> list[str]:
         """What the proposer took, and what it gave; nothing where none was to be asked, and for a rescored study."""
@@ -165,7 +192,10 @@ class StoredStudy(StudyTest):
         if self._summary is not None and self._summary.candidates[0] == 1:
             return [wording.NOTHING_TO_SEARCH]
         remark = answers_remark(self._scored, self.sent)
-        return [] if remark is None else [remark]
+        remarks = [] if remark is None else [remark]
+        if self.objective is not None and self.cap not in (None, "under"):
+            remarks.append(winner_breaks_caps(self.objective, self.cap, self.best_trial))
+        return remarks
 
     def _remarks(self) -> list[str]:
         """What people must know about the answers that the test scores come from."""
@@ -184,7 +214,12 @@ class StoredStudy(StudyTest):
         none_won = [growth.none_won(self._growth.accepted)] if self._growth and self._growth.requests else []
         if self.best_trial == 0:
             return ", and ".join([wording.default_stays(baseline), *none_won])
-        sentence = wording.test_sentence(verdict, self.test_score(self.best_trial), baseline, self.test_uses)
+        by = by_the_objective(self.objective) if self.objective is not None and self.weighs_costs else ""
+        values = self.test_value(self.best_trial), self.test_value(0)
+        sentence = wording.test_sentence(verdict, *values, self.test_uses, by)
+        if by:
+            scores = wording.score_text(self.test_score(self.best_trial)), wording.score_text(baseline)
+            sentence += f". {scores_alone(*scores)}"
         if self._growth and self._growth.in_winner:
             sentence += f". {growth.in_winner(self._growth.in_winner)}"
             none_won = []
@@ -214,11 +249,11 @@ class StoredStudy(StudyTest):
         other = self.against(written)
         if other.rows < 2:
             return []
-        return [wording.hand_written_sentence(other, self.test_score(written), self._winner_beside(written))]
+        return [wording.hand_written_sentence(other, self.test_value(written), self._winner_beside(written))]
 
     def _search_line(self) -> list[str]:
         """The scores that the search selected by, and the winner's corrected one; nothing without a selection."""
-        scored = self._table.dropna(subset=["score"])
+        scored = self.score_table().dropna(subset=["score"])
         winner = scored[scored["trial"] == self.best_trial]
         if winner.empty or len(scored) == 1:
             return []
@@ -229,11 +264,12 @@ class StoredStudy(StudyTest):
         )
         estimate = float(winner["estimate"].iloc[0])
         line = wording.search_sentence((score, rows), (winner_score, winner_rows), estimate, len(scored))
-        best = scored.sort_values("estimate", ascending=False, kind="stable").iloc[0]
-        if round(best["estimate"], 3) > round(estimate, 3):
+        able = scored[~scored["trial"].map(self.cap_standings).eq("over")]
+        best = able.sort_values("estimate", ascending=False, kind="stable").head(1)
+        if len(best) and not self.weighs_costs and round(best["estimate"].iloc[0], 3) > round(estimate, 3):
             rescored = self._summary is not None and self._summary.rescored
             remark = wording.better_now if rescored else wording.higher_estimate
-            line += f" {remark(int(best['trial']), float(best['estimate']))}"
+            line += f" {remark(int(best['trial'].iloc[0]), float(best['estimate'].iloc[0]))}"
         return [line]
 
     def _search_scores(self, trial: int) -> int:
@@ -261,6 +297,7 @@ class StoredStudy(StudyTest):
             return spent_so_far(*totals(self.ledger_df()), self._store.responses.lost(self._study.study))
         if summary.rescored:
             return wording.rescored(summary.rescored["of"], summary.metric, summary.rescored["metric"])
+        unsent = int((self._table["state"].eq("pruned") & self._table["rows"].eq(0)).sum())  # expected over a cap
         return spent_sentence(
             calls=summary.calls,
             model=summary.model,
@@ -269,9 +306,9 @@ class StoredStudy(StudyTest):
             usd=summary.usd,
             seconds=summary.seconds,
             budget=summary.budget,
-            tried=len(self._trials),
+            tried=len(self._trials) - unsent,
             candidates=summary.candidates[0],
-            unscored=int(self._table["score"].isna().sum()),
+            unscored=int(self._table["score"].isna().sum()) - unsent,
             batched=summary.batched,
             lost=summary.lost,
             unused=summary.unused,

@@ -12,6 +12,7 @@ import pandas as pd
 from prompt_search import metrics
 from prompt_search._json import ELSEWHERE, checked, reading
 from prompt_search.errors import StorageError, StudyError
+from prompt_search.metrics.objective import Objective
 from prompt_search.metrics.ranges import Range
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.results import tables, wording
@@ -68,7 +69,11 @@ class StudyRecords:
     def _table(self) -> pd.DataFrame:
         names = list(dict.fromkeys(name for trial in self._trials for name in trial.choices))
         with reading(f"the trials of study {self.name!r}"):
-            return tables.trials_frame(self._trials, self._scored, names, self.score_range)
+            frame = tables.trials_frame(self._trials, self._scored, names, self.score_range)
+        if not self.weighs_costs:
+            return frame
+        estimates = pd.Series([trial.estimate for trial in self._trials], dtype="float64")
+        return frame.assign(estimate=estimates.clip(*self.value_range))
 
     @cached_property
     def _by_number(self) -> dict[int, TrialRecord]:
@@ -146,6 +151,25 @@ class StudyRecords:
                 return Range.from_json(self.identity["metric_range"])
         known = metrics.stored_metric(str(self.identity.get("metric", "")))  # stored before ranges were
         return metrics.UNBOUNDED if known is None else metrics.metric_range(known)
+
+    @cached_property
+    def objective(self) -> Objective | None:
+        """What was maximized; None where that was the score alone."""
+        stored = self.identity.get("objective")
+        if stored is None:
+            return None
+        with reading(f"the objective of study {self.name!r}"):
+            return Objective.from_dict(stored)
+
+    @property
+    def weighs_costs(self) -> bool:
+        """Whether what was maximized is another number than the score."""
+        return self.objective is not None and self.objective.weighs
+
+    @property
+    def value_range(self) -> Range:
+        """The range of what was maximized, see `score_range`."""
+        return self.score_range if self.objective is None else self.objective.value_range(self.score_range)
 
     def prompt(self, trial: int) -> Prompt:
         """The prompt of a trial, as it was sent, with the metric that it was scored by.

@@ -19,7 +19,7 @@ from prompt_search.results.frames import answer_text, with_columns_of
 from prompt_search.results.judged import judge_tables
 from prompt_search.results.lines.growth import GrowthCounts
 from prompt_search.results.stored import growth_tables, shot_tables
-from prompt_search.results.stored.study_records import StudyRecords
+from prompt_search.results.stored.study_costs import StudyCosts
 from prompt_search.storage.records import ProposalRecord, SampleRecord
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SHOWN_FINALISTS = 10
 """Number of trials that `StudyTables.difficulty_df` shows unless others are given."""
 
 
-class StudyTables(StudyRecords):
+class StudyTables(StudyCosts):
     """The tables that are made of the records of a stored study; the arguments are those of `StudyRecords`."""
 
     def _reported_rows(self, trial: int | None) -> pd.DataFrame:
@@ -139,8 +139,13 @@ class StudyTables(StudyRecords):
 
     @with_columns_of(tables.pareto_frame)
     def pareto_df(self) -> pd.DataFrame:
-        """The trials that no other beats both in score and in tokens, cost or latency."""
-        return tables.pareto_frame(self._table)
+        """The trials that no other beats both in score and in tokens, cost or latency.
+
+        Scores are compared also where the objective weighs costs: ``estimate`` is then of the score. Where it has caps,
+        ``cap`` says of each trial whether it is ``under`` them, ``over`` one, or ``not known``.
+        """
+        frame = tables.pareto_frame(self.score_table())
+        return frame.assign(cap=frame["trial"].map(self.cap_standings)) if self.cap_standings else frame
 
     @with_columns_of(tables.progress_frame)
     def progress_df(self) -> pd.DataFrame:
@@ -159,9 +164,9 @@ class StudyTables(StudyRecords):
 
     @with_columns_of(breakdowns.effects_frame)
     def effects_df(self) -> pd.DataFrame:
-        """The effect of each option on the score; empty while the study is unfinished."""
+        """The effect of each option on the score, or on the objective's value; empty while the study is unfinished."""
         with reading(f"the effects of study {self.name!r}"):
-            return breakdowns.effects_frame(self.summary.get("effects", ()), self._trials, self.score_range)
+            return breakdowns.effects_frame(self.summary.get("effects", ()), self._trials, self.value_range)
 
     @with_columns_of(breakdowns.interactions_frame)
     def interactions_df(self) -> pd.DataFrame:

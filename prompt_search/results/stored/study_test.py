@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from prompt_search.metrics.ranges import Range
 from prompt_search.results import wording
 from prompt_search.results.breakdowns import majority_of, rows_of_all
 from prompt_search.results.cut_prompts import MIN_CUT_PROMPTS, suspected_cut
@@ -33,11 +34,12 @@ class StudyTest(StudyTables):
         return rows_of_all(pd.concat([self._rows_of(each, "test") for each in trials]))
 
     def against(self, trial: int) -> Verdict:
-        """Whether the winner beats a trial on the test rows that both were scored on; `verdict` for the default."""
-        before, after = self.test_scores_by_row(trial), self.test_scores_by_row(self.best_trial)
+        """Whether the winner beats a trial on the test rows that both were scored on; `verdict` for the default. Where
+        costs are weighed, values are compared instead of scores."""
+        before, after = self.test_values_by_row(trial), self.test_values_by_row(self.best_trial)
         rows = sorted(before.keys() & after.keys())
         sent, columns = self.test_requests(trial), ([before[row] for row in rows], [after[row] for row in rows])
-        found = paired_difference(*columns, bounds=self.score_range, requests=[sent[row] for row in rows])
+        found = paired_difference(*columns, bounds=self.value_range, requests=[sent[row] for row in rows])
         return Verdict.of(found, majority_of(self.compared_rows(trial), self.identity))
 
     def test_requests(self, trial: int) -> dict[int, tuple[str, str]]:
@@ -56,6 +58,20 @@ class StudyTest(StudyTables):
         tested = self._rows_of(trial, "test")
         return dict(zip(tested["row"].tolist(), tested["score"].tolist(), strict=True))
 
+    def test_values_by_row(self, trial: int) -> dict[int, float]:
+        """What a trial is worth on the test rows by what was maximized; that is its score unless costs are weighed."""
+        scores = self.test_scores_by_row(trial)
+        if self.objective is None or not scores:
+            return scores
+        tested = self._rows_of(trial, "test")
+        penalties = dict(zip(tested["row"].tolist(), self._penalties.loc[tested.index].tolist(), strict=True))
+        return {row: self.objective.score * score - penalties[row] for row, score in scores.items()}
+
+    def test_value(self, trial: int) -> MeanScore:
+        """What a trial is worth on the test rows by what was maximized, on the rows of `test_score`."""
+        first, winner = self._scores_beside(0 if trial == self.best_trial else trial, valued=True)
+        return winner if trial == self.best_trial else first
+
     def test_score(self, trial: int) -> MeanScore:
         """The mean score of a trial on the test rows with its 95% confidence interval: (mean, low, high, rows).
 
@@ -66,21 +82,23 @@ class StudyTest(StudyTables):
             return self._scores_beside(0)[1]
         return self._scores_beside(trial)[0]
 
-    def _scores_beside(self, trial: int) -> tuple[MeanScore, MeanScore]:
+    def _scores_beside(self, trial: int, *, valued: bool = False) -> tuple[MeanScore, MeanScore]:
         """The test scores of a trial and of the winner on the rows where both have one; where one of them has none at
-        all, on the rows of the other."""
+        all, on the rows of the other. With ``valued`` their values."""
+        by_row = self.test_values_by_row if valued else self.test_scores_by_row
+        bounds = self.value_range if valued else self.score_range
         own, winners = (
-            {row: score for row, score in self.test_scores_by_row(each).items() if not math.isnan(score)}
+            {row: score for row, score in by_row(each).items() if not math.isnan(score)}
             for each in (trial, self.best_trial)
         )
         shared = own.keys() & winners.keys() if own and winners else own.keys() | winners.keys()
-        return self._mean_of(own, trial, shared), self._mean_of(winners, self.best_trial, shared)
+        return self._mean_of(own, trial, shared, bounds), self._mean_of(winners, self.best_trial, shared, bounds)
 
-    def _mean_of(self, scores: Mapping[int, float], trial: int, rows: Collection[int]) -> MeanScore:
+    def _mean_of(self, scores: Mapping[int, float], trial: int, rows: Collection[int], bounds: Range) -> MeanScore:
         """The mean of a trial's test scores on some rows."""
         kept = [row for row in scores if row in rows]
         keys = self._test_keys(trial)
-        return MeanScore.of([scores[row] for row in kept], self.score_range, [keys[row] for row in kept])
+        return MeanScore.of([scores[row] for row in kept], bounds, [keys[row] for row in kept])
 
     @property
     def hand_written_trial(self) -> int | None:
@@ -114,7 +132,9 @@ class StudyTest(StudyTables):
         )
         winners = self.test_scores_by_row(self.best_trial)
         rows = {row for row, score in winners.items() if not math.isnan(score)}
-        return None if rows & {*of_trial} == rows & {*of_default} else self._scores_beside(trial)[1]
+        if rows & {*of_trial} == rows & {*of_default}:
+            return None
+        return self._scores_beside(trial, valued=self.weighs_costs)[1]
 
     def _tested_counts(self) -> dict[str, AnswerCounts]:
         """What came of the test requests of each tested prompt, by whose they are."""

@@ -107,7 +107,7 @@ def _taken(trials: Trials, decision: Decision) -> list[Trial]:
         those that it picked.
     """
     for positions in decision.entered:
-        trials.add(positions)
+        trials.add(positions, keep_over=True)
     by_number = {trial.number: trial for trial in trials.all}
     for number, state, reason in decision.ended:
         by_number[number].end(state, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from prompt_search.search import wording
+from prompt_search.search.deciding.caps import Caps
 from prompt_search.search.estimates import Estimates
 from prompt_search.search.trial import Trial, Trials
 
@@ -24,17 +25,20 @@ class Finals:
 
     A trial that has left does not come back, even if those that stayed fall below it: the winner has the most rows. The
     best trial without a proposed option stays to the last stage, and wins unless another one is better by `LEAST_LEAD`.
+    So does the best one that is shown to keep the caps, where there are caps: only such a trial wins, if there is one.
 
     Args:
         trials: the trials of the race; the rules end them.
         estimates: what is known about the trials.
         is_grown: whether a trial has an option that was proposed.
+        caps: the rules about caps.
     """
 
-    def __init__(self, trials: Trials, estimates: Estimates, is_grown: Callable[[Trial], bool]) -> None:
+    def __init__(self, trials: Trials, estimates: Estimates, is_grown: Callable[[Trial], bool], caps: Caps) -> None:
         self._trials = trials
         self._estimates = estimates
         self._is_grown = is_grown
+        self._caps = caps
 
     def begin(self) -> list[Trial]:
         """Choose the finalists."""
@@ -63,7 +67,7 @@ class Finals:
     def end_stage(self) -> list[Trial]:
         """Keep the better half of the finalists; after the last stage, the best one."""
         kept = self._keep((len(self._trials.finalists) + 1) // 2 if self._stages > 1 else 1)
-        self._trials.leader = kept[0]
+        self._trials.leader = next(iter(kept), self._trials.leader)
         return kept
 
     def end(self) -> None:
@@ -74,24 +78,35 @@ class Finals:
 
     def _keep(self, count: int) -> list[Trial]:
         """Keep the best trials as finalists, and end all others."""
+        self._caps.close_over()
         means = self._estimates.means()
         ranked = self._estimates.ranked(means)
         able = [trial for trial in ranked if trial.answered and trial.state in ("running", "complete")]
-        finalists = self._with_hand_written(able, count, means)
+        finalists = self._with_hand_written(self._with_known(able, count), count, means)
         for trial in self._trials.all:
             if trial.state != "running" or trial in finalists:
                 continue
-            mean, rows = means[trial.number], len(trial.outcomes)
+            mean, rows, of = means[trial.number], len(trial.outcomes), trial.maximized
             if trial in self._trials.finalists and count == 1 and mean > means[finalists[0].number]:
-                trial.end("complete", wording.no_clear_lead(mean, rows, finalists[0].number))
+                trial.end("complete", wording.no_clear_lead(mean, rows, of, finalists[0].number))
             elif trial in self._trials.finalists:
-                trial.end("complete", wording.left_finals(mean, rows))
+                trial.end("complete", wording.left_finals(mean, rows, of))
             elif trial.outcomes and not trial.answered:
                 trial.end("failed", wording.failed(rows, trial.outcomes[0].error))
             else:
-                trial.end("pruned", wording.not_a_finalist(mean, rows))
+                trial.end("pruned", wording.not_a_finalist(mean, rows, of))
         self._trials.finalists = finalists
         return finalists
+
+    def _with_known(self, able: list[Trial], count: int) -> list[Trial]:
+        """The trials, in their order, with the best of those that are shown to keep the caps early enough to be among
+        the first; of one place, these alone. Without any they are as they were."""
+        known = [trial for trial in able if self._caps.standing(trial) == "under"] if self._caps else []
+        if not known or count == 1:
+            return known or able
+        others = [trial for trial in able if trial is not known[0]]
+        place = min(able.index(known[0]), count - 2)
+        return [*others[:place], known[0], *others[place:]]
 
     def _with_hand_written(self, able: Sequence[Trial], count: int, means: Mapping[int, float]) -> list[Trial]:
         """The first trials, the best one without a proposed option among them; of one place, it or a better one."""

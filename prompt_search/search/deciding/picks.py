@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from prompt_search.search import wording
+from prompt_search.search.deciding.caps import Caps
 from prompt_search.search.encoding import Encoding
 from prompt_search.search.estimates import Estimates, difference_spread
 from prompt_search.search.optuna_adapter import ObservedTrial, Propose, Stop
@@ -49,6 +50,7 @@ class Picks:
         estimates: what is known about the trials.
         limit: gives the number of rows that the search may score.
         batch_rows: number of rows in one evaluation batch.
+        caps: the rules about caps.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Picks:
         estimates: Estimates,
         limit: Callable[[], float],
         batch_rows: int,
+        caps: Caps,
     ) -> None:
         self._settings = settings
         self._encoding = encoding
@@ -66,6 +69,7 @@ class Picks:
         self._estimates = estimates
         self._limit = limit
         self._batch_rows = batch_rows
+        self._caps = caps
         enqueued = [candidate.to_dict() for candidate in settings.enqueued]
         self._first: list[Mapping[str, int]] = enqueued + design(settings.space, settings.seed)
         self._enqueued = len(enqueued)
@@ -73,6 +77,7 @@ class Picks:
     def take_space(self, settings: RaceSettings, encoding: Encoding) -> None:
         """Let candidates come from a space that has grown."""
         self._settings, self._encoding = settings, encoding
+        self._caps.take_space(settings)
 
     def of_round(self, number: int, least: int = MIN_BATCHES_PER_ROUND) -> list[Trial]:
         """The trials that get an evaluation batch in a round: new ones, and open ones that deserve more rows.
@@ -81,12 +86,15 @@ class Picks:
             number: the number of the round, from 1.
             least: the lowest number of trials that our own sampler gives.
         """
+        self._caps.close_over()
         self._trials.leader = self._estimates.ranked()[0]
         if number == 1:
             self._expect()
+        if self._caps and number == 1:
+            return []  # the first responses say what tokens a prompt has, so that none is sent that is clearly over
         designed: list[Trial] = []
         while self._first and len(designed) < least:
-            trial = self._trials.add(self._first.pop(0))
+            trial = self._trials.add(self._first.pop(0), keep_over=True)
             designed += [trial] if trial else []
         if designed:
             return designed
@@ -143,7 +151,8 @@ class Picks:
         if not new:
             self._stop_unlikely(model)
         open_trials = [] if new else self._trials.open
-        candidates = unseen(model, self._encoding, self._trials.levels(self._trials.all), generator)
+        seen = self._trials.levels(self._trials.all)
+        candidates = unseen(model, self._encoding, seen, generator, self._caps.mask(self._encoding))
         pool = np.vstack([self._trials.levels(open_trials), candidates])
         if not len(pool):
             return []
@@ -201,7 +210,7 @@ class Picks:
         """All trials with a score, as samplers and pruners of Optuna see them."""
         means = self._estimates.means()
         return [
-            ObservedTrial(trial.positions, trial.state, trial.scores, means[trial.number])
+            ObservedTrial(trial.positions, trial.state, trial.values, means[trial.number])
             for trial in self._trials.measured
         ]
 

@@ -115,7 +115,7 @@ class Standing:
 
     @cached_property
     def _deviation(self) -> float:
-        return float(np.std([score for trial in self.trials for score in trial.scores]))
+        return float(np.std([score for trial in self.trials for score in trial.values]))
 
 
 @dataclass(frozen=True, kw_only=True)

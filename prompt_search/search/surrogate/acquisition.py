@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prompt_search.search.encoding import Encoding, Levels
 from prompt_search.search.surrogate.model import Surrogate
@@ -35,24 +36,41 @@ SAMPLE_SPREAD = 0.3
 does not pay for more exploration among so many candidates."""
 
 
-def unseen(model: Surrogate, encoding: Encoding, seen: Levels, generator: np.random.Generator) -> Levels:
-    """Candidates that are not among ``seen``, many of which the surrogate expects much of; all of a small space."""
+def unseen(
+    model: Surrogate,
+    encoding: Encoding,
+    seen: Levels,
+    generator: np.random.Generator,
+    allowed: Callable[[Levels], NDArray[np.bool_]] | None = None,
+) -> Levels:
+    """Candidates that are not among ``seen``, many of which the surrogate expects much of; all of a small space.
+
+    Args:
+        model: the surrogate.
+        encoding: makes candidates.
+        seen: those that were seen.
+        generator: what is left to chance.
+        allowed: tells which candidates may be taken; None: all.
+    """
     known = {tuple(row) for row in seen.tolist()}
 
     def fresh(levels: Levels) -> Levels:
         rows = [row for row in dict.fromkeys(map(tuple, levels.tolist())) if row not in known]
-        return np.array(rows, dtype=np.int64).reshape(len(rows), levels.shape[1])
+        found = np.array(rows, dtype=np.int64).reshape(len(rows), levels.shape[1])
+        return found if allowed is None else found[allowed(found)]
 
     def best(levels: Levels, count: int) -> Levels:
         return levels[np.argsort(-model.mean(levels), kind="stable")[:count]]
 
     if encoding.all_candidates is not None:
         return fresh(encoding.all_candidates)
-    children = encoding.children(best(seen, PARENTS), FIRST_CHILDREN, generator)
+    kept = seen if allowed is None or not allowed(seen).any() else seen[allowed(seen)]
+    children = encoding.children(best(kept, PARENTS), FIRST_CHILDREN, generator)
     pool = fresh(np.vstack([encoding.sample(RANDOM_CANDIDATES, generator), children]))
     for _ in range(GENERATIONS):
         pool = best(pool, GENERATION_SIZE)
-        pool = fresh(np.vstack([pool, encoding.children(pool[: 2 * PARENTS], GENERATION_SIZE, generator)]))
+        parents = pool[: 2 * PARENTS] if len(pool) else kept
+        pool = fresh(np.vstack([pool, encoding.children(parents, GENERATION_SIZE, generator)]))
     return fresh(np.vstack([pool, encoding.sample(RANDOM_CANDIDATES, generator)]))
 
 

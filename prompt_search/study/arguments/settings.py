@@ -15,6 +15,7 @@ from prompt_search.evaluation.judging.judge import Judge
 from prompt_search.llm.dask_executor import AnyExecutor
 from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
+from prompt_search.metrics.objective import Objective
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.template import Template
@@ -55,6 +56,7 @@ class StudySettings:
     proposer: Proposer | None = None
     prior: Result | str | None = None
     batch: bool = False
+    objective: Objective | None = None
 
     def __post_init__(self) -> None:
         if self.mirror not in get_args(MirrorWhen):

@@ -1,4 +1,4 @@
-"""Whether a proposer has anything to propose."""
+"""What a study needs so that options can be proposed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What a result says about an objective: values of rows, and which prompts keep the caps."""
