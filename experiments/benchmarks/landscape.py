@@ -45,6 +45,7 @@ FORMS: dict[str, Callable[[ps.Dataset], ps.Answer]] = {
     "calibrated": lambda data: ps.Label(data.labels, mode="logprobs", top_logprobs=200, calibrate="rows"),
     "number": lambda data: ps.Number(),
     "text": lambda data: ps.Text(),
+    "word": lambda data: ps.Text(max_tokens=8, first_line=True),
 }
 """Answer forms; log-probabilities are asked for as many tokens as llama.cpp gives."""
 

@@ -38,10 +38,10 @@ def measure_missing(
     return pd.read_csv(output).set_index(list(key)).loc[list(jobs)].reset_index()
 
 
-def shown(values: pd.Series[float], sign: str = "") -> str:
+def shown(values: pd.Series[float], sign: str = "", digits: int = 3) -> str:
     """A mean with its standard error; empty without values."""
     if values.empty:
         return ""
     found = values.to_numpy(dtype=float)
-    error = f" ({found.std(ddof=1) / len(found) ** 0.5:.3f})" if len(found) > 1 else ""
-    return f"{found.mean():{sign}.3f}{error}"
+    error = f" ({found.std(ddof=1) / len(found) ** 0.5:.{digits}f})" if len(found) > 1 else ""
+    return f"{found.mean():{sign}.{digits}f}{error}"
