@@ -62,10 +62,10 @@ class Estimates:
         self.knowledge, self._joint = (None if self.knowledge is None else knowledge), None
 
     def expected(self) -> Surrogate | None:
-        """What is expected before any score, from earlier studies alone; None where they know no candidate."""
+        """What is expected before any score if earlier studies are like this one; None where they know no candidate."""
         if self.knowledge is None or not len(self.knowledge.levels):
             return None
-        return Surrogate.fit(self.knowledge.geometry, self.knowledge.alone(self.weights))
+        return Surrogate.fit(self.knowledge.geometry, self.knowledge.alone())
 
     def model(self) -> Surrogate | None:
         """The surrogate of all scores; None where there is no score."""

@@ -81,8 +81,8 @@ def test_first_candidates_are_those_of_which_much_is_expected(
 ) -> None:
     """The first candidates after the default have the option that the earlier study knows to be good."""
     result = study(fake, storage, name="second", data=other_data(), prior="storage").run(BUDGET)
-    chosen = [result.choices(trial)["instruction"] for trial in range(1, 5)]
-    assert chosen.count("Decide with care.") >= 3
+    chosen = [result.choices(trial)["instruction"] for trial in range(1, 4)]
+    assert chosen.count("Decide with care.") >= 2
 
 
 def test_ease_is_taken_by_the_content_of_rows(fake: InProcessExecutor, storage: str, first: ps.Result) -> None:

@@ -93,8 +93,9 @@ class PriorKnowledge:
         own = self.levels[:, : self._own_factors]
         return np.where(own >= self._own_options, -1, own)[np.argsort(-self._score, kind="stable")]
 
-    def alone(self, weights: Weights) -> Observations:
-        """The observations of earlier studies, in standard deviations of a single score."""
+    def alone(self) -> Observations:
+        """The observations of earlier studies, as alike as they may be, in standard deviations of a single score."""
+        weights = Weights((max(LIKENESSES),) * self.studies, 0.0)
         nobody, none = np.zeros(0, dtype=np.int64), np.zeros(0)
         own = Observations(np.zeros((0, self._own_factors), dtype=np.int64), nobody, nobody, none, none, 1.0)
         return self._joined(own, self._score, weights)

@@ -66,7 +66,7 @@ def row_digest(row: Row) -> str:
     """A digest of a row's fields, by which it is known in other data.
 
     >>> row_digest(Row({"text": "fine", "label": "positive"}, target="label"))
-    'e1e4b6f9bdb3bf7f'
+    '1288edd9161587eb'
     """
     fields = row.fields
     text = json.dumps({name: fields[name] for name in fields}, sort_keys=True)

@@ -186,7 +186,7 @@ def test_known_candidates_have_options_of_the_space_alone() -> None:
 def test_without_new_scores_earlier_ones_decide() -> None:
     """Before any score of the new study, the candidates that did well in the earlier one are expected to be good."""
     knowledge = PriorKnowledge(FACTORS, PriorStudies(studies=[study_of(1.0, count=80)]))
-    model = Surrogate.fit(knowledge.geometry, knowledge.alone(Weights.expected(1)))
+    model = Surrogate.fit(knowledge.geometry, knowledge.alone())
     everyone = made(200, 9)
     assert np.corrcoef(model.mean(everyone), worth(everyone))[0, 1] > 0.8
     assert Variances.of(model.log_variances, Geometry(FACTORS)).noise > 0
