@@ -16,14 +16,14 @@ class Summary:
     ``order`` holds all trials in the order in which the search ranks them, ``budget`` the limits by name,
     ``candidates`` the size of the space and whether it is exact, ``sealed`` a digest of the test rows, ``test_uses``
     the number of winners that were tested on them until then (0 where it was not counted), ``rescored`` the study and
-    the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences, ``next_call``
-    the number that the study's next call would have got (None where it was not kept), ``batched`` the number of its
-    responses that came by batches, ``lost_calls``, ``lost_tokens`` and ``lost_usd`` the most that was sent besides by
-    processes that ended before the answers were stored, ``unmet`` what each operator of a proposer needs, by its name,
-    where the budget had room for proposals and none was asked for, ``unused`` the calls that nothing was left to use
-    for, by their part (``search``, whose winner was scored on all rows, and ``test``), and ``effects`` and
-    ``interactions`` the lines of `tables.effects_frame` and `tables.interactions_frame`. ``usd`` is None where a price
-    is unknown.
+    the metric that this one was rescored from, ``dialect`` what was learned of the servers, in sentences,
+    ``next_call`` the number that the study's next call would have got (None where it was not kept), ``lost_calls``,
+    ``lost_tokens`` and ``lost_usd`` the most that was sent besides by processes that ended before the answers were
+    stored, ``unmet`` what each operator of a proposer needs, by its name, where the budget had room for proposals and
+    none was asked for, ``unused`` the calls that nothing was left to use for, by their part (``search``, whose winner
+    was scored on all rows, and ``test``), and ``effects`` and ``interactions`` the lines of `tables.effects_frame` and
+    `tables.interactions_frame`. ``usd`` is None where a price is unknown. ``batched`` is the number of
+    responses that came by batches.
     """
 
     winner: int
