@@ -190,13 +190,14 @@ def test_time_that_ends_leaves_the_batch_to_the_next_run(storage: str, patience:
 
 @pytest.mark.parametrize("limits", [{"calls": 40}, {"tokens": 4_000}, {"usd": 2.0}, {"usd": 4.0, "calls": 50}])
 def test_limits_hold_in_batches(limits: dict[str, Any], storage: str) -> None:
-    """No limit is passed by a search in batches, as the server counts; requests that do not fit wait for others."""
+    """No limit is passed by a search in batches, as the server counts; requests that do not fit wait for others, also
+    for a further attempt, of which there are many here."""
 
     def answer(body: Body) -> dict[str, Any]:
         prompt = prompt_of(body)
         return completion(truth(body), prompt, usage={"prompt_tokens": len(prompt), "completion_tokens": 2})
 
-    with FakeServer(answer, faults=Faults(server_error=0.05)) as server:
+    with FakeServer(answer, faults=Faults(server_error=0.3)) as server:
         result = study(server, storage, batch=True, model=server.model(price=PRICE)).run(ps.Budget(**limits))
 
         calls = result.calls_df()
