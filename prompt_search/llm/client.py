@@ -1,4 +1,5 @@
-"""The client that asks one model: the only retry layer, and the only module that knows the ``openai`` package.
+"""The client that asks one model: the only retry layer, and the module that knows the ``openai`` package, as does that
+of files and batches.
 
 Any server that speaks OpenAI's chat completions works. Keys, organisation and headers are those of openai's client; the
 requests go through aiohttp, without openai's own layers, which take most of a request's time. A request that fails in

@@ -106,6 +106,8 @@ Options:
                                   requests.
   --limit <int range>             Number of rows to use, from the start of the
                                   data.  [x>=1]
+  --batch                         Send requests in batches: at half the price
+                                  with most servers, within a day.
   -n, --n-trials <int range>      Largest number of candidates to try.  [x>=1]
   --folds <int>                   Cross-fit in this number of folds: each row
                                   is scored by a search that did not use it.

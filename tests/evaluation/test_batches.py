@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def evaluated(server: FakeServer, storage: str | None = None, **settings: Any) -
 
 def discounts(server: FakeServer, storage: str) -> list[float | None]:
     """What batches took off the stored responses to a server."""
-    with Store(storage).engine.connect() as connection:
+    with closing(Store(storage)) as store, store.engine.connect() as connection:
         texts = connection.exec_driver_sql("SELECT response FROM prompt_search_responses").scalars().all()
     return [Response.from_json(text).batch_discount for text in texts]
 
@@ -183,20 +184,20 @@ def test_time_that_ends_leaves_the_batch_to_the_next_run(storage: str, patience:
 
         assert (server.count, server.repeated) == (60, [])
         assert len(server.batches_made) == 1
-    store = Store(storage)
-    assert store.batches.open(server.url, "fake") == []
-    store.close()
+    with closing(Store(storage)) as store:
+        assert store.batches.open(server.url, "fake") == []
 
 
 @pytest.mark.parametrize("limits", [{"calls": 40}, {"tokens": 4_000}, {"usd": 2.0}, {"usd": 4.0, "calls": 50}])
 def test_limits_hold_in_batches(limits: dict[str, Any], storage: str) -> None:
-    """No limit is passed by a search in batches, as the server counts; requests that do not fit wait for others."""
+    """No limit is passed by a search in batches, as the server counts; requests that do not fit wait for others, also
+    for a further attempt, of which there are many here."""
 
     def answer(body: Body) -> dict[str, Any]:
         prompt = prompt_of(body)
         return completion(truth(body), prompt, usage={"prompt_tokens": len(prompt), "completion_tokens": 2})
 
-    with FakeServer(answer, faults=Faults(server_error=0.05)) as server:
+    with FakeServer(answer, faults=Faults(server_error=0.3)) as server:
         result = study(server, storage, batch=True, model=server.model(price=PRICE)).run(ps.Budget(**limits))
 
         calls = result.calls_df()
@@ -231,9 +232,9 @@ def test_looks_are_further_and_further_apart() -> None:
     late = BatchState(id="b", status="in_progress", retry_after_s=300.0)
     states = [*[open_state] * 3, late, *[open_state] * 10, BatchState(id="b", status="completed")]
     record = BatchRecord(name="n", study="s", endpoint="e", model="m", created=0.0, keys=("k",), batch="b")
-    batch = OpenBatch(record, Scripted(states), Store("sqlite://"), lambda: None, sleep)  # type: ignore[arg-type]
-
-    ended = asyncio.run(batch.ended())
+    with closing(Store("sqlite://")) as store:
+        batch = OpenBatch(record, Scripted(states), store, lambda: None, sleep)  # type: ignore[arg-type]
+        ended = asyncio.run(batch.ended())
 
     assert ended.state is not None
     assert waits[:5] == [1.0, 1.5, 2.25, 300.0, 1.5**4]

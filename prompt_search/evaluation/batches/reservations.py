@@ -13,9 +13,13 @@ class Reservations:
 
     A request that waits for its batch has taken it already. Where it is sent alone after all, that attempt is paid with
     what was taken.
+
+    Attributes:
+        waiting: number of attempts that wait for room in the budget, which others have to leave first.
     """
 
     def __init__(self, settings: EvaluationSettings) -> None:
+        self.waiting = 0
         self._settings = settings
         self._kept: set[int] = set()
         """Identities of requests that have taken what an attempt can use, and were not attempted."""
@@ -45,7 +49,11 @@ class Reservations:
         if id(request) in self._kept:
             self._kept.discard(id(request))
         else:
-            await ledger.reserve(request)
+            self.waiting += 1
+            try:
+                await ledger.reserve(request)
+            finally:
+                self.waiting -= 1
         if settings.owner is None:
             return
         await settings.store.responses.save_sent(

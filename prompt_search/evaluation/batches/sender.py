@@ -228,7 +228,8 @@ class BatchSender:
         """Send the requests that wait, whenever no further ones come."""
         while self._queue:
             before = -1
-            while self._alone or before != len(self._queue):
+            # An attempt that waits for room in the budget waits for what is in the queue.
+            while self._alone > self._reservations.waiting or before != len(self._queue):
                 before = len(self._queue)
                 await asyncio.sleep(QUIET_S)
             group, self._queue = self._queue, []
