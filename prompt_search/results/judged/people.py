@@ -37,8 +37,8 @@ class Tested(Protocol):
 LEAST_ROWS = 10
 """Number of rows that people have to score at least: the interval rests on how much they differ from the judge."""
 
-SHEET_COLUMNS = ("trial", "row", "answer")
-"""The columns of a sheet for people, without the fields of the rows and the column for their ratings."""
+ROWS = 30
+"""Number of test rows that people are asked about where nothing else is said."""
 
 HUMAN = "human"
 """The column of a sheet in which people write their ratings."""
@@ -133,7 +133,7 @@ def corrected_mean(
     return Corrected(mean=ends[0], low=ends[1], high=ends[2], p=p, weight=weight)
 
 
-def people_sheet(study: Tested, rows: int, seed: int) -> pd.DataFrame:
+def people_sheet(study: Tested, rows: int | None, seed: int) -> pd.DataFrame:
     """One row per answer that people are to score, in random order: those of default and winner to some test rows that
     are drawn at random.
 
@@ -142,7 +142,7 @@ def people_sheet(study: Tested, rows: int, seed: int) -> pd.DataFrame:
 
     Args:
         study: the study.
-        rows: number of test rows.
+        rows: number of test rows; default: `ROWS`, or all where there are fewer.
         seed: of the random choice.
 
     Raises:
@@ -151,10 +151,11 @@ def people_sheet(study: Tested, rows: int, seed: int) -> pd.DataFrame:
     worst = _scale_of(study).levels[0]
     frames = {trial: study.trial_samples(trial) for trial in _compared(study)}
     shared = _scored_rows(study)
+    rows = min(ROWS, len(shared)) if rows is None else rows
     if not LEAST_ROWS <= rows <= len(shared):
         raise StudyError(
             f"rows= must be from {LEAST_ROWS} to the {len(shared)} test rows that both prompts have a score on, got "
-            f"{rows}; give one such as {min(30, len(shared))}"
+            f"{rows}; give one such as {min(ROWS, len(shared))}, or test on more rows"
         )
     generator = np.random.default_rng(seed)
     chosen = generator.choice(shared, size=rows, replace=False).tolist()
