@@ -213,6 +213,23 @@ def test_probabilities_are_used_where_there_are_some(fake: InProcessExecutor) ->
         judged_study(fake, metric=required, name="required").run(60)
 
 
+def test_a_server_without_the_system_role_is_asked_without_it(fake: InProcessExecutor) -> None:
+    """What a template says as the system is then the beginning of what it says as the user."""
+
+    def refusing(body: Body) -> Any:
+        if any(message["role"] == "system" for message in body["messages"]):
+            return failure(400, "Jinja Exception: System role not supported")
+        return answering(body)
+
+    fake.answer = refusing
+    result = judged_study(fake).run(40)
+    asked = to_judge(fake.bodies)
+    assert [len(body["messages"]) for body in asked[:2]] == [2, 1]
+    assert {len(body["messages"]) for body in asked[1:]} == {1}
+    assert asked[-1]["messages"][0]["content"].startswith("You rate answers of a language model.")
+    assert result.samples_df()["error"].isna().all()
+
+
 def test_reasons_reach_the_proposer(fake: InProcessExecutor) -> None:
     """What the judge says against an answer is shown to a model that proposes new wordings."""
 

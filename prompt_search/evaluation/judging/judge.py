@@ -108,7 +108,7 @@ class Judge(JudgesAnswers):
     template: str
     source: str
     model: Model
-    scale: Scale
+    scale: Scale = field(hash=False)
     reads: tuple[str, ...]
     context: Mapping[str, Any] = field(hash=False)
     repeats: int
@@ -260,8 +260,9 @@ class Judge(JudgesAnswers):
             TemplateError: the template raised an error.
         """
         judged = target_text(answer)
-        fields = {name: row[name] for name in row.fields if name != self.against}
-        target = None if row.fields is row else row.target
+        shown = row.fields if isinstance(row.fields, Row) else row  # a column may be called fields
+        fields = {name: shown[name] for name in shown if name != self.against}
+        target = None if shown is row else row.target
         values: dict[str, Any] = {"row": _Fields(fields, judged), "answer": judged, "target": target}
         if self.is_pairwise:
             other = self.other_answer(row)

@@ -14,8 +14,9 @@ from prompt_search.evaluation.judging.reading import Rating, Unrated, read_ratin
 from prompt_search.evaluation.responder import Answered, RefusedFeature, Responder, Use
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dialect.dialect import Dialect, Refusal
+from prompt_search.llm.dialect.features import SYSTEM_ROLE
 from prompt_search.llm.failures import fault_of, kind_of
-from prompt_search.llm.messages import Request
+from prompt_search.llm.messages import Message, Request
 from prompt_search.storage.records import JUDGE, Judgement
 
 
@@ -154,6 +155,8 @@ class Judging:
         Raises:
             RequestRefused: it cannot do without.
         """
+        if refusal.feature == SYSTEM_ROLE:
+            return replace(request, messages=_without_system(request.messages))
         plain = {name: value for name, value in request.parameters.items() if name not in LOGPROBS}
         if "logprobs" in refusal.feature and len(plain) < len(request.parameters):
             if not self.judge.weighted:
@@ -167,6 +170,13 @@ class Judging:
 def judging_of(settings: EvaluationSettings, responder: Responder) -> Judging | None:
     """What asks the judge of an evaluator; None where its metric is none."""
     return Judging(settings.metric, responder, settings) if isinstance(settings.metric, Judge) else None
+
+
+def _without_system(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Messages whose system messages are the beginning of the first other one."""
+    before = [each.content for each in messages if each.role == "system"]
+    first, *others = [each for each in messages if each.role != "system"] or [Message("user", "")]
+    return (Message(first.role, "\n\n".join([*before, first.content]).strip()), *others)
 
 
 def _of_judge(error: str, judge: Judge) -> str:

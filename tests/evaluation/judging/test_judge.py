@@ -184,3 +184,14 @@ def test_scores_are_weighted_by_probabilities() -> None:
     missing = read_rating(scale, Response(text="4"), weighted=True)
     assert isinstance(missing, Unrated)
     assert missing.error.startswith("judge_logprobs: the response has no log-prob")
+
+
+def test_fields_of_any_name_are_shown() -> None:
+    """A column may be called fields, target or answer; only the row's own target is not shown."""
+    plain = Row({"fields": "f", "target": "t", "answer": "given"})
+    shown = judge("{{ row.fields }} {{ row.target }} {{ row.answer }} / {{ answer }}").messages("mine", plain)
+    assert shown[0].content == "f t given / mine"
+    labelled = Row({"fields": "f", "target": "t"}, target="target")
+    hidden = judge("{{ row | items | list }} {{ answer }} {{ target }}").messages("mine", labelled)
+    assert hidden[0].content == '[["fields", "f"]] mine t'
+    assert hash(judge()) == hash(judge())
