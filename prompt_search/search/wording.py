@@ -55,6 +55,11 @@ def left_finals(estimate: float, rows: int, of: str) -> str:
     return f"left the finals: {_estimated(estimate, rows, of)}"
 
 
+def cap_not_known(estimate: float, rows: int, of: str) -> str:
+    """The reason of a finalist of which it is not known whether it keeps the caps."""
+    return f"left the finals: {_estimated(estimate, rows, of)}, not shown to be under the cap"
+
+
 def no_clear_lead(estimate: float, rows: int, of: str, winner: int) -> str:
     """The reason of a finalist with a proposed option that is hardly better than the best trial without."""
     return (

@@ -168,7 +168,7 @@ class Picks:
         )[:1]
 
     def _stop_unlikely(self, model: Surrogate) -> None:
-        """Stop the trials that are almost certainly worse than the leader.
+        """Stop the trials that are almost certainly worse than the leader, which can win itself.
 
         A posterior probability means the same at every stopping time. A trial that is better than the leader is
         therefore stopped with probability at most `STOP_BELOW_PROBABILITY`, however often this is checked (optional
@@ -178,7 +178,8 @@ class Picks:
         if len(trials) < 2:
             return
         mean, covariance = model.posterior(self._trials.levels(trials))
-        leader = int(np.argmax(mean))
+        able = self._caps.able_to_win(trials)
+        leader = int(np.argmax(np.where(able, mean, -np.inf)))
         better = special.ndtr((mean - mean[leader]) / difference_spread(covariance, leader))
         for trial, probability in zip(trials, better, strict=True):
             if probability < STOP_BELOW_PROBABILITY and trial.number != DEFAULT_TRIAL:
