@@ -98,7 +98,8 @@ class Caps:
                 cost = self._updated().costs[cap.quantity].get(trial.number)
                 if not trial.over_cap and cost is not None and cost.is_likely_over(cap.most):
                     trial.over_cap = True
-                    reason = wording.over_cap(cap, cost.observed, cost.rows, trial.number == DEFAULT_TRIAL)
+                    shown, is_default = cost.standing(cap.most) == "over", trial.number == DEFAULT_TRIAL
+                    reason = wording.over_cap(cap, cost.expected, cost.rows, shown=shown, is_default=is_default)
                     trial.end("pruned", reason)
 
     def mask(self, encoding: Encoding) -> Callable[[Levels], NDArray[np.bool_]] | None:
