@@ -92,6 +92,8 @@ class StoredStudy(StudyTest):
         winner = self._trial(self.best_trial)
         near = [winner.trial]
         for trial in self._trials:
+            if self.cap_of(trial.trial) == "over":
+                continue
             if trial.estimate is not None and trial.uncertainty is not None and winner.estimate is not None:
                 near += [trial.trial] * not_worse(trial.estimate - winner.estimate, trial.uncertainty, margin)
         return int(min(near, key=lambda trial: (sizes[trial], trial != winner.trial)))

@@ -84,7 +84,7 @@ class Picks:
         """
         self._caps.close_over()
         self._trials.leader = self._estimates.ranked()[0]
-        if self._caps and number == 1:
+        if self._caps and number == 1 and not self._trials.score_count:
             return []  # the first responses say what tokens a prompt has, so that none is sent that is clearly over
         designed: list[Trial] = []
         while self._first and len(designed) < least:
