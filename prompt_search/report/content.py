@@ -162,7 +162,7 @@ class Report:
     @property
     def export_default(self) -> str:
         """The command that writes the default prompt to a file; nothing where the winner is to be shipped."""
-        kept = self.verdict_word and self.verdict_word != "better"
+        kept = self.verdict_word and self.verdict_word != "better" and self.result.cap_of(0) != "over"
         return self._export(f"{self.result.reference}:0") if kept else ""
 
     def _export(self, name: str) -> str:

@@ -30,10 +30,19 @@ def refused(reason: str) -> str:
     return f"closed: {reason}"
 
 
-def over_cap(cap: Cap, mean: float, rows: int, is_default: bool) -> str:
-    """The reason of a trial whose responses show that it is over a cap."""
+def over_cap(cap: Cap, mean: float, rows: int, *, shown: bool, is_default: bool) -> str:
+    """The reason of a trial that is over a cap.
+
+    Args:
+        cap: the cap.
+        mean: the mean that its responses let expect.
+        rows: the number of rows that it was sent.
+        shown: whether that shows it; else it is likely.
+        is_default: whether it is the default prompt.
+    """
+    over = "over the cap" if shown else "likely over the cap"
     stays = "; it stays the baseline" if is_default else ""
-    return f"over the cap after {rows} rows: {amount(cap.quantity, mean)} {_capped(cap)}{stays}"
+    return f"{over} after {rows} rows: {amount(cap.quantity, mean)} {_capped(cap)}{stays}"
 
 
 def expected_over(cap: Cap, expected: float) -> str:
@@ -53,6 +62,11 @@ def not_a_finalist(estimate: float, rows: int, of: str) -> str:
 def left_finals(estimate: float, rows: int, of: str) -> str:
     """The reason of a finalist that others were better than."""
     return f"left the finals: {_estimated(estimate, rows, of)}"
+
+
+def cap_not_known(estimate: float, rows: int, of: str) -> str:
+    """The reason of a finalist of which it is not known whether it keeps the caps."""
+    return f"left the finals: {_estimated(estimate, rows, of)}, not shown to be under the cap"
 
 
 def no_clear_lead(estimate: float, rows: int, of: str, winner: int) -> str:

@@ -19,6 +19,7 @@ from prompt_search.evaluation.outcome import PreparedPrompt
 from prompt_search.llm.model import Model
 from prompt_search.prompts.factors import Candidate, Factor, Kind, Options
 from prompt_search.prompts.few_shot import ExamplePool, OwnAnswers, needs_own_answers, rows_shown
+from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.space import FROM_TEMPLATE, WRITTEN, SearchSpace
 from prompt_search.prompts.static_checks import RESERVED
@@ -287,3 +288,22 @@ def check_apart(template: Template, request: Mapping[str, Any]) -> None:
                 template=template.name,
                 line=line,
             )
+
+
+def check_grows(space: SearchSpace, proposer: Proposer) -> None:
+    """Refuse a proposer that nothing would be asked of, and show where the template may say that a choice grows.
+
+    Raises:
+        StudyError: no choice may grow.
+    """
+    if any(factor.grow for factor in space.factors):
+        return
+    own = [each for each in space.factors if each.kind == "choice" and "." not in each.name]
+    texts = [each for each in own if all(isinstance(option, str) for option in each.options)]
+    longest = max(texts, key=lambda each: max(map(len, each.texts)), default=None)
+    name = "instruction" if longest is None else longest.name
+    raise StudyError(
+        f"no choice of the template may grow, so that {proposer.model.name} would propose nothing; write "
+        f'choice("{name}", [...], grow="...") with what its texts are for, such as grow="tells the model what to do", '
+        "or leave out the proposer"
+    )

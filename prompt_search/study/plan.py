@@ -38,8 +38,14 @@ from prompt_search.storage.records import ProposalRecord
 from prompt_search.storage.store import Store
 from prompt_search.study.arguments.prior import prior_identity
 from prompt_search.study.arguments.settings import StudySettings
-from prompt_search.study.candidates import CandidatePrompts, check_apart, checked_request, options_of, settings_factors
-from prompt_search.study.growth.needs import check_grows
+from prompt_search.study.candidates import (
+    CandidatePrompts,
+    check_apart,
+    check_grows,
+    checked_request,
+    options_of,
+    settings_factors,
+)
 
 TEST_SHARE = 0.3
 """Share of a budget that winner and baselines together may use on the test rows, at most."""

@@ -18,6 +18,9 @@ them, and shown to be."""
 Z = 2.5758
 """The two-sided 99% quantile of the normal distribution. A prompt is looked at many times, and no look may be wrong."""
 
+LIKELY = 0.8416
+"""The 80% quantile of the normal distribution."""
+
 ROUNDS = 30
 """Number of rounds in which the parts of prompts and rows are fitted to each other."""
 
@@ -41,6 +44,11 @@ class MeanCost:
     low: float
     high: float
     rows: int
+
+    def is_likely_over(self, most: float) -> bool:
+        """Whether the mean on new rows is above a cap with a probability of more than 80%."""
+        deviation = (self.high - self.low) / (2 * Z)
+        return self.expected - LIKELY * deviation > most
 
     def standing(self, most: float) -> CapStanding:
         """How the prompt stands to a cap."""

@@ -53,6 +53,11 @@ def winner_breaks_caps(objective: Objective, standing: CapStanding, trial: int) 
     return f"No prompt that was tried is shown to meet {caps}: whether {best} does is not known"
 
 
+def better_but_not_known(trial: int, estimate: float) -> str:
+    """A remark on a trial with a higher estimate than the winner, of which it is not known whether it keeps a cap."""
+    return f"Trial {trial} has a higher estimate ({estimate:.3f}), but it is not known whether it is under the cap."
+
+
 def advice(objective: Objective, winner: CapStanding, baseline: CapStanding, trial: int) -> str | None:
     """What to do where the caps decide that; None where the verdict decides."""
     if winner != "under":

@@ -18,7 +18,13 @@ from prompt_search.results.judged.people import PeopleVerdict, people_sheet, peo
 from prompt_search.results.lines import growth
 from prompt_search.results.lines.judge import judge_sentence, whose_scores
 from prompt_search.results.objective.caps import CapStanding
-from prompt_search.results.objective.wording import by_the_objective, cost_sentence, scores_alone, winner_breaks_caps
+from prompt_search.results.objective.wording import (
+    better_but_not_known,
+    by_the_objective,
+    cost_sentence,
+    scores_alone,
+    winner_breaks_caps,
+)
 from prompt_search.results.spent import spent_sentence, spent_so_far, totals
 from prompt_search.results.statistics import (
     NON_INFERIORITY_MARGIN,
@@ -90,6 +96,8 @@ class StoredStudy(StudyTest):
         winner = self._trial(self.best_trial)
         near = [winner.trial]
         for trial in self._trials:
+            if self.cap_of(trial.trial) == "over":
+                continue
             if trial.estimate is not None and trial.uncertainty is not None and winner.estimate is not None:
                 near += [trial.trial] * not_worse(trial.estimate - winner.estimate, trial.uncertainty, margin)
         return int(min(near, key=lambda trial: (sizes[trial], trial != winner.trial)))
@@ -265,12 +273,16 @@ class StoredStudy(StudyTest):
         )
         estimate = float(winner["estimate"].iloc[0])
         line = wording.search_sentence((score, rows), (winner_score, winner_rows), estimate, len(scored))
-        able = scored[~scored["trial"].map(self.cap_standings).eq("over")]
-        best = able.sort_values("estimate", ascending=False, kind="stable").head(1)
-        if len(best) and not self.weighs_costs and round(best["estimate"].iloc[0], 3) > round(estimate, 3):
+        if self.cap == "over":
+            return [line]
+        able = self._table[~self._table["trial"].map(self.cap_standings).eq("over")].dropna(subset=["score"])
+        best = able.sort_values("estimate", ascending=False, kind="stable").iloc[0]
+        if round(best["estimate"], 3) > round(float(able.set_index("trial")["estimate"][self.best_trial]), 3):
             rescored = self._summary is not None and self._summary.rescored
             remark = wording.better_now if rescored else wording.higher_estimate
-            line += f" {remark(int(best['trial'].iloc[0]), float(best['estimate'].iloc[0]))}"
+            if self.cap == "under" and self.cap_of(int(best["trial"])) == "not known":
+                remark = better_but_not_known
+            line += f" {remark(int(best['trial']), float(best['estimate']))}"
         return [line]
 
     def _search_scores(self, trial: int) -> int:

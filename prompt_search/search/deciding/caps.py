@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,14 +85,21 @@ class Caps:
         found = [(costs[cap.quantity].get(trial.number), cap.most) for cap in self._caps]
         return joint_standing("not known" if cost is None else cost.standing(most) for cost, most in found)
 
+    def able_to_win(self, trials: Sequence[Trial]) -> list[bool]:
+        """Which of some trials are shown to keep the caps; all where none is, and without caps."""
+        known = [not self._caps or self.standing(trial) == "under" for trial in trials]
+        return known if any(known) else [True] * len(trials)
+
     def close_over(self) -> None:
-        """End the trials that are shown to be over a cap."""
+        """End the trials that are likely to be over a cap. Those that would turn out to be a little under it would need
+        very many rows to show that, and only such a trial wins."""
         for trial in self._trials.all if self._caps else ():
             for cap in self._caps:
                 cost = self._updated().costs[cap.quantity].get(trial.number)
-                if not trial.over_cap and cost is not None and cost.standing(cap.most) == "over":
+                if not trial.over_cap and cost is not None and cost.is_likely_over(cap.most):
                     trial.over_cap = True
-                    reason = wording.over_cap(cap, cost.observed, cost.rows, trial.number == DEFAULT_TRIAL)
+                    shown, is_default = cost.standing(cap.most) == "over", trial.number == DEFAULT_TRIAL
+                    reason = wording.over_cap(cap, cost.expected, cost.rows, shown=shown, is_default=is_default)
                     trial.end("pruned", reason)
 
     def mask(self, encoding: Encoding) -> Callable[[Levels], NDArray[np.bool_]] | None:

@@ -25,7 +25,7 @@ class Finals:
 
     A trial that has left does not come back, even if those that stayed fall below it: the winner has the most rows. The
     best trial without a proposed option stays to the last stage, and wins unless another one is better by `LEAST_LEAD`.
-    So does the best one that is shown to keep the caps, where there are caps: only such a trial wins, if there is one.
+    Where there are caps, only a trial that is shown to keep them wins, if there is one; it may have left before.
 
     Args:
         trials: the trials of the race; the rules end them.
@@ -82,11 +82,14 @@ class Finals:
         means = self._estimates.means()
         ranked = self._estimates.ranked(means)
         able = [trial for trial in ranked if trial.answered and trial.state in ("running", "complete")]
-        finalists = self._with_hand_written(self._with_known(able, count), count, means)
+        finalists = self._with_hand_written(self._with_known(able, count, means), count, means)
         for trial in self._trials.all:
             if trial.state != "running" or trial in finalists:
                 continue
             mean, rows, of = means[trial.number], len(trial.outcomes), trial.maximized
+            if trial in self._trials.finalists and self._caps and self._caps.standing(trial) == "not known":
+                trial.end("complete", wording.cap_not_known(mean, rows, of))
+                continue
             if trial in self._trials.finalists and count == 1 and mean > means[finalists[0].number]:
                 trial.end("complete", wording.no_clear_lead(mean, rows, of, finalists[0].number))
             elif trial in self._trials.finalists:
@@ -98,15 +101,16 @@ class Finals:
         self._trials.finalists = finalists
         return finalists
 
-    def _with_known(self, able: list[Trial], count: int) -> list[Trial]:
-        """The trials, in their order, with the best of those that are shown to keep the caps early enough to be among
-        the first; of one place, these alone. Without any they are as they were."""
+    def _with_known(self, able: list[Trial], count: int, means: Mapping[int, float]) -> list[Trial]:
+        """The trials, in their order. Where some are shown to keep the caps, those of which that is not known get at
+        most half of the places, and the last place goes to the best of those that are shown to, also if it had left."""
         known = [trial for trial in able if self._caps.standing(trial) == "under"] if self._caps else []
-        if not known or count == 1:
-            return known or able
-        others = [trial for trial in able if trial is not known[0]]
-        place = min(able.index(known[0]), count - 2)
-        return [*others[:place], known[0], *others[place:]]
+        if not known:
+            return able
+        if count == 1:
+            return sorted(known, key=lambda trial: -means[trial.number])
+        others = [trial for trial in able if trial not in known][: count // 2]
+        return [trial for trial in able if trial in known or trial in others]
 
     def _with_hand_written(self, able: Sequence[Trial], count: int, means: Mapping[int, float]) -> list[Trial]:
         """The first trials, the best one without a proposed option among them; of one place, it or a better one."""

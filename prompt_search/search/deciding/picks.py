@@ -90,7 +90,7 @@ class Picks:
         self._trials.leader = self._estimates.ranked()[0]
         if number == 1:
             self._expect()
-        if self._caps and number == 1:
+        if self._caps and number == 1 and not self._trials.score_count:
             return []  # the first responses say what tokens a prompt has, so that none is sent that is clearly over
         designed: list[Trial] = []
         while self._first and len(designed) < least:
@@ -189,7 +189,7 @@ class Picks:
         )[:1]
 
     def _stop_unlikely(self, model: Surrogate) -> None:
-        """Stop the trials that are almost certainly worse than the leader.
+        """Stop the trials that are almost certainly worse than the leader, which can win itself.
 
         A posterior probability means the same at every stopping time. A trial that is better than the leader is
         therefore stopped with probability at most `STOP_BELOW_PROBABILITY`, however often this is checked (optional
@@ -199,7 +199,8 @@ class Picks:
         if len(trials) < 2:
             return
         mean, covariance = model.posterior(self._trials.levels(trials))
-        leader = int(np.argmax(mean))
+        able = self._caps.able_to_win(trials)
+        leader = int(np.argmax(np.where(able, mean, -np.inf)))
         better = special.ndtr((mean - mean[leader]) / difference_spread(covariance, leader))
         for trial, probability in zip(trials, better, strict=True):
             if probability < STOP_BELOW_PROBABILITY and trial.number != DEFAULT_TRIAL:
