@@ -53,23 +53,20 @@ class Study(PlanAttributes, FirstTries):
             braces is the path of a file or the name of a shipped template; every other text is a template itself.
         data: labelled rows; or a table or the path of a file, as `Dataset` takes them, with ``target``.
         model: a `Model`, a model name, or a choice of models.
-        answer: the answer form, which parses responses, or a choice of forms; default: `Label` over the data's
-            labels, or `Text` when the target has many values. ``label``, ``number``, ``text`` and ``json``, or the
-            classes, stand for forms that take labels or schema from the data; a list of texts for these labels.
+        answer: the answer form, which parses responses, or a choice of forms; a list of texts for these labels.
+            ``label``, ``number``, ``text`` and ``json``, or the classes, take labels or schema from the data.
+            Default: `Label` over the data's labels, or `Text` when the target has many values.
         metric: ``(answer, row) -> bool | float | Score``, larger is better; a `Judge`, which asks a model; or the name
-            of a metric of `prompt_search.metrics` (``accuracy`` is `exact`). Default: `exact`, and `fields` for JSON
-            answers whose targets are written as JSON text.
-        context: values for the template's variables; ``target`` (the target's column name) is defined already,
-            and so is ``labels`` when the target has few values.
-        request: further request parameters, each a value or a choice; None removes a parameter that is sent by
-            default. The temperature is 0 unless given.
+            of one of `prompt_search.metrics`. Default: `exact`, and `fields` for JSON answers to targets of JSON text.
+        context: values for the template's variables; ``target`` (its column's name) and ``labels`` are there already.
+        request: further request parameters, each a value or a choice; None removes one. The temperature is 0.
         name: name under which the study is stored.
         storage: the path of an SQLite file, or an SQLAlchemy URL; None keeps everything in memory.
         seed: seed of everything random.
         max_concurrency: number of requests in flight, for each model (and each worker of the executor).
         sampler: an Optuna sampler that replaces the default search.
-        pruner: an Optuna pruner that replaces the default early stopping. Trials then continue, in batches of ten
-            rows, until it stops them; a trial that it does not stop gets a twelfth of the calls, but 20 to 100 rows.
+        pruner: an Optuna pruner that replaces the default early stopping. Trials then continue, by ten rows, until it
+            stops them; one that it does not stop gets a twelfth of the calls, but 20 to 100 rows.
         test: the test rows: their number, their share of all rows, or their positions; default: 0.3.
         target: name of the column with the correct answers, where ``data`` is no `Dataset`.
         executor: a ``dask.distributed.Client`` or the address of a Dask scheduler, whose workers then send the
@@ -158,9 +155,8 @@ class Study(PlanAttributes, FirstTries):
 
         Args:
             choices: the option, or its text, by choice name; choices that are missing have their first option.
-            prompt: in place of choices a whole prompt: text with ``{{ row.field }}``, messages, a path, or a `Prompt`.
-                It is raced under its name, in the column ``written``. One with an answer form is sent as it is, another
-                with the study's first form, model and request parameters.
+            prompt: a whole prompt instead: text with ``{{ row.field }}``, messages, a path, or a `Prompt`. It is raced
+                under its name, in the column ``written``, with the study's first form and settings if it has none.
 
         Raises:
             InputError: an unknown choice or option, or a prompt that does not fit the data.
@@ -225,8 +221,7 @@ class Study(PlanAttributes, FirstTries):
             progress: called with a `Snapshot` after every response; default: a view below a notebook's cell.
             fresh: delete the stored study of this name and start over (its responses stay cached, and cost nothing).
             retry_errors: send requests that failed in an earlier run again.
-            test: False does not score the test rows and spends the whole budget on the search, for those who test
-                on rows of their own.
+            test: False scores no test rows and spends the whole budget on the search.
             n_trials: the largest number of candidates to try; default: the search decides.
             on_finish: called once with the result, after it is stored; for trackers such as MLflow.
 
