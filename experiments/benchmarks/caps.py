@@ -50,7 +50,7 @@ from prompt_search.testing.responses import Body, completion, prompt_of
 
 KINDS = ("tokens", "usd", "binary", "weighed", "ignored")
 CAPPED = ("tokens", "usd", "binary")
-NOT_KNOWN = "but it is not known whether it is under the cap"
+NOT_KNOWN = "but the search did not show that it is under the cap"
 """What a headline says of a prompt with a higher estimate than the winner."""
 
 KEY = ["kind", "calls", "seed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prompt_search.metrics.objective import NAMES, Cap, amount
+from prompt_search.results.objective.wording import NOT_SHOWN
 
 
 def stopped_early(rows: int, leader: int, probability: float) -> str:
@@ -66,7 +67,7 @@ def left_finals(estimate: float, rows: int, of: str) -> str:
 
 def cap_not_known(estimate: float, rows: int, of: str) -> str:
     """The reason of a finalist of which it is not known whether it keeps the caps."""
-    return f"left the finals: {_estimated(estimate, rows, of)}, not shown to be under the cap"
+    return f"left the finals: {_estimated(estimate, rows, of)}, {NOT_SHOWN}"
 
 
 def no_clear_lead(estimate: float, rows: int, of: str, winner: int) -> str:

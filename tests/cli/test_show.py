@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -204,8 +205,9 @@ def test_prompt_to_export_follows_from_the_verdict(
     """The commands that come next export the default prompt, too, where the winner is not shown to be better, and it
     alone where the winner is worse."""
     said = type("Said", (str,), {"rows": rows})(verdict)
-    result = SimpleNamespace(finished=True, ranking=lambda: [0], reference="reviews", verdict=said, best_trial=3)
-    print_next_commands(result, DEFAULT_STORAGE, reported=True)  # type: ignore[arg-type]
+    result: Any = SimpleNamespace(finished=True, ranking=lambda: [0], reference="reviews", verdict=said, best_trial=3)
+    result.cap_of = lambda trial: None
+    print_next_commands(result, DEFAULT_STORAGE, reported=True)
     assert capsys.readouterr().out.splitlines() == [
         f"export {whose}: prompt-search export {name} -o best.j2" for whose, name in exported.items()
     ]

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from prompt_search.metrics.objective import NAMES, Cap, Objective, Quantity, amount
 from prompt_search.results.objective.caps import CapStanding, MeanCost
 
+NOT_SHOWN = "not shown to be under the cap"
+"""How the reason ends of a trial that could not win for the caps."""
+
 CAP_COLUMN = "cap"
 """The title of the column that says how a prompt stands to the caps."""
 
@@ -54,8 +57,10 @@ def winner_breaks_caps(objective: Objective, standing: CapStanding, trial: int) 
 
 
 def better_but_not_known(trial: int, estimate: float) -> str:
-    """A remark on a trial with a higher estimate than the winner, of which it is not known whether it keeps a cap."""
-    return f"Trial {trial} has a higher estimate ({estimate:.3f}), but it is not known whether it is under the cap."
+    """A remark on a trial with a higher estimate than the winner, which could not win for the caps."""
+    return (
+        f"Trial {trial} has a higher estimate ({estimate:.3f}), but the search did not show that it is under the cap."
+    )
 
 
 def advice(objective: Objective, winner: CapStanding, baseline: CapStanding, trial: int) -> str | None:

@@ -19,6 +19,7 @@ from prompt_search.results.lines import growth
 from prompt_search.results.lines.judge import judge_sentence, whose_scores
 from prompt_search.results.objective.caps import CapStanding
 from prompt_search.results.objective.wording import (
+    NOT_SHOWN,
     better_but_not_known,
     by_the_objective,
     cost_sentence,
@@ -280,7 +281,7 @@ class StoredStudy(StudyTest):
         if round(best["estimate"], 3) > round(float(able.set_index("trial")["estimate"][self.best_trial]), 3):
             rescored = self._summary is not None and self._summary.rescored
             remark = wording.better_now if rescored else wording.higher_estimate
-            if self.cap == "under" and self.cap_of(int(best["trial"])) == "not known":
+            if self.cap_of(int(best["trial"])) == "not known" or best["reason"].endswith(NOT_SHOWN):
                 remark = better_but_not_known
             line += f" {remark(int(best['trial']), float(best['estimate']))}"
         return [line]

@@ -17,9 +17,15 @@ class StudyCosts(StudyRecords):
 
     @cached_property
     def cap_standings(self) -> dict[int, CapStanding]:
-        """How each trial with an answer stands to the caps, by all its rows: ``under``, ``over`` or ``not known``;
-        empty without caps."""
-        return {} if self.objective is None else standings(self._mean_costs, self.objective.caps)
+        """How each trial with an answer stands to the caps, by all its rows: ``under``, ``over`` or ``not known``; one
+        that was not sent, because it was expected to be over a cap, is ``over``. Empty without caps."""
+        if self.objective is None or not self.objective.caps:
+            return {}
+        sent = {*self._scored["trial"]}
+        unsent: dict[int, CapStanding] = {
+            each.trial: "over" for each in self._trials if each.state == "pruned" and each.trial not in sent
+        }
+        return unsent | standings(self._mean_costs, self.objective.caps)
 
     @cached_property
     def _row_costs(self) -> pd.DataFrame:
