@@ -10,7 +10,7 @@ from prompt_search.data.rows import Row
 from prompt_search.llm.failures import fault_of
 from prompt_search.llm.messages import Request
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.storage.records import Judgement, SampleRecord
+from prompt_search.storage.records import Judgement, SampleRecord, TaskCalls
 
 CONTENT_FREE = "N/A"
 """Text in every field of the content-free row, whose response calibrates the others (Zhao et al. 2021)."""
@@ -65,7 +65,8 @@ class Outcome:
     scores 0 and is ``unparsed``; one that was the first of several in its response is ``ambiguous``. ``cached`` says
     whether the response cost nothing in this run. ``margin`` is by how much the answer is right (above 0) or wrong
     (below 0), where the response has probabilities. ``judgements`` has what a judge answered; where a request to it
-    failed on the road, ``key`` is that of this request.
+    failed on the road, ``key`` is that of this request. ``calls`` has the requests that a task made for the row, None
+    without a task; ``key`` is then that of the last one, or of the one that failed, "" where it made none.
     """
 
     row: int
@@ -79,6 +80,7 @@ class Outcome:
     margin: float | None = None
     ambiguous: bool = False
     judgements: tuple[Judgement, ...] = ()
+    calls: TaskCalls | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -107,6 +109,7 @@ class Outcome:
             cached=self.cached,
             ambiguous=self.ambiguous,
             judgements=list(self.judgements),
+            calls=self.calls,
         )
 
     @classmethod

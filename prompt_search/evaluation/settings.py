@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Literal
 
 from prompt_search.budget import Ledger
 from prompt_search.data.rows import Row
 from prompt_search.llm.messages import Response
 from prompt_search.metrics.base import Metric
+from prompt_search.prompts.requests.task import Task
 from prompt_search.storage.store import Store
 
 
@@ -39,6 +40,8 @@ class EvaluationSettings:
         ends_unread: whether the run ends when no answer can be read (`UnreadLimit`).
         on_response: called after every response, with whether it cost nothing in this run.
         seed: for the random part of the waits between attempts.
+        task: a user's own program, which answers the rows; None: one request for each row.
+        task_calls: the calls of the task in an earlier version of the study: keys by `TaskCalls.run`.
     """
 
     study: str
@@ -57,3 +60,5 @@ class EvaluationSettings:
     ends_unread: bool = True
     on_response: Callable[[Response, bool], None] | None = None
     seed: int = 0
+    task: Task | None = None
+    task_calls: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -52,6 +52,8 @@ class Prompt(Askable, FirstTries):
         answer: the answer form, or its dictionary (`Answer.to_dict`), as which it is kept; or None.
         model: the model that the prompt was scored on, or None.
         metric: the metric that it was chosen by, for `evaluate`: a name, or its ``kind`` with parameters; or None.
+        task: the module and name of the function that it was chosen for, as ``task=`` of a study, which makes the calls
+            with it; None: it is one request.
         name: shown in error messages.
 
     >>> Prompt(source="Translate: {{ row.word }}").messages({"word": "cat"})
@@ -72,6 +74,7 @@ class Prompt(Askable, FirstTries):
     answer: Mapping[str, Any] | None = None
     model: str | None = None
     metric: Mapping[str, Any] | str | None = None
+    task: str | None = None
     name: str = "prompt"
 
     def __post_init__(self) -> None:
@@ -152,6 +155,7 @@ class Prompt(Askable, FirstTries):
             "answer": _described(self.answer),
             "model": self.model,
             **({} if self.metric is None else {"metric": self.metric}),
+            **({} if self.task is None else {"task": self.task}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -231,6 +235,7 @@ class Prompt(Askable, FirstTries):
             answer=settings.get("answer"),
             model=settings.get("model"),
             metric=settings.get("metric"),
+            task=settings.get("task"),
             name=name,
         )
 

@@ -87,6 +87,7 @@ class PlanAttributes:
             "metric": self.metric_name,
             **({} if self.plan.judge is None else {"judge": self.plan.judge.model.name}),
             **({} if self.proposer is None else {"proposer": self.proposer.model.name}),
+            **({} if self.plan.task is None else {"task": self.plan.task.name}),
         }
 
     @property

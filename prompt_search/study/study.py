@@ -21,6 +21,7 @@ from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.requests.task import Task, TaskFunction
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.storage.database import shown_url, storage_url
@@ -75,6 +76,7 @@ class Study(PlanAttributes, FirstTries):
             object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
         mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
         proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
+        task: ``async def task(prompt, row, call)``, or a `Task`: your own program that answers a row (docs/tasks.md).
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -107,6 +109,7 @@ class Study(PlanAttributes, FirstTries):
         executor: AnyExecutor | None = None,
         mirror: MirrorWhen = "end",
         proposer: Proposer | Model | str | None = None,
+        task: Task | TaskFunction | None = None,
     ) -> None:
         rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -129,6 +132,7 @@ class Study(PlanAttributes, FirstTries):
             executor=executor,
             mirror=mirror,
             proposer=Proposer.parse(proposer),
+            task=Task.parse(task),
         )
         self.plan = StudyPlan.of(settings)
         self._result: Result | None = None

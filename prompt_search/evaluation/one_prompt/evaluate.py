@@ -225,7 +225,7 @@ class _ScoredRows:
         self.ambiguous += outcome.ambiguous
         if outcome.score is not None:
             self.scores[index] = outcome.score
-            self.requests[index] = int(outcome.key[:16], 16)
+            self.requests[index] = int(outcome.key[:16] or "0", 16)  # a task may make no call
         self._unwritten.append(outcome.to_record(0, SPLIT, self._data.rows[outcome.row].target))
         if len(self._unwritten) >= ROWS_PER_WRITE:
             await self.flush()

@@ -17,6 +17,7 @@ from prompt_search.llm.model import Model
 from prompt_search.metrics.base import Metric
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.growing.proposer import Proposer
+from prompt_search.prompts.requests.task import Task
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.study.candidates import options_of
@@ -50,6 +51,7 @@ class StudySettings:
     executor: AnyExecutor | None = None
     mirror: MirrorWhen = "end"
     proposer: Proposer | None = None
+    task: Task | None = None
 
     def __post_init__(self) -> None:
         if self.mirror not in get_args(MirrorWhen):
