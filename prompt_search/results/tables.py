@@ -128,8 +128,7 @@ def samples_frame(scored: pd.DataFrame) -> pd.DataFrame:
     ``completion_tokens`` Int64; ``latency_s`` float seconds; ``cached`` bool, whether the response came from the cache;
     ``finish_reason`` as the server gave it, ``length`` where the token limit truncated the response; ``ambiguous``
     bool, whether the response mentions several possible answers, so that the first was taken.
-
-    With a task also ``calls`` int, the number of calls of the row. ``response`` and ``finish_reason`` are then those of
+    With a task also ``calls`` int, the number of calls of the row: ``response`` and ``finish_reason`` are then those of
     the last call, or of the one that failed; tokens and seconds are sums over the calls.
     """
     return scored[[*SAMPLE_COLUMNS, *scored.columns.intersection(["calls"])]].copy()
@@ -191,8 +190,7 @@ def trials_frame(
     search rows that ``score`` is the mean of; ``prompt_tokens`` and ``latency_s`` means per request, with a
     task per row; ``cost_usd`` US dollars for all its requests (refused ones cost nothing), NaN when a price is unknown;
     ``unparsed``, ``errors`` and ``ambiguous`` counts over the search rows, as ``score``; ``reason`` why it ended; then
-    one column per choice (text of the option, None when the choice is inactive) and ``prompt``, the whole text with
-    fields in braces.
+    one column per choice (the option's text, None when it is inactive) and ``prompt``, the text with fields in braces.
 
     Args:
         trials: the trials.

@@ -33,6 +33,8 @@ from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.requests.task import Task, TaskFunction
+from prompt_search.prompts.requests.task_check import check_needs_task, check_task_answers
 from prompt_search.prompts.static_checks import check_prompt, row_field_names
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
@@ -57,6 +59,7 @@ def evaluate(
     budget: Budget | int | None = None,
     executor: AnyExecutor | None = None,
     target: str | None = None,
+    task: Task | TaskFunction | None = None,
 ) -> Evaluation:
     """Score one prompt on labelled rows, without a search.
 
@@ -75,12 +78,14 @@ def evaluate(
         budget: limits of what may be spent, a number counts calls; rows beyond them are left out.
         executor: as for `Study`.
         target: name of the column with the correct answers, where ``data`` is no `Dataset`.
+        task: as for `Study`; a prompt that was chosen for a task needs it.
 
     Raises:
         InputError: an argument is wrong; raised before any request.
         RunError: the model's server cannot be reached or refuses all requests.
     """
-    prompt, data = Prompt.of(prompt), Dataset.of(data, target)
+    prompt, data, program = Prompt.of(prompt), Dataset.of(data, target), Task.parse(task)
+    check_needs_task(prompt, program)
     model = model_of(prompt, model)
     chosen = _checked_rows(rows, len(data))
     prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
@@ -88,6 +93,7 @@ def evaluate(
     metric = metric_of(given, [prepared.answer], data)
     metrics.check(metric, [*data.fields, data.target])
     check_judge(metric, [prepared.answer], [*data.fields, data.target])
+    check_task_answers(program, [prepared.answer])
     check_labels([prepared.answer], metric, data)
     ast = environment().parse(prompt.source)
     check_prompt(ast, prompt.name, data.fields, data.target)
@@ -103,6 +109,7 @@ def evaluate(
         storage=storage,
         max_concurrency=max_concurrency,
         executor=executor,
+        task=program,
     ) as run:
         scored = _ScoredRows(run.store, run.name, data, len(chosen))
 

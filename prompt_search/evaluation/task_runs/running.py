@@ -71,13 +71,14 @@ class TaskRunner:
         self._known: dict[str, Sequence[str]] = dict(settings.task_calls)
 
     def price(self, prepared: PreparedPrompt, rows: Sequence[int], judging: Judging | None) -> list[float]:
-        """The number of calls that each row would add to what is spent, those of a judge included: the mean of other
-        rows, where it is not known."""
-        return [self._price(self._known.get(_run_of(prepared, row)), judging) for row in rows]
+        """The number of calls that each row would add to what is spent, those of a judge included: the mean of the
+        prompt's other rows, where it is not known."""
+        mean = self.row_calls.of(prepared.prompt.source)
+        return [self._price(self._known.get(_run_of(prepared, row)), mean, judging) for row in rows]
 
-    def _price(self, known: Sequence[str] | None, judging: Judging | None) -> float:
+    def _price(self, known: Sequence[str] | None, mean: float, judging: Judging | None) -> float:
         judged = 0 if judging is None else judging.calls_due(known[-1]) if known else judging.judge.calls
-        return judged + (self.row_calls.mean if known is None else sum(map(self._responder.is_new, known)))
+        return judged + (mean if known is None else sum(map(self._responder.is_new, known)))
 
     async def run(self, prepared: PreparedPrompt, row: Row, position: int, use: Use) -> TaskRun:
         """What the task makes of a row.
@@ -94,7 +95,7 @@ class TaskRunner:
         keys = tuple(each.key for each in answered)
         run = _run_of(prepared, position)
         self._known[run] = keys
-        self.row_calls.add(len(keys))
+        self.row_calls.add(len(keys), prompt=prepared.prompt.source)
         if self._limit is not None:
             self._limit.check(response.error, calls=len(keys))
         failed = [each.key for each in answered if each.response.error is not None and each.response is response]

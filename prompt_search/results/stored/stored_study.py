@@ -17,6 +17,7 @@ from prompt_search.results.frames import with_columns_of
 from prompt_search.results.judged.people import PeopleVerdict, people_sheet, people_verdict
 from prompt_search.results.lines import growth
 from prompt_search.results.lines.judge import judge_sentence, whose_scores
+from prompt_search.results.lines.task import task_sentence
 from prompt_search.results.spent import spent_sentence, spent_so_far
 from prompt_search.results.statistics import (
     NON_INFERIORITY_MARGIN,
@@ -120,7 +121,7 @@ class StoredStudy(StudyTest):
         if self._summary is None:
             return f"{self.name}: {wording.unfinished(len(self._trials))}"
         sentences = ". ".join([*self._first_remarks(), self._test_sentences(), *self._remarks()])
-        used = " ".join([self.spent, *self._judge_line(), *self._proposer_line()])
+        used = " ".join([self.spent, *self._judge_line(), *self._proposer_line(), *self._task_line()])
         return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), used, *self._summary.dialect])
 
     def _proposer_line(self) -> list[str]:
@@ -128,6 +129,13 @@ class StoredStudy(StudyTest):
         if self._growth is None or (self._summary is not None and self._summary.rescored):
             return []
         return [growth.proposer_sentence(self._growth)]
+
+    def _task_line(self) -> list[str]:
+        """How many calls rows took with a task; nothing without one."""
+        task = self.identity.get("task")
+        return (
+            [] if task is None or not len(self._scored) else [task_sentence(task["name"], self._scored["calls"].mean())]
+        )
 
     def _judge_line(self) -> list[str]:
         """What the judge took; nothing without one, and for a rescored study."""
