@@ -133,9 +133,9 @@ class StoredStudy(StudyTest):
     def _task_line(self) -> list[str]:
         """How many calls rows took with a task; nothing without one."""
         task = self.identity.get("task")
-        return (
-            [] if task is None or not len(self._scored) else [task_sentence(task["name"], self._scored["calls"].mean())]
-        )
+        if task is None or "calls" not in self._scored:
+            return []
+        return [task_sentence(str(task["name"]), float(self._scored["calls"].mean()))]
 
     def _judge_line(self) -> list[str]:
         """What the judge took; nothing without one, and for a rescored study."""
