@@ -25,7 +25,7 @@ LARGEST = 1000
 CURE = "write async def task(prompt, row, call): response = await call(prompt.render(row)); return response.text"
 """What to do where something else was given."""
 
-Messages = str | Sequence[Message | Mapping[str, Any]]
+Messages = str | Sequence[Message | Response | Mapping[str, Any]]
 """What a call sends: a text for one message of the user, or chat messages."""
 
 
