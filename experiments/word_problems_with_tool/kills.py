@@ -21,7 +21,7 @@ import prompt_search as ps
 from prompt_search.llm import local, local_weights
 from prompt_search.testing import FakeServer
 
-CALLS, KILLED_AFTER = 400, (60, 200)
+CALLS, KILLED_AFTER = 300, (60, 150)
 """The budget, and the numbers of requests after which the study is killed."""
 
 STUDY = Path(__file__).with_name("study.py")

@@ -1,4 +1,4 @@
-"""Word problems with a calculator: prompt-search run experiments/word_problems_with_tool/study.py --calls 400"""
+"""Word problems with a calculator: prompt-search run experiments/word_problems_with_tool/study.py --calls 300"""
 
 import ast
 import operator
