@@ -18,7 +18,7 @@ SOURCE = """{{ choice("instruction", ["Rewrite.", "Rewrite it kindly.", "Say it 
 {{ choice("cue", ["Text:", "Input:", ""]) }} {{ row.text }}"""
 
 DATA = ps.Dataset(
-    pd.DataFrame([{"text": f"gimme <b>{i}</b>", "polite": f"Please give me {i}."} for i in range(60)]), target="polite"
+    pd.DataFrame([{"text": f"gimme <b>{i}</b>", "polite": f"Please give me {i}."} for i in range(40)]), target="polite"
 )
 
 

@@ -34,6 +34,8 @@ TABLES = (
     "proposals",
     "lineage",
     "shots",
+    "judgements",
+    "judge_noise",
 )
 """Names of the tables that ``show --table`` prints; each is a method of a result, most with the suffix ``_df``."""
 

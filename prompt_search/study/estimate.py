@@ -244,7 +244,7 @@ def _judge_call(plan: StudyPlan, row: Row, stored: _Stored) -> dict[str, float] 
     long as the right one."""
     if plan.judge is None:
         return None
-    requests = [question.request for question in plan.judge.questions(row.target, row)]
+    requests = [request for request, _ in plan.judge.requests(row.target, row)]
     return _per_call(plan, requests[0], _from_responses(stored.judged) if stored.judged else _from_prompts(requests))
 
 

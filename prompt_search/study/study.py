@@ -55,9 +55,9 @@ class Study(PlanAttributes, FirstTries):
         answer: the answer form, which parses responses, or a choice of forms; default: `Label` over the data's
             labels, or `Text` when the target has many values. ``label``, ``number``, ``text`` and ``json``, or the
             classes, stand for forms that take labels or schema from the data; a list of texts for these labels.
-        metric: ``(answer, row) -> bool | float | Score``, larger is better; or the name of a metric of
-            `prompt_search.metrics` (``accuracy`` is `exact`). Default: `exact`, and `fields` for JSON answers whose
-            targets are written as JSON text.
+        metric: ``(answer, row) -> bool | float | Score``, larger is better; a `Judge`, which asks a model; or the name
+            of a metric of `prompt_search.metrics` (``accuracy`` is `exact`). Default: `exact`, and `fields` for JSON
+            answers whose targets are written as JSON text.
         context: values for the template's variables; ``target`` (the target's column name) is defined already,
             and so is ``labels`` when the target has few values.
         request: further request parameters, each a value or a choice; None removes a parameter that is sent by

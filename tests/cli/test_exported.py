@@ -279,3 +279,24 @@ def test_target_of_another_form_is_the_only_column_left(folder: Path, command: C
     ps.Prompt(source='{{ row["text"] }}', answer=ps.Number().to_dict(), model="fake").export("number.json")
     Path("numbers.csv").write_text("text,sum\nlong way,3\n")
     assert command("evaluate", "number.json", "numbers.csv").err == "target column: sum\n"
+
+
+def test_a_judge_is_named_by_its_file(folder: Path, command: Callable[..., Ran], server: FakeServer) -> None:
+    """``--metric FILE.py:NAME`` takes a judge, whose calls come on top; an answer without a rating is told and counts
+    as worst."""
+    ratings = {"good": "5: kind", "bad": "9"}
+    server.answer = lambda body: (
+        ratings[prompt_of(body).rpartition("<answer ")[2].split("\n")[1]] if body["model"] == "judge" else opinion(body)
+    )
+    Path("polite.py").write_text(
+        'import prompt_search as ps\n\njudge = ps.Judge("quality", model="judge", weighted=False)\n'
+    )
+    rated = json.loads(Path("best.json").read_text())
+    Path("best.json").write_text(json.dumps({**rated, "answer": {**rated["answer"], "labels": ["good", "bad"]}}))
+    ran = command("evaluate", "best.json", "rows.csv", "--target", "label", "--metric", "polite.py:judge")
+    assert ran.code == 0
+    assert ran.out.splitlines()[-1] == (
+        "score 0.500 (metric judge quality, 95% interval 0.15 to 0.85) on 4 rows; unparsed 1, failed requests 1, rows "
+        "without a score 0"
+    )
+    assert server.count == 7

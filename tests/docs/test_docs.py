@@ -26,6 +26,12 @@ def snippets(page: Path) -> list[str]:
 
 def answered(body: Body) -> str:
     prompt = prompt_of(body)
+    if "(best)" in prompt or "Rating (1" in prompt:
+        return f"{1 + len(prompt) % 5}: so it seems"
+    if "one of these labels" in prompt:
+        return "yes"
+    if "A or B" in prompt:
+        return "A"
     if "</option>" in prompt:
         return f"<option>Name the team that should answer message {len(prompt)}.</option>"
     return INTENTS[len(prompt) % len(INTENTS)]

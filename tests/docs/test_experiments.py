@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
@@ -53,3 +54,13 @@ def test_data_is_what_its_program_writes(program: str, written: str, tmp_path: P
     runpy.run_path(str(copy), run_name="__main__")
 
     assert (tmp_path / written).read_bytes() == (ROOT / program).with_name(written).read_bytes()
+
+
+def test_rated_answers_are_on_the_scale_of_their_judge() -> None:
+    """The answers of known quality have a rating each, of which the study's judge sees neither column."""
+    names = runpy.run_path(str(ROOT / "polite_rewrites" / "study.py"))
+    rows = pd.read_csv(ROOT / "polite_rewrites" / "rewrites.csv")
+    assert len(rows) == len(names["study"].data) == 60
+    assert rows["human"].map(names["judge"].scale.score).between(0, 1).all()
+    assert {*rows["human"]} == {1, 2, 3, 4, 5}
+    assert list(names["study"].data.fields) == ["text"]

@@ -251,9 +251,10 @@ def test_every_kind_of_error_has_a_line_in_the_docs() -> None:
 
 @pytest.mark.parametrize(("kind", "fault"), FAULTS.items())
 def test_each_kind_counts_by_its_fault(kind: str, fault: str) -> None:
-    """A failure that is the prompt's fault scores 0, any other has no score, and only the road is worth another try."""
+    """A failure that is the prompt's fault or a judge's scores 0, any other has no score, and only the road is worth
+    another try."""
     outcome = Outcome.failed(3, "key", f"{kind}: it happened", cached=False)
-    assert outcome.score == (0.0 if fault == "prompt" else None)
+    assert outcome.score == (0.0 if fault in ("prompt", "judge") else None)
     assert outcome.is_lost == (fault == "road")
     assert (outcome.error, outcome.answer, outcome.unparsed) == (f"{kind}: it happened", None, False)
 

@@ -19,7 +19,7 @@ from tests.growing import PROPOSER
 from tests.judging import DATA, JUDGE, answering, judged_part, judged_study, quality, to_judge
 from tests.study.examples import assert_equal_results
 
-BUDGET = 240
+BUDGET = 160
 
 
 def sent(bodies: list[Any]) -> Counter[str]:
@@ -42,7 +42,7 @@ def test_judged_calls_are_paid_from_the_budget(whole: tuple[ps.Result, list[Any]
     assert ledger["task"] == len(bodies) - len(to_judge(bodies))
     assert ledger.sum() == len(bodies) <= BUDGET
     assert max(sent(bodies).values()) == 1
-    assert result.verdict.rows == len(DATA) * 3 // 10 == 18
+    assert result.verdict.rows == len(DATA) * 3 // 10 == 12
     assert result.calls_df()["role"].value_counts()["judge"] == ledger["judge"]
 
 
@@ -81,7 +81,7 @@ def test_an_interrupted_study_judges_nothing_twice(whole: tuple[ps.Result, list[
     expected, bodies = whole
     with FakeServer(answering) as server:
         answered: list[Any] = []
-        for stop in (31, 32, 33, len(bodies) - 7):
+        for stop in (31, 32, len(bodies) - 7):
             server.bodies, server.fail_after = [], stop - len(answered)
             with pytest.raises(RequestRefused):
                 judged_study(server, storage, max_concurrency=1).run(BUDGET)
@@ -132,35 +132,36 @@ def test_the_judge_may_be_on_another_server(server: FakeServer) -> None:
             unpriced.run(ps.Budget(usd=1.0))
 
 
-@pytest.mark.parametrize(
-    ("bad", "kind"),
-    [
-        ("9", "judge_scale"),
-        ("Looks good!", "judge_unreadable"),
-        ("", "judge_empty"),
-        (completion("Let me think", finish_reason="length"), "judge_cut"),
-        (failure(400, "content management policy: the prompt triggered a filter", code="x"), "judge_refused"),
-    ],
-)
-def test_answers_that_get_no_rating_count_as_worst(fake: InProcessExecutor, bad: Any, kind: str) -> None:
+def test_answers_that_get_no_rating_count_as_worst(fake: InProcessExecutor) -> None:
     """A judge that fails on some answers is a failure of its kind with the lowest score: counted, told, in every
     denominator."""
+    bad = {
+        "judge_scale": "9",
+        "judge_unreadable": "Looks good!",
+        "judge_empty": "",
+        "judge_cut": completion("Let me think", finish_reason="length"),
+        "judge_refused": failure(400, "content management policy: the prompt triggered a filter"),
+    }
+
+    def kind_for(answer: str) -> str | None:
+        return dict(enumerate(bad)).get(zlib.crc32(answer.encode()) % 12)
 
     def failing(body: Body) -> Any:
-        if body["model"] == JUDGE and zlib.crc32(judged_part(body).encode()) % 4 == 0:
-            return bad
-        return answering(body)
+        kind = kind_for(judged_part(body)) if body["model"] == JUDGE else None
+        return answering(body) if kind is None else bad[kind]
 
     fake.answer = failing
     result = judged_study(fake).run(BUDGET)
     scored = result.samples_df()
+    kinds = [None if error is None else error.partition(":")[0] for error in scored["error"]]
+    assert kinds == [kind_for(answer) for answer in scored["answer"]]
+    assert {*kinds} == {None, *bad}
     unrated = scored[scored["error"].notna()]
-    assert {error.partition(":")[0] for error in unrated["error"]} == {kind}
     assert unrated["score"].eq(0).all()
-    assert unrated["answer"].notna().all()
     assert scored["score"].notna().all()
-    assert result.verdict.rows == 18
-    assert f"test answers got no rating ({kind}) and count as the lowest score" in result.headline
+    assert result.verdict.rows == 12
+    assert "test answers got no rating (judge_" in result.headline
+    assert ") and count as the lowest score" in result.headline
     assert result.judge_noise_df()["unrated"].sum() > 0
     assert result.trials_df()["errors"].sum() > 0
 
@@ -190,9 +191,9 @@ def test_lost_judgements_are_asked_again(fake: InProcessExecutor) -> None:
         return answering(body)
 
     fake.answer = failing
-    result = judged_study(fake).run(400, n_trials=3)
+    result = judged_study(fake).run(300, n_trials=3)
     assert len(lost) > 3
-    assert result.verdict.rows == 18
+    assert result.verdict.rows == 12
     assert result.verdict.missing == 0
     searched = result.samples_df().query("split == 'search' and error.notna()", engine="python")
     assert searched["score"].isna().all()
@@ -210,6 +211,23 @@ def test_probabilities_are_used_where_there_are_some(fake: InProcessExecutor) ->
     required = ps.Judge("quality", model=fake.model(JUDGE), weighted=True)
     with pytest.raises(RequestRefused, match=r"the judge judge-model: the server refuses .* leave out weighted=True"):
         judged_study(fake, metric=required, name="required").run(60)
+
+
+def test_a_server_without_the_system_role_is_asked_without_it(fake: InProcessExecutor) -> None:
+    """What a template says as the system is then the beginning of what it says as the user."""
+
+    def refusing(body: Body) -> Any:
+        if any(message["role"] == "system" for message in body["messages"]):
+            return failure(400, "Jinja Exception: System role not supported")
+        return answering(body)
+
+    fake.answer = refusing
+    result = judged_study(fake).run(40)
+    asked = to_judge(fake.bodies)
+    assert [len(body["messages"]) for body in asked[:2]] == [2, 1]
+    assert {len(body["messages"]) for body in asked[1:]} == {1}
+    assert asked[-1]["messages"][0]["content"].startswith("You rate answers of a language model.")
+    assert result.samples_df()["error"].isna().all()
 
 
 def test_reasons_reach_the_proposer(fake: InProcessExecutor) -> None:
@@ -234,16 +252,16 @@ def test_reasons_reach_the_proposer(fake: InProcessExecutor) -> None:
 def test_people_correct_the_verdict(whole: tuple[ps.Result, list[Any]]) -> None:
     """People rate some of the test answers; a judge that they disagree with decides nothing any more."""
     result, _ = whole
-    sheet = result.people_sheet(12)
+    sheet = result.people_sheet(10)
     assert list(sheet.columns) == ["trial", "row", "text", "answer", "human"]
-    assert len(sheet) == 24
+    assert len(sheet) == 20
     assert {*sheet["trial"]} == {0, result.best_trial}
     agreeing = result.people_verdict(sheet.assign(human=[quality(answer) for answer in sheet["answer"]]))
     assert agreeing.verdict == "better"
     assert agreeing.weight == 1.0
     assert abs(agreeing.difference - result.verdict.difference) < 1e-9
     assert str(agreeing).startswith(
-        "By people's scores of 12 of 18 test rows, and the judge's of all, the winner is be"
+        "By people's scores of 10 of 12 test rows, and the judge's of all, the winner is be"
     )
     noise = [1 + zlib.crc32(answer.encode()) % 5 for answer in sheet["answer"]]
     other = result.people_verdict(sheet.assign(human=noise))
@@ -265,7 +283,7 @@ def test_people_correct_the_verdict(whole: tuple[ps.Result, list[Any]]) -> None:
             "the rating 7 is not on the scale of the judge, a whole",
         ),
         (
-            lambda sheet: sheet.head(6).assign(human=3),
+            lambda sheet: sheet.head(4).assign(human=3),
             StudyError,
             "rate the answers of both prompts to at least 10",
         ),
@@ -281,7 +299,7 @@ def test_bad_sheets_are_refused(
 ) -> None:
     """A sheet that says nothing is told in one line."""
     with pytest.raises(error, match=message):
-        whole[0].people_verdict(change(whole[0].people_sheet(12)))
+        whole[0].people_verdict(change(whole[0].people_sheet(10)))
 
 
 def test_other_studies_have_no_sheet(fake: InProcessExecutor) -> None:
@@ -367,18 +385,18 @@ def test_one_prompt_is_judged(fake: InProcessExecutor, tmp_path: Path) -> None:
     """``evaluate`` asks the judge, too, within its budget, and counts what got no rating."""
     fake.answer = answering
     judge = ps.Judge("quality", model=fake.model(JUDGE), weighted=False)
-    prompt = ps.Prompt(source="Rewrite it kindly. {{ row.text }}", answer=ps.Text())
+    prompt = ps.Prompt(source="Rewrite it kindly. {{ row.text }}", answer=ps.Text().to_dict())
     scored = ps.evaluate(prompt, DATA, model=fake.model(), metric=judge, executor=fake, storage=tmp_path / "s.db")
-    assert (len(scored.scores), fake.count) == (60, 120)
+    assert (len(scored.scores), fake.count) == (40, 80)
     assert scored.metric == "judge quality"
     again = ps.evaluate(prompt, DATA, model=fake.model(), metric=judge, executor=fake, storage=tmp_path / "s.db")
-    assert (again.scores, fake.count) == (scored.scores, 120)
+    assert (again.scores, fake.count) == (scored.scores, 80)
     few = ps.evaluate(prompt, DATA, model=fake.model(), metric=judge, executor=fake, budget=21)
-    assert (len(few.scores), fake.count) == (10, 140)
+    assert (len(few.scores), fake.count) == (10, 100)
     fake.answer = lambda body: "6" if body["model"] == JUDGE and "1" in judged_part(body) else answering(body)
     failed = ps.evaluate(prompt, DATA, model=fake.model(), metric=judge, executor=fake)
     assert failed.failures["judge_scale"] == failed.errors > 0
-    assert len(failed.scores) == 60
+    assert len(failed.scores) == 40
     assert f"{failed.errors} judge_scale lowest score" in repr(failed)
 
 

@@ -35,21 +35,13 @@ from prompt_search.llm.model import Model
 from prompt_search.metrics.ranges import Range
 from prompt_search.metrics.scale import AnyScale, Scale
 from prompt_search.prompts.environment import render_messages
+from prompt_search.prompts.growing.asked import target_text
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.requests.request_template import compiled, variables_of
 from prompt_search.prompts.template import Template
-from prompt_search.results.frames import answer_text
 
 LOGPROBS: Final[Mapping[str, Any]] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
 """The parameters that ask for log-probabilities."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A request to a judge, and whether it shows the scale, or the two answers, in the other order."""
-
-    request: Request
-    swapped: bool
 
 
 class _Fields(dict[str, Any]):
@@ -116,7 +108,7 @@ class Judge(JudgesAnswers):
     template: str
     source: str
     model: Model
-    scale: Scale
+    scale: Scale = field(hash=False)
     reads: tuple[str, ...]
     context: Mapping[str, Any] = field(hash=False)
     repeats: int
@@ -237,16 +229,15 @@ class Judge(JudgesAnswers):
                 f"{listed(sorted(fields))}"
             )
 
-    def questions(self, answer: Any, row: Row) -> Iterator[Question]:
-        """The requests that an answer to a row takes, in their order."""
+    def requests(self, answer: Any, row: Row) -> Iterator[tuple[Request, bool]]:
+        """The requests that an answer to a row takes, in their order, each with whether it shows the scale, or the two
+        answers, in the other order."""
         for repeat in range(self.repeats):
             if self.is_pairwise:
-                for swapped in (False, True):
-                    yield Question(request=self._request(answer, row, swapped, repeat), swapped=swapped)
+                yield from ((self._request(answer, row, swapped, repeat), swapped) for swapped in (False, True))
             else:
                 swapped = repeat % 2 == 1 and self.shows_scale
-                sample = repeat // 2 if self.shows_scale else repeat
-                yield Question(request=self._request(answer, row, swapped, sample), swapped=swapped)
+                yield self._request(answer, row, swapped, repeat // 2 if self.shows_scale else repeat), swapped
 
     def _request(self, answer: Any, row: Row, swapped: bool, sample: int) -> Request:
         return Request(
@@ -268,9 +259,10 @@ class Judge(JudgesAnswers):
         Raises:
             TemplateError: the template raised an error.
         """
-        judged = answer_text(answer)
-        fields = {name: row[name] for name in row.fields if name != self.against}
-        target = None if row.fields is row else row.target
+        judged = target_text(answer)
+        shown = row.fields if isinstance(row.fields, Row) else row  # a column may be called fields
+        fields = {name: shown[name] for name in shown if name != self.against}
+        target = None if shown is row else row.target
         values: dict[str, Any] = {"row": _Fields(fields, judged), "answer": judged, "target": target}
         if self.is_pairwise:
             other = self.other_answer(row)
@@ -286,7 +278,7 @@ class Judge(JudgesAnswers):
 
     def other_answer(self, row: Row) -> str:
         """The answer that the one to a row is compared with."""
-        return answer_text(row.target if self.against is None else row[self.against])
+        return target_text(row.target if self.against is None else row[self.against])
 
     def __call__(self, answer: Any, row: Row) -> NoReturn:
         """A judge is asked by those who keep a budget.

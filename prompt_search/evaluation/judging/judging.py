@@ -9,14 +9,14 @@ from typing import Any
 from prompt_search.data.rows import Row
 from prompt_search.errors import RequestRefused
 from prompt_search.evaluation.failure_limit import UnratedLimit
-from prompt_search.evaluation.judging.judge import LOGPROBS, Judge, Question
+from prompt_search.evaluation.judging.judge import LOGPROBS, Judge
 from prompt_search.evaluation.judging.reading import Rating, Unrated, read_rating
 from prompt_search.evaluation.responder import Answered, RefusedFeature, Responder, Use
 from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dialect.dialect import Dialect, Refusal
+from prompt_search.llm.dialect.features import SYSTEM_ROLE
 from prompt_search.llm.failures import fault_of, kind_of
-from prompt_search.llm.messages import Request
-from prompt_search.results.frames import mean_of
+from prompt_search.llm.messages import Message, Request
 from prompt_search.storage.records import JUDGE, Judgement
 
 
@@ -38,7 +38,7 @@ class Judged:
     def score(self) -> float | None:
         """The mean of the scores; None where no judgement has one, or one of the two orders has none."""
         scores = [each.score for each in self.judgements if each.score is not None]
-        return mean_of(scores) if scores and self.error is None else None
+        return sum(scores) / len(scores) if scores and self.error is None else None
 
     @property
     def error(self) -> str | None:
@@ -90,12 +90,12 @@ class Judging:
         judgements: list[Judgement] = []
         reasons: list[str] = []
         use = Use(prompt=self.judge.source, split=split, role=JUDGE, evades=True)
-        for question in self.judge.questions(answer, row):
-            found = await self._answered(question.request, use)
+        for request, swapped in self.judge.requests(answer, row):
+            found = await self._answered(request, use)
             error = found.response.error
             if error is not None and fault_of(error) == "road":
                 return Judged(judgements=tuple(judgements), lost=(found.key, _of_judge(error, self.judge)))
-            judgement, reason = self._read(question, found)
+            judgement, reason = self._read(found, swapped=swapped)
             judgements.append(judgement)
             reasons += [reason] * bool(reason)
         found_scores = self._complete(judgements)
@@ -111,7 +111,7 @@ class Judging:
             kept += [first, second] if whole else [replace(each, score=None) for each in (first, second)]
         return tuple(kept)
 
-    def _read(self, question: Question, found: Answered) -> tuple[Judgement, str]:
+    def _read(self, found: Answered, *, swapped: bool) -> tuple[Judgement, str]:
         """The judgement of a response, and the reason that it gives."""
         judge, error = self.judge, found.response.error
         if error is not None:
@@ -122,9 +122,9 @@ class Judging:
         if self._limit is not None:
             self._limit.check(None if isinstance(read, Rating) else read.error)
         if isinstance(read, Unrated):
-            return Judgement(key=found.key, swapped=question.swapped, score=None, error=read.error), ""
-        score = 1 - read.score if judge.is_pairwise and question.swapped else read.score
-        made = Judgement(key=found.key, swapped=question.swapped, score=score, level=read.level, weighted=read.weighted)
+            return Judgement(key=found.key, swapped=swapped, score=None, error=read.error), ""
+        score = 1 - read.score if judge.is_pairwise and swapped else read.score
+        made = Judgement(key=found.key, swapped=swapped, score=score, level=read.level, weighted=read.weighted)
         return made, read.reason
 
     async def _answered(self, request: Request, use: Use) -> Answered:
@@ -155,6 +155,8 @@ class Judging:
         Raises:
             RequestRefused: it cannot do without.
         """
+        if refusal.feature == SYSTEM_ROLE:
+            return replace(request, messages=_without_system(request.messages))
         plain = {name: value for name, value in request.parameters.items() if name not in LOGPROBS}
         if "logprobs" in refusal.feature and len(plain) < len(request.parameters):
             if not self.judge.weighted:
@@ -168,6 +170,13 @@ class Judging:
 def judging_of(settings: EvaluationSettings, responder: Responder) -> Judging | None:
     """What asks the judge of an evaluator; None where its metric is none."""
     return Judging(settings.metric, responder, settings) if isinstance(settings.metric, Judge) else None
+
+
+def _without_system(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Messages whose system messages are the beginning of the first other one."""
+    before = [each.content for each in messages if each.role == "system"]
+    first, *others = [each for each in messages if each.role != "system"] or [Message("user", "")]
+    return (Message(first.role, "\n\n".join([*before, first.content]).strip()), *others)
 
 
 def _of_judge(error: str, judge: Judge) -> str:

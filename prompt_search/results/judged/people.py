@@ -18,7 +18,7 @@ from prompt_search.results.statistics import VerdictWord
 from prompt_search.results.verdict import Verdict
 
 
-class Tested(Protocol):
+class JudgedStudy(Protocol):
     """What is asked of a stored study (`prompt_search.results.stored.stored_study.StoredStudy`)."""
 
     @property
@@ -37,8 +37,8 @@ class Tested(Protocol):
 LEAST_ROWS = 10
 """Number of rows that people have to score at least: the interval rests on how much they differ from the judge."""
 
-SHEET_COLUMNS = ("trial", "row", "answer")
-"""The columns of a sheet for people, without the fields of the rows and the column for their ratings."""
+ROWS = 30
+"""Number of test rows that people are asked about where nothing else is said."""
 
 HUMAN = "human"
 """The column of a sheet in which people write their ratings."""
@@ -111,7 +111,7 @@ def corrected_mean(
         bounds: the range of the scores, which mean and interval keep to.
 
     >>> found = corrected_mean([0.2, 0.4, 0.6, 0.8] * 5, [0.2, 0.4, 0.6, 0.8], [0.1, 0.3, 0.5, 0.7])
-    >>> round(found.mean, 3), found.weight
+    >>> round(found.mean, 3), round(found.weight, 3)
     (0.4, 1.0)
     """
     from scipy import special
@@ -133,7 +133,7 @@ def corrected_mean(
     return Corrected(mean=ends[0], low=ends[1], high=ends[2], p=p, weight=weight)
 
 
-def people_sheet(study: Tested, rows: int, seed: int) -> pd.DataFrame:
+def people_sheet(study: JudgedStudy, rows: int | None, seed: int) -> pd.DataFrame:
     """One row per answer that people are to score, in random order: those of default and winner to some test rows that
     are drawn at random.
 
@@ -142,7 +142,7 @@ def people_sheet(study: Tested, rows: int, seed: int) -> pd.DataFrame:
 
     Args:
         study: the study.
-        rows: number of test rows.
+        rows: number of test rows; default: `ROWS`, or all where there are fewer.
         seed: of the random choice.
 
     Raises:
@@ -151,10 +151,11 @@ def people_sheet(study: Tested, rows: int, seed: int) -> pd.DataFrame:
     worst = _scale_of(study).levels[0]
     frames = {trial: study.trial_samples(trial) for trial in _compared(study)}
     shared = _scored_rows(study)
+    rows = min(ROWS, len(shared)) if rows is None else rows
     if not LEAST_ROWS <= rows <= len(shared):
         raise StudyError(
             f"rows= must be from {LEAST_ROWS} to the {len(shared)} test rows that both prompts have a score on, got "
-            f"{rows}; give one such as {min(30, len(shared))}"
+            f"{rows}; give one such as {min(ROWS, len(shared))}, or test on more rows"
         )
     generator = np.random.default_rng(seed)
     chosen = generator.choice(shared, size=rows, replace=False).tolist()
@@ -167,7 +168,7 @@ def people_sheet(study: Tested, rows: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame([lines[place] for place in order], columns=["trial", "row", "text", "answer", HUMAN])
 
 
-def people_verdict(study: Tested, sheet: pd.DataFrame) -> PeopleVerdict:
+def people_verdict(study: JudgedStudy, sheet: pd.DataFrame) -> PeopleVerdict:
     """The verdict that a sheet with people's ratings gives.
 
     Raises:
@@ -225,7 +226,7 @@ def _ratings(sheet: pd.DataFrame, scale: Scale) -> dict[tuple[int, int], float]:
     return {key: sum(scores) / len(scores) for key, scores in found.items()}
 
 
-def _scale_of(study: Tested) -> Scale:
+def _scale_of(study: JudgedStudy) -> Scale:
     """The scale of the study's judge.
 
     Raises:
@@ -240,7 +241,7 @@ def _scale_of(study: Tested) -> Scale:
     return Scale(scores=dict(judge["scale"]), numbers=bool(judge["numbers"]))
 
 
-def _compared(study: Tested) -> tuple[int, int]:
+def _compared(study: JudgedStudy) -> tuple[int, int]:
     """The trials of the default prompt and of the winner.
 
     Raises:
@@ -253,7 +254,7 @@ def _compared(study: Tested) -> tuple[int, int]:
     return 0, study.best_trial
 
 
-def _scored_rows(study: Tested) -> list[int]:
+def _scored_rows(study: JudgedStudy) -> list[int]:
     """The test rows that both prompts have a score on."""
     default, winner = (
         {row for row, score in study.test_scores_by_row(trial).items() if not math.isnan(score)}

@@ -61,7 +61,7 @@ def failures_frame(study: StoredStudy, trial: int | None = None) -> pd.DataFrame
 
 def given_text(line: dict[Any, Any]) -> str:
     """The answer of a scored row as text, or why there is none."""
-    if line["error"] is not None:
+    if line["error"] is not None and line["answer"] is None:  # a judge may have failed on an answer
         return FAILED
     return UNPARSED if line["unparsed"] else "" if line["answer"] is None else answer_text(line["answer"])
 

@@ -149,8 +149,9 @@ class StoredStudy(StudyTest):
         return [judge_sentence(judge["model"], calls=calls, reused=reused, tokens=tokens, usd=usd)]
 
     @with_columns_of(people_sheet)
-    def people_sheet(self, rows: int = 30, seed: int = 0) -> pd.DataFrame:
-        """The answers of default and winner to some test rows, for people to rate as the judge did."""
+    def people_sheet(self, rows: int | None = None, seed: int = 0) -> pd.DataFrame:
+        """The answers of default and winner to some test rows, by default 30 of them, for people to rate as the judge
+        did."""
         return people_sheet(self, rows, seed)
 
     def people_verdict(self, sheet: pd.DataFrame) -> PeopleVerdict:

@@ -106,14 +106,13 @@ def test_shipped_templates_show_what_they_say() -> None:
 
 def test_repeats_ask_in_other_orders() -> None:
     """A second judgement shows the scale from best to worst; two answers are asked in both orders at any repeat."""
-    asked = [*judge("quality", repeats=2).questions("yes", ROW)]
-    assert [question.swapped for question in asked] == [False, True]
-    assert "from 5 (best) to 1 (worst)" in asked[1].request.messages[-1].content
-    assert len({question.request.key for question in asked}) == 2
+    asked = [*judge("quality", repeats=2).requests("yes", ROW)]
+    assert [swapped for _, swapped in asked] == [False, True]
+    assert "from 5 (best) to 1 (worst)" in asked[1][0].messages[-1].content
     several = judge("quality", repeats=4, request={"temperature": 1})
-    assert len({question.request.key for question in several.questions("yes", ROW)}) == several.calls == 4
     pairs = judge("pairwise", repeats=2, request={"temperature": 1})
-    assert len({question.request.key for question in pairs.questions("yes", ROW)}) == pairs.calls == 4
+    for each in (several, pairs):
+        assert len({request.key for request, _ in each.requests("yes", ROW)}) == each.calls == 4
 
 
 def test_a_prompt_of_a_study_is_a_judge() -> None:
@@ -185,3 +184,14 @@ def test_scores_are_weighted_by_probabilities() -> None:
     missing = read_rating(scale, Response(text="4"), weighted=True)
     assert isinstance(missing, Unrated)
     assert missing.error.startswith("judge_logprobs: the response has no log-prob")
+
+
+def test_fields_of_any_name_are_shown() -> None:
+    """A column may be called fields, target or answer; only the row's own target is not shown."""
+    plain = Row({"fields": "f", "target": "t", "answer": "given"})
+    shown = judge("{{ row.fields }} {{ row.target }} {{ row.answer }} / {{ answer }}").messages("mine", plain)
+    assert shown[0].content == "f t given / mine"
+    labelled = Row({"fields": "f", "target": "t"}, target="target")
+    hidden = judge("{{ row | items | list }} {{ answer }} {{ target }}").messages("mine", labelled)
+    assert hidden[0].content == '[["fields", "f"]] mine t'
+    assert hash(judge()) == hash(judge())
