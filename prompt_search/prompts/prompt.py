@@ -28,6 +28,7 @@ from prompt_search.prompts.asking import Askable
 from prompt_search.prompts.environment import compile_source, environment, render_messages
 from prompt_search.prompts.export import prompt_files
 from prompt_search.prompts.export.outline import as_jinja, decided_by_row, for_people, needs_template, outline
+from prompt_search.prompts.export.prompt_files import needs_task
 from prompt_search.prompts.export.promptfoo import promptfoo_text
 from prompt_search.prompts.export.python_source import python_source
 from prompt_search.prompts.factors import Candidate
@@ -301,6 +302,10 @@ class Prompt(Askable, FirstTries):
         return python_source(self.source, **self._settings)
 
     def _as_promptfoo(self, data: Dataset | None) -> str:
+        if self.task is not None:
+            raise InputError(
+                f"{self.name}: promptfoo sends one request, and this prompt is {needs_task(self.task)}; export .json"
+            )
         messages = [{"role": message.role, "content": as_jinja(message.content)} for message in self._outline]
         return promptfoo_text(self.source, messages, self._settings, self.name, data)
 

@@ -300,6 +300,23 @@ def test_a_task_that_no_prompt_can_help_ends_the_run(
     assert fake.count == 0
 
 
+async def with_schema(prompt: ps.Prompt, row: ps.Row, call: ps.TaskCall) -> ps.Response:
+    await call(prompt.render(row))
+    return await call(prompt.render(row), response_format={"type": "json_schema", "json_schema": {"name": "sum"}})
+
+
+def test_what_a_server_refuses_of_a_task_is_named(fake: InProcessExecutor) -> None:
+    """Where the server refuses what the task itself sends, no other candidate helps: the run ends with what to leave
+    out."""
+    refused = failure(400, "This model does not support response_format of type json_schema")
+    fake.answer = lambda body: refused if "response_format" in body else answering(body)
+    with pytest.raises(
+        RequestRefused, match='the task with_schema: the server refuses response_format = "json_schema"'
+    ):
+        task_study(fake, task=with_schema, max_concurrency=1).run(60)
+    assert fake.count <= 3
+
+
 def test_some_rows_may_need_no_call(fake: InProcessExecutor) -> None:
     """An answer without a call costs nothing, and has no response."""
     fake.answer = answering
@@ -366,7 +383,10 @@ def test_the_export_names_the_task(whole: tuple[ps.Result, list[Any]], fake: InP
         ps.evaluate(prompt, DATA, model=fake.model(), executor=fake)
     with pytest.raises(InputError, match=says):
         prompt.ask({"first": 1, "second": 2}, model=fake.model(), executor=fake)
+    with pytest.raises(InputError, match="promptfoo sends one request, and this prompt is chosen for the task"):
+        prompt.export(tmp_path / "promptfooconfig.yaml")
     scored = ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, task=add)
+    assert scored.prompt.task == prompt.task
     assert fake.count == scored.samples_df()["calls"].sum() == 60 + 48
     assert scored.samples_df().query("calls == 2")["score"].eq(1).all()
 

@@ -86,6 +86,7 @@ def evaluate(
     """
     prompt, data, program = Prompt.of(prompt), Dataset.of(data, target), Task.parse(task)
     check_needs_task(prompt, program)
+    prompt = prompt if program is None else replace(prompt, task=program.name)
     model = model_of(prompt, model)
     chosen = _checked_rows(rows, len(data))
     prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
