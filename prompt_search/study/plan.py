@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import product
 from typing import Any
@@ -24,7 +24,7 @@ from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.evaluation.task_runs.row_calls import RowCalls
 from prompt_search.llm.dask_executor import executor_of
 from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
-from prompt_search.llm.model import Model
+from prompt_search.llm.model import Model, known_secrets
 from prompt_search.llm.transport import Executor
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.factors import Candidate
@@ -334,6 +334,7 @@ class StudyPlan:
             max_concurrency=self.settings.max_concurrency,
             seed=self.settings.seed,
             task=self.task,
+            secrets=partial(known_secrets, self.asked_models),
         )
 
 

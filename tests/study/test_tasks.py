@@ -194,7 +194,7 @@ async def broken(prompt: ps.Prompt, row: ps.Row, call: ps.TaskCall) -> Any:
     response = await call(prompt.render(row))
     match row.first % 5:
         case 0:
-            raise ZeroDivisionError("1 / 0\nwith the key sk-abcdefghijklmnopqrstuvwxyz123456")
+            raise ZeroDivisionError("1 / 0\nwith sk-abcdefghijklmnopqrstuvwxyz123456 and open sesame 12345")
         case 1:
             return None
         case 2:
@@ -202,15 +202,16 @@ async def broken(prompt: ps.Prompt, row: ps.Row, call: ps.TaskCall) -> Any:
     return response.text
 
 
-def test_what_a_task_does_wrong_is_a_typed_outcome(fake: InProcessExecutor) -> None:
+def test_what_a_task_does_wrong_is_a_typed_outcome(fake: InProcessExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception and a wrong type are failures with a kind and one line, without keys, that count as wrong; the calls
     of the row stay counted."""
     fake.answer = answering
-    result = task_study(fake, task=broken).run(120)
+    monkeypatch.setenv("MY_ACCESS", "open sesame 12345")
+    result = task_study(fake, task=broken, model=fake.model(api_key_env="MY_ACCESS")).run(120)
     errors = result.samples_df().dropna(subset=["error"])
     kinds = {re.sub(r"line \d+", "line N", error) for error in errors["error"]}
     assert kinds == {
-        "task: ZeroDivisionError: 1 / 0 with the key [key] (test_tasks.py, line N)",
+        "task: ZeroDivisionError: 1 / 0 with [key] and [key] (test_tasks.py, line N)",
         "task_answer: the task returned nothing, and not a text or a response of call",
         "task_answer: the task returned 7, and not a text or a response of call",
     }
@@ -310,9 +311,7 @@ def test_what_a_server_refuses_of_a_task_is_named(fake: InProcessExecutor) -> No
     out."""
     refused = failure(400, "This model does not support response_format of type json_schema")
     fake.answer = lambda body: refused if "response_format" in body else answering(body)
-    with pytest.raises(
-        RequestRefused, match='the task with_schema: the server refuses response_format = "json_schema"'
-    ):
+    with pytest.raises(RequestRefused, match='task with_schema: the server refuses response_format = "json_schema"'):
         task_study(fake, task=with_schema, max_concurrency=1).run(60)
     assert fake.count <= 3
 

@@ -24,7 +24,7 @@ from prompt_search.evaluation.settings import EvaluationSettings
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.given_model import check_model
 from prompt_search.llm.local_weights import BUILT_IN
-from prompt_search.llm.model import Model
+from prompt_search.llm.model import Model, known_secrets
 from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric
 from prompt_search.prompts.prompt import Prompt
@@ -123,6 +123,7 @@ def prompt_run(
             max_concurrency=max_concurrency,
             tracks_price=judge is not None or task is not None,  # which look their requests up one by one
             task=task,
+            secrets=partial(known_secrets, models),
             ends_unread=ends_unread,
         )
         yield PromptRun(store=store, name=name, ledger=ledger, settings=settings, models=models, sender=sender)

@@ -24,7 +24,6 @@ from prompt_search.evaluation.task_runs.row_calls import RowCalls
 from prompt_search.llm.dialect.dialect import Refusal
 from prompt_search.llm.failures import FAULTS, fault_of, kind_of
 from prompt_search.llm.messages import Request, Response
-from prompt_search.llm.model import known_secrets
 from prompt_search.llm.redaction import redacted_line
 from prompt_search.llm.replies.bodies import whole_characters
 from prompt_search.prompts.requests.task import Task
@@ -64,6 +63,7 @@ class TaskRunner:
         self._task = task
         self._responder = responder
         self._ledger = settings.ledger
+        self._secrets = settings.secrets
         self._limit = TaskLimit(task.short_name) if settings.ends_unread else None
         self._places = asyncio.Semaphore(settings.max_concurrency)
         """Rows are begun one after the other, so that a budget that ends leaves few of them half done."""
@@ -120,11 +120,11 @@ class TaskRunner:
             if current is not None and current.cancelling():  # the run is cancelled, not a part of the task
                 caller.cancel()
                 raise
-            response = _raised(error)
+            response = self._raised(error)
         except TaskEnded as ended:  # where the row has not ended, it was kept from an earlier one
-            response = _raised(ended)
+            response = self._raised(ended)
         except (Exception, SystemExit, BaseExceptionGroup) as error:
-            response = _raised(error)
+            response = self._raised(error)
         answered = await caller.close()
         if isinstance(caller.ended, TooManyCalls):
             beyond = f"task_calls: the task made more than {self._task.most_calls} calls for this row"
@@ -135,6 +135,18 @@ class TaskRunner:
             seconds = f"{self._ledger.budget.seconds:g} seconds"
             raise BudgetExceeded(f"the budget of {seconds} was used up before the task gave an answer")
         return response, answered
+
+    def _raised(self, error: BaseException) -> Response:
+        """An exception of the task as a response: that of its call where it was one that failed."""
+        alone = error
+        while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
+            alone = alone.exceptions[0]
+        if isinstance(alone, CallFailed) and isinstance(alone.response, Response):
+            return alone.response
+        frames = traceback.extract_tb(alone.__traceback__)
+        place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+        text = redacted_line(f"{type(alone).__name__}: {whole_characters(str(alone))}", self._secrets())
+        return Response(error=f"task: {text}{place}", attempts=0)
 
     async def _answered(self, prepared: PreparedPrompt, row: Row, use: Use, request: Request) -> Answered:
         """The response to a call.
@@ -188,16 +200,3 @@ def _response_of(returned: Any) -> Response:
         return Response(text=whole_characters(returned), attempts=0)
     what = "nothing" if returned is None else named(returned)
     return Response(error=f"task_answer: the task returned {what}, and not a text or a response of call", attempts=0)
-
-
-def _raised(error: BaseException) -> Response:
-    """An exception of a task as a response: that of its call where it was one that failed."""
-    alone = error
-    while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
-        alone = alone.exceptions[0]
-    if isinstance(alone, CallFailed) and isinstance(alone.response, Response):
-        return alone.response
-    frames = traceback.extract_tb(alone.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    text = redacted_line(f"{type(alone).__name__}: {whole_characters(str(alone))}", known_secrets())
-    return Response(error=f"task: {text}{place}", attempts=0)
