@@ -79,7 +79,8 @@ class RowCaller:
         try:
             return await self._ask(request)
         except Exception as error:
-            self.ended = self.ended or error
+            if self.ended is None or isinstance(self.ended, TooManyCalls):  # what was not sent does not count as made
+                self.ended = error
             raise TaskEnded(str(error)) from error
 
     def _request(self, messages: Messages, parameters: Mapping[str, Any]) -> Request:
