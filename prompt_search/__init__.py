@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prompt_search.data.rows import Row as Row
     from prompt_search.data.splits import Splits as Splits
     from prompt_search.errors import BudgetExceeded as BudgetExceeded
+    from prompt_search.errors import CallFailed as CallFailed
     from prompt_search.errors import DataError as DataError
     from prompt_search.errors import InputError as InputError
     from prompt_search.errors import MissingExtra as MissingExtra
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from prompt_search.llm.messages import Message as Message
     from prompt_search.llm.messages import Request as Request
     from prompt_search.llm.messages import Response as Response
+    from prompt_search.llm.messages import ToolCall as ToolCall
     from prompt_search.llm.model import Model as Model
     from prompt_search.llm.price import Price as Price
     from prompt_search.metrics import Score as Score
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from prompt_search.prompts.growing.operators import Operator as Operator
     from prompt_search.prompts.growing.proposer import Proposer as Proposer
     from prompt_search.prompts.prompt import Prompt as Prompt
+    from prompt_search.prompts.requests.task import Task as Task
+    from prompt_search.prompts.requests.task import TaskCall as TaskCall
     from prompt_search.prompts.space import SearchSpace as SearchSpace
     from prompt_search.prompts.template import Template as Template
     from prompt_search.report.cross_fit import CrossFit as CrossFit
@@ -77,6 +81,7 @@ _HOMES = {
     "AnswerCounts": "results.verdict",
     "Budget": "budget",
     "BudgetExceeded": "errors",
+    "CallFailed": "errors",
     "Candidate": "prompts.factors",
     "Cap": "metrics.objective",
     "choice": "prompts.factors",
@@ -130,9 +135,12 @@ _HOMES = {
     "Study": "study.study",
     "StudyError": "errors",
     "SurrogateSampler": "search.optuna_sampler",
+    "Task": "prompts.requests.task",
+    "TaskCall": "prompts.requests.task",
     "Template": "prompts.template",
     "TemplateError": "errors",
     "Text": "answers",
+    "ToolCall": "llm.messages",
     "Unparsed": "answers",
     "Verdict": "results.verdict",
 }

@@ -7,6 +7,7 @@
     │   ├── StudyError        a study file, its settings, or a stored study that no longer matches
     │   ├── StorageError      a storage or a record in it that cannot be opened or read
     │   └── MissingExtra      an optional package is not installed
+    ├── CallFailed            a call of a task failed: the task may handle it, or the row fails by it
     └── RunError              the run cannot go on: all responses so far are stored (exit code 1)
         ├── ServerUnreachable no connection to the endpoint
         ├── RequestRefused    the endpoint refuses for good (401, 402, 403, 404, quota used up; 400 every time)
@@ -101,3 +102,20 @@ class RequestRefused(RunError):
 
 class BudgetExceeded(RunError):
     """A request could have exceeded the budget."""
+
+
+class CallFailed(PromptSearchError):
+    """A call of a task failed after all attempts. The task may handle it; if not, the row has this failure.
+
+    Attributes:
+        response: the `Response`, whose ``error`` says why.
+    """
+
+    def __init__(self, response: Any) -> None:
+        super().__init__(response.error)
+        self.response = response
+
+    @property
+    def kind(self) -> str:
+        """The kind of the failure, such as ``timeout``; see `Response`."""
+        return str(self).partition(":")[0]

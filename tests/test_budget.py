@@ -518,3 +518,12 @@ def test_affordable_calls_follow_what_calls_cost() -> None:
         ledger.settle(asked, response(50))
     assert ledger.affordable() == (1_000 - (2 + OVERHEAD + 10 - 50)) // 50
     assert Ledger(Budget(tokens=10)).affordable(unknown=7) == 7
+
+
+def test_the_bound_of_a_request_has_its_tools() -> None:
+    """Tools and what messages have besides their text are reserved, too."""
+    plain = Request(endpoint="e", model="m", messages=(Message("user", "hi"),), parameters={"max_tokens": 8})
+    tools = replace(plain, parameters={**plain.parameters, "tools": [{"function": {"name": "a" * 100}}]})
+    called = replace(plain, messages=(Message("assistant", "", {"tool_calls": [{"id": "b" * 100}]}),))
+    bounds = [usage.prompt_tokens or 0 for usage in map(most_used, (plain, tools, called)) if usage is not None]
+    assert min(bounds[1:]) > bounds[0] + 100

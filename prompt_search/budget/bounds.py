@@ -40,7 +40,8 @@ def most_used(request: Request) -> Usage | None:
     if not limits:
         return None
     texts = [message.content for message in request.messages]
-    texts += [json.dumps(value) for value in request.parameters.values() if isinstance(value, dict | list)]
+    others = [*(message.fields for message in request.messages), *request.parameters.values()]
+    texts += [json.dumps(value) for value in others if value and isinstance(value, dict | list)]
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     counts = [request.parameters.get(name) for name in ("n", "best_of")]
     return Usage(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from anyio import CapacityLimiter
-from numpy.typing import NDArray
 
 from prompt_search._iteration import batched
 from prompt_search.answers import Unparsed
@@ -24,15 +21,12 @@ from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
 from prompt_search.evaluation.request_batch import RequestBatch
 from prompt_search.evaluation.responder import Answered, Completer, RefusedFeature, Responder, Use
 from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.evaluation.task_runs.row_calls import RowCalls
+from prompt_search.evaluation.task_runs.running import TaskRun, task_runner_of
 from prompt_search.llm.dialect.dialect import Dialects, Refusal
 from prompt_search.llm.messages import Request, Response
-from prompt_search.metrics import Corpus, ReferenceMetric, margin, metric_range
+from prompt_search.metrics import Corpus, margin, metric_range
 from prompt_search.metrics.objective import RowCost
-
-Floats = NDArray[np.float64]
-
-MIN_PROBABILITY = 1e-4
-"""Probability of a label that the server did not list among the likeliest tokens."""
 
 JOBS_PER_BATCH = 500
 """Number of jobs whose requests are looked up, and claimed, together; at most twice as many are held in memory."""
@@ -64,6 +58,7 @@ class Evaluator:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dialects: Dialects | None = None,
     ) -> None:
+        self.settings = settings
         self._rows = settings.rows
         self._metric = settings.metric
         self._scores = KeptScores(settings)
@@ -72,14 +67,22 @@ class Evaluator:
         """Gets the response to each request."""
         self._unread_limit = UnreadLimit() if settings.ends_unread else None
         self._judging = judging_of(settings, self.responder)
+        self._runner = task_runner_of(settings, self.responder)
 
-    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
+    @property
+    def row_calls(self) -> RowCalls | None:
+        """How many calls a task took for the rows so far; None without a task."""
+        return None if self._runner is None else self._runner.row_calls
+
+    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[float]:
         """The number of calls that each row would add to what is spent, if the rows were scored in this order; at most
-        so many, where a judge scores equal answers once."""
+        so many, where a judge scores equal answers once, and so many on average, where a task makes them."""
+        if self._runner is not None:
+            return self._runner.price(prepared, rows, self._judging)
         seen: set[str] = set()
-        prices = []
+        prices: list[float] = []
         for row in rows:
-            keys = [key for _, key in self._requests((prepared, row))]
+            keys = [key for _, key in self.requests((prepared, row))]
             due = 0 if self._judging is None or keys[-1] in seen else self._judging.calls_due(keys[-1])
             new = {key for key in {*keys} - seen if self.responder.is_new(key)}
             seen |= {*keys}
@@ -113,16 +116,23 @@ class Evaluator:
         Returns:
             the outcome, if a request failed; None where all were answered, or the budget left no room.
         """
-        requests = self._requests((prepared, row))
+        requests = self.requests((prepared, row))
         use = Use(prompt=prepared.prompt.source, split=split)
         try:
+            if self._runner is not None:
+                run = await self._runner.run(prepared, self._rows[row].fields, row, use)
+                self._runner.row_calls.update()
+                return self._failed(row, run)
             async with self.responder.batch_of([key for _, key in requests]) as batch:
                 *_, last = await self._answered(requests, use, batch)
         except (BudgetExceeded, RefusedFeature):
             return None
-        if last.response.error is None:
-            return None
-        return Outcome.failed(row, last.key, last.response.error, last.cached, self._range.wrong)
+        return self._failed(row, last)
+
+    def _failed(self, row: int, found: Answered | TaskRun) -> Outcome | None:
+        """The outcome of a row whose answer is an error; None for any other answer."""
+        error = found.response.error
+        return None if error is None else Outcome.failed(row, found.key, error, found.cached, self._range.wrong)
 
     async def evaluate_persistently(self, jobs: Sequence[Job], split: str) -> list[Outcome | None]:
         """The outcomes of jobs as `evaluate` gives them, with what was lost on the road sent again."""
@@ -177,7 +187,7 @@ class Evaluator:
                     _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 if failures:
                     break
-                requests = [self._requests(job) for _, job in numbered]
+                requests = [self.requests(job) for _, job in numbered]
                 batch = await self.responder.open_batch(
                     list(dict.fromkeys(key for keyed in requests for _, key in keyed))
                 )
@@ -197,24 +207,36 @@ class Evaluator:
         if failures:
             raise failures[0]
 
-    def _requests(self, job: Job) -> list[KeyedRequest]:
+    def requests(self, job: Job) -> list[KeyedRequest]:
+        """The requests of a job; none are known of a task."""
         prepared, row = job
+        if self._runner is not None:
+            return []
         applied = self.responder.dialects.applied
         return [(request, request.key) for request in map(applied, prepared.requests(self._rows[row]))]
 
     async def _outcome(self, job: Job, requests: Sequence[KeyedRequest], use: Use, batch: RequestBatch) -> Outcome:
         """The outcome of one job, whose last request is the row's; one before it is the content-free request."""
+        prepared, row = job
+        if self._runner is not None:
+            run = await self._runner.run(prepared, self._rows[row].fields, row, use)
+            return replace(await self._read(job, run, None, use.split), calls=run.calls)
         *before, last = await self._answered(requests, use, batch)
-        if last.response.error is not None:
-            return Outcome.failed(job[1], last.key, last.response.error, last.cached, self._range.wrong)
-        baseline = before[0].response if before else None
-        answer = read_answer(job[0].answer, last.response, baseline)
+        return await self._read(job, last, before[0].response if before else None, use.split)
+
+    async def _read(self, job: Job, found: Answered | TaskRun, baseline: Response | None, split: str) -> Outcome:
+        """The outcome of a response: its answer is read, and scored."""
+        prepared, row = job
+        failed = self._failed(row, found)
+        if failed is not None:
+            return failed
+        answer = read_answer(prepared.answer, found.response, baseline)
         if self._unread_limit is not None:
-            self._unread_limit.check(answer, last.response, job[0].prompt.source, job[0].prompt.parameters)
+            self._unread_limit.check(answer, found.response, prepared.prompt.source, prepared.prompt.parameters)
         if self._judging is not None and not isinstance(answer, Unparsed):
-            judged = await self._judging.judged(answer, self._rows[job[1]], use.split, last.key)
-            return _of_judgement(job, last, answer, judged, self._range.wrong)
-        return await self._scored(job, last, answer, baseline)
+            judged = await self._judging.judged(answer, self._rows[row], split, found.key)
+            return _of_judgement(job, found, answer, judged, self._range.wrong)
+        return await self._scored(job, found, answer, baseline)
 
     async def _answered(self, requests: Sequence[KeyedRequest], use: Use, batch: RequestBatch) -> list[Answered]:
         """The responses to a job's requests, in their order; one that failed is the last."""
@@ -225,7 +247,7 @@ class Evaluator:
                 break
         return answered
 
-    async def _scored(self, job: Job, answered: Answered, answer: Any, baseline: Response | None) -> Outcome:
+    async def _scored(self, job: Job, answered: Answered | TaskRun, answer: Any, baseline: Response | None) -> Outcome:
         """The outcome of an answer that no judge scores."""
         prepared, row = job
         response = answered.response
@@ -316,40 +338,8 @@ class Evaluator:
             _corpus_scored(self._metric, self._rows, outcomes) if isinstance(self._metric, Corpus) else list(outcomes)
         )
 
-    def pairing_scores(
-        self, prepared: PreparedPrompt, outcomes: Sequence[Outcome], *, plain: bool = False
-    ) -> Floats | None:
-        """Scores of the answer to each row (first axis) by the target of each row (second axis), without a call.
 
-        Where label probabilities are known, it is the logarithm of the probability of the target's label.
-
-        Args:
-            prepared: the prompt.
-            outcomes: its outcomes that are no errors.
-            plain: whether to give the metric's own scores in any case.
-
-        Returns:
-            an array of shape (n, n) for n outcomes; None for a metric that is not from `prompt_search.metrics`: it may
-            cost money, and is called once a row.
-        """
-        if not isinstance(self._metric, ReferenceMetric):
-            return None
-        rows = [self._rows[outcome.row] for outcome in outcomes]
-        keys = [[key for _, key in self._requests((prepared, outcome.row))] for outcome in outcomes]
-        responses = self.responder.responses({key for of_row in keys for key in of_row})
-        table = []
-        for outcome, (*before, key) in zip(outcomes, keys, strict=True):
-            baseline = responses[before[0]] if before else None
-            probabilities = prepared.answer.probabilities(responses[key], baseline)
-            if plain or probabilities is None:
-                table.append([0.0 if outcome.unparsed else self._metric(outcome.answer, row) for row in rows])
-            else:
-                right = [sum(p for label, p in probabilities.items() if self._metric(label, row)) for row in rows]
-                table.append([math.log(max(probability, MIN_PROBABILITY)) for probability in right])
-        return np.array(table)
-
-
-def _of_judgement(job: Job, answered: Answered, answer: Any, judged: Judged, wrong: float) -> Outcome:
+def _of_judgement(job: Job, answered: Answered | TaskRun, answer: Any, judged: Judged, wrong: float) -> Outcome:
     """The outcome of an answer that a judge was asked about."""
     prepared, row = job
     key = answered.key if judged.lost is None else judged.lost[0]
@@ -363,6 +353,7 @@ def _of_judgement(job: Job, answered: Answered, answer: Any, judged: Judged, wro
         error=judged.error,
         cached=answered.cached,
         ambiguous=prepared.answer.is_ambiguous(answered.response),
+        cost=RowCost.of(answered.response),
         judgements=judged.judgements,
     )
     if judged.error is None:

@@ -185,6 +185,40 @@ class UnratedLimit:
             )
 
 
+class TaskLimit:
+    """Ends a run whose task answers no row, or asks the model about none: then no prompt matters.
+
+    Args:
+        task: the name of the task.
+    """
+
+    def __init__(self, task: str) -> None:
+        self._task = task
+        self._rows = self._failed = self._calls = 0
+
+    def check(self, error: str | None, calls: int) -> None:
+        """Count a row; ``error`` says why the task gave no answer.
+
+        Raises:
+            RequestRefused: it gave none to the first rows, or made no call for them.
+        """
+        self._rows += 1
+        self._calls += calls
+        self._failed += error is not None and kind_of(error).startswith("task")
+        if self._rows < MAX_CONSECUTIVE_UNREAD:
+            return
+        if self._failed == self._rows:
+            raise RequestRefused(
+                f"the task {self._task} gave no answer to the first {self._rows} rows, the last with {error}; correct "
+                "it"
+            )
+        if not self._calls:
+            raise RequestRefused(
+                f"the task {self._task} answered the first {self._rows} rows without a call, so that no prompt can be "
+                "better than another; ask the model with await call(prompt.render(row))"
+            )
+
+
 def _described(response: Response) -> str:
     """What came, in a few words."""
     came = quoted(response.text) if response.text.strip() else "an empty text"

@@ -11,7 +11,7 @@ from prompt_search.llm.failures import fault_of
 from prompt_search.llm.messages import Request
 from prompt_search.metrics.objective import UNKNOWN_COST, RowCost
 from prompt_search.prompts.prompt import Prompt
-from prompt_search.storage.records import Judgement, SampleRecord
+from prompt_search.storage.records import Judgement, SampleRecord, TaskCalls
 
 CONTENT_FREE = "N/A"
 """Text in every field of the content-free row, whose response calibrates the others (Zhao et al. 2021)."""
@@ -67,7 +67,8 @@ class Outcome:
     whether the response cost nothing in this run. ``margin`` is by how much the answer is right (above 0) or wrong
     (below 0), where the response has probabilities. ``judgements`` has what a judge answered; where a request to it
     failed on the road, ``key`` is that of this request. ``cost`` is what the response took; nothing is known of a
-    failure.
+    failure. ``calls`` has the requests that a task made for the row, None without a task; ``key`` is then that of the
+    last one, or of the one that failed, "" where it made none.
     """
 
     row: int
@@ -82,6 +83,7 @@ class Outcome:
     ambiguous: bool = False
     judgements: tuple[Judgement, ...] = ()
     cost: RowCost = UNKNOWN_COST
+    calls: TaskCalls | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -110,6 +112,7 @@ class Outcome:
             cached=self.cached,
             ambiguous=self.ambiguous,
             judgements=list(self.judgements),
+            calls=self.calls,
         )
 
     @classmethod

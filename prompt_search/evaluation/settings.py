@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Literal
 
 from prompt_search.budget import Ledger
 from prompt_search.data.rows import Row
 from prompt_search.llm.messages import Response
+from prompt_search.llm.model import known_secrets
 from prompt_search.metrics.base import Metric
+from prompt_search.prompts.requests.task import Task
 from prompt_search.storage.store import Store
 
 
@@ -41,6 +43,9 @@ class EvaluationSettings:
         on_batches: called with the batches that are open, each in a few words, when something is new of them.
         on_response: called after every response, with whether it cost nothing in this run.
         seed: for the random part of the waits between attempts.
+        task: a user's own program, which answers the rows; None: one request for each row.
+        secrets: gives the keys and passwords that no message may hold.
+        task_calls: the calls of the task in an earlier version of the study: keys by `TaskCalls.run`.
     """
 
     study: str
@@ -61,3 +66,6 @@ class EvaluationSettings:
     on_batches: Callable[[Sequence[str]], None] = lambda batches: None
     on_response: Callable[[Response, bool], None] | None = None
     seed: int = 0
+    task: Task | None = None
+    task_calls: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    secrets: Callable[[], Sequence[str]] = known_secrets

@@ -30,11 +30,16 @@ FAULTS: Final[dict[str, Fault]] = {
     "judge_cut": "judge",
     "judge_refused": "judge",
     "judge_logprobs": "judge",
+    "task": "prompt",
+    "task_answer": "prompt",
+    "task_calls": "prompt",
 }
 """The fault of each kind of error; see `prompt_search.llm.messages.Response` for the kinds of requests.
 
 Those of judges: a rating that is not on the scale, no rating in the text, no text, a text that was cut off before the
-rating, a request that was refused or withheld, a response without the log-probabilities that are required."""
+rating, a request that was refused or withheld, a response without the log-probabilities that are required.
+
+Those of a user's own program as the task: it raised an exception, gave no answer, or made more calls than it may."""
 
 RATE_CURE: Final = (
     "the server limits how often it is asked: set requests_per_minute of ps.Model below its limit, or wait"

@@ -24,14 +24,18 @@ ANSWER_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message: ``role`` is ``system``, ``user`` or ``assistant``."""
+    """One chat message: ``role`` is ``system``, ``user``, ``assistant`` or ``tool``.
+
+    ``fields`` has what is sent besides, such as the ``tool_calls`` of an assistant, or the ``tool_call_id`` of a tool.
+    """
 
     role: str
     content: str
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
-    def to_dict(self) -> dict[str, str]:
-        """The message as the API takes it: ``{"role": …, "content": …}``."""
-        return {"role": self.role, "content": self.content}
+    def to_dict(self) -> dict[str, Any]:
+        """The message as the API takes it: ``{"role": …, "content": …}``, and its further fields."""
+        return {"role": self.role, "content": self.content, **self.fields}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,40 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call of a tool that a model asks for.
+
+    Attributes:
+        name: the name of the tool.
+        arguments: its arguments as the model wrote them, which is JSON unless the model made a mistake.
+        id: what the tool's answer refers to as ``tool_call_id``.
+    """
+
+    name: str
+    arguments: str
+    id: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The arguments by name.
+
+        Raises:
+            ValueError: the model wrote no JSON object.
+
+        >>> ToolCall(name="add", arguments='{"a": 1, "b": 2}').values
+        {'a': 1, 'b': 2}
+        """
+        values = json.loads(self.arguments or "{}")
+        if not isinstance(values, dict):
+            raise ValueError(f"the arguments of the tool {self.name} are no JSON object: {self.arguments[:80]!r}")
+        return values
+
+    def to_dict(self) -> dict[str, Any]:
+        """The call as the API writes it."""
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+
+
 TopLogprobs = tuple[tuple[str, float], ...]
 """The likeliest tokens at one position, as (token text, natural log-probability), likeliest first."""
 
@@ -119,8 +157,8 @@ class Response:
     request asks for them. ``cost_usd`` is NaN when the price is unknown. ``attempts`` is the number of requests that
     were sent, retries included; ``lost`` is the number of those on which the server may have worked without reporting
     what it used: timeouts, cut connections, unreadable answers. ``lesson`` is what the response says about the server,
-    where it says something. ``batch_discount`` is the share of the price that a
-    batch took off; None where the request was sent alone.
+    where it says something. ``batch_discount`` is the share of the price that a batch took off; None where the request
+    was sent alone. ``tool_calls`` has the tools that the model asks for, where the request offers some.
     """
 
     text: str = ""
@@ -134,11 +172,22 @@ class Response:
     error: str | None = None
     lesson: Lesson | None = None
     batch_discount: float | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @property
     def usd_alone(self) -> float:
         """US dollars that the response costs where the request is sent alone."""
         return self.cost_usd / (1 - (self.batch_discount or 0.0))
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The answer as a message of the assistant, to go on with: its text and its calls of tools.
+
+        >>> Response(text="4").message
+        {'role': 'assistant', 'content': '4'}
+        """
+        asked = {"tool_calls": [call.to_dict() for call in self.tool_calls]} if self.tool_calls else {}
+        return {"role": "assistant", "content": self.text or (None if asked else ""), **asked}
 
     def to_json(self) -> str:
         """The stored form; NaN becomes null, so that every JSON reader accepts it."""
@@ -150,6 +199,10 @@ class Response:
             body["lesson"] = asdict(self.lesson)
         if self.batch_discount is None:
             del body["batch_discount"]
+        if self.tool_calls:
+            body["tool_calls"] = [asdict(call) for call in self.tool_calls]
+        else:
+            del body["tool_calls"]
         for name in ("latency_s", "cost_usd"):
             if math.isnan(body[name]):
                 body[name] = None
@@ -185,3 +238,4 @@ class _Stored(Shown, gc=False, frozen=True, kw_only=True):
     attempts: int
     lost: int = 0
     lesson: Lesson | None = None
+    tool_calls: tuple[ToolCall, ...] = ()

@@ -24,6 +24,7 @@ from prompt_search.llm.replies.completion_reading import Completion, NotUndersto
 from prompt_search.llm.replies.refusals import NO_CAPACITY_STATUS, meaning
 from prompt_search.llm.replies.retry_after import retry_after_s
 from prompt_search.llm.replies.server_error import ServerError, is_error, read_error
+from prompt_search.llm.replies.tool_calls import read_tool_calls
 from prompt_search.llm.replies.usage_reading import read_usage
 from prompt_search.llm.transport import Failure, HttpReply
 
@@ -260,6 +261,7 @@ class ResponseParser:
             latency_s=reply.latency_s,
             cost_usd=self._model.cost(usage),
             error=self._withheld(answer),
+            tool_calls=read_tool_calls(choice),
         )
         return replace(response, lesson=lesson_of_answer(request, response))
 

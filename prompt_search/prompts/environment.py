@@ -124,7 +124,7 @@ def render_messages(
             template=name,
             line=line_outside(outside),
         )
-    return tuple(Message(**message) for message in messages)
+    return tuple(Message(message["role"], message["content"]) for message in messages)
 
 
 def _explain(error: Exception, variables: Mapping[str, Any]) -> str:

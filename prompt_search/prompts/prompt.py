@@ -28,6 +28,7 @@ from prompt_search.prompts.asking import Askable
 from prompt_search.prompts.environment import compile_source, environment, render_messages
 from prompt_search.prompts.export import prompt_files
 from prompt_search.prompts.export.outline import as_jinja, decided_by_row, for_people, needs_template, outline
+from prompt_search.prompts.export.prompt_files import needs_task
 from prompt_search.prompts.export.promptfoo import promptfoo_text
 from prompt_search.prompts.export.python_source import python_source
 from prompt_search.prompts.factors import Candidate
@@ -52,6 +53,8 @@ class Prompt(Askable, FirstTries):
         answer: the answer form, or its dictionary (`Answer.to_dict`), as which it is kept; or None.
         model: the model that the prompt was scored on, or None.
         metric: the metric that it was chosen by, for `evaluate`: a name, or its ``kind`` with parameters; or None.
+        task: the module and name of the function that it was chosen for, as ``task=`` of a study, which makes the calls
+            with it; None: it is one request.
         name: shown in error messages.
 
     >>> Prompt(source="Translate: {{ row.word }}").messages({"word": "cat"})
@@ -72,6 +75,7 @@ class Prompt(Askable, FirstTries):
     answer: Mapping[str, Any] | None = None
     model: str | None = None
     metric: Mapping[str, Any] | str | None = None
+    task: str | None = None
     name: str = "prompt"
 
     def __post_init__(self) -> None:
@@ -152,6 +156,7 @@ class Prompt(Askable, FirstTries):
             "answer": _described(self.answer),
             "model": self.model,
             **({} if self.metric is None else {"metric": self.metric}),
+            **({} if self.task is None else {"task": self.task}),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -231,6 +236,7 @@ class Prompt(Askable, FirstTries):
             answer=settings.get("answer"),
             model=settings.get("model"),
             metric=settings.get("metric"),
+            task=settings.get("task"),
             name=name,
         )
 
@@ -296,6 +302,10 @@ class Prompt(Askable, FirstTries):
         return python_source(self.source, **self._settings)
 
     def _as_promptfoo(self, data: Dataset | None) -> str:
+        if self.task is not None:
+            raise InputError(
+                f"{self.name}: promptfoo sends one request, and this prompt is {needs_task(self.task)}; export .json"
+            )
         messages = [{"role": message.role, "content": as_jinja(message.content)} for message in self._outline]
         return promptfoo_text(self.source, messages, self._settings, self.name, data)
 

@@ -18,6 +18,7 @@ import pandas as pd
 
 from prompt_search.metrics.ranges import SHARE, UNBOUNDED, Range
 from prompt_search.results.frames import categorical, frame_of, series
+from prompt_search.results.lines.task_rows import calls_of_rows
 from prompt_search.results.statistics import mean_intervals
 from prompt_search.storage.records import USAGE_FIELDS, Columns, SampleRecord, TrialRecord
 
@@ -92,7 +93,7 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
 
     Columns: those of `samples_frame`; ``unparsed`` bool; ``explanation`` of the metric; ``key`` of the request;
     ``call`` int, the request's place among those of the study; ``cost_usd`` float US dollars of the request when it is
-    sent alone, so that prompts can be compared.
+    sent alone, so that prompts can be compared; with a task those of `calls_of_rows`.
 
     Args:
         samples: the stored rows, in any order.
@@ -102,10 +103,8 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
         LookupError: a sample has no call.
     """
     fields = {field.name: list(map(attrgetter(field.name), samples)) for field in dataclasses.fields(SampleRecord)}
-    places = pd.Index(calls["key"]).get_indexer(pd.Index(series(fields["key"])))
-    if (places < 0).any():
-        raise LookupError("a scored row has no call")
-    answered = calls.take(places).reset_index(drop=True)
+    alone = calls["cost_usd"] / (1 - calls["batch_discount"].fillna(0.0))
+    answered = calls_of_rows(samples, calls.assign(cost_usd=alone))
     frame = pd.DataFrame(
         {
             **{name: series(fields[name], "int64") for name in ("trial", "row")},
@@ -119,8 +118,7 @@ def scored_frame(samples: Sequence[SampleRecord], calls: pd.DataFrame) -> pd.Dat
             "ambiguous": series(fields["ambiguous"], "bool"),
             "unparsed": series(fields["unparsed"], "bool"),
             **{name: series(fields[name]) for name in ("explanation", "key")},
-            "call": answered["call"],
-            "cost_usd": answered["cost_usd"] / (1 - answered["batch_discount"].fillna(0.0)),
+            **{name: answered[name] for name in ("call", "cost_usd", *answered.columns.intersection(["calls"]))},
         }
     )
     return frame.sort_values(["trial", "split", "row"], kind="stable", ignore_index=True)
@@ -135,8 +133,10 @@ def samples_frame(scored: pd.DataFrame) -> pd.DataFrame:
     ``completion_tokens`` Int64; ``latency_s`` float seconds; ``cached`` bool, whether the response came from the cache;
     ``finish_reason`` as the server gave it, ``length`` where the token limit truncated the response; ``ambiguous``
     bool, whether the response mentions several possible answers, so that the first was taken.
+    With a task also ``calls`` int, the number of calls of the row: ``response`` and ``finish_reason`` are then those of
+    the last call, or of the one that failed; tokens and seconds are sums over the calls.
     """
-    return scored[list(SAMPLE_COLUMNS)].copy()
+    return scored[[*SAMPLE_COLUMNS, *scored.columns.intersection(["calls"])]].copy()
 
 
 def answers_frame(
@@ -192,11 +192,11 @@ def trials_frame(
     that failed by the prompt's fault score 0, others that failed are left out) with its 95% interval ``score_low``,
     ``score_high``; ``estimate``, the selection-corrected score that is expected on new rows, NaN until the study is
     finished; ``rows`` number of evaluated rows, failed requests and test rows included; ``search_rows`` number of
-    search rows that ``score`` is the mean of; ``prompt_tokens`` and ``latency_s`` means per request; ``cost_usd`` US
-    dollars for all its requests if they were sent alone, of which refused ones cost nothing, NaN when a price is
-    unknown; ``unparsed``,
-    ``errors`` and ``ambiguous`` counts over the search rows, as ``score``; ``reason`` why it ended; then one column per
-    choice (text of the option, None when the choice is inactive) and ``prompt``, the whole text with fields in braces.
+    search rows that ``score`` is the mean of; ``prompt_tokens`` and ``latency_s`` means per request, with a task per
+    row; ``cost_usd`` US dollars for all its requests if they were sent alone (refused ones cost nothing), NaN when a
+    price is unknown; ``unparsed``, ``errors`` and ``ambiguous`` counts over the search rows, as ``score``; ``reason``
+    why it ended; then one column per choice (the option's text, None when it is inactive) and ``prompt``, the text with
+    fields in braces.
 
     Args:
         trials: the trials.

@@ -74,7 +74,7 @@ class Race:
         self._evaluator = evaluator
         self._budget = budget
         self._on_round = on_round
-        small = budget.previous / budget.per_row + budget.rows < SMALL_SEARCH_CALLS
+        small = budget.previous / budget.per_row() + budget.rows < SMALL_SEARCH_CALLS
         self._batch_rows = SMALL_SEARCH_BATCH_ROWS if small else BATCH_ROWS
         encoding = Encoding(settings.space)
         self._trials = Trials(settings, encoding)
@@ -160,7 +160,7 @@ class Race:
         self._decided("finals", finals.begin)
         while finals.undecided:
             limit = self._budget.limit()
-            rows = finals.rows((limit - self._budget.spent()) / self._budget.per_row)
+            rows = finals.rows((limit - self._budget.spent()) / self._budget.per_row())
             if rows:
                 results, _ = await asyncio.gather(
                     self._evaluate(self._trials.finalists, rows, limit),

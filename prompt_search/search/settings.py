@@ -84,18 +84,19 @@ class CallBudget:
         limit: gives the number of calls that the search may spend, as far as it is known at the moment.
         spent: gives the number of calls that it has spent so far.
         previous: number of calls under earlier budgets of the same study; their responses are free of charge now.
-        per_row: number of calls that a row of a prompt takes, those of a judge included.
+        per_row: gives the number of calls that a row of a prompt takes, those of a judge included, as far as it is
+            known at the moment; it changes between two rounds alone.
     """
 
     limit: Callable[[], float]
     spent: Callable[[], float]
     previous: int = 0
-    per_row: int = 1
+    per_row: Callable[[], float] = lambda: 1
 
     @property
     def rows(self) -> float:
         """The number of rows that the search may score, as far as it is known at the moment."""
-        return self.limit() / self.per_row
+        return self.limit() / self.per_row()
 
 
 RefusalOf = Callable[[PreparedPrompt, int], Refusal | None]
@@ -105,8 +106,8 @@ RefusalOf = Callable[[PreparedPrompt, int], Refusal | None]
 class BatchEvaluator(Protocol):
     """The methods of `prompt_search.evaluation.evaluator.Evaluator` that a race calls."""
 
-    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> list[int]:
-        """The number of calls that each row will be charged."""
+    def price(self, prepared: PreparedPrompt, rows: Sequence[int]) -> Sequence[float]:
+        """The number of calls that each row will be charged, as far as it is known."""
         ...
 
     async def evaluate(self, jobs: Sequence[tuple[PreparedPrompt, int]], split: str) -> list[Outcome | None]:

@@ -206,9 +206,23 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCalls:
+    """The requests that a task made for a row.
+
+    Attributes:
+        run: a digest of the prompt and the row.
+        keys: the keys of the requests that were answered or failed, in the order in which they were made.
+    """
+
+    run: str
+    keys: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRecord:
     """One candidate on one row; ``score`` is None where the request failed and that is not the prompt's fault.
-    ``judgements`` has what a judge answered, where one scored the answer."""
+    ``judgements`` has what a judge answered, where one scored the answer, and ``calls`` the requests of
+    the row, where a task made them."""
 
     trial: int
     row: int
@@ -223,6 +237,7 @@ class SampleRecord:
     cached: bool
     ambiguous: bool = False
     judgements: list[Judgement] = field(default_factory=list)
+    calls: TaskCalls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,8 +371,14 @@ class StudyRecord:
 
 
 def messages_in(request: str) -> list[tuple[str, str]]:
-    """Role and content of each message of a stored request."""
-    return [(message["role"], message["content"]) for message in json.loads(request)["messages"]]
+    """Role and content of each message of a stored request; calls of tools are a part of the content."""
+    return [(message["role"], _content(message)) for message in json.loads(request)["messages"]]
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    asked = [each["function"] for each in message.get("tool_calls") or ()]
+    calls = [f"{each['name']}({each['arguments']})" for each in asked]
+    return "\n".join([message["content"], *calls] if message["content"] else calls)
 
 
 def none_if_nan(value: float) -> float | None:

@@ -11,6 +11,7 @@ from prompt_search import _html
 from prompt_search.budget import Budget, most_used
 from prompt_search.budget.bounds import is_known
 from prompt_search.data.rows import Row
+from prompt_search.evaluation.task_runs.row_calls import RowCalls
 from prompt_search.llm.messages import Request, Response, Usage
 from prompt_search.results.frames import mean_of
 from prompt_search.search.settings import BATCH_ROWS
@@ -108,10 +109,11 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
     means = _from_responses(stored.responses) if stored.responses else _from_prompts(requests)
     task = _per_call(plan, requests[0], means)
     judged = _judge_call(plan, rows[0], stored)
-    each = _mixed(task, judged, plan.calls_per_row)
+    per_row = plan.calls_per_row(_counted(plan, stored))
+    each = task if plan.judge is None or judged is None else _mixed(task, judged, plan.judge.calls / per_row)
     jobs = plan.prompts.space.size()[0] * len(plan.search_rows) + plan.max_tested * len(plan.test_rows)
-    most = (max(len(prepared.requests(rows[0])) for prepared in prepared_prompts) + plan.calls_per_row - 1) * jobs
-    calls, proposals = _calls(plan, budget, each, most)
+    most = (max(len(prepared.requests(rows[0])) for prepared in prepared_prompts) + per_row - 1) * jobs
+    calls, proposals = _calls(plan, budget, each, int(most))
     if stored.finished:
         calls, proposals = min(calls, stored.spent), stored.proposals
     total = _totals(calls, each, proposals)
@@ -126,24 +128,26 @@ def estimate(plan: StudyPlan, budget: Budget) -> Estimate:
         prompt_tokens=means.prompt_tokens,
         completion_tokens=means.completion_tokens,
         latency_s=means.latency_s,
-        basis=means.basis,
+        basis="; ".join([means.basis, *_calls_basis(plan, stored)]),
         proposals=proposals,
         pool_calls=rows_asked(plan, plan.search_calls(calls, plan.max_tested)),
         discount=discount_of(plan),
-        judge=None if plan.judge is None or judged is None else JudgeShare.of(plan.judge, own, judged),
+        judge=None if plan.judge is None or judged is None else JudgeShare.of(plan.judge, own, per_row, judged),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Stored:
     """What a storage knows of a study: whether it has ended with these settings and this budget, the calls that it has
-    spent, those of its proposer, the responses to prompts, and those of its judge."""
+    spent, those of its proposer, the responses to prompts, those of its judge, and the numbers of calls that a task
+    made for rows."""
 
     finished: bool
     spent: int
     proposals: ProposalBound | None
     responses: Sequence[Response]
     judged: Sequence[Response]
+    row_calls: Sequence[int]
 
 
 def _stored(plan: StudyPlan, budget: Budget) -> _Stored:
@@ -154,6 +158,7 @@ def _stored(plan: StudyPlan, budget: Budget) -> _Stored:
         own = store.calls(plan.name)
         known = own or store.calls(preflight.NAME.format(plan.name))
         same = bool(own) and store.study_records.has_settings(plan.name, plan.identity())
+        samples = store.samples(store.study(plan.name).version) if same and plan.task is not None else []
         finished = same and store.finished_version(plan.name, stored_settings(budget, RunOptions())) is not None
     finally:
         store.close()
@@ -169,6 +174,7 @@ def _stored(plan: StudyPlan, budget: Budget) -> _Stored:
         proposals=spent_on_proposals(plan, own.values()),
         responses=[each for role, found in counted.items() if role not in (PROPOSER, JUDGE) for each in found],
         judged=counted.get(JUDGE, []),
+        row_calls=[len(each.calls.keys) for each in samples if each.calls is not None],
     )
 
 
@@ -247,11 +253,28 @@ def _judge_call(plan: StudyPlan, row: Row, stored: _Stored) -> dict[str, float] 
     return _per_call(plan, requests[0], _from_responses(stored.judged) if stored.judged else _from_prompts(requests))
 
 
-def _mixed(task: Mapping[str, float], judged: Mapping[str, float] | None, per_row: int) -> dict[str, float]:
-    """What a call takes on average, of a row's calls to the model and to the judge."""
-    if judged is None:
-        return dict(task)
-    return {name: (task[name] + (per_row - 1) * judged[name]) / per_row for name in task}
+def _counted(plan: StudyPlan, stored: _Stored) -> RowCalls | None:
+    """The calls of a row as rows of the study have shown them; None where none has, or there is no task."""
+    if plan.task is None or not stored.row_calls:
+        return None
+    counted = RowCalls(plan.task.calls)
+    for calls in stored.row_calls:
+        counted.add(calls)
+    counted.update()
+    return counted
+
+
+def _calls_basis(plan: StudyPlan, stored: _Stored) -> list[str]:
+    """What the number of calls for a row is based on; nothing without a task."""
+    if plan.task is None:
+        return []
+    counted = _counted(plan, stored)
+    return [wording.task_basis(plan.task.calls if counted is None else counted.mean, len(stored.row_calls))]
+
+
+def _mixed(task: Mapping[str, float], judged: Mapping[str, float], share: float) -> dict[str, float]:
+    """What a call takes on average, where such a share of the calls are the judge's."""
+    return {name: (1 - share) * task[name] + share * judged[name] for name in task}
 
 
 def _usd(plan: StudyPlan, request: Request, means: _RequestMeans) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import product
 from typing import Any
@@ -21,15 +21,18 @@ from prompt_search.evaluation.judging.judge_check import check_judge
 from prompt_search.evaluation.label_check import check_labels, check_target_hidden
 from prompt_search.evaluation.session import check_priced, cost_of, distinct
 from prompt_search.evaluation.settings import EvaluationSettings
+from prompt_search.evaluation.task_runs.row_calls import RowCalls
 from prompt_search.llm.dask_executor import executor_of
 from prompt_search.llm.messages import ANSWER_LIMITS, Request, Usage
-from prompt_search.llm.model import Model
+from prompt_search.llm.model import Model, known_secrets
 from prompt_search.llm.transport import Executor
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.few_shot import BY_OWN_ANSWERS, ExamplePool, OwnAnswers, rows_shown
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.requests.task import Task
+from prompt_search.prompts.requests.task_check import check_task_settings, check_task_shots
 from prompt_search.prompts.space import WRITTEN
 from prompt_search.search.order import common_order, design
 from prompt_search.search.settings import SEARCH_VERSION, Goal
@@ -91,6 +94,7 @@ class StudyPlan:
         request = checked_request(settings.request or {})
         metrics.check(settings.metric, [*data.fields, data.target])
         check_judge(settings.metric, answers, [*data.fields, data.target])
+        check_task_settings(settings.task, answers, has_objective=settings.objective is not None)
         splits = data.splits(settings.test, settings.seed)
         known = {"target": data.target, **({"labels": data.labels} if data.is_categorical else {})}
         template = settings.template.with_context({**known, **(settings.context or {})})
@@ -118,6 +122,7 @@ class StudyPlan:
         check_labels(answers, settings.metric, data)
         check_target_hidden(environment().parse(template.source), data)
         plan = plan._asking_about_pool()
+        check_task_shots(settings.task, asks_about_pool=plan.asks_about_pool)
         if settings.proposer is not None:
             check_grows(plan.prompts.space, settings.proposer)
         for each in enqueued:
@@ -222,9 +227,15 @@ class StudyPlan:
         return self.settings.metric if isinstance(self.settings.metric, Judge) else None
 
     @property
-    def calls_per_row(self) -> int:
-        """The number of calls that a row of a prompt takes: its own, and those of the judge."""
-        return 1 if self.judge is None else 1 + self.judge.calls
+    def task(self) -> Task | None:
+        """The user's own program that answers the rows, where there is one."""
+        return self.settings.task
+
+    def calls_per_row(self, counted: RowCalls | None = None) -> float:
+        """The number of calls that a row of a prompt takes: its own, and those of the judge. How many a task makes is
+        what was counted so far, or what the user says of it."""
+        own = 1 if self.task is None else self.task.calls if counted is None else counted.mean
+        return own + (0 if self.judge is None else self.judge.calls)
 
     @property
     def grows(self) -> bool:
@@ -240,13 +251,14 @@ class StudyPlan:
         """The highest number of prompts that are tested on test rows: winner, default, the best written by hand."""
         return 3 if self.grows or {*self.enqueued_candidates} - {self.prompts.space.candidate({})} else 2
 
-    def rows_to_test(self, calls: float, prompts: int) -> int:
+    def rows_to_test(self, calls: float, prompts: int, counted: RowCalls | None = None) -> int:
         """The number of test rows that so many calls leave room for, if so many prompts are tested on each."""
-        return min(len(self.test_rows), int(calls * TEST_SHARE / (prompts * self.calls_per_row))) if prompts else 0
+        each = prompts * self.calls_per_row(counted)
+        return min(len(self.test_rows), int(calls * TEST_SHARE / each)) if prompts else 0
 
-    def search_calls(self, calls: float, prompts: int) -> float:
+    def search_calls(self, calls: float, prompts: int, counted: RowCalls | None = None) -> float:
         """The number of calls that the search may spend of so many, if so many prompts are tested."""
-        return calls - prompts * self.calls_per_row * self.rows_to_test(calls, prompts)
+        return calls - prompts * self.calls_per_row(counted) * self.rows_to_test(calls, prompts, counted)
 
     @property
     def enqueued_candidates(self) -> list[Candidate]:
@@ -289,6 +301,7 @@ class StudyPlan:
             **({} if settings.prior is None else {"prior": prior_identity(settings.prior)}),
             **({} if self.judge is None else {"judge": self.judge.identity()}),
             **({} if settings.objective is None else {"objective": settings.objective.to_dict()}),
+            **({} if self.task is None else {"task": self.task.identity()}),
         }
 
     def check_budget(self, budget: Budget) -> None:
@@ -340,6 +353,8 @@ class StudyPlan:
             max_concurrency=self.settings.max_concurrency,
             seed=self.settings.seed,
             batch=self.settings.batch,
+            task=self.task,
+            secrets=partial(known_secrets, self.asked_models),
         )
 
 

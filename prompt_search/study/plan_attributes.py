@@ -95,6 +95,7 @@ class PlanAttributes:
             **({} if self.proposer is None else {"proposer": self.proposer.model.name}),
             **({"requests": "in batches"} if self.plan.settings.batch else {}),
             **({} if self.objective is None else {"objective": objective_text(self.objective)}),
+            **({} if self.plan.task is None else {"task": self.plan.task.name}),
         }
 
     @property

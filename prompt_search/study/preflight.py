@@ -112,9 +112,12 @@ def preflight(plan: StudyPlan, budget: Budget | None) -> Preflight:
             ) as evaluator:
                 default = await default_candidate(plan.prompts.space, plan.prompts.prepared_with_rows, evaluator, SPLIT)
                 order = plan.prompts.rows_for(default.candidate)
-                layout = Layout.of(allowed_calls(allowed) // plan.calls_per_row)
+                per_row = plan.calls_per_row(evaluator.row_calls)  # of a task as its first row has shown
+                layout = Layout.of(int(allowed_calls(allowed) / per_row))
                 found = await probe(evaluator, plan.prompts.prepared(default.candidate), layout, order, others)
                 evaluator.responder.check_answered()
+                if evaluator.row_calls is not None:
+                    evaluator.row_calls.update()
                 return found
 
         store.delete_study(name)
@@ -152,6 +155,7 @@ def advised(
     asked = rows_asked(plan, math.inf if known is None else plan.search_calls(known, plan.max_tested))
     advice += [asked_remark(asked)] if asked else []
     advice += [] if plan.judge is None else [wording.judge_remark(plan.judge.model.name, plan.judge.calls)]
+    advice += [] if plan.task is None else [wording.task_remark(plan.task.name, plan.calls_per_row(found.row_calls))]
     advice += [] if cut_at is None else [f"{cut_prompts(cut_at)}."]
     responses = {key: call.response.text for key, call in calls.items()}
     shown = [*found.default, *(outcome for other in found.others for outcome in other)]
@@ -180,8 +184,8 @@ def _situation(plan: StudyPlan, found: Probe, measured: Measured, bounded: bool)
         chance=sum(share**2 for share in shares) if plan.data.is_categorical else 0.5,
         targets=targets,
         sealed=len(plan.test_rows),
-        test_calls=plan.max_tested * plan.calls_per_row / TEST_SHARE,
-        calls_per_row=plan.calls_per_row,
+        test_calls=plan.max_tested * plan.calls_per_row(found.row_calls) / TEST_SHARE,
+        calls_per_row=plan.calls_per_row(found.row_calls),
     )
 
 
@@ -195,7 +199,7 @@ def _measured(
     completion_tokens, cost = _mean(answer_tokens), _mean([response.usd_alone for response in responses])
     planned = _planned_calls(budget, prompt_tokens + completion_tokens, cost * (1 - (discount_of(plan) or 0.0)))
     sealed = len(plan.test_rows)
-    test_rows = sealed if planned is None else plan.rows_to_test(planned, plan.max_tested)
+    test_rows = sealed if planned is None else plan.rows_to_test(planned, plan.max_tested, found.row_calls)
     scores, bounds = _default_scores(found), metrics.metric_range(plan.settings.metric)
     low, high = mean_interval(scores, bounds=bounds)
     differences = found.differences
@@ -246,7 +250,11 @@ def _remarks(
     remarks = list(found.dialect)
     answers = len(found.outcomes)
     if answers and measured.unparsed > OFTEN_UNPARSED_SHARE * answers:
-        unread = dict.fromkeys(calls[outcome.key].response.text for outcome in found.outcomes if outcome.unparsed)
+        unread = dict.fromkeys(
+            calls[outcome.key].response.text
+            for outcome in found.outcomes
+            if outcome.unparsed and outcome.key in calls  # a task may answer without a call
+        )
         remarks.append(wording.unread(measured.unparsed, answers, list(unread)[:SHOWN_UNREAD]))
     if answers and measured.ambiguous > OFTEN_UNPARSED_SHARE * answers:
         remarks.append(wording.ambiguous(measured.ambiguous, answers))

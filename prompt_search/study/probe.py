@@ -14,9 +14,11 @@ from functools import partial
 import numpy as np
 
 from prompt_search.budget import Budget
-from prompt_search.evaluation.evaluator import Evaluator, Floats
+from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.evidence import Comparison
+from prompt_search.evaluation.one_prompt.pairing import Floats, pairing_scores
 from prompt_search.evaluation.outcome import Outcome, PreparedPrompt
+from prompt_search.evaluation.task_runs.row_calls import RowCalls
 from prompt_search.prompts.factors import Candidate
 from prompt_search.study.costs.proposal_bound import ProposalBound
 from prompt_search.study.plan import StudyPlan
@@ -52,11 +54,12 @@ class Probe:
         others: outcomes of each other prompt, on a block of rows.
         repeats: pairs of outcomes of requests that were sent twice.
         pairings: for each block the scores of its prompts' answers to each of its rows (first axis: the prompt) by
-            the target of each of its rows, see `Evaluator.pairing_scores`; empty where they are not known.
+            the target of each of its rows, see `pairing_scores`; empty where they are not known.
         matches: the same with the metric's scores where ``pairings`` has probabilities.
         favourite: place among ``others`` of the prompt with the best scores on its block; None where none has a score.
         further: the rows on which the favourite and the default were scored after that.
         dialect: what was learned of the servers, in sentences.
+        row_calls: how many calls a task took for a row; None without a task.
     """
 
     default: Sequence[Outcome]
@@ -67,6 +70,7 @@ class Probe:
     favourite: int | None = None
     further: frozenset[int] = frozenset()
     dialect: Sequence[str] = ()
+    row_calls: RowCalls | None = None
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -308,16 +312,17 @@ async def probe(
         tried.append((default, duel[0], prepared, duel[1]))
         first, second[favourite] = first + duel[0], (prepared, able, outcomes + duel[1])
     again = await scored(replace(default, sample=1), rows[: max(1, len(rows) // 4)])
-    matches = partial(evaluator.pairing_scores, plain=True)
+    scores, matches = (partial(pairing_scores, evaluator, plain=plain) for plain in (False, True))
     return Probe(
         default=await calibrated(default, first),
         others=[await calibrated(prepared, outcomes) for prepared, _, outcomes in second],
         repeats=list(zip(first, again, strict=False)),
-        pairings=[table for each in tried if (table := _pairings(evaluator.pairing_scores, *each)) is not None],
+        pairings=[table for each in tried if (table := _pairings(scores, *each)) is not None],
         matches=[table for each in tried if (table := _pairings(matches, *each)) is not None],
         favourite=favourite,
         further=frozenset(further),
         dialect=evaluator.told,
+        row_calls=evaluator.row_calls,
     )
 
 

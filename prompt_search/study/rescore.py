@@ -49,6 +49,11 @@ def rescore(plan: StudyPlan, of: str, memory: Store | None) -> Result:
             f"rescore sends nothing, and the judge {plan.judge.model.name} would have to be asked; run the study under "
             "another name, which pays for the judge alone"
         )
+    if plan.task is not None:
+        raise StudyError(
+            f"rescore sends nothing, and the task {plan.task.short_name} would have to run again; run the study under "
+            "another name, where stored responses are not paid again"
+        )
     store = _opened(plan, memory)
     name = f"{of} rescored"
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from prompt_search.evaluation.evaluator import Evaluator
 from prompt_search.evaluation.outcome import Outcome
 from prompt_search.evaluation.own_thread import in_own_thread
 from prompt_search.evaluation.session import connected_evaluator, opened
+from prompt_search.evaluation.task_runs.row_calls import RowCalls
 from prompt_search.llm.model import address_of
 from prompt_search.report.result import Result
 from prompt_search.search.deciding.decisions import Journal
@@ -156,10 +157,11 @@ def new_race(
 @dataclass(frozen=True, kw_only=True)
 class _Earlier:
     """What an earlier version of a study leaves to one with a larger budget: its trials, each with its choices and the
-    rows that it was scored on, and what was proposed."""
+    rows that it was scored on, what was proposed, and the calls of its task."""
 
     trials: Sequence[tuple[Mapping[str, int], Collection[int]]] = ()
     proposals: Sequence[ProposalRecord] = ()
+    task_calls: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class _Run:
@@ -191,6 +193,7 @@ class _Run:
         self._recorder = RunRecorder(plan, store, version, self._ledger, self._reporter)
         self._earlier = self._earlier_version()
         self._max_tested = plan.max_tested if options.test else 0
+        self._row_calls: RowCalls | None = None
 
     def run(self, lease: Lease | None) -> None:
         """Go through all stages, in a thread of their own.
@@ -208,6 +211,7 @@ class _Run:
             retry_errors=self._options.retry_errors,
             on_response=self._reporter.on_response,
             on_batches=self._reporter.on_batches,
+            task_calls=self._earlier.task_calls,
         )
         evaluator = connected_evaluator(settings, plan.asked_models, plan.executor)
         try:
@@ -223,11 +227,12 @@ class _Run:
     async def _main(self, connecting: AbstractAsyncContextManager[Evaluator]) -> None:
         """Search, test and write the outcome, as far as the run is not stopped."""
         async with connecting as evaluator:
+            self._row_calls = evaluator.row_calls
             budget = CallBudget(
                 limit=self._search_calls,
                 spent=lambda: self._ledger.spent,
                 previous=self._ledger.previous_budgets.calls,
-                per_row=self._plan.calls_per_row,
+                per_row=lambda: self._plan.calls_per_row(self._row_calls),
             )
             proposed = [replace(each, trial=-1) for each in self._earlier.proposals]
             begun = await self._bootstrap.run(evaluator)
@@ -237,7 +242,7 @@ class _Run:
                 evaluator,
                 plan.search_rows,
                 budget,
-                self._recorder.on_round,
+                self._on_round,
                 self._options.n_trials,
                 self._journal(),
                 self._earlier.trials,
@@ -262,6 +267,12 @@ class _Run:
                 race, replace(summary, unmet=unmet, unused=self._unused(winner, searched), prior=said)
             )
 
+    def _on_round(self, race: Race) -> None:
+        """Plan the next round with the calls that rows took so far, and write down this one."""
+        if self._row_calls is not None:
+            self._row_calls.update()
+        self._recorder.on_round(race)
+
     def _unused(self, winner: Trial, searched: int) -> dict[str, int]:
         """The calls of the budget that nothing was left to use for, by what they were for.
 
@@ -269,8 +280,8 @@ class _Run:
             winner: the winner of the search.
             searched: number of calls that the search spent.
         """
-        # How many calls another limit allows is an estimate, and so is how many a judge of equal answers takes.
-        if [*self._ledger.budget.limits] != ["calls"] or self._plan.judge is not None:
+        # How many calls another limit allows is an estimate, as is how many a task or a judge of equal answers takes.
+        if [*self._ledger.budget.limits] != ["calls"] or self._plan.judge is not None or self._plan.task is not None:
             return {}
         kept = self._ledger.affordable() - self._search_calls()
         left = {"test": kept - (self._ledger.spent - searched)}
@@ -296,13 +307,15 @@ class _Run:
         if earlier.summary is None:
             return _Earlier()
         rows: dict[int, set[int]] = {}
-        for sample in self._store.samples(earlier.version):
+        samples = self._store.samples(earlier.version)
+        for sample in samples:
             if sample.split == "search":
                 rows.setdefault(sample.trial, set()).add(sample.row)
         trials = self._store.trials(earlier.version)
         return _Earlier(
             trials=[(trial.positions, rows[trial.trial]) for trial in trials if trial.trial in rows],
             proposals=self._store.versions.proposals(earlier.version),
+            task_calls={each.calls.run: each.calls.keys for each in samples if each.calls is not None},
         )
 
     def _journal(self) -> Journal | None:
@@ -314,7 +327,7 @@ class _Run:
     def _search_calls(self) -> float:
         """The number of calls that the search may spend: those that the test does not need, as far as is known now."""
         affordable = self._ledger.affordable()
-        return self._plan.search_calls(affordable, self._max_tested)
+        return self._plan.search_calls(affordable, self._max_tested, self._row_calls)
 
     async def _test(self, evaluator: Evaluator, race: Race, winner: Trial) -> None:
         """Score winner and baselines on the same test rows, as many as the budget has room for.
@@ -350,7 +363,7 @@ class _Run:
         # What an earlier budget tested is free, so there may be more rows than this one alone has room for.
         # Where the winner was written by hand, the share of a third prompt goes to more rows for the other two.
         prompts = min(self._max_tested, max(len(trials), 2))
-        most = self._plan.rows_to_test(affordable + self._ledger.previous_budgets.calls, prompts)
+        most = self._plan.rows_to_test(affordable + self._ledger.previous_budgets.calls, prompts, self._row_calls)
         rows: list[int] = []
         for row in self._plan.test_rows[:most]:
             room -= sum(evaluator.price(trial.prepared, [row])[0] for trial in trials)

@@ -23,6 +23,7 @@ from prompt_search.metrics.objective import Objective, objective_of
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.requests.task import Task, TaskFunction
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.storage.database import shown_url, storage_url
@@ -69,14 +70,14 @@ class Study(PlanAttributes, FirstTries):
             stops them; one that it does not stop gets a twelfth of the calls, but 20 to 100 rows.
         test: the test rows: their number, their share of all rows, or their positions; default: 0.3.
         target: name of the column with the correct answers, where ``data`` is no `Dataset`.
-        executor: a ``dask.distributed.Client`` or the address of a Dask scheduler, whose workers then send the
-            requests, each worker up to ``max_concurrency`` at once for each model (see docs/many-machines.md); or an
-            object with the method ``connect`` of `prompt_search.llm.transport.Executor`, such as a fake model in tests.
+        executor: a ``dask.distributed.Client`` or the address of a Dask scheduler, whose workers send the requests (see
+            docs/many-machines.md); or an object with the method ``connect`` of `prompt_search.llm.transport.Executor`.
         mirror: ``live`` writes trials for optuna-dashboard while the study runs; ``end``, where it is used with Optuna.
         proposer: a model, or a `Proposer`, that proposes options of choices with ``grow=``, from the same budget.
         prior: earlier studies to start from: ``storage`` for all in it, one's name, or a `Result`; see docs/priors.md.
         batch: whether the requests of a round are sent as one batch, cheaper and within a day (see docs/batch.md).
         objective: what costs are worth in score, and caps on them; default: the score alone counts.
+        task: ``async def task(prompt, row, call)``, or a `Task`: your own program that answers a row (docs/tasks.md).
 
     Attributes:
         plan: the settings, the split of the rows, and the candidates.
@@ -112,6 +113,7 @@ class Study(PlanAttributes, FirstTries):
         prior: Result | str | None = None,
         batch: bool = False,
         objective: Objective | None = None,
+        task: Task | TaskFunction | None = None,
     ) -> None:
         rows = Dataset.of(data, target)
         form = arguments.answer_of(answer, rows)
@@ -137,6 +139,7 @@ class Study(PlanAttributes, FirstTries):
             prior=arguments.prior_of(prior),
             batch=batch,
             objective=objective_of(objective),
+            task=Task.parse(task),
         )
         check_batches(batch, settings.models)
         self.plan = StudyPlan.of(settings)
@@ -269,11 +272,10 @@ class Study(PlanAttributes, FirstTries):
     ) -> CrossFit:
         """A search over all rows, with an unbiased test by cross-validation, for data with too few rows for a test set.
 
-        The rows are divided into folds. For each fold, one search uses the other rows, and its winner is scored on the
-        fold, so every row is scored by a search that did not use it. One more search over all rows gives the prompt to
-        ship. The test is about the winners of such searches, which have fewer rows than the shipped prompt had (Stone
-        1974, Cross-validatory choice and assessment of statistical predictions). The budget is divided evenly among
-        the searches. The same call resumes, as for `run`.
+        For each fold of the rows, one search uses the other rows, and its winner is scored on the fold, so every row is
+        scored by a search that did not use it. One more search over all rows gives the prompt to ship. The test is
+        about the winners of such searches, which have fewer rows than the shipped prompt had (Stone 1974). The budget
+        is divided evenly among the searches. The same call resumes, as for `run`.
 
         Args:
             budget: limits of what all searches together may spend; a number counts calls.
@@ -281,8 +283,7 @@ class Study(PlanAttributes, FirstTries):
             progress, fresh, retry_errors, n_trials: as for `run`, for each search.
 
         Raises:
-            InputError: there are too few rows, or the data has a split column; and as `run`.
-            RunError: as `run`.
+            InputError, RunError: there are too few rows, or the data has a split column; and as `run`.
         """
         from prompt_search.study.cross_fit import cross_fit
         from prompt_search.study.run import RunOptions
@@ -293,10 +294,9 @@ class Study(PlanAttributes, FirstTries):
     def rescore(self, of: str | None = None) -> Result:
         """Parse and score a study's cached responses again, by this study's answer form and metric, without a call.
 
-        Answer form, metric and the rows' targets may differ from the stored study's. Prompts, model, rows and responses
-        are the stored ones; without a storage, those of the last run of this study, or of the study that it was made
-        from by `replace`. The winner stays the prompt that was scored on test rows; the result says whether another
-        prompt is now expected to be better.
+        Answer form, metric and targets may differ from the stored study's. Prompts, model, rows and responses are the
+        stored ones; without a storage, those of the last run of this study, or of the one that it replaces. The winner
+        stays the prompt that was scored on test rows; the result says whether another is now expected to be better.
 
         Args:
             of: the stored study's name, or ``name@1`` for its first result; default: this one's name.

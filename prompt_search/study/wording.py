@@ -358,6 +358,17 @@ compares it with people.'
     )
 
 
+def task_remark(task: str, calls: float) -> str:
+    """How many calls a row of a task takes.
+
+    >>> task_remark("study.solve", 2.25)
+    'A row takes 2.2 calls with the task study.solve, as its first rows have shown; budgets count every call.'
+    """
+    return (
+        f"A row takes {calls:.1f} calls with the task {task}, as its first rows have shown; budgets count every call."
+    )
+
+
 def repeating_rows(count: int, row: int, other: int, similarity: float) -> str:
     """Test rows nearly repeat search rows; ``row`` and ``other`` are the most similar two."""
     return (

@@ -56,6 +56,28 @@ def test_data_is_what_its_program_writes(program: str, written: str, tmp_path: P
     assert (tmp_path / written).read_bytes() == (ROOT / program).with_name(written).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("That is 4 * 3 = 11, I think", "12"),
+        ("42 - (7 + 5)", None),
+        ("1 / 0", None),
+        ("9 ** 9 ** 9", None),
+        ("__import__('os')", None),
+        ("Answer: 12", None),
+        ("2 * (3", None),
+    ],
+)
+def test_the_calculator_of_the_task_calculates_alone(
+    line: str, value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line of the model is a calculation of four operations, or it has no value."""
+    monkeypatch.setenv("COUNTED_AT", "http://127.0.0.1:1/v1")
+    found = runpy.run_path(str(ROOT / "word_problems_with_tool" / "study.py"))
+    assert found["calculated"](line) == value
+    assert found["study"].plan.task.short_name == "calculate"
+
+
 def test_rated_answers_are_on_the_scale_of_their_judge() -> None:
     """The answers of known quality have a rating each, of which the study's judge sees neither column."""
     names = runpy.run_path(str(ROOT / "polite_rewrites" / "study.py"))

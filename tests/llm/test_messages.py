@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_search.llm.messages import Message, Request, Response, Usage
+from prompt_search.llm.messages import Message, Request, Response, ToolCall, Usage
 
 texts = st.text(st.characters(exclude_categories=[]), max_size=20)  # half surrogate pairs too
 numbers = st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False)
@@ -117,3 +117,27 @@ def test_response_survives_storage(response: Response) -> None:
     json.loads(text, parse_constant=pytest.fail)
     back = Response.from_json(text)
     assert repr(back) == repr(response)  # repr, because NaN does not equal itself
+
+
+def test_calls_of_tools_are_stored_and_sent_back() -> None:
+    """A response keeps the calls of tools that it asks for, through the storage and as a message; one without any is
+    stored as before."""
+    asked = Response(tool_calls=(ToolCall(name="add", arguments='{"a": 1}', id="c1"),), finish_reason="tool_calls")
+    assert Response.from_json(asked.to_json()) == asked
+    function = {"name": "add", "arguments": '{"a": 1}'}
+    calls = [{"id": "c1", "type": "function", "function": function}]
+    assert asked.message == {"role": "assistant", "content": None, "tool_calls": calls}
+    assert asked.tool_calls[0].values == {"a": 1}
+    assert "tool_calls" not in Response(text="4").to_json()
+    with pytest.raises(ValueError, match="the arguments of the tool add are no JSON object: '\\[1\\]'"):
+        _ = ToolCall(name="add", arguments="[1]").values
+
+
+def test_further_fields_of_a_message_are_a_part_of_its_key() -> None:
+    """A message is sent with its further fields; without any the key is that of role and content alone."""
+    plain, tool = Message("tool", "4"), Message("tool", "4", {"tool_call_id": "c1"})
+    one, other = (Request(endpoint="e", model="m", messages=(each,)) for each in (plain, tool))
+    assert one.key != other.key
+    assert '"messages":[{"content":"4","role":"tool"}]' in one.to_json()
+    assert tool.to_dict() == {"role": "tool", "content": "4", "tool_call_id": "c1"}
+    assert len({plain, tool}) == 2

@@ -365,3 +365,22 @@ def test_any_depth_is_a_typed_outcome(levels: int) -> None:
                 except AttemptError as again:
                     error = f"{again.kind}: "
                 assert error.startswith(("malformed: ", "bad_request: ", "server: "))
+
+
+@pytest.mark.parametrize(
+    ("message", "calls"),
+    [
+        ({"tool_calls": [{"id": "c1", "function": {"name": "add", "arguments": ""}}]}, [("add", "", "c1")]),
+        ({"tool_calls": [{"function": {"name": "add", "arguments": {"a": 1}}}]}, [("add", '{"a": 1}', "")]),
+        ({"tool_calls": [{"id": 7, "function": {"name": "now"}}]}, [("now", "{}", "7")]),
+        ({"function_call": {"name": "add", "arguments": "{}"}}, [("add", "{}", "")]),
+        ({"tool_calls": None}, []),
+        ({"tool_calls": [None, {"id": "c1"}, {"function": "add"}]}, []),
+    ],
+)  # fmt: skip
+def test_calls_of_tools_are_read(message: dict[str, Any], calls: list[tuple[str, str, str]]) -> None:
+    """A response has the calls of tools in the shapes that servers send; what names no tool is none."""
+    choice = {"finish_reason": "tool_calls", "message": {"role": "assistant", "content": None, **message}}
+    response = parsed({"choices": [choice]})
+    assert [(each.name, each.arguments, each.id) for each in response.tool_calls] == calls
+    assert (response.text, response.error) == ("", None)

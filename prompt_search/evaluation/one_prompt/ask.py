@@ -22,6 +22,7 @@ from prompt_search.prompts.asking import AskOptions
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.habits import check_shows_row
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.requests.task_check import check_needs_task
 from prompt_search.results.evaluation import stored_calls
 from prompt_search.results.tables import UNREAD, answers_frame
 
@@ -122,6 +123,7 @@ class _Questions:
             InputError: there is no model, or the answer form cannot be used yet.
             TemplateError: the prompt does not fit a row.
         """
+        check_needs_task(prompt)
         model = model_of(prompt, options["model"])
         prepared = prepared_prompt(prompt, model, options["answer"], Text)
         if prepared.answer.needs_calibration:

@@ -33,6 +33,8 @@ from prompt_search.metrics.corpus import Corpus
 from prompt_search.metrics.default import metric_of
 from prompt_search.prompts.environment import environment
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.requests.task import Task, TaskFunction
+from prompt_search.prompts.requests.task_check import check_needs_task, check_task_settings
 from prompt_search.prompts.static_checks import check_prompt, row_field_names
 from prompt_search.results.evaluation import Evaluation, evaluated
 from prompt_search.storage.database import storage_url
@@ -58,6 +60,7 @@ def evaluate(
     executor: AnyExecutor | None = None,
     target: str | None = None,
     batch: bool = False,
+    task: Task | TaskFunction | None = None,
 ) -> Evaluation:
     """Score one prompt on labelled rows, without a search.
 
@@ -77,12 +80,15 @@ def evaluate(
         executor: as for `Study`.
         target: name of the column with the correct answers, where ``data`` is no `Dataset`.
         batch: as for `Study`: all rows in one batch, or in several where they are many.
+        task: as for `Study`; a prompt that was chosen for a task needs it.
 
     Raises:
         InputError: an argument is wrong; raised before any request.
         RunError: the model's server cannot be reached or refuses all requests.
     """
-    prompt, data = Prompt.of(prompt), Dataset.of(data, target)
+    prompt, data, program = Prompt.of(prompt), Dataset.of(data, target), Task.parse(task)
+    check_needs_task(prompt, program)
+    prompt = prompt if program is None else replace(prompt, task=program.name)
     model = model_of(prompt, model)
     chosen = _checked_rows(rows, len(data))
     prepared = prepared_prompt(prompt, model, answer, lambda: default_answer(data))
@@ -90,6 +96,7 @@ def evaluate(
     metric = metric_of(given, [prepared.answer], data)
     metrics.check(metric, [*data.fields, data.target])
     check_judge(metric, [prepared.answer], [*data.fields, data.target])
+    check_task_settings(program, [prepared.answer])
     check_labels([prepared.answer], metric, data)
     ast = environment().parse(prompt.source)
     check_prompt(ast, prompt.name, data.fields, data.target)
@@ -106,6 +113,7 @@ def evaluate(
         max_concurrency=max_concurrency,
         executor=executor,
         batch=batch,
+        task=program,
     ) as run:
         scored = _ScoredRows(run.store, run.name, data, len(chosen))
 
@@ -228,7 +236,7 @@ class _ScoredRows:
         self.ambiguous += outcome.ambiguous
         if outcome.score is not None:
             self.scores[index] = outcome.score
-            self.requests[index] = int(outcome.key[:16], 16)
+            self.requests[index] = int(outcome.key[:16] or "0", 16)  # a task may make no call
         self._unwritten.append(outcome.to_record(0, SPLIT, self._data.rows[outcome.row].target))
         if len(self._unwritten) >= ROWS_PER_WRITE:
             await self.flush()

@@ -25,10 +25,11 @@ from prompt_search.llm.batches.api import check_batches
 from prompt_search.llm.dask_executor import AnyExecutor, executor_of
 from prompt_search.llm.given_model import check_model
 from prompt_search.llm.local_weights import BUILT_IN
-from prompt_search.llm.model import Model
+from prompt_search.llm.model import Model, known_secrets
 from prompt_search.llm.transport import Executor
 from prompt_search.metrics.base import Metric
 from prompt_search.prompts.prompt import Prompt
+from prompt_search.prompts.requests.task import Task
 from prompt_search.storage.database import storage_url
 from prompt_search.storage.store import Store
 
@@ -91,10 +92,11 @@ def prompt_run(
     executor: AnyExecutor | None,
     batch: bool = False,
     ends_unread: bool = True,
+    task: Task | None = None,
 ) -> Iterator[PromptRun]:
     """A run of requests of one prompt, as the arguments of `evaluate` say; ``count`` is the number of rows that are
-    asked about, and ``ends_unread`` says whether the run ends when no answer can be read. The storage stays open where
-    nothing goes wrong.
+    asked about, ``task`` what answers them, and ``ends_unread`` says whether the run ends when no answer can be read.
+    The storage stays open where nothing goes wrong.
 
     Raises:
         InputError: the budget cannot be kept, or the storage cannot be opened.
@@ -103,7 +105,8 @@ def prompt_run(
     models = [model] if judge is None else distinct([model, judge.model])
     sender = executor_of(executor, EXECUTOR_LABEL, models)
     check_batches(batch, [model])
-    most = 10 * count * (1 if judge is None else 1 + judge.calls) + 100
+    own = 1 if task is None else task.most_calls
+    most = 10 * count * (own + (0 if judge is None else judge.calls)) + 100
     limits = Budget(calls=budget) if isinstance(budget, int) else budget or Budget(calls=most)
     if not isinstance(limits, Budget):
         raise InputError(f"budget= takes a number of calls or a Budget, not {named(budget)}; give one such as 600")
@@ -121,7 +124,9 @@ def prompt_run(
             ledger=ledger,
             owner=lease.owner if lease else None,
             max_concurrency=max_concurrency,
-            tracks_price=judge is not None,  # which looks its requests up one by one
+            tracks_price=judge is not None or task is not None,  # which look their requests up one by one
+            task=task,
+            secrets=partial(known_secrets, models),
             ends_unread=ends_unread,
             batch=batch,
         )

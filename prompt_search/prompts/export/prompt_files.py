@@ -24,7 +24,7 @@ JINJA_ALONE = (
 )
 ELSEWHERE = "elsewhere use the export to .py (needs only jinja2) or .json (chat messages)"
 """Parts of the note in a ``.j2`` file."""
-WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model", "metric")
+WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model", "metric", "task")
 """The keys that the JSON of a prompt written by hand may have."""
 
 _FILE_NAME = re.compile(r"[^\n{}]{1,200}\.(?:j2|jinja2?|json|txt|md|prompt)")
@@ -34,8 +34,14 @@ _HEADER = re.compile(r"\A\{# prompt_search (?P<body>\{.*?\}) #\}\n", re.DOTALL)
 
 def j2_text(source: str, settings: Mapping[str, Any]) -> str:
     """The content of a ``.j2`` file: the settings in a comment, with who can render the file, then the source."""
-    body = json.dumps({"note": _note(source), **settings}, ensure_ascii=False).replace("#}", "#\\u007d")
+    note = "; ".join([_note(source), *([] if settings.get("task") is None else [needs_task(settings["task"])])])
+    body = json.dumps({"note": note, **settings}, ensure_ascii=False).replace("#}", "#\\u007d")
     return f"{{# prompt_search {body} #}}\n{source}"
+
+
+def needs_task(task: str) -> str:
+    """That a prompt needs a program, for people who open its file."""
+    return f"chosen for the task {task}, the function that makes the calls with this prompt, and that it needs"
 
 
 def _note(source: str) -> str:
@@ -161,8 +167,9 @@ def check(source: Any, settings: Mapping[str, Any], name: str) -> None:
         raise InputError(
             f"{name}: 'metric' of a prompt file must be a name or an object, got {settings['metric']!r}; correct it"
         )
-    if not isinstance(settings.get("model") or "", str):
-        raise InputError(f"{name}: 'model' of a prompt file must be a name, got {settings['model']!r}; correct it")
+    for key in ("model", "task"):
+        if not isinstance(settings.get(key) or "", str):
+            raise InputError(f"{name}: {key!r} of a prompt file must be a name, got {settings[key]!r}; correct it")
     if not isinstance(source, str):
         raise InputError(f"{name}: the template of a prompt file must be text, got {source!r}; correct it")
     compile_source(source, name)

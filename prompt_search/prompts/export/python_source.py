@@ -22,6 +22,7 @@ from prompt_search.answers.number import Number
 from prompt_search.answers.regex import Regex
 from prompt_search.answers.text import Text
 from prompt_search.prompts.environment import environment
+from prompt_search.prompts.export.prompt_files import needs_task
 
 RUNTIME_FILES = (
     "answers/final_part.py",
@@ -49,6 +50,7 @@ def python_source(
     answer: Mapping[str, Any] | None,
     model: str | None,
     metric: Mapping[str, Any] | str | None = None,
+    task: str | None = None,
 ) -> str:
     """The text of the file. It has ``read`` for every answer that can be read from one response without a schema."""
     read = _read(from_dict(answer)) if answer else None
@@ -56,6 +58,7 @@ def python_source(
     wanted = ["compiled", "chat_messages"] + ["nearest"] * picks + (read.functions if read else [])
     constants = {"MODEL": model, "PARAMETERS": parameters, "CHOICES": choices}
     constants |= ({} if metric is None else {"METRIC": metric}) | (read.constants if read else {})
+    constants |= {} if task is None else {"TASK": needs_task(task)}
     imports, functions = pasted(wanted)
     return _FILE.format(
         imports=imports,

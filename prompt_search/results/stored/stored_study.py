@@ -17,6 +17,7 @@ from prompt_search.results.frames import with_columns_of
 from prompt_search.results.judged.people import PeopleVerdict, people_sheet, people_verdict
 from prompt_search.results.lines import growth
 from prompt_search.results.lines.judge import judge_sentence, whose_scores
+from prompt_search.results.lines.task import task_sentence
 from prompt_search.results.objective.caps import CapStanding
 from prompt_search.results.objective.wording import (
     NOT_SHOWN,
@@ -133,7 +134,7 @@ class StoredStudy(StudyTest):
         sentences = ". ".join(
             [*self._first_remarks(), self._test_sentences(), *self._cost_sentences(), *self._remarks()]
         )
-        used = " ".join([self.spent, *self._judge_line(), *self._proposer_line()])
+        used = " ".join([self.spent, *self._judge_line(), *self._proposer_line(), *self._task_line()])
         prior = [self._summary.prior] if self._summary.prior else []
         return "\n".join([f"{self.name}: {sentences}.", *self._search_line(), used, *prior, *self._summary.dialect])
 
@@ -165,6 +166,13 @@ class StoredStudy(StudyTest):
         if self._growth is None or (self._summary is not None and self._summary.rescored):
             return []
         return [growth.proposer_sentence(self._growth)]
+
+    def _task_line(self) -> list[str]:
+        """How many calls rows took with a task; nothing without one."""
+        task = self.identity.get("task")
+        if task is None or "calls" not in self._scored:
+            return []
+        return [task_sentence(str(task["name"]), float(self._scored["calls"].mean()))]
 
     def _judge_line(self) -> list[str]:
         """What the judge took; nothing without one, and for a rescored study."""

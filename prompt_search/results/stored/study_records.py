@@ -172,14 +172,19 @@ class StudyRecords:
         return self.score_range if self.objective is None else self.objective.value_range(self.score_range)
 
     def prompt(self, trial: int) -> Prompt:
-        """The prompt of a trial, as it was sent, with the metric that it was scored by.
+        """The prompt of a trial, as it was sent, with the metric that it was scored by, and the task.
 
         Raises:
             StudyError: there is no such trial.
         """
         with reading(f"the prompt of trial {trial} of study {self.name!r}"):
             sent = checked(Prompt, self._trial(trial).prompt)
-            return replace(sent, metric=metrics.description(str(self.identity["metric"])))
+            task = self.identity.get("task")
+            return replace(
+                sent,
+                metric=metrics.description(str(self.identity["metric"])),
+                task=None if task is None else str(task["name"]),
+            )
 
     def sent(self, keys: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """The messages that were sent, by request key: (role, content) each. Requests that failed are not stored."""

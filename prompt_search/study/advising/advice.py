@@ -58,7 +58,7 @@ class Situation:
     targets: Sequence[str]
     sealed: int
     test_calls: float
-    calls_per_row: int = 1
+    calls_per_row: float = 1
 
     @property
     def answered(self) -> list[Outcome]:
@@ -124,7 +124,7 @@ def _all_the_same(situation: Situation) -> bool:
 def _too_few_answers(situation: Situation, answers: int, needed: int) -> str:
     """What to do where it is not known whether answers match their rows, or there are hardly any."""
     measured = situation.measured
-    largest = MAX_CALLS // situation.calls_per_row
+    largest = max(1, int(MAX_CALLS / situation.calls_per_row))
     most = Layout.of(largest).answers
     rows = next(
         rows for rows in range(1, largest + 1) if Layout.of(rows).answers >= min(max(needed, MIN_ANSWERS), most)

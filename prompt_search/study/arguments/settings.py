@@ -18,6 +18,7 @@ from prompt_search.metrics.base import Metric
 from prompt_search.metrics.objective import Objective
 from prompt_search.prompts.factors import Options
 from prompt_search.prompts.growing.proposer import Proposer
+from prompt_search.prompts.requests.task import Task
 from prompt_search.prompts.template import Template
 from prompt_search.search.optuna_adapter import OptunaPruner, OptunaSampler
 from prompt_search.study.candidates import options_of
@@ -57,6 +58,7 @@ class StudySettings:
     prior: Result | str | None = None
     batch: bool = False
     objective: Objective | None = None
+    task: Task | None = None
 
     def __post_init__(self) -> None:
         if self.mirror not in get_args(MirrorWhen):

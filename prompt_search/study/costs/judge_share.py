@@ -26,9 +26,9 @@ class JudgeShare:
     usd: float
 
     @classmethod
-    def of(cls, judge: Judge, calls: int, each: Mapping[str, float]) -> JudgeShare:
-        """The share of a judge in so many calls to models and judge, each of which takes this."""
-        own = calls * judge.calls // (1 + judge.calls)
+    def of(cls, judge: Judge, calls: int, per_row: float, each: Mapping[str, float]) -> JudgeShare:
+        """The share of a judge in so many calls to models and judge, so many for a row, each of which takes this."""
+        own = int(calls * judge.calls / per_row)
         return cls(
             model=judge.model.name,
             per_row=judge.calls,

@@ -78,6 +78,18 @@ def judge_text(judge: JudgeShare) -> str:
     return f"{', '.join([asked, *known])}; part of the totals"
 
 
+def task_basis(calls: float, rows: int) -> str:
+    """Where it is known from how many calls a row takes with a task.
+
+    >>> task_basis(2.25, 40)
+    'a row takes 2.2 calls with the task, as 40 stored rows show'
+    >>> task_basis(1, 0)
+    'a row takes 1.0 calls with the task, as its ps.Task(calls=) says: a preflight counts them'
+    """
+    known = f"as {rows:,} stored rows show" if rows else "as its ps.Task(calls=) says: a preflight counts them"
+    return f"a row takes {calls:.1f} calls with the task, {known}"
+
+
 def proposals_text(proposals: ProposalBound) -> str:
     """The most that a proposer takes of the totals, or why it is not asked."""
     if not proposals.calls:

@@ -9,6 +9,7 @@ from functools import partial
 
 from prompt_search.answers.final_part import final_part
 from prompt_search.errors import InputError
+from prompt_search.evaluation.outcome import Outcome
 from prompt_search.evaluation.responder import Answered, Responder, Use
 from prompt_search.evaluation.single_request import respond
 from prompt_search.llm.messages import Request
@@ -102,8 +103,7 @@ class Proposing:
         outcome = next((each for each in [*shown.outcomes, *shown.earlier] if each.row == row), None)
         answer = ""
         if outcome is not None:
-            whole = self.responder.responses([outcome.key])[outcome.key].text or ""
-            answer = final_part(whole, quotes_tags=True) or whole  # reasoning would leave no room for the answer
+            answer = self._answer_of(outcome)
         return ShownRow(
             fields={name: found[name] for name in self.prompts.data.fields},
             target=target_text(found.target),
@@ -111,6 +111,13 @@ class Proposing:
             explanation=outcome.explanation if outcome else "",
             earlier=outcome in shown.earlier,
         )
+
+    def _answer_of(self, outcome: Outcome) -> str:
+        """What was answered, as text."""
+        if outcome.calls is not None:  # the responses to its calls are not what a task answered
+            return "" if outcome.answer is None else str(outcome.answer)
+        whole = self.responder.responses([outcome.key])[outcome.key].text or ""
+        return final_part(whole, quotes_tags=True) or whole  # reasoning would leave no room for the answer
 
     def _prompt_without_shots(self, shown: ShownTrial) -> str:
         """The trial's prompt as text, with placeholders for the row and without examples, which are rows; "" where its

@@ -114,7 +114,7 @@ def rows_asked(plan: StudyPlan, search_calls: float) -> int:
     """The number of rows of the pool that are asked in a search of so many calls; 0 for a study that asks none."""
     if not plan.asks_about_pool:
         return 0
-    count = int(min(len(plan.prompts.pool), MOST_ROWS, search_calls * SHARE / plan.calls_per_row))
+    count = int(min(len(plan.prompts.pool), MOST_ROWS, search_calls * SHARE / plan.calls_per_row()))
     return count if count >= LEAST_ROWS else 0
 
 
