@@ -82,6 +82,16 @@ Options:
   --prior STUDY                   Start from what an earlier study in the
                                   storage knows: its name, or storage for all
                                   of them.
+  --objective NAME=WEIGHT         What is worth how much in score: cost (a US
+                                  dollar per 1,000 rows), latency (a second a
+                                  row), tokens (1,000 tokens a row), score.
+                                  Repeatable.
+  --max-prompt-tokens <float>     The most prompt tokens a row that the winner
+                                  may take.
+  --max-usd-per-1000 <float>      The most US dollars that 1,000 rows may
+                                  cost.
+  --max-latency-s <float>         The most seconds that a row may take on
+                                  average.
   --base-url <str>                URL of an OpenAI-compatible server.
   --api-key-env <str>             Environment variable that holds the key;
                                   default: OPENAI_API_KEY.
