@@ -32,7 +32,7 @@ from prompt_search.prompts.few_shot import BY_OWN_ANSWERS, ExamplePool, OwnAnswe
 from prompt_search.prompts.growing.proposer import Proposer
 from prompt_search.prompts.prompt import Prompt
 from prompt_search.prompts.requests.task import Task
-from prompt_search.prompts.requests.task_check import check_task_settings, check_task_shots
+from prompt_search.prompts.requests.task_check import check_needs_task, check_task_settings, check_task_shots
 from prompt_search.prompts.space import WRITTEN
 from prompt_search.search.order import common_order, design
 from prompt_search.search.settings import SEARCH_VERSION, Goal
@@ -154,6 +154,7 @@ class StudyPlan:
             InputError: an unknown choice or option, or a prompt that does not fit the data.
         """
         if isinstance(candidate, Prompt):
+            check_needs_task(candidate, self.task)
             shown = rows_shown(candidate.source, self.data, self.test_rows)
             if shown:
                 raise StudyError(

@@ -383,6 +383,9 @@ def test_the_export_names_the_task(whole: tuple[ps.Result, list[Any]], fake: InP
         ps.evaluate(prompt, DATA, model=fake.model(), executor=fake)
     with pytest.raises(InputError, match=says):
         prompt.ask({"first": 1, "second": 2}, model=fake.model(), executor=fake)
+    with pytest.raises(InputError, match=says):
+        task_study(fake, task=None).enqueue(prompt=prompt)
+    task_study(fake).enqueue(prompt=prompt)
     with pytest.raises(InputError, match="promptfoo sends one request, and this prompt is chosen for the task"):
         prompt.export(tmp_path / "promptfooconfig.yaml")
     scored = ps.evaluate(prompt, DATA, model=fake.model(), executor=fake, task=add)

@@ -24,7 +24,7 @@ JINJA_ALONE = (
 )
 ELSEWHERE = "elsewhere use the export to .py (needs only jinja2) or .json (chat messages)"
 """Parts of the note in a ``.j2`` file."""
-WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model", "metric", "task")
+WRITTEN_KEYS = ("messages", "template", "choices", "parameters", "answer", "model", "metric")
 """The keys that the JSON of a prompt written by hand may have."""
 
 _FILE_NAME = re.compile(r"[^\n{}]{1,200}\.(?:j2|jinja2?|json|txt|md|prompt)")

@@ -51,5 +51,5 @@ def check_needs_task(prompt: Prompt, task: Task | None = None) -> None:
     if prompt.task is not None and task is None:
         raise InputError(
             f"the prompt {prompt.name!r} was chosen for the task {prompt.task}, without which it answers something "
-            "else; give the function: ps.evaluate(prompt, data, task=function)"
+            "else; give the function, as in ps.evaluate(prompt, data, task=function)"
         )
