@@ -169,6 +169,7 @@ def test_interrupted_run_leaves_the_batch_to_the_next_one(
     assert "4 of them in batches" in result.headline
 
 
+@pytest.mark.system
 def test_time_that_ends_leaves_the_batch_to_the_next_run(storage: str, patience: Patience) -> None:
     """When the seconds of a budget end, the batch stays open and the error says so; any run in the same storage that
     needs its requests collects it, pays for nothing twice, and forgets it."""
@@ -188,16 +189,8 @@ def test_time_that_ends_leaves_the_batch_to_the_next_run(storage: str, patience:
         assert store.batches.open(server.url, "fake") == []
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {"calls": 40},
-        *(
-            pytest.param(limits, marks=pytest.mark.system)
-            for limits in ({"tokens": 4_000}, {"usd": 2.0}, {"usd": 4.0, "calls": 50})
-        ),
-    ],
-)
+@pytest.mark.system
+@pytest.mark.parametrize("limits", [{"calls": 40}, {"tokens": 4_000}, {"usd": 2.0}, {"usd": 4.0, "calls": 50}])
 def test_limits_hold_in_batches(limits: dict[str, Any], storage: str) -> None:
     """No limit is passed by a search in batches, as the server counts; requests that do not fit wait for others, also
     for a further attempt, of which there are many here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,12 @@ class Setting:
         on_response: Callable[[Response, bool], None] | None = None,
         attempts: int = 1,
         request_timeout: float = 120.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store = store or Store("sqlite://")
         calls = self.store.calls("s").values() if resumed else ()
         before = Spending(calls=sum(call.attempts for call in calls))
-        self.ledger = Ledger(Budget(calls=limit), previous_runs=before)
+        self.ledger = Ledger(Budget(calls=limit), previous_runs=before, clock=clock)
         self.told: list[tuple[Response, bool]] = []
         model = fake.model()
         settings = EvaluationSettings(
@@ -527,8 +529,16 @@ def test_waiting_for_others_ends_with_the_run(fake: InProcessExecutor, storage: 
 
 def test_time_ends_requests_on_their_way(fake: InProcessExecutor) -> None:
     """After the budget's seconds what has no answer yet is given up, counted, and goes on in another run."""
-    setting = Setting(fake)
-    fake.latency = lambda body: 30.0 if setting.store.calls("s") else 0.0  # the first request of a kind is sent alone
+    begun: list[float] = []  # time passes from the second request on, however long the first one takes
+
+    def latency(body: Body) -> float:
+        if not setting.store.calls("s"):  # the first request of a kind is sent alone
+            return 0.0
+        begun.append(time.monotonic())
+        return 30.0
+
+    setting = Setting(fake, clock=lambda: time.monotonic() - begun[0] if begun else 0.0)
+    fake.latency = latency
     setting.ledger.budget = Budget(seconds=1.0)
     first, *others = setting.run(*((prepared(fake.model()), row) for row in range(12)))
     assert first is not None

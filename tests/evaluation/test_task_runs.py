@@ -87,6 +87,7 @@ def test_calls_end_with_their_row(fake: InProcessExecutor) -> None:
     assert (fake.count, late) == (3, ["the row has ended"] * 2)
 
 
+@pytest.mark.system
 def test_the_time_of_a_budget_ends_a_task_that_never_calls(fake: InProcessExecutor) -> None:
     """A task that waits for something else is ended with the seconds of its budget; its row has no outcome."""
 

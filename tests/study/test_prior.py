@@ -154,6 +154,7 @@ def test_interrupted_study_replays_what_it_took(fake: InProcessExecutor, tmp_pat
     assert [each.study for each in taken(resumed).studies] == ["first"]
 
 
+@pytest.mark.system
 def test_larger_budget_keeps_what_was_taken(fake: InProcessExecutor, storage: str, first: ps.Result) -> None:
     """A later result of the same study rests on what the study took when it began; with ``fresh`` it takes anew."""
     second = study(fake, storage, name="second", data=other_data(), prior="storage")
@@ -259,6 +260,7 @@ def test_digest_is_of_the_fields() -> None:
     assert row_digest(row) == row_digest(moved) != row_digest(other)
 
 
+@pytest.mark.system
 def test_choices_that_grow(fake: InProcessExecutor, storage: str) -> None:
     """A study whose choices grow starts from an earlier one, too."""
     fake.answer = answering
