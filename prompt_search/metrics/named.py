@@ -111,10 +111,11 @@ def described_metric(given: Mapping[str, Any] | str) -> Metric:
         return metric_named(given)
     parameters = {name: value for name, value in given.items() if name != "kind"}
     if given.get("kind") == OWN:
-        name = parameters.get("name")
+        name = str(parameters.get("name"))
+        variable = name if name.isidentifier() else "NAME"  # a judge is known by what it does
         raise InputError(
             f"the prompt was chosen by a metric of your own, {name}, which its file cannot hold; give "
-            f"metric={name}, or on the command line --metric FILE.py:{name}"
+            f"metric={variable}, or on the command line --metric FILE.py:{variable}"
         )
     found = _BY_KIND.get(str(given.get("kind")))
     try:

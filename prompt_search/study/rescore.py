@@ -176,7 +176,7 @@ class _Rescoring:
         self._store = store
         self._version = version
         self._stored = stored
-        self._ledger = Ledger(stored.budget)
+        self._ledger = Ledger(stored.budget, price=lambda request, usage: 0.0)  # nothing is sent that needs a price
         self._proposals = store.versions.proposals(stored.record.version)
         plan = with_pool_answers(plan, store.pool_answers.of_study(plan.name))
         self._plan = plan = plan.with_grown([each for each in self._proposals if each.accepted])

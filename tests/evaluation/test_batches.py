@@ -169,6 +169,40 @@ def test_interrupted_run_leaves_the_batch_to_the_next_one(
     assert "4 of them in batches" in result.headline
 
 
+def test_an_error_of_progress_ends_the_run_and_leaves_the_batch(storage: str) -> None:
+    """Whenever the user's function raises while a batch is open, the run ends with its error, and the next one collects
+    the batch."""
+    with FakeServer(truth) as server:
+        running = study(server, storage, batch=True)
+        for moment in ("opened", "closed"):
+            seen: list[bool] = []
+
+            def progress(snapshot: Any, moment: str = moment, seen: list[bool] = seen) -> None:
+                seen.append(bool(snapshot.batches))
+                if any(seen) and seen[-1] == (moment == "opened"):
+                    raise ValueError(moment)
+
+            with pytest.raises(ValueError, match=moment):
+                running.run(60, progress=progress)
+        assert len(server.batches_made) == 1
+        running.run(60)
+        assert server.repeated == []
+
+
+def test_rows_of_a_task_are_in_batches_together(storage: str) -> None:
+    """Their calls are in batches however few requests may be in flight alone, and none is sent twice."""
+
+    async def asking(prompt: ps.Prompt, row: ps.Row, call: ps.TaskCall) -> ps.Response:
+        first = await call(prompt.render(row))
+        return await call([*prompt.render(row), first, {"role": "user", "content": "Sure?"}])
+
+    with FakeServer("positive") as server:
+        evaluated(server, storage, task=asking, max_concurrency=2)
+        assert min(len(batch.rows) for batch in server.batches_made) >= 58
+        assert server.repeated == []
+        assert server.count == 120
+
+
 @pytest.mark.system
 def test_time_that_ends_leaves_the_batch_to_the_next_run(storage: str, patience: Patience) -> None:
     """When the seconds of a budget end, the batch stays open and the error says so; any run in the same storage that

@@ -59,6 +59,13 @@ def test_metric_survives_a_file(metric: Metric, described: dict[str, object]) ->
             {"kind": "own", "name": "polite"},
             "the prompt was chosen by a metric of your own, polite, which its file cannot hold; give metric=polite",
         ),
+        (
+            {"kind": "own", "name": "judge quality"},
+            (
+                "the prompt was chosen by a metric of your own, judge quality, which its file cannot hold; give "
+                "metric=NAME, or on the command line --metric FILE.py:NAME"
+            ),
+        ),
         ("bleu score", "there is no metric 'bleu score'; give a function (answer, row) or one of: "),
         ({"kind": "exact", "fold": 1}, "the prompt's metric {'kind': 'exact', 'fold': 1} is none of this version; "),
         ({"kind": []}, "the prompt's metric {'kind': []} is none of this version; give metric= (--metric), or "),

@@ -229,6 +229,17 @@ def test_rescoring_needs_no_model(fake: InProcessExecutor, storage: str) -> None
     assert after.trials_df()["score"].tolist() == before.trials_df()["score"].tolist()
 
 
+def test_rescoring_needs_no_price(fake: InProcessExecutor, storage: str) -> None:
+    """A study with a budget in dollars is rescored, by a study whose model has a price or none."""
+    price = ps.Price(prompt=1.0, completion=1.0)
+    before = study(fake, storage, model=fake.model(price=price)).run(ps.Budget(calls=60, usd=1.0))
+
+    for model in (fake.model(price=price), fake.model()):
+        after = study(fake, storage, model=model).rescore()
+
+        assert after.trials_df()["score"].tolist() == before.trials_df()["score"].tolist()
+
+
 def test_rescoring_keeps_failed_requests(fake: InProcessExecutor, storage: str) -> None:
     """What failed by the prompt's fault scores 0 by any metric."""
     fake.answer = lambda body: failure(400, "too long") if "number 1" in prompt_of(body) else truth(body)

@@ -292,7 +292,7 @@ class BatchSender:
     # Batches are waited for
 
     def _opened(self, record: BatchRecord) -> OpenBatch:
-        batch = OpenBatch(record, self._api, self._store, self._on_change, self._sleep)
+        batch = OpenBatch(record, self._api, self._store, self._changed, self._sleep)
         self._open[record.name] = batch
         self._waiting[record.name] = []
         return batch
@@ -305,8 +305,17 @@ class BatchSender:
     def _closed(self, batch: OpenBatch) -> list[_Waiting]:
         """The requests that wait for a batch, which does not keep them any more."""
         self._open.pop(batch.record.name, None)
-        self._on_change()
+        self._changed()
         return self._waiting.pop(batch.record.name, [])
+
+    def _changed(self) -> None:
+        """Say that it is known better where the batches stand; an error of whoever hears it is that of all requests
+        that wait, which ends the run and leaves the batches to the next one."""
+        try:
+            self._on_change()
+        except Exception as error:
+            for each in self._asked:
+                _set(each, error)
 
     async def _collected(self, batch: OpenBatch) -> None:
         """Wait for a batch, and give its rows to the requests that wait for them."""

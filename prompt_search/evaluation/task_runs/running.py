@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from anyio import CapacityLimiter
 
 from prompt_search._first_tries import named
 from prompt_search.data.rows import Row
@@ -65,8 +68,9 @@ class TaskRunner:
         self._ledger = settings.ledger
         self._secrets = settings.secrets
         self._limit = TaskLimit(task.short_name) if settings.ends_unread else None
-        self._places = asyncio.Semaphore(settings.max_concurrency)
-        """Rows are begun one after the other, so that a budget that ends leaves few of them half done."""
+        self._places = CapacityLimiter(math.inf if settings.batch else settings.max_concurrency)
+        """Rows are begun one after the other, so that a budget that ends leaves few of them half done; with batches all
+        at once, since what is asked at one time is one batch."""
         self.row_calls = RowCalls(task.calls)
         self._known: dict[str, Sequence[str]] = dict(settings.task_calls)
 
