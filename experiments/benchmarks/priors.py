@@ -57,7 +57,7 @@ from prompt_search.search.prior.scores import prior_trials
 from prompt_search.search.race import Race
 from prompt_search.search.settings import CallBudget, RaceSettings
 from prompt_search.search.trial import Trial
-from prompt_search.storage.prior_studies import PriorStudies, PriorStudy
+from prompt_search.storage.once.prior_studies import PriorStudies, PriorStudy
 
 EARLIER_CALLS, EARLIER_SEED = 500, 10_000
 """Search calls of an earlier study, and what is added to the seed for it."""

@@ -13,7 +13,7 @@ from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.space import SearchSpace
 from prompt_search.search.optuna_adapter import Propose, Stop
 from prompt_search.search.proposals import GrowthSettings
-from prompt_search.storage.prior_studies import PriorStudies
+from prompt_search.storage.once.prior_studies import PriorStudies
 
 SEARCH_VERSION = 11
 """Version of the search algorithm. A study is resumed only by the version that began it, so every change of a

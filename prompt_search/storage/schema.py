@@ -16,6 +16,18 @@ from prompt_search.storage.faults import BEGIN_ANEW
 SCHEMA_VERSION = 8
 
 metadata = sql.MetaData()
+
+
+def _one_record(name: str) -> sql.Table:
+    """A table with one record for a study, see `prompt_search.storage.once.stored_once`."""
+    return sql.Table(
+        name,
+        metadata,
+        sql.Column("study", sql.String(200), primary_key=True),
+        sql.Column("record", sql.Text, nullable=False),
+    )
+
+
 about = sql.Table("prompt_search_about", metadata, sql.Column("schema_version", sql.Integer, nullable=False))
 responses = sql.Table(
     "prompt_search_responses",
@@ -92,24 +104,9 @@ proposals = sql.Table(
     sql.Column("number", sql.Integer, primary_key=True),
     sql.Column("record", sql.Text, nullable=False),
 )
-pool_answers = sql.Table(
-    "prompt_search_pool_answers",
-    metadata,
-    sql.Column("study", sql.String(200), primary_key=True),
-    sql.Column("record", sql.Text, nullable=False),
-)
-prior_studies = sql.Table(
-    "prompt_search_prior_studies",
-    metadata,
-    sql.Column("study", sql.String(200), primary_key=True),
-    sql.Column("record", sql.Text, nullable=False),
-)
-row_digests = sql.Table(
-    "prompt_search_row_digests",
-    metadata,
-    sql.Column("study", sql.String(200), primary_key=True),
-    sql.Column("record", sql.Text, nullable=False),
-)
+pool_answers = _one_record("prompt_search_pool_answers")
+prior_studies = _one_record("prompt_search_prior_studies")
+row_digests = _one_record("prompt_search_row_digests")
 scores = sql.Table(
     "prompt_search_scores",
     metadata,

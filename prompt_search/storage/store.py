@@ -21,11 +21,11 @@ from prompt_search.storage.calls.cache import Cache
 from prompt_search.storage.calls.responses import Responses
 from prompt_search.storage.changes import changes
 from prompt_search.storage.database import Database, shown_url, sqlite_file
+from prompt_search.storage.once.pool_answers import StoredPoolAnswers
+from prompt_search.storage.once.prior_studies import StoredPriorStudies
 from prompt_search.storage.optuna_mirror import OptunaMirror, OptunaStudy, stored_space
 from prompt_search.storage.ownership.lease import Owner
 from prompt_search.storage.ownership.leases import Leases
-from prompt_search.storage.pool_answers import StoredPoolAnswers
-from prompt_search.storage.prior_studies import StoredPriorStudies
 from prompt_search.storage.records import (
     CacheStats,
     Call,

@@ -26,9 +26,9 @@ from prompt_search.search.settings import BATCH_ROWS, CallBudget, RaceSettings
 from prompt_search.search.trial import DEFAULT_TRIAL, Trial
 from prompt_search.storage.calls.budgets import OpenedBudget
 from prompt_search.storage.faults import StorageFault
+from prompt_search.storage.once.prior_studies import PriorStudies
 from prompt_search.storage.ownership.lease import Lease
 from prompt_search.storage.ownership.leases import taken_over
-from prompt_search.storage.prior_studies import PriorStudies
 from prompt_search.storage.records import ProposalRecord, Version
 from prompt_search.storage.store import Store
 from prompt_search.study import wording

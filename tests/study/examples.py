@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -36,6 +38,11 @@ def truth(body: Body) -> str:
     prompt = prompt_of(body)
     right, wrong = ("positive", "negative") if "good thing" in prompt else ("negative", "positive")
     return right if "care" in prompt or zlib.crc32(prompt.encode()) % 10 < 6 else wrong
+
+
+def sent(bodies: list[Any]) -> Counter[str]:
+    """How often each request was sent."""
+    return Counter(json.dumps(body, sort_keys=True) for body in bodies)
 
 
 def study(fake: InProcessExecutor | FakeServer, storage: str | None = None, **settings: Any) -> ps.Study:

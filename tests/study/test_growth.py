@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 import zlib
-from collections import Counter
 from typing import Any
 
 import optuna
@@ -22,13 +20,9 @@ from prompt_search.report.growth import GrowthSection
 from prompt_search.storage.store import Store
 from tests.conftest import Body, FakeServer, InProcessExecutor, failure, prompt_of
 from tests.growing import DATA, PROPOSER, RULES, SOURCE, answering, grown_study, proposed, to_proposer, truth
-from tests.study.examples import assert_equal_results
+from tests.study.examples import assert_equal_results, sent
 
 BUDGET = 200
-
-
-def sent(bodies: list[Any]) -> Counter[str]:
-    return Counter(json.dumps(body, sort_keys=True) for body in bodies)
 
 
 def assert_same_growth(first: ps.Result, second: ps.Result) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,9 @@ from prompt_search.report.result import Result
 from tests.conftest import Body, FakeServer, InProcessExecutor, completion, failure, prompt_of
 from tests.growing import PROPOSER
 from tests.judging import DATA, JUDGE, answering, judged_part, judged_study, quality, to_judge
-from tests.study.examples import assert_equal_results
+from tests.study.examples import assert_equal_results, sent
 
 BUDGET = 160
-
-
-def sent(bodies: list[Any]) -> Counter[str]:
-    return Counter(json.dumps(body, sort_keys=True) for body in bodies)
 
 
 @pytest.fixture(scope="module")

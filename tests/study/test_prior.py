@@ -10,7 +10,7 @@ import pytest
 
 import prompt_search as ps
 from prompt_search.errors import RequestRefused, StudyError
-from prompt_search.storage.prior_studies import PriorStudies
+from prompt_search.storage.once.prior_studies import PriorStudies
 from prompt_search.study.prior.taking import row_digest
 from tests.conftest import Body, InProcessExecutor
 from tests.growing import answering, grown_study

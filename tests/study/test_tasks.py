@@ -17,7 +17,7 @@ import prompt_search as ps
 from prompt_search.errors import InputError, RequestRefused, StudyError
 from tests.conftest import Body, FakeServer, InProcessExecutor, failure, prompt_of
 from tests.growing import PROPOSER
-from tests.study.examples import assert_equal_results
+from tests.study.examples import assert_equal_results, sent
 
 BUDGET = 200
 
@@ -68,10 +68,6 @@ def task_study(fake: InProcessExecutor | FakeServer, storage: str | None = None,
         **({"executor": fake} if isinstance(fake, InProcessExecutor) else {}),
     }
     return ps.Study(**{**given, **settings})
-
-
-def sent(bodies: list[Any]) -> Counter[str]:
-    return Counter(json.dumps(body, sort_keys=True) for body in bodies)
 
 
 @pytest.fixture(scope="module")

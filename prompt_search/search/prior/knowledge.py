@@ -21,7 +21,7 @@ from prompt_search.search.surrogate.geometry import Floats, Geometry
 from prompt_search.search.surrogate.likelihood import log_density
 from prompt_search.search.surrogate.model import MAX_FITTED, Surrogate
 from prompt_search.search.surrogate.observations import Observations, Relation
-from prompt_search.storage.prior_studies import PriorStudies, PriorTrial
+from prompt_search.storage.once.prior_studies import PriorStudies, PriorTrial
 
 LIKENESSES = {0.0: 0.5, 0.25: 0.125, 0.5: 0.125, 0.75: 0.125, 0.95: 0.125}
 """How alike an earlier study may be, and how probable that is before any score: it is as probable that it is not."""

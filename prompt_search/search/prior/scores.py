@@ -8,7 +8,7 @@ import numpy as np
 
 from prompt_search.search.surrogate.geometry import Floats
 from prompt_search.search.surrogate.observations import row_variances
-from prompt_search.storage.prior_studies import PriorTrial
+from prompt_search.storage.once.prior_studies import PriorTrial
 
 SWEEPS = 30
 """Number of times that candidates and rows are estimated in turn."""

@@ -20,7 +20,7 @@ from prompt_search.prompts.space import WRITTEN
 from prompt_search.report.result import Result
 from prompt_search.results.stored.study_records import stored_as
 from prompt_search.search.prior.scores import prior_trials
-from prompt_search.storage.prior_studies import PriorStudies, PriorStudy, PriorTrial
+from prompt_search.storage.once.prior_studies import PriorStudies, PriorStudy, PriorTrial
 from prompt_search.storage.records import StudyRecord
 from prompt_search.storage.store import Store
 from prompt_search.storage.versions import named_version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prompt_search._numbers import counted
 from prompt_search.search.prior.knowledge import Weights
-from prompt_search.storage.prior_studies import PriorStudies
+from prompt_search.storage.once.prior_studies import PriorStudies
 
 
 def prior_sentence(prior: PriorStudies, weights: Weights, search_rows: int) -> str:

@@ -11,7 +11,7 @@ from prompt_search.metrics.ranges import metric_range
 from prompt_search.prompts.factors import Candidate
 from prompt_search.prompts.few_shot import OwnAnswers
 from prompt_search.search.default_candidate import DefaultCandidate, default_candidate
-from prompt_search.storage.pool_answers import StoredPoolAnswers
+from prompt_search.storage.once.pool_answers import StoredPoolAnswers
 from prompt_search.storage.records import PoolAnswer, PoolAnswers
 from prompt_search.study.plan import StudyPlan
 

@@ -18,7 +18,7 @@ from prompt_search.search.surrogate.likelihood import Likelihood
 from prompt_search.search.surrogate.model import Surrogate
 from prompt_search.search.surrogate.observations import Observations
 from prompt_search.search.surrogate.priors import Prior, Variances
-from prompt_search.storage.prior_studies import PriorStudies, PriorStudy, PriorTrial
+from prompt_search.storage.once.prior_studies import PriorStudies, PriorStudy, PriorTrial
 from tests.profiles import examples
 
 FACTORS = [

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-import sqlalchemy as sql
-
-from prompt_search._json import json_text, read, reading
+from prompt_search._json import json_text
 from prompt_search.storage import schema
 from prompt_search.storage.database import Database
 from prompt_search.storage.faults import patient
+from prompt_search.storage.once.stored_once import StoredOnce
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,41 +70,14 @@ class RowDigests:
     digests: list[tuple[int, str]]
 
 
-class StoredPriorStudies:
-    """What the studies of a database took from earlier ones, and what later ones need to take from them."""
+class StoredPriorStudies(StoredOnce[PriorStudies]):
+    """What the studies of a database took from earlier ones when they began, and what later ones need to take from
+    them; none where a study has not begun, or takes nothing."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database, schema.prior_studies, PriorStudies, "what study {} took from earlier ones")
+        self._digests = StoredOnce(database, schema.row_digests, RowDigests, "the rows of study {}")
 
-    @patient
-    def of_study(self, study: str) -> PriorStudies | None:
-        """What a study took when it began; None where it has not begun, or takes nothing.
-
-        Raises:
-            StorageError: the record cannot be read.
-        """
-        table = schema.prior_studies
-        query = sql.select(table.c.record).where(table.c.study == study)
-        with self._database.connected() as connection:
-            text = connection.execute(query).scalar()
-        if text is None:
-            return None
-        with reading(f"what study {study!r} took from earlier ones"):
-            return read(PriorStudies, text)
-
-    @patient
-    def settle(self, study: str, found: PriorStudies) -> PriorStudies:
-        """Write what a study takes that has taken nothing yet.
-
-        Returns:
-            what is stored: the first that was written.
-        """
-        with self._database.writing() as connection:
-            insert = self._database.insert_missing(schema.prior_studies)
-            connection.execute(insert.values(study=study, record=json_text(asdict(found))))
-        return self.of_study(study) or found
-
-    @patient
     def row_digests(self, study: str) -> dict[int, str]:
         """The digests of those rows that a study was scored on, by position; none where it has not ended, or an earlier
         release wrote it.
@@ -113,12 +85,8 @@ class StoredPriorStudies:
         Raises:
             StorageError: the record cannot be read.
         """
-        table = schema.row_digests
-        query = sql.select(table.c.record).where(table.c.study == study)
-        with self._database.connected() as connection:
-            text = connection.execute(query).scalar()
-        with reading(f"the rows of study {study!r}"):
-            return {} if text is None else dict(read(RowDigests, text).digests)
+        found = self._digests.of_study(study)
+        return {} if found is None else dict(found.digests)
 
     @patient
     def save_row_digests(self, study: str, digests: Mapping[int, str]) -> None:

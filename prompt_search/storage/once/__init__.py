@@ -1,0 +1,1 @@
+"""Records that are written once for a study, and stay as they are."""
