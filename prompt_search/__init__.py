@@ -157,8 +157,8 @@ _INSTEAD = by_names(
 )
 """What to write instead of names that people try."""
 
-asking.provide(lambda: cast("asking.Asker", importlib.import_module("prompt_search.evaluation.one_prompt.ask")))
-given_answers.provide(
+asking.asker.provide(lambda: cast("asking.Asker", importlib.import_module("prompt_search.evaluation.one_prompt.ask")))
+given_answers.asking.provide(
     lambda: cast(
         "given_answers.AnswerJudging", importlib.import_module("prompt_search.evaluation.one_prompt.judged_answers")
     )

@@ -8,11 +8,11 @@ prompt is asked for the first time. Rooms import in one direction still, and ``i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from prompt_search._first_tries import told
+from prompt_search._provided import Provided
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,20 +46,8 @@ class Asker(Protocol):
     async def aask_many(self, prompt: Any, rows: Any, options: AskOptions) -> pd.DataFrame: ...
 
 
-_find: Callable[[], Asker] | None = None
-
-
-def provide(find: Callable[[], Asker]) -> None:
-    """Say where the asker is: ``find`` imports it."""
-    global _find
-    _find = find
-
-
-def asker() -> Asker:
-    """The asker."""
-    assert _find is not None, "the package's __init__ provides it"
-    return _find()
-
+asker: Provided[Asker] = Provided()
+"""What asks."""
 
 MAX_CONCURRENCY = 16
 """Number of requests in flight, where `Prompt.ask_many` is given none."""

@@ -3,11 +3,11 @@ and a budget stands above it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from prompt_search._first_tries import told
+from prompt_search._provided import Provided
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,18 +35,8 @@ class AnswerJudging(Protocol):
     def agreement_df(self, judge: Any, data: Any, human: str, options: JudgeOptions) -> pd.DataFrame: ...
 
 
-_find: Callable[[], AnswerJudging] | None = None
-
-
-def provide(find: Callable[[], AnswerJudging]) -> None:
-    """Say where the asking is: ``find`` imports it."""
-    global _find
-    _find = find
-
-
-def _asking() -> AnswerJudging:
-    assert _find is not None, "the package's __init__ provides it"
-    return _find()
+asking: Provided[AnswerJudging] = Provided()
+"""What asks a judge."""
 
 
 class JudgesAnswers:
@@ -89,7 +79,7 @@ class JudgesAnswers:
             max_concurrency=max_concurrency,
             executor=executor,
         )
-        return _asking().scores_df(self, data, options)
+        return asking().scores_df(self, data, options)
 
     @told("judge.agreement_df(data, answer='COLUMN', human='COLUMN')")
     def agreement_df(
@@ -125,4 +115,4 @@ class JudgesAnswers:
             max_concurrency=max_concurrency,
             executor=executor,
         )
-        return _asking().agreement_df(self, data, human, options)
+        return asking().agreement_df(self, data, human, options)
